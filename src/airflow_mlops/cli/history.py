@@ -1,0 +1,29 @@
+"""``airflow mlops history``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+
+def history(args: Namespace) -> None:
+    """Print the promotion ledger of a model, oldest first.
+
+    :raises SystemExit: with code 1 if the model has no ledger.
+    """
+    from airflow.cli.simple_table import AirflowConsole
+
+    from airflow_mlops import config
+    from airflow_mlops.engines import ledger, tables
+
+    uri = tables.uri_of(config.storage(), args.model, "ledger")
+    rows = ledger.rows(uri)
+    if not rows:
+        raise SystemExit(f"There is no ledger of {args.model!r} at {uri}: nothing has been decided on it.")
+    AirflowConsole().print_as(data=rows, output=args.output, mapper=_columns)
+
+
+def _columns(row: Any) -> dict[str, str]:
+    return {name: str(row.get(name) or "") for name in ("when", "partition", "action", "from", "to", "reason")}

@@ -1,0 +1,31 @@
+"""``airflow mlops spec``."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+
+def check(args: Namespace) -> None:
+    """Validate a spec file.
+
+    :raises SystemExit: with every problem and code 1 if it is wrong or cannot be read.
+    """
+    from airflow_mlops.domain.spec import ModelSpec
+    from airflow_mlops.exceptions import SpecError
+
+    try:
+        spec = ModelSpec.load(args.file)
+    except (SpecError, OSError) as error:
+        raise SystemExit(str(error)) from None
+    print(f"{args.file}: {spec.name} is valid.")
+
+
+def schema(args: Namespace) -> None:
+    """Print the JSON Schema of a spec."""
+    from airflow_mlops.domain.spec import ModelSpec
+
+    print(json.dumps(ModelSpec.json_schema(), indent=2))

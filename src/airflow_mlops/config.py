@@ -1,0 +1,81 @@
+"""The options of the section ``[mlops]``: one typed function each, read once a process."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import cache
+from urllib.parse import urlsplit
+
+from airflow.sdk import conf
+
+SECTION = "mlops"
+
+
+@cache
+def storage() -> str:
+    """[mlops] storage: root URI of the Delta tables, without a slash at its end."""
+    return _uri("storage", _get("storage"))
+
+
+@cache
+def reports() -> str:
+    """[mlops] reports: root URI of the report pages, without a slash at its end."""
+    value = _get("reports")
+    return _uri("reports", value) if value else f"{storage()}/reports"
+
+
+@cache
+def tracking_uri() -> str:
+    """[mlops] tracking_uri: MLflow's URI while the default connection does not exist."""
+    return _uri("tracking_uri", _get("tracking_uri"))
+
+
+@cache
+def mlflow_conn_id() -> str:
+    """[mlops] mlflow_conn_id: the MLflow connection of tasks that name none."""
+    return _get("mlflow_conn_id") or _refuse("mlflow_conn_id", "", "name a connection such as mlflow_default")
+
+
+@cache
+def mlflow_url() -> str:
+    """[mlops] mlflow_url: where people open MLflow, without a slash at its end; empty means no links."""
+    value = _get("mlflow_url").rstrip("/")
+    if value and urlsplit(value).scheme not in ("http", "https"):
+        _refuse("mlflow_url", value, "write it as https://mlflow.example.com, or leave it empty for no links")
+    return value
+
+
+@cache
+def preload() -> bool:
+    """[mlops] preload: whether to import the heavy libraries in the process that tasks are forked from."""
+    value = _get("preload").lower()
+    if value not in ("true", "t", "1", "false", "f", "0"):
+        _refuse("preload", value, "write True or False")
+    return value in ("true", "t", "1")
+
+
+@cache
+def decision_timeout() -> timedelta:
+    """[mlops] decision_timeout: how long a stage waits for the decision on the partition before."""
+    value = _get("decision_timeout")
+    if not value.isdecimal() or int(value) == 0:
+        _refuse("decision_timeout", value, "write a whole number of seconds, at least 1")
+    return timedelta(seconds=int(value))
+
+
+def _get(option: str) -> str:
+    return str(conf.get(SECTION, option)).strip()
+
+
+def _uri(option: str, value: str) -> str:
+    if "://" not in value:
+        _refuse(option, value, "write a URI: file:///folder, s3://bucket/folder …")
+    if value.startswith("file://") and not value.startswith("file:///"):
+        _refuse(option, value, "write a file URI with three slashes and an absolute path: file:///folder")
+    return value.rstrip("/")
+
+
+def _refuse(option: str, value: str, fix: str) -> str:
+    raise ValueError(
+        f"[{SECTION}] {option} = {value!r} cannot be used: {fix} (AIRFLOW__MLOPS__{option.upper()})."
+    )

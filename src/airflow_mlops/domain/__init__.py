@@ -1,0 +1,3 @@
+"""What continuous training talks about: specs, partitions, facts and decisions. Knows no Airflow."""
+
+from __future__ import annotations

@@ -1,0 +1,295 @@
+"""Policies: pure decisions on measured values. Each answers with the checks that explain it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from airflow_mlops.domain.metrics import METRICS
+from airflow_mlops.domain.results import Check, Verdict
+
+if TYPE_CHECKING:
+    from airflow_mlops.domain.spec import KofN, PerformancePolicy, Retrain
+
+PASS, FAIL, INCONCLUSIVE = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE
+
+
+def overall(checks: Iterable[Check]) -> Verdict:
+    """Return FAIL if any check failed, else INCONCLUSIVE if any was or there are none, else PASS."""
+    verdicts = {check.verdict for check in checks}
+    if FAIL in verdicts:
+        return FAIL
+    return INCONCLUSIVE if INCONCLUSIVE in verdicts or not verdicts else PASS
+
+
+def floor(
+    name: str,
+    observed: float | None,
+    bound: float,
+    greater_is_better: bool,
+    n: int | None,
+    slice: str | None = None,
+) -> Check:
+    """Ask that a metric is no worse than an absolute bound; the bound itself passes.
+
+    :param bound: least value of a metric that should be high, greatest of one that should be low.
+    """
+    expected = f"{'>=' if greater_is_better else '<='} {bound:g}"
+    if observed is None:
+        verdict, reason = INCONCLUSIVE, f"{name} could not be measured"
+    else:
+        good = observed >= bound if greater_is_better else observed <= bound
+        verdict = PASS if good else FAIL
+        reason = f"{_number(observed)} is {'' if good else 'not '}{expected}"
+    return Check(
+        name=f"floor.{name}",
+        verdict=verdict,
+        expected=expected,
+        observed=observed,
+        n=n,
+        slice=slice,
+        reason=reason,
+    )
+
+
+def versus_champion(
+    metric: str,
+    observed: float | None,
+    baseline: float | None,
+    interval: tuple[float, float] | None,
+    margin: float,
+    n: int | None,
+    *,
+    has_champion: bool = True,
+) -> Check:
+    """Ask that a candidate improves on the champion by more than ``margin``, beyond chance.
+
+    PASS if the whole interval lies above ``margin``; FAIL if the measured improvement, or the whole interval, lies
+    below it; INCONCLUSIVE in between, where the candidate may be better but the rows do not show it.
+
+    :param observed: the candidate's metric.
+    :param baseline: the champion's on the same rows.
+    :param interval: confidence interval of the improvement: the difference, positive where the candidate is better.
+    :param margin: least improvement that is worth a promotion, in units of the metric; a negative one asks only
+        that the candidate is not worse by more.
+    :param has_champion: False for a first model, which has nothing to improve on and passes.
+    """
+
+    def answer(verdict: Verdict, reason: str) -> Check:
+        return Check(
+            name=f"versus_champion.{metric}",
+            verdict=verdict,
+            expected=f"improvement > {margin:g}",
+            n=n,
+            observed=observed,
+            baseline=baseline,
+            interval=interval,
+            reason=reason,
+        )
+
+    if not has_champion:
+        return answer(PASS, "first model: there is no champion to improve on")
+    if observed is None or baseline is None:
+        return answer(INCONCLUSIVE, f"{metric} could not be measured for both models")
+    gain = observed - baseline if METRICS[metric].greater_is_better else baseline - observed
+    found = f"improvement {gain:+.4g}"
+    if gain < margin:
+        return answer(FAIL, f"{found} is below {margin:g}")
+    if interval is None:
+        return answer(INCONCLUSIVE, f"{found}, but its confidence interval could not be estimated")
+    low, high = interval
+    found += f" with interval {low:+.4g} to {high:+.4g}"
+    if high < margin:
+        return answer(FAIL, f"{found} lies below {margin:g}")
+    if low > margin:
+        return answer(PASS, f"{found} lies above {margin:g}")
+    return answer(INCONCLUSIVE, f"{found} does not lie above {margin:g}: it may be chance")
+
+
+def k_of_n(name: str, verdicts: Sequence[Verdict], k: int, n: int) -> Check:
+    """Ask whether a signal lasts: FAIL if at least ``k`` of the last ``n`` verdicts are, the newest among them.
+
+    :param verdicts: the newest first; fewer than ``n`` at the start of a history. INCONCLUSIVE is no FAIL.
+    """
+    recent = tuple(verdicts[:n])
+    fails = recent.count(FAIL)
+    newest = recent[0] if recent else INCONCLUSIVE
+    verdict = INCONCLUSIVE if newest is INCONCLUSIVE else FAIL if newest is FAIL and fails >= k else PASS
+    shown = ", ".join(recent) or "no partition yet"
+    reason = f"{fails} of the last {n} failed ({shown}, newest first)"
+    expected = f"fewer than {k} of the last {n} failed, or the newest not"
+    return Check(
+        name=name,
+        verdict=verdict,
+        expected=expected,
+        observed=fails,
+        baseline=k,
+        n=len(recent),
+        reason=reason,
+    )
+
+
+def staleness(since_training: int | None, bound: int | None) -> Check:
+    """Ask that at most ``bound`` partitions have passed since the champion's training data ended.
+
+    :param since_training: partitions; None if there is no champion or its training data is unknown.
+    :param bound: None means that any age will do.
+    """
+    expected = "any age" if bound is None else f"<= {bound}"
+    if since_training is None:
+        verdict, reason = INCONCLUSIVE, "it is not known what the champion was trained through"
+    else:
+        verdict = FAIL if bound is not None and since_training > bound else PASS
+        reason = f"{since_training} partition(s) since the champion's training data ended, {expected} allowed"
+    return Check(name="staleness", verdict=verdict, expected=expected, observed=since_training, reason=reason)
+
+
+def performance(
+    metrics: Mapping[str, float | None],
+    holdout: Mapping[str, float | None],
+    policy: PerformancePolicy,
+    metric: str,
+    n: int,
+    min_rows: int = 100,
+) -> Check:
+    """Judge the champion on matured labels, by absolute floors and by its drop against its own holdout.
+
+    :param metrics: measured on the matured labels.
+    :param holdout: the champion's metrics when it was evaluated.
+    :param metric: the metric that models are ranked by, to which ``policy.drop`` applies.
+    :param n: rows with matured labels; fewer than ``min_rows`` are INCONCLUSIVE.
+    """
+    parts = [
+        floor(name, metrics.get(name), bound, METRICS[name].greater_is_better, n)
+        for name, bound in policy.floor.items()
+    ]
+    if policy.drop is not None:
+        parts.append(_drop(metric, metrics.get(metric), holdout.get(metric), policy.drop))
+    expected = "; ".join(f"{part.name} {part.expected}" for part in parts) or "nothing"
+    if n < min_rows:
+        verdict, reason = INCONCLUSIVE, f"{n} rows with matured labels; {min_rows} are needed"
+    elif not parts:
+        verdict, reason = (
+            PASS,
+            f"{metric} is {_number(metrics.get(metric))}; the policy asks for no floor or drop",
+        )
+    else:
+        verdict = overall(parts)
+        reason = "; ".join(f"{part.name}: {part.reason}" for part in parts if part.verdict is verdict)
+    return Check(
+        name="performance",
+        verdict=verdict,
+        expected=expected,
+        observed=metrics.get(metric),
+        baseline=holdout.get(metric),
+        n=n,
+        reason=reason,
+    )
+
+
+def _drop(metric: str, observed: float | None, baseline: float | None, bound: float) -> Check:
+    expected = f"<= {bound:g}"
+    if observed is None or baseline is None:
+        verdict, reason = INCONCLUSIVE, "not measured both now and at training"
+    else:
+        drop = baseline - observed if METRICS[metric].greater_is_better else observed - baseline
+        verdict = FAIL if drop > bound else PASS
+        reason = f"{_number(observed)} is {_number(drop)} worse than {_number(baseline)} at training"
+    return Check(name=f"drop.{metric}", verdict=verdict, expected=expected, reason=reason)
+
+
+def retrain(
+    policy: Retrain,
+    *,
+    partition: str,
+    has_champion: bool,
+    drift_history: tuple[Verdict, ...],
+    performance_history: tuple[Verdict, ...],
+    since_training: int | None,
+    since_attempt: int | None,
+    force: bool,
+    reason: str | None,
+) -> tuple[bool, tuple[Check, ...], str]:
+    """Decide whether to retrain at one partition; FAIL of a rule means that it asks for retraining.
+
+    Drift, performance and age are automatic rules: the cooldown holds them back. A first model and a request by hand
+    are not held back.
+
+    :param drift_history: verdicts, the newest first; so is ``performance_history``.
+    :param since_training: partitions since the champion's training data ended; None if unknown.
+    :param since_attempt: partitions since the last attempt at an earlier partition, so 1 or more; None if there was
+        none. The cooldown is the number of partitions after an attempt at which automatic rules do not retrain.
+    :param reason: why a person asked for it; used with ``force``.
+    :returns: the answer, every rule, and one sentence that names why or why not.
+    """
+    when = policy.when
+    certain = (_first(has_champion), _requested(force, reason))
+    automatic = (
+        _lasting("retrain.drift", when.drift, drift_history),
+        _lasting("retrain.performance", when.performance, performance_history),
+        _every(since_training, when.every),
+    )
+    cooling = _cooldown(since_attempt, policy.cooldown)
+    checks = (*certain, *automatic, cooling)
+    now, later = _asking(certain), _asking(automatic)
+    if now or (later and cooling.verdict is PASS):
+        return True, checks, f"{partition} retrains: {_told((*now, *later))}"
+    if later:
+        return False, checks, f"{partition} does not retrain: {_told((cooling,))}, though {_told(later)}"
+    return False, checks, f"{partition} does not retrain, no rule asks for it: {_told(automatic)}"
+
+
+def _asking(rules: tuple[Check, ...]) -> tuple[Check, ...]:
+    return tuple(rule for rule in rules if rule.verdict is FAIL)
+
+
+def _told(rules: tuple[Check, ...]) -> str:
+    return "; ".join(f"{rule.name.removeprefix('retrain.')}: {rule.reason}" for rule in rules)
+
+
+def _first(has_champion: bool) -> Check:
+    verdict, reason = (PASS, "there is a champion") if has_champion else (FAIL, "there is no champion yet")
+    return Check(name="retrain.first_model", verdict=verdict, expected="a champion", reason=reason)
+
+
+def _requested(force: bool, reason: str | None) -> Check:
+    verdict, why = (
+        (FAIL, reason or "asked for without a reason") if force else (PASS, "not asked for by hand")
+    )
+    return Check(name="retrain.requested", verdict=verdict, expected="no request by hand", reason=why)
+
+
+def _lasting(name: str, rule: KofN | None, history: tuple[Verdict, ...]) -> Check:
+    return _off(name) if rule is None else k_of_n(name, history, rule.k, rule.n)
+
+
+def _every(since_training: int | None, every: int | None) -> Check:
+    name = "retrain.every"
+    if every is None:
+        return _off(name)
+    if since_training is None:
+        verdict, reason = INCONCLUSIVE, "it is not known what the champion was trained through"
+    else:
+        verdict = FAIL if since_training >= every else PASS
+        reason = f"{since_training} partition(s) since the champion's training data ended, due at {every}"
+    return Check(name=name, verdict=verdict, expected=f"< {every}", observed=since_training, reason=reason)
+
+
+def _cooldown(since_attempt: int | None, cooldown: int) -> Check:
+    held = since_attempt is not None and since_attempt <= cooldown
+    ago = "no attempt yet" if since_attempt is None else f"last attempt {since_attempt} partition(s) ago"
+    return Check(
+        name="retrain.cooldown",
+        verdict=FAIL if held else PASS,
+        expected=f"> {cooldown}",
+        observed=since_attempt,
+        reason=f"{ago}, cooldown {cooldown}",
+    )
+
+
+def _off(name: str) -> Check:
+    return Check(name=name, verdict=PASS, expected="off", reason="not in the policy")
+
+
+def _number(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.6g}"

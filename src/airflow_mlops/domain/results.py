@@ -1,0 +1,313 @@
+"""Facts: what each stage found. Frozen, without behaviour, and the same dict everywhere they travel."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+
+def _finite(value: Any) -> Any:
+    # JSON has no NaN or infinity, and a number that is not one is no evidence.
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return None
+    return value
+
+
+Number = Annotated[float | None, BeforeValidator(_finite)]
+
+
+class Fact(BaseModel):
+    """A record that survives JSON: XCom, asset events, tables, MLflow tags and pages all carry its dict."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return self.model_dump(mode="json")
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """Rebuild the record from :meth:`to_dict`."""
+        return cls.model_validate(values)
+
+
+class Verdict(StrEnum):
+    """The answer of a check. INCONCLUSIVE never promotes and never retrains by itself."""
+
+    PASS = "PASS"
+    FAIL = "FAIL"
+    INCONCLUSIVE = "INCONCLUSIVE"
+
+
+class Severity(StrEnum):
+    """What a broken expectation does: tell, set rows aside, or stop the partition."""
+
+    WARN = "warn"
+    QUARANTINE = "quarantine"
+    BLOCK = "block"
+
+
+class Outcome(StrEnum):
+    """How an expectation ended. ERROR (could not be evaluated) is never FAIL."""
+
+    PASS = "PASS"
+    FAIL = "FAIL"
+    ERROR = "ERROR"
+
+
+class Check(Fact):
+    """One gate, rule or measure: what was expected, what was seen, and what follows.
+
+    :param name: stable name, e.g. ``floor.roc_auc`` or ``drift.temperature``.
+    :param expected: the condition in words, e.g. ``>= 0.60``.
+    :param observed: the measured value; None if it could not be measured.
+    :param baseline: what it was compared with, e.g. the champion's value; None without one.
+    :param interval: confidence interval of ``observed`` or of its difference to ``baseline``; None if not estimated.
+    :param n: rows the measure rests on.
+    :param slice: the part of the data it is about; None means all.
+    :param reason: one sentence a person can act on.
+    """
+
+    name: str
+    verdict: Verdict
+    expected: str
+    observed: Number = None
+    baseline: Number = None
+    interval: tuple[float, float] | None = None
+    n: int | None = None
+    slice: str | None = None
+    reason: str
+
+
+class DatasetVersion(Fact):
+    """One partition of a Delta table at one version: what a dataset version is.
+
+    :param name: dataset name.
+    :param uri: URI of the Delta table.
+    :param version: Delta version; reading it again gives the same rows for ever.
+    :param grain: length of a partition.
+    :param partition: key of the partition this version published.
+    :param rows: rows of that partition.
+    :param digest: sha256 of that partition's content.
+    :param columns: column name to Arrow type.
+    :param key: columns that identify a row.
+    :param event_time: column of event time.
+    :param changed: False if the same content was already there, so that nothing was written.
+    """
+
+    name: str
+    uri: str
+    version: int
+    grain: str
+    partition: str
+    rows: int
+    digest: str
+    columns: dict[str, str]
+    key: tuple[str, ...]
+    event_time: str
+    changed: bool = True
+
+
+class ExpectationResult(Fact):
+    """One expectation on one partition.
+
+    :param expectation: name as Great Expectations spells it, or one of our pre-checks.
+    :param expected: its arguments in words.
+    :param observed: what was seen, in words.
+    :param unexpected: rows that broke it; None if it is not about rows.
+    :param unexpected_share: the same as a share of all rows, 0 to 1.
+    :param samples: up to 20 values that broke it, as text.
+    """
+
+    expectation: str
+    column: str | None = None
+    severity: Severity
+    outcome: Outcome
+    expected: str
+    observed: str
+    unexpected: int | None = None
+    unexpected_share: Number = None
+    samples: tuple[str, ...] = ()
+
+
+class ValidationReport(Fact):
+    """What validation found in one partition, and what became of its rows.
+
+    :param verdict: FAIL if a blocking expectation failed, INCONCLUSIVE if one could not be evaluated.
+    :param rows: rows that were checked.
+    :param quarantined: rows that were set aside.
+    """
+
+    dataset: str
+    partition: str
+    verdict: Verdict
+    results: tuple[ExpectationResult, ...]
+    rows: int
+    quarantined: int = 0
+    reason: str
+
+
+class Split(Fact):
+    """Training and holdout rows by event time: ``start <= train < cut <= holdout < end``.
+
+    :param end: as-of bound; labels of later rows had not matured.
+    """
+
+    start: datetime
+    cut: datetime
+    end: datetime
+    train_rows: int
+    holdout_rows: int
+
+
+class TrainedModel(Fact):
+    """One trained candidate, logged to MLflow and registered as a version.
+
+    :param model: registered model's name.
+    :param candidate: readable name of the candidate, unique in its spec.
+    :param version: registered version.
+    :param digest: content digest of the model; equal for equal data, spec and seed.
+    :param metric: name of the metric that candidates are ranked by.
+    :param score: that metric on the inner, time-ordered validation rows; never the holdout.
+    :param params: the chosen hyperparameters.
+    """
+
+    model: str
+    candidate: str
+    run_id: str
+    version: str
+    digest: str
+    task: str
+    target: str
+    metric: str
+    score: Number
+    params: dict[str, Any]
+    features: tuple[str, ...]
+    dataset: DatasetVersion
+    split: Split
+    seconds: float
+
+
+class ModelRef(Fact):
+    """A registered version with the digest that it must have.
+
+    :param trained_through: partition up to which it has seen data; None if unknown.
+    """
+
+    model: str
+    version: str
+    digest: str
+    run_id: str
+    trained_through: str | None = None
+
+
+class Evaluation(Fact):
+    """The best candidate, judged on the holdout beside the champion.
+
+    :param candidate: the candidate with the best inner score.
+    :param champion: None if the model has no champion yet (never if it could not be read).
+    :param metrics: the candidate's holdout metrics.
+    :param champion_metrics: the champion's on the same rows.
+    :param checks: every gate.
+    :param leaderboard: inner score by candidate.
+    """
+
+    model: str
+    partition: str
+    candidate: TrainedModel
+    champion: ModelRef | None
+    metrics: dict[str, Number]
+    champion_metrics: dict[str, Number] = {}
+    checks: tuple[Check, ...]
+    verdict: Verdict
+    leaderboard: dict[str, Number]
+    reason: str
+
+
+class Action(StrEnum):
+    """What became of the champion at one partition."""
+
+    PROMOTED = "promoted"
+    REFUSED = "refused"
+    KEPT = "kept"
+    FAILED = "failed"
+    ROLLED_BACK = "rolled back"
+
+
+class PromotionDecision(Fact):
+    """The decision on one partition, never silent.
+
+    :param action: ``kept`` means that no retraining was due; ``refused`` that a candidate did not pass.
+    :param before: champion's version before; None if there was none.
+    :param after: champion's version after.
+    :param key: idempotency key: one promotion per key.
+    """
+
+    model: str
+    partition: str
+    action: Action
+    before: str | None
+    after: str | None
+    digest: str | None = None
+    checks: tuple[Check, ...] = ()
+    metrics: dict[str, Number] = {}
+    champion_metrics: dict[str, Number] = {}
+    reason: str
+    key: str = ""
+
+
+class ScoringReport(Fact):
+    """Predictions of one partition.
+
+    :param rows: rows of predictions; 0 while there is no champion.
+    :param written: False if the same predictions were already there.
+    """
+
+    model: str
+    dataset: DatasetVersion
+    partition: str
+    rows: int
+    champion: ModelRef | None
+    uri: str
+    written: bool
+    reason: str
+
+
+class HealthReport(Fact):
+    """Health of the champion as of one partition.
+
+    :param verdict: FAIL if drift, performance or staleness failed; INCONCLUSIVE if nothing could be measured.
+    :param drift: overall drift.
+    :param columns: drift of each column.
+    :param performance: quality on labels that have matured since the last partition.
+    :param staleness: partitions since the champion's training data ended.
+    """
+
+    model: str
+    partition: str
+    champion: ModelRef | None
+    verdict: Verdict
+    drift: Check
+    columns: tuple[Check, ...] = ()
+    performance: Check
+    metrics: dict[str, Number] = {}
+    staleness: Check
+    reason: str
+
+
+class RetrainDecision(Fact):
+    """Whether to retrain at one partition, rule by rule.
+
+    :param checks: every rule of the policy; FAIL means that the rule asks for retraining.
+    :param dataset: the data to train on, pinned.
+    """
+
+    model: str
+    partition: str
+    retrain: bool
+    checks: tuple[Check, ...]
+    dataset: DatasetVersion
+    reason: str

@@ -1,0 +1,44 @@
+"""Check that a schedule suits the partitions."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import lru_cache
+
+from airflow_mlops.domain.partitions import Grain, Partition
+
+# Fourteen months hold every length of a month, and the fields below catch what skips a day or an hour for good.
+_SAMPLE = 14
+_EVERY = {Grain.HOUR: (1, 2, 3, 4), Grain.DAY: (2, 3, 4), Grain.WEEK: (3,), Grain.MONTH: (3,)}
+_FIELDS = ("minute", "hour", "day of month", "month", "day of week")
+
+
+@lru_cache(maxsize=256)
+def complaint(cron: str, grain: Grain) -> str | None:
+    """Return why a cron does not fire exactly once in every partition, in UTC; None if it does."""
+    from croniter import croniter
+
+    example = f"such as {grain.cron!r}, or leave it out"
+    if len(cron.split()) != len(_FIELDS):
+        return f"{cron!r} is no cron of five fields; write minute, hour, day, month and weekday, {example}"
+    try:
+        fields = croniter.expand(cron)[0]
+    except (ValueError, KeyError) as error:
+        return f"{cron!r} is no cron: {error}; write it {example}"
+    partition = Partition.containing(datetime(2023, 1, 1, tzinfo=UTC), grain)
+    fires = croniter(cron, partition.start.timestamp() - 1, ret_type=float)
+    for _ in range(_SAMPLE):
+        fired = Partition.containing(datetime.fromtimestamp(fires.get_next(), UTC), grain)
+        if fired < partition:
+            return f"{cron!r} fires more than once in the {grain} {fired}; a {grain} partition needs one run, {example}"
+        if fired > partition:
+            return (
+                f"{cron!r} does not fire in the {grain} {partition}; every partition needs a run, {example}"
+            )
+        partition = partition.shift(1)
+    for position in _EVERY[grain]:
+        if fields[position] != ["*"]:
+            return (
+                f"{cron!r} does not fire on every {_FIELDS[position]}; every {grain} needs a run, {example}"
+            )
+    return None

@@ -1,0 +1,256 @@
+"""ModelSpec: one YAML file or Python object that describes a model."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
+
+from airflow_mlops.domain import loading, metrics, schedule
+from airflow_mlops.domain.fields import Column, Columns, KofN, Line, Name, Text
+from airflow_mlops.domain.loading import Place, describe
+from airflow_mlops.domain.metrics import METRICS, Metric, Task
+from airflow_mlops.domain.partitions import Grain, Partition
+from airflow_mlops.domain.problems import Problems, one_of, spec_error
+from airflow_mlops.domain.section import Section
+from airflow_mlops.domain.spec_data import Expectation, Features, Labels, Source
+from airflow_mlops.domain.spec_rules import (
+    Alerts,
+    DriftPolicy,
+    Gates,
+    Monitor,
+    PerformancePolicy,
+    Retrain,
+    RetrainWhen,
+    Slices,
+    VersusChampion,
+)
+from airflow_mlops.domain.spec_train import Budget, Candidate, Train
+
+__all__ = [
+    "Alerts",
+    "Budget",
+    "Candidate",
+    "DriftPolicy",
+    "Expectation",
+    "Features",
+    "Gates",
+    "KofN",
+    "Labels",
+    "ModelSpec",
+    "Monitor",
+    "PerformancePolicy",
+    "Retrain",
+    "RetrainWhen",
+    "Slices",
+    "Source",
+    "Task",
+    "Train",
+    "VersusChampion",
+]
+
+_GRADIENT_BOOSTING = {"search": {"learning_rate": [0.03, 0.1, 0.3], "max_leaf_nodes": [15, 31, 63]}}
+_CANDIDATES: dict[Task, tuple[dict[str, Any], ...]] = {
+    Task.CLASSIFICATION: (
+        {"sklearn.linear_model.LogisticRegression": {"max_iter": 1000}},
+        {"sklearn.ensemble.HistGradientBoostingClassifier": _GRADIENT_BOOSTING},
+    ),
+    Task.REGRESSION: (
+        {"sklearn.linear_model.Ridge": {}},
+        {"sklearn.ensemble.HistGradientBoostingRegressor": _GRADIENT_BOOSTING},
+    ),
+}
+_OTHER_SUFFIX = {Task.CLASSIFICATION: "Regressor", Task.REGRESSION: "Classifier"}
+
+
+def _wrong_metrics(task: Task, place: Place, names: Any) -> list[tuple[Place, str]]:
+    return [
+        ((*place, name), f"judges {METRICS[name].task}, not {task}{one_of(name, metrics.names(task))}")
+        for name in names
+        if METRICS[name].task != task
+    ]
+
+
+class ModelSpec(Section):
+    """Describe a model: its data, how it is trained, and when it may serve.
+
+    :raises SpecError: listing everything that is wrong, each with its place.
+    """
+
+    # A field is checked against the fields above it, so their order matters.
+    name: Name = Field(
+        description="Names the five DAGs (`<name>.ingest` …), the tables, the experiment and the registered model."
+    )
+    description: Text = Field(default="", description="What the model is for; shown on its pages.")
+    owner: Line = Field(default="mlops", description="Owner of the DAGs.")
+    task: Task = Field(description="What is predicted: a class or a number.")
+    target: Column = Field(description="Column to predict.")
+    key: Annotated[Columns, Field(min_length=1)] = Field(description="Columns that together identify a row.")
+    event_time: Column = Field(description="Column with the time that a row belongs to.")
+    partition: Grain = Field(description="Length of a partition of event time; a week begins on Monday.")
+    start: Text | None = Field(
+        default=None,
+        description="First partition, such as `2013-01`; `null` for the current one.",
+        validate_default=False,
+    )
+    end: Text | None = Field(default=None, description="Last partition, included; `null` for no end.")
+    schedule: Text | None = Field(
+        default=None,
+        description="Cron in UTC that fires once in each partition; `null` to run when a partition has ended.",
+    )
+    source: Source = Field(description="Where the rows of a partition come from.")
+    labels: Labels = Field(default_factory=Labels, description="When the truth about a row is known.")
+    features: Features | None = Field(
+        default=None, description="Columns to learn from; `null` for all but key, target and event time."
+    )
+    expectations: tuple[Expectation, ...] = Field(
+        default=(), alias="validate", description="Checks of the data: Great Expectations by name."
+    )
+    train: Train = Field(
+        default_factory=Train, validate_default=True, description="What is trained, on which rows."
+    )
+    gates: Gates = Field(default_factory=Gates, description="What a candidate must pass to become champion.")
+    monitor: Monitor = Field(default_factory=Monitor, description="What is watched in production.")
+    retrain: Retrain = Field(default_factory=Retrain, description="When to train again.")
+    alerts: Alerts = Field(default_factory=Alerts, description="Who is told of failures.")
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read a YAML file.
+
+        :param path: a relative path is looked for beside the Python file that calls this, then in the current directory.
+        :raises SpecError: listing everything that is wrong, each with its line.
+        """
+        file = loading.find(path, sys._getframe(1).f_globals.get("__file__"))
+        return cls._from_document(loading.read(file), file)
+
+    @classmethod
+    def from_yaml(cls, text: str, source: str = "spec") -> Self:
+        """Read YAML text.
+
+        :param source: where it comes from, for errors.
+        :raises SpecError: listing everything that is wrong, each with its line.
+        """
+        return cls._from_document(loading.parse(text, source), source)
+
+    @classmethod
+    def _from_document(cls, document: loading.Document, source: str | Path) -> Self:
+        try:
+            spec = cls.model_validate(document.value, by_alias=True, by_name=False)
+        except ValidationError as error:
+            raise spec_error(error, cls, source, document) from None
+        if document.problems:
+            raise spec_error(None, cls, source, document)
+        return spec
+
+    @property
+    def metric(self) -> Metric:
+        """The metric that models are ranked by."""
+        return METRICS[self.train.metric or metrics.names(self.task)[0]]
+
+    @field_validator("key")
+    @classmethod
+    def _key(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if info.data.get("target") in value:
+            raise ValueError(
+                f"holds the target {info.data['target']!r}, which is unknown when a row is scored"
+            )
+        return value
+
+    @field_validator("event_time")
+    @classmethod
+    def _event_time(cls, value: str, info: ValidationInfo) -> str:
+        if value == info.data.get("target"):
+            raise ValueError(f"{value!r} is already the target")
+        return value
+
+    @field_validator("start", "end", mode="before")
+    @classmethod
+    def _bound(cls, value: Any, info: ValidationInfo) -> Any:
+        grain = info.data.get("partition")
+        if value is None or grain is None:
+            return value
+        example = Partition.containing(datetime(2013, 1, 7, tzinfo=UTC), grain).key
+        if not isinstance(value, str):
+            raise ValueError(
+                f"must be the key of a {grain} partition such as {example}, not {describe(value)}"
+            )
+        try:
+            here = Partition.parse(value, grain)
+        except ValueError as error:
+            raise ValueError(f"{error}, such as {example}") from None
+        start = info.data.get("start")
+        if info.field_name == "end" and start and here < Partition.parse(start, grain):
+            raise ValueError(f"{value} is before start, {start}")
+        return value
+
+    @field_validator("schedule")
+    @classmethod
+    def _fires_once_a_partition(cls, value: str | None, info: ValidationInfo) -> str | None:
+        grain = info.data.get("partition")
+        if value is not None and grain and (wrong := schedule.complaint(value, grain)):
+            raise ValueError(wrong)
+        return value
+
+    @field_validator("features")
+    @classmethod
+    def _features(cls, value: Features | None, info: ValidationInfo) -> Features | None:
+        roles = dict.fromkeys(info.data.get("key", ()), "in the key, which only identifies a row")
+        roles[info.data.get("event_time")] = "the event time, which only orders rows"
+        roles[info.data.get("target")] = "the target, so the model would see what it predicts"
+        Problems.raise_any(
+            ((kind, position), f"{column!r} is {roles[column]}")
+            for kind in ("numeric", "categorical")
+            for position, column in enumerate(getattr(value, kind, ()))
+            if column in roles
+        )
+        return value
+
+    @field_validator("train")
+    @classmethod
+    def _train(cls, value: Train, info: ValidationInfo) -> Train:
+        task = info.data.get("task")
+        if task is None:
+            return value
+        found = _wrong_metrics(task, (), [value.metric] if value.metric else [])
+        found = [(("metric",), f"{value.metric} {text}") for _, text in found]
+        for position, candidate in enumerate(value.candidates):
+            if candidate.estimator.endswith(_OTHER_SUFFIX[task]):
+                found.append((("candidates", position), f"{candidate.name} is not for {task}"))
+        Problems.raise_any(found)
+        default = tuple(Candidate.from_dict(candidate) for candidate in _CANDIDATES[task])
+        return value.model_copy(
+            update={
+                "metric": value.metric or metrics.names(task)[0],
+                "candidates": value.candidates or default,
+            }
+        )
+
+    @field_validator("gates")
+    @classmethod
+    def _gates(cls, value: Gates, info: ValidationInfo) -> Gates:
+        task, slices = info.data.get("task"), value.slices
+        found: list[tuple[Place, str]] = []
+        if task:
+            found += _wrong_metrics(task, ("floor",), value.floor)
+            found += _wrong_metrics(task, ("slices", "floor"), slices.floor if slices else ())
+        if slices and info.data.get("target") in slices.by:
+            found.append((("slices", "by"), "holds the target; slice by what is known when a row is scored"))
+        Problems.raise_any(found)
+        return value
+
+    @field_validator("monitor")
+    @classmethod
+    def _monitor(cls, value: Monitor, info: ValidationInfo) -> Monitor:
+        if task := info.data.get("task"):
+            Problems.raise_any(_wrong_metrics(task, ("performance", "floor"), value.performance.floor))
+        return value
+
+    @classmethod
+    def json_schema(cls) -> dict[str, Any]:
+        """Return the JSON Schema of the YAML form, for editors."""
+        schema = cls.model_json_schema(by_alias=True, mode="validation")
+        return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

@@ -1,0 +1,147 @@
+"""Sections of a spec about decisions: gates, monitoring, retraining and alerts."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, WithJsonSchema, field_validator
+
+from airflow_mlops.domain.fields import (
+    Columns,
+    Count,
+    Floor,
+    KofN,
+    KofNText,
+    Line,
+    Number,
+    Share,
+    Whole,
+    unique,
+)
+from airflow_mlops.domain.loading import describe
+from airflow_mlops.domain.section import Section
+
+WORST = "Worst value allowed for each metric: the least of a score, the greatest of a loss or an error"
+
+
+class VersusChampion(Section):
+    """How much better than the champion a candidate must be, on the same rows."""
+
+    margin: Number = Field(
+        default=0.0,
+        description="Least improvement worth a promotion, in units of the metric; negative tolerates a loss.",
+    )
+    confidence: Annotated[Number, Field(ge=0.5, lt=1)] = Field(
+        default=0.95, description="Confidence that the improvement is above the margin, from 0.5 to below 1."
+    )
+
+
+class Slices(Section):
+    """What a candidate must reach within each part of the data."""
+
+    by: Annotated[Columns, Field(min_length=1)] = Field(description="Columns whose every value is a slice.")
+    floor: Annotated[Floor, Field(min_length=1)] = Field(description=f"{WORST}, in each slice.")
+    min_rows: Count = Field(default=500, description="Holdout rows below which a slice is not judged.")
+
+
+class Gates(Section):
+    """What a candidate must pass before it becomes champion."""
+
+    floor: Floor = Field(default={}, description=f"{WORST}, on the holdout.")
+    versus_champion: VersusChampion | None = Field(
+        default_factory=VersusChampion, description="Comparison with the champion; `null` turns it off."
+    )
+    slices: Slices | None = Field(default=None, description="Floors for parts of the data; `null` for none.")
+    approval: Literal["none", "one"] = Field(
+        default="none",
+        description="`none`: passing the gates is enough; `one`: a person also has to approve.",
+    )
+
+
+class DriftPolicy(Section):
+    """When the data counts as drifted from the champion's training data."""
+
+    columns: Share = Field(
+        default=0.3, description="Share of the columns that must have drifted, above 0 and up to 1."
+    )
+    threshold: Annotated[Number, Field(gt=0)] = Field(
+        default=0.1, description="Distance from which one column has drifted."
+    )
+    min_rows: Count = Field(default=100, description="Rows on either side below which drift is not judged.")
+
+
+class PerformancePolicy(Section):
+    """When the champion counts as too weak, on labels that have matured."""
+
+    floor: Floor = Field(default={}, description=f"{WORST}, in production.")
+    drop: Annotated[Number, Field(gt=0)] | None = Field(
+        default=None,
+        description="Largest loss of the training metric since the champion's evaluation; `null` for any.",
+    )
+
+
+class Monitor(Section):
+    """What is watched in production."""
+
+    drift: DriftPolicy = Field(default_factory=DriftPolicy, description="Drift of the features.")
+    performance: PerformancePolicy = Field(
+        default_factory=PerformancePolicy, description="Quality on matured labels."
+    )
+    staleness: Count | None = Field(
+        default=None,
+        description="Partitions after which the champion's training data is too old; `null` for never.",
+    )
+
+
+class RetrainWhen(Section):
+    """Rules of which any one asks for retraining."""
+
+    drift: KofNText | None = Field(
+        default=None,
+        description="Drift in at least k of the last n partitions, such as `2 of 3`; `null` for never.",
+    )
+    performance: KofNText | None = Field(
+        default=None, description="Weak performance in at least k of the last n partitions; `null` for never."
+    )
+    every: Count | None = Field(
+        default=None, description="Partitions after which to retrain in any case; `null` for never."
+    )
+
+
+def _lasting() -> RetrainWhen:
+    return RetrainWhen(drift=KofN(2, 3), performance=KofN(2, 3))
+
+
+class Retrain(Section):
+    """When to train again; a model without a champion always trains."""
+
+    when: RetrainWhen = Field(
+        default_factory=_lasting, description="Rules of which any one asks for retraining."
+    )
+    cooldown: Whole = Field(default=0, description="Partitions to wait after an attempt before the next.")
+
+
+def _address(value: str) -> str:
+    host = r"(localhost|[\w-]+(\.[\w-]+)+)"
+    if len(value) > 254 or not re.fullmatch(rf"[\w.!#$%&'*+/=?^`{{|}}~-]+@{host}", value):
+        raise ValueError(f"must be a mail address such as ml-team@example.com, not {describe(value)}")
+    return value
+
+
+Address = Annotated[Line, AfterValidator(_address), WithJsonSchema({"type": "string", "format": "email"})]
+
+
+class Alerts(Section):
+    """Who is told when a run fails for good or a model is in bad health."""
+
+    email: Annotated[tuple[Address, ...], AfterValidator(unique)] = Field(
+        default=(), description="Mail addresses."
+    )
+
+    @field_validator("email", mode="before")
+    @classmethod
+    def _several(cls, value: object) -> object:
+        if isinstance(value, str):
+            raise ValueError(f"must be a list, not {describe(value)}; write [{value}]")
+        return value

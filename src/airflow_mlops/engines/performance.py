@@ -1,0 +1,111 @@
+"""Performance: how good predictions are, measured one way for training, evaluation and monitoring."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from airflow_mlops.domain.metrics import METRICS
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+def metrics(truth: np.ndarray, predicted: np.ndarray, task: str) -> dict[str, float | None]:
+    """Compute every metric of a task with scikit-learn.
+
+    :param truth: labels 0 and 1 for classification, values for regression; without missing values.
+    :param predicted: probability of label 1, or the predicted value; one for each label.
+    :returns: value by metric name; None where the metric is undefined on these rows, such as ROC AUC on one class.
+    :raises ValueError: if a prediction or label is missing or not finite, or labels are not 0 and 1.
+    """
+    return {name: measure(name, truth, predicted) for name, metric in METRICS.items() if metric.task == task}
+
+
+def measure(metric: str, truth: np.ndarray, predicted: np.ndarray) -> float | None:
+    """Compute one metric as :func:`metrics` does; a probability of 0.5 or more counts as label 1."""
+    import numpy as np
+
+    truth, predicted = np.asarray(truth, dtype=float), np.asarray(predicted, dtype=float)
+    if truth.size != predicted.size or not (np.isfinite(truth).all() and np.isfinite(predicted).all()):
+        raise ValueError(f"{metric} needs one finite prediction for each finite label")
+    if METRICS[metric].task == "regression":
+        value = _regression(metric, truth, predicted)
+    else:
+        value = _classification(metric, truth, predicted)
+    return value if math.isfinite(value) else None
+
+
+def _classification(metric: str, truth: np.ndarray, predicted: np.ndarray) -> float:
+    from sklearn import metrics as sk
+
+    positives = truth.sum()
+    if not ((truth == 0) | (truth == 1)).all():
+        raise ValueError("classification labels must be 0 and 1")
+    # Undefined, where scikit-learn answers with a number and a warning.
+    one_class = positives == truth.size and metric == "roc_auc"
+    if not truth.size or one_class or (not positives and metric in {"roc_auc", "average_precision", "f1"}):
+        return math.nan
+    compute = {
+        "roc_auc": sk.roc_auc_score,
+        "average_precision": sk.average_precision_score,
+        "log_loss": lambda labels, p: sk.log_loss(labels, p, labels=[0, 1]),
+        "brier": lambda labels, p: sk.brier_score_loss(labels, p, labels=[0, 1], pos_label=1),
+        "accuracy": lambda labels, p: sk.accuracy_score(labels, p >= 0.5),
+        "f1": lambda labels, p: sk.f1_score(labels, p >= 0.5, zero_division=0.0),
+    }[metric]
+    return float(compute(truth.astype(int), predicted))
+
+
+def _regression(metric: str, truth: np.ndarray, predicted: np.ndarray) -> float:
+    from sklearn import metrics as sk
+
+    # R2 compares with the variance of the truth, and one row or one value has none.
+    if not truth.size or (metric == "r2" and not truth.std()):
+        return math.nan
+    compute = {
+        "rmse": sk.root_mean_squared_error,
+        "mae": sk.mean_absolute_error,
+        "r2": sk.r2_score,
+    }[metric]
+    return float(compute(truth, predicted))
+
+
+def paired_difference(
+    truth: np.ndarray,
+    ours: np.ndarray,
+    theirs: np.ndarray,
+    metric: str,
+    *,
+    confidence: float,
+    resamples: int = 200,
+    seed: int = 0,
+) -> tuple[float, float] | None:
+    """Estimate a confidence interval of how much better our predictions are than theirs on the same rows.
+
+    Percentile bootstrap over rows, each row with both its predictions, so that what makes a row hard cancels out:
+    Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapters 13 and 16.
+
+    :param ours: our predictions, in the form that :func:`metrics` takes; ``theirs`` likewise.
+    :param metric: the difference is positive where we are better, whichever direction the metric has.
+    :param confidence: such as 0.95: the interval leaves (1 - confidence) / 2 on each side.
+    :param resamples: 200 place the limits of a 0.95 interval on the fifth value from each end.
+    :param seed: equal seeds and rows give equal intervals.
+    :returns: low and high limit; None if the metric is undefined in half of the resamples or more.
+    """
+    import numpy as np
+
+    truth, ours, theirs = np.asarray(truth), np.asarray(ours), np.asarray(theirs)
+    sign = 1.0 if METRICS[metric].greater_is_better else -1.0
+    random = np.random.default_rng(seed)
+    differences = []
+    for _ in range(resamples if truth.size else 0):
+        rows = random.integers(0, truth.size, truth.size)
+        mine, other = measure(metric, truth[rows], ours[rows]), measure(metric, truth[rows], theirs[rows])
+        if mine is not None and other is not None:
+            differences.append(sign * (mine - other))
+    if 2 * len(differences) <= resamples:
+        return None
+    tail = (1.0 - confidence) / 2.0
+    low, high = np.quantile(differences, [tail, 1.0 - tail])
+    return float(low), float(high)

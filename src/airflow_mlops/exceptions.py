@@ -1,0 +1,109 @@
+"""Every error of the package, on plain built-in bases; each says whether a retry can help."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class SpecError(ValueError):
+    """A model spec is wrong. A retry cannot help: correct the file.
+
+    :param problems: one line a problem, each with its place in the file.
+    :param source: the file, or what else the spec came from.
+    """
+
+    def __init__(self, problems: list[str], source: str | Path = "spec") -> None:
+        self.problems = tuple(problems)
+        self.source = str(source)
+        count = f"{len(problems)} problem{'s' if len(problems) != 1 else ''}"
+        super().__init__("\n".join([f"{self.source}: {count}", *(f"  {problem}" for problem in problems)]))
+
+
+class SourceMissing(FileNotFoundError):
+    """The data of a partition is not there. A retry can help: it may still arrive."""
+
+
+class SourceUnreadable(ValueError):
+    """The data of a partition is there but cannot be read. A retry can help only if it was still being written."""
+
+
+class EmptyPartition(ValueError):
+    """A source answered with no rows. A retry can help only if the rows come late."""
+
+
+class SchemaMismatch(ValueError):
+    """Columns or types differ from what the model or the table expects. A retry cannot help."""
+
+
+class BadRows(ValueError):
+    """Rows break what a dataset promises: unique keys, event times in the partition. A retry cannot help."""
+
+
+class ValidationFailed(ValueError):
+    """Data broke an expectation that blocks. A retry cannot help: correct the data or the expectation."""
+
+
+class ValidationErrored(RuntimeError):
+    """An expectation could not be evaluated at all. A retry cannot help: correct the expectation."""
+
+
+class TableMissing(FileNotFoundError):
+    """A table that a stage reads does not exist yet. A retry can help once its producer has run."""
+
+
+class TableUnreadable(RuntimeError):
+    """A Delta table cannot be read, or its last commit is torn. A retry cannot help: restore the table."""
+
+
+class WriteConflict(RuntimeError):
+    """Another writer changed the same rows at the same time. A retry can help."""
+
+
+class NotEnoughData(ValueError):
+    """There are too few rows or classes to train or judge on. A retry cannot help: more data can."""
+
+
+class TrainingFailed(RuntimeError):
+    """An estimator could not be built or fitted. A retry cannot help: correct the candidate."""
+
+
+class RegistryUnavailable(ConnectionError):
+    """MLflow cannot be reached, or answers with an error of its own. A retry can help."""
+
+
+class ModelNotFound(LookupError):
+    """A registered model, version or alias does not exist. A retry cannot help."""
+
+
+class DigestMismatch(ValueError):
+    """A model's bytes are not the bytes that were trained. A retry cannot help: roll back."""
+
+
+class UntrustedModel(ValueError):
+    """A model holds types outside the allow-list, so it is not loaded. A retry cannot help."""
+
+
+class BlessingFailed(RuntimeError):
+    """A candidate does not load, or does not predict the same, in a fresh process. A retry cannot help."""
+
+
+class PromotionConflict(RuntimeError):
+    """The alias moved while a promotion was under way. A retry cannot help: decide again on the new champion."""
+
+
+class PromotionRefused(ValueError):
+    """A promotion was asked for a candidate whose verdict is not PASS. A retry cannot help."""
+
+
+class NoDecision(TimeoutError):
+    """The decision on an earlier partition did not come in time. A retry can help once that run has ended."""
+
+
+RETRYABLE: tuple[type[Exception], ...] = (
+    SourceMissing,
+    TableMissing,
+    WriteConflict,
+    RegistryUnavailable,
+    NoDecision,
+)
+"""Errors that time may heal; every other error of this module fails its task at once."""

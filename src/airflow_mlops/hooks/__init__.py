@@ -1,0 +1,3 @@
+"""From an Airflow connection to a configured client."""
+
+from __future__ import annotations

@@ -1,0 +1,142 @@
+"""MLflow: tracking and model registry."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseHook
+from airflow.sdk.exceptions import AirflowNotFoundException
+from airflow.sdk.log import mask_secret
+
+from airflow_mlops import config
+
+if TYPE_CHECKING:
+    from airflow.sdk import Connection
+    from mlflow import MlflowClient
+
+EXTRAS = {
+    "token": "MLFLOW_TRACKING_TOKEN",
+    "timeout": "MLFLOW_HTTP_REQUEST_TIMEOUT",
+    "max_retries": "MLFLOW_HTTP_REQUEST_MAX_RETRIES",
+    "server_cert_path": "MLFLOW_TRACKING_SERVER_CERT_PATH",
+    "client_cert_path": "MLFLOW_TRACKING_CLIENT_CERT_PATH",
+}
+"""What may stand in a connection's extra, and the setting of MLflow that it becomes."""
+
+_DEFAULTS = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    # MLflow's own defaults keep a task waiting for four minutes a call while the server is away.
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
+    # A redirect would carry the credentials to another host.
+    "MLFLOW_ALLOW_HTTP_REDIRECTS": "false",
+}
+_DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
+
+
+class MlflowHook(BaseHook):
+    """Give a client of the MLflow server that a connection names.
+
+    The connection has host, port, scheme (field ``schema``: ``https`` unless it says ``http``), login and password,
+    and in its extra any of :data:`EXTRAS`. A host may also be a whole URL.
+
+    MLflow takes credentials and time limits from the environment of the process only. They are set here, by
+    :meth:`get_conn`, and nowhere else; the last hook used in a process decides. Time limits that the environment
+    of the process sets already are kept.
+
+    :param mlflow_conn_id: the connection; None means ``[mlops] mlflow_conn_id``. If that is ``mlflow_default`` and
+        does not exist, ``[mlops] tracking_uri`` is used; a connection of another name must exist.
+    """
+
+    conn_name_attr = "mlflow_conn_id"
+    default_conn_name = "mlflow_default"
+    conn_type = "mlflow"
+    hook_name = "MLflow"
+
+    def __init__(self, mlflow_conn_id: str | None = None) -> None:
+        super().__init__()
+        self.mlflow_conn_id = mlflow_conn_id or config.mlflow_conn_id()
+
+    def get_conn(self) -> MlflowClient:
+        """Return a client for tracking and registry, and configure MLflow in this process for it.
+
+        :raises AirflowNotFoundException: if a connection other than ``mlflow_default`` does not exist.
+        :raises ValueError: if the connection has no host, or an extra that is not known.
+        """
+        from mlflow import MlflowClient
+
+        uri, settings = self._resolve()
+        _configure(settings)
+        if uri.startswith("sqlite:///"):
+            Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+        return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+    def artifact_location(self, experiment: str) -> str | None:
+        """Return where a new experiment keeps its artifacts: under ``[mlops] storage`` for a database without a server.
+
+        :return: None if there is a server, which decides itself.
+        """
+        scheme = self._resolve()[0].partition(":")[0].partition("+")[0]
+        return f"{config.storage()}/artifacts/{experiment}" if scheme in _DATABASES else None
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Ask MLflow for one experiment."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self.get_conn().search_experiments(max_results=1)
+        except (MlflowException, AirflowNotFoundException, ValueError) as error:
+            return False, str(error)
+        return True, "MLflow answers."
+
+    def _resolve(self) -> tuple[str, dict[str, str] | None]:
+        # None: no connection, so that credentials in the environment of the process are meant for this address.
+        try:
+            connection = self.get_connection(self.mlflow_conn_id)
+        except AirflowNotFoundException:
+            if self.mlflow_conn_id != self.default_conn_name:
+                raise
+            return config.tracking_uri(), None
+        return _address(connection), _settings(connection)
+
+
+def _address(connection: Connection) -> str:
+    host = (connection.host or "").rstrip("/")
+    if not host:
+        raise ValueError(f"Connection {connection.conn_id!r} has no host; write the host of the MLflow server.")
+    if "://" in host:
+        return host
+    typed = connection.conn_type if connection.conn_type in ("http", "https") else "https"
+    port = f":{connection.port}" if connection.port else ""
+    return f"{connection.schema or typed}://{host}{port}"
+
+
+def _settings(connection: Connection) -> dict[str, str]:
+    extra: dict[str, Any] = {k: v for k, v in connection.extra_dejson.items() if v not in (None, "")}
+    if unknown := sorted(set(extra) - set(EXTRAS)):
+        raise ValueError(
+            f"Connection {connection.conn_id!r} has extra {', '.join(unknown)}; allowed are {', '.join(EXTRAS)}."
+        )
+    settings = {EXTRAS[key]: str(value) for key, value in extra.items()}
+    settings["MLFLOW_TRACKING_USERNAME"] = connection.login or ""
+    settings["MLFLOW_TRACKING_PASSWORD"] = connection.password or ""
+    settings.setdefault("MLFLOW_TRACKING_TOKEN", "")
+    for name in ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN"):
+        mask_secret(settings[name])
+    return settings
+
+
+def _configure(settings: dict[str, str] | None) -> None:
+    from mlflow import environment_variables
+    from mlflow.telemetry import set_telemetry_client
+
+    for name, value in _DEFAULTS.items():
+        variable = getattr(environment_variables, name)
+        if not variable.is_set():
+            variable.set(value)
+    for name, value in (settings or {}).items():
+        variable = getattr(environment_variables, name)
+        # An empty value removes what a connection used before has left: it is not for this server to see.
+        variable.set(value) if value else variable.unset()
+    set_telemetry_client()  # importing MLflow has made one if its telemetry was on

@@ -1,0 +1,242 @@
+"""Start and stop a real Airflow on 127.0.0.1: scheduler, DAG processor, API server and triggerer."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+COMPONENTS = {
+    "api-server": ["api-server", "--workers", "1"],
+    "scheduler": ["scheduler", "--skip-serve-logs"],
+    "dag-processor": ["dag-processor"],
+    "triggerer": ["triggerer", "--skip-serve-logs"],
+}
+_NEEDED_BYTES = 1_000_000_000
+_PDEATHSIG = 1
+
+
+class LocalAirflowError(RuntimeError):
+    """Airflow could not be started here, or stopped answering. A retry cannot help before the reason is mended."""
+
+
+def free_port() -> int:
+    """Return a TCP port of 127.0.0.1 that nobody uses."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _die_with_parent() -> None:
+    # Whatever ends this process, even SIGKILL, must not leave Airflow running.
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PDEATHSIG, signal.SIGTERM)
+
+
+class LocalAirflow:
+    """An Airflow with LocalExecutor and SQLite, alive inside a ``with`` block.
+
+    :param home: its folder; made if it is not there, and kept afterwards.
+    :param dags: the folder of DAG files.
+    :param plugins: the folder of deployment plugins; None means none.
+    :param port: port of the API server and UI; None means a free one.
+    :param parallelism: tasks at a time.
+    :param settings: more options, as ``AIRFLOW__SECTION__OPTION`` variables.
+    :raises LocalAirflowError: on entering, if the port is taken, the disk is full or a process does not come up.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        dags: Path,
+        *,
+        plugins: Path | None = None,
+        port: int | None = None,
+        parallelism: int = 4,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
+        self.home = home.resolve()
+        self.port = port or free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.password = secrets.token_urlsafe(9)
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.environment = self._environment(dags.resolve(), plugins, parallelism) | dict(settings or {})
+        self._client = httpx.Client(base_url=self.url, timeout=30)
+
+    def _environment(self, dags: Path, plugins: Path | None, parallelism: int) -> dict[str, str]:
+        return {
+            **{name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW__")},
+            "AIRFLOW_HOME": str(self.home),
+            "AIRFLOW__API__BASE_URL": self.url,
+            "AIRFLOW__API__HOST": "127.0.0.1",
+            "AIRFLOW__API__PORT": str(self.port),
+            "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_hex(32),
+            "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+            "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
+            "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+            "AIRFLOW__CORE__FERNET_KEY": "",
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__CORE__PARALLELISM": str(parallelism),
+            "AIRFLOW__CORE__PLUGINS_FOLDER": str(plugins or self.home / "plugins"),
+            "AIRFLOW__DAG_PROCESSOR__DISABLE_BUNDLE_VERSIONING": "True",
+            "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.home}/airflow.db",
+            "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(self.home / "logs"),
+            "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",
+            "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+            "DO_NOT_TRACK": "true",
+            "GX_ANALYTICS_ENABLED": "false",
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
+        }
+
+    def __enter__(self) -> Self:
+        try:
+            self._check_room()
+            self._prepare()
+            for name, arguments in COMPONENTS.items():
+                self._start(name, arguments)
+            self.wait(self._healthy, "Airflow to be healthy", seconds=180)
+            self._log_in()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _check_room(self) -> None:
+        self.home.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(self.home).free
+        if free < _NEEDED_BYTES:
+            raise LocalAirflowError(
+                f"The disk of {self.home} is too full: 1 GB is needed, {free / 1e9:.1f} GB are free."
+            )
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", self.port))
+            except OSError:
+                raise LocalAirflowError(
+                    f"Port {self.port} of 127.0.0.1 is in use; choose another one."
+                ) from None
+
+    def _prepare(self) -> None:
+        (self.home / "logs").mkdir(exist_ok=True)
+        passwords = self.home / "simple_auth_manager_passwords.json.generated"
+        passwords.touch(mode=0o600)
+        passwords.write_text(json.dumps({"admin": self.password}), encoding="utf-8")
+        self.run("db", "migrate")
+
+    def run(self, *arguments: str) -> str:
+        """Run an ``airflow`` command in this installation and return what it printed.
+
+        :raises LocalAirflowError: if it fails, with the end of its output.
+        """
+        command = [sys.executable, "-m", "airflow", *arguments]
+        done = subprocess.run(
+            command, env=self.environment, cwd=self.home, capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            tail = "\n".join((done.stdout + done.stderr).splitlines()[-15:])
+            raise LocalAirflowError(f"airflow {' '.join(arguments)} failed:\n{tail}")
+        return done.stdout
+
+    def _start(self, name: str, arguments: list[str]) -> None:
+        with (self.home / "logs" / f"{name}.log").open("wb") as log:
+            self.processes[name] = subprocess.Popen(
+                [sys.executable, "-m", "airflow", *arguments],
+                env=self.environment,
+                cwd=self.home,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                # A group of its own: Airflow's children must be stopped with it.
+                start_new_session=True,
+                preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+            )
+
+    def stop(self) -> None:
+        """Stop every process that was started, with its children."""
+        for kill in (signal.SIGTERM, signal.SIGKILL):
+            for process in self.processes.values():
+                # A leader that has ended may have left children in its group.
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, kill)
+            deadline = time.monotonic() + 10
+            while time.monotonic() < deadline and any(
+                process.poll() is None for process in self.processes.values()
+            ):
+                time.sleep(0.1)
+        self.processes.clear()
+
+    def wait(self, condition: Callable[[], Any], what: str, seconds: float, interval: float = 0.5) -> Any:
+        """Return what ``condition`` answers once that is true.
+
+        :raises LocalAirflowError: after ``seconds``, or as soon as a process has died.
+        """
+        deadline = time.monotonic() + seconds
+        while not (answer := condition()):
+            self.check_alive()
+            if time.monotonic() > deadline:
+                raise LocalAirflowError(
+                    f"Waited {seconds:.0f} s in vain for {what}; logs are in {self.home / 'logs'}."
+                )
+            time.sleep(interval)
+        return answer
+
+    def check_alive(self) -> None:
+        """Raise if a process has ended.
+
+        :raises LocalAirflowError: with the end of its log.
+        """
+        for name, process in self.processes.items():
+            if process.poll() is not None:
+                log = self.home / "logs" / f"{name}.log"
+                tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
+                raise LocalAirflowError(
+                    f"{name} ended with code {process.returncode}. The end of {log}:\n{tail}"
+                )
+
+    def _healthy(self) -> bool:
+        try:
+            health = self._client.get("/api/v2/monitor/health").json()
+        except (httpx.HTTPError, ValueError):
+            return False
+        return all(
+            health.get(part, {}).get("status") == "healthy"
+            for part in ("scheduler", "dag_processor", "triggerer")
+        )
+
+    def _log_in(self) -> None:
+        answer = self._client.post("/auth/token", json={"username": "admin", "password": self.password})
+        answer.raise_for_status()
+        self._client.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+
+    def call(self, method: str, path: str, **arguments: Any) -> Any:
+        """Call Airflow's REST API, e.g. ``call("GET", "dags")``.
+
+        :raises LocalAirflowError: if the answer is an error.
+        """
+        answer = self._client.request(method, f"/api/v2/{path}", **arguments)
+        if answer.is_error:
+            raise LocalAirflowError(f"{method} {path} answered {answer.status_code}: {answer.text[:500]}")
+        return answer.json() if answer.content else None

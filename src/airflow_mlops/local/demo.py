@@ -1,0 +1,143 @@
+"""The demo: replay four months of New York flights through the loop, and show what was decided and why."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import signal
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+
+from rich.console import Console
+from rich.live import Live
+from rich.markup import escape
+from rich.spinner import Spinner
+from rich.table import Table
+
+from airflow_mlops.domain.partitions import Partition
+from airflow_mlops.local import summary
+from airflow_mlops.local.airflow import LocalAirflow, LocalAirflowError, free_port
+from airflow_mlops.local.replay import STAGES, Replay, StageRun
+
+MODEL = "flight_delays"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the demo and return an exit code."""
+    options = _parser().parse_args(arguments)
+    console = Console()
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        return _run(options, console)
+    except KeyboardInterrupt:
+        console.print("\nStopped: everything that the demo started has ended.")
+        return 130
+    except (LocalAirflowError, OSError, ValueError) as error:
+        console.print(f"[red]The demo could not go on.[/red] {escape(str(error))}")
+        return 1
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
+    parser.add_argument("--keep", action="store_true", help="leave Airflow running until Ctrl-C")
+    parser.add_argument("--from", dest="first", default="2013-01", help="first month (default: %(default)s)")
+    parser.add_argument("--to", dest="last", default="2013-04", help="last month (default: %(default)s)")
+    parser.add_argument("--port", type=int, help="port of the Airflow UI (default: a free one)")
+    parser.add_argument(
+        "--home", type=Path, default=Path(".demo"), help="folder for all state (default: %(default)s)"
+    )
+    parser.add_argument("--dags", type=Path, default=Path("dags"), help="folder of the DAG files")
+    return parser
+
+
+def _run(options: argparse.Namespace, console: Console) -> int:
+    began = time.monotonic()
+    home: Path = options.home.resolve()
+    if not options.dags.is_dir():
+        raise LocalAirflowError(
+            f"There are no DAG files in {options.dags.resolve()}; run the demo in a checkout."
+        )
+    first, last = Partition.parse(options.first, "month"), Partition.parse(options.last, "month")
+    # Each demo begins with nothing, so that it always shows the whole story.
+    shutil.rmtree(home, ignore_errors=True)
+    home.mkdir(parents=True)
+    settings = demo_settings(home)
+    (home / "mlflow-port").write_text(settings["AIRFLOW__MLOPS__MLFLOW_URL"].rpartition(":")[2])
+    console.print(f"Starting Airflow in {escape(str(home))} (logs are in airflow/logs) …")
+    with LocalAirflow(
+        home / "airflow",
+        options.dags,
+        plugins=Path("plugins").resolve(),
+        port=options.port,
+        settings=settings,
+    ) as airflow:
+        console.print(
+            f"Airflow is up after {time.monotonic() - began:.0f} s: {airflow.url}  (admin / {airflow.password})"
+        )
+        replay = Replay(airflow, MODEL, first, last)
+        replay.start()
+        _follow(replay, console)
+        console.print(summary.table(airflow, home / "storage", MODEL, replay.partitions))
+        for run in replay.failures():
+            for line in replay.errors(run):
+                console.print(f"[red]✗[/red] {escape(line)}")
+        console.print(f"The replay took {time.monotonic() - began:.0f} s after installation.")
+        console.print("MLflow's UI on what is left in the folder: [bold]make ui[/bold]")
+        if options.keep:
+            console.print(f"Airflow stays up: {airflow.url}  (admin / {airflow.password}). Ctrl-C stops it.")
+            while True:
+                airflow.check_alive()
+                time.sleep(1)
+        return 1 if replay.failures() else 0
+
+
+def demo_settings(home: Path) -> dict[str, str]:
+    """Return the ``[mlops]`` options of a demo in a folder."""
+    return {
+        "AIRFLOW__MLOPS__STORAGE": f"file://{home}/storage",
+        "AIRFLOW__MLOPS__TRACKING_URI": f"sqlite:///{home}/mlflow.db",
+        "AIRFLOW__MLOPS__MLFLOW_URL": f"http://127.0.0.1:{free_port()}",
+        "AIRFLOW__MLOPS__PRELOAD": "True",
+    }
+
+
+def _follow(replay: Replay, console: Console) -> None:
+    with Live(console=console, refresh_per_second=8, transient=True) as live:
+        while True:
+            states = replay.states()
+            live.update(_progress(states))
+            if replay.ended():
+                return
+            replay.airflow.check_alive()
+            time.sleep(1)
+
+
+def _progress(states: dict[str, dict[str, StageRun]]) -> Table:
+    table = Table(title="Replaying partitions through the DAGs", title_justify="left")
+    table.add_column("partition")
+    for stage in STAGES:
+        table.add_column(f"{MODEL}.{stage}", min_width=12)
+    for partition, stages in states.items():
+        table.add_row(partition, *(_cell(stages.get(stage)) for stage in STAGES))
+    return table
+
+
+def _cell(run: StageRun | None) -> str | Spinner:
+    if run is None:
+        return "[dim]·[/dim]"
+    seconds = f" {run.seconds:.0f} s" if run.seconds is not None else ""
+    if run.state == "running":
+        return Spinner("dots", text=f"running{seconds}")
+    return {"success": f"[green]✓[/green]{seconds}", "failed": f"[red]✗ failed[/red]{seconds}"}.get(
+        run.state, run.state
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,128 @@
+"""Replay a model's history by an Airflow backfill, and follow it through the five DAGs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from airflow_mlops.domain.partitions import Partition
+from airflow_mlops.local.airflow import LocalAirflow, LocalAirflowError
+
+STAGES = ("ingest", "score", "monitor", "train")
+_ENDED = {"success", "failed"}
+
+
+@dataclass(frozen=True)
+class StageRun:
+    """One DAG run of one partition.
+
+    :param state: as Airflow spells it.
+    :param seconds: how long it has run; None before it starts.
+    """
+
+    dag_id: str
+    run_id: str
+    state: str
+    seconds: float | None
+
+
+class Replay:
+    """A backfill of some partitions and all that it sets off.
+
+    :param airflow: where it runs.
+    :param model: name of the model.
+    :param first: first partition.
+    :param last: last partition.
+    :param again: run partitions again that have run before.
+    """
+
+    def __init__(
+        self, airflow: LocalAirflow, model: str, first: Partition, last: Partition, *, again: bool = False
+    ) -> None:
+        self.airflow = airflow
+        self.model = model
+        self.partitions = list(first.through(last))
+        self.again = again
+        self._known: set[str] = set()
+
+    def start(self) -> None:
+        """Wait for the DAGs to be parsed and create the backfill.
+
+        :raises LocalAirflowError: if a DAG file does not import, with its error.
+        """
+        self.airflow.wait(self._parsed, f"the DAGs of {self.model}", seconds=120)
+        self._known = {run["dag_run_id"] for run in self._runs()}
+        self.airflow.call(
+            "POST",
+            "backfills",
+            json={
+                "dag_id": f"{self.model}.ingest",
+                "from_date": self.partitions[0].start.isoformat(),
+                "to_date": self.partitions[-1].start.isoformat(),
+                "reprocess_behavior": "completed" if self.again else "none",
+                "max_active_runs": 1,
+            },
+        )
+
+    def _parsed(self) -> bool:
+        errors = self.airflow.call("GET", "importErrors")["import_errors"]
+        if errors:
+            raise LocalAirflowError(
+                "\n".join(f"{each['filename']}:\n{each['stack_trace']}" for each in errors)
+            )
+        dags = self.airflow.call("GET", "dags", params={"limit": 100})["dags"]
+        return {f"{self.model}.{stage}" for stage in STAGES} <= {dag["dag_id"] for dag in dags}
+
+    def _runs(self) -> list[dict[str, Any]]:
+        runs: list[dict[str, Any]] = []
+        for stage in STAGES:
+            path = f"dags/{self.model}.{stage}/dagRuns"
+            runs += self.airflow.call("GET", path, params={"limit": 100, "order_by": "id"})["dag_runs"]
+        return runs
+
+    def states(self) -> dict[str, dict[str, StageRun]]:
+        """Return the newest run of each partition and stage: ``{"2013-01": {"ingest": StageRun(…)}}``."""
+        found: dict[str, dict[str, StageRun]] = {partition.key: {} for partition in self.partitions}
+        for run in self._runs():
+            if run["partition_key"] in found and run["dag_run_id"] not in self._known:
+                stage = run["dag_id"].rpartition(".")[2]
+                found[run["partition_key"]][stage] = StageRun(
+                    run["dag_id"], run["dag_run_id"], run["state"], run["duration"]
+                )
+        return found
+
+    def failures(self) -> list[StageRun]:
+        """Return the runs that failed."""
+        return [run for stages in self.states().values() for run in stages.values() if run.state == "failed"]
+
+    def ended(self) -> bool:
+        """Tell whether each partition has come to the end of the chain, or has failed on its way."""
+
+        def partition_ended(stages: dict[str, StageRun]) -> bool:
+            last = stages.get(STAGES[-1])
+            return (last is not None and last.state in _ENDED) or any(
+                run.state == "failed" for run in stages.values()
+            )
+
+        return all(partition_ended(stages) for stages in self.states().values())
+
+    def errors(self, run: StageRun) -> list[str]:
+        """Return what the failed tasks of a run said, a line each."""
+        path = f"dags/{run.dag_id}/dagRuns/{run.run_id}/taskInstances"
+        lines = []
+        for task in self.airflow.call("GET", path, params={"state": "failed"})["task_instances"]:
+            log = self.airflow.call(
+                "GET", f"{path}/{task['task_id']}/logs/{task['try_number']}?map_index={task['map_index']}"
+            )
+            said = [error_text(event) for event in log["content"] if isinstance(event, dict)]
+            lines.append(
+                f"{run.dag_id} › {task['task_id']}: "
+                + next((text for text in reversed(said) if text), "failed")
+            )
+        return lines
+
+
+def error_text(event: dict[str, Any]) -> str:
+    """Return the error that a line of a task log carries; an empty string without one."""
+    details = event.get("error_detail") or []
+    return f"{details[0]['exc_type']}: {details[0]['exc_value']}" if details else ""

@@ -1,0 +1,69 @@
+"""Judge the best candidate beside the champion."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+
+from airflow_mlops.domain.results import TrainedModel
+from airflow_mlops.domain.spec import Gates
+from airflow_mlops.engines import evaluate, registry, tables
+from airflow_mlops.hooks.mlflow import MlflowHook
+from airflow_mlops.links import MlflowRunLink
+from airflow_mlops.runs import push
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class EvaluateOperator(BaseOperator):
+    """Judge the best of some trained candidates and the champion on the same holdout rows, gate by gate.
+
+    Returns the :class:`~airflow_mlops.domain.results.Evaluation` as a dict. A FAIL is a result, not an error.
+
+    :param models: what :class:`TrainOperator` returned: one dict, or a list of them if it was mapped.
+    :param gates: what a candidate must reach; None means to be better than the champion.
+    :param mlflow_conn_id: MLflow connection; None means ``[mlops] mlflow_conn_id``.
+    """
+
+    template_fields: Sequence[str] = ("models", "mlflow_conn_id")
+    operator_extra_links = (MlflowRunLink(),)
+    ui_color = "#fce4ec"
+
+    def __init__(
+        self, *, models: Any, gates: Gates | None = None, mlflow_conn_id: str | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.models = models
+        self.gates = gates
+        self.mlflow_conn_id = mlflow_conn_id
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Read the holdout, predict with both, and judge."""
+        several = [self.models] if isinstance(self.models, dict) else list(self.models)
+        candidates = [TrainedModel.from_dict(each) for each in several]
+        dataset, split = candidates[0].dataset, candidates[0].split
+        client = MlflowHook(self.mlflow_conn_id).get_conn()
+        evaluation = evaluate.evaluate(
+            tables.read(
+                dataset.uri,
+                version=dataset.version,
+                event_time=dataset.event_time,
+                since=split.cut,
+                until=split.end,
+            ),
+            client=client,
+            candidates=candidates,
+            champion=registry.champion(client, candidates[0].model),
+            gates=self.gates or Gates(),
+            partition=dataset.partition,
+        )
+        push(context, "mlflow_run", evaluation.candidate.run_id)
+        for check in evaluation.checks:
+            self.log.info("%-24s %-12s %s", check.name, check.verdict, check.reason)
+        self.log.info(
+            "%s %s: %s: %s", evaluation.model, evaluation.partition, evaluation.verdict, evaluation.reason
+        )
+        return evaluation.to_dict()

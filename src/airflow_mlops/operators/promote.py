@@ -1,0 +1,203 @@
+"""Move the champion, take it back, and record what was decided."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowSkipException
+from pydantic import BaseModel, ConfigDict, Field
+
+from airflow_mlops import assets
+from airflow_mlops.domain.results import Action, Evaluation, PromotionDecision, RetrainDecision
+from airflow_mlops.engines import ledger, promote, registry
+from airflow_mlops.exceptions import TrainingFailed
+from airflow_mlops.hooks.mlflow import MlflowHook
+from airflow_mlops.links import MlflowRunLink
+from airflow_mlops.runs import dataset_of, push, run_of, table_uri
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class PromoteOperator(BaseOperator):
+    """Make a candidate the champion if its verdict is PASS, by the promotion protocol; skip itself if not.
+
+    Returns the :class:`~airflow_mlops.domain.results.PromotionDecision` as a dict. A retry finishes what a killed
+    try began.
+
+    :param evaluation: what :class:`EvaluateOperator` returned.
+    :param mlflow_conn_id: MLflow connection; None means ``[mlops] mlflow_conn_id``.
+    """
+
+    template_fields: Sequence[str] = ("evaluation", "mlflow_conn_id")
+    operator_extra_links = (MlflowRunLink(),)
+    ui_color = "#e0f2f1"
+
+    def __init__(self, *, evaluation: Any, mlflow_conn_id: str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.evaluation = evaluation
+        self.mlflow_conn_id = mlflow_conn_id
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Promote, or say why not."""
+        evaluation = Evaluation.from_dict(self.evaluation)
+        decision = promote.promote(
+            MlflowHook(self.mlflow_conn_id).get_conn(),
+            ledger_uri=table_uri(evaluation.model, "ledger"),
+            evaluation=evaluation,
+            key=f"{run_of(context)}/{self.task_id}",
+            actor=run_of(context),
+        )
+        push(context, "mlflow_run", evaluation.candidate.run_id)
+        push(context, "decision", decision.to_dict())
+        self.log.info("%s %s: %s: %s", decision.model, decision.partition, decision.action, decision.reason)
+        if decision.action is Action.REFUSED:
+            raise AirflowSkipException(decision.reason)
+        assets.emit(context, assets.champion(evaluation.model), decision=decision)
+        return decision.to_dict()
+
+
+class RecordOperator(BaseOperator):
+    """Record the one decision on a partition, whatever became of the tasks before.
+
+    Later partitions wait for it. Fails if a task before it failed, so that the run does.
+
+    :param model: name of the model.
+    :param retrain: what :class:`DecideOperator` returned; None if it failed.
+    :param evaluation: what :class:`EvaluateOperator` returned; None if it did not run.
+    :param promotion: task id of the :class:`PromoteOperator`.
+    :param mlflow_conn_id: MLflow connection; None means ``[mlops] mlflow_conn_id``.
+    """
+
+    template_fields: Sequence[str] = ("model", "retrain", "evaluation", "mlflow_conn_id")
+    ui_color = "#e0f2f1"
+
+    def __init__(
+        self,
+        *,
+        model: str,
+        retrain: Any,
+        evaluation: Any,
+        promotion: str,
+        mlflow_conn_id: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.model = model
+        self.retrain = retrain
+        self.evaluation = evaluation
+        self.promotion = promotion
+        self.mlflow_conn_id = mlflow_conn_id
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Find out what happened, write it to the ledger, and fail if something failed."""
+        promoted = context["ti"].xcom_pull(task_ids=self.promotion, key="decision")
+        decision = PromotionDecision.from_dict(promoted) if promoted else self._decide(context)
+        ledger.record_decision(table_uri(self.model, "ledger"), decision, actor=run_of(context))
+        self.log.info(
+            "%s %s: champion %s → %s: %s: %s",
+            self.model,
+            decision.partition,
+            decision.before,
+            decision.after,
+            decision.action,
+            decision.reason,
+        )
+        if decision.action is Action.FAILED:
+            raise TrainingFailed(decision.reason)
+        return decision.to_dict()
+
+    def _decide(self, context: Context) -> PromotionDecision:
+        champion = registry.champion(MlflowHook(self.mlflow_conn_id).get_conn(), self.model)
+        version = champion.version if champion else None
+        known = {"model": self.model, "before": version, "after": version, "key": run_of(context)}
+        retrain = RetrainDecision.from_dict(self.retrain) if self.retrain else None
+        evaluation = Evaluation.from_dict(self.evaluation) if self.evaluation else None
+        partition = retrain.partition if retrain else dataset_of(context, self.model).partition
+        if retrain is not None and not retrain.retrain:
+            former = ledger.decision(table_uri(self.model, "ledger"), partition)
+            if former is not None and former.action is not Action.FAILED:
+                return former
+            return PromotionDecision(
+                **known, partition=partition, action=Action.KEPT, checks=retrain.checks, reason=retrain.reason
+            )
+        if evaluation is not None and not _failed(context):
+            return PromotionDecision(
+                **known,
+                partition=partition,
+                action=Action.REFUSED,
+                checks=evaluation.checks,
+                metrics=evaluation.metrics,
+                champion_metrics=evaluation.champion_metrics,
+                reason="a person did not approve the promotion",
+            )
+        reason = f"a task before it failed in run {run_of(context)}"
+        return PromotionDecision(**known, partition=partition, action=Action.FAILED, reason=reason)
+
+
+def _failed(context: Context) -> list[str]:
+    """Return the ids of this run's failed tasks."""
+    ti = context["ti"]
+    states = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id]).get(ti.run_id, {})
+    return sorted(task for task, state in states.items() if state in ("failed", "upstream_failed"))
+
+
+class RollbackRequest(BaseModel):
+    """What a person or a REST call may ask of a rollback."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    to: str | None = None
+    reason: str = Field(min_length=3)
+
+
+class RollbackOperator(BaseOperator):
+    """Give the champion alias back to an earlier version, which must load and predict in a fresh process.
+
+    Returns the :class:`~airflow_mlops.domain.results.PromotionDecision` as a dict. Repeating it changes nothing.
+
+    :param model: name of the model.
+    :param to: version to go back to; None means the run's ``to``, or else the version before the champion.
+    :param reason: why; None means the run's ``reason``.
+    :param mlflow_conn_id: MLflow connection; None means ``[mlops] mlflow_conn_id``.
+    """
+
+    template_fields: Sequence[str] = ("model", "to", "reason", "mlflow_conn_id")
+    ui_color = "#ffebee"
+
+    def __init__(
+        self,
+        *,
+        model: str,
+        to: str | None = None,
+        reason: str | None = None,
+        mlflow_conn_id: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.model = model
+        self.to = to
+        self.reason = reason
+        self.mlflow_conn_id = mlflow_conn_id
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Verify the target, move the alias, and record it."""
+        asked = dict(context["dag_run"].conf or {})
+        asked |= {name: value for name, value in (("to", self.to), ("reason", self.reason)) if value}
+        request = RollbackRequest.model_validate(asked)
+        decision = promote.rollback(
+            MlflowHook(self.mlflow_conn_id).get_conn(),
+            ledger_uri=table_uri(self.model, "ledger"),
+            model=self.model,
+            to=request.to,
+            reason=request.reason,
+            key=f"{run_of(context)}/{self.task_id}",
+            actor=run_of(context),
+            partition=dataset_of(context, self.model).partition,
+        )
+        if decision.action is Action.ROLLED_BACK:
+            assets.emit(context, assets.champion(self.model), decision=decision)
+        self.log.info("%s: %s: %s", self.model, decision.action, decision.reason)
+        return decision.to_dict()

@@ -1,0 +1,224 @@
+"""Decide whether to train, and train one candidate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator, SkipMixin
+from pydantic import BaseModel, ConfigDict
+
+from airflow_mlops.domain.partitions import Partition
+from airflow_mlops.domain.results import Action, DatasetVersion, RetrainDecision
+from airflow_mlops.domain.spec import Budget, Candidate, Features, Retrain
+from airflow_mlops.engines import decide, ledger, monitor, registry, tables, train
+from airflow_mlops.hooks.mlflow import MlflowHook
+from airflow_mlops.links import MlflowRunLink
+from airflow_mlops.runs import dataset_of, push, run_of, table_uri
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class TrainRequest(BaseModel):
+    """What a person or a REST call may ask of a training run; Airflow itself lets unknown keys pass."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    reason: str | None = None
+    force: bool = False
+    window: int | None = None
+
+
+class DecideOperator(BaseOperator, SkipMixin):
+    """Decide by the retrain policy whether this run trains; skip the direct downstream tasks in ``skips`` if not.
+
+    Returns the :class:`~airflow_mlops.domain.results.RetrainDecision` as a dict and pushes the pinned
+    :class:`~airflow_mlops.domain.results.DatasetVersion` as XCom ``dataset``. A partition that has its decision
+    already is not decided again, unless the run is forced.
+
+    :param model: name of the model.
+    :param policy: when to retrain.
+    :param skips: task ids that do not run without retraining.
+    :param partition: key of the partition; None means the run's ``partition_key``, or the latest without one.
+    :param mlflow_conn_id: MLflow connection; None means ``[mlops] mlflow_conn_id``.
+    """
+
+    template_fields: Sequence[str] = ("model", "partition", "mlflow_conn_id")
+    ui_color = "#fff3e0"
+
+    def __init__(
+        self,
+        *,
+        model: str,
+        policy: Retrain,
+        skips: Sequence[str],
+        partition: str | None = None,
+        mlflow_conn_id: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.model = model
+        self.policy = policy
+        self.skips = skips
+        self.partition = partition
+        self.mlflow_conn_id = mlflow_conn_id
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Gather the recorded facts and apply the policy."""
+        request = TrainRequest.model_validate(dict(context["dag_run"].conf or {}))
+        dataset = dataset_of(context, self.model, self.partition)
+        push(context, "dataset", dataset.to_dict())
+        uri = table_uri(self.model, "ledger")
+        known = ledger.decision(uri, dataset.partition)
+        final = known is not None and known.action is not Action.FAILED
+        if known and final and not known.key.startswith(run_of(context)) and not request.force:
+            reason = f"partition {dataset.partition} was decided before: {known.action}: {known.reason}"
+            decision = RetrainDecision(
+                model=self.model,
+                partition=dataset.partition,
+                retrain=False,
+                checks=(),
+                dataset=dataset,
+                reason=reason,
+            )
+        else:
+            decision = decide.decide(
+                model=self.model,
+                dataset=dataset,
+                policy=self.policy,
+                force=request.force,
+                reason=request.reason,
+                champion=registry.champion(MlflowHook(self.mlflow_conn_id).get_conn(), self.model),
+                health=monitor.history(table_uri(self.model, "monitoring"), dataset.partition),
+                decisions=ledger.decisions(uri),
+            )
+        self._report(context, decision)
+        return decision.to_dict()
+
+    def _report(self, context: Context, decision: RetrainDecision) -> None:
+        for check in decision.checks:
+            self.log.info("%-14s %-12s %s", check.name, check.verdict, check.reason)
+        self.log.info(
+            "%s %s: %s: %s",
+            self.model,
+            decision.partition,
+            "retrain" if decision.retrain else "no retraining",
+            decision.reason,
+        )
+        if not decision.retrain:
+            push(context, "return_value", decision.to_dict())
+            downstream = context["task"].get_direct_relatives(upstream=False)
+            self.skip(ti=context["ti"], tasks=[task for task in downstream if task.task_id in self.skips])
+
+
+class TrainOperator(BaseOperator):
+    """Train one candidate on a pinned dataset version, log it to MLflow and register it as a model version.
+
+    Returns the :class:`~airflow_mlops.domain.results.TrainedModel` as a dict. Map it over ``candidate`` to train
+    several. A retry adopts what an earlier try has registered.
+
+    :param dataset: the dataset version, as a dict.
+    :param candidate: a :class:`~airflow_mlops.domain.spec.Candidate`, or its form in a spec:
+        ``{"sklearn.linear_model.Ridge": {"alpha": 1.0}}``, or a dotted path.
+    :param target: column to predict.
+    :param task: classification or regression.
+    :param metric: metric that candidates are ranked by.
+    :param features: feature columns; None means all but key, event time and target.
+    :param holdout: partitions, or share of the latest rows, that are kept for evaluation.
+    :param window: partitions to train on, or ``all``.
+    :param delay: how long after its event time a label is known.
+    :param budget: bounds of the search for hyperparameters.
+    :param seed: seed of everything random.
+    :param model: name to register under; None means the dataset's name.
+    :param mlflow_conn_id: MLflow connection; None means ``[mlops] mlflow_conn_id``.
+    """
+
+    template_fields: Sequence[str] = ("dataset", "candidate", "target", "model", "window", "mlflow_conn_id")
+    operator_extra_links = (MlflowRunLink(),)
+    ui_color = "#fff3e0"
+
+    def __init__(
+        self,
+        *,
+        dataset: Any,
+        candidate: Any,
+        target: str,
+        task: str = "classification",
+        metric: str = "roc_auc",
+        features: Features | None = None,
+        holdout: int | float = 1,
+        window: int | str = "all",
+        delay: timedelta = timedelta(0),
+        budget: Budget | None = None,
+        seed: int = 0,
+        model: str | None = None,
+        mlflow_conn_id: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.dataset = dataset
+        self.candidate = candidate
+        self.target = target
+        self.task = task
+        self.metric = metric
+        self.features = features
+        self.holdout = holdout
+        self.window = window
+        self.delay = delay
+        self.budget = budget
+        self.seed = seed
+        self.model = model
+        self.mlflow_conn_id = mlflow_conn_id
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Split by event time, fit, log and register."""
+        dataset = DatasetVersion.from_dict(self.dataset)
+        candidate = Candidate.model_validate(self.candidate)
+        model, when = self.model or dataset.name, dataset.event_time
+        times = tables.read(dataset.uri, version=dataset.version, columns=[when])[when]
+        split = train.split(
+            times,
+            holdout=self.holdout,
+            partition=Partition.parse(dataset.partition, dataset.grain),
+            window="all" if self.window == "all" else int(self.window),
+            delay=self.delay,
+        )
+        hook = MlflowHook(self.mlflow_conn_id)
+        trained = train.train(
+            tables.read(
+                dataset.uri, version=dataset.version, event_time=when, since=split.start, until=split.end
+            ),
+            client=hook.get_conn(),
+            artifacts=hook.artifact_location(model),
+            model=model,
+            candidate=candidate,
+            task=self.task,
+            target=self.target,
+            metric=self.metric,
+            features=self.features or train.derive_features(dataset, self.target),
+            split=split,
+            dataset=dataset,
+            budget=self.budget or Budget(),
+            seed=self.seed,
+            tags=_tags(context),
+            key=f"{run_of(context)}/{self.task_id}/{candidate.name}",
+        )
+        push(context, "mlflow_run", trained.run_id)
+        self.log.info(
+            "%s %s: %s: version %s, %s %.4f on inner validation, %s rows, %.1f s",
+            model,
+            dataset.partition,
+            trained.candidate,
+            trained.version,
+            trained.metric,
+            trained.score or float("nan"),
+            f"{split.train_rows:,}",
+            trained.seconds,
+        )
+        return trained.to_dict()
+
+
+def _tags(context: Context) -> dict[str, str]:
+    return {"airflow.dag_id": context["dag"].dag_id, "airflow.run_id": context["run_id"]}

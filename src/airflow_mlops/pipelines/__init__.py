@@ -1,0 +1,3 @@
+"""Ready-made DAGs from a model spec."""
+
+from __future__ import annotations

@@ -1,0 +1,259 @@
+"""The five DAGs of a model, chained by partitioned assets."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import (
+    DAG,
+    Asset,
+    CronPartitionTimetable,
+    Param,
+    PartitionedAssetTimetable,
+    get_parsing_context,
+)
+from airflow.sdk.definitions.xcom_arg import XComArg
+
+from airflow_mlops import assets
+from airflow_mlops.domain.partitions import Partition
+from airflow_mlops.domain.spec import ModelSpec
+from airflow_mlops.engines.sources import FileSource, PythonSource, Source
+from airflow_mlops.operators.evaluate import EvaluateOperator
+from airflow_mlops.operators.ingest import IngestOperator, PublishOperator
+from airflow_mlops.operators.monitor import DriftOperator, HealthOperator, PerformanceOperator
+from airflow_mlops.operators.promote import PromoteOperator, RecordOperator, RollbackOperator
+from airflow_mlops.operators.score import ScoreOperator
+from airflow_mlops.operators.train import DecideOperator, TrainOperator
+from airflow_mlops.operators.validate import ValidateOperator
+from airflow_mlops.pipelines import docs
+from airflow_mlops.pipelines.retry import RETRIES, RETRY_POLICY
+from airflow_mlops.sensors.decision import DecisionSensor
+
+
+def continuous_training(spec: ModelSpec) -> tuple[DAG, ...]:
+    """Build the DAGs ``<name>.ingest``, ``.score``, ``.monitor``, ``.train`` and ``.rollback`` of a model.
+
+    They register themselves, so a DAG file needs no more than the call. In a task process only the DAG that the task
+    belongs to is built.
+
+    :param spec: the model.
+    """
+    wanted = get_parsing_context().dag_id
+    stages = {"ingest": _ingest, "score": _score, "monitor": _monitor, "train": _train, "rollback": _rollback}
+    return tuple(
+        build(spec) for stage, build in stages.items() if wanted is None or wanted == f"{spec.name}.{stage}"
+    )
+
+
+def _dag(spec: ModelSpec, stage: str, **arguments: Any) -> DAG:
+    return DAG(
+        dag_id=f"{spec.name}.{stage}",
+        description=docs.SUMMARY[stage],
+        doc_md=docs.page(spec, stage),
+        tags=["mlops", spec.name, stage],
+        catchup=False,
+        # The champion is sequential state: two partitions of one stage never run side by side.
+        max_active_runs=1,
+        default_args={
+            "owner": spec.owner,
+            "retries": RETRIES,
+            "retry_delay": timedelta(seconds=30),
+            "retry_policy": RETRY_POLICY,
+        },
+        **arguments,
+    )
+
+
+def _after(asset: Asset) -> PartitionedAssetTimetable:
+    return PartitionedAssetTimetable(assets=asset)
+
+
+def _source(spec: ModelSpec) -> Source:
+    if spec.source.python is not None:
+        return PythonSource(spec.source.python)
+    return FileSource(str(spec.source.files))
+
+
+def _required(spec: ModelSpec) -> list[str]:
+    features = [*spec.features.numeric, *spec.features.categorical] if spec.features else []
+    return [*features, spec.target]
+
+
+def _ingest(spec: ModelSpec) -> DAG:
+    first = Partition.parse(spec.start, spec.partition) if spec.start else None
+    last = Partition.parse(spec.end, spec.partition) if spec.end else None
+    schedule = CronPartitionTimetable(
+        spec.schedule or spec.partition.cron,
+        timezone="UTC",
+        run_offset=-1,
+        key_format=spec.partition.key_format,
+    )
+    # A run happens when its partition has ended, so the first run is at the end of the first partition.
+    bounds = {"start_date": first.end if first else None, "end_date": last.end if last else None}
+    with _dag(spec, "ingest", schedule=schedule, **bounds) as dag:
+        rows = IngestOperator(
+            task_id="ingest",
+            source=_source(spec),
+            dataset=spec.name,
+            key=spec.key,
+            event_time=spec.event_time,
+            grain=spec.partition.value,
+            required=_required(spec),
+            stage=True,
+            doc_md=docs.TASKS["ingest"],
+        )
+        valid = ValidateOperator(
+            task_id="validate",
+            dataset=rows.output,
+            expectations=spec.expectations,
+            required=_required(spec),
+            doc_md=docs.TASKS["validate"],
+        )
+        PublishOperator(
+            task_id="publish",
+            dataset=valid.output,
+            validation=XComArg(valid, key="validation"),
+            outlets=[assets.data(spec.name)],
+            doc_md=docs.TASKS["publish"],
+        )
+    return dag
+
+
+def _score(spec: ModelSpec) -> DAG:
+    with _dag(spec, "score", schedule=_after(assets.data(spec.name))) as dag:
+        wait = DecisionSensor(task_id="wait", model=spec.name, doc_md=docs.TASKS["wait"])
+        wait >> ScoreOperator(
+            task_id="score",
+            model=spec.name,
+            task=spec.task.value,
+            outlets=[assets.predictions(spec.name)],
+            doc_md=docs.TASKS["score"],
+        )
+    return dag
+
+
+def _monitor(spec: ModelSpec) -> DAG:
+    with _dag(spec, "monitor", schedule=_after(assets.predictions(spec.name))) as dag:
+        drift = DriftOperator(
+            task_id="drift", model=spec.name, policy=spec.monitor.drift, doc_md=docs.TASKS["drift"]
+        )
+        performance = PerformanceOperator(
+            task_id="performance",
+            model=spec.name,
+            target=spec.target,
+            task=spec.task.value,
+            metric=spec.metric.name,
+            delay=spec.labels.delay,
+            policy=spec.monitor.performance,
+            doc_md=docs.TASKS["performance"],
+        )
+        HealthOperator(
+            task_id="verdict",
+            model=spec.name,
+            drift=drift.output,
+            performance=performance.output,
+            staleness=spec.monitor.staleness,
+            outlets=[assets.health(spec.name)],
+            doc_md=docs.TASKS["verdict"],
+        )
+    return dag
+
+
+def _train(spec: ModelSpec) -> DAG:
+    params = {
+        "reason": Param(
+            None, type=["null", "string"], title="Reason", description="Why this run was started by hand."
+        ),
+        "force": Param(
+            False,
+            type="boolean",
+            title="Train whatever the policy says",
+            description="Without it, the retrain policy decides and says why.",
+        ),
+        "window": Param(
+            None,
+            type=["null", "integer"],
+            minimum=1,
+            title="Window",
+            description=f"Train on this many partitions; empty means {spec.train.window}, as the spec says.",
+        ),
+    }
+    with _dag(spec, "train", schedule=_after(assets.health(spec.name)), params=params) as dag:
+        decide = DecideOperator(
+            task_id="decide",
+            model=spec.name,
+            policy=spec.retrain,
+            skips=["train"],
+            doc_md=docs.TASKS["decide"],
+        )
+        train = TrainOperator.partial(
+            task_id="train",
+            dataset=XComArg(decide, key="dataset"),
+            target=spec.target,
+            task=spec.task.value,
+            metric=spec.metric.name,
+            features=spec.features,
+            holdout=spec.train.holdout,
+            window="{{ params.window or '" + str(spec.train.window) + "' }}",
+            delay=spec.labels.delay,
+            budget=spec.train.budget,
+            seed=spec.train.seed,
+            map_index_template="{{ task.candidate.name }}",
+            doc_md=docs.TASKS["train"],
+        ).expand(candidate=[candidate.to_dict() for candidate in spec.train.candidates])
+        evaluate = EvaluateOperator(
+            task_id="evaluate", models=train.output, gates=spec.gates, doc_md=docs.TASKS["evaluate"]
+        )
+        promote = PromoteOperator(
+            task_id="promote",
+            evaluation=evaluate.output,
+            outlets=[assets.champion(spec.name)],
+            doc_md=docs.TASKS["promote"],
+        )
+        record = RecordOperator(
+            task_id="record",
+            model=spec.name,
+            retrain=decide.output,
+            evaluation=evaluate.output,
+            promotion=promote.task_id,
+            trigger_rule="all_done",
+            doc_md=docs.TASKS["record"],
+        )
+        if spec.gates.approval == "one":
+            evaluate >> _approve(spec) >> promote
+        promote >> record
+    return dag
+
+
+def _approve(spec: ModelSpec) -> Any:
+    from airflow.providers.standard.operators.hitl import ApprovalOperator
+
+    return ApprovalOperator(
+        task_id="approve",
+        subject=f"Promote the new {spec.name} of {{{{ partition_key }}}}?",
+        body=docs.APPROVAL,
+        doc_md=docs.TASKS["approve"],
+    )
+
+
+def _rollback(spec: ModelSpec) -> DAG:
+    params = {
+        "to": Param(
+            None,
+            type=["null", "string"],
+            title="To version",
+            description="A version of the registered model; empty means the one before the champion.",
+        ),
+        "reason": Param(
+            type="string", minLength=3, title="Reason", description="Why; it is kept in the ledger."
+        ),
+    }
+    with _dag(spec, "rollback", schedule=None, params=params) as dag:
+        RollbackOperator(
+            task_id="rollback",
+            model=spec.name,
+            outlets=[assets.champion(spec.name)],
+            doc_md=docs.TASKS["rollback"],
+        )
+    return dag

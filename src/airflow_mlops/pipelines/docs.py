@@ -1,0 +1,64 @@
+"""What the Airflow UI says about the DAGs and tasks of a model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from airflow_mlops.domain.spec import ModelSpec
+
+SUMMARY = {
+    "ingest": "Read, validate and publish one partition of data",
+    "score": "Predict a published partition with the champion",
+    "monitor": "Measure drift, performance and staleness of the champion",
+    "train": "Decide whether to retrain; train, gate and promote",
+    "rollback": "Give the champion alias back to an earlier version",
+}
+
+_NEXT = {
+    "ingest": "Its asset `{name}/data` starts `{name}.score` for the same partition.",
+    "score": "Its asset `{name}/predictions` starts `{name}.monitor` for the same partition.",
+    "monitor": "Its asset `{name}/health` starts `{name}.train` for the same partition.",
+    "train": (
+        "Start it by hand to retrain now: tick *Train whatever the policy says* and give a reason. Without a partition "
+        "key it works on the latest published partition. Its asset `{name}/model` has an event for each promotion."
+    ),
+    "rollback": "Start it by hand with a reason. It moves one alias, needs no data and takes seconds.",
+}
+
+TASKS = {
+    "ingest": "Reads the partition from its source into the staging table. Missing, empty, truncated or differently "
+    "shaped data fails here, and nothing downstream runs.",
+    "validate": "Runs the pre-checks and the Great Expectations suite. Rows that break a `quarantine` expectation are "
+    "set aside, a broken `block` expectation stops the partition.",
+    "publish": "Copies the partition from staging to the data table in one commit: a new dataset version. The same "
+    "content again changes nothing.",
+    "wait": "Waits until the partition before has its decision, so that a backfill replays history in order.",
+    "score": "Predicts the partition with the champion, once for each model and data version.",
+    "drift": "Compares the partition with the champion's training data by Evidently, column by column.",
+    "performance": "Judges predictions whose labels have matured since the last partition.",
+    "verdict": "Puts drift, performance and staleness together and keeps them in the monitoring table.",
+    "decide": "Applies the retrain policy to what is recorded, and says why or why not.",
+    "train": "Trains one candidate on the rows before the holdout and registers it as a model version.",
+    "evaluate": "Judges the best candidate and the champion on the same holdout rows, gate by gate.",
+    "approve": "Waits for a person's word. Without an approval nothing is promoted.",
+    "promote": "Checks the candidate in a fresh process and moves the `champion` alias by the promotion protocol. "
+    "Skipped if a gate did not pass.",
+    "record": "Writes the one decision on this partition to the ledger, whatever happened before.",
+    "rollback": "Verifies that the target version loads and predicts, then moves the alias and records it.",
+}
+
+APPROVAL = """\
+{% set e = ti.xcom_pull(task_ids='evaluate') %}
+**{{ e.verdict }}**: {{ e.reason }}
+
+| gate | verdict | expected | observed | champion |
+|---|---|---|---|---|
+{% for c in e.checks %}| {{ c.name }} | {{ c.verdict }} | {{ c.expected }} | {{ c.observed }} | {{ c.baseline }} |
+{% endfor %}"""
+
+
+def page(spec: ModelSpec, stage: str) -> str:
+    """Return a DAG's page in Markdown."""
+    about = f"{spec.description}\n\n" if spec.description else ""
+    return f"### {spec.name}: {stage}\n\n{about}{SUMMARY[stage]}. {_NEXT[stage].format(name=spec.name)}\n"

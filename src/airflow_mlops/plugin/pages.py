@@ -1,0 +1,54 @@
+"""The pages behind ``/mlops``: reports, for people who may see plugins."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from airflow.api_fastapi.auth.managers.models.resource_details import AccessView
+from airflow.api_fastapi.core_api.security import requires_access_view
+from airflow.sdk import ObjectStoragePath
+from fastapi import Depends, FastAPI, HTTPException, Path, Response
+
+from airflow_mlops import config
+
+Segment = Annotated[str, Path(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$", max_length=250)]
+"""One name in a path: never empty, never ``.`` or ``..``, and without any separator."""
+
+HEADERS = {
+    # A report is written from data, which is not trusted: `sandbox` without allow-same-origin keeps its scripts from
+    # the cookies and the API of Airflow, and nothing may be loaded from or sent to anywhere.
+    "Content-Security-Policy": "sandbox allow-scripts allow-downloads; default-src 'none'; "
+    "script-src 'unsafe-inline' 'unsafe-eval' data: blob:; style-src 'unsafe-inline'; img-src data: blob:; "
+    "font-src data:; worker-src blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'self'",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "private, no-cache",
+}
+
+
+def create_app() -> FastAPI:
+    """Make the application; every route asks Airflow first whether the user may see plugins."""
+    app = FastAPI(
+        title="airflow-mlops",
+        dependencies=[Depends(requires_access_view(AccessView.PLUGINS))],
+        openapi_url=None,  # its routes would not be guarded by the dependency
+    )
+    app.get("/reports/{model}/{partition}/{kind}.html")(report)
+    return app
+
+
+def report(model: Segment, partition: Segment, kind: Segment) -> Response:
+    """Return one report as it was written."""
+    root = ObjectStoragePath(config.reports())
+    path = root / model / partition / f"{kind}.html"
+    try:
+        # A link inside the folder must not lead out of it; object stores have none, and resolve to themselves.
+        inside = path.resolve().is_relative_to(root.resolve())
+        page = path.read_bytes() if inside else None
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        page = None
+    if page is None:
+        raise HTTPException(404, f"There is no report {model}/{partition}/{kind}.")
+    return Response(page, media_type="text/html; charset=utf-8", headers=HEADERS)

@@ -1,0 +1,70 @@
+"""What a task run is about: where its dataset lives, which partition it has, what it leaves behind."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow_mlops import config
+from airflow_mlops.domain.partitions import Grain, Partition
+from airflow_mlops.engines import tables
+from airflow_mlops.exceptions import TableMissing
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from airflow_mlops.domain.results import DatasetVersion
+
+
+def table_uri(name: str, table: str) -> str:
+    """Return the URI of one of a dataset's tables under ``[mlops] storage``."""
+    return tables.uri_of(config.storage(), name, table)
+
+
+def partition_of(context: Context, explicit: str | None, grain: Grain | str) -> Partition:
+    """Return the partition that a run is about.
+
+    :param explicit: a key given by hand; None means the run's ``partition_key``.
+    :raises ValueError: if the run has no partition and none was given.
+    """
+    key = explicit or context.get("partition_key")
+    if not key:
+        raise ValueError(
+            "This run has no partition key. Schedule the DAG with CronPartitionTimetable, trigger it with a "
+            "partition_key, or pass partition= to the operator."
+        )
+    return Partition.parse(key, grain)
+
+
+def dataset_of(context: Context, model: str, explicit: str | None = None) -> DatasetVersion:
+    """Return the published data that a run is about: its partition's, or the latest without one.
+
+    :raises TableMissing: if nothing was published.
+    """
+    uri = table_uri(model, "data")
+    key = explicit or context.get("partition_key")
+    dataset = tables.published(uri, key) if key else tables.latest(uri)
+    if dataset is None:
+        what = f"partition {key}" if key else "data"
+        raise TableMissing(f"No {what} of {model!r} has been published at {uri}; run {model}.ingest first.")
+    return dataset
+
+
+def run_of(context: Context) -> str:
+    """Name a run: what idempotency keys begin with and commits refer to."""
+    return f"{context['dag'].dag_id}/{context['run_id']}"
+
+
+def save_report(context: Context, model: str, partition: str, kind: str, html: str) -> None:
+    """Keep a page under ``[mlops] reports`` and link it from the task."""
+    from airflow.sdk import ObjectStoragePath
+
+    name = f"{model}/{partition}/{kind}.html"
+    path = ObjectStoragePath(f"{config.reports().rstrip('/')}/{name}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(html, encoding="utf-8")
+    push(context, "report", name)
+
+
+def push(context: Context, key: str, value: Any) -> None:
+    """Push an XCom of the running task."""
+    context["ti"].xcom_push(key=key, value=value)

@@ -1,0 +1,81 @@
+"""Wait until the partition before has its decision."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseSensorOperator
+
+from airflow_mlops import config
+from airflow_mlops.engines import ledger, tables
+from airflow_mlops.exceptions import NoDecision
+from airflow_mlops.runs import dataset_of, table_uri
+from airflow_mlops.triggers.decision import DecisionTrigger
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class DecisionSensor(BaseSensorOperator):
+    """Wait until the decision on the partition published before this one is recorded.
+
+    A backfill runs partitions through the chain side by side; waiting here makes a replay give what one partition
+    after the other would have given. In live operation the decision is there already.
+
+    :param model: name of the model.
+    :param partition: key of the partition; None means the run's ``partition_key``, or the latest without one.
+    :param deferrable: wait in the triggerer instead of in a worker.
+    """
+
+    template_fields: Sequence[str] = ("model", "partition")
+    ui_color = "#eceff1"
+
+    def __init__(
+        self, *, model: str, partition: str | None = None, deferrable: bool = True, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.model = model
+        self.partition = partition
+        self.deferrable = deferrable
+
+    def poke(self, context: Context) -> bool:
+        """Look once."""
+        before = self._before(context)
+        done = before is None or ledger.decision(table_uri(self.model, "ledger"), before) is not None
+        if done:
+            self.log.info(
+                "%s", f"partition {before} is decided" if before else "there is no partition before"
+            )
+        return done
+
+    def execute(self, context: Context) -> Any:
+        """Look, and wait if need be."""
+        if not self.deferrable:
+            return super().execute(context)
+        if not self.poke(context):
+            before, seconds = self._before(context), config.decision_timeout().total_seconds()
+            self.log.info("waiting for %s.train to decide on partition %s", self.model, before)
+            self.defer(
+                trigger=DecisionTrigger(table_uri(self.model, "ledger"), str(before), time.time() + seconds),
+                method_name="resume",
+            )
+        return None
+
+    def resume(self, context: Context, event: dict[str, Any]) -> None:
+        """Go on, or say what is missing.
+
+        :raises NoDecision: if the deadline passed.
+        """
+        if not event["decided"]:
+            raise NoDecision(
+                f"{self.model}.train has not decided on partition {self._before(context)} within "
+                f"{config.decision_timeout().total_seconds():.0f} s ([mlops] decision_timeout). Is that DAG paused, or has one of "
+                f"{self.model}.score, .monitor or .train failed for that partition? Clear it there, then clear this."
+            )
+
+    def _before(self, context: Context) -> str | None:
+        here = dataset_of(context, self.model, self.partition)
+        earlier = {each.partition for each in tables.versions(here.uri) if each.partition < here.partition}
+        return max(earlier, default=None)

@@ -1,0 +1,3 @@
+"""Asynchronous waits."""
+
+from __future__ import annotations

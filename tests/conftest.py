@@ -1,0 +1,26 @@
+"""What has to stand in the environment before Airflow, MLflow or Great Expectations is imported."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+
+HOME = tempfile.mkdtemp(prefix="airflow-mlops-tests-")
+
+# A developer's own deployment must neither change what the tests see nor be changed by them.
+for name in [name for name in os.environ if name.startswith(("AIRFLOW", "MLFLOW_"))]:
+    del os.environ[name]
+
+os.environ.update(
+    AIRFLOW_HOME=HOME,
+    AIRFLOW__CORE__LOAD_EXAMPLES="False",
+    AIRFLOW__CORE__UNIT_TEST_MODE="True",
+    DO_NOT_TRACK="true",
+    GX_ANALYTICS_ENABLED="false",
+    MLFLOW_DISABLE_TELEMETRY="true",
+)
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(HOME, ignore_errors=True)

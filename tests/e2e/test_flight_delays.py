@@ -1,0 +1,183 @@
+"""The demo's story, on a real scheduler, DAG processor, API server and triggerer."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from airflow_mlops.domain.partitions import Partition
+from airflow_mlops.domain.results import Action, PromotionDecision, Verdict
+from airflow_mlops.engines import ledger, monitor, registry, tables
+from airflow_mlops.local.airflow import LocalAirflow
+from airflow_mlops.local.demo import MODEL, demo_settings
+from airflow_mlops.local.replay import STAGES, Replay
+from airflow_mlops.local.summary import validations
+
+ROOT = Path(__file__).parents[2]
+FIRST, LAST = Partition.parse("2013-01", "month"), Partition.parse("2013-04", "month")
+
+PARCELS = """
+from airflow_mlops import ModelSpec, continuous_training
+
+continuous_training(ModelSpec.from_dict({{
+    "name": "parcels", "task": "classification", "target": "late", "key": ["id"], "event_time": "at",
+    "partition": "month", "start": "2013-01", "end": "2013-02", "source": {{"files": "{folder}/{{partition}}.csv"}},
+}}))
+"""
+
+pytestmark = pytest.mark.slow
+
+
+@dataclass(frozen=True)
+class Story:
+    """A replayed loop and where it keeps its state."""
+
+    airflow: LocalAirflow
+    home: Path
+    replay: Replay
+
+    def uri(self, table: str, model: str = MODEL) -> str:
+        return tables.uri_of(f"file://{self.home}/storage", model, table)
+
+    def decisions(self) -> list[PromotionDecision]:
+        return [ledger.decision(self.uri("ledger"), partition.key) for partition in self.replay.partitions]
+
+    def client(self) -> MlflowClient:
+        return MlflowClient(tracking_uri=f"sqlite:///{self.home}/mlflow.db")
+
+
+def run(replay: Replay, seconds: float = 480) -> None:
+    replay.start()
+    replay.airflow.wait(replay.ended, "the replay to end", seconds=seconds, interval=1)
+
+
+@pytest.fixture(scope="module")
+def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
+    home = tmp_path_factory.mktemp("loop")
+    dags = home / "dags"
+    shutil.copytree(ROOT / "dags", dags)
+    (home / "parcels").mkdir()
+    (dags / "parcels.py").write_text(PARCELS.format(folder=home / "parcels"))
+    with LocalAirflow(
+        home / "airflow", dags, plugins=ROOT / "plugins", settings=demo_settings(home)
+    ) as airflow:
+        replay = Replay(airflow, MODEL, FIRST, LAST)
+        run(replay)
+        yield Story(airflow, home, replay)
+
+
+def test_every_stage_of_every_partition_succeeds(story: Story) -> None:
+    failed = [line for failure in story.replay.failures() for line in story.replay.errors(failure)]
+    assert not failed
+    states = story.replay.states()
+    assert {partition: set(stages) for partition, stages in states.items()} == {
+        partition.key: set(STAGES) for partition in story.replay.partitions
+    }
+
+
+def test_no_row_is_lost_or_doubled(story: Story) -> None:
+    data = tables.read(story.uri("data"), columns=["flight_id"])
+    published = [tables.published(story.uri("data"), partition.key) for partition in story.replay.partitions]
+    keys = data["flight_id"].to_pylist()
+    assert len(keys) == len(set(keys)) == sum(version.rows for version in published if version)
+
+
+def test_each_partition_was_validated(story: Story) -> None:
+    reports = validations(story.airflow, MODEL)
+    assert [reports[partition.key]["verdict"] for partition in story.replay.partitions] == ["PASS"] * 4
+
+
+def test_there_are_several_versions_and_exactly_one_champion(story: Story) -> None:
+    versions = story.client().search_model_versions(f"name = '{MODEL}'")
+    assert len(versions) >= 2
+    aliases = story.client().get_registered_model(MODEL).aliases
+    assert list(aliases) == ["champion"]
+    assert registry.champion(story.client(), MODEL).version == aliases["champion"]
+
+
+def test_the_champion_holds_on_the_next_month(story: Story) -> None:
+    judged = [report for report in monitor.history(story.uri("monitoring"), LAST.key) if report.metrics]
+    assert len(judged) >= 2
+    assert all(report.metrics["roc_auc"] >= 0.62 for report in judged), [report.metrics for report in judged]
+
+
+def test_a_promotion_and_a_refusal_or_a_decision_to_keep_are_explained(story: Story) -> None:
+    decisions = story.decisions()
+    assert any(decision.action is Action.PROMOTED for decision in decisions)
+    others = [decision for decision in decisions if decision.action in (Action.REFUSED, Action.KEPT)]
+    assert others
+    assert all(decision.reason for decision in decisions)
+
+
+def test_the_ledger_explains_each_move_of_the_alias(story: Story) -> None:
+    champion = None
+    for row in ledger.rows(story.uri("ledger")):
+        if row.kind == "done":
+            assert (row.before, bool(row.reason), bool(row.digest)) == (champion, True, True)
+            champion = row.after
+    assert champion == story.client().get_registered_model(MODEL).aliases["champion"]
+
+
+def test_only_candidates_that_passed_were_promoted(story: Story) -> None:
+    for decision in story.decisions():
+        if decision.action is Action.PROMOTED:
+            assert {check.verdict for check in decision.checks} == {Verdict.PASS}
+
+
+def test_predictions_are_made_by_the_champion_of_their_time(story: Story) -> None:
+    # A partition is scored before its own decision, hence with the champion after the partition before.
+    predictions = tables.read(story.uri("predictions"), columns=["scheduled_departure", "model_version"])
+    served: dict[str, set[str]] = {}
+    for when, version in zip(*predictions.to_pydict().values(), strict=True):
+        served.setdefault(Partition.containing(when, "month").key, set()).add(version)
+    expected = {}
+    for before, partition in zip(story.decisions(), story.replay.partitions[1:], strict=False):
+        if before.after is not None:
+            expected[partition.key] = {before.after}
+    assert served == expected
+
+
+def test_the_tasks_link_to_their_run_and_report(story: Story) -> None:
+    stages = story.replay.states()[LAST.key]
+    drift = f"dags/{MODEL}.monitor/dagRuns/{stages['monitor'].run_id}/taskInstances/drift/links"
+    links = story.airflow.call("GET", drift)["extra_link_entries"] if story.airflow else {}
+    assert links["Report"].endswith(f"/mlops/reports/{MODEL}/{LAST.key}/drift.html")
+    page = story.airflow._client.get(links["Report"])
+    assert page.status_code == 200
+    assert "<html" in page.text
+
+
+def test_a_partition_that_cannot_be_read_stops_its_chain_and_nothing_else(story: Story) -> None:
+    folder = story.home / "parcels"
+    rows = "".join(f"{i},2013-01-{i % 28 + 1:02d},{i % 7}.5,{i % 3 == 0:d}\n" for i in range(600))
+    (folder / "2013-01.csv").write_text("id,at,weight,late\n" + rows)
+    (folder / "2013-02.csv").write_text("id,at,heaviness,late\n" + rows.replace("2013-01-", "2013-02-"))
+    replay = Replay(story.airflow, "parcels", FIRST, FIRST.shift(1))
+    run(replay, seconds=180)
+    states = replay.states()
+    assert [run.state for run in states["2013-01"].values()] == ["success"] * 4
+    assert {stage: run.state for stage, run in states["2013-02"].items()} == {"ingest": "failed"}
+    [error] = replay.errors(states["2013-02"]["ingest"])
+    for part in ("2013-02.csv", "partition 2013-02", "'weight' is lost", "'heaviness' is new"):
+        assert part in error
+    assert tables.read(story.uri("data", "parcels")).num_rows == 600
+
+
+def test_running_the_same_backfill_again_changes_nothing(story: Story) -> None:
+    names = ("data", "predictions", "monitoring", "ledger")
+    before = {name: tables.digest(tables.read(story.uri(name))) for name in names[:2]}
+    rows = {name: tables.read(story.uri(name)).num_rows for name in names}
+    champion = registry.champion(story.client(), MODEL)
+    versions = len(story.client().search_model_versions(f"name = '{MODEL}'"))
+    again = Replay(story.airflow, MODEL, FIRST, LAST, again=True)
+    run(again)
+    assert not again.failures()
+    assert {name: tables.digest(tables.read(story.uri(name))) for name in names[:2]} == before
+    assert {name: tables.read(story.uri(name)).num_rows for name in names} == rows
+    assert registry.champion(story.client(), MODEL) == champion
+    assert len(story.client().search_model_versions(f"name = '{MODEL}'")) == versions

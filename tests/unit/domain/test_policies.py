@@ -1,0 +1,210 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from airflow_mlops.domain import policies
+from airflow_mlops.domain.results import Check, Verdict
+from airflow_mlops.domain.spec import KofN, PerformancePolicy, Retrain, RetrainWhen
+
+PASS, FAIL, INCONCLUSIVE = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE
+
+
+def make_check(verdict: Verdict) -> Check:
+    return Check(name="c", verdict=verdict, expected="x", reason="r")
+
+
+def make_retrain(cooldown: int = 0, **when: Any) -> Retrain:
+    return Retrain(
+        when=RetrainWhen(**{"drift": None, "performance": None, "every": None, **when}), cooldown=cooldown
+    )
+
+
+def decide(policy: Retrain, **facts: Any) -> tuple[bool, tuple[Check, ...], str]:
+    known: dict[str, Any] = {
+        "partition": "2013-05", "has_champion": True, "drift_history": (), "performance_history": (),
+        "since_training": 1, "since_attempt": None, "force": False, "reason": None,
+    }  # fmt: skip
+    return policies.retrain(policy, **{**known, **facts})
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "expected"),
+    [
+        ([], INCONCLUSIVE),
+        ([PASS, PASS], PASS),
+        ([PASS, INCONCLUSIVE], INCONCLUSIVE),
+        ([INCONCLUSIVE, FAIL, PASS], FAIL),
+    ],
+)
+def test_one_failure_outweighs_doubt_and_doubt_outweighs_passes(
+    verdicts: list[Verdict], expected: Verdict
+) -> None:
+    assert policies.overall(make_check(verdict) for verdict in verdicts) is expected
+
+
+@pytest.mark.parametrize(
+    ("observed", "greater_is_better", "expected"),
+    [
+        (0.6, True, PASS),
+        (0.599999, True, FAIL),
+        (0.7, True, PASS),
+        (0.6, False, PASS),
+        (0.600001, False, FAIL),
+        (0.5, False, PASS),
+        (None, True, INCONCLUSIVE),
+    ],
+)
+def test_a_floor_lets_its_own_bound_pass(
+    observed: float | None, greater_is_better: bool, expected: Verdict
+) -> None:
+    check = policies.floor("m", observed, 0.6, greater_is_better, 10, slice="origin=JFK")
+    assert check.verdict is expected
+    assert (check.name, check.n, check.slice) == ("floor.m", 10, "origin=JFK")
+
+
+def test_a_floor_that_is_missed_by_little_does_not_round_its_reason_to_the_bound() -> None:
+    assert policies.floor("m", 0.59999, 0.6, True, 10).reason == "0.59999 is not >= 0.6"
+
+
+@pytest.mark.parametrize(
+    ("metric", "observed", "interval", "margin", "expected"),
+    [
+        ("roc_auc", 0.72, (0.01, 0.03), 0.0, PASS),
+        ("roc_auc", 0.72, (0.0, 0.04), 0.0, INCONCLUSIVE),
+        ("roc_auc", 0.72, (-0.01, 0.05), 0.0, INCONCLUSIVE),
+        ("roc_auc", 0.70, (0.0, 0.0), 0.0, INCONCLUSIVE),
+        ("roc_auc", 0.69, (-0.03, 0.01), 0.0, FAIL),
+        ("roc_auc", 0.72, (0.01, 0.03), 0.05, FAIL),
+        ("roc_auc", 0.72, (0.005, 0.03), 0.01, INCONCLUSIVE),
+        ("roc_auc", 0.69, (-0.015, -0.005), -0.02, PASS),
+        ("roc_auc", 0.72, None, 0.0, INCONCLUSIVE),
+        ("roc_auc", None, (0.01, 0.03), 0.0, INCONCLUSIVE),
+        ("log_loss", 0.68, (0.01, 0.03), 0.0, PASS),
+        ("log_loss", 0.72, (-0.03, 0.01), 0.0, FAIL),
+    ],
+)
+def test_a_candidate_passes_only_if_its_whole_interval_lies_above_the_margin(
+    metric: str,
+    observed: float | None,
+    interval: tuple[float, float] | None,
+    margin: float,
+    expected: Verdict,
+) -> None:
+    assert policies.versus_champion(metric, observed, 0.7, interval, margin, 500).verdict is expected
+
+
+def test_a_first_model_passes_and_a_champion_that_cannot_be_measured_does_not_make_it_one() -> None:
+    first = policies.versus_champion("roc_auc", 0.6, None, None, 0.0, 500, has_champion=False)
+    assert first.verdict is PASS
+    assert "first model" in first.reason
+    assert policies.versus_champion("roc_auc", 0.6, None, None, 0.0, 500).verdict is INCONCLUSIVE
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "expected"),
+    [
+        ((), INCONCLUSIVE),
+        ((FAIL,), PASS),
+        ((FAIL, FAIL), FAIL),
+        ((FAIL, PASS, FAIL), FAIL),
+        ((FAIL, PASS, PASS, FAIL), PASS),
+        ((PASS, FAIL, FAIL), PASS),
+        ((INCONCLUSIVE, FAIL, FAIL), INCONCLUSIVE),
+        ((FAIL, INCONCLUSIVE, PASS), PASS),
+        ((FAIL, INCONCLUSIVE, FAIL), FAIL),
+    ],
+)
+def test_two_of_the_last_three_must_fail_and_the_newest_be_one_of_them(
+    verdicts: tuple[Verdict, ...], expected: Verdict
+) -> None:
+    check = policies.k_of_n("drift", verdicts, 2, 3)
+    assert check.verdict is expected
+    assert all(verdict in check.reason for verdict in verdicts[:3])
+
+
+@pytest.mark.parametrize(
+    ("since", "bound", "expected"),
+    [(3, 3, PASS), (4, 3, FAIL), (99, None, PASS), (None, 3, INCONCLUSIVE), (None, None, INCONCLUSIVE)],
+)
+def test_a_champion_is_stale_beyond_its_bound(
+    since: int | None, bound: int | None, expected: Verdict
+) -> None:
+    assert policies.staleness(since, bound).verdict is expected
+
+
+@pytest.mark.parametrize(
+    ("auc", "holdout", "rows", "expected"),
+    [
+        (0.66, 0.70, 100, PASS),
+        (0.58, 0.60, 100, PASS),
+        (0.57, 0.58, 100, FAIL),
+        (0.64, 0.70, 100, FAIL),
+        (0.5, 0.70, 99, INCONCLUSIVE),
+        (0.66, None, 100, INCONCLUSIVE),
+        (0.57, None, 100, FAIL),
+        (None, 0.70, 100, INCONCLUSIVE),
+    ],
+)
+def test_performance_fails_below_the_floor_and_after_a_drop(
+    auc: float | None, holdout: float | None, rows: int, expected: Verdict
+) -> None:
+    policy = PerformancePolicy(floor={"roc_auc": 0.58}, drop=0.05)
+    check = policies.performance({"roc_auc": auc}, {"roc_auc": holdout}, policy, "roc_auc", rows)
+    assert check.verdict is expected
+    assert (check.observed, check.baseline, check.n) == (auc, holdout, rows)
+
+
+def test_an_error_that_grows_is_a_drop_in_performance() -> None:
+    policy = PerformancePolicy(drop=1.0)
+    assert policies.performance({"rmse": 5.5}, {"rmse": 4.0}, policy, "rmse", 500).verdict is FAIL
+    assert policies.performance({"rmse": 3.0}, {"rmse": 4.0}, policy, "rmse", 500).verdict is PASS
+
+
+def test_performance_names_only_what_failed() -> None:
+    policy = PerformancePolicy(floor={"accuracy": 0.5, "roc_auc": 0.9}, drop=None)
+    check = policies.performance({"accuracy": 0.8, "roc_auc": 0.6}, {}, policy, "roc_auc", 500)
+    assert check.reason == "floor.roc_auc: 0.6 is not >= 0.9"
+
+
+def test_performance_without_a_policy_passes_and_says_so() -> None:
+    check = policies.performance({"roc_auc": 0.6}, {}, PerformancePolicy(), "roc_auc", 500)
+    assert check.verdict is PASS
+    assert "no floor or drop" in check.reason
+
+
+DRIFTED = {"drift_history": (FAIL, FAIL, PASS)}
+
+
+@pytest.mark.parametrize(
+    ("policy", "facts", "expected", "because"),
+    [
+        (make_retrain(), {"has_champion": False}, True, "first_model: there is no champion yet"),
+        (make_retrain(), {}, False, "no rule asks for it"),
+        (make_retrain(every=3), {"since_training": 3}, True, "due at 3"),
+        (make_retrain(every=3), {"since_training": 2}, False, "due at 3"),
+        (make_retrain(every=3), {"since_training": None}, False, "not known"),
+        (make_retrain(drift=KofN(k=2, n=3)), DRIFTED, True, "drift: 2 of the last 3 failed"),
+        (make_retrain(drift=KofN(k=2, n=3)), {"performance_history": (FAIL, FAIL)}, False, "no partition yet"),
+        (make_retrain(performance=KofN(k=1, n=1)), {"performance_history": (FAIL,)}, True, "performance: 1 of"),
+        (make_retrain(performance=KofN(k=1, n=1)), {"performance_history": (INCONCLUSIVE,)}, False, "INCONCLUSIVE"),
+        (make_retrain(), {"force": True, "reason": "new labels"}, True, "requested: new labels"),
+        (make_retrain(1, drift=KofN(k=2, n=3)), {**DRIFTED, "since_attempt": 1}, False, "though drift"),
+        (make_retrain(1, drift=KofN(k=2, n=3)), {**DRIFTED, "since_attempt": 2}, True, "drift"),
+        (make_retrain(0, drift=KofN(k=2, n=3)), {**DRIFTED, "since_attempt": 1}, True, "drift"),
+        (make_retrain(5), {"has_champion": False, "since_attempt": 1}, True, "first_model"),
+        (make_retrain(5), {"force": True, "since_attempt": 1}, True, "without a reason"),
+    ],
+)  # fmt: skip
+def test_retraining_follows_its_rules_and_says_why(
+    policy: Retrain, facts: dict[str, Any], expected: bool, because: str
+) -> None:
+    retrains, checks, sentence = decide(policy, **facts)
+    assert retrains is expected
+    assert because in sentence
+    assert sentence.startswith("2013-05 ")
+    assert [check.name for check in checks] == [
+        f"retrain.{rule}"
+        for rule in ("first_model", "requested", "drift", "performance", "every", "cooldown")
+    ]

@@ -1,0 +1,259 @@
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from airflow_mlops.domain.results import Check, Verdict
+from airflow_mlops.domain.spec import DriftPolicy
+from airflow_mlops.engines import drift
+from airflow_mlops.engines.drift import Drift
+
+ROWS = 1000
+
+
+def normal(rows: int = ROWS, shift: float = 0.0, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(shift, 1.0, rows)
+
+
+def measure(
+    reference: Any, current: Any, *, categorical: bool = False, policy: DriftPolicy | None = None
+) -> tuple[Check, Drift]:
+    sides = [side if isinstance(side, pa.Array) else pa.array(side) for side in (reference, current)]
+    found = drift.measure(
+        *(pa.table({"x": side}) for side in sides),
+        numeric=() if categorical else ("x",),
+        categorical=("x",) if categorical else (),
+        policy=policy or DriftPolicy(columns=0.3, threshold=0.1, min_rows=100),
+        title="model 2013-02",
+    )
+    return found.columns[0], found
+
+
+def make_tables(drifted: int, steady: int, unreadable: int = 0) -> tuple[pa.Table, pa.Table, list[str]]:
+    before: dict[str, Any] = {}
+    now: dict[str, Any] = {}
+    for kind, count, shift in (("drifted", drifted, 3.0), ("steady", steady, 0.0)):
+        for i in range(count):
+            before[f"{kind}{i}"], now[f"{kind}{i}"] = (
+                normal(),
+                normal(shift=shift + i)[::-1] - (i if not shift else 0),
+            )
+    for i in range(unreadable):
+        before[f"unreadable{i}"] = now[f"unreadable{i}"] = ["a"] * ROWS
+    return pa.table(before), pa.table(now), list(before)
+
+
+def overall(drifted: int, steady: int, unreadable: int = 0, columns: float = 0.3) -> Check:
+    before, now, names = make_tables(drifted, steady, unreadable)
+    policy = DriftPolicy(columns=columns, threshold=0.1, min_rows=100)
+    return drift.measure(before, now, numeric=names, categorical=(), policy=policy, title="t").overall
+
+
+def test_a_shift_is_measured_in_standard_deviations_of_the_reference() -> None:
+    check, _ = measure(4 * normal(), 4 * normal() + 2)
+    assert check.observed == pytest.approx(0.5 / normal().std(), abs=1e-4)
+    assert check.verdict is Verdict.FAIL
+    assert (check.name, check.expected, check.n) == ("drift.x", "< 0.1", ROWS)
+
+
+def test_a_drift_of_a_column_of_tiny_numbers_is_seen() -> None:
+    assert measure(1e-6 * normal(), 1e-6 * normal(shift=1))[0].observed == pytest.approx(1, abs=0.1)
+
+
+def test_the_same_values_have_not_drifted() -> None:
+    check, _ = measure(normal(), normal()[::-1])
+    assert (check.verdict, check.observed) == (Verdict.PASS, 0.0)
+
+
+def test_categories_are_compared_by_the_jensen_shannon_distance() -> None:
+    check, _ = measure(["a", "b"] * 500, ["a"] * 1000, categorical=True)
+    # M = (3/4, 1/4): JS = (1/2 ln 2/3 + 1/2 ln 2 + ln 4/3) / 2
+    divergence = (0.5 * np.log(2 / 3) + 0.5 * np.log(2) + np.log(4 / 3)) / 2
+    assert check.observed == pytest.approx(divergence**0.5, abs=1e-5)
+
+
+def test_categories_that_were_never_seen_before_are_drift() -> None:
+    check, _ = measure(["a"] * 1000, ["b"] * 1000, categorical=True)
+    assert check.observed == pytest.approx(np.log(2) ** 0.5, abs=1e-5)
+
+
+def test_of_many_categories_the_rare_ones_count_as_one_unless_the_reference_lacks_them() -> None:
+    common, names = ["often"] * 1000, [f"c{i}" for i in range(1000)]
+    assert measure(common + names, common + names[::-1], categorical=True)[0].observed == 0.0
+    # The rare half becomes a quarter.
+    check, _ = measure(common + names, common + common[:500] + names[:500], categorical=True)
+    assert check.verdict is Verdict.FAIL
+    others = [f"new{i}" for i in range(1000)]
+    assert measure(common + names, common + others, categorical=True)[0].observed == pytest.approx(
+        (np.log(2) / 2) ** 0.5, abs=0.05
+    )
+
+
+@pytest.mark.parametrize("value", [0.0, 7.5, -1e9])
+def test_a_constant_column_has_not_drifted(value: float) -> None:
+    assert measure([value] * ROWS, [value] * ROWS)[0].verdict is Verdict.PASS
+
+
+def test_a_constant_category_has_not_drifted() -> None:
+    assert measure(["a"] * ROWS, ["a"] * ROWS, categorical=True)[0].verdict is Verdict.PASS
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pa.array([True, False] * 500),
+        pa.array([1, 2] * 500, pa.int8()),
+        pa.array([Decimal("1.5"), Decimal("2.5")] * 500),
+        pa.array(["1", "2"] * 500).cast(pa.int64()).dictionary_encode(),
+    ],
+    ids=["bool", "int8", "decimal", "dictionary"],
+)
+@pytest.mark.parametrize("categorical", [True, False])
+def test_every_common_type_is_measured(values: pa.Array, categorical: bool) -> None:
+    assert measure(values, values, categorical=categorical)[0].verdict is Verdict.PASS
+
+
+@pytest.mark.parametrize(("reference", "current"), [(99, ROWS), (ROWS, 99), (0, 0)])
+def test_few_rows_are_inconclusive_however_far_apart(reference: int, current: int) -> None:
+    check, found = measure(normal(reference), normal(current, shift=9))
+    assert check.verdict is Verdict.INCONCLUSIVE
+    assert found.overall.verdict is Verdict.INCONCLUSIVE
+    assert "100 are needed" in check.reason
+
+
+def test_the_least_number_of_rows_is_enough() -> None:
+    assert measure(normal(100), normal(100, shift=9))[0].verdict is Verdict.FAIL
+
+
+@pytest.mark.parametrize("hole", [np.nan, np.inf, -np.inf])
+def test_values_that_went_missing_are_drift_though_the_rest_is_the_same(hole: float) -> None:
+    current = normal()
+    current[::5] = hole
+    check, _ = measure(normal(), current)
+    assert check.verdict is Verdict.FAIL
+    assert check.observed == pytest.approx(0.2)
+    assert "20.0% of values missing or infinite, 0.0% in the reference" in check.reason
+
+
+def test_a_column_that_became_all_null_has_drifted() -> None:
+    check, _ = measure(normal(), pa.nulls(ROWS, pa.float64()))
+    assert (check.verdict, check.observed) == (Verdict.FAIL, 1.0)
+
+
+@pytest.mark.parametrize("categorical", [True, False])
+def test_a_column_that_always_was_all_null_is_inconclusive(categorical: bool) -> None:
+    nothing = pa.nulls(ROWS)
+    assert measure(nothing, nothing, categorical=categorical)[0].verdict is Verdict.INCONCLUSIVE
+
+
+@pytest.mark.parametrize(
+    ("column", "reason"),
+    [
+        (pa.array(["a"] * ROWS), "could not be measured: ArrowInvalid"),
+        (pa.array([[1]] * ROWS), "ArrowNotImpl"),
+    ],
+)
+def test_a_column_of_another_type_is_inconclusive(column: pa.Array, reason: str) -> None:
+    check, _ = measure(normal(), column)
+    assert check.verdict is Verdict.INCONCLUSIVE
+    assert reason in check.reason
+
+
+def test_numbers_too_large_to_measure_are_inconclusive() -> None:
+    assert measure(3e307 * normal(), 3e307 * normal(seed=1))[0].verdict is Verdict.INCONCLUSIVE
+
+
+def test_a_column_that_cannot_be_measured_hides_nothing_of_the_others() -> None:
+    before, now, _ = make_tables(drifted=1, steady=1, unreadable=1)
+    policy = DriftPolicy(columns=0.3, threshold=0.1, min_rows=100)
+    names = ("unreadable0", "drifted0", "gone", "steady0")
+    found = drift.measure(before, now, numeric=names, categorical=(), policy=policy, title="t")
+    assert [(check.name, check.verdict) for check in found.columns] == [
+        ("drift.unreadable0", Verdict.INCONCLUSIVE),
+        ("drift.drifted0", Verdict.FAIL),
+        ("drift.gone", Verdict.INCONCLUSIVE),
+        ("drift.steady0", Verdict.PASS),
+    ]
+    assert all(f"drift.{name}" in found.html for name in names)
+
+
+@pytest.mark.parametrize(
+    ("drifted", "steady", "unreadable", "share", "verdict"),
+    [
+        (1, 2, 0, 1 / 3, Verdict.FAIL),
+        (1, 4, 0, 0.2, Verdict.PASS),
+        (3, 7, 0, 0.3, Verdict.FAIL),
+        (0, 2, 2, 0.0, Verdict.PASS),
+        (0, 2, 3, 0.0, Verdict.INCONCLUSIVE),
+        (1, 1, 3, 0.5, Verdict.INCONCLUSIVE),
+        (2, 0, 3, 1.0, Verdict.FAIL),
+        (0, 0, 2, None, Verdict.INCONCLUSIVE),
+        (0, 0, 0, None, Verdict.INCONCLUSIVE),
+    ],
+)
+def test_a_table_drifts_with_the_share_of_its_columns(
+    drifted: int, steady: int, unreadable: int, share: float | None, verdict: Verdict
+) -> None:
+    check = overall(drifted, steady, unreadable)
+    assert (check.verdict, check.observed) == (verdict, pytest.approx(share))
+    assert (check.name, check.expected) == ("drift", "< 0.3 of columns")
+
+
+def test_the_worst_columns_are_named_with_their_values() -> None:
+    reason = overall(drifted=4, steady=1).reason
+    assert re.match(
+        r"4 of 5 measured columns drifted \(most: drifted3 6\.\d+, drifted2 5\.\d+, drifted1 ", reason
+    )
+
+
+def test_a_large_table_is_sampled_evenly_and_says_so() -> None:
+    rising = np.arange(120_000)
+    check, found = measure(rising, rising)
+    assert (check.verdict, check.n) == (Verdict.PASS, drift.SAMPLE)
+    assert found.overall.reason.endswith(
+        "measured on 50000 of 120000 reference rows and 50000 of 120000 current rows"
+    )
+    # A head instead of a stride would hold the first 50,000 only, whose mean is 25,000.
+    assert measure(rising, rising[60_000:])[0].observed == pytest.approx(30_000 / rising.std(), abs=0.01)
+
+
+def test_data_never_becomes_a_script_of_the_page() -> None:
+    evil = "</script><script>alert(1)</script>"
+    table = pa.table({evil: [evil, "<img src=x onerror=alert(1)>", "a & b", "<!--"] * 250})
+    found = drift.measure(
+        table, table, numeric=(), categorical=(evil,), policy=DriftPolicy(), title=f"title {evil}"
+    )
+    assert found.columns[0].verdict is Verdict.PASS
+    assert evil not in found.html
+    assert "<script>alert" not in found.html
+    assert "<img src=x" not in found.html
+    assert "&lt;img src=x onerror=alert(1)&gt;" in found.html
+
+
+def test_the_page_shows_title_and_verdicts_and_loads_nothing_from_elsewhere() -> None:
+    _, found = measure(normal(), normal(shift=1))
+    assert "model 2013-02" in found.html
+    assert found.columns[0].reason in found.html
+    assert not re.search(r"<(script|link|img|iframe)\b[^>]*\b(src|href)=", found.html)
+    assert len(found.html) < 6_000_000
+
+
+def test_evidently_is_heard_neither_in_warnings_nor_in_output(
+    recwarn: pytest.WarningsRecorder, capfd: pytest.CaptureFixture[str]
+) -> None:
+    measure([0.0] * ROWS, 1e12 * normal())
+    assert not recwarn.list
+    assert capfd.readouterr() == ("", "")
+
+
+def test_importing_the_engine_loads_no_heavy_library() -> None:
+    code = "import sys, airflow_mlops.engines.drift; print({'evidently', 'numpy', 'pandas', 'pyarrow'} & {*sys.modules})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

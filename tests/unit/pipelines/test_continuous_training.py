@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from airflow.sdk import DAG
+
+from airflow_mlops import ModelSpec, continuous_training, exceptions
+from airflow_mlops.pipelines.retry import RETRY_POLICY
+
+
+def make_spec(**changes: Any) -> ModelSpec:
+    values: dict[str, Any] = {
+        "name": "parcels",
+        "task": "classification",
+        "target": "late",
+        "key": ["id"],
+        "event_time": "at",
+        "partition": "month",
+        "start": "2013-01",
+        "end": "2013-12",
+        "source": {"python": "somewhere:rows"},
+    }
+    return ModelSpec.from_dict(values | changes)
+
+
+def build(**changes: Any) -> dict[str, DAG]:
+    return {dag.dag_id: dag for dag in continuous_training(make_spec(**changes))}
+
+
+def test_a_spec_becomes_five_dags_chained_by_assets() -> None:
+    dags = build()
+    assert list(dags) == [f"parcels.{stage}" for stage in ("ingest", "score", "monitor", "train", "rollback")]
+    outlets = {
+        asset.name: task.dag_id for dag in dags.values() for task in dag.tasks for asset in task.outlets
+    }
+    for name, consumer in (("data", "score"), ("predictions", "monitor"), ("health", "train")):
+        assert dags[f"parcels.{consumer}"].timetable.asset_condition.name == f"parcels/{name}"
+        assert f"parcels/{name}" in outlets
+
+
+def test_only_one_run_of_a_stage_is_active_and_nothing_is_caught_up() -> None:
+    for dag in build().values():
+        assert dag.max_active_runs == 1
+        assert dag.catchup is False
+
+
+def test_the_first_run_comes_when_the_first_partition_has_ended() -> None:
+    dag = build()["parcels.ingest"]
+    assert dag.start_date == datetime(2013, 2, 1, tzinfo=UTC)
+    assert dag.end_date == datetime(2014, 1, 1, tzinfo=UTC)
+
+
+def test_a_task_process_builds_only_the_dag_of_its_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("_AIRFLOW_PARSING_CONTEXT_DAG_ID", "parcels.score")
+    assert list(build()) == ["parcels.score"]
+    monkeypatch.setenv("_AIRFLOW_PARSING_CONTEXT_DAG_ID", "another.score")
+    assert build() == {}
+
+
+def test_the_train_form_asks_for_reason_force_and_window() -> None:
+    params = build()["parcels.train"].params
+    assert set(params) == {"reason", "force", "window"}
+    assert params.get_param("window").schema["minimum"] == 1
+
+
+def test_an_approval_stands_between_evaluation_and_promotion() -> None:
+    assert "approve" not in build()["parcels.train"].task_ids
+    dag = build(gates={"approval": "one"})["parcels.train"]
+    assert dag.get_task("approve").upstream_task_ids == {"evaluate"}
+    assert "approve" in dag.get_task("promote").upstream_task_ids
+
+
+def test_the_decision_is_recorded_whatever_happens_before() -> None:
+    record = build()["parcels.train"].get_task("record")
+    assert record.trigger_rule == "all_done"
+    assert record.upstream_task_ids >= {"decide", "evaluate", "promote"}
+
+
+@pytest.mark.parametrize(
+    ("error", "action"),
+    [
+        (exceptions.SourceMissing("late"), "retry"),
+        (exceptions.RegistryUnavailable("down"), "retry"),
+        (exceptions.SchemaMismatch("lost"), "fail"),
+        (exceptions.PromotionConflict("moved"), "fail"),
+        (KeyError("not ours"), "default"),
+    ],
+)
+def test_the_retry_table_does_what_the_exceptions_say(error: Exception, action: str) -> None:
+    assert RETRY_POLICY.evaluate(error, try_number=1, max_tries=3).action.value == action
