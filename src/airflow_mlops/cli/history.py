@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from argparse import Namespace
+
+    from airflow_mlops.engines.ledger import Row
 
 
 def history(args: Namespace) -> None:
@@ -21,9 +23,17 @@ def history(args: Namespace) -> None:
     uri = tables.uri_of(config.storage(), args.model, "ledger")
     rows = ledger.rows(uri)
     if not rows:
-        raise SystemExit(f"There is no ledger of {args.model!r} at {uri}: nothing has been decided on it.")
+        raise SystemExit(f"There is no ledger of {args.model!r} at {uri}: nothing was decided on it yet.")
     AirflowConsole().print_as(data=rows, output=args.output, mapper=_columns)
 
 
-def _columns(row: Any) -> dict[str, str]:
-    return {name: str(row.get(name) or "") for name in ("when", "partition", "action", "from", "to", "reason")}
+def _columns(row: Row) -> dict[str, str]:
+    return {
+        "when": f"{row.at:%Y-%m-%d %H:%M:%S}",
+        "partition": row.partition,
+        "event": row.kind,
+        "action": row.action,
+        "from": row.before or "",
+        "to": row.after or "",
+        "reason": row.reason,
+    }

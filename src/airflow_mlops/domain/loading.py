@@ -24,12 +24,12 @@ DEEPEST = 20
 _WORDS: dict[str, bool | None] = {"": None, "~": None, "null": None, "Null": None, "NULL": None}
 _WORDS |= {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]*)")
-_FLOAT = re.compile(r"-?(0|[1-9][0-9]*)?(\.[0-9]*)?([eE][-+]?[0-9]+)?")
+_FLOAT = re.compile(r"-?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?")
 _NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 _HINTS = {
     "mapping values are not allowed": "text that holds a colon and a space needs quotes",
     "cannot start any token": "indent with spaces, not tabs, and quote text that begins with @ or `",
-    "expected <block end>": "indent alike what belongs together, and quote text that begins with { [ or a quote",
+    "did not find expected": "indent alike what belongs together, and quote text that begins with { [ or a quote",
 }
 
 
@@ -246,7 +246,7 @@ class _Builder:
             self._refuse(place, event, f"{shorten(text)} has too many digits; quote it if it is text")
         elif _NOT_FINITE.fullmatch(text):
             self._refuse(place, event, f"{text} is not allowed; give a finite number")
-        elif _FLOAT.fullmatch(text) and any(character.isdigit() for character in text):
+        elif _FLOAT.fullmatch(text):
             number = float(text)
             if not isinf(number):
                 return number

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any, get_args
 
@@ -15,6 +16,7 @@ from airflow_mlops.domain.loading import Document, Place, Problem, describe, sho
 from airflow_mlops.exceptions import SpecError
 
 MOST = 50
+"""Problems that one error lists."""
 
 
 class Problems(ValueError):
@@ -47,33 +49,72 @@ def one_of(word: str, allowed: Iterable[str]) -> str:
 
 
 def spec_error(
-    error: ValidationError | None,
     model: type[BaseModel],
     source: str | Path,
-    document: Document | None = None,
+    document: Document,
+    error: ValidationError | None = None,
 ) -> SpecError:
     """Return the one error that lists every problem, in the order of the file.
 
+    :param document: what was validated.
     :param error: what validation found; None if only reading found something.
-    :param document: the file that was validated, for lines; None for Python values.
     """
-    file = document or Document()
-    problems = list(file.problems)
+    problems = list(document.problems)
     known = {(problem.line, problem.place[-1:]) for problem in problems}
-    for problem in explain(error, model) if error else ():
-        problem.line = file.line(problem.place)
+    for problem in explain(model, document.value, error) if error else ():
+        problem.line = document.line(problem.place)
         # A value that reading refused is gone, so what validation says of it is noise.
-        if (problem.line, problem.place[-1:]) not in known:
+        if problem.line is None or (problem.line, problem.place[-1:]) not in known:
             problems.append(problem)
     problems.sort(key=lambda problem: problem.line or 0)
     lines = [render(problem) for problem in problems[:MOST]]
     if len(problems) > MOST:
-        lines.append(f"… and {len(problems) - MOST} more")
+        lines.append("… and more")
     return SpecError(lines, source)
 
 
-def explain(error: ValidationError, model: type[BaseModel]) -> Iterator[Problem]:
-    """Yield one problem, in plain words, for each thing that pydantic found."""
+def explain(model: type[BaseModel], values: Any, error: ValidationError) -> list[Problem]:
+    """Return each thing that is wrong with the values, in plain words.
+
+    Pydantic checks a section as a whole, and against others, only once all its parts are right. So what is wrong is
+    taken out, and the rest is checked again.
+    """
+    found: list[Problem] = []
+    fresh = list(islice(_problems(error, model), MOST + 1))
+    while fresh and len(found) <= MOST:
+        found += fresh
+        out = [_outside_lists(problem.place) for problem in found]
+        for place in out:
+            values = _without(values, place)
+        try:
+            model.model_validate(values)
+        except ValidationError as again:
+            # A section that lacks what was taken out of it is no news.
+            fresh = [
+                problem
+                for problem in _problems(again, model)
+                if problem not in found
+                and not any(place[: len(problem.place)] == problem.place for place in out)
+            ]
+        else:
+            fresh = []
+    return found
+
+
+def _outside_lists(place: Place) -> Place:
+    return tuple(takewhile(lambda part: isinstance(part, str), place))
+
+
+def _without(values: Any, place: Place) -> Any:
+    if not isinstance(values, dict) or not place or place[0] not in values:
+        return values
+    rest = {key: value for key, value in values.items() if key != place[0]}
+    if place[1:] and isinstance(inner := values[place[0]], dict):
+        return {**rest, place[0]: _without(inner, place[1:])}
+    return rest
+
+
+def _problems(error: ValidationError, model: type[BaseModel]) -> Iterator[Problem]:
     for detail in error.errors(include_url=False):
         place = tuple(part for part in detail["loc"] if part != "[key]")
         cause = detail.get("ctx", {}).get("error")
@@ -81,8 +122,15 @@ def explain(error: ValidationError, model: type[BaseModel]) -> Iterator[Problem]
             yield from (Problem((*place, *below), text) for below, text in cause.found)
         elif cause is not None:
             yield Problem(place, str(cause))
-        else:
+        elif not _follows(detail):
             yield Problem(place, _sentence(detail, place, model))
+
+
+def _follows(detail: ErrorDetails) -> bool:
+    # Pydantic also says that a name could not be derived, or that a list is too short, once it has left out wrong items.
+    return detail["type"] == "default_factory_not_called" or (
+        detail["type"] == "too_short" and bool(detail["input"])
+    )
 
 
 def render(problem: Problem) -> str:
@@ -170,7 +218,8 @@ def _at(place: Place, model: type[BaseModel]) -> type[BaseModel] | None:
     found: type[BaseModel] | None = model
     for part in place:
         if found and isinstance(part, str):
-            found = keys(found).get(part)
+            by_name = {name: _section(field.annotation) for name, field in found.model_fields.items()}
+            found = (by_name | keys(found)).get(part)
     return found
 
 
@@ -188,8 +237,8 @@ def _unknown_key(place: Place, model: type[BaseModel]) -> str:
     by_name = {name: field.alias for name, field in section.model_fields.items() if field.alias}
     if key in by_name:
         return f"is no key; did you mean {by_name[key]!r}? allowed: {', '.join(allowed)}"
-    homes = [dotted(home) for home in _places(key, model) if home[:-1] != place[:-1]]
-    if homes and not get_close_matches(key, allowed):
+    homes = [dotted(home) for home in _places(key, model)]
+    if homes and not get_close_matches(key, allowed, cutoff=0.8):
         return f"is no key here; did you mean {' or '.join(homes)}? allowed here: {', '.join(allowed)}"
     return f"is no key{one_of(key, allowed)}"
 

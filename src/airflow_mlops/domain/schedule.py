@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from functools import lru_cache
 
@@ -16,15 +17,26 @@ _FIELDS = ("minute", "hour", "day of month", "month", "day of week")
 @lru_cache(maxsize=256)
 def complaint(cron: str, grain: Grain) -> str | None:
     """Return why a cron does not fire exactly once in every partition, in UTC; None if it does."""
-    from croniter import croniter
+    from croniter import CroniterBadDateError, CroniterError
 
     example = f"such as {grain.cron!r}, or leave it out"
     if len(cron.split()) != len(_FIELDS):
         return f"{cron!r} is no cron of five fields; write minute, hour, day, month and weekday, {example}"
+    # croniter takes R for a moment chosen at random, H for one by hash: a schedule has to be the same at every look.
+    if re.search(r"(^|[\s,/-])[hr]", cron, re.IGNORECASE):
+        return f"{cron!r} is no cron: H and R are not known here; write it {example}"
     try:
-        fields = croniter.expand(cron)[0]
-    except (ValueError, KeyError) as error:
+        return _irregular(cron, grain, example)
+    except CroniterBadDateError:
+        return f"{cron!r} never fires; every {grain} needs a run, {example}"
+    except CroniterError as error:
         return f"{cron!r} is no cron: {error}; write it {example}"
+
+
+def _irregular(cron: str, grain: Grain, example: str) -> str | None:
+    from croniter import croniter
+
+    fields = croniter.expand(cron)[0]
     partition = Partition.containing(datetime(2023, 1, 1, tzinfo=UTC), grain)
     fires = croniter(cron, partition.start.timestamp() - 1, ret_type=float)
     for _ in range(_SAMPLE):

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from airflow_mlops.domain.loading import describe
+from airflow_mlops.domain.loading import Document, describe
 from airflow_mlops.domain.problems import spec_error
 
 
@@ -25,7 +25,7 @@ class Section(BaseModel):
         try:
             super().__init__(**values)
         except ValidationError as error:
-            raise spec_error(error, type(self), type(self).__name__) from None
+            raise spec_error(type(self), type(self).__name__, Document(values), error) from None
 
     # As pydantic's own RootModel does: sections within a section are validated together, not through `__init__`.
     __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
@@ -39,7 +39,7 @@ class Section(BaseModel):
         try:
             return cls.model_validate(values, by_alias=True, by_name=False)
         except ValidationError as error:
-            raise spec_error(error, cls, cls.__name__) from None
+            raise spec_error(cls, cls.__name__, Document(values), error) from None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values, in the form that stands in YAML."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Any, Self
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
 from airflow_mlops.domain import loading, metrics, schedule
-from airflow_mlops.domain.fields import Column, Columns, KofN, Line, Name, Text
+from airflow_mlops.domain.fields import Column, KofN, Line, Name, SomeColumns, Text
 from airflow_mlops.domain.loading import Place, describe
 from airflow_mlops.domain.metrics import METRICS, Metric, Task
 from airflow_mlops.domain.partitions import Grain, Partition
@@ -66,12 +66,12 @@ _CANDIDATES: dict[Task, tuple[dict[str, Any], ...]] = {
 _OTHER_SUFFIX = {Task.CLASSIFICATION: "Regressor", Task.REGRESSION: "Classifier"}
 
 
-def _wrong_metrics(task: Task, place: Place, names: Any) -> list[tuple[Place, str]]:
-    return [
-        ((*place, name), f"judges {METRICS[name].task}, not {task}{one_of(name, metrics.names(task))}")
-        for name in names
-        if METRICS[name].task != task
-    ]
+def _of_another_task(name: str, task: Task) -> str:
+    return f"{name} judges {METRICS[name].task}, not {task}{one_of(name, metrics.names(task))}"
+
+
+def _wrong(floor: dict[str, float], task: Task, place: Place) -> list[tuple[Place, str]]:
+    return [((*place, name), _of_another_task(name, task)) for name in floor if METRICS[name].task != task]
 
 
 class ModelSpec(Section):
@@ -88,7 +88,7 @@ class ModelSpec(Section):
     owner: Line = Field(default="mlops", description="Owner of the DAGs.")
     task: Task = Field(description="What is predicted: a class or a number.")
     target: Column = Field(description="Column to predict.")
-    key: Annotated[Columns, Field(min_length=1)] = Field(description="Columns that together identify a row.")
+    key: SomeColumns = Field(description="Columns that together identify a row.")
     event_time: Column = Field(description="Column with the time that a row belongs to.")
     partition: Grain = Field(description="Length of a partition of event time; a week begins on Monday.")
     start: Text | None = Field(
@@ -121,29 +121,18 @@ class ModelSpec(Section):
     def load(cls, path: str | Path) -> Self:
         """Read a YAML file.
 
-        :param path: a relative path is looked for beside the Python file that calls this, then in the current directory.
+        :param path: a relative path is looked for beside the Python file that calls this, then in the current
+            directory.
         :raises SpecError: listing everything that is wrong, each with its line.
         """
         file = loading.find(path, sys._getframe(1).f_globals.get("__file__"))
-        return cls._from_document(loading.read(file), file)
-
-    @classmethod
-    def from_yaml(cls, text: str, source: str = "spec") -> Self:
-        """Read YAML text.
-
-        :param source: where it comes from, for errors.
-        :raises SpecError: listing everything that is wrong, each with its line.
-        """
-        return cls._from_document(loading.parse(text, source), source)
-
-    @classmethod
-    def _from_document(cls, document: loading.Document, source: str | Path) -> Self:
+        document = loading.read(file)
         try:
             spec = cls.model_validate(document.value, by_alias=True, by_name=False)
         except ValidationError as error:
-            raise spec_error(error, cls, source, document) from None
+            raise spec_error(cls, file, document, error) from None
         if document.problems:
-            raise spec_error(None, cls, source, document)
+            raise spec_error(cls, file, document)
         return spec
 
     @property
@@ -181,7 +170,7 @@ class ModelSpec(Section):
         try:
             here = Partition.parse(value, grain)
         except ValueError as error:
-            raise ValueError(f"{error}, such as {example}") from None
+            raise ValueError(str(error).replace(f"as {grain.key_format}", f"like {example}")) from None
         start = info.data.get("start")
         if info.field_name == "end" and start and here < Partition.parse(start, grain):
             raise ValueError(f"{value} is before start, {start}")
@@ -215,11 +204,14 @@ class ModelSpec(Section):
         task = info.data.get("task")
         if task is None:
             return value
-        found = _wrong_metrics(task, (), [value.metric] if value.metric else [])
-        found = [(("metric",), f"{value.metric} {text}") for _, text in found]
-        for position, candidate in enumerate(value.candidates):
-            if candidate.estimator.endswith(_OTHER_SUFFIX[task]):
-                found.append((("candidates", position), f"{candidate.name} is not for {task}"))
+        found: list[tuple[Place, str]] = []
+        if value.metric and METRICS[value.metric].task != task:
+            found.append((("metric",), _of_another_task(value.metric, task)))
+        found += (
+            (("candidates", position), f"{candidate.estimator} is not for {task}")
+            for position, candidate in enumerate(value.candidates)
+            if candidate.estimator.endswith(_OTHER_SUFFIX[task])
+        )
         Problems.raise_any(found)
         default = tuple(Candidate.from_dict(candidate) for candidate in _CANDIDATES[task])
         return value.model_copy(
@@ -235,8 +227,8 @@ class ModelSpec(Section):
         task, slices = info.data.get("task"), value.slices
         found: list[tuple[Place, str]] = []
         if task:
-            found += _wrong_metrics(task, ("floor",), value.floor)
-            found += _wrong_metrics(task, ("slices", "floor"), slices.floor if slices else ())
+            found += _wrong(value.floor, task, ("floor",))
+            found += _wrong(slices.floor if slices else {}, task, ("slices", "floor"))
         if slices and info.data.get("target") in slices.by:
             found.append((("slices", "by"), "holds the target; slice by what is known when a row is scored"))
         Problems.raise_any(found)
@@ -246,11 +238,12 @@ class ModelSpec(Section):
     @classmethod
     def _monitor(cls, value: Monitor, info: ValidationInfo) -> Monitor:
         if task := info.data.get("task"):
-            Problems.raise_any(_wrong_metrics(task, ("performance", "floor"), value.performance.floor))
+            Problems.raise_any(_wrong(value.performance.floor, task, ("performance", "floor")))
         return value
 
     @classmethod
     def json_schema(cls) -> dict[str, Any]:
         """Return the JSON Schema of the YAML form, for editors."""
         schema = cls.model_json_schema(by_alias=True, mode="validation")
+        schema["description"] = "A model for airflow-mlops."
         return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

@@ -8,7 +8,6 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, WithJsonSchema, field_validator
 
 from airflow_mlops.domain.fields import (
-    Columns,
     Count,
     Floor,
     KofN,
@@ -16,13 +15,14 @@ from airflow_mlops.domain.fields import (
     Line,
     Number,
     Share,
+    SomeColumns,
     Whole,
     unique,
 )
 from airflow_mlops.domain.loading import describe
 from airflow_mlops.domain.section import Section
 
-WORST = "Worst value allowed for each metric: the least of a score, the greatest of a loss or an error"
+BY_METRIC = "by metric: the least of a score, the greatest of a loss or an error."
 
 
 class VersusChampion(Section):
@@ -40,15 +40,17 @@ class VersusChampion(Section):
 class Slices(Section):
     """What a candidate must reach within each part of the data."""
 
-    by: Annotated[Columns, Field(min_length=1)] = Field(description="Columns whose every value is a slice.")
-    floor: Annotated[Floor, Field(min_length=1)] = Field(description=f"{WORST}, in each slice.")
+    by: SomeColumns = Field(description="Columns whose every value is a slice.")
+    floor: Annotated[Floor, Field(min_length=1)] = Field(
+        description=f"Worst value allowed in each slice, {BY_METRIC}"
+    )
     min_rows: Count = Field(default=500, description="Holdout rows below which a slice is not judged.")
 
 
 class Gates(Section):
     """What a candidate must pass before it becomes champion."""
 
-    floor: Floor = Field(default={}, description=f"{WORST}, on the holdout.")
+    floor: Floor = Field(default={}, description=f"Worst value allowed on the holdout, {BY_METRIC}")
     versus_champion: VersusChampion | None = Field(
         default_factory=VersusChampion, description="Comparison with the champion; `null` turns it off."
     )
@@ -74,7 +76,7 @@ class DriftPolicy(Section):
 class PerformancePolicy(Section):
     """When the champion counts as too weak, on labels that have matured."""
 
-    floor: Floor = Field(default={}, description=f"{WORST}, in production.")
+    floor: Floor = Field(default={}, description=f"Worst value allowed on matured labels, {BY_METRIC}")
     drop: Annotated[Number, Field(gt=0)] | None = Field(
         default=None,
         description="Largest loss of the training metric since the champion's evaluation; `null` for any.",

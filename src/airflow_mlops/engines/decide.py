@@ -31,6 +31,7 @@ def decide(
     policy: Retrain,
     health: Sequence[HealthReport],
     decisions: Sequence[PromotionDecision],
+    shortage: str | None = None,
     force: bool = False,
     reason: str | None = None,
 ) -> RetrainDecision:
@@ -38,6 +39,7 @@ def decide(
 
     :param health: reports up to this partition, the newest first.
     :param decisions: decisions on all partitions, the latest of each.
+    :param shortage: why there is too little data to train on; None if there is enough.
     :param force: retrain whatever the policy says.
     :param reason: why it was forced.
     """
@@ -61,6 +63,8 @@ def decide(
         force=force,
         reason=reason,
     )
+    if retrain and shortage is not None and not force:
+        retrain, why = False, f"{why}; but there is too little data: {shortage}"
     return RetrainDecision(
         model=model, partition=here, retrain=retrain, checks=checks, dataset=dataset, reason=why
     )

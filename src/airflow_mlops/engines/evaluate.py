@@ -70,7 +70,9 @@ def _best(candidates: Sequence[TrainedModel]) -> TrainedModel:
     return max(candidates, key=lambda each: -math.inf if each.score is None else sign * each.score)
 
 
-def _floors(floor: dict[str, float], metrics: dict[str, float | None], n: int, part: str | None) -> list[Check]:
+def _floors(
+    floor: dict[str, float], metrics: dict[str, float | None], n: int, part: str | None
+) -> list[Check]:
     return [
         policies.floor(name, metrics.get(name), bound, METRICS[name].greater_is_better, n, part)
         for name, bound in floor.items()
@@ -107,10 +109,13 @@ def _slices(
 
     checks: list[Check] = []
     small: list[str] = []
-    task = METRICS[next(iter(gate.floor))].task if gate else ""
-    for column in gate.by if gate else ():
+    if gate is None:
+        return checks, small
+    for column in gate.by:
         if column not in rows.column_names:
-            raise SchemaMismatch(f"gates.slices: the data has no column {column!r}; it has {rows.column_names}.")
+            raise SchemaMismatch(
+                f"gates.slices: the data has no column {column!r}; it has {rows.column_names}."
+            )
         values = pc.fill_null(pc.cast(rows[column], "string"), "missing")
         for value in sorted(pc.unique(values).to_pylist()):
             mask = pc.equal(values, value).to_numpy()
@@ -118,7 +123,8 @@ def _slices(
             if n < gate.min_rows:
                 small.append(f"{part} ({n})")
             else:
-                checks += _floors(gate.floor, performance.metrics(truth[mask], ours[mask], task), n, part)
+                measured = {name: performance.measure(name, truth[mask], ours[mask]) for name in gate.floor}
+                checks += _floors(gate.floor, measured, n, part)
     return checks, small
 
 
@@ -142,4 +148,6 @@ def _log(client: MlflowClient, evaluation: Evaluation, truth: np.ndarray, ours: 
             for name, figure in plots.plots(truth, ours, candidate.task).items():
                 client.log_figure(run_id, figure, f"plots/{name}")
         client.set_tag(run_id, "mlops.verdict", evaluation.verdict.value)
-        client.set_model_version_tag(candidate.model, candidate.version, "mlops.verdict", evaluation.verdict.value)
+        client.set_model_version_tag(
+            candidate.model, candidate.version, "mlops.verdict", evaluation.verdict.value
+        )

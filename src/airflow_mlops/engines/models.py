@@ -189,7 +189,7 @@ def _signature(features: Features, task: str) -> ModelSignature:
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema
 
-    inputs = [ColSpec("double", name, required=False) for name in features.numeric]
+    inputs: list[Any] = [ColSpec("double", name, required=False) for name in features.numeric]
     inputs += [ColSpec("string", name, required=False) for name in features.categorical]
     return ModelSignature(Schema(inputs), Schema([ColSpec("long" if task == "classification" else "double")]))
 
@@ -215,7 +215,9 @@ def download(client: MlflowClient, run_id: str, folder: Path) -> Path:
             raise ModelNotFound(f"MLflow run {run_id} has logged no model.")
         model = client.get_logged_model(outputs.model_outputs[-1].model_id)
         found = mlflow.artifacts.download_artifacts(
-            f"{model.artifact_location}/{tracking.MODEL_FILE}", dst_path=str(folder), tracking_uri=client.tracking_uri
+            f"{model.artifact_location}/{tracking.MODEL_FILE}",
+            dst_path=str(folder),
+            tracking_uri=client.tracking_uri,
         )
     return Path(found)
 
@@ -241,5 +243,7 @@ def predict(model: Pipeline, frame: pa.Table | pd.DataFrame, task: str) -> np.nd
 
 def predicted(model: Pipeline, frame: pd.DataFrame, task: str) -> np.ndarray:
     """Predict rows that :func:`pipeline.frame` has prepared already; otherwise as :func:`predict`."""
-    values: np.ndarray = model.predict_proba(frame)[:, 1] if task == "classification" else model.predict(frame)
+    values: np.ndarray = (
+        model.predict_proba(frame)[:, 1] if task == "classification" else model.predict(frame)
+    )
     return values

@@ -39,7 +39,7 @@ def build(candidate: Candidate, features: Features, task: str, seed: int) -> Pip
     from sklearn.pipeline import Pipeline
 
     kind = _estimator_class(candidate, task)
-    known = kind._get_param_names()  # type: ignore[attr-defined]
+    known = kind._get_param_names()
     for parameter in [*candidate.params, *candidate.search]:
         if parameter not in known:
             raise TrainingFailed(
@@ -53,8 +53,9 @@ def build(candidate: Candidate, features: Features, task: str, seed: int) -> Pip
     except TypeError as error:
         raise TrainingFailed(f"Candidate {candidate.name!r}: {error}") from error
     if task == "classification" and not hasattr(model, "predict_proba"):
-        hint = ": set probability: true" if "probability" in known else ""
-        raise TrainingFailed(f"Candidate {candidate.name!r}: {kind.__name__} gives no probabilities{hint}.")
+        raise TrainingFailed(
+            f"Candidate {candidate.name!r}: {kind.__name__} with these parameters gives no probabilities."
+        )
     return Pipeline([("prepare", _prepare(candidate, model, features)), ("model", model)])
 
 
@@ -63,7 +64,9 @@ def _estimator_class(candidate: Candidate, task: str) -> type[BaseEstimator]:
 
     place, _, name = candidate.estimator.rpartition(".")
     if place.partition(".")[0] != "sklearn":
-        raise TrainingFailed(f"Candidate {candidate.name!r}: {candidate.estimator} is not part of scikit-learn.")
+        raise TrainingFailed(
+            f"Candidate {candidate.name!r}: {candidate.estimator} is not part of scikit-learn."
+        )
     try:
         module = import_module(place)
     except ImportError as error:
@@ -97,7 +100,10 @@ def _prepare(candidate: Candidate, model: BaseEstimator, features: Features) -> 
     from sklearn.compose import ColumnTransformer
 
     numbers, categories = _hist_steps(candidate) if _is_hist(type(model)) else _steps(candidate)
-    steps = [("numeric", numbers, list(features.numeric)), ("categorical", categories, list(features.categorical))]
+    steps = [
+        ("numeric", numbers, list(features.numeric)),
+        ("categorical", categories, list(features.categorical)),
+    ]
     takes_sparse = model.__sklearn_tags__().input_tags.sparse
     return ColumnTransformer([step for step in steps if step[2]], sparse_threshold=0.3 if takes_sparse else 0)
 
@@ -146,7 +152,9 @@ def frame(rows: pa.Table | pd.DataFrame, features: Features) -> pd.DataFrame:
     table = rows if isinstance(rows, pa.Table) else pa.Table.from_pandas(rows, preserve_index=False)
     absent = [name for name in (*features.numeric, *features.categorical) if name not in table.column_names]
     if absent:
-        raise SchemaMismatch(f"The data has no column {', '.join(absent)}; it has {', '.join(table.column_names)}.")
+        raise SchemaMismatch(
+            f"The data has no column {', '.join(absent)}; it has {', '.join(table.column_names)}."
+        )
     columns = {name: _numbers(table, name) for name in features.numeric}
     columns |= {name: _categories(table, name) for name in features.categorical}
     return pd.DataFrame({name: pd.Series(values, dtype=values.dtype) for name, values in columns.items()})
@@ -161,14 +169,18 @@ def labelled(table: pa.Table, target: str, task: str) -> tuple[pa.Table, np.ndar
     import numpy as np
 
     if target not in table.column_names:
-        raise SchemaMismatch(f"The data has no target column {target!r}; it has {', '.join(table.column_names)}.")
+        raise SchemaMismatch(
+            f"The data has no target column {target!r}; it has {', '.join(table.column_names)}."
+        )
     values = _numbers(table, target)
     known = ~np.isnan(values)
     table, values = table.filter(known), values[known]
     if task == "classification":
         strange = np.setdiff1d(values, [0, 1])
         if strange.size:
-            raise SchemaMismatch(f"Target {target!r} must be 0 or 1, or false or true; it is also {strange[0]:g}.")
+            raise SchemaMismatch(
+                f"Target {target!r} must be 0 or 1, or false or true; it is also {strange[0]:g}."
+            )
         values = values.astype(np.int64)
     return table, values
 
@@ -198,4 +210,5 @@ def _categories(table: pa.Table, name: str) -> np.ndarray:
     if isinstance(encoded, pa.ChunkedArray):
         encoded = encoded.combine_chunks()
     names = np.array([*encoded.dictionary.to_pylist(), np.nan], dtype=object)
-    return names[encoded.indices.fill_null(len(names) - 1).to_numpy(zero_copy_only=False)]
+    values: np.ndarray = names[encoded.indices.fill_null(len(names) - 1).to_numpy(zero_copy_only=False)]
+    return values

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from time import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -32,19 +32,24 @@ def errors(client: MlflowClient) -> Iterator[None]:
     :raises RegistryUnavailable: if MLflow cannot be reached or fails.
     """
     from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
 
     try:
         yield
+    except RegistryUnavailable:
+        raise
     except MlflowException as error:
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND"):
             raise ModelNotFound(f"MLflow at {_shown(client)}: {error.message}") from error
         raise RegistryUnavailable(f"MLflow at {_shown(client)}: {error.message}") from error
+    except (OSError, SQLAlchemyError) as error:  # from artifact stores, and from opening the database
+        raise RegistryUnavailable(f"MLflow at {_shown(client)}: {error}") from error
 
 
 def _shown(client: MlflowClient) -> str:
     # A tracking URI may carry a password.
     parts = urlsplit(client.tracking_uri)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()
+    return str(parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl())
 
 
 def experiment(client: MlflowClient, name: str, artifacts: str | None = None) -> str:
@@ -68,7 +73,9 @@ def experiment(client: MlflowClient, name: str, artifacts: str | None = None) ->
                 if found is None:
                     raise
     if found.lifecycle_stage == "deleted":
-        raise ModelNotFound(f"The MLflow experiment {name!r} is deleted: restore it, or remove it with `mlflow gc`.")
+        raise ModelNotFound(
+            f"The MLflow experiment {name!r} is deleted: restore it, or remove it with `mlflow gc`."
+        )
     return str(found.experiment_id)
 
 
@@ -83,7 +90,9 @@ def _beside(tracking_uri: str) -> str | None:
 
 
 @contextmanager
-def run(client: MlflowClient, experiment_id: str, name: str, key: str, tags: Mapping[str, str]) -> Iterator[Run]:
+def run(
+    client: MlflowClient, experiment_id: str, name: str, key: str, tags: Mapping[str, str]
+) -> Iterator[Run]:
     """Open a run that ends FINISHED, FAILED by an error, or KILLED by anything else.
 
     Runs of the same key that were left RUNNING by a killed process are closed first.
@@ -94,16 +103,15 @@ def run(client: MlflowClient, experiment_id: str, name: str, key: str, tags: Map
         ):
             client.set_terminated(stale.info.run_id, "KILLED")
         opened = client.create_run(experiment_id, run_name=name, tags={**tags, KEY: key})
-    status = "KILLED"
     try:
         yield opened
-        status = "FINISHED"
-    except Exception:
-        status = "FAILED"
+    except BaseException as error:
+        # What went wrong counts for more than MLflow not hearing of it.
+        with suppress(RegistryUnavailable), errors(client):
+            client.set_terminated(opened.info.run_id, "FAILED" if isinstance(error, Exception) else "KILLED")
         raise
-    finally:
-        with errors(client):
-            client.set_terminated(opened.info.run_id, status)
+    with errors(client):
+        client.set_terminated(opened.info.run_id, "FINISHED")
 
 
 def log_dataset(client: MlflowClient, run_id: str, dataset: DatasetVersion) -> None:
@@ -166,6 +174,8 @@ def only_version(client: MlflowClient, model: str, key: str) -> ModelVersion | N
 
 
 def _has_model(client: MlflowClient, version: ModelVersion) -> bool:
+    if version.run_id is None:
+        return False
     run = client.get_run(version.run_id)
     outputs = run.outputs.model_outputs if run.outputs else []
     return bool(outputs) and any(
@@ -174,7 +184,14 @@ def _has_model(client: MlflowClient, version: ModelVersion) -> bool:
 
 
 def register(
-    client: MlflowClient, model: str, *, key: str, source: str, run_id: str, model_id: str, tags: Mapping[str, str]
+    client: MlflowClient,
+    model: str,
+    *,
+    key: str,
+    source: str,
+    run_id: str,
+    model_id: str,
+    tags: Mapping[str, str],
 ) -> str:
     """Register a logged model once per key, and return its version.
 
@@ -195,7 +212,9 @@ def register(
     version = only_version(client, model, key)
     if version is None:
         why = failure.message if failure else "it is pending or has no model file"
-        raise RegistryUnavailable(f"MLflow at {_shown(client)} made no usable version of {model!r}: {why}") from failure
+        raise RegistryUnavailable(
+            f"MLflow at {_shown(client)} made no usable version of {model!r}: {why}"
+        ) from failure
     return str(version.version)
 
 

@@ -7,10 +7,9 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.results import DatasetVersion, Split, TrainedModel
@@ -58,7 +57,7 @@ def split(
     """
     import numpy as np
 
-    times = np.sort(event_times.cast("timestamp[us, UTC]").to_numpy().astype("datetime64[us]"))
+    times = np.sort(event_times.to_numpy().astype("datetime64[us]"))
     end = _at(partition.end - delay)
     start = times[0] if window == "all" and times.size else _at(partition.shift(1 - _steps(window)).start)
     times = times[(times >= start) & (times < end)]
@@ -68,7 +67,11 @@ def split(
         cut = max(start, _at(partition.shift(1 - holdout).start))
     before = int(np.searchsorted(times, cut))
     found = Split(
-        start=_moment(start), cut=_moment(cut), end=_moment(end), train_rows=before, holdout_rows=times.size - before
+        start=_moment(start),
+        cut=_moment(cut),
+        end=_moment(end),
+        train_rows=before,
+        holdout_rows=times.size - before,
     )
     if min(found.train_rows, found.holdout_rows) < _LEAST_ROWS:
         raise NotEnoughData(
@@ -171,8 +174,9 @@ def train(
     former = tracking.only_version(client, model, key)
     if former is not None:
         log.info("Version %s of %s was trained under this key already.", former.version, model)
-        tracking.finish(client, former.run_id)
-        return _trained(former.tags[_TRAINED], former.version)
+        trained = _trained(former.tags, former.version)
+        tracking.finish(client, trained.run_id)
+        return trained
     job = _Job(candidate, task, target, features, metric, split, dataset, budget, seed)
     experiment_id = tracking.experiment(client, model, artifacts)
     tags = {**_tags(job), **tags}
@@ -185,9 +189,9 @@ def train(
         facts = {
             "model": model, "candidate": candidate.name, "run_id": run.info.run_id, "digest": logged.digest,
             "task": task, "target": target, "metric": metric, "score": fitted.found.inner[metric], "params": {**candidate.params, **fitted.found.params},
-            "features": [*features.numeric, *features.categorical], "dataset": dataset.to_dict(),
-            "split": split.to_dict(), "seconds": round(monotonic() - began, 3),
+            "features": [*features.numeric, *features.categorical], "seconds": round(monotonic() - began, 3),
         }  # fmt: skip
+        tags = {**tags, **_long_tags(job), "mlops.digest": logged.digest, _TRAINED: json.dumps(facts)}
         version = tracking.register(
             client,
             model,
@@ -195,9 +199,9 @@ def train(
             source=logged.location,
             run_id=run.info.run_id,
             model_id=logged.model_id,
-            tags={**tags, **_long_tags(job), "mlops.digest": logged.digest, _TRAINED: json.dumps(facts)},
+            tags=tags,
         )
-    trained = _trained(json.dumps(facts), version)
+    trained = _trained(tags, version)
     log.info(
         "%s version %s: %s, inner %s %.4f, %d rows, %.1f s.",
         model, version, candidate.name, metric, trained.score, fitted.rows, trained.seconds,
@@ -205,8 +209,9 @@ def train(
     return trained
 
 
-def _trained(facts: str, version: str) -> TrainedModel:
-    return TrainedModel.from_dict({**json.loads(facts), "version": str(version)})
+def _trained(tags: Mapping[str, str], version: str) -> TrainedModel:
+    parts = {name: json.loads(tags[f"mlops.{name}"]) for name in ("dataset", "split")}
+    return TrainedModel.from_dict({**json.loads(tags[_TRAINED]), **parts, "version": str(version)})
 
 
 def _tags(job: _Job) -> dict[str, str]:
@@ -227,7 +232,9 @@ def _long_tags(job: _Job) -> dict[str, str]:
     # A run's tag holds 8,000 characters, a version's 100,000; columns of a wide table take more than the former.
     return {
         "mlops.dataset": json.dumps(job.dataset.to_dict()),
-        "mlops.features": json.dumps({"numeric": job.features.numeric, "categorical": job.features.categorical}),
+        "mlops.features": json.dumps(
+            {"numeric": job.features.numeric, "categorical": job.features.categorical}
+        ),
         "mlops.split": json.dumps(job.split.to_dict()),
     }
 
@@ -235,7 +242,7 @@ def _long_tags(job: _Job) -> dict[str, str]:
 def _between(job: _Job, table: pa.Table, since: datetime, until: datetime) -> pa.Table:
     import pyarrow.compute as pc
 
-    times = table[job.dataset.event_time].cast("timestamp[us, UTC]")
+    times = table[job.dataset.event_time]
     kept = pc.and_(pc.greater_equal(times, since), pc.less(times, until))
     # The files of a table come in any order, and fitting depends on it.
     order = [(name, "ascending") for name in dict.fromkeys((job.dataset.event_time, *job.dataset.key))]
@@ -257,7 +264,9 @@ def _fit(job: _Job, table: pa.Table) -> _Fitted:
 
 def _log_facts(client: MlflowClient, run: Run, job: _Job, fitted: _Fitted) -> None:
     params = {"estimator": job.candidate.estimator, "seed": job.seed, "train_rows": fitted.rows}
-    params |= {f"model.{name}": value for name, value in {**job.candidate.params, **fitted.found.params}.items()}
+    params |= {
+        f"model.{name}": value for name, value in {**job.candidate.params, **fitted.found.params}.items()
+    }
     tracking.log_params(client, run.info.run_id, params)
     tracking.log_metrics(client, run.info.run_id, "inner", fitted.found.inner)
     tracking.log_dataset(client, run.info.run_id, job.dataset)

@@ -104,7 +104,7 @@ class MlflowHook(BaseHook):
 def _address(connection: Connection) -> str:
     host = (connection.host or "").rstrip("/")
     if not host:
-        raise ValueError(f"Connection {connection.conn_id!r} has no host; write the host of the MLflow server.")
+        raise ValueError(f"Connection {connection.conn_id!r} has no host; write that of the MLflow server.")
     if "://" in host:
         return host
     typed = connection.conn_type if connection.conn_type in ("http", "https") else "https"
@@ -139,4 +139,5 @@ def _configure(settings: dict[str, str] | None) -> None:
         variable = getattr(environment_variables, name)
         # An empty value removes what a connection used before has left: it is not for this server to see.
         variable.set(value) if value else variable.unset()
-    set_telemetry_client()  # importing MLflow has made one if its telemetry was on
+    # Importing MLflow has made one if telemetry was on.
+    set_telemetry_client()  # type: ignore[no-untyped-call]

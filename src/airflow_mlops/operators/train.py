@@ -10,9 +10,10 @@ from airflow.sdk import BaseOperator, SkipMixin
 from pydantic import BaseModel, ConfigDict
 
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.domain.results import Action, DatasetVersion, RetrainDecision
+from airflow_mlops.domain.results import Action, DatasetVersion, RetrainDecision, Split
 from airflow_mlops.domain.spec import Budget, Candidate, Features, Retrain
 from airflow_mlops.engines import decide, ledger, monitor, registry, tables, train
+from airflow_mlops.exceptions import NotEnoughData
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.links import MlflowRunLink
 from airflow_mlops.runs import dataset_of, push, run_of, table_uri
@@ -32,7 +33,7 @@ class TrainRequest(BaseModel):
 
 
 class DecideOperator(BaseOperator, SkipMixin):
-    """Decide by the retrain policy whether this run trains; skip the direct downstream tasks in ``skips`` if not.
+    """Decide by the retrain policy whether this run trains; skip the tasks in ``skips`` if not.
 
     Returns the :class:`~airflow_mlops.domain.results.RetrainDecision` as a dict and pushes the pinned
     :class:`~airflow_mlops.domain.results.DatasetVersion` as XCom ``dataset``. A partition that has its decision
@@ -40,12 +41,15 @@ class DecideOperator(BaseOperator, SkipMixin):
 
     :param model: name of the model.
     :param policy: when to retrain.
-    :param skips: task ids that do not run without retraining.
+    :param skips: ids of direct downstream tasks that do not run without retraining.
+    :param holdout: partitions, or share of the latest rows, that are kept for evaluation.
+    :param window: partitions to train on, or ``all``.
+    :param delay: how long after its event time a label is known.
     :param partition: key of the partition; None means the run's ``partition_key``, or the latest without one.
     :param mlflow_conn_id: MLflow connection; None means ``[mlops] mlflow_conn_id``.
     """
 
-    template_fields: Sequence[str] = ("model", "partition", "mlflow_conn_id")
+    template_fields: Sequence[str] = ("model", "partition", "window", "mlflow_conn_id")
     ui_color = "#fff3e0"
 
     def __init__(
@@ -54,6 +58,9 @@ class DecideOperator(BaseOperator, SkipMixin):
         model: str,
         policy: Retrain,
         skips: Sequence[str],
+        holdout: int | float = 1,
+        window: int | str = "all",
+        delay: timedelta = timedelta(0),
         partition: str | None = None,
         mlflow_conn_id: str | None = None,
         **kwargs: Any,
@@ -62,55 +69,74 @@ class DecideOperator(BaseOperator, SkipMixin):
         self.model = model
         self.policy = policy
         self.skips = skips
+        self.holdout = holdout
+        self.window = window
+        self.delay = delay
         self.partition = partition
         self.mlflow_conn_id = mlflow_conn_id
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Gather the recorded facts and apply the policy."""
-        request = TrainRequest.model_validate(dict(context["dag_run"].conf or {}))
+        """Gather the recorded facts, apply the policy, and skip training if it is not due."""
         dataset = dataset_of(context, self.model, self.partition)
         push(context, "dataset", dataset.to_dict())
+        decision = self._decide(context, dataset)
+        for check in decision.checks:
+            self.log.info("%-20s %-12s %s", check.name, check.verdict, check.reason)
+        answer = "retrain" if decision.retrain else "no retraining"
+        self.log.info("%s %s: %s: %s", self.model, decision.partition, answer, decision.reason)
+        if not decision.retrain:
+            # Skipping ends the task, so what it returns is pushed before.
+            push(context, "return_value", decision.to_dict())
+            downstream = context["task"].get_direct_relatives(upstream=False)
+            self.skip(ti=context["ti"], tasks=[task for task in downstream if task.task_id in self.skips])
+        return decision.to_dict()
+
+    def _decide(self, context: Context, dataset: DatasetVersion) -> RetrainDecision:
+        request = TrainRequest.model_validate(dict(context["dag_run"].conf or {}))
         uri = table_uri(self.model, "ledger")
         known = ledger.decision(uri, dataset.partition)
-        final = known is not None and known.action is not Action.FAILED
-        if known and final and not known.key.startswith(run_of(context)) and not request.force:
-            reason = f"partition {dataset.partition} was decided before: {known.action}: {known.reason}"
-            decision = RetrainDecision(
+        settled = known is not None and known.action is not Action.FAILED
+        if known and settled and not known.key.startswith(run_of(context)) and not request.force:
+            return RetrainDecision(
                 model=self.model,
                 partition=dataset.partition,
                 retrain=False,
                 checks=(),
                 dataset=dataset,
-                reason=reason,
+                reason=f"{dataset.partition} was decided before: {known.action}: {known.reason}",
             )
-        else:
-            decision = decide.decide(
-                model=self.model,
-                dataset=dataset,
-                policy=self.policy,
-                force=request.force,
-                reason=request.reason,
-                champion=registry.champion(MlflowHook(self.mlflow_conn_id).get_conn(), self.model),
-                health=monitor.history(table_uri(self.model, "monitoring"), dataset.partition),
-                decisions=ledger.decisions(uri),
-            )
-        self._report(context, decision)
-        return decision.to_dict()
-
-    def _report(self, context: Context, decision: RetrainDecision) -> None:
-        for check in decision.checks:
-            self.log.info("%-14s %-12s %s", check.name, check.verdict, check.reason)
-        self.log.info(
-            "%s %s: %s: %s",
-            self.model,
-            decision.partition,
-            "retrain" if decision.retrain else "no retraining",
-            decision.reason,
+        return decide.decide(
+            model=self.model,
+            dataset=dataset,
+            champion=registry.champion(MlflowHook(self.mlflow_conn_id).get_conn(), self.model),
+            policy=self.policy,
+            health=monitor.history(table_uri(self.model, "monitoring"), dataset.partition),
+            decisions=ledger.decisions(uri),
+            shortage=_shortage(dataset, self.holdout, self.window, self.delay),
+            force=request.force,
+            reason=request.reason,
         )
-        if not decision.retrain:
-            push(context, "return_value", decision.to_dict())
-            downstream = context["task"].get_direct_relatives(upstream=False)
-            self.skip(ti=context["ti"], tasks=[task for task in downstream if task.task_id in self.skips])
+
+
+def _split(dataset: DatasetVersion, holdout: int | float, window: int | str, delay: timedelta) -> Split:
+    when = dataset.event_time
+    return train.split(
+        tables.read(dataset.uri, version=dataset.version, columns=[when])[when],
+        holdout=holdout,
+        partition=Partition.parse(dataset.partition, dataset.grain),
+        window="all" if window == "all" else int(window),
+        delay=delay,
+    )
+
+
+def _shortage(
+    dataset: DatasetVersion, holdout: int | float, window: int | str, delay: timedelta
+) -> str | None:
+    try:
+        _split(dataset, holdout, window, delay)
+    except NotEnoughData as error:
+        return str(error)
+    return None
 
 
 class TrainOperator(BaseOperator):
@@ -176,19 +202,16 @@ class TrainOperator(BaseOperator):
         """Split by event time, fit, log and register."""
         dataset = DatasetVersion.from_dict(self.dataset)
         candidate = Candidate.model_validate(self.candidate)
-        model, when = self.model or dataset.name, dataset.event_time
-        times = tables.read(dataset.uri, version=dataset.version, columns=[when])[when]
-        split = train.split(
-            times,
-            holdout=self.holdout,
-            partition=Partition.parse(dataset.partition, dataset.grain),
-            window="all" if self.window == "all" else int(self.window),
-            delay=self.delay,
-        )
+        model = self.model or dataset.name
+        split = _split(dataset, self.holdout, self.window, self.delay)
         hook = MlflowHook(self.mlflow_conn_id)
         trained = train.train(
             tables.read(
-                dataset.uri, version=dataset.version, event_time=when, since=split.start, until=split.end
+                dataset.uri,
+                version=dataset.version,
+                event_time=dataset.event_time,
+                since=split.start,
+                until=split.end,
             ),
             client=hook.get_conn(),
             artifacts=hook.artifact_location(model),

@@ -180,12 +180,18 @@ def _train(spec: ModelSpec) -> DAG:
         ),
     }
     with _dag(spec, "train", schedule=_after(assets.health(spec.name)), params=params) as dag:
+        rows = {
+            "holdout": spec.train.holdout,
+            "window": f"{{{{ params.window or {str(spec.train.window)!r} }}}}",
+            "delay": spec.labels.delay,
+        }
         decide = DecideOperator(
             task_id="decide",
             model=spec.name,
             policy=spec.retrain,
             skips=["train"],
             doc_md=docs.TASKS["decide"],
+            **rows,
         )
         train = TrainOperator.partial(
             task_id="train",
@@ -194,13 +200,11 @@ def _train(spec: ModelSpec) -> DAG:
             task=spec.task.value,
             metric=spec.metric.name,
             features=spec.features,
-            holdout=spec.train.holdout,
-            window="{{ params.window or '" + str(spec.train.window) + "' }}",
-            delay=spec.labels.delay,
             budget=spec.train.budget,
             seed=spec.train.seed,
-            map_index_template="{{ task.candidate.name }}",
+            map_index_template="{{ task.candidate | first }}",
             doc_md=docs.TASKS["train"],
+            **rows,
         ).expand(candidate=[candidate.to_dict() for candidate in spec.train.candidates])
         evaluate = EvaluateOperator(
             task_id="evaluate", models=train.output, gates=spec.gates, doc_md=docs.TASKS["evaluate"]

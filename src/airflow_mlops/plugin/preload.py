@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
+import os
+import sys
 import time
 import warnings
 from importlib import import_module
-from typing import Any
 
 from airflow_mlops import config
 
@@ -43,20 +44,19 @@ MODULES = (
 log = logging.getLogger(__name__)
 
 
-def before_command(*, sub_command: str, **_: Any) -> None:
-    """Preload if the command line starts a process that forks tasks and ``[mlops] preload`` is on.
+def before_command(arguments: list[str]) -> None:
+    """Preload if a command starts a process that forks tasks, and ``[mlops] preload`` is on.
 
-    Airflow calls this in each process that a command starts, before the command itself. The listener hook
-    ``on_starting`` comes before a job knows whether it is a scheduler, and never comes in a Celery worker.
+    To be called in the process of the command, before anything is forked. The listener hook ``on_starting`` will not
+    do: it comes before a job knows whether it is a scheduler's, and in a Celery worker only in the task's process.
 
-    :param sub_command: name of the function behind the command, e.g. ``scheduler``; ``worker`` for ``celery worker``.
+    :param arguments: the command, e.g. ``["celery", "worker"]``.
     """
-    if sub_command not in ("scheduler", "worker") or not config.preload():
-        return
-    if sub_command == "scheduler" and not _scheduler_forks():
-        log.warning("[mlops] preload has no effect: the scheduler forks no tasks; see docs/warm-workers.md.")
-        return
-    preload()
+    if arguments[:1] == ["scheduler"]:
+        if config.preload() and _scheduler_forks_tasks():
+            preload()
+    elif arguments[:2] == ["celery", "worker"] and config.preload():
+        preload()
 
 
 def preload() -> None:
@@ -64,9 +64,17 @@ def preload() -> None:
     start = time.monotonic()
     logging.getLogger("great_expectations").setLevel(logging.WARNING)  # a line for each of its expectations
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # skops looks names up in every loaded module, deprecated ones included
+        # skops looks names up in every module that is loaded, and meets a thousand deprecated ones.
+        warnings.simplefilter("ignore")
         loaded = sum(map(_load, MODULES))
+    os.register_at_fork(after_in_child=_reseed)
     log.info("Preloaded %s of %s modules in %.1f s.", loaded, len(MODULES), time.monotonic() - start)
+
+
+def _reseed() -> None:
+    # A fork inherits the state of numpy's global generator: without this, all tasks would draw the same numbers.
+    if numpy := sys.modules.get("numpy"):
+        numpy.random.seed()
 
 
 def _load(name: str) -> bool:
@@ -78,10 +86,13 @@ def _load(name: str) -> bool:
     return True
 
 
-def _scheduler_forks() -> bool:
+def _scheduler_forks_tasks() -> bool:
     from airflow.executors.executor_loader import ExecutorLoader
     from airflow.utils.process_utils import resolve_mp_start_method
 
-    names = {executor.module_path.rpartition(".")[2] for executor in ExecutorLoader.get_executor_names()}
+    if not any(name.module_path.endswith(".LocalExecutor") for name in ExecutorLoader.get_executor_names()):
+        return False
     method = resolve_mp_start_method("scheduler") or multiprocessing.get_start_method()
-    return "LocalExecutor" in names and method == "fork"
+    if method != "fork":
+        log.warning("[mlops] preload needs [scheduler] mp_start_method = fork; it is %s.", method)
+    return method == "fork"

@@ -170,6 +170,21 @@ def test_numbers_too_large_to_measure_are_inconclusive() -> None:
     assert measure(3e307 * normal(), 3e307 * normal(seed=1))[0].verdict is Verdict.INCONCLUSIVE
 
 
+def test_an_error_of_evidently_that_is_no_exception_ends_one_column_and_not_the_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from evidently.core.report import ReferenceMetricNotFound, Report
+
+    def fail(*_: Any) -> None:
+        raise ReferenceMetricNotFound("x")
+
+    monkeypatch.setattr(Report, "run", fail)
+    check, found = measure(normal(), normal())
+    assert check.verdict is Verdict.INCONCLUSIVE
+    assert "Evidently: ReferenceMetricNotFound" in check.reason
+    assert check.reason in found.html
+
+
 def test_a_column_that_cannot_be_measured_hides_nothing_of_the_others() -> None:
     before, now, _ = make_tables(drifted=1, steady=1, unreadable=1)
     policy = DriftPolicy(columns=0.3, threshold=0.1, min_rows=100)
@@ -248,7 +263,8 @@ def test_the_page_shows_title_and_verdicts_and_loads_nothing_from_elsewhere() ->
 def test_evidently_is_heard_neither_in_warnings_nor_in_output(
     recwarn: pytest.WarningsRecorder, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    measure([0.0] * ROWS, 1e12 * normal())
+    measure(normal(), normal(shift=1))
+    measure(3e307 * normal(), 3e307 * normal(seed=1))
     assert not recwarn.list
     assert capfd.readouterr() == ("", "")
 

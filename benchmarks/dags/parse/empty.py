@@ -1,0 +1,1 @@
+"""No DAG at all: what Airflow itself takes."""

@@ -1,0 +1,226 @@
+"""The promotion ledger: what was decided on each partition, and every move of the champion, in order."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from airflow_mlops.domain.results import Action, Fact, PromotionDecision
+from airflow_mlops.engines import tables
+from airflow_mlops.exceptions import PromotionConflict, TableMissing, TableUnreadable, WriteConflict
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from deltalake import DeltaTable
+
+_ATTEMPTS = 50
+_TEXT = ("kind", "action", "key", "partition", "before", "after", "digest", "reason", "evidence", "actor")
+
+
+class Kind(StrEnum):
+    """What a row says: a move was begun, was carried out or was given up, or a partition was decided on."""
+
+    INTENT = "intent"
+    DONE = "done"
+    ABORT = "abort"
+    DECISION = "decision"
+
+
+class Row(Fact):
+    """One event.
+
+    :param at: when it was recorded, in UTC; later than every row before it.
+    :param action: what was decided, also if it was given up.
+    :param key: idempotency key.
+    :param before: champion's version before the move.
+    :param after: champion's version after it; in an intent or abort the version that was meant to be.
+    :param reason: why; of an abort, why it was given up.
+    :param evidence: the decision behind it.
+    :param actor: the run or person that recorded it.
+    """
+
+    at: datetime
+    kind: Kind
+    action: Action
+    key: str
+    partition: str
+    before: str | None
+    after: str | None
+    digest: str | None
+    reason: str
+    evidence: PromotionDecision
+    actor: str
+
+
+def record(
+    uri: str, kind: Kind, decision: PromotionDecision, *, actor: str, reason: str | None = None
+) -> Row:
+    """Append a row and return it; what the last row of its key says already is not written again.
+
+    A row is only ever appended to the version of the table that was read, so rows have one order however many
+    processes write. That makes an intent a claim: while one of another key is open, none is added.
+
+    :param reason: None means the decision's own.
+    :raises PromotionConflict: if another key's move is under way.
+    :raises WriteConflict: if other writers were faster again and again.
+    """
+    from deltalake.exceptions import CommitFailedError
+
+    for _ in range(_ATTEMPTS):
+        table = _open(uri)
+        known = _rows(tables.read(uri, version=table.version()))
+        row = _row(kind, decision, actor, reason or decision.reason, known[-1].at if known else None)
+        last = next((each for each in reversed(known) if each.key == row.key), None)
+        if last is not None and _said(last) == _said(row):
+            return last
+        if kind is Kind.INTENT:
+            _refuse_second_claim(known, row)
+        try:
+            _append(table, row)
+        except CommitFailedError:
+            continue
+        return row
+    raise WriteConflict(f"The ledger at {uri} is being written by too many at once.")
+
+
+def record_decision(uri: str, decision: PromotionDecision, *, actor: str) -> Row:
+    """Record what was decided on a partition."""
+    return record(uri, Kind.DECISION, decision, actor=actor)
+
+
+def rows(uri: str) -> list[Row]:
+    """Return every row, oldest first; none if there is no ledger yet.
+
+    :raises TableUnreadable: if the ledger is damaged.
+    """
+    try:
+        return _rows(tables.read(uri))
+    except TableMissing:
+        return []
+
+
+def decisions(uri: str) -> list[PromotionDecision]:
+    """Return the latest decision on each partition, in order of partitions.
+
+    A promotion is the decision on its partition from the moment the champion has moved. A rollback decides on none:
+    it must not stand in for a decision whose turn has yet to come.
+    """
+    latest = {
+        row.partition: row.evidence
+        for row in rows(uri)
+        if row.kind is Kind.DECISION or (row.kind is Kind.DONE and row.action is Action.PROMOTED)
+    }
+    return [latest[partition] for partition in sorted(latest)]
+
+
+def decision(uri: str, partition: str) -> PromotionDecision | None:
+    """Return the latest decision on a partition; None if there is none yet."""
+    return next((each for each in decisions(uri) if each.partition == partition), None)
+
+
+def latest_partition(uri: str) -> str | None:
+    """Return the latest partition that was decided on; None if none was."""
+    return max((each.partition for each in decisions(uri)), default=None)
+
+
+def moves(uri: str) -> list[Row]:
+    """Return the moves of the champion that were carried out, oldest first."""
+    return [row for row in rows(uri) if row.kind is Kind.DONE]
+
+
+def champion_as_of(uri: str, partition: str) -> str | None:
+    """Return the version that was champion when a partition arrived; None if there was none.
+
+    That is where the last move took it at an earlier partition; keys of one grain sort as text.
+    """
+    earlier = [row for row in moves(uri) if row.partition < partition]
+    return sorted(earlier, key=lambda row: row.partition)[-1].after if earlier else None
+
+
+def begun(uri: str, key: str) -> Row | None:
+    """Return the intent, or what ended it, of a key; None if its move was never begun, or was given up."""
+    last = next(
+        (row for row in reversed(rows(uri)) if row.key == key and row.kind is not Kind.DECISION), None
+    )
+    return None if last is None or last.kind is Kind.ABORT else last
+
+
+def pending(uri: str) -> list[Row]:
+    """Return the intents that nothing has ended yet, oldest first."""
+    return _pending(rows(uri))
+
+
+def _pending(known: list[Row]) -> list[Row]:
+    last = {row.key: row for row in known if row.kind is not Kind.DECISION}
+    return [row for row in last.values() if row.kind is Kind.INTENT]
+
+
+def _refuse_second_claim(known: list[Row], row: Row) -> None:
+    for other in _pending(known):
+        if other.key != row.key:
+            raise PromotionConflict(
+                f"Version {row.after} cannot become champion while {other.key} moves the alias from version "
+                f"{other.before} to {other.after}, since {other.at:%Y-%m-%d %H:%M:%S} UTC."
+            )
+
+
+def _row(kind: Kind, decision: PromotionDecision, actor: str, reason: str, after: datetime | None) -> Row:
+    # Clocks of two machines differ; the order of the rows must not.
+    now = datetime.now(UTC)
+    at = now if after is None else max(now, after + timedelta(microseconds=1))
+    return Row(
+        at=at, kind=kind, action=decision.action, key=decision.key, partition=decision.partition,
+        before=decision.before, after=decision.after, digest=decision.digest, reason=reason, evidence=decision,
+        actor=actor,
+    )  # fmt: skip
+
+
+def _said(row: Row) -> tuple[object, ...]:
+    return row.kind, row.action, row.partition, row.before, row.after, row.reason
+
+
+def _schema() -> pa.Schema:
+    import pyarrow as pa
+
+    return pa.schema([("at", pa.timestamp("us", "UTC")), *((name, pa.string()) for name in _TEXT)])
+
+
+def _rows(table: pa.Table) -> list[Row]:
+    found = [Row.from_dict({**row, "evidence": json.loads(row["evidence"])}) for row in table.to_pylist()]
+    return sorted(found, key=lambda row: row.at)
+
+
+def _open(uri: str) -> DeltaTable:
+    from deltalake import DeltaTable
+
+    try:
+        return tables.open_table(uri)
+    except TableMissing:
+        pass
+    try:
+        DeltaTable.create(uri, _schema(), mode="ignore")
+    except Exception as error:
+        if not tables.exists(uri):
+            raise TableUnreadable(f"The ledger at {uri} cannot be created: {error}") from error
+    return tables.open_table(uri)
+
+
+def _append(table: DeltaTable, row: Row) -> None:
+    import pyarrow as pa
+    from deltalake import CommitProperties, write_deltalake
+    from deltalake.exceptions import CommitFailedError
+
+    values = row.model_dump() | {"evidence": json.dumps(row.evidence.to_dict())}
+    # Without retries the commit succeeds only on the version that was read, which application transactions, being
+    # recorded but not enforced, do not give.
+    alone = CommitProperties(max_commit_retries=0)
+    try:
+        write_deltalake(
+            table, pa.Table.from_pylist([values], _schema()), mode="append", commit_properties=alone
+        )
+    except CommitFailedError:
+        raise
+    except Exception as error:
+        raise TableUnreadable(f"The ledger at {table.table_uri} cannot be written: {error}") from error

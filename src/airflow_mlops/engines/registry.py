@@ -1,0 +1,136 @@
+"""The model registry: which version is champion, and what a version was made of."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from airflow_mlops.domain.results import DatasetVersion, ModelRef, Split
+from airflow_mlops.domain.spec import Features
+from airflow_mlops.engines import tracking
+from airflow_mlops.exceptions import DigestMismatch, ModelNotFound, RegistryUnavailable
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+
+CHAMPION = "champion"
+"""The alias of the version that predictions are made with."""
+
+
+class Training(NamedTuple):
+    """What a version was trained on, and how it did on its holdout.
+
+    :param task: ``classification`` or ``regression``.
+    :param metrics: of the holdout; empty if the version was never evaluated.
+    """
+
+    task: str
+    features: Features
+    split: Split
+    dataset: DatasetVersion
+    metrics: dict[str, float]
+
+
+def champion(client: MlflowClient, model: str) -> ModelRef | None:
+    """Return the champion; None only if MLflow says that it has no such model, or that the model has no such alias.
+
+    :raises RegistryUnavailable: if MLflow gives any other answer, or none.
+    :raises DigestMismatch: if the alias is at a version that no digest is known of.
+    """
+    number = champion_version(client, model)
+    return version(client, model, number) if number is not None else None
+
+
+def champion_version(client: MlflowClient, model: str) -> str | None:
+    """Return the champion's version number alone; None and errors as for :func:`champion`."""
+    # The list of aliases tells more than asking for one: MLflow answers 400 for an unknown alias, as for any bad
+    # request. A wrong address or a proxy never answers RESOURCE_DOES_NOT_EXIST, but may answer `{}`.
+    try:
+        with tracking.errors(client):
+            found = client.get_registered_model(model)
+    except ModelNotFound:
+        return None
+    if found.name != model:
+        raise RegistryUnavailable(f"MLflow was asked for model {model!r} and answered with {found.name!r}.")
+    number = found.aliases.get(CHAMPION)
+    return None if number is None else str(number)
+
+
+def set_champion(client: MlflowClient, model: str, number: str) -> None:
+    """Point the alias at a version in one request; use :mod:`airflow_mlops.engines.promote` to do so safely.
+
+    :raises ModelNotFound: if there is no such version.
+    :raises RegistryUnavailable: if MLflow refuses or does not answer; the alias may have moved all the same.
+    """
+    with tracking.errors(client):
+        client.set_registered_model_alias(model, CHAMPION, number)
+
+
+def tag(client: MlflowClient, model: str, number: str, name: str, value: str) -> None:
+    """Set a tag of a version."""
+    with tracking.errors(client):
+        client.set_model_version_tag(model, number, name, value)
+
+
+def version(client: MlflowClient, model: str, number: str) -> ModelRef:
+    """Return a registered version with the digest that it must have.
+
+    :raises ModelNotFound: if it does not exist or is not ready; the message lists those that exist.
+    :raises DigestMismatch: if no digest is known of it, because it was not registered by this package.
+    """
+    found = _get(client, model, number)
+    digest = found.tags.get("mlops.digest")
+    if not digest or not found.run_id:
+        raise DigestMismatch(
+            f"Version {number} of {model!r} was not registered by a training run: without a run and the tag "
+            "mlops.digest its content cannot be verified."
+        )
+    return ModelRef(
+        model=model, version=str(found.version), digest=digest, run_id=found.run_id,
+        trained_through=found.tags.get("mlops.trained_through"),
+    )  # fmt: skip
+
+
+def training(client: MlflowClient, ref: ModelRef) -> Training:
+    """Return what a version was trained on.
+
+    :raises ModelNotFound: if the version or its run does not exist, or does not say.
+    :raises RegistryUnavailable: if MLflow does not answer.
+    """
+    tags = _get(client, ref.model, ref.version).tags
+    with tracking.errors(client):
+        logged = client.get_run(ref.run_id).data.metrics
+    try:
+        return Training(
+            task=tags["mlops.task"],
+            features=Features.model_validate_json(tags["mlops.features"]),
+            split=Split.model_validate_json(tags["mlops.split"]),
+            dataset=DatasetVersion.model_validate_json(tags["mlops.dataset"]),
+            metrics={
+                name.removeprefix("holdout/"): logged[name] for name in logged if name.startswith("holdout/")
+            },
+        )
+    except (KeyError, ValueError) as error:
+        raise ModelNotFound(
+            f"Version {ref.version} of {ref.model!r} does not say what it was trained on: {error}"
+        ) from error
+
+
+def _get(client: MlflowClient, model: str, number: str) -> ModelVersion:
+    # MLflow answers 400 for what is no number.
+    if number.isascii() and number.isdigit():
+        try:
+            with tracking.errors(client):
+                found = client.get_model_version(model, number)
+        except ModelNotFound:
+            pass
+        else:
+            if found.status == "READY":
+                return found
+            raise ModelNotFound(
+                f"Version {number} of {model!r} is {found.status}, not READY: {found.status_message}"
+            )
+    with tracking.errors(client):
+        existing = sorted(int(each.version) for each in client.search_model_versions(f"name = '{model}'"))
+    known = f"it has {', '.join(map(str, existing))}" if existing else "it has none"
+    raise ModelNotFound(f"Model {model!r} has no version {number!r}; {known}.")

@@ -1,0 +1,115 @@
+"""The page of one validation: self-contained, readable on a phone and in the dark, every value escaped."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+from airflow_mlops.domain.results import Outcome
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+    from airflow_mlops.domain.results import ValidationReport
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>{{ report.dataset }} {{ report.partition }}: {{ report.verdict.value }}</title>
+<style>
+:root {
+  color-scheme: light dark;
+  --back: #fff; --text: #1d2430; --soft: #5b6675; --line: #dfe3e8; --head: #f5f7f9;
+  --pass: #14713a; --fail: #b3261e; --error: #8a5300;
+}
+@media (prefers-color-scheme: dark) {
+  :root {
+    --back: #14181f; --text: #e6e9ee; --soft: #a3adba; --line: #303844; --head: #1c222b;
+    --pass: #6fd394; --fail: #ff9d94; --error: #f2bd66;
+  }
+}
+* { box-sizing: border-box; }
+body {
+  margin: 0 auto; max-width: 90rem; padding: 1.5rem 1rem; background: var(--back); color: var(--text);
+  font: 15px/1.5 system-ui, sans-serif; overflow-wrap: anywhere;
+}
+h1 { margin: 0; font-size: 1.35rem; }
+p { margin: .5rem 0 1.25rem; max-width: 60rem; }
+.tag { font-weight: 600; white-space: nowrap; }
+.PASS { color: var(--pass); } .FAIL { color: var(--fail); } .ERROR, .INCONCLUSIVE { color: var(--error); }
+dl { display: flex; flex-wrap: wrap; gap: .25rem 2rem; margin: 0 0 1.5rem; }
+dt { color: var(--soft); font-size: .85rem; } dd { margin: 0; font-weight: 600; }
+table { width: 100%; border-collapse: collapse; }
+th, td { padding: .5rem .6rem; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top; }
+thead th { background: var(--head); font-size: .85rem; }
+tbody th { font-weight: 600; min-width: 17rem; }
+td:last-child { min-width: 8rem; }
+.word { overflow-wrap: normal; white-space: nowrap; }
+.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+.soft { color: var(--soft); font-weight: 400; font-size: .85rem; }
+code { font-size: .85rem; padding: 0 .25rem; border: 1px solid var(--line); border-radius: 3px; white-space: pre-wrap; }
+@media (max-width: 50rem) {
+  thead { position: absolute; left: -100vw; }
+  table, tbody, tr, th, td { display: block; }
+  tr { padding: .5rem 0; border-bottom: 1px solid var(--line); }
+  tbody th, td { padding: .1rem 0; border: 0; min-width: 0; }
+  td:empty { display: none; }
+  td::before { content: attr(data-label) ": "; color: var(--soft); }
+  .number { text-align: left; }
+}
+</style>
+</head>
+<body>
+<h1>{{ report.dataset }} {{ report.partition }}
+<span class="tag {{ report.verdict.value }}">{{ report.verdict.value }}</span></h1>
+<p>{{ report.reason }}</p>
+<dl>
+<div><dt>Rows</dt><dd>{{ "{:,}".format(report.rows) }}</dd></div>
+<div><dt>Set aside</dt><dd>{{ "{:,}".format(report.quarantined) }}</dd></div>
+{% for outcome in outcomes -%}
+<div><dt>{{ outcome.value }}</dt><dd>{{ report.results | selectattr("outcome", "eq", outcome) | list | length }}</dd></div>
+{% endfor -%}
+</dl>
+<table>
+<thead><tr><th scope="col">Expectation</th><th scope="col" class="word">Outcome</th>
+<th scope="col" class="word">Severity</th>
+<th scope="col">Expected</th><th scope="col">Observed</th><th scope="col" class="number">Broken rows</th>
+<th scope="col" class="number">Share</th><th scope="col">Samples</th></tr></thead>
+<tbody>
+{% for each in report.results -%}
+<tr>
+<th scope="row">{{ each.column or "table" }} <span class="soft">{{ each.expectation }}</span></th>
+<td data-label="Outcome"><span class="tag {{ each.outcome.value }}">{{ each.outcome.value }}</span></td>
+<td data-label="Severity" class="word">{{ each.severity.value }}</td>
+<td data-label="Expected">{{ each.expected }}</td>
+<td data-label="Observed">{{ each.observed }}</td>
+<td data-label="Broken rows" class="number">{% if each.unexpected is not none %}{{ "{:,}".format(each.unexpected) }}{% endif %}</td>
+<td data-label="Share" class="number">{% if each.unexpected_share is not none %}{{ each.unexpected_share | share }}{% endif %}</td>
+<td data-label="Samples">{% for sample in each.samples %}<code>{{ sample }}</code> {% endfor %}</td>
+</tr>
+{% endfor -%}
+</tbody>
+</table>
+</body>
+</html>
+"""
+
+
+def render(report: ValidationReport) -> str:
+    """Return the page of a validation.
+
+    :param report: what was found.
+    """
+    return _template().render(report=report, outcomes=tuple(Outcome))
+
+
+@cache
+def _template() -> Template:
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    environment.filters["share"] = lambda share: "< 0.01%" if 0 < share < 1e-4 else f"{share:.2%}"
+    return environment.from_string(_PAGE)

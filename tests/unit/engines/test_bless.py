@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import skops.io
+
+from airflow_mlops.domain.spec import Candidate, Features
+from airflow_mlops.engines import bless, models, pipeline
+from airflow_mlops.exceptions import BlessingFailed, DigestMismatch, UntrustedModel
+
+
+class Stranger:
+    """A type that no allow-list names."""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A fitted model and its sample."""
+    folder = tmp_path_factory.mktemp("model")
+    rows = pa.table({"x": np.linspace(-1, 1, 60)})
+    candidate = Candidate(estimator="sklearn.linear_model.LogisticRegression")
+    unfitted = pipeline.build(candidate, Features(numeric=("x",)), "classification", 0)
+    model = unfitted.fit(rows.to_pandas(), rows["x"].to_numpy() > 0)
+    skops.io.dump(model, folder / "model.skops")
+    predicted = models.predict(model, rows, "classification")
+    pq.write_table(rows.append_column("_prediction", pa.array(predicted)), folder / "sample.parquet")
+    return folder
+
+
+def run(folder: Path, **changed: Any) -> bless.Blessing:
+    path = changed.pop("path", folder / "model.skops")
+    arguments = {"digest": models.digest(path), "sample": folder / "sample.parquet", "task": "classification"}
+    return bless.bless(path, **arguments | changed)
+
+
+def test_a_model_is_blessed_without_counting_the_memory_of_the_process_that_asks(folder: Path) -> None:
+    ballast = np.ones(150_000_000)  # 1.2 GB
+    found = run(folder)
+    assert ballast.nbytes > found.memory_mb * 2**20
+    assert found.n == 60
+    assert found.max_difference == 0
+    assert 0 < found.seconds < 60
+    assert found.memory_mb > 20
+
+
+def test_a_model_of_another_digest_is_not_loaded(folder: Path) -> None:
+    with pytest.raises(DigestMismatch, match="model.skops has the digest"):
+        run(folder, digest="0" * 64)
+
+
+def test_a_model_of_unknown_types_is_not_loaded(folder: Path, tmp_path: Path) -> None:
+    skops.io.dump(Stranger(), tmp_path / "model.skops")
+    with pytest.raises(UntrustedModel, match="Stranger"):
+        run(folder, path=tmp_path / "model.skops")
+
+
+def test_other_predictions_than_in_training_fail(folder: Path, tmp_path: Path) -> None:
+    sample = pq.read_table(folder / "sample.parquet").slice(0, 3)
+    # A difference that is no number compares as neither small nor large.
+    wrong = pa.array([*sample["_prediction"].to_pylist()[:2], float("nan")])
+    pq.write_table(sample.set_column(1, "_prediction", wrong), tmp_path / "sample.parquet")
+    with pytest.raises(BlessingFailed, match="differ .* on 3 rows"):
+        run(folder, sample=tmp_path / "sample.parquet")
+
+
+def test_a_sample_without_rows_proves_nothing(folder: Path, tmp_path: Path) -> None:
+    pq.write_table(pq.read_table(folder / "sample.parquet").slice(0, 0), tmp_path / "sample.parquet")
+    with pytest.raises(BlessingFailed, match="no rows"):
+        run(folder, sample=tmp_path / "sample.parquet")
+
+
+def test_a_model_that_needs_more_memory_than_allowed_fails(folder: Path) -> None:
+    with pytest.raises(BlessingFailed, match="1 MiB are allowed"):
+        run(folder, memory_mb=1)
+
+
+def stand_in(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
+    """Let a shell script run in place of Python."""
+    path = folder / "python"
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(path))
+
+
+def test_a_process_that_does_not_end_in_time_is_ended_with_its_children(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in(tmp_path, monkeypatch, f"sleep 600 & echo $! > {tmp_path}/child; wait")
+    with pytest.raises(BlessingFailed, match="within 2 s"):
+        run(folder, seconds=2)
+    child = Path(f"/proc/{(tmp_path / 'child').read_text().strip()}/stat")
+    assert not child.exists() or child.read_text().split()[2] == "Z"
+
+
+def test_the_process_sees_no_secret_of_its_parent(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "hunter2")
+    monkeypatch.setenv("AIRFLOW_CONN_MLFLOW", "hunter2")
+    stand_in(tmp_path, monkeypatch, "env >&2; exit 7")
+    with pytest.raises(BlessingFailed, match="code 7") as failed:
+        run(folder)
+    assert "PYTHONPATH=" in str(failed.value)
+    assert "hunter2" not in str(failed.value)
+
+
+def test_a_killed_process_is_named_by_its_signal(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in(tmp_path, monkeypatch, "kill -9 $$")
+    with pytest.raises(BlessingFailed, match="signal SIGKILL"):
+        run(folder)
+
+
+def test_the_process_imports_neither_airflow_nor_mlflow(folder: Path) -> None:
+    script = (
+        "import json, sys; from pathlib import Path; from airflow_mlops.engines import bless; "
+        "bless._predict(Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), 'classification'); "
+        "print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules} & {'airflow', 'mlflow'})))"
+    )
+    arguments = [folder / "model.skops", models.digest(folder / "model.skops"), folder / "sample.parquet"]
+    answer = subprocess.run(
+        [sys.executable, "-c", script, *map(str, arguments)],
+        env=dict(os.environ),
+        capture_output=True,
+        check=True,
+    )
+    assert json.loads(answer.stdout) == []

@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import pytest
+from mlflow import MlflowClient
+
+from airflow_mlops.engines import registry, tracking
+from airflow_mlops.exceptions import DigestMismatch, ModelNotFound, RegistryUnavailable
+from unit.engines.registry_builders import make_client, make_dataset, make_ref, make_rows, make_version
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> MlflowClient:
+    return make_client(tmp_path_factory.mktemp("mlflow"))
+
+
+def test_a_model_that_mlflow_does_not_know_has_no_champion(client: MlflowClient) -> None:
+    assert registry.champion(client, "nobody") is None
+
+
+def test_a_version_becomes_champion_and_is_none_again_once_it_is_deleted(client: MlflowClient) -> None:
+    trained = make_version(client, "flights")
+    assert registry.champion(client, "flights") is None
+    registry.set_champion(client, "flights", trained.version)
+    assert registry.champion(client, "flights") == make_ref(trained)
+    client.delete_model_version("flights", trained.version)
+    assert registry.champion(client, "flights") is None
+
+
+@pytest.mark.parametrize("number", ["9", "latest", ""])
+def test_an_unknown_version_fails_with_those_that_exist(client: MlflowClient, number: str) -> None:
+    if registry.champion(client, "two") is None:
+        registry.set_champion(client, "two", make_version(client, "two").version)
+        make_version(client, "two", 0.1)
+    with pytest.raises(ModelNotFound, match=f"no version '{number}'; it has 1, 2"):
+        registry.version(client, "two", number)
+
+
+def test_a_version_of_an_unknown_model_fails_without_any(client: MlflowClient) -> None:
+    with pytest.raises(ModelNotFound, match="'nobody' has no version '1'; it has none"):
+        registry.version(client, "nobody", "1")
+
+
+def test_a_version_that_was_registered_by_hand_cannot_be_verified(
+    client: MlflowClient, tmp_path: Path
+) -> None:
+    client.create_registered_model("manual")
+    client.create_model_version("manual", tmp_path.as_uri())
+    registry.set_champion(client, "manual", "1")
+    with pytest.raises(DigestMismatch, match="Version 1 of 'manual'"):
+        registry.champion(client, "manual")
+
+
+def test_what_a_version_was_trained_on_is_read_back(client: MlflowClient) -> None:
+    trained = make_version(client, "trained")
+    tracking.log_metrics(client, trained.run_id, "holdout", {"roc_auc": 0.75})
+    found = registry.training(client, make_ref(trained))
+    assert found.dataset == make_dataset(make_rows())
+    assert found.split == trained.split
+    assert found.features.numeric == ("x",)
+    assert found.task == "classification"
+    assert found.metrics == {"roc_auc": 0.75}
+
+
+@contextmanager
+def answering(status: int, body: bytes) -> Iterator[MlflowClient]:
+    """A server on which no MLflow runs."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    Thread(target=server.serve_forever, daemon=True).start()
+    uri = f"http://127.0.0.1:{server.server_port}"
+    try:
+        yield MlflowClient(uri, uri)
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (404, b"<html>not here</html>"),
+        (404, b'{"detail": "Not Found"}'),
+        (400, b'{"error_code": "INVALID_PARAMETER_VALUE", "message": "Registered model alias x not found."}'),
+        (401, b"You are not authenticated"),
+        (403, b'{"error_code": "PERMISSION_DENIED", "message": "no"}'),
+        (500, b"broken"),
+        (200, b"<html>please log in</html>"),
+        (200, b"{}"),
+    ],
+)
+def test_an_answer_that_is_not_about_the_model_never_means_that_there_is_no_champion(
+    monkeypatch: pytest.MonkeyPatch, status: int, body: bytes
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with answering(status, body) as client, pytest.raises(RegistryUnavailable):
+        registry.champion(client, "flights")
+
+
+def test_a_server_that_is_not_there_never_means_that_there_is_no_champion(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    uri = f"http://127.0.0.1:{free_port()}"
+    with pytest.raises(RegistryUnavailable):
+        registry.champion(MlflowClient(uri, uri), "flights")
+
+
+def test_a_damaged_database_never_means_that_there_is_no_champion(tmp_path: Path) -> None:
+    client = make_client(tmp_path)
+    assert registry.champion(client, "flights") is None
+    (tmp_path / "mlflow.db").write_text("not a database" * 1000)
+    with pytest.raises(RegistryUnavailable, match="not a database"):
+        registry.champion(client, "flights")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def mlflow_server(folder: Path) -> Iterator[str]:
+    uri = f"http://127.0.0.1:{(port := free_port())}"
+    command = [
+        sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
+        "--backend-store-uri", f"sqlite:///{folder}/server.db", "--artifacts-destination", f"{folder}/artifacts",
+    ]  # fmt: skip
+    environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    with (folder / "log").open("wb") as log:
+        server = subprocess.Popen(
+            command, cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True
+        )
+    try:
+        deadline = time.monotonic() + 90
+        while not healthy(uri):
+            assert server.poll() is None, (folder / "log").read_text()
+            assert time.monotonic() < deadline, (folder / "log").read_text()
+            time.sleep(0.2)
+        yield uri
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait(30)
+
+
+def healthy(uri: str) -> bool:
+    try:
+        return urlopen(f"{uri}/health", timeout=5).status == 200
+    except (URLError, OSError):
+        return False
+
+
+@pytest.mark.slow
+def test_a_server_says_the_same_as_a_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with mlflow_server(tmp_path) as uri:
+        client = MlflowClient(uri, uri)
+        assert registry.champion(client, "flights") is None
+        trained = make_version(client, "flights")
+        assert registry.champion(client, "flights") is None
+        with pytest.raises(ModelNotFound, match="no version '9'; it has 1"):
+            registry.version(client, "flights", "9")
+        with pytest.raises(ModelNotFound):
+            registry.set_champion(client, "flights", "9")
+        registry.set_champion(client, "flights", trained.version)
+        assert registry.champion(client, "flights") == make_ref(trained)
+        assert registry.training(client, make_ref(trained)).split == trained.split
+    with pytest.raises(RegistryUnavailable):
+        registry.champion(client, "flights")

@@ -1,0 +1,250 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+
+from airflow_mlops.domain.results import ModelRef
+from airflow_mlops.domain.spec import Candidate
+from airflow_mlops.engines import models, train
+from airflow_mlops.exceptions import NotEnoughData, TrainingFailed, UntrustedModel
+from synthetic import (
+    BOOSTING,
+    FEATURES,
+    LOGISTIC,
+    make_client,
+    make_dataset,
+    make_rows,
+    make_split,
+    make_trained,
+)
+
+AGAIN = """
+import json, sys
+from pathlib import Path
+import numpy as np
+from synthetic import BOOSTING, LOGISTIC, make_client, make_rows, make_trained
+
+rows = make_rows()
+rows = rows.take(np.random.default_rng(9).permutation(rows.num_rows))
+client = make_client(Path(sys.argv[1]))
+print(json.dumps([make_trained(client, rows, f"again {c.name}", candidate=c).to_dict() for c in (LOGISTIC, BOOSTING)]))
+"""
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    return make_client(tmp_path_factory.mktemp("mlflow"))
+
+
+def versions(client: Any, model: str) -> list[Any]:
+    return list(client.search_model_versions(f"name = '{model}'"))
+
+
+def runs(client: Any, model: str) -> list[Any]:
+    return list(client.search_runs([client.get_experiment_by_name(model).experiment_id]))
+
+
+def changed(rows: pa.Table, name: str, values: Any) -> pa.Table:
+    return rows.set_column(rows.column_names.index(name), name, values)
+
+
+def at(month: int, day: int = 1) -> datetime:
+    return datetime(2013, month, day, tzinfo=UTC)
+
+
+def test_a_holdout_of_partitions_begins_with_the_first_of_them() -> None:
+    rows = make_rows(months=3)
+    split = make_split(rows)
+    assert (split.cut, split.end) == (at(2), at(3))
+    assert split.start == rows["departure"][0].as_py()
+    before = pc.sum(pc.less(rows["departure"], at(2))).as_py()
+    within = pc.sum(pc.less(rows["departure"], at(3))).as_py() - before
+    assert (split.train_rows, split.holdout_rows) == (before, within)
+
+
+def test_a_holdout_of_a_share_has_about_that_share_of_rows() -> None:
+    split = make_split(make_rows(), holdout=0.25)
+    total = split.train_rows + split.holdout_rows
+    assert split.holdout_rows == pytest.approx(0.25 * total, abs=1)
+
+
+def test_rows_of_one_time_are_never_torn_apart() -> None:
+    times = pa.chunked_array(
+        [pa.array([at(1, 5)] * 60 + [at(1, 20)] * 60 + [at(2, 2)] * 10, pa.timestamp("us", "UTC"))]
+    )
+    split = make_split(pa.table({"departure": times}), holdout=0.2)
+    assert (split.cut, split.train_rows, split.holdout_rows) == (at(1, 20), 60, 70)
+
+
+def test_labels_that_have_not_matured_are_left_out() -> None:
+    rows = make_rows()
+    split, ripe = make_split(rows, delay=timedelta(days=7)), make_split(rows)
+    assert split.end == at(2, 22)
+    assert (split.train_rows, split.holdout_rows < ripe.holdout_rows) == (ripe.train_rows, True)
+
+
+def test_a_window_of_partitions_begins_with_the_first_of_them() -> None:
+    split = make_split(make_rows(), window=2)
+    assert split.start == at(1)
+    assert make_split(make_rows(), window=1, holdout=0.3).start == at(2)
+
+
+@pytest.mark.parametrize(
+    ("count", "changes"), [(0, {}), (60, {}), (1000, {"window": 1}), (1000, {"delay": timedelta(days=40)})]
+)
+def test_too_few_rows_on_either_side_are_told_with_their_counts(count: int, changes: dict[str, Any]) -> None:
+    with pytest.raises(NotEnoughData, match=r"2013-02: \d+ rows to train on .* \d+ held out .* needs 50"):
+        make_split(make_rows(count), **changes)
+
+
+def test_features_are_derived_from_the_types_of_columns() -> None:
+    features = train.derive_features(make_dataset(make_rows()), "late")
+    assert (features.numeric, features.categorical) == (("distance", "wind", "delay"), ("carrier", "origin"))
+
+
+def test_the_same_data_spec_and_seed_give_the_same_model_in_another_process(
+    client: Any, tmp_path: Path
+) -> None:
+    tests = Path(__file__).parents[2]
+    environment = {**os.environ, "PYTHONPATH": str(tests), "PYTHONHASHSEED": "77"}
+    again = subprocess.run(
+        [sys.executable, "-c", AGAIN, str(tmp_path)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for candidate, theirs in zip(
+        (LOGISTIC, BOOSTING), json.loads(again.stdout.splitlines()[-1]), strict=True
+    ):
+        ours = make_trained(
+            client, make_rows(), f"once {candidate.name}", candidate=candidate, model="repeated"
+        )
+        assert (ours.digest, ours.score, ours.params) == (theirs["digest"], theirs["score"], theirs["params"])
+
+
+def test_another_seed_or_other_data_give_another_digest(client: Any) -> None:
+    rows = make_rows()
+    digests = {
+        make_trained(client, rows, "seed 0", model="varied").digest,
+        make_trained(client, rows, "seed 1", model="varied", seed=1).digest,
+        make_trained(client, make_rows(signal=1.9), "data", model="varied").digest,
+    }
+    assert len(digests) == 3
+
+
+def test_only_rows_before_the_cut_are_learnt_from(client: Any) -> None:
+    rows = make_rows()
+    late = pc.xor(rows["late"], pc.greater_equal(rows["departure"], at(2)))
+    one = make_trained(client, rows, "as it was", model="blind")
+    two = make_trained(client, changed(rows, "late", late), "holdout turned around", model="blind")
+    assert one.digest == two.digest
+
+
+def test_rows_without_a_label_are_dropped_and_told(client: Any, caplog: pytest.LogCaptureFixture) -> None:
+    rows = make_rows()
+    gaps = pa.array(np.arange(rows.num_rows) % 5 == 0)
+    unlabelled = changed(rows, "late", pc.if_else(gaps, pa.scalar(None, pa.bool_()), rows["late"]))
+    trained = make_trained(client, unlabelled, "gaps", model="gaps")
+    assert int(client.get_run(trained.run_id).data.params["train_rows"]) < trained.split.train_rows
+    assert "training rows have no label" in caplog.text
+
+
+def test_training_again_under_the_same_key_adopts_the_version(client: Any) -> None:
+    first = make_trained(client, make_rows(), "once", model="adopted")
+    assert make_trained(client, make_rows(), "once", model="adopted") == first
+    assert len(versions(client, "adopted")) == len(runs(client, "adopted")) == 1
+
+
+def test_training_under_another_key_makes_another_version(client: Any) -> None:
+    numbers = [
+        make_trained(client, make_rows(), key, model="several").version for key in ("one's", 'the "other"')
+    ]
+    assert numbers == ["1", "2"]
+
+
+def test_a_version_says_what_it_was_made_of(client: Any) -> None:
+    trained = make_trained(client, make_rows(), "tags", model="told", tags={"airflow.run_id": "manual"})
+    version, run = client.get_model_version("told", trained.version), client.get_run(trained.run_id)
+    wanted = {
+        "mlops.key": "tags", "mlops.digest": trained.digest, "mlops.candidate": "LogisticRegression",
+        "mlops.partition": "2013-02", "mlops.dataset_uri": "file:///data/flights/data", "mlops.dataset_version": "3",
+        "mlops.dataset_digest": "d" * 64, "mlops.task": "classification", "mlops.target": "late",
+        "mlops.trained_through": "2013-01", "airflow.run_id": "manual",
+    }  # fmt: skip
+    assert {name: version.tags[name] for name in wanted} == wanted
+    assert json.loads(version.tags["mlops.dataset"]) == make_dataset(make_rows()).to_dict()
+    assert json.loads(version.tags["mlops.split"]) == trained.split.to_dict()
+    assert json.loads(version.tags["mlops.features"]) == {
+        "numeric": list(FEATURES.numeric),
+        "categorical": list(FEATURES.categorical),
+    }
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics["inner/roc_auc"] == trained.score
+    assert run.inputs.dataset_inputs[0].dataset.digest == "d" * 36
+
+
+def test_the_sample_holds_the_predictions_of_the_training_process(client: Any, tmp_path: Path) -> None:
+    trained = make_trained(client, make_rows(), "sample", model="sampled")
+    sample = pq.read_table(client.download_artifacts(trained.run_id, train.SAMPLE, str(tmp_path)))
+    ref = ModelRef(model="sampled", version="1", digest=trained.digest, run_id=trained.run_id)
+    predicted = models.predict(models.load_version(client, ref), sample, "classification")
+    assert sample.num_rows == 200
+    assert sample[train.PREDICTION].to_pylist() == predicted.tolist()
+
+
+def test_a_regression_is_trained_on_values(client: Any) -> None:
+    ridge = Candidate(estimator="sklearn.linear_model.Ridge", search={"alpha": [0.1, 1e6]})
+    trained = make_trained(
+        client,
+        make_rows(),
+        "ridge",
+        model="delays",
+        candidate=ridge,
+        task="regression",
+        target="delay",
+        metric="rmse",
+    )
+    assert trained.params == {"alpha": 0.1}
+    assert trained.score is not None
+    assert 0 < trained.score < 15
+
+
+def test_a_failed_training_leaves_a_failed_run_and_no_version(client: Any) -> None:
+    broken = Candidate(estimator="sklearn.linear_model.LogisticRegression", params={"C": -1})
+    with pytest.raises(TrainingFailed, match=r"'LogisticRegression'.*'C' parameter.*-1"):
+        make_trained(client, make_rows(), "broken", model="failed", candidate=broken)
+    assert [run.info.status for run in runs(client, "failed")] == ["FAILED"]
+    assert versions(client, "failed") == []
+
+
+def test_a_model_of_untrusted_types_is_not_registered(client: Any) -> None:
+    kernel = Candidate(
+        estimator="sklearn.gaussian_process.GaussianProcessRegressor", params={"optimizer": None}
+    )
+    with pytest.raises(UntrustedModel, match=r"gaussian_process\.kernels"):
+        make_trained(
+            client, make_rows(300), "kernel", model="untrusted", candidate=kernel, task="regression", target="delay",
+            metric="rmse",
+        )  # fmt: skip
+    assert [run.info.status for run in runs(client, "untrusted")] == ["FAILED"]
+    assert versions(client, "untrusted") == []
+
+
+def test_labels_of_one_class_do_not_suffice(client: Any) -> None:
+    rows = make_rows()
+    with pytest.raises(NotEnoughData, match="have the label 1"):
+        make_trained(
+            client, changed(rows, "late", pa.array([True] * rows.num_rows)), "one class", model="one_class"
+        )

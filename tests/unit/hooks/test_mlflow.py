@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+import json
+import os
+from base64 import b64encode
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+from unittest import mock
+
+import pytest
+from airflow.sdk.exceptions import AirflowNotFoundException
+
+from airflow_mlops import config
+from airflow_mlops.hooks.mlflow import MlflowHook
+
+
+@pytest.fixture(autouse=True)
+def _environment(tmp_path: Path) -> Iterator[None]:
+    # MLflow takes its settings from the environment, where the hook leaves them.
+    settings = {
+        "AIRFLOW__MLOPS__STORAGE": f"file://{tmp_path}",
+        "AIRFLOW__MLOPS__TRACKING_URI": f"sqlite:///{tmp_path}/new/mlflow.db",
+    }
+    with mock.patch.dict(os.environ, settings):
+        for option in (config.storage, config.tracking_uri, config.mlflow_conn_id):
+            option.cache_clear()
+        yield
+    for option in (config.storage, config.tracking_uri, config.mlflow_conn_id):
+        option.cache_clear()
+
+
+def connect(conn_id: str = "mlflow_default", **fields: Any) -> MlflowHook:
+    os.environ[f"AIRFLOW_CONN_{conn_id.upper()}"] = json.dumps({"conn_type": "mlflow", **fields})
+    return MlflowHook(conn_id)
+
+
+@contextmanager
+def server(status: int = 200) -> Iterator[tuple[str, list[str]]]:
+    """An HTTP server that answers like MLflow, and keeps the credentials that it is sent."""
+    seen: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def answer(self) -> None:
+            seen.append(self.headers.get("Authorization", "none"))
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            body = b'{"experiments": []}' if status == 200 else b'{"error_code": "PERMISSION_DENIED", "message": "no"}'
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_GET = do_POST = answer
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    listening = HTTPServer(("127.0.0.1", 0), Handler)
+    Thread(target=listening.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{listening.server_port}", seen
+    finally:
+        listening.shutdown()
+        listening.server_close()
+
+
+def test_without_the_default_connection_the_configured_store_is_made_and_used(tmp_path: Path) -> None:
+    hook = MlflowHook()
+    client = hook.get_conn()
+    client.create_experiment("flights", artifact_location=hook.artifact_location("flights"))
+    experiment = client.get_experiment_by_name("flights")
+    assert client.tracking_uri == config.tracking_uri()
+    assert (tmp_path / "new" / "mlflow.db").exists()
+    assert experiment is not None
+    assert experiment.artifact_location == f"file://{tmp_path}/artifacts/flights"
+    assert client.search_registered_models() == []
+
+
+def test_a_named_connection_must_exist_for_a_typing_error_must_not_hide_the_champion() -> None:
+    with pytest.raises(AirflowNotFoundException, match="mlflow_prodution"):
+        MlflowHook("mlflow_prodution").get_conn()
+
+
+@pytest.mark.parametrize(
+    ("fields", "uri"),
+    [
+        ({"host": "mlflow.example.com"}, "https://mlflow.example.com"),
+        ({"host": "mlflow", "port": 5000, "schema": "http"}, "http://mlflow:5000"),
+        ({"host": "https://example.com/mlflow/"}, "https://example.com/mlflow"),
+        ({"host": "127.0.0.1", "port": 5000, "conn_type": "http"}, "http://127.0.0.1:5000"),
+    ],
+)
+def test_the_address_is_built_from_the_connection(fields: dict[str, Any], uri: str) -> None:
+    hook = connect(**fields)
+    assert hook.get_conn().tracking_uri == uri
+    assert hook.artifact_location("flights") is None  # the server decides
+
+
+def test_credentials_go_to_the_server_of_their_connection_only() -> None:
+    with server() as (mine, seen_by_mine), server() as (other, seen_by_other):
+        connect("mine", host=mine, login="ada", password="secret-1").get_conn().search_experiments()
+        connect("other", host=other).get_conn().search_experiments()
+        connect("mine", host=mine, extra={"token": "secret-2"}).get_conn().search_experiments()
+    assert seen_by_mine == [f"Basic {b64encode(b'ada:secret-1').decode()}", "Bearer secret-2"]
+    assert seen_by_other == ["none"]
+
+
+def test_time_limits_are_short_unless_the_connection_or_the_environment_sets_others() -> None:
+    os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "9"
+    connect(host="mlflow").get_conn()
+    assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "9"
+    assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "30"
+    assert os.environ["MLFLOW_ALLOW_HTTP_REDIRECTS"] == "false"
+    connect(host="mlflow", extra={"max_retries": 1, "timeout": 5}).get_conn()
+    assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "1"
+    assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "5"
+
+
+def test_telemetry_is_off_for_the_process_also_if_it_was_on_when_mlflow_was_imported() -> None:
+    from mlflow.telemetry import get_telemetry_client
+
+    del os.environ["MLFLOW_DISABLE_TELEMETRY"]
+    connect(host="mlflow").get_conn()
+    assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"
+    assert get_telemetry_client() is None
+
+
+def test_unknown_extras_and_a_missing_host_are_refused() -> None:
+    with pytest.raises(ValueError, match="extra tokn; allowed are token, timeout"):
+        connect(host="mlflow", extra={"tokn": "x"}).get_conn()
+    with pytest.raises(ValueError, match="'mlflow_default' has no host"):
+        connect().get_conn()
+
+
+def test_the_connection_can_be_tested_and_no_answer_holds_a_secret() -> None:
+    with server() as (url, _):
+        assert connect(host=url, login="ada", password="secret-3").test_connection() == (True, "MLflow answers.")
+    with server(403) as (url, _):
+        works, message = connect(host=url, login="ada", password="secret-3").test_connection()
+    assert not works
+    assert "403" in message or "no" in message
+    assert "secret-3" not in message
+    assert MlflowHook("nowhere").test_connection()[0] is False
+
+
+def test_the_password_is_masked_before_anything_can_log_it() -> None:
+    from airflow.sdk.log import redact
+
+    connect(host="mlflow", login="ada", password="secret-4", extra={"token": "secret-5"}).get_conn()
+    assert redact("sent secret-4 and secret-5") == "sent *** and ***"

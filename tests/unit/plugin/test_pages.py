@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from airflow.api_fastapi.app import create_auth_manager
+from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
+from airflow.api_fastapi.core_api.security import get_user
+from fastapi.routing import APIRoute
+from fastapi.testclient import TestClient
+
+from airflow_mlops import config
+from airflow_mlops.plugin.pages import create_app
+
+PAGE = "<html><script>1</script></html>"
+ADDRESS = "/reports/flights/2013-01/drift.html"
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    create_auth_manager()
+    reports = tmp_path / "reports"
+    (reports / "flights" / "2013-01").mkdir(parents=True)
+    (reports / "flights" / "2013-01" / "drift.html").write_text(PAGE)
+    (tmp_path / "secret.html").write_text("secret")
+    monkeypatch.setenv("AIRFLOW__MLOPS__REPORTS", f"file://{reports}")
+    config.reports.cache_clear()
+    yield reports
+    config.reports.cache_clear()
+
+
+def client(role: str | None = "viewer", *, known: bool = True) -> TestClient:
+    """A browser of somebody with a role in Airflow, or of a stranger."""
+    app = create_app()
+    if known:
+        app.dependency_overrides[get_user] = lambda: SimpleAuthManagerUser(username="ada", role=role)
+    return TestClient(app, raise_server_exceptions=False)
+
+
+def test_a_report_is_shown_as_it_was_written() -> None:
+    answer = client().get(ADDRESS)
+    assert (answer.status_code, answer.text) == (200, PAGE)
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+
+
+def test_scripts_in_a_report_cannot_reach_airflow_or_the_network() -> None:
+    headers = client().get(ADDRESS).headers
+    policy = dict(part.strip().partition(" ")[::2] for part in headers["content-security-policy"].split(";"))
+    assert policy["sandbox"] == "allow-scripts allow-downloads"  # no allow-same-origin: no cookies, no API
+    assert policy["default-src"] == "'none'"
+    assert policy["script-src"] == "'unsafe-inline'"
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["cross-origin-opener-policy"] == "same-origin"
+
+
+def test_every_route_is_closed_to_strangers_and_to_users_without_a_role() -> None:
+    routes = [route.path for route in create_app().routes if isinstance(route, APIRoute)]
+    assert routes
+    assert len(routes) == len(create_app().routes)  # nothing else is served, not even the documentation
+    for path in routes:
+        address = path.format(model="flights", partition="2013-01", kind="drift")
+        assert client(known=False).get(address).status_code == 401
+        assert client(known=False).get(address, headers={"Authorization": "Bearer x"}).status_code in (401, 403)
+        assert client(role=None).get(address).status_code == 403
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "/reports/flights/2013-01/none.html",
+        "/reports/none/2013-01/drift.html",
+        "/reports/flights/../secret.html",
+        "/reports/flights/%2e%2e/secret.html",
+        "/reports/%2e%2e/%2e%2e/secret.html",
+        "/reports/flights/2013-01/..%2f..%2f..%2fsecret.html",
+        "/reports/flights/2013-01/..%5csecret.html",
+        "/reports//etc/passwd.html",
+        "/reports/flights/2013-01/%00.html",
+        "/reports/file:/x/drift.html",
+        "/reports/.hidden/2013-01/drift.html",
+    ],
+)
+def test_nothing_but_reports_is_served(address: str) -> None:
+    answer = client().get(address)
+    assert answer.status_code in (404, 422)
+    assert "secret" not in answer.text.replace("secret.html", "")
+
+
+def test_a_link_out_of_the_folder_is_not_followed(folder: Path) -> None:
+    (folder / "flights" / "2013-01" / "out.html").symlink_to(folder.parent / "secret.html")
+    assert client().get("/reports/flights/2013-01/out.html").status_code == 404
+
+
+def test_a_folder_with_the_name_of_a_report_is_not_a_report(folder: Path) -> None:
+    (folder / "flights" / "2013-01" / "folder.html").mkdir()
+    assert client().get("/reports/flights/2013-01/folder.html").status_code == 404

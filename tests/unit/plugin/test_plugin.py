@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from airflow_mlops.plugin.plugin import MlopsPlugin
+
+COST = """
+import sys, time
+import airflow.plugins_manager
+before, start = set(sys.modules), time.perf_counter()
+import airflow_mlops.plugin.plugin
+print(time.perf_counter() - start, *sorted({name.split(".")[0] for name in set(sys.modules) - before}))
+"""
+
+
+def test_no_process_pays_for_the_plugin_by_loading_it() -> None:
+    run = subprocess.run([sys.executable, "-c", COST], capture_output=True, text=True, check=True)
+    seconds, *packages = run.stdout.split()
+    assert packages == ["airflow_mlops"]
+    assert float(seconds) < 0.1
+
+
+def test_the_pages_are_made_at_the_first_request() -> None:
+    (entry,) = MlopsPlugin.fastapi_apps
+    assert entry["url_prefix"] == "/mlops"
+    assert entry["app"].app is entry["app"].app
