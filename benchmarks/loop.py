@@ -77,7 +77,7 @@ class Installation:
 
     def _imports(self, processes: set[int], since: float) -> Iterator[Span]:
         for line in self.imports.read_text(encoding="utf-8").splitlines():
-            process, began, ended = line.split()
+            process, began, ended, _ = line.split()
             if int(process) in processes and float(began) >= since:
                 yield float(began), float(ended)
 

@@ -1,6 +1,6 @@
 """Note when each process imports: loaded by Python itself where this folder is on PYTHONPATH.
 
-A line for each import that no other import asked for: process id, begin and end in seconds since the epoch.
+A line for each import that no other import asked for: process id, begin and end in seconds since the epoch, module.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def _clocked(name: str, import_: Any) -> Any:
         if ended - began >= _SHORTEST:
             # Appended at once: task processes end without running exit handlers.
             with open(os.environ["BENCHMARK_IMPORTS"], "a", encoding="utf-8") as log:
-                log.write(f"{os.getpid()} {began} {ended}\n")
+                log.write(f"{os.getpid()} {began} {ended} {name}\n")
 
 
 bootstrap._find_and_load = _clocked

@@ -50,7 +50,9 @@ def test_the_api_server_and_the_scheduler_see_the_same_defaults() -> None:
     assert conf.get("mlops", "storage") == config.storage()
 
 
-def test_reports_follow_storage_unless_they_have_a_place_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reports_follow_storage_unless_they_have_a_place_of_their_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     set_option(monkeypatch, "storage", "s3://bucket/mlops/")
     assert config.storage() == "s3://bucket/mlops"
     assert config.reports() == "s3://bucket/mlops/reports"

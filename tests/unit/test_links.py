@@ -40,7 +40,9 @@ def test_there_is_no_link_without_an_address_or_without_a_run(monkeypatch: pytes
     assert link_of(monkeypatch, ReportLink()) == ""
 
 
-@pytest.mark.parametrize("base", ["https://airflow.example.com/prefix", "https://airflow.example.com/prefix/"])
+@pytest.mark.parametrize(
+    "base", ["https://airflow.example.com/prefix", "https://airflow.example.com/prefix/"]
+)
 def test_a_report_is_linked_below_the_base_url_of_airflow(monkeypatch: pytest.MonkeyPatch, base: str) -> None:
     monkeypatch.setenv("AIRFLOW__API__BASE_URL", base)
     link = link_of(monkeypatch, ReportLink(), report="flights/2013-01/drift.html")

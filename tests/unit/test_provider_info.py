@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+from ast import literal_eval
 from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
@@ -14,6 +16,7 @@ import pytest
 import airflow_mlops
 from airflow_mlops import config
 from airflow_mlops.get_provider_info import get_provider_info
+from airflow_mlops.hooks.mlflow import EXTRAS
 
 PACKAGE = Path(airflow_mlops.__file__).parent
 INFO = get_provider_info()
@@ -35,8 +38,14 @@ def objects(info: Any) -> set[str]:
 
 
 def airflow(*command: str) -> str:
-    done = subprocess.run([sys.executable, "-m", "airflow", *command], capture_output=True, text=True, check=True)
-    return done.stdout
+    return python("-m", "airflow", *command)
+
+
+def python(*arguments: str) -> str:
+    # Unit test mode writes to the output.
+    environment = os.environ | {"AIRFLOW__CORE__UNIT_TEST_MODE": "False"}
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
 
 
 def test_the_metadata_is_valid_by_airflows_own_schema() -> None:
@@ -73,12 +82,12 @@ def test_airflow_lists_the_provider_and_the_plugin() -> None:
     assert "airflow_mlops" in plugins
 
 
-def test_the_connection_form_is_read_without_loading_the_hook() -> None:
+def test_airflow_shows_the_form_of_the_connection() -> None:
     code = (
-        "import sys; from airflow.providers_manager import ProvidersManager as P; m = P();"
-        "widgets = [w for w in m.connection_form_widgets if w.startswith('extra__mlflow__')];"
-        "print(len(widgets), m.field_behaviours['mlflow']['relabeling']['schema'],"
-        " 'airflow_mlops.hooks.mlflow' in sys.modules)"
+        "from airflow.providers_manager import ProvidersManager as P; m = P();"
+        "print([w for w in m.connection_form_widgets if w.startswith('extra__mlflow__')]);"
+        "print(m.field_behaviours['mlflow']['relabeling']['schema'])"
     )
-    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert shown.splitlines()[-1] == "5 Scheme False"
+    widgets, label = python("-c", code).splitlines()[-2:]
+    assert {f"extra__mlflow__{name}" for name in EXTRAS} == set(literal_eval(widgets))
+    assert label == "Scheme"

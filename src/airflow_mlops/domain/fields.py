@@ -58,10 +58,11 @@ def _column(value: str) -> str:
 
 def unique(values: tuple[Any, ...]) -> tuple[Any, ...]:
     """Refuse an item that is listed twice."""
+    first: dict[Any, int] = {}
     Problems.raise_any(
-        ((position,), f"{value!r} is listed twice")
+        ((position,), f"{shorten(repr(value))} is listed twice")
         for position, value in enumerate(values)
-        if value in values[:position]
+        if first.setdefault(value, position) < position
     )
     return values
 

@@ -20,6 +20,7 @@ Place = tuple[str | int, ...]
 
 LARGEST = 1 << 20
 DEEPEST = 20
+MOST = 10_000
 
 _WORDS: dict[str, bool | None] = {"": None, "~": None, "null": None, "Null": None, "NULL": None}
 _WORDS |= {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
@@ -172,6 +173,7 @@ class _Builder:
     def __init__(self, events: Iterator[Any]) -> None:
         self.events = events
         self.problems: list[Problem] = []
+        self.read = 0
 
     def build(self) -> Document:
         from yaml import DocumentStartEvent, StreamEndEvent
@@ -192,6 +194,9 @@ class _Builder:
         from yaml import AliasEvent, MappingStartEvent, SequenceStartEvent
 
         node = Node(event.start_mark.line + 1)
+        self.read += 1
+        if self.read > MOST:
+            raise _Unreadable(f"line {node.line}: holds more than {MOST:,} values, which no spec needs")
         if len(place) > DEEPEST:
             raise _Unreadable(f"line {node.line}: is nested deeper than {DEEPEST} levels")
         if isinstance(event, AliasEvent):

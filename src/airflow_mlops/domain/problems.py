@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
-from itertools import islice, takewhile
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, get_args
 
@@ -80,25 +80,26 @@ def explain(model: type[BaseModel], values: Any, error: ValidationError) -> list
     taken out, and the rest is checked again.
     """
     found: list[Problem] = []
-    fresh = list(islice(_problems(error, model), MOST + 1))
-    while fresh and len(found) <= MOST:
+    out: list[Place] = []
+    while True:
+        fresh = [problem for problem in _problems(error, model) if _is_news(problem, found, out)]
         found += fresh
+        if not fresh or len(found) > MOST:
+            return found
         out = [_outside_lists(problem.place) for problem in found]
         for place in out:
             values = _without(values, place)
         try:
             model.model_validate(values)
         except ValidationError as again:
-            # A section that lacks what was taken out of it is no news.
-            fresh = [
-                problem
-                for problem in _problems(again, model)
-                if problem not in found
-                and not any(place[: len(problem.place)] == problem.place for place in out)
-            ]
+            error = again
         else:
-            fresh = []
-    return found
+            return found
+
+
+def _is_news(problem: Problem, found: list[Problem], out: list[Place]) -> bool:
+    # That a section lacks what was taken out of it is none.
+    return problem not in found and not any(place[: len(problem.place)] == problem.place for place in out)
 
 
 def _outside_lists(place: Place) -> Place:
@@ -203,6 +204,7 @@ _KINDS: Mapping[str, Callable[[Any], str]] = {
     "list_type": lambda value: f"must be a list, not {describe(value)}",
     "dict_type": lambda value: f"must be a mapping, not {describe(value)}",
     "too_short": lambda value: "must not be empty",
+    "invalid_key": lambda value: "a key must be text",
 }
 
 

@@ -70,7 +70,7 @@ class DriftPolicy(Section):
     threshold: Annotated[Number, Field(gt=0)] = Field(
         default=0.1, description="Distance from which one column has drifted."
     )
-    min_rows: Count = Field(default=100, description="Rows on either side below which drift is not judged.")
+    min_rows: Count = Field(default=500, description="Rows on either side below which drift is not judged.")
 
 
 class PerformancePolicy(Section):

@@ -39,17 +39,25 @@ def errors(client: MlflowClient) -> Iterator[None]:
     except RegistryUnavailable:
         raise
     except MlflowException as error:
-        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND"):
-            raise ModelNotFound(f"MLflow at {_shown(client)}: {error.message}") from error
-        raise RegistryUnavailable(f"MLflow at {_shown(client)}: {error.message}") from error
+        missing = error.error_code in ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND")
+        kind = ModelNotFound if missing else RegistryUnavailable
+        raise kind(_told(client, error.message)) from _shown(client, error)
     except (OSError, SQLAlchemyError) as error:  # from artifact stores, and from opening the database
-        raise RegistryUnavailable(f"MLflow at {_shown(client)}: {error}") from error
+        raise RegistryUnavailable(_told(client, str(error))) from _shown(client, error)
 
 
-def _shown(client: MlflowClient) -> str:
-    # A tracking URI may carry a password.
-    parts = urlsplit(client.tracking_uri)
-    return str(parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl())
+def _login(client: MlflowClient) -> str:
+    login, at, _ = urlsplit(str(client.tracking_uri)).netloc.rpartition("@")
+    return login + at
+
+
+def _told(client: MlflowClient, message: str) -> str:
+    return f"MLflow at {client.tracking_uri}: {message}".replace(_login(client), "")
+
+
+def _shown(client: MlflowClient, error: Exception) -> Exception | None:
+    # MLflow's own messages repeat a password that stands in the address, and a cause is shown in the log.
+    return None if _login(client) else error
 
 
 def experiment(client: MlflowClient, name: str, artifacts: str | None = None) -> str:
@@ -199,22 +207,17 @@ def register(
         tracking URI, which need not be this client's.
     :raises RegistryUnavailable: if no usable version could be created.
     """
-    from mlflow.exceptions import MlflowException
-
-    failure = None
-    with errors(client):
-        _ensure_registered(client, model)
+    failure: RegistryUnavailable | None = None
     try:
-        client.create_model_version(model, source, run_id, tags={**tags, KEY: key}, model_id=model_id)
-    except MlflowException as error:
+        with errors(client):
+            _ensure_registered(client, model)
+            client.create_model_version(model, source, run_id, tags={**tags, KEY: key}, model_id=model_id)
+    except RegistryUnavailable as error:
         failure = error
     # Also after an error: the create may have succeeded though its reply was lost.
     version = only_version(client, model, key)
     if version is None:
-        why = failure.message if failure else "it is pending or has no model file"
-        raise RegistryUnavailable(
-            f"MLflow at {_shown(client)} made no usable version of {model!r}: {why}"
-        ) from failure
+        raise failure or RegistryUnavailable(_told(client, f"the new version of {model!r} cannot be used."))
     return str(version.version)
 
 

@@ -187,15 +187,17 @@ class RollbackOperator(BaseOperator):
         asked = dict(context["dag_run"].conf or {})
         asked |= {name: value for name, value in (("to", self.to), ("reason", self.reason)) if value}
         request = RollbackRequest.model_validate(asked)
+        uri = table_uri(self.model, "ledger")
         decision = promote.rollback(
             MlflowHook(self.mlflow_conn_id).get_conn(),
-            ledger_uri=table_uri(self.model, "ledger"),
+            ledger_uri=uri,
             model=self.model,
             to=request.to,
             reason=request.reason,
             key=f"{run_of(context)}/{self.task_id}",
             actor=run_of(context),
-            partition=dataset_of(context, self.model).partition,
+            # A partition that is published but not decided yet is the first to get the restored version.
+            partition=ledger.latest_partition(uri) or dataset_of(context, self.model).partition,
         )
         if decision.action is Action.ROLLED_BACK:
             assets.emit(context, assets.champion(self.model), decision=decision)

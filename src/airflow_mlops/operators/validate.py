@@ -61,8 +61,11 @@ class ValidateOperator(BaseOperator):
             raise ValidationFailed(f"{dataset.name} {dataset.partition}: {found.report.reason}")
         if found.report.verdict is Verdict.INCONCLUSIVE:
             raise ValidationErrored(f"{dataset.name} {dataset.partition}: {found.report.reason}")
+        quarantine = table_uri(dataset.name, "quarantine")
+        if found.bad.num_rows or tables.exists(quarantine):
+            # Also without bad rows: those of a former try of this partition may lie there.
+            tables.replace_partition(quarantine, found.bad, dataset.partition)
         if found.bad.num_rows:
-            tables.replace_partition(table_uri(dataset.name, "quarantine"), found.bad, dataset.partition)
             dataset = tables.publish(
                 dataset.uri,
                 found.good,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pathlib
 from typing import Annotated
 
 from airflow.api_fastapi.auth.managers.models.resource_details import AccessView
@@ -45,11 +46,16 @@ def report(model: Segment, partition: Segment, kind: Segment) -> Response:
     root = ObjectStoragePath(config.reports())
     path = root / model / partition / f"{kind}.html"
     try:
-        # A link inside the folder must not lead out of it; object stores have none, and resolve to themselves.
-        inside = path.resolve().is_relative_to(root.resolve())
-        page = path.read_bytes() if inside else None
+        if _leads_out(path, root):
+            raise FileNotFoundError(path)
+        page = path.read_bytes()
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
-        page = None
-    if page is None:
-        raise HTTPException(404, f"There is no report {model}/{partition}/{kind}.")
+        raise HTTPException(404, f"There is no report {model}/{partition}/{kind}.") from None
     return Response(page, media_type="text/html; charset=utf-8", headers=HEADERS)
+
+
+def _leads_out(path: ObjectStoragePath, root: ObjectStoragePath) -> bool:
+    # Who may write reports must not read this server's files by a symbolic link; object stores have none.
+    if path.protocol != "file":
+        return False
+    return not pathlib.Path(path.path).resolve().is_relative_to(pathlib.Path(root.path).resolve())

@@ -14,6 +14,8 @@ import time
 import warnings
 from importlib import import_module
 
+from airflow.sdk import conf
+
 from airflow_mlops import config
 
 MODULES = (
@@ -87,10 +89,9 @@ def _load(name: str) -> bool:
 
 
 def _scheduler_forks_tasks() -> bool:
-    from airflow.executors.executor_loader import ExecutorLoader
     from airflow.utils.process_utils import resolve_mp_start_method
 
-    if not any(name.module_path.endswith(".LocalExecutor") for name in ExecutorLoader.get_executor_names()):
+    if "LocalExecutor" not in conf.get("core", "executor"):
         return False
     method = resolve_mp_start_method("scheduler") or multiprocessing.get_start_method()
     if method != "fork":

@@ -37,7 +37,13 @@ def mlops(*command: str) -> None:
 
 def make_decision(partition: str, action: Action, reason: str, after: str) -> PromotionDecision:
     return PromotionDecision(
-        model="flights", partition=partition, action=action, before=None, after=after, reason=reason, key=partition
+        model="flights",
+        partition=partition,
+        action=action,
+        before=None,
+        after=after,
+        reason=reason,
+        key=partition,
     )
 
 
@@ -53,7 +59,9 @@ def test_every_problem_of_a_spec_is_printed_at_once(tmp_path: Path) -> None:
     file.write_text(SPEC.replace("classification", "classify").replace("month", "moon"))
     with pytest.raises(SystemExit) as ended:
         mlops("spec", "check", str(file))
-    assert "2 problems" in str(ended.value.code)  # a text as code: printed to stderr, and the process ends with 1
+    assert "2 problems" in str(
+        ended.value.code
+    )  # a text as code: printed to stderr, and the process ends with 1
     assert "task" in str(ended.value.code)
     assert "partition" in str(ended.value.code)
 
@@ -71,7 +79,9 @@ def test_the_schema_is_json(capsys: pytest.CaptureFixture[str]) -> None:
 def test_history_tells_each_event_with_its_reason(storage: str, capsys: pytest.CaptureFixture[str]) -> None:
     uri = tables.uri_of(storage, "flights", "ledger")
     ledger.record_decision(uri, make_decision("2013-01", Action.PROMOTED, "first model", "1"), actor="test")
-    ledger.record_decision(uri, make_decision("2013-02", Action.KEPT, "nothing has drifted", "1"), actor="test")
+    ledger.record_decision(
+        uri, make_decision("2013-02", Action.KEPT, "nothing has drifted", "1"), actor="test"
+    )
     mlops("history", "flights", "--output", "json")
     rows = json.loads(capsys.readouterr().out)
     assert [(row["partition"], row["action"], row["reason"]) for row in rows] == [

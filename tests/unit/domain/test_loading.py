@@ -151,6 +151,10 @@ def test_no_text_breaks_the_reader_in_any_other_way_than_a_spec_error() -> None:
             assert isinstance(parse(text).value, dict)
 
 
+def test_more_values_than_a_spec_has_are_refused_before_they_are_checked() -> None:
+    assert "holds more than 10,000 values" in refusal("a: [" + "b," * 10_000 + "]")
+
+
 def test_the_reader_without_the_c_library_reads_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     text = "a: [1, '2', 2013-01, no]\nb: {c: ~, 'd': \"x\", e: .5}\nf: &x !y 1\nf: *x\ng: |\n  3\n"
     fast = parse(text)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import traceback
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -186,6 +187,7 @@ def test_a_server_that_does_not_answer_is_no_missing_model(
     from mlflow import MlflowClient
 
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    password = "secret".upper()  # a traceback shows lines of this file
     with pytest.raises(RegistryUnavailable, match=r"http://127\.0\.0\.1:9") as error:
-        models.download(MlflowClient("http://user:secret@127.0.0.1:9"), "run", tmp_path)
-    assert "MLflow at http://127.0.0.1:9:" in str(error.value)
+        models.download(MlflowClient(f"http://user:{password}@127.0.0.1:9"), "run", tmp_path)
+    assert password not in "".join(traceback.format_exception(error.value))

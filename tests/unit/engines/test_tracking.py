@@ -146,9 +146,10 @@ def test_a_training_that_was_killed_after_it_registered_is_finished_by_its_retry
 
 
 def test_a_database_that_cannot_be_opened_is_an_mlflow_that_does_not_answer(tmp_path: Path) -> None:
+    client = make_client(tmp_path)
     (tmp_path / "mlflow.db").write_bytes(b"no database" * 100)
     with pytest.raises(RegistryUnavailable, match=r"MLflow at sqlite:.*mlflow\.db"):
-        tracking.experiment(MlflowClient(f"sqlite:///{tmp_path}/mlflow.db"), "any")
+        tracking.only_version(client, "any", "key")
 
 
 def test_undefined_metrics_are_left_out(client: Any) -> None:

@@ -47,7 +47,11 @@ def server(status: int = 200) -> Iterator[tuple[str, list[str]]]:
         def answer(self) -> None:
             seen.append(self.headers.get("Authorization", "none"))
             self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            body = b'{"experiments": []}' if status == 200 else b'{"error_code": "PERMISSION_DENIED", "message": "no"}'
+            body = (
+                b'{"experiments": []}'
+                if status == 200
+                else b'{"error_code": "PERMISSION_DENIED", "message": "no"}'
+            )
             self.send_response(status)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
@@ -137,7 +141,10 @@ def test_unknown_extras_and_a_missing_host_are_refused() -> None:
 
 def test_the_connection_can_be_tested_and_no_answer_holds_a_secret() -> None:
     with server() as (url, _):
-        assert connect(host=url, login="ada", password="secret-3").test_connection() == (True, "MLflow answers.")
+        assert connect(host=url, login="ada", password="secret-3").test_connection() == (
+            True,
+            "MLflow answers.",
+        )
     with server(403) as (url, _):
         works, message = connect(host=url, login="ada", password="secret-3").test_connection()
     assert not works

@@ -23,7 +23,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     reports = tmp_path / "reports"
     (reports / "flights" / "2013-01").mkdir(parents=True)
     (reports / "flights" / "2013-01" / "drift.html").write_text(PAGE)
-    (tmp_path / "secret.html").write_text("secret")
+    (tmp_path / "secret.html").write_text("not for you")
     monkeypatch.setenv("AIRFLOW__MLOPS__REPORTS", f"file://{reports}")
     config.reports.cache_clear()
     yield reports
@@ -61,7 +61,10 @@ def test_every_route_is_closed_to_strangers_and_to_users_without_a_role() -> Non
     for path in routes:
         address = path.format(model="flights", partition="2013-01", kind="drift")
         assert client(known=False).get(address).status_code == 401
-        assert client(known=False).get(address, headers={"Authorization": "Bearer x"}).status_code in (401, 403)
+        assert client(known=False).get(address, headers={"Authorization": "Bearer x"}).status_code in (
+            401,
+            403,
+        )
         assert client(role=None).get(address).status_code == 403
 
 
@@ -84,7 +87,7 @@ def test_every_route_is_closed_to_strangers_and_to_users_without_a_role() -> Non
 def test_nothing_but_reports_is_served(address: str) -> None:
     answer = client().get(address)
     assert answer.status_code in (404, 422)
-    assert "secret" not in answer.text.replace("secret.html", "")
+    assert "not for you" not in answer.text
 
 
 def test_a_link_out_of_the_folder_is_not_followed(folder: Path) -> None:
