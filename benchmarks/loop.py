@@ -8,11 +8,10 @@ from contextlib import ExitStack
 from dataclasses import astuple, dataclass, fields
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.local.airflow import LocalAirflow, LocalAirflowError
-from airflow_mlops.local.replay import Replay
+from airflow_mlops.local.replay import STAGES, Replay
 from benchmarks.comparison import RUNS, Comparison
 
 MODEL = "breast_cancer"
@@ -57,6 +56,18 @@ class Installation:
         clock = {"PYTHONPATH": str(_HERE / "importclock"), "BENCHMARK_IMPORTS": str(self.imports)}
         self.airflow = LocalAirflow(folder / "airflow", _HERE / "dags" / dags, settings=settings | clock)
 
+    def await_dags(self, number: int) -> None:
+        """Wait until a number of DAGs has been parsed."""
+        self.airflow.wait(
+            lambda: self.airflow.call("GET", "dags")["total_entries"] == number, "the DAGs", seconds=120
+        )
+
+    def trigger(self, dag_id: str, partition: str | None) -> str:
+        """Start a DAG run by hand and return its id."""
+        body = {"logical_date": None, "partition_key": partition}
+        run_id: str = self.airflow.call("POST", f"dags/{dag_id}/dagRuns", json=body)["dag_run_id"]
+        return run_id
+
     def taken(self, runs: Iterable[tuple[str, str]]) -> Taken:
         """Return what some DAG runs took together.
 
@@ -94,6 +105,8 @@ def compare(say: Callable[[str], None]) -> Iterator[Comparison]:
         for side, installation in (("ours", ours), (TUTORIAL, peer)):
             say(f"starting Airflow ({side})")
             stack.enter_context(installation.airflow)
+        for installation, dags in ((ours, len(STAGES) + 1), (peer, 1)):
+            installation.await_dags(dags)
         say("ours, first champion")
         _turn(ours, _FIRST)
         taken: tuple[list[Taken], list[Taken]] = [], []
@@ -139,7 +152,7 @@ def _tutorial(folder: Path) -> Installation:
 
 def _turn(ours: Installation, partition: Partition) -> Taken:
     replay = Replay(ours.airflow, MODEL, partition, partition)
-    replay.start()
+    ours.trigger(f"{MODEL}.ingest", partition.key)
     ours.airflow.wait(replay.ended, f"partition {partition}", seconds=_DEADLINE)
     errors = [line for failure in replay.failures() for line in replay.errors(failure)]
     if errors:
@@ -148,20 +161,15 @@ def _turn(ours: Installation, partition: Partition) -> Taken:
 
 
 def _turn_tutorial(peer: Installation) -> Taken:
-    dags = peer.airflow.wait(
-        lambda: peer.airflow.call("GET", "dags")["dags"], "the tutorial's DAG", seconds=120
-    )
-    dag_id = dags[0]["dag_id"]
-    run_id = peer.airflow.call("POST", f"dags/{dag_id}/dagRuns", json={"logical_date": None})["dag_run_id"]
-    path = f"dags/{dag_id}/dagRuns/{run_id}"
+    run_id = peer.trigger("tutorial", None)
 
-    def ended() -> dict[str, Any] | None:
-        run = peer.airflow.call("GET", path)
-        return run if run["state"] in _ENDED else None
+    def ended() -> str | None:
+        state: str = peer.airflow.call("GET", f"dags/tutorial/dagRuns/{run_id}")["state"]
+        return state if state in _ENDED else None
 
-    if peer.airflow.wait(ended, "the tutorial's run", seconds=_DEADLINE)["state"] == "failed":
-        raise LocalAirflowError(f"the tutorial's run failed; its logs were in {peer.airflow.home}")
-    return peer.taken([(dag_id, run_id)])
+    if peer.airflow.wait(ended, "the tutorial's run", seconds=_DEADLINE) == "failed":
+        raise LocalAirflowError(f"The tutorial's run {run_id} failed.")
+    return peer.taken([("tutorial", run_id)])
 
 
 def covered(spans: Iterable[Span]) -> float:

@@ -134,7 +134,7 @@ def _measure(answer: Connection, file: str, models: int, dag_id: str | None) -> 
     )
     seconds = time.perf_counter() - began
     # Peak, in kB. getrusage would tell the peak of the process that this one was forked from.
-    peak = re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text(encoding="utf-8"))
+    [peak] = re.findall(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text(encoding="utf-8"))
     answer.send(
-        Parsed(seconds, int(peak[1]) * 1024 / 1e6, len(bag.dags), tuple(sorted(_HEAVY & sys.modules.keys())))
+        Parsed(seconds, int(peak) * 1024 / 1e6, len(bag.dags), tuple(sorted(_HEAVY & sys.modules.keys())))
     )

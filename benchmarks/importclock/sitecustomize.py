@@ -5,14 +5,15 @@ A line for each import that no other import asked for: process id, begin and end
 
 from __future__ import annotations
 
-import importlib._bootstrap as bootstrap  # type: ignore[import-not-found]
 import os
+import sys
 import threading
 import time
 from typing import Any
 
 _SHORTEST = 0.001
-_find_and_load = bootstrap._find_and_load
+_bootstrap: Any = sys.modules["_frozen_importlib"]
+_find_and_load = _bootstrap._find_and_load
 _running = threading.local()
 
 
@@ -31,4 +32,4 @@ def _clocked(name: str, import_: Any) -> Any:
                 log.write(f"{os.getpid()} {began} {ended} {name}\n")
 
 
-bootstrap._find_and_load = _clocked
+_bootstrap._find_and_load = _clocked

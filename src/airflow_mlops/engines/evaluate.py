@@ -55,7 +55,8 @@ def evaluate(
         *_versus(gates, best.metric, truth, ours, theirs, metrics, champion_metrics),
         *slices,
     )
-    verdict = policies.overall(checks)
+    # A spec may ask for no gate at all; there is nothing then that could be inconclusive.
+    verdict = policies.overall(checks) if checks else Verdict.PASS
     evaluation = Evaluation(
         model=best.model, partition=partition, candidate=best, champion=champion, metrics=metrics,
         champion_metrics=champion_metrics, checks=checks, verdict=verdict, reason=_reason(best, checks, verdict, small),

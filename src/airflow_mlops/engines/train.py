@@ -50,21 +50,26 @@ def split(
     """Place the bounds of training and holdout rows, as of one partition.
 
     :param event_times: of all rows, in any order; later ones than the partition may be among them.
-    :param holdout: number of latest partitions, or share of the latest rows. Rows of one time stay together.
-    :param window: partitions to look back, this one included; ``all`` begins with the first row.
+    :param holdout: number of latest partitions with mature labels, or share of the latest rows. Rows of one time stay
+        together.
+    :param window: partitions to train on, before the holdout; if the holdout is a share, it is one of them. ``all``
+        begins with the first row.
     :param delay: how long labels take to mature; the latest rows of that span are left out.
     :raises NotEnoughData: if either side has fewer than 50 rows.
     """
     import numpy as np
 
     times = np.sort(event_times.to_numpy().astype("datetime64[us]"))
-    end = _at(partition.end - delay)
-    start = times[0] if window == "all" and times.size else _at(partition.shift(1 - _steps(window)).start)
+    mature = Partition.containing(partition.end - delay - timedelta(microseconds=1), partition.grain)
+    held_out = 0 if isinstance(holdout, float) else holdout
+    end, start = _at(partition.end - delay), times[0] if times.size else _at(partition.start)
+    if window != "all":
+        start = _at(mature.shift(1 - held_out - window).start)
     times = times[(times >= start) & (times < end)]
     if isinstance(holdout, float):
         cut = times[int((1 - holdout) * times.size)] if times.size else end
     else:
-        cut = max(start, _at(partition.shift(1 - holdout).start))
+        cut = max(start, _at(mature.shift(1 - holdout).start))
     before = int(np.searchsorted(times, cut))
     found = Split(
         start=_moment(start),
@@ -80,10 +85,6 @@ def split(
             f"each side needs {_LEAST_ROWS}."
         )
     return found
-
-
-def _steps(window: Literal["all"] | int) -> int:
-    return 1 if window == "all" else window
 
 
 def derive_features(dataset: DatasetVersion, target: str) -> Features:

@@ -102,6 +102,8 @@ class LocalAirflow:
             "DO_NOT_TRACK": "true",
             "GX_ANALYTICS_ENABLED": "false",
             "MLFLOW_DISABLE_TELEMETRY": "true",
+            # Threads of OpenMP that wait would otherwise spin, and tasks side by side starve each other.
+            "OMP_WAIT_POLICY": "PASSIVE",
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
         }
 

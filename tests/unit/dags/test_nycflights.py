@@ -21,7 +21,8 @@ FLIGHTS = "carrier,origin,dest,distance,hour,flight,minute,time_hour,arr_delay\n
 
 def load() -> ModuleType:
     spec = importlib.util.spec_from_file_location("nycflights", DAGS / "nycflights.py")
-    assert spec and spec.loader
+    assert spec
+    assert spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

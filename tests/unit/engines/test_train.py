@@ -95,14 +95,19 @@ def test_labels_that_have_not_matured_are_left_out() -> None:
 
 
 def test_a_window_of_partitions_begins_with_the_first_of_them() -> None:
-    split = make_split(make_rows(), window=2)
-    assert split.start == at(1)
+    assert make_split(make_rows(), window=1).start == at(1)
+    assert make_split(make_rows(months=3), window=1).start == at(1)
     assert make_split(make_rows(), window=1, holdout=0.3).start == at(2)
 
 
-@pytest.mark.parametrize(
-    ("count", "changes"), [(0, {}), (60, {}), (1000, {"window": 1}), (1000, {"delay": timedelta(days=40)})]
-)
+def test_the_holdout_is_the_latest_partition_with_mature_labels() -> None:
+    # As of the end of February, labels that take 40 days are known up to the middle of January.
+    times = [at(1) - timedelta(days=5)] * 60 + [at(1, 5)] * 60 + [at(2, 5)] * 60
+    split = make_split(pa.table({"departure": times}), delay=timedelta(days=40), window=1)
+    assert (split.cut, split.train_rows, split.holdout_rows) == (at(1), 60, 60)
+
+
+@pytest.mark.parametrize(("count", "changes"), [(0, {}), (60, {}), (1000, {"delay": timedelta(days=40)})])
 def test_too_few_rows_on_either_side_are_told_with_their_counts(count: int, changes: dict[str, Any]) -> None:
     with pytest.raises(NotEnoughData, match=r"2013-02: \d+ rows to train on .* \d+ held out .* needs 50"):
         make_split(make_rows(count), **changes)
