@@ -37,6 +37,8 @@ def test_every_dag_file_in_the_documentation_imports(page: str, tmp_path: Path) 
             (tmp_path / "models" / f"{ModelSpec.from_yaml(text).name}.yaml").write_text(text)
     for number, text in enumerate(text for name, kind, text in examples() if (name, kind) == (page, "dag")):
         (tmp_path / f"example_{number}.py").write_text(text)
-    bag = BundleDagBag(dag_folder=str(tmp_path), bundle_path=tmp_path, bundle_name="docs", load_op_links=False)
+    bag = BundleDagBag(
+        dag_folder=str(tmp_path), bundle_path=tmp_path, bundle_name="docs", load_op_links=False
+    )
     assert bag.import_errors == {}
     assert bag.dags

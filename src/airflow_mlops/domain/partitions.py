@@ -82,7 +82,11 @@ class Partition:
         if self.grain is Grain.MONTH:
             months = self.start.year * 12 + self.start.month - 1 + steps
             return Partition(self.start.replace(year=months // 12, month=months % 12 + 1), self.grain)
-        length = {Grain.HOUR: timedelta(hours=1), Grain.DAY: timedelta(days=1), Grain.WEEK: timedelta(weeks=1)}
+        length = {
+            Grain.HOUR: timedelta(hours=1),
+            Grain.DAY: timedelta(days=1),
+            Grain.WEEK: timedelta(weeks=1),
+        }
         return Partition(self.start + steps * length[self.grain], self.grain)
 
     def through(self, last: Partition) -> Iterator[Partition]:

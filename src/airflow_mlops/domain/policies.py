@@ -201,7 +201,6 @@ def _drop(metric: str, observed: float | None, baseline: float | None, bound: fl
 def retrain(
     policy: Retrain,
     *,
-    partition: str,
     has_champion: bool,
     drift_history: tuple[Verdict, ...],
     performance_history: tuple[Verdict, ...],
@@ -210,7 +209,7 @@ def retrain(
     force: bool,
     reason: str | None,
 ) -> tuple[bool, tuple[Check, ...], str]:
-    """Decide whether to retrain at one partition; FAIL of a rule means that it asks for retraining.
+    """Decide whether to retrain; FAIL of a rule means that it asks for retraining.
 
     Drift, performance and age are automatic rules: the cooldown holds them back. A first model and a request by hand
     are not held back.
@@ -233,10 +232,10 @@ def retrain(
     checks = (*certain, *automatic, cooling)
     now, later = _asking(certain), _asking(automatic)
     if now or (later and cooling.verdict is PASS):
-        return True, checks, f"{partition} retrains: {_told((*now, *later))}"
+        return True, checks, _told((*now, *later))
     if later:
-        return False, checks, f"{partition} does not retrain: {_told((cooling,))}, though {_told(later)}"
-    return False, checks, f"{partition} does not retrain, no rule asks for it: {_told(automatic)}"
+        return False, checks, f"{_told((cooling,))}, though {_told(later)}"
+    return False, checks, f"no rule asks for it: {_told(automatic)}"
 
 
 def _asking(rules: tuple[Check, ...]) -> tuple[Check, ...]:

@@ -54,7 +54,6 @@ def decide(
         since_attempt = sum(1 for _ in span) - 1
     retrain, checks, why = policies.retrain(
         policy,
-        partition=here,
         has_champion=champion is not None,
         drift_history=tuple(report.drift.verdict for report in health),
         performance_history=tuple(report.performance.verdict for report in health),
@@ -64,7 +63,7 @@ def decide(
         reason=reason,
     )
     if retrain and shortage is not None and not force:
-        retrain, why = False, f"{why}; but there is too little data: {shortage}"
+        retrain, why = False, f"too little data, though asked for ({why}): {shortage}"
     return RetrainDecision(
         model=model, partition=here, retrain=retrain, checks=checks, dataset=dataset, reason=why
     )

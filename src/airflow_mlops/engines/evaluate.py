@@ -130,12 +130,18 @@ def _slices(
 
 
 def _reason(best: TrainedModel, checks: Sequence[Check], verdict: Verdict, small: Sequence[str]) -> str:
-    decisive = checks if verdict is Verdict.PASS else [check for check in checks if check.verdict is verdict]
-    told = "; ".join(
+    if verdict is Verdict.PASS:
+        told = [
+            f"{len(checks)} gate{'s' * (len(checks) != 1)} passed" if checks else "the spec asks for no gate"
+        ]
+        decisive = [check for check in checks if check.name.startswith("versus_champion")]
+    else:
+        told, decisive = [], [check for check in checks if check.verdict is verdict]
+    told += [
         f"{check.name}{f' of {check.slice}' if check.slice else ''}: {check.reason}" for check in decisive
-    )
+    ]
     left_out = f"; too few rows to judge {', '.join(small)}" if small else ""
-    return f"{best.candidate} (version {best.version}): {told or 'the spec asks for no gate'}{left_out}"
+    return f"{best.candidate} (version {best.version}): {'; '.join(told)}{left_out}"
 
 
 def _log(client: MlflowClient, evaluation: Evaluation, truth: np.ndarray, ours: np.ndarray) -> None:

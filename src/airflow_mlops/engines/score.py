@@ -95,4 +95,6 @@ def _already_written(uri: str, dataset: DatasetVersion, champion: ModelRef) -> b
         "model_digest": champion.digest,
         "dataset_digest": dataset.digest,
     }
-    return found.num_rows == dataset.rows and found.group_by(origin).aggregate([]).to_pylist() == [wanted]
+    return bool(
+        found.num_rows == dataset.rows and found.group_by(origin).aggregate([]).to_pylist() == [wanted]
+    )

@@ -80,9 +80,9 @@ def split(
     )
     if min(found.train_rows, found.holdout_rows) < _LEAST_ROWS:
         raise NotEnoughData(
-            f"{partition}: {found.train_rows} rows to train on from {found.start:%Y-%m-%d %H:%M} to "
+            f"{found.train_rows} rows to train on from {found.start:%Y-%m-%d %H:%M} to "
             f"{found.cut:%Y-%m-%d %H:%M}, {found.holdout_rows} held out until {found.end:%Y-%m-%d %H:%M}; "
-            f"each side needs {_LEAST_ROWS}."
+            f"each side needs {_LEAST_ROWS}"
         )
     return found
 

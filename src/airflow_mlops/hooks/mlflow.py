@@ -10,6 +10,7 @@ from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow.sdk.log import mask_secret
 
 from airflow_mlops import config
+from airflow_mlops.exceptions import RegistryUnavailable
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
@@ -31,6 +32,8 @@ _DEFAULTS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
     # A redirect would carry the credentials to another host.
     "MLFLOW_ALLOW_HTTP_REDIRECTS": "false",
+    # Bars that are redrawn are no use in a task's log.
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 
@@ -63,14 +66,20 @@ class MlflowHook(BaseHook):
 
         :raises AirflowNotFoundException: if a connection other than ``mlflow_default`` does not exist.
         :raises ValueError: if the connection has no host, or an extra that is not known.
+        :raises RegistryUnavailable: if MLflow's database cannot be opened.
         """
         from mlflow import MlflowClient
+        from mlflow.exceptions import MlflowException
+        from sqlalchemy.exc import SQLAlchemyError
 
         uri, settings = self._resolve()
         _configure(settings)
         if uri.startswith("sqlite:///"):
             Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-        return MlflowClient(tracking_uri=uri, registry_uri=uri)
+        try:
+            return MlflowClient(tracking_uri=uri, registry_uri=uri)
+        except (MlflowException, SQLAlchemyError) as error:
+            raise RegistryUnavailable(f"MLflow's database cannot be opened: {error}") from error
 
     def artifact_location(self, experiment: str) -> str | None:
         """Return where a new experiment keeps its artifacts: under ``[mlops] storage`` for a database without a server.
@@ -86,7 +95,7 @@ class MlflowHook(BaseHook):
 
         try:
             self.get_conn().search_experiments(max_results=1)
-        except (MlflowException, AirflowNotFoundException, ValueError) as error:
+        except (MlflowException, AirflowNotFoundException, RegistryUnavailable, ValueError) as error:
             return False, str(error)
         return True, "MLflow answers."
 

@@ -39,7 +39,9 @@ def table(airflow: LocalAirflow, storage: Path, model: str, partitions: list[Par
 
 def validations(airflow: LocalAirflow, model: str) -> dict[str, dict[str, Any]]:
     """Return the validation report of each partition, from the events of the data asset."""
-    events = airflow.call("GET", "assets/events", params={"limit": 100, "order_by": "timestamp"})["asset_events"]
+    events = airflow.call("GET", "assets/events", params={"limit": 100, "order_by": "timestamp"})[
+        "asset_events"
+    ]
     facts = [event["extra"].get(EXTRA, {}) for event in events if event["name"] == f"{model}/data"]
     return {each["validation"]["partition"]: each["validation"] for each in facts if "validation" in each}
 

@@ -64,9 +64,9 @@ class DriftOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Measure every feature and keep the report."""
         client, dataset, champion = _subject(context, self.model, self.partition, self.mlflow_conn_id)
-        if champion is None:
-            overall, columns = monitor.no_champion("drift"), ()
-        else:
+        overall = monitor.no_champion("drift")
+        columns: tuple[Check, ...] = ()
+        if champion is not None:
             overall, columns, html = monitor.drift(
                 client, dataset=dataset, champion=champion, policy=self.policy or DriftPolicy()
             )
@@ -119,7 +119,8 @@ class PerformanceOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Join predictions with matured labels and judge them."""
         client, dataset, champion = _subject(context, self.model, self.partition, self.mlflow_conn_id)
-        check, metrics = monitor.no_champion("performance"), {}
+        check = monitor.no_champion("performance")
+        metrics: dict[str, float | None] = {}
         if champion is not None:
             check, metrics = monitor.performance(
                 client,

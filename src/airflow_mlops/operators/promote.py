@@ -110,31 +110,36 @@ class RecordOperator(BaseOperator):
         return decision.to_dict()
 
     def _decide(self, context: Context) -> PromotionDecision:
-        champion = registry.champion(MlflowHook(self.mlflow_conn_id).get_conn(), self.model)
-        version = champion.version if champion else None
-        known = {"model": self.model, "before": version, "after": version, "key": run_of(context)}
         retrain = RetrainDecision.from_dict(self.retrain) if self.retrain else None
         evaluation = Evaluation.from_dict(self.evaluation) if self.evaluation else None
-        partition = retrain.partition if retrain else dataset_of(context, self.model).partition
+        champion = registry.champion(MlflowHook(self.mlflow_conn_id).get_conn(), self.model)
+        version = champion.version if champion else None
+        decision = PromotionDecision(
+            model=self.model,
+            partition=retrain.partition if retrain else dataset_of(context, self.model).partition,
+            action=Action.FAILED,
+            before=version,
+            after=version,
+            digest=champion.digest if champion else None,
+            reason=f"a task before it failed in run {run_of(context)}",
+            key=run_of(context),
+        )
         if retrain is not None and not retrain.retrain:
-            former = ledger.decision(table_uri(self.model, "ledger"), partition)
+            former = ledger.decision(table_uri(self.model, "ledger"), retrain.partition)
             if former is not None and former.action is not Action.FAILED:
                 return former
-            return PromotionDecision(
-                **known, partition=partition, action=Action.KEPT, checks=retrain.checks, reason=retrain.reason
-            )
+            kept = {"action": Action.KEPT, "checks": retrain.checks, "reason": retrain.reason}
+            return decision.model_copy(update=kept)
         if evaluation is not None and not _failed(context):
-            return PromotionDecision(
-                **known,
-                partition=partition,
-                action=Action.REFUSED,
-                checks=evaluation.checks,
-                metrics=evaluation.metrics,
-                champion_metrics=evaluation.champion_metrics,
-                reason="a person did not approve the promotion",
-            )
-        reason = f"a task before it failed in run {run_of(context)}"
-        return PromotionDecision(**known, partition=partition, action=Action.FAILED, reason=reason)
+            refused = {
+                "action": Action.REFUSED,
+                "checks": evaluation.checks,
+                "metrics": evaluation.metrics,
+                "champion_metrics": evaluation.champion_metrics,
+                "reason": "a person did not approve the promotion",
+            }
+            return decision.model_copy(update=refused)
+        return decision
 
 
 def _failed(context: Context) -> list[str]:

@@ -180,7 +180,7 @@ def _train(spec: ModelSpec) -> DAG:
         ),
     }
     with _dag(spec, "train", schedule=_after(assets.health(spec.name)), params=params) as dag:
-        rows = {
+        rows: dict[str, Any] = {
             "holdout": spec.train.holdout,
             "window": f"{{{{ params.window or {str(spec.train.window)!r} }}}}",
             "delay": spec.labels.delay,

@@ -22,7 +22,7 @@ class DecisionTrigger(BaseTrigger):
     """
 
     def __init__(self, uri: str, partition: str, deadline: float, interval: float = 2.0) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.uri = uri
         self.partition = partition
         self.deadline = deadline
@@ -43,9 +43,9 @@ class DecisionTrigger(BaseTrigger):
         while True:
             # The table is read in a thread: blocking the loop would hold up every other trigger.
             if await asyncio.to_thread(ledger.decision, self.uri, self.partition) is not None:
-                yield TriggerEvent({"decided": True})
+                yield TriggerEvent({"decided": True})  # type: ignore[no-untyped-call]
                 return
             if time.time() >= self.deadline:
-                yield TriggerEvent({"decided": False})
+                yield TriggerEvent({"decided": False})  # type: ignore[no-untyped-call]
                 return
             await asyncio.sleep(self.interval)

@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from airflow_mlops.domain.results import (
+    Action,
+    Check,
+    DatasetVersion,
+    HealthReport,
+    ModelRef,
+    PromotionDecision,
+    RetrainDecision,
+    Verdict,
+)
+from airflow_mlops.domain.spec import KofN, Retrain, RetrainWhen
+from airflow_mlops.engines import decide
+from history import MODEL, make_decision
+
+CHAMPION = ModelRef(model=MODEL, version="1", digest="a" * 64, run_id="r", trained_through="2013-02")
+DRIFTS = Retrain(when=RetrainWhen(drift=KofN(1, 1)), cooldown=1)
+SHORTAGE = "2013-06: 3 rows to train on"
+
+
+def make_dataset(key: str = "2013-06") -> DatasetVersion:
+    return DatasetVersion(
+        name=MODEL, uri="file:///nowhere", version=7, grain="month", partition=key, rows=10, digest="d", columns={},
+        key=("flight",), event_time="departure",
+    )  # fmt: skip
+
+
+def make_health(*drift: Verdict, performance: Verdict = Verdict.PASS) -> list[HealthReport]:
+    def check(name: str, verdict: Verdict) -> Check:
+        return Check(name=name, verdict=verdict, expected="e", reason="r")
+
+    return [
+        HealthReport(
+            model=MODEL, partition="2013-06", champion=CHAMPION, verdict=verdict, drift=check("drift", verdict),
+            performance=check("performance", performance), staleness=check("staleness", Verdict.PASS), reason="r",
+        )
+        for verdict in drift
+    ]  # fmt: skip
+
+
+def decided(*decisions: PromotionDecision, **changes: Any) -> RetrainDecision:
+    settings: dict[str, Any] = {
+        "model": MODEL,
+        "dataset": make_dataset(),
+        "champion": CHAMPION,
+        "policy": DRIFTS,
+        "health": make_health(Verdict.FAIL),
+        "decisions": decisions,
+    }
+    return decide.decide(**settings | changes)
+
+
+def observed(decision: RetrainDecision, rule: str) -> float | None:
+    return next(check.observed for check in decision.checks if check.name == f"retrain.{rule}")
+
+
+def test_drift_retrains_and_the_decision_pins_the_data() -> None:
+    decision = decided()
+    assert decision.retrain
+    assert (decision.partition, decision.dataset) == ("2013-06", make_dataset())
+    assert "drift: 1 of the last 1 failed" in decision.reason
+    assert observed(decision, "cooldown") is None
+
+
+@pytest.mark.parametrize("action", [Action.PROMOTED, Action.REFUSED, Action.FAILED])
+def test_an_attempt_one_partition_ago_holds_an_automatic_retrain_back(action: Action) -> None:
+    decision = decided(make_decision("2013-05", action))
+    assert not decision.retrain
+    assert observed(decision, "cooldown") == 1
+    assert "cooldown: last attempt 1 partition(s) ago, cooldown 1" in decision.reason
+
+
+@pytest.mark.parametrize("action", [Action.KEPT, Action.ROLLED_BACK])
+def test_what_trained_nothing_is_no_attempt(action: Action) -> None:
+    decision = decided(make_decision("2013-03", Action.REFUSED), make_decision("2013-05", action))
+    assert decision.retrain
+    assert observed(decision, "cooldown") == 3
+
+
+def test_attempts_at_this_partition_or_later_do_not_count() -> None:
+    attempts = [make_decision(key, Action.PROMOTED) for key in ("2013-04", "2013-06", "2013-07")]
+    decision = decided(*attempts)
+    assert decision.retrain
+    assert observed(decision, "cooldown") == 2
+
+
+def test_a_shortage_of_data_stops_an_automatic_retrain_and_says_both_reasons() -> None:
+    decision = decided(shortage=SHORTAGE)
+    assert not decision.retrain
+    for part in ("too little data", SHORTAGE, "drift: 1 of the last 1 failed"):
+        assert part in decision.reason
+
+
+def test_a_shortage_is_not_mentioned_where_nothing_asks_for_retraining() -> None:
+    assert SHORTAGE not in decided(health=make_health(Verdict.PASS), shortage=SHORTAGE).reason
+
+
+def test_a_forced_retrain_is_stopped_neither_by_a_shortage_nor_by_the_cooldown() -> None:
+    refused = make_decision("2013-05", Action.REFUSED)
+    decision = decided(refused, shortage=SHORTAGE, force=True, reason="new aeroplanes")
+    assert decision.retrain
+    assert "requested: new aeroplanes" in decision.reason
+
+
+def test_a_reason_without_force_asks_for_nothing() -> None:
+    assert not decided(health=make_health(Verdict.PASS), reason="please").retrain
+
+
+def test_a_first_model_is_trained_once_there_is_enough_data() -> None:
+    settings = {"champion": None, "health": []}
+    assert not decided(**settings, shortage=SHORTAGE).retrain
+    decision = decided(make_decision("2013-05", Action.FAILED), **settings)
+    assert decision.retrain
+    assert "there is no champion yet" in decision.reason
+
+
+def test_drift_and_performance_have_histories_of_their_own() -> None:
+    lasting = Retrain(when=RetrainWhen(drift=KofN(2, 3), performance=KofN(2, 3)))
+    drifts = make_health(Verdict.FAIL, Verdict.PASS, Verdict.FAIL)
+    assert (
+        "drift: 2 of the last 3 failed (FAIL, PASS, FAIL, newest first)"
+        in decided(policy=lasting, health=drifts).reason
+    )
+    ended = make_health(Verdict.PASS, Verdict.FAIL, Verdict.FAIL)
+    assert not decided(policy=lasting, health=ended).retrain
+    weak = make_health(Verdict.PASS, Verdict.PASS, performance=Verdict.FAIL)
+    assert "performance: 2 of the last 3 failed" in decided(policy=lasting, health=weak).reason
+
+
+@pytest.mark.parametrize(("key", "due"), [("2013-04", False), ("2013-05", True)])
+def test_age_counts_partitions_since_the_champions_training_data_ended(key: str, due: bool) -> None:
+    every = Retrain(when=RetrainWhen(every=3))
+    assert decided(policy=every, dataset=make_dataset(key), health=[]).retrain is due
