@@ -9,10 +9,11 @@ from airflow.sdk import DAG, CronPartitionTimetable
 from airflow_mlops.domain.spec import Features, Gates
 from airflow_mlops.engines.sources import PythonSource
 from airflow_mlops.operators.evaluate import EvaluateOperator
-from airflow_mlops.operators.ingest import IngestOperator
+from airflow_mlops.operators.ingest import IngestOperator, PublishOperator
 from airflow_mlops.operators.promote import PromoteOperator
 from airflow_mlops.operators.train import TrainOperator
 from airflow_mlops.operators.validate import ValidateOperator
+from airflow_mlops.pipelines.retry import RETRIES, RETRY_POLICY
 
 with DAG(
     dag_id="late_flights",
@@ -24,6 +25,7 @@ with DAG(
     end_date=datetime(2014, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=1,
+    default_args={"retries": RETRIES, "retry_policy": RETRY_POLICY},
     tags=["mlops", "by hand"],
 ):
     data = IngestOperator(
@@ -33,6 +35,7 @@ with DAG(
         key=["flight_id"],
         event_time="scheduled_departure",
         grain="month",
+        stage=True,
     )
     valid = ValidateOperator(
         task_id="validate",
@@ -40,9 +43,10 @@ with DAG(
         expectations=[{"expect_column_values_to_be_between": {"column": "distance", "min_value": 0}}],
         required=["late", "carrier"],
     )
+    good = PublishOperator(task_id="publish", dataset=valid.output)
     model = TrainOperator(
         task_id="train",
-        dataset=valid.output,
+        dataset=good.output,
         candidate={"sklearn.linear_model.LogisticRegression": {"max_iter": 500}},
         target="late",
         features=Features(numeric=("distance", "scheduled_hour"), categorical=("carrier", "origin")),

@@ -46,6 +46,12 @@ def mlflow_url() -> str:
 
 
 @cache
+def smtp_conn_id() -> str:
+    """[mlops] smtp_conn_id: the SMTP connection that alerts are mailed through."""
+    return _get("smtp_conn_id") or _refuse("smtp_conn_id", "", "name a connection such as smtp_default")
+
+
+@cache
 def preload() -> bool:
     """[mlops] preload: whether to import the heavy libraries in the process that tasks are forked from."""
     value = _get("preload").lower()

@@ -96,7 +96,11 @@ class PromotionRefused(ValueError):
 
 
 class NoDecision(TimeoutError):
-    """The decision on an earlier partition did not come in time. A retry can help once that run has ended."""
+    """The decision on an earlier partition did not come in time. A retry cannot help before that run has ended."""
+
+
+class MailUndelivered(ConnectionError):
+    """The mail server did not take a mail, which stays in the outbox. A retry can help."""
 
 
 RETRYABLE: tuple[type[Exception], ...] = (
@@ -104,6 +108,6 @@ RETRYABLE: tuple[type[Exception], ...] = (
     TableMissing,
     WriteConflict,
     RegistryUnavailable,
-    NoDecision,
+    MailUndelivered,
 )
 """Errors that time may heal; every other error of this module fails its task at once."""

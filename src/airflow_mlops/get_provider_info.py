@@ -18,7 +18,7 @@ def get_provider_info() -> dict[str, Any]:
             {"integration-name": _NAME, "external-doc-url": "https://mlflow.org/docs/latest/", "tags": ["ml"]}
         ],
         "operators": _modules(
-            "operators", "ingest", "validate", "train", "evaluate", "promote", "score", "monitor"
+            "operators", "ingest", "validate", "train", "evaluate", "promote", "score", "monitor", "alert"
         ),
         "sensors": _modules("sensors", "decision"),
         "triggers": _modules("triggers", "decision"),
@@ -97,6 +97,11 @@ def _options() -> dict[str, dict[str, Any]]:
             "Address at which people open MLflow, for links from tasks to their runs. Empty: no links.",
             default="",
             example="https://mlflow.example.com",
+        ),
+        "smtp_conn_id": _option(
+            "SMTP connection that alerts are mailed through, of tasks that name none. See docs/alerts.md.",
+            default="smtp_default",
+            example="smtp_production",
         ),
         "preload": _option(
             "Import the heavy libraries once in the process that tasks are forked from: the scheduler with "

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_mlops import config
 from airflow_mlops.domain.partitions import Grain, Partition
+from airflow_mlops.domain.section import Section
 from airflow_mlops.engines import tables
 from airflow_mlops.exceptions import TableMissing
 
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_mlops.domain.results import DatasetVersion
+
+
+Request = TypeVar("Request", bound=Section)
 
 
 def table_uri(name: str, table: str) -> str:
@@ -38,6 +42,8 @@ def partition_of(context: Context, explicit: str | None, grain: Grain | str) -> 
 def dataset_of(context: Context, model: str, explicit: str | None = None) -> DatasetVersion:
     """Return the published data that a run is about: its partition's, or the latest without one.
 
+    A run of a partition sees the table as it was when that partition was published, one without sees all of it.
+
     :raises TableMissing: if nothing was published.
     """
     uri = table_uri(model, "data")
@@ -46,7 +52,17 @@ def dataset_of(context: Context, model: str, explicit: str | None = None) -> Dat
     if dataset is None:
         what = f"partition {key}" if key else "data"
         raise TableMissing(f"No {what} of {model!r} has been published at {uri}; run {model}.ingest first.")
-    return dataset
+    return dataset if key else dataset.model_copy(update={"version": tables.open_table(uri).version()})
+
+
+def asked(context: Context, request: type[Request]) -> Request:
+    """Return what a person or a REST call asked of this run, from those of its params that ``request`` knows.
+
+    :raises SpecError: naming every value that cannot be used, and every key that the run's form does not have.
+    """
+    known = {name: value for name, value in context["params"].items() if name in request.model_fields}
+    extra = set(context["dag_run"].conf or {}) - set(context["params"]) if known else set()
+    return request.from_dict(known | dict.fromkeys(extra))
 
 
 def run_of(context: Context) -> str:

@@ -226,7 +226,7 @@ def retrain(
     automatic = (
         _lasting("retrain.drift", when.drift, drift_history),
         _lasting("retrain.performance", when.performance, performance_history),
-        _every(since_training, when.every),
+        _every(since_attempt, since_training, when.every),
     )
     cooling = _cooldown(since_attempt, policy.cooldown)
     checks = (*certain, *automatic, cooling)
@@ -262,16 +262,19 @@ def _lasting(name: str, rule: KofN | None, history: tuple[Verdict, ...]) -> Chec
     return _off(name) if rule is None else k_of_n(name, history, rule.k, rule.n)
 
 
-def _every(since_training: int | None, every: int | None) -> Check:
+def _every(since_attempt: int | None, since_training: int | None, every: int | None) -> Check:
     name = "retrain.every"
     if every is None:
         return _off(name)
-    if since_training is None:
+    age, since = since_attempt, "the last attempt"
+    if age is None:
+        age, since = since_training, "the champion's training data ended"
+    if age is None:
         verdict, reason = INCONCLUSIVE, "it is not known what the champion was trained through"
     else:
-        verdict = FAIL if since_training >= every else PASS
-        reason = f"{since_training} partition(s) since the champion's training data ended, due at {every}"
-    return Check(name=name, verdict=verdict, expected=f"< {every}", observed=since_training, reason=reason)
+        verdict = FAIL if age >= every else PASS
+        reason = f"{age} partition(s) since {since}, due at {every}"
+    return Check(name=name, verdict=verdict, expected=f"< {every}", observed=age, reason=reason)
 
 
 def _cooldown(since_attempt: int | None, cooldown: int) -> Check:

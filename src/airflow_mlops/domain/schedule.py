@@ -48,6 +48,9 @@ def _irregular(cron: str, grain: Grain, example: str) -> str | None:
                 f"{cron!r} does not fire in the {grain} {partition}; every partition needs a run, {example}"
             )
         partition = partition.shift(1)
+    if grain is Grain.WEEK and fields[4] != [1]:
+        # The key of a week is the day on which its cron fires.
+        return f"{cron!r} does not fire on Mondays, when a week ends; {example}"
     for position in _EVERY[grain]:
         if fields[position] != ["*"]:
             return (

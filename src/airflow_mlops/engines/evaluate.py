@@ -10,7 +10,7 @@ from airflow_mlops.domain import policies
 from airflow_mlops.domain.metrics import METRICS
 from airflow_mlops.domain.results import Check, Evaluation, ModelRef, TrainedModel, Verdict
 from airflow_mlops.engines import models, performance, pipeline, plots, tracking
-from airflow_mlops.exceptions import NotEnoughData, SchemaMismatch
+from airflow_mlops.exceptions import NotEnoughData, SchemaMismatch, TrainingFailed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,11 +36,16 @@ def evaluate(
     :param holdout: rows from ``split.cut`` to ``split.end``, which no candidate has seen.
     :param champion: None only if the model surely has none; one that cannot be loaded raises.
     :param partition: key of the partition as of which this is judged.
+    :raises TrainingFailed: if the candidates were not trained on the same data.
     :raises NotEnoughData: if no row of the holdout has a label.
     :raises DigestMismatch: if a model is not what was trained.
     :raises RegistryUnavailable: if MLflow does not answer.
     """
     best = _best(candidates)
+    if any((each.dataset, each.split) != (best.dataset, best.split) for each in candidates):
+        raise TrainingFailed(
+            f"{partition}: the candidates were trained on different data; clear all of them."
+        )
     rows, truth = pipeline.labelled(holdout, best.target, best.task)
     if not rows.num_rows:
         raise NotEnoughData(f"{partition}: none of the {holdout.num_rows} rows of the holdout has a label.")

@@ -37,8 +37,9 @@ def ingest(
         raise EmptyPartition(f"{where} has no rows")
     if missing := [name for name in (*key, event_time, *required) if name not in table.column_names]:
         raise SchemaMismatch(f"{where} lacks {_names(missing)}; it has {_names(table.column_names)}")
-    table = _with_event_time(table, event_time, where)
-    table = normalise(table if expected is None else _conform(table, expected, where))
+    table = _with_event_time(normalise(table), event_time, where)
+    if expected is not None:
+        table = _conform(table, expected, where)
     _check_keys(table, key, where)
     _check_times(table, event_time, partition, where)
     return table
@@ -50,20 +51,25 @@ def _names(columns: Sequence[str]) -> str:
 
 def _with_event_time(table: pa.Table, event_time: str, where: str) -> pa.Table:
     import pyarrow as pa
+    import pyarrow.compute as pc
 
     column = table[event_time]
-    if not pa.types.is_temporal(column.type) and not pa.types.is_string(column.type):
-        raise SchemaMismatch(f"{where}: {event_time!r} is {column.type}, not a time")
+    utc = pa.timestamp("us", "UTC")
     try:
-        column = column.cast(pa.timestamp("us")) if pa.types.is_string(column.type) else column
-        column = column.cast(pa.timestamp("us", "UTC"))
-    except pa.ArrowInvalid as error:
+        if pa.types.is_string(column.type):
+            # A time that names its offset is read as such; one that does not is in UTC.
+            named = pc.any(pc.match_substring_regex(column, r"(Z|[+-]\d\d:?\d\d)$")).as_py()
+            column = column if named else column.cast(pa.timestamp("us"))
+        elif not (pa.types.is_timestamp(column.type) or pa.types.is_date(column.type)):
+            raise SchemaMismatch(f"{where}: {event_time!r} is {column.type}, not a time")
+        column = column.cast(utc)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise SchemaMismatch(f"{where}: {event_time!r} cannot be read as a time: {error}") from error
     return table.set_column(table.column_names.index(event_time), event_time, column)
 
 
 def _conform(table: pa.Table, expected: dict[str, str], where: str) -> pa.Table:
-    """Cast columns whose type only looks different (no values, whole numbers); name every real difference."""
+    """Cast columns whose type only looks different, losing nothing; name every real difference."""
     import pyarrow as pa
 
     problems = [f"column {name!r} is lost" for name in expected if name not in table.column_names]
@@ -71,18 +77,28 @@ def _conform(table: pa.Table, expected: dict[str, str], where: str) -> pa.Table:
     columns: dict[str, pa.ChunkedArray] = {}
     for name in (name for name in expected if name in table.column_names):
         column, kind = table[name], expected[name]
-        actual = str(normalise(pa.table({name: column})).schema.field(name).type)
-        if actual == kind:
-            columns[name] = column
-        elif column.null_count == len(column) or (actual, kind) == ("int64", "double"):
-            columns[name] = column.cast(
-                pa.type_for_alias(kind) if "[" not in kind else pa.timestamp("us", "UTC")
-            )
-        else:
-            problems.append(f"column {name!r} is {actual}, was {kind}")
+        wanted = pa.timestamp("us", "UTC") if "[" in kind else pa.type_for_alias(kind)
+        try:
+            columns[name] = _alike(column, wanted)
+        except pa.ArrowInvalid:
+            problems.append(f"column {name!r} is {column.type}, was {kind}")
     if problems:
         raise SchemaMismatch(f"{where} has another schema: " + "; ".join(problems))
     return pa.table(columns)
+
+
+def _alike(column: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray:
+    """Cast between kinds of numbers, and what has no values; Arrow refuses to lose anything."""
+    import pyarrow as pa
+
+    numbers = all(pa.types.is_integer(kind) or pa.types.is_floating(kind) for kind in (column.type, wanted))
+    if column.type == wanted:
+        return column
+    if column.null_count == len(column):
+        return pa.chunked_array([pa.nulls(len(column), wanted)])
+    if not numbers:
+        raise pa.ArrowInvalid(f"{column.type} is not {wanted}")
+    return column.cast(wanted)
 
 
 def _check_keys(table: pa.Table, key: Sequence[str], where: str) -> None:

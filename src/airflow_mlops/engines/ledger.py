@@ -107,11 +107,7 @@ def decisions(uri: str) -> list[PromotionDecision]:
     A promotion is the decision on its partition from the moment the champion has moved. A rollback decides on none:
     it must not stand in for a decision whose turn has yet to come.
     """
-    latest = {
-        row.partition: row.evidence
-        for row in rows(uri)
-        if row.kind is Kind.DECISION or (row.kind is Kind.DONE and row.action is Action.PROMOTED)
-    }
+    latest = {row.partition: row.evidence for row in rows(uri) if _decides(row)}
     return [latest[partition] for partition in sorted(latest)]
 
 
@@ -133,10 +129,15 @@ def moves(uri: str) -> list[Row]:
 def champion_as_of(uri: str, partition: str) -> str | None:
     """Return the version that was champion when a partition arrived; None if there was none.
 
-    That is where the last move took it at an earlier partition; keys of one grain sort as text.
+    A partition that was decided on knows it; otherwise it is where the last move at an earlier partition took the
+    champion. Keys of one grain sort as text.
     """
-    earlier = [row for row in moves(uri) if row.partition < partition]
-    return sorted(earlier, key=lambda row: row.partition)[-1].after if earlier else None
+    known = rows(uri)
+    first = next((row for row in known if _decides(row) and row.partition == partition), None)
+    if first is not None:
+        return first.evidence.before
+    earlier = [row for row in known if row.kind is Kind.DONE and row.partition < partition]
+    return earlier[-1].after if earlier else None
 
 
 def begun(uri: str, key: str) -> Row | None:
@@ -150,6 +151,10 @@ def begun(uri: str, key: str) -> Row | None:
 def pending(uri: str) -> list[Row]:
     """Return the intents that nothing has ended yet, oldest first."""
     return _pending(rows(uri))
+
+
+def _decides(row: Row) -> bool:
+    return row.kind is Kind.DECISION or (row.kind is Kind.DONE and row.action is Action.PROMOTED)
 
 
 def _pending(known: list[Row]) -> list[Row]:

@@ -11,7 +11,7 @@ from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.results import Check, DatasetVersion, HealthReport, ModelRef, Verdict
 from airflow_mlops.engines import drift as drift_engine
 from airflow_mlops.engines import performance as performance_engine
-from airflow_mlops.engines import registry, tables
+from airflow_mlops.engines import pipeline, registry, tables
 from airflow_mlops.engines.score import SCORE
 
 if TYPE_CHECKING:
@@ -79,26 +79,27 @@ def performance(
         "since": partition.start - delay,
         "until": partition.end - delay,
     }
-    joined = _labelled(dataset, predictions_uri, target, bounds)
+    joined = _joined(dataset, predictions_uri, target, bounds)
     metrics: dict[str, float | None] = {}
-    if joined is not None and joined.num_rows:
-        metrics = dict(performance_engine.metrics(joined[target].to_numpy(), joined[SCORE].to_numpy(), task))
-    rows = joined.num_rows if joined is not None else 0
+    rows = 0
+    if joined is not None:
+        labelled, truth = pipeline.labelled(joined, target, task)
+        rows = labelled.num_rows
+        if rows:
+            metrics = performance_engine.metrics(truth, labelled[SCORE].to_numpy(), task)
     expected = registry.training(client, champion).metrics
     return policies.performance(metrics, expected, policy, metric, rows), metrics
 
 
-def _labelled(
+def _joined(
     dataset: DatasetVersion, predictions_uri: str, target: str, bounds: Mapping[str, Any]
 ) -> pa.Table | None:
     if not tables.exists(predictions_uri):
         return None
     key = list(dataset.key)
-    served = tables.read(predictions_uri, columns=[*key, SCORE, dataset.event_time], **bounds)
-    labels = tables.read(
-        dataset.uri, version=dataset.version, columns=[*key, target, dataset.event_time], **bounds
-    ).drop_columns([dataset.event_time])
-    return served.join(labels, keys=key, join_type="inner").drop_null()
+    served = tables.read(predictions_uri, columns=[*key, SCORE], **bounds)
+    labels = tables.read(dataset.uri, version=dataset.version, columns=[*key, target], **bounds)
+    return served.join(labels, keys=key, join_type="inner")
 
 
 def health(

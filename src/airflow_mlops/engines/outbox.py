@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _ATTEMPTS = 50
 _TEXT = ("state", "key", "subject", "text", "html")
-# Longer than a mail server lets a client wait as a rule; the same Message-ID covers the rest.
+# Longer than sending takes as a rule. Should it take longer, the mail is sent twice, with one Message-ID.
 _CLAIM = timedelta(seconds=60)
 
 
@@ -61,7 +61,7 @@ def put(uri: str, mail: Mail) -> None:
     _append(uri, lambda rows: None if mail.key in rows else _event(mail, State.PENDING))
 
 
-def pending(uri: str) -> list[Mail]:
+def pending(uri: str) -> list[Row]:
     """Return the mails that are not known to be sent, oldest first; none if there is no outbox yet.
 
     :raises TableUnreadable: if the outbox is damaged.
@@ -70,7 +70,7 @@ def pending(uri: str) -> list[Mail]:
         known = _read(uri, None)
     except TableMissing:
         return []
-    return [_mail(row) for row in known.values() if row.state is not State.SENT]
+    return [row for row in known.values() if row.state is not State.SENT]
 
 
 def deliver(uri: str, send: Callable[[Mail], None]) -> list[Mail]:
@@ -82,29 +82,81 @@ def deliver(uri: str, send: Callable[[Mail], None]) -> list[Mail]:
     :param send: sends one mail, or raises.
     :raises MailUndelivered: if one could not be sent or is being sent by another task, after trying the others.
     """
-    sent, problems = [], []
+    sent: list[Mail] = []
+    problems: list[str] = []
     for mail in pending(uri):
-        if not _append(uri, lambda rows, key=mail.key: _claim(rows[key])):  # type: ignore[misc]
-            problems.append(f"{mail.subject}: another task is sending it")
-            continue
         try:
-            send(mail)
-        except Exception as error:  # noqa: BLE001 - whatever it was, the mail must not stay claimed
-            _append(uri, lambda _, mail=mail: _event(mail, State.PENDING))  # type: ignore[misc]
+            if _send(uri, mail, send):
+                sent.append(mail)
+        except Exception as error:  # noqa: BLE001 - whatever it was, the mails after it are tried
             problems.append(f"{mail.subject}: {error}")
-        else:
-            _append(uri, lambda _, mail=mail: _event(mail, State.SENT))  # type: ignore[misc]
-            sent.append(mail)
-    waiting = [problem for problem in problems if problem]
-    if waiting:
-        raise MailUndelivered(f"{len(waiting)} mails wait in {uri}: {'; '.join(waiting)}")
+    if problems:
+        raise MailUndelivered(f"Waiting in {uri}: {'; '.join(problems)}")
     return sent
 
 
-def _claim(row: Row) -> Row | None:
-    taken = row.state is State.SENDING and datetime.now(UTC) - row.at < _CLAIM
-    return None if taken or row.state is State.SENT else _event(row, State.SENDING)
+def _send(uri: str, mail: Mail, send: Callable[[Mail], None]) -> bool:
+    def claim(rows: dict[str, Row]) -> Row | None:
+        row = rows[mail.key]
+        if row.state is State.SENDING and datetime.now(UTC) - row.at < _CLAIM:
+            raise MailUndelivered(f"another task is sending it since {row.at:%H:%M:%S} UTC")
+        return None if row.state is State.SENT else _event(mail, State.SENDING)
+
+    if _append(uri, claim) is None:
+        return False
+    try:
+        send(mail)
+    except BaseException:
+        _append(uri, lambda _: _event(mail, State.PENDING))
+        raise
+    _append(uri, lambda _: _event(mail, State.SENT))
+    return True
 
 
 def _event(mail: Mail, state: State) -> Row:
-    return Row(**_mail(mail).model_dump(), state=state, at=datetime.now(UTC))
+    return Row(**mail.model_dump(include=set(Mail.model_fields)), state=state, at=datetime.now(UTC))
+
+
+def _append(uri: str, decide: Callable[[dict[str, Row]], Row | None]) -> Row | None:
+    import pyarrow as pa
+    from deltalake import CommitProperties, write_deltalake
+    from deltalake.exceptions import CommitFailedError
+
+    for _ in range(_ATTEMPTS):
+        table = _open(uri)
+        known = _read(uri, table.version())
+        row = decide(known)
+        if row is None:
+            return None
+        # Clocks of two machines differ; the order of the rows must not.
+        at = max([row.at, *(each.at + timedelta(microseconds=1) for each in known.values())])
+        rows = pa.Table.from_pylist([row.model_dump() | {"at": at}], _schema())
+        # Without retries the commit succeeds only on the version that was read.
+        alone = CommitProperties(max_commit_retries=0)
+        try:
+            write_deltalake(table, rows, mode="append", commit_properties=alone)
+        except CommitFailedError:
+            continue
+        return row
+    raise WriteConflict(f"The outbox at {uri} is being written by too many at once.")
+
+
+def _read(uri: str, version: int | None) -> dict[str, Row]:
+    rows = [Row.from_dict(row) for row in tables.read(uri, version=version).to_pylist()]
+    return {row.key: row for row in sorted(rows, key=lambda row: row.at)}
+
+
+def _open(uri: str) -> DeltaTable:
+    from deltalake import DeltaTable
+
+    try:
+        return tables.open_table(uri)
+    except TableMissing:
+        DeltaTable.create(uri, _schema(), mode="ignore")
+    return tables.open_table(uri)
+
+
+def _schema() -> pa.Schema:
+    import pyarrow as pa
+
+    return pa.schema([("at", pa.timestamp("us", "UTC")), *((name, pa.string()) for name in _TEXT)])

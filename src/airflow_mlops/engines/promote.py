@@ -135,6 +135,12 @@ def _resume(
             f"{begun.key} has begun to move the champion to version {begun.after}, and cannot move it to {wanted} too."
         )
     if begun.kind is Kind.DONE:
+        found = registry.champion_version(client, begun.evidence.model)
+        if found != begun.after:
+            raise PromotionConflict(
+                f"{begun.key} has made version {begun.after} the champion, which is version {found} by now; "
+                "trigger a new run to move it again."
+            )
         return begun.evidence
     return _move(client, ledger_uri, begun.evidence, actor)
 

@@ -99,6 +99,10 @@ class FileSource:
                 content = file.read()
         except FileNotFoundError as error:
             raise SourceMissing(f"partition {partition.key}: there is no file {path}") from error
+        except ImportError as error:
+            raise SourceUnreadable(
+                f"partition {partition.key}: {path} needs another package: {error}"
+            ) from error
         except (OSError, EOFError) as error:
             raise SourceUnreadable(f"partition {partition.key}: {path} cannot be read: {error}") from error
         if not content:

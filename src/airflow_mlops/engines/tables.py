@@ -141,8 +141,8 @@ def schema_of(table: pa.Table) -> dict[str, str]:
 
 def replace_partition(
     uri: str, table: pa.Table, partition: str, metadata: dict[str, Any] | None = None
-) -> int:
-    """Put a partition's rows in place of those it had, in one commit, and return the new Delta version.
+) -> None:
+    """Put a partition's rows in place of those it had, in one commit.
 
     :param metadata: what the commit says of itself; values are text.
     :raises WriteConflict: if another writer changed the same partition meanwhile.
@@ -151,18 +151,30 @@ def replace_partition(
     from deltalake import CommitProperties, write_deltalake
 
     keys = pa.array([partition] * table.num_rows, pa.string())
-    predicate = f"{PARTITION} = '{partition}'" if exists(uri) else None
+    rows = table.append_column(PARTITION, keys)
+    _create(uri, rows.schema)
     with _errors(uri):
         write_deltalake(
             uri,
-            table.append_column(PARTITION, keys),
+            rows,
             mode="overwrite",
-            predicate=predicate,
-            partition_by=[PARTITION],
-            configuration=_CONFIGURATION,
+            predicate=f"{PARTITION} = '{partition}'",
             commit_properties=CommitProperties(custom_metadata=metadata or {}),
         )
-    return open_table(uri).version()
+
+
+def _create(uri: str, schema: pa.Schema) -> None:
+    # Made before anything is written: an overwrite that creates its table would take the place of what another
+    # writer has published at the same moment.
+    from deltalake import DeltaTable
+
+    if exists(uri):
+        return
+    try:
+        DeltaTable.create(uri, schema, mode="ignore", partition_by=[PARTITION], configuration=_CONFIGURATION)
+    except Exception as error:
+        if not exists(uri):
+            raise TableUnreadable(f"The table at {uri} cannot be created: {error}") from error
 
 
 def publish(
@@ -198,7 +210,11 @@ def publish(
     if former is not None and former.digest == facts["digest"]:
         return former.model_copy(update={"changed": False})
     metadata = {_PUBLISHED: json.dumps(facts), "source": source, "run": run}
-    return DatasetVersion(version=replace_partition(uri, table, partition, metadata), **facts)
+    replace_partition(uri, table, partition, metadata)
+    # Another partition may have been committed since, so the version is read from our own commit.
+    return next(
+        each for each in versions(uri) if (each.partition, each.digest) == (partition, facts["digest"])
+    )
 
 
 def versions(uri: str) -> Iterator[DatasetVersion]:

@@ -79,7 +79,11 @@ class LocalAirflow:
 
     def _environment(self, dags: Path, plugins: Path | None, parallelism: int) -> dict[str, str]:
         return {
-            **{name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW__")},
+            **{
+                name: value
+                for name, value in os.environ.items()
+                if not name.startswith(("AIRFLOW_", "MLFLOW_"))
+            },
             "AIRFLOW_HOME": str(self.home),
             "AIRFLOW__API__BASE_URL": self.url,
             "AIRFLOW__API__HOST": "127.0.0.1",

@@ -7,22 +7,22 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowSkipException
-from pydantic import BaseModel, ConfigDict, Field
 
 from airflow_mlops import assets
 from airflow_mlops.domain.results import Action, Evaluation, PromotionDecision, RetrainDecision
+from airflow_mlops.domain.section import Section
 from airflow_mlops.engines import ledger, promote, registry
-from airflow_mlops.exceptions import TrainingFailed
+from airflow_mlops.exceptions import SpecError, TrainingFailed
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.links import MlflowRunLink
-from airflow_mlops.runs import dataset_of, push, run_of, table_uri
+from airflow_mlops.runs import asked, dataset_of, push, run_of, table_uri
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
 class PromoteOperator(BaseOperator):
-    """Make a candidate the champion if its verdict is PASS, by the promotion protocol; skip itself if not.
+    """Make a candidate the champion if its verdict is PASS, by the promotion protocol; skip itself if the champion stays.
 
     Returns the :class:`~airflow_mlops.domain.results.PromotionDecision` as a dict. A retry finishes what a killed
     try began.
@@ -53,7 +53,8 @@ class PromoteOperator(BaseOperator):
         push(context, "mlflow_run", evaluation.candidate.run_id)
         push(context, "decision", decision.to_dict())
         self.log.info("%s %s: %s: %s", decision.model, decision.partition, decision.action, decision.reason)
-        if decision.action is Action.REFUSED:
+        if decision.action is not Action.PROMOTED:
+            # Airflow sends an event for an outlet whenever its task succeeds, and the champion has not moved.
             raise AirflowSkipException(decision.reason)
         assets.emit(context, assets.champion(evaluation.model), decision=decision)
         return decision.to_dict()
@@ -92,10 +93,18 @@ class RecordOperator(BaseOperator):
         self.mlflow_conn_id = mlflow_conn_id
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Find out what happened, write it to the ledger, and fail if something failed."""
-        promoted = context["ti"].xcom_pull(task_ids=self.promotion, key="decision")
-        decision = PromotionDecision.from_dict(promoted) if promoted else self._decide(context)
-        ledger.record_decision(table_uri(self.model, "ledger"), decision, actor=run_of(context))
+        """Find out what happened, write it to the ledger, and fail if something failed.
+
+        :raises TrainingFailed: if a task of the run failed.
+        """
+        uri = table_uri(self.model, "ledger")
+        decision = self._decide(context, uri)
+        if decision.action is Action.FAILED:
+            settled = ledger.decision(uri, decision.partition)
+            if settled is None or settled.action is Action.FAILED:
+                ledger.record_decision(uri, decision, actor=run_of(context))
+            raise TrainingFailed(decision.reason)
+        ledger.record_decision(uri, decision, actor=run_of(context))
         self.log.info(
             "%s %s: champion %s → %s: %s: %s",
             self.model,
@@ -105,63 +114,72 @@ class RecordOperator(BaseOperator):
             decision.action,
             decision.reason,
         )
-        if decision.action is Action.FAILED:
-            raise TrainingFailed(decision.reason)
         return decision.to_dict()
 
-    def _decide(self, context: Context) -> PromotionDecision:
+    def _decide(self, context: Context, uri: str) -> PromotionDecision:
         retrain = RetrainDecision.from_dict(self.retrain) if self.retrain else None
-        evaluation = Evaluation.from_dict(self.evaluation) if self.evaluation else None
+        failed = _failed(context)
+        if failed or retrain is None:
+            # Asked first: what the tasks returned may be left from before the run was cleared.
+            partition = retrain.partition if retrain else dataset_of(context, self.model).partition
+            reason = f"{', '.join(failed) or 'decide'} failed in {run_of(context)}"
+            return self._kept(context, partition).model_copy(
+                update={"action": Action.FAILED, "reason": reason}
+            )
+        if not retrain.retrain:
+            former = ledger.decision(uri, retrain.partition)
+            if former is not None and former.action is not Action.FAILED:
+                return former
+            kept = {"checks": retrain.checks, "reason": retrain.reason}
+            return self._kept(context, retrain.partition).model_copy(update=kept)
+        promoted = context["ti"].xcom_pull(task_ids=self.promotion, key="decision")
+        if promoted:
+            return PromotionDecision.from_dict(promoted)
+        evaluation = Evaluation.from_dict(self.evaluation)
+        refused = {
+            "action": Action.REFUSED,
+            "checks": evaluation.checks,
+            "metrics": evaluation.metrics,
+            "champion_metrics": evaluation.champion_metrics,
+            "reason": "a person did not approve the promotion",
+        }
+        return self._kept(context, retrain.partition).model_copy(update=refused)
+
+    def _kept(self, context: Context, partition: str) -> PromotionDecision:
         champion = registry.champion(MlflowHook(self.mlflow_conn_id).get_conn(), self.model)
         version = champion.version if champion else None
-        decision = PromotionDecision(
+        return PromotionDecision(
             model=self.model,
-            partition=retrain.partition if retrain else dataset_of(context, self.model).partition,
-            action=Action.FAILED,
+            partition=partition,
+            action=Action.KEPT,
             before=version,
             after=version,
             digest=champion.digest if champion else None,
-            reason=f"a task before it failed in run {run_of(context)}",
+            reason="",
             key=run_of(context),
         )
-        if retrain is not None and not retrain.retrain:
-            former = ledger.decision(table_uri(self.model, "ledger"), retrain.partition)
-            if former is not None and former.action is not Action.FAILED:
-                return former
-            kept = {"action": Action.KEPT, "checks": retrain.checks, "reason": retrain.reason}
-            return decision.model_copy(update=kept)
-        if evaluation is not None and not _failed(context):
-            refused = {
-                "action": Action.REFUSED,
-                "checks": evaluation.checks,
-                "metrics": evaluation.metrics,
-                "champion_metrics": evaluation.champion_metrics,
-                "reason": "a person did not approve the promotion",
-            }
-            return decision.model_copy(update=refused)
-        return decision
 
 
 def _failed(context: Context) -> list[str]:
-    """Return the ids of this run's failed tasks."""
+    """Return the ids of this run's tasks that failed or could not run."""
     ti = context["ti"]
     states = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id]).get(ti.run_id, {})
-    return sorted(task for task, state in states.items() if state in ("failed", "upstream_failed"))
+    failed = sorted(task for task, state in states.items() if state == "failed" and task != ti.task_id)
+    return failed or sorted(task for task, state in states.items() if state == "upstream_failed")
 
 
-class RollbackRequest(BaseModel):
+class RollbackRequest(Section):
     """What a person or a REST call may ask of a rollback."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
-
     to: str | None = None
-    reason: str = Field(min_length=3)
+    reason: str | None = None
 
 
 class RollbackOperator(BaseOperator):
     """Give the champion alias back to an earlier version, which must load and predict in a fresh process.
 
-    Returns the :class:`~airflow_mlops.domain.results.PromotionDecision` as a dict. Repeating it changes nothing.
+    Returns the :class:`~airflow_mlops.domain.results.PromotionDecision` as a dict. Repeating it
+    changes nothing, and skips the task.
 
     :param model: name of the model.
     :param to: version to go back to; None means the run's ``to``, or else the version before the champion.
@@ -189,22 +207,25 @@ class RollbackOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Verify the target, move the alias, and record it."""
-        asked = dict(context["dag_run"].conf or {})
-        asked |= {name: value for name, value in (("to", self.to), ("reason", self.reason)) if value}
-        request = RollbackRequest.model_validate(asked)
+        request = asked(context, RollbackRequest)
+        reason = self.reason or request.reason
+        if not reason:
+            raise SpecError(["reason: is missing; say why, the ledger keeps it"], "rollback")
         uri = table_uri(self.model, "ledger")
         decision = promote.rollback(
             MlflowHook(self.mlflow_conn_id).get_conn(),
             ledger_uri=uri,
             model=self.model,
-            to=request.to,
-            reason=request.reason,
+            to=self.to or request.to,
+            reason=reason,
             key=f"{run_of(context)}/{self.task_id}",
             actor=run_of(context),
             # A partition that is published but not decided yet is the first to get the restored version.
             partition=ledger.latest_partition(uri) or dataset_of(context, self.model).partition,
         )
-        if decision.action is Action.ROLLED_BACK:
-            assets.emit(context, assets.champion(self.model), decision=decision)
         self.log.info("%s: %s: %s", self.model, decision.action, decision.reason)
+        push(context, "decision", decision.to_dict())
+        if decision.action is not Action.ROLLED_BACK:
+            raise AirflowSkipException(decision.reason)
+        assets.emit(context, assets.champion(self.model), decision=decision)
         return decision.to_dict()

@@ -7,29 +7,28 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator, SkipMixin
-from pydantic import BaseModel, ConfigDict
+from pydantic import StrictBool, StrictInt
 
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.domain.results import Action, DatasetVersion, RetrainDecision, Split
+from airflow_mlops.domain.results import Action, DatasetVersion, PromotionDecision, RetrainDecision, Split
+from airflow_mlops.domain.section import Section
 from airflow_mlops.domain.spec import Budget, Candidate, Features, Retrain
 from airflow_mlops.engines import decide, ledger, monitor, registry, tables, train
 from airflow_mlops.exceptions import NotEnoughData
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.links import MlflowRunLink
-from airflow_mlops.runs import dataset_of, push, run_of, table_uri
+from airflow_mlops.runs import asked, dataset_of, push, run_of, table_uri
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
-class TrainRequest(BaseModel):
+class TrainRequest(Section):
     """What a person or a REST call may ask of a training run; Airflow itself lets unknown keys pass."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
-
     reason: str | None = None
-    force: bool = False
-    window: int | None = None
+    force: StrictBool = False
+    window: StrictInt | None = None
 
 
 class DecideOperator(BaseOperator, SkipMixin):
@@ -92,18 +91,16 @@ class DecideOperator(BaseOperator, SkipMixin):
         return decision.to_dict()
 
     def _decide(self, context: Context, dataset: DatasetVersion) -> RetrainDecision:
-        request = TrainRequest.model_validate(dict(context["dag_run"].conf or {}))
+        request = asked(context, TrainRequest)
         uri = table_uri(self.model, "ledger")
-        known = ledger.decision(uri, dataset.partition)
-        settled = known is not None and known.action is not Action.FAILED
-        if known and settled and not known.key.startswith(run_of(context)) and not request.force:
+        if not request.force and (reason := self._settled(context, dataset.partition, ledger.decisions(uri))):
             return RetrainDecision(
                 model=self.model,
                 partition=dataset.partition,
                 retrain=False,
                 checks=(),
                 dataset=dataset,
-                reason=f"{dataset.partition} was decided before: {known.action}: {known.reason}",
+                reason=reason,
             )
         return decide.decide(
             model=self.model,
@@ -116,6 +113,19 @@ class DecideOperator(BaseOperator, SkipMixin):
             force=request.force,
             reason=request.reason,
         )
+
+    def _settled(
+        self, context: Context, partition: str, decisions: Sequence[PromotionDecision]
+    ) -> str | None:
+        """Return why a partition is not decided any more; None if it is to be."""
+        later = [each.partition for each in decisions if each.partition > partition]
+        if later:
+            # The champion has seen more than a candidate of that time could.
+            return f"later partitions, up to {max(later)}, have been decided already"
+        known = next((each for each in decisions if each.partition == partition), None)
+        if known is None or known.action is Action.FAILED or known.key.startswith(run_of(context)):
+            return None
+        return f"{partition} was decided before: {known.action}: {known.reason}"
 
 
 def _split(dataset: DatasetVersion, holdout: int | float, window: int | str, delay: timedelta) -> Split:
@@ -226,7 +236,8 @@ class TrainOperator(BaseOperator):
             budget=self.budget or Budget(),
             seed=self.seed,
             tags=_tags(context),
-            key=f"{run_of(context)}/{self.task_id}/{candidate.name}",
+            # With the data in it: a run that is cleared after a correction trains anew.
+            key=f"{run_of(context)}/{self.task_id}/{candidate.name}/{dataset.version}-{dataset.digest[:12]}/{self.window}",
         )
         push(context, "mlflow_run", trained.run_id)
         self.log.info(

@@ -8,6 +8,7 @@ from typing import Any
 from airflow.sdk import (
     DAG,
     Asset,
+    BaseOperator,
     CronPartitionTimetable,
     Param,
     PartitionedAssetTimetable,
@@ -19,6 +20,7 @@ from airflow_mlops import assets
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.spec import ModelSpec
 from airflow_mlops.engines.sources import FileSource, PythonSource, Source
+from airflow_mlops.operators.alert import AlertOperator
 from airflow_mlops.operators.evaluate import EvaluateOperator
 from airflow_mlops.operators.ingest import IngestOperator, PublishOperator
 from airflow_mlops.operators.monitor import DriftOperator, HealthOperator, PerformanceOperator
@@ -29,6 +31,9 @@ from airflow_mlops.operators.validate import ValidateOperator
 from airflow_mlops.pipelines import docs
 from airflow_mlops.pipelines.retry import RETRIES, RETRY_POLICY
 from airflow_mlops.sensors.decision import DecisionSensor
+
+_APPROVAL = timedelta(days=7)
+"""How long a person has to approve; then the run fails, and the champion stays."""
 
 
 def continuous_training(spec: ModelSpec) -> tuple[DAG, ...]:
@@ -41,9 +46,22 @@ def continuous_training(spec: ModelSpec) -> tuple[DAG, ...]:
     """
     wanted = get_parsing_context().dag_id
     stages = {"ingest": _ingest, "score": _score, "monitor": _monitor, "train": _train, "rollback": _rollback}
-    return tuple(
+    dags = tuple(
         build(spec) for stage, build in stages.items() if wanted is None or wanted == f"{spec.name}.{stage}"
     )
+    if spec.alerts.email:
+        for dag in dags:
+            _alert(spec, dag)
+    return dags
+
+
+def _alert(spec: ModelSpec, dag: DAG) -> None:
+    others = list(dag.tasks)
+    alert = AlertOperator(
+        task_id="alert", model=spec.name, to=spec.alerts.email, dag=dag, doc_md=docs.TASKS["alert"]
+    )
+    # A teardown waits for the others however they end, killed ones too, and a run is as green or red as without it.
+    others >> alert.as_teardown()
 
 
 def _dag(spec: ModelSpec, stage: str, **arguments: Any) -> DAG:
@@ -75,9 +93,8 @@ def _source(spec: ModelSpec) -> Source:
     return FileSource(str(spec.source.files))
 
 
-def _required(spec: ModelSpec) -> list[str]:
-    features = [*spec.features.numeric, *spec.features.categorical] if spec.features else []
-    return [*features, spec.target]
+def _features(spec: ModelSpec) -> list[str]:
+    return [*spec.features.numeric, *spec.features.categorical] if spec.features else []
 
 
 def _ingest(spec: ModelSpec) -> DAG:
@@ -89,8 +106,11 @@ def _ingest(spec: ModelSpec) -> DAG:
         run_offset=-1,
         key_format=spec.partition.key_format,
     )
-    # A run happens when its partition has ended, so the first run is at the end of the first partition.
-    bounds = {"start_date": first.end if first else None, "end_date": last.end if last else None}
+    # A run happens in the period after its partition: the first and the last one bound them.
+    bounds = {
+        "start_date": first.end if first else None,
+        "end_date": last.shift(1).end - timedelta(microseconds=1) if last else None,
+    }
     with _dag(spec, "ingest", schedule=schedule, **bounds) as dag:
         rows = IngestOperator(
             task_id="ingest",
@@ -99,7 +119,7 @@ def _ingest(spec: ModelSpec) -> DAG:
             key=spec.key,
             event_time=spec.event_time,
             grain=spec.partition.value,
-            required=_required(spec),
+            required=[*_features(spec), spec.target],
             stage=True,
             doc_md=docs.TASKS["ingest"],
         )
@@ -107,7 +127,8 @@ def _ingest(spec: ModelSpec) -> DAG:
             task_id="validate",
             dataset=rows.output,
             expectations=spec.expectations,
-            required=_required(spec),
+            # The target may be null as yet: labels can come later.
+            required=_features(spec),
             doc_md=docs.TASKS["validate"],
         )
         PublishOperator(
@@ -225,18 +246,21 @@ def _train(spec: ModelSpec) -> DAG:
             doc_md=docs.TASKS["record"],
         )
         if spec.gates.approval == "one":
-            evaluate >> _approve(spec) >> promote
+            _approve(spec, evaluate) >> promote
         promote >> record
     return dag
 
 
-def _approve(spec: ModelSpec) -> Any:
-    from airflow.providers.standard.operators.hitl import ApprovalOperator
+def _approve(spec: ModelSpec, evaluate: EvaluateOperator) -> BaseOperator:
+    # Not at the top: its parents cost each DAG file a tenth of a second.
+    from airflow_mlops.operators.approve import PromotionApprovalOperator
 
-    return ApprovalOperator(
+    return PromotionApprovalOperator(
         task_id="approve",
-        subject=f"Promote the new {spec.name} of {{{{ partition_key }}}}?",
+        subject=f"Promote the new {spec.name} of {{{{ ti.xcom_pull(task_ids='evaluate')['partition'] }}}}?",
         body=docs.APPROVAL,
+        evaluation=evaluate.output,
+        response_timeout=_APPROVAL,
         doc_md=docs.TASKS["approve"],
     )
 

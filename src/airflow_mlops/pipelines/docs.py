@@ -41,11 +41,14 @@ TASKS = {
     "decide": "Applies the retrain policy to what is recorded, and says why or why not.",
     "train": "Trains one candidate on the rows before the holdout and registers it as a model version.",
     "evaluate": "Judges the best candidate and the champion on the same holdout rows, gate by gate.",
-    "approve": "Waits for a person's word. Without an approval nothing is promoted.",
+    "approve": "Waits up to seven days for a person's word on a candidate that passed its gates. Without an approval "
+    "nothing is promoted.",
     "promote": "Checks the candidate in a fresh process and moves the `champion` alias by the promotion protocol. "
     "Skipped if a gate did not pass.",
     "record": "Writes the one decision on this partition to the ledger, whatever happened before.",
     "rollback": "Verifies that the target version loads and predicts, then moves the alias and records it.",
+    "alert": "Mails what failed in this run, whatever way it failed, and what could not be mailed before. Skipped if "
+    "nothing failed. It has no say in the state of the run.",
 }
 
 APPROVAL = """\

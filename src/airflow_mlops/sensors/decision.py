@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseSensorOperator
+from airflow.sdk.exceptions import AirflowSensorTimeout
 
 from airflow_mlops import config
 from airflow_mlops.engines import ledger, tables
@@ -52,10 +53,15 @@ class DecisionSensor(BaseSensorOperator):
 
     def execute(self, context: Context) -> Any:
         """Look, and wait if need be."""
+        seconds = config.decision_timeout().total_seconds()
         if not self.deferrable:
-            return super().execute(context)
+            self.timeout = seconds
+            try:
+                return super().execute(context)
+            except AirflowSensorTimeout:
+                return self.resume(context, {"decided": False})
         if not self.poke(context):
-            before, seconds = self._before(context), config.decision_timeout().total_seconds()
+            before = self._before(context)
             self.log.info("waiting for %s.train to decide on partition %s", self.model, before)
             self.defer(
                 trigger=DecisionTrigger(table_uri(self.model, "ledger"), str(before), time.time() + seconds),

@@ -185,6 +185,8 @@ DRIFTED = {"drift_history": (FAIL, FAIL, PASS)}
         (make_retrain(every=3), {"since_training": 3}, True, "due at 3"),
         (make_retrain(every=3), {"since_training": 2}, False, "due at 3"),
         (make_retrain(every=3), {"since_training": None}, False, "not known"),
+        (make_retrain(every=3), {"since_training": 9, "since_attempt": 2}, False, "2 partition(s) since the last attempt"),
+        (make_retrain(every=3), {"since_training": 1, "since_attempt": 3}, True, "due at 3"),
         (make_retrain(drift=KofN(k=2, n=3)), DRIFTED, True, "drift: 2 of the last 3 failed"),
         (make_retrain(drift=KofN(k=2, n=3)), {"performance_history": (FAIL, FAIL)}, False, "no partition yet"),
         (make_retrain(performance=KofN(k=1, n=1)), {"performance_history": (FAIL,)}, True, "performance: 1 of"),

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_mlops import assets
+from airflow_mlops.domain.results import Check, HealthReport, Verdict
+from airflow_mlops.domain.spec import DriftPolicy, PerformancePolicy
+from airflow_mlops.engines import monitor
+from airflow_mlops.operators.monitor import DriftOperator, HealthOperator, PerformanceOperator
+from airflow_mlops.operators.score import ScoreOperator
+from contexts import Run, deploy
+from history import MODEL, History, rows_of, shifted
+
+HEALTH = assets.health(MODEL)
+
+
+@pytest.fixture(autouse=True)
+def history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[History]:
+    yield from deploy(tmp_path, monkeypatch)
+
+
+def crown(history: History) -> None:
+    history.publish("2013-01")
+    history.crown(history.train(history.publish("2013-02")), "2013-02")
+
+
+def drift(run: Run) -> Any:
+    return run.execute(DriftOperator, model=MODEL, policy=DriftPolicy(min_rows=100, threshold=0.25))
+
+
+def performance(run: Run, **changes: Any) -> Any:
+    return run.execute(
+        PerformanceOperator, model=MODEL, target="late", task="classification", metric="roc_auc", **changes
+    )
+
+
+def health(run: Run, drift: Any, performance: Any, **changes: Any) -> HealthReport:
+    report = run.execute(
+        HealthOperator, model=MODEL, drift=drift, performance=performance, outlets=[HEALTH], **changes
+    )
+    assert run.facts(HEALTH)["health"] == report
+    return HealthReport.from_dict(report)
+
+
+def test_without_a_champion_everything_is_inconclusive_and_is_recorded_all_the_same(history: History) -> None:
+    history.publish("2013-01")
+    run = Run(partition="2013-01")
+    drifted, performed = drift(run), performance(run)
+    assert run.pushed == {}
+    report = health(run, drifted, performed)
+    assert (report.verdict, report.champion) == (Verdict.INCONCLUSIVE, None)
+    assert run.pushed == {"verdict": "INCONCLUSIVE"}
+    assert monitor.history(history.uri("monitoring"), "2013-01") == [report]
+
+
+def test_a_storm_is_found_and_its_page_is_linked_from_the_task(history: History) -> None:
+    crown(history)
+    history.publish("2013-03", shifted("2013-03"))
+    run = Run(partition="2013-03")
+    found = drift(run)
+    columns = {check["name"]: Check.from_dict(check).verdict for check in found["columns"]}
+    assert columns["drift.wind"] is Verdict.FAIL
+    assert columns["drift.distance"] is Verdict.PASS
+    assert run.pushed == {"report": "flights/2013-03/drift.html"}
+    assert (history.folder / "storage/reports/flights/2013-03/drift.html").exists()
+
+
+def test_performance_is_that_of_the_predictions_that_were_served(history: History) -> None:
+    crown(history)
+    history.publish("2013-03")
+    run = Run(partition="2013-03")
+    assert Check.from_dict(performance(run)["check"]).n == 0
+    run.execute(ScoreOperator, model=MODEL, task="classification")
+    floor = PerformancePolicy(floor={"roc_auc": 0.999})
+    found = performance(run, policy=floor)
+    check = Check.from_dict(found["check"])
+    assert (check.n, check.verdict) == (rows_of("2013-03").num_rows, Verdict.FAIL)
+    assert check.observed == pytest.approx(found["metrics"]["roc_auc"])
+    week = Check.from_dict(performance(run, delay=timedelta(days=7))["check"])
+    assert week.n is not None
+    assert 100 < week.n < check.n
+
+
+def test_health_joins_the_measures_and_replaces_what_was_recorded_of_the_partition(history: History) -> None:
+    crown(history)
+    history.publish("2013-03")
+    run = Run(partition="2013-03")
+    run.execute(ScoreOperator, model=MODEL, task="classification")
+    drifted, performed = drift(run), performance(run)
+    stale = health(run, drifted, performed, staleness=1)
+    assert (stale.verdict, stale.staleness.observed) == (Verdict.FAIL, 2)
+    fresh = health(run, drifted, performed)
+    assert stale.metrics == fresh.metrics == performed["metrics"]
+    assert monitor.history(history.uri("monitoring"), "2013-03") == [fresh]

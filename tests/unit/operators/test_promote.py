@@ -1,0 +1,232 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import AirflowSkipException
+from pydantic import ValidationError
+
+from airflow_mlops import assets
+from airflow_mlops.domain.results import (
+    Action,
+    Check,
+    Evaluation,
+    ModelRef,
+    PromotionDecision,
+    RetrainDecision,
+    TrainedModel,
+    Verdict,
+)
+from airflow_mlops.engines import ledger, registry
+from airflow_mlops.engines.ledger import Kind
+from airflow_mlops.exceptions import TrainingFailed
+from airflow_mlops.operators.promote import PromoteOperator, RecordOperator, RollbackOperator
+from contexts import Run, deploy
+from history import MODEL, STIFF, History, make_decision
+from unit.engines.registry_builders import make_evaluation, make_ref
+
+CHAMPION = assets.champion(MODEL)
+RULE = Check(name="retrain.drift", verdict=Verdict.PASS, expected="no drift", reason="calm")
+
+
+@pytest.fixture(autouse=True)
+def history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[History]:
+    yield from deploy(tmp_path, monkeypatch)
+
+
+def train_run(key: str | None = "2013-02", **changes: Any) -> Run:
+    return Run(f"{MODEL}.train", key, **changes)
+
+
+def train(history: History) -> TrainedModel:
+    history.publish("2013-01")
+    return history.train(history.publish("2013-02"))
+
+
+def promoted(run: Run, evaluation: Evaluation) -> PromotionDecision:
+    arguments = {"evaluation": evaluation.to_dict(), "outlets": [CHAMPION]}
+    return PromotionDecision.from_dict(run.execute(PromoteOperator, "promote", **arguments))
+
+
+def test_a_candidate_that_passed_becomes_champion_once(history: History) -> None:
+    trained = train(history)
+    evaluation = make_evaluation(trained, partition="2013-02")
+    decision = promoted(run := train_run(), evaluation)
+    assert (decision.action, decision.key) == (Action.PROMOTED, "flights.train/run-1/promote")
+    assert registry.champion(history.client, MODEL) == make_ref(trained)
+    assert run.pushed == {"mlflow_run": trained.run_id, "decision": decision.to_dict()}
+    assert run.facts(CHAMPION) == {"decision": decision.to_dict()}
+    assert promoted(train_run(), evaluation) == decision
+    assert [row.kind for row in ledger.rows(history.uri("ledger"))] == [Kind.INTENT, Kind.DONE]
+
+
+@pytest.mark.parametrize("verdict", [Verdict.FAIL, Verdict.INCONCLUSIVE])
+def test_a_candidate_that_did_not_pass_skips_the_task_and_leaves_the_decision(
+    history: History, verdict: Verdict
+) -> None:
+    trained, run = train(history), train_run()
+    with pytest.raises(AirflowSkipException, match=f"the gates say {verdict}"):
+        promoted(run, make_evaluation(trained, verdict=verdict, partition="2013-02"))
+    decision = PromotionDecision.from_dict(run.pushed["decision"])
+    assert (decision.action, decision.after) == (Action.REFUSED, None)
+    assert ledger.decision(history.uri("ledger"), "2013-02") == decision
+    assert registry.champion(history.client, MODEL) is None
+    assert len(run.outlet_events) == 0
+
+
+def recorded(
+    run: Run,
+    *,
+    retrain: RetrainDecision | None = None,
+    evaluation: Evaluation | None = None,
+    promotion: PromotionDecision | None = None,
+    **states: str,
+) -> PromotionDecision:
+    """Record after tasks that gave what is given and ended in these states."""
+    run.given[("promote", "decision")] = promotion.to_dict() if promotion else None
+    run.states |= states
+    arguments = {
+        "model": MODEL,
+        "promotion": "promote",
+        "retrain": retrain.to_dict() if retrain else None,
+        "evaluation": evaluation.to_dict() if evaluation else None,
+    }
+    return PromotionDecision.from_dict(run.execute(RecordOperator, "record", **arguments))
+
+
+def make_retrain(history: History, answer: bool, key: str = "2013-02") -> RetrainDecision:
+    return RetrainDecision(
+        model=MODEL, partition=key, retrain=answer, checks=(RULE,), dataset=history.publish(key),
+        reason="drift: calm",
+    )  # fmt: skip
+
+
+def decision_on(history: History, key: str = "2013-02") -> PromotionDecision | None:
+    return ledger.decision(history.uri("ledger"), key)
+
+
+def test_what_promotion_decided_is_the_decision(history: History) -> None:
+    refused = make_decision("2013-02", Action.REFUSED, reason="too weak", key="flights.train/run-1/promote")
+    decision = recorded(train_run(), retrain=make_retrain(history, True), promotion=refused)
+    assert decision == refused == decision_on(history)
+
+
+def test_without_retraining_the_champion_is_kept_for_the_policys_reason(history: History) -> None:
+    champion = history.crown(train(history), "2013-02")
+    run = train_run("2013-03")
+    decision = recorded(run, retrain=make_retrain(history, False, "2013-03"), train="skipped")
+    assert (decision.action, decision.reason) == (Action.KEPT, "drift: calm")
+    assert (decision.before, decision.after, decision.digest) == ("1", "1", champion.digest)
+    assert (decision.checks, decision.key) == ((RULE,), "flights.train/run-1")
+    assert decision_on(history, "2013-03") == decision
+
+
+def test_a_settled_partition_keeps_its_decision_and_a_failed_one_gets_a_new_one(history: History) -> None:
+    failed = history.decide("2013-02", Action.FAILED, key="flights.train/run-0")
+    kept = recorded(train_run(), retrain=make_retrain(history, False))
+    assert kept.action is Action.KEPT
+    assert failed.key != kept.key
+    again = recorded(train_run(run_id="run-2"), retrain=make_retrain(history, False))
+    assert again == kept == decision_on(history)
+
+
+def test_a_promotion_that_nobody_approved_is_refused_with_the_evidence(history: History) -> None:
+    evaluation = make_evaluation(train(history), partition="2013-02")
+    decision = recorded(
+        train_run(), retrain=make_retrain(history, True), evaluation=evaluation, approve="success",
+        promote="skipped",
+    )  # fmt: skip
+    assert (decision.action, decision.after) == (Action.REFUSED, None)
+    assert decision.reason == "a person did not approve the promotion"
+    assert decision.metrics == evaluation.metrics
+
+
+@pytest.mark.parametrize("state", ["failed", "upstream_failed"])
+def test_a_promotion_that_failed_is_no_refusal_and_fails_the_run_after_it_was_recorded(
+    history: History, state: str
+) -> None:
+    champion = history.crown(train(history), "2013-01")
+    evaluation = make_evaluation(history.train(history.publish("2013-02"), candidate=STIFF), champion)
+    with pytest.raises(TrainingFailed, match="a task before it failed in run flights.train/run-1"):
+        recorded(
+            train_run(), retrain=make_retrain(history, True), evaluation=evaluation, evaluate="success",
+            promote=state,
+        )  # fmt: skip
+    decision = decision_on(history)
+    assert decision is not None
+    assert (decision.action, decision.before, decision.after) == (Action.FAILED, "1", "1")
+
+
+def test_training_that_failed_fails_the_run(history: History) -> None:
+    with pytest.raises(TrainingFailed):
+        recorded(train_run(), retrain=make_retrain(history, True), train="failed")
+
+
+@pytest.mark.parametrize(("key", "partition"), [("2013-01", "2013-01"), (None, "2013-02")])
+def test_deciding_that_failed_is_recorded_on_the_runs_partition_or_the_latest(
+    history: History, key: str | None, partition: str
+) -> None:
+    for each in ("2013-02", "2013-01"):
+        history.publish(each)
+    with pytest.raises(TrainingFailed):
+        recorded(train_run(key), decide="failed")
+    decision = decision_on(history, partition)
+    assert decision is not None
+    assert decision.action is Action.FAILED
+
+
+def rolled_back(conf: dict[str, Any] | None, run_id: str = "run-1", **changes: Any) -> PromotionDecision:
+    run = Run(f"{MODEL}.rollback", run_id=run_id, conf=conf)
+    arguments = {"model": MODEL, "outlets": [CHAMPION]} | changes
+    decision = PromotionDecision.from_dict(run.execute(RollbackOperator, "rollback", **arguments))
+    assert run.facts(CHAMPION) == (
+        {"decision": decision.to_dict()} if decision.action is Action.ROLLED_BACK else {}
+    )
+    return decision
+
+
+@pytest.mark.parametrize(
+    ("conf", "key"),
+    [
+        (None, "reason"),
+        ({}, "reason"),
+        ({"reason": "no"}, "reason"),
+        ({"to": 1, "reason": "complaints"}, "to"),
+        ({"reason": "complaints", "version": "1"}, "version"),
+    ],
+)
+def test_a_rollback_without_a_reason_or_with_unknown_keys_is_refused(
+    conf: dict[str, Any] | None, key: str
+) -> None:
+    with pytest.raises(ValidationError, match=key):
+        rolled_back(conf)
+
+
+@pytest.fixture
+def former(history: History) -> ModelRef:
+    """The champion of February, which another one has replaced in March."""
+    champion = history.crown(train(history), "2013-02")
+    history.crown(history.train(history.publish("2013-03"), candidate=STIFF), "2013-03")
+    return champion
+
+
+def test_a_rollback_gives_the_alias_back_and_a_second_one_changes_nothing(
+    history: History, former: ModelRef
+) -> None:
+    decision = rolled_back({"reason": "complaints", "to": None})
+    assert (decision.action, decision.before, decision.after) == (Action.ROLLED_BACK, "2", "1")
+    assert (decision.partition, decision.reason) == ("2013-03", "complaints")
+    assert registry.champion(history.client, MODEL) == former
+    moves = ledger.moves(history.uri("ledger"))
+    again = rolled_back({"reason": "complaints"}, run_id="run-2")
+    assert (again.action, again.after) == (Action.KEPT, "1")
+    assert ledger.moves(history.uri("ledger")) == moves
+
+
+def test_what_the_operator_is_given_goes_before_what_the_run_is_asked(former: ModelRef) -> None:
+    asked = {"to": "7", "reason": "asked for"}
+    decision = rolled_back(asked, to="2", reason="said in the DAG")
+    assert (decision.action, decision.after) == (Action.KEPT, "2")
+    assert former.version == "1"

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from airflow_mlops import runs
+from airflow_mlops.exceptions import TableMissing
+from contexts import Run, deploy
+from history import MODEL, History, month
+
+
+@pytest.fixture(autouse=True)
+def history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[History]:
+    yield from deploy(tmp_path, monkeypatch)
+
+
+def test_tables_of_a_model_lie_under_the_storage(history: History) -> None:
+    assert runs.table_uri("parcels", "ledger") == f"{history.storage}/parcels/ledger"
+
+
+def test_a_partition_given_by_hand_goes_before_that_of_the_run() -> None:
+    context = Run(partition="2013-01").context()
+    assert runs.partition_of(context, None, "month") == month("2013-01")
+    assert runs.partition_of(context, "2013-02", "month") == month("2013-02")
+
+
+@pytest.mark.parametrize("given", [None, ""])
+def test_a_run_without_a_partition_is_told_how_to_get_one(given: str | None) -> None:
+    with pytest.raises(ValueError, match="This run has no partition key.*CronPartitionTimetable.*partition="):
+        runs.partition_of(Run().context(), given, "month")
+
+
+def test_a_partition_key_of_another_grain_is_refused_with_the_form_it_should_have() -> None:
+    with pytest.raises(ValueError, match="'2013-01-05' is no month partition; write it as %Y-%m"):
+        runs.partition_of(Run(partition="2013-01-05").context(), None, "month")
+
+
+def test_a_run_is_about_the_data_of_its_partition(history: History) -> None:
+    january, february = history.publish("2013-01"), history.publish("2013-02")
+    assert runs.dataset_of(Run(partition="2013-01").context(), MODEL) == january
+    assert runs.dataset_of(Run(partition="2013-01").context(), MODEL, "2013-02") == february
+
+
+def test_a_run_without_a_partition_is_about_the_latest_also_if_an_earlier_one_was_published_last(
+    history: History,
+) -> None:
+    february = history.publish("2013-02")
+    history.publish("2013-01")
+    assert runs.dataset_of(Run().context(), MODEL) == february
+
+
+def test_data_that_was_not_published_is_named_with_what_publishes_it(history: History) -> None:
+    with pytest.raises(TableMissing, match=r"No data of 'flights' .*/flights/data; run flights.ingest first"):
+        runs.dataset_of(Run().context(), MODEL)
+    history.publish("2013-01")
+    with pytest.raises(TableMissing, match="No partition 2013-02 of 'flights'"):
+        runs.dataset_of(Run(partition="2013-02").context(), MODEL)
+
+
+def test_runs_of_two_dags_have_two_names() -> None:
+    assert runs.run_of(Run("flights.train", run_id="manual").context()) == "flights.train/manual"
+
+
+def test_a_report_is_kept_as_a_page_and_linked(history: History) -> None:
+    run = Run()
+    for page in ("<p>first</p>", "<p>naïve</p>"):
+        runs.save_report(run.context(), MODEL, "2013-01", "drift", page)
+    assert run.pushed == {"report": "flights/2013-01/drift.html"}
+    kept = history.folder / "storage/reports" / run.pushed["report"]
+    assert kept.read_text(encoding="utf-8") == "<p>naïve</p>"
