@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from airflow.sdk import DAG, Asset, BaseOperator
+from airflow.sdk.definitions.param import process_params
 from airflow.sdk.execution_time.context import OutletEventAccessors
 
 from airflow_mlops import config
@@ -26,9 +27,14 @@ _OPTIONS = (
 )
 
 
-def deploy(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[History]:
-    """Point ``[mlops]`` at a folder, and yield what is stored there."""
+def deploy(folder: Path, monkeypatch: pytest.MonkeyPatch, *, mlflow: bool = False) -> Iterator[History]:
+    """Point ``[mlops]`` at a folder, and yield what is stored there.
+
+    :param mlflow: have a database ready, which takes a second to make where there is none.
+    """
     history = History(folder)
+    if mlflow:
+        history.client.search_experiments(max_results=1)
     monkeypatch.setenv("AIRFLOW__MLOPS__STORAGE", history.storage)
     monkeypatch.setenv("AIRFLOW__MLOPS__REPORTS", f"{history.storage}/reports")
     monkeypatch.setenv("AIRFLOW__MLOPS__TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
@@ -54,10 +60,16 @@ class TaskInstance:
     map_index = -1
 
     def __init__(
-        self, dag_id: str, run_id: str, given: dict[tuple[str, str], Any], states: dict[str, str]
+        self,
+        dag_id: str,
+        run_id: str,
+        task_id: str,
+        given: dict[tuple[str, str], Any],
+        states: dict[str, str],
     ) -> None:
         self.dag_id = dag_id
         self.run_id = run_id
+        self.task_id = task_id
         self.given = given
         self.states = states
         self.pushed: dict[str, Any] = {}
@@ -79,6 +91,7 @@ class Run:
     :param partition: key of the run's partition; None for a run without one.
     :param run_id: its id.
     :param conf: what a person or a REST call sent along.
+    :param form: the DAG's params.
     """
 
     def __init__(
@@ -88,20 +101,16 @@ class Run:
         *,
         run_id: str = "run-1",
         conf: dict[str, Any] | None = None,
+        form: dict[str, Any] | None = None,
     ) -> None:
-        self.dag = DAG(dag_id)
+        self.dag = DAG(dag_id, params=form)
         self.partition = partition
         self.run_id = run_id
         self.conf = conf
         self.given: dict[tuple[str, str], Any] = {}
         self.states: dict[str, str] = {}
         self.outlet_events = OutletEventAccessors()
-        self.ti = self._task_instance()
-
-    @property
-    def name(self) -> str:
-        """What keys of this run begin with."""
-        return f"{self.dag.dag_id}/{self.run_id}"
+        self.ti = self._task_instance("task")
 
     @property
     def pushed(self) -> dict[str, Any]:
@@ -109,7 +118,9 @@ class Run:
         return self.ti.pushed
 
     def context(self, task: BaseOperator | None = None) -> Any:
+        task = task or BaseOperator(task_id="task")
         context: dict[str, Any] = {
+            "params": process_params(self.dag, task, self.conf, suppress_exception=False),
             "dag": self.dag,
             "dag_run": SimpleNamespace(conf=self.conf),
             "outlet_events": self.outlet_events,
@@ -125,7 +136,7 @@ class Run:
         return self.execute_task(operator(task_id=task_id, **arguments))
 
     def execute_task(self, task: BaseOperator) -> Any:
-        self.ti = self._task_instance()
+        self.ti = self._task_instance(task.task_id)
         return through_json(task.execute(self.context(task)))
 
     def facts(self, asset: Asset) -> dict[str, Any]:
@@ -133,5 +144,5 @@ class Run:
         facts: dict[str, Any] = through_json(self.outlet_events[asset].extra).get(EXTRA, {})
         return facts
 
-    def _task_instance(self) -> TaskInstance:
-        return TaskInstance(self.dag.dag_id, self.run_id, self.given, self.states)
+    def _task_instance(self, task_id: str) -> TaskInstance:
+        return TaskInstance(self.dag.dag_id, self.run_id, task_id, self.given, self.states)

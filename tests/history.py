@@ -103,21 +103,21 @@ class History:
             ledger.record(self.uri("ledger"), kind, promoted, actor="test")
         return registry.version(self.client, MODEL, trained.version)
 
-    def decide(self, key: str, action: Action = Action.KEPT, **changes: Any) -> PromotionDecision:
+    def decide(self, partition: str, action: Action = Action.KEPT, /, **changes: Any) -> PromotionDecision:
         """Leave a decision on a partition."""
-        decision = make_decision(key, action, **changes)
+        decision = make_decision(partition, action, **changes)
         ledger.record_decision(self.uri("ledger"), decision, actor="test")
         return decision
 
 
-def make_decision(key: str, action: Action = Action.KEPT, **changes: Any) -> PromotionDecision:
+def make_decision(partition: str, action: Action = Action.KEPT, /, **changes: Any) -> PromotionDecision:
     facts: dict[str, Any] = {
         "model": MODEL,
-        "partition": key,
+        "partition": partition,
         "action": action,
         "before": None,
         "after": None,
         "reason": f"{action} in a test",
-        "key": f"test/{key}",
+        "key": f"test/{partition}",
     }
     return PromotionDecision(**facts | changes)

@@ -61,7 +61,10 @@ def asked(context: Context, request: type[Request]) -> Request:
     :raises SpecError: naming every value that cannot be used, and every key that the run's form does not have.
     """
     known = {name: value for name, value in context["params"].items() if name in request.model_fields}
-    extra = set(context["dag_run"].conf or {}) - set(context["params"]) if known else set()
+    # Airflow puts what it does not know among the params too; only the form itself tells.
+    form = {*context["dag"].params, *context["task"].params}
+    asks = form & set(request.model_fields)
+    extra = set(context["dag_run"].conf or {}) - form - set(known) if asks else set()
     return request.from_dict(known | dict.fromkeys(extra))
 
 

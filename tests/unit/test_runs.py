@@ -2,11 +2,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from airflow_mlops import runs
-from airflow_mlops.exceptions import TableMissing
+from airflow_mlops.domain.section import Section
+from airflow_mlops.exceptions import SpecError, TableMissing
 from contexts import Run, deploy
 from history import MODEL, History, month
 
@@ -46,9 +48,10 @@ def test_a_run_is_about_the_data_of_its_partition(history: History) -> None:
 def test_a_run_without_a_partition_is_about_the_latest_also_if_an_earlier_one_was_published_last(
     history: History,
 ) -> None:
-    february = history.publish("2013-02")
-    history.publish("2013-01")
-    assert runs.dataset_of(Run().context(), MODEL) == february
+    february, january = history.publish("2013-02"), history.publish("2013-01")
+    found = runs.dataset_of(Run().context(), MODEL)
+    assert found == february.model_copy(update={"version": january.version})
+    assert runs.dataset_of(Run(partition="2013-02").context(), MODEL) == february
 
 
 def test_data_that_was_not_published_is_named_with_what_publishes_it(history: History) -> None:
@@ -57,6 +60,35 @@ def test_data_that_was_not_published_is_named_with_what_publishes_it(history: Hi
     history.publish("2013-01")
     with pytest.raises(TableMissing, match="No partition 2013-02 of 'flights'"):
         runs.dataset_of(Run(partition="2013-02").context(), MODEL)
+
+
+class Request(Section):
+    """A form of two fields."""
+
+    to: str | None = None
+    reason: str
+
+
+FORM = {"to": None, "reason": None, "colour": None}
+
+
+def asked(conf: dict[str, Any] | None, form: dict[str, Any] | None = None) -> Request:
+    return runs.asked(Run(conf=conf, form=form).context(), Request)
+
+
+def test_a_request_is_read_from_the_form_and_what_a_run_was_sent() -> None:
+    assert asked({"reason": "complaints", "colour": "red"}, FORM) == Request(reason="complaints")
+    assert asked({"to": "1"}, FORM | {"reason": "as ever"}) == Request(to="1", reason="as ever")
+
+
+@pytest.mark.parametrize(("conf", "key"), [({"reason": 7}, "reason"), ({"reason": "r", "ot": "1"}, "ot")])
+def test_what_a_request_cannot_use_is_refused_by_its_key(conf: dict[str, Any], key: str) -> None:
+    with pytest.raises(SpecError, match=rf"\b{key}\b"):
+        asked(conf, FORM)
+
+
+def test_a_dag_without_the_form_may_be_sent_what_it_likes() -> None:
+    assert asked({"reason": "r", "ticket": 7}) == Request(reason="r")
 
 
 def test_runs_of_two_dags_have_two_names() -> None:

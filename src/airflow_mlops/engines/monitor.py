@@ -71,7 +71,8 @@ def performance(
     """Judge the predictions whose labels matured during a partition.
 
     Labels mature ``delay`` after their event time, so these are the rows with an event time between the partition's
-    start and end, both less the delay. Predictions are judged as they were served, by whichever version served them.
+    start and end, both less the delay. Only what this champion has predicted counts: what the one before it served says
+    nothing about it.
     """
     partition = Partition.parse(dataset.partition, dataset.grain)
     bounds = {
@@ -79,7 +80,7 @@ def performance(
         "since": partition.start - delay,
         "until": partition.end - delay,
     }
-    joined = _joined(dataset, predictions_uri, target, bounds)
+    joined = _joined(dataset, champion, predictions_uri, target, bounds)
     metrics: dict[str, float | None] = {}
     rows = 0
     if joined is not None:
@@ -92,12 +93,19 @@ def performance(
 
 
 def _joined(
-    dataset: DatasetVersion, predictions_uri: str, target: str, bounds: Mapping[str, Any]
+    dataset: DatasetVersion,
+    champion: ModelRef,
+    predictions_uri: str,
+    target: str,
+    bounds: Mapping[str, Any],
 ) -> pa.Table | None:
+    import pyarrow.compute as pc
+
     if not tables.exists(predictions_uri):
         return None
     key = list(dataset.key)
-    served = tables.read(predictions_uri, columns=[*key, SCORE], **bounds)
+    served = tables.read(predictions_uri, columns=[*key, SCORE, "model_version"], **bounds)
+    served = served.filter(pc.field("model_version") == champion.version).drop_columns(["model_version"])
     labels = tables.read(dataset.uri, version=dataset.version, columns=[*key, target], **bounds)
     return served.join(labels, keys=key, join_type="inner")
 

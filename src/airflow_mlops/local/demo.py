@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import fcntl
 import shutil
 import signal
 import sys
 import time
 from pathlib import Path
 from types import FrameType
+from typing import IO
 
 from rich.console import Console
 from rich.live import Live
@@ -22,6 +24,8 @@ from airflow_mlops.local.airflow import LocalAirflow, LocalAirflowError, free_po
 from airflow_mlops.local.replay import STAGES, Replay, StageRun
 
 MODEL = "flight_delays"
+LOCK = "demo.lock"
+"""File that marks a folder as one of a demo, and is locked while the demo runs."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -63,10 +67,14 @@ def _run(options: argparse.Namespace, console: Console) -> int:
         raise LocalAirflowError(
             f"There are no DAG files in {options.dags.resolve()}; run the demo in a checkout."
         )
-    first, last = Partition.parse(options.first, "month"), Partition.parse(options.last, "month")
-    # Each demo begins with nothing, so that it always shows the whole story.
-    shutil.rmtree(home, ignore_errors=True)
-    home.mkdir(parents=True)
+    span = Partition.parse(options.first, "month"), Partition.parse(options.last, "month")
+    with _begin_anew(home):
+        return _replay(options, console, home, span, began)
+
+
+def _replay(
+    options: argparse.Namespace, console: Console, home: Path, span: tuple[Partition, Partition], began: float
+) -> int:
     settings = demo_settings(home)
     (home / "mlflow-port").write_text(settings["AIRFLOW__MLOPS__MLFLOW_URL"].rpartition(":")[2])
     console.print(f"Starting Airflow in {escape(str(home))} (logs are in airflow/logs) …")
@@ -80,7 +88,7 @@ def _run(options: argparse.Namespace, console: Console) -> int:
         console.print(
             f"Airflow is up after {time.monotonic() - began:.0f} s: {airflow.url}  (admin / {airflow.password})"
         )
-        replay = Replay(airflow, MODEL, first, last)
+        replay = Replay(airflow, MODEL, *span)
         replay.start()
         _follow(replay, console)
         console.print(summary.table(airflow, home / "storage", MODEL, replay.partitions))
@@ -95,6 +103,24 @@ def _run(options: argparse.Namespace, console: Console) -> int:
                 airflow.check_alive()
                 time.sleep(1)
         return 1 if replay.failures() else 0
+
+
+def _begin_anew(home: Path) -> IO[str]:
+    """Empty the folder, so that each demo shows the whole story, and return a file that is locked while it runs."""
+    if home.is_dir() and any(home.iterdir()) and not (home / LOCK).exists():
+        raise LocalAirflowError(f"{home} holds something else than a demo; name another folder, or empty it.")
+    home.mkdir(parents=True, exist_ok=True)
+    lock = (home / LOCK).open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise LocalAirflowError(f"A demo runs in {home} already; stop it with Ctrl-C first.") from None
+    for path in home.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != LOCK:
+            path.unlink()
+    return lock
 
 
 def demo_settings(home: Path) -> dict[str, str]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote
 
 from airflow.sdk import BaseOperator, conf
-from airflow.sdk.exceptions import AirflowSkipException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from airflow_mlops import config
 from airflow_mlops.engines import alert, outbox
@@ -30,8 +30,9 @@ if TYPE_CHECKING:
 class AlertOperator(BaseOperator):
     """Mail the failed tasks of this run, and what could not be mailed before; skip itself if nothing failed.
 
-    Make it a teardown downstream of every other task of its DAG: ``dag.tasks >> alert.as_teardown()``. Airflow then
-    runs it when all of them have ended, in whatever way, and leaves it out when it computes the state of the run.
+    Make it a teardown downstream of every other task: ``others >> alert.as_teardown(on_failure_fail_dagrun=True)``.
+    Airflow then runs it when all of them have ended, in whatever way, and its state is that of the run. So it fails
+    when it has mailed: the run would be green otherwise.
 
     :param model: name of the model; its outbox is the Delta table ``<storage>/<model>/outbox``.
     :param to: mail addresses.
@@ -52,6 +53,7 @@ class AlertOperator(BaseOperator):
     def execute(self, context: Context) -> None:
         """Write the mail down, send what is pending, and raise last.
 
+        :raises AirflowFailException: if something failed and everybody has been told.
         :raises MailUndelivered: if something failed and a mail could not be sent.
         """
         failed = _failed(context)
@@ -59,7 +61,10 @@ class AlertOperator(BaseOperator):
         if not failed:
             self._catch_up(uri)
             raise AirflowSkipException("nothing failed in this run")
-        mail = alert.compose(_failure(context, self.model, failed))
+        self._tell(uri, alert.compose(_failure(context, self.model, failed)))
+        raise AirflowFailException(f"failed: {', '.join(failed)}; mailed to {', '.join(self.to)}")
+
+    def _tell(self, uri: str, mail: Mail) -> None:
         try:
             outbox.put(uri, mail)
         except Exception:
@@ -67,8 +72,8 @@ class AlertOperator(BaseOperator):
             self.log.exception("%s cannot be written: mailing without it", uri)
             with self._connection() as connection:
                 self._send(connection, mail)
-            return
-        self._deliver(uri)
+        else:
+            self._deliver(uri)
 
     def _catch_up(self, uri: str) -> None:
         try:

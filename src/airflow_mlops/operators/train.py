@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from airflow.sdk import BaseOperator, SkipMixin
-from pydantic import StrictBool, StrictInt
+from pydantic import Field, StrictBool, StrictInt
 
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.results import Action, DatasetVersion, PromotionDecision, RetrainDecision, Split
@@ -28,7 +28,7 @@ class TrainRequest(Section):
 
     reason: str | None = None
     force: StrictBool = False
-    window: StrictInt | None = None
+    window: Annotated[StrictInt, Field(ge=1)] | None = None
 
 
 class DecideOperator(BaseOperator, SkipMixin):
@@ -48,6 +48,8 @@ class DecideOperator(BaseOperator, SkipMixin):
     :param mlflow_conn_id: MLflow connection; None means ``[mlops] mlflow_conn_id``.
     """
 
+    # Without it Airflow forgets the skip where mapped tasks were expanded before this one ran.
+    inherits_from_skipmixin = True
     template_fields: Sequence[str] = ("model", "partition", "window", "mlflow_conn_id")
     ui_color = "#fff3e0"
 
@@ -123,7 +125,12 @@ class DecideOperator(BaseOperator, SkipMixin):
             # The champion has seen more than a candidate of that time could.
             return f"later partitions, up to {max(later)}, have been decided already"
         known = next((each for each in decisions if each.partition == partition), None)
-        if known is None or known.action is Action.FAILED or known.key.startswith(run_of(context)):
+        # A key is its run, or begins with it and a slash: of two run ids one may begin with the other.
+        if (
+            known is None
+            or known.action is Action.FAILED
+            or f"{known.key}/".startswith(f"{run_of(context)}/")
+        ):
             return None
         return f"{partition} was decided before: {known.action}: {known.reason}"
 

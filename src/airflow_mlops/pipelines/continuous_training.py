@@ -60,8 +60,8 @@ def _alert(spec: ModelSpec, dag: DAG) -> None:
     alert = AlertOperator(
         task_id="alert", model=spec.name, to=spec.alerts.email, dag=dag, doc_md=docs.TASKS["alert"]
     )
-    # A teardown waits for the others however they end, killed ones too, and a run is as green or red as without it.
-    others >> alert.as_teardown()
+    # A teardown runs however the others end: killed, or marked as failed by a person, too.
+    others >> alert.as_teardown(on_failure_fail_dagrun=True)
 
 
 def _dag(spec: ModelSpec, stage: str, **arguments: Any) -> DAG:

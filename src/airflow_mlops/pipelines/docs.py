@@ -47,8 +47,8 @@ TASKS = {
     "Skipped if a gate did not pass.",
     "record": "Writes the one decision on this partition to the ledger, whatever happened before.",
     "rollback": "Verifies that the target version loads and predicts, then moves the alias and records it.",
-    "alert": "Mails what failed in this run, whatever way it failed, and what could not be mailed before. Skipped if "
-    "nothing failed. It has no say in the state of the run.",
+    "alert": "Mails what failed in this run, in whatever way, and what could not be mailed before. It fails once it has "
+    "mailed, so that the run does, and is skipped if nothing failed.",
 }
 
 APPROVAL = """\

@@ -14,7 +14,7 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.handlers import Message
 from airflow.sdk import DAG, BaseOperator
-from airflow.sdk.exceptions import AirflowSkipException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from airflow_mlops import ModelSpec, config, continuous_training
 from airflow_mlops.engines import outbox
@@ -84,6 +84,12 @@ def execute(*failed: str, run_id: str = RUN, reason: str | None = None, **argume
     alert.execute({"ti": ti, "dag": dag, "partition_key": "2013-03"})  # type: ignore[arg-type]
 
 
+def tell(*failed: str, **arguments: Any) -> None:
+    """Run the alert of a failed run, which fails so that the run does."""
+    with pytest.raises(AirflowFailException, match=f"(?s)^failed: .*; mailed to {TO[0]}, {TO[1]}$"):
+        execute(*failed, **arguments)
+
+
 def body(mail: EmailMessage, kind: str) -> str:
     part = mail.get_body((kind,))
     assert part is not None
@@ -96,8 +102,8 @@ def pending() -> list[str]:
 
 def test_a_failed_run_is_mailed_once_to_everybody_in_text_and_html(port: int) -> None:
     with mail_server(port) as inbox:
-        execute("validate")
-        execute("validate")
+        tell("validate")
+        tell("validate")
     [mail] = inbox.mails
     assert mail["Subject"] == "[airflow-mlops] flights.ingest failed: validate (2013-03)"
     assert mail["X-Recipients"].split(",") == mail["To"].replace(" ", "").split(",") == list(TO)
@@ -117,9 +123,9 @@ def test_a_failed_run_is_mailed_once_to_everybody_in_text_and_html(port: int) ->
 
 def test_another_run_or_another_failed_task_is_another_mail(port: int) -> None:
     with mail_server(port) as inbox:
-        execute("validate")
-        execute("validate", run_id="manual__1")
-        execute("train_1", "ingest", "train_0")
+        tell("validate")
+        tell("validate", run_id="manual__1")
+        tell("train_1", "ingest", "train_0")
     subjects = [mail["Subject"].partition("failed: ")[2] for mail in inbox.mails]
     assert subjects == ["validate (2013-03)", "validate (2013-03)", "ingest, train_0, train_1 (2013-03)"]
     assert len({mail["Message-ID"] for mail in inbox.mails}) == 3
@@ -130,7 +136,7 @@ def test_while_the_mail_server_is_down_mails_wait_and_the_next_alert_sends_them_
         execute("validate")
     assert len(pending()) == 1
     with mail_server(port) as inbox:
-        execute("ingest", run_id="manual__2")
+        tell("ingest", run_id="manual__2")
     assert [mail["Subject"].split()[-2] for mail in inbox.mails] == ["validate", "ingest"]
     assert pending() == []
 
@@ -157,7 +163,7 @@ def test_a_run_in_which_nothing_failed_asks_no_mail_server_and_makes_no_outbox(p
 def test_what_stands_in_the_data_is_text_in_the_mail(port: int) -> None:
     reason = "carrier: values such as <script>alert('1')</script> & more"
     with mail_server(port) as inbox:
-        execute("validate", reason=reason)
+        tell("validate", reason=reason)
     [mail] = inbox.mails
     assert reason in body(mail, "plain")
     assert "<script" not in body(mail, "html")
@@ -166,7 +172,7 @@ def test_what_stands_in_the_data_is_text_in_the_mail(port: int) -> None:
 
 def test_a_line_break_in_a_name_becomes_no_header(port: int) -> None:
     with mail_server(port) as inbox:
-        execute("validate\nBcc: stranger@example.com")
+        tell("validate\nBcc: stranger@example.com")
     [mail] = inbox.mails
     assert mail["Bcc"] is None
     assert mail["X-Recipients"].split(",") == list(TO)
@@ -179,7 +185,7 @@ def test_a_storage_that_is_down_keeps_no_mail_back(
     monkeypatch.setenv("AIRFLOW__MLOPS__STORAGE", f"file://{tmp_path}/file")
     config.storage.cache_clear()
     with mail_server(port) as inbox:
-        execute("ingest")
+        tell("ingest")
     assert len(inbox.mails) == 1
 
 
@@ -222,19 +228,18 @@ def test_only_a_spec_with_addresses_gets_alerts() -> None:
     assert not any("alert" in dag.task_ids for dag in make_dags())
 
 
-def test_every_dag_ends_in_an_alert_that_has_no_say_in_its_state() -> None:
+def test_every_dag_ends_in_an_alert_on_which_alone_its_state_depends() -> None:
     from airflow.models.dagrun import DagRun  # noqa: TID251 - how the scheduler judges a run
     from airflow.serialization.serialized_objects import DagSerialization
 
-    silent = {dag.dag_id: dag for dag in make_dags()}
-    for dag in make_dags(alerts={"email": list(TO)}):
+    dags = make_dags(alerts={"email": list(TO)})
+    assert len(dags) == 5
+    for dag in dags:
         alert = dag.get_task("alert")
-        assert alert.upstream_task_ids == set(dag.task_ids) - {"alert"}
         assert alert.to == TO
-        # What the scheduler computes the state of a run from.
+        assert alert.upstream_task_ids == set(dag.task_ids) - {"alert"}
         scheduled = DagSerialization.from_dict(DagSerialization.to_dict(dag))
-        states = {FinishedTask(name) for name in dag.task_ids}
-        leaves = DagRun._tis_for_dagrun_state(None, dag=scheduled, tis=states)
-        without = silent[dag.dag_id]
-        expected = {task.task_id for task in without.tasks if not task.downstream_list}
-        assert {leaf.task_id for leaf in leaves} == expected
+        assert scheduled.get_task("alert").is_teardown
+        ended = {FinishedTask(name) for name in dag.task_ids}
+        leaves = DagRun._tis_for_dagrun_state(None, dag=scheduled, tis=ended)
+        assert {leaf.task_id for leaf in leaves} == {"alert"}

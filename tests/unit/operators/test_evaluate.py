@@ -17,7 +17,7 @@ GUESS = Candidate(estimator="sklearn.dummy.DummyClassifier", params={"strategy":
 
 @pytest.fixture(autouse=True)
 def history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[History]:
-    yield from deploy(tmp_path, monkeypatch)
+    yield from deploy(tmp_path, monkeypatch, mlflow=True)
 
 
 def evaluated(run: Run, models: Any, gates: Gates | None = None) -> Evaluation:

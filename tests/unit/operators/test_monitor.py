@@ -21,7 +21,7 @@ HEALTH = assets.health(MODEL)
 
 @pytest.fixture(autouse=True)
 def history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[History]:
-    yield from deploy(tmp_path, monkeypatch)
+    yield from deploy(tmp_path, monkeypatch, mlflow=True)
 
 
 def crown(history: History) -> None:

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from airflow.sdk.exceptions import AirflowSkipException
-from pydantic import ValidationError
 
 from airflow_mlops import assets
 from airflow_mlops.domain.results import (
@@ -21,7 +20,7 @@ from airflow_mlops.domain.results import (
 )
 from airflow_mlops.engines import ledger, registry
 from airflow_mlops.engines.ledger import Kind
-from airflow_mlops.exceptions import TrainingFailed
+from airflow_mlops.exceptions import SpecError, TrainingFailed
 from airflow_mlops.operators.promote import PromoteOperator, RecordOperator, RollbackOperator
 from contexts import Run, deploy
 from history import MODEL, STIFF, History, make_decision
@@ -33,7 +32,7 @@ RULE = Check(name="retrain.drift", verdict=Verdict.PASS, expected="no drift", re
 
 @pytest.fixture(autouse=True)
 def history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[History]:
-    yield from deploy(tmp_path, monkeypatch)
+    yield from deploy(tmp_path, monkeypatch, mlflow=True)
 
 
 def train_run(key: str | None = "2013-02", **changes: Any) -> Run:
@@ -60,6 +59,15 @@ def test_a_candidate_that_passed_becomes_champion_once(history: History) -> None
     assert run.facts(CHAMPION) == {"decision": decision.to_dict()}
     assert promoted(train_run(), evaluation) == decision
     assert [row.kind for row in ledger.rows(history.uri("ledger"))] == [Kind.INTENT, Kind.DONE]
+
+
+def test_a_candidate_that_is_champion_already_skips_the_task(history: History) -> None:
+    champion = history.crown(trained := train(history), "2013-01")
+    run = train_run()
+    with pytest.raises(AirflowSkipException, match="version 1 is the champion already"):
+        promoted(run, make_evaluation(trained, champion, partition="2013-02"))
+    assert run.pushed["decision"]["action"] == Action.KEPT
+    assert len(run.outlet_events) == 0
 
 
 @pytest.mark.parametrize("verdict", [Verdict.FAIL, Verdict.INCONCLUSIVE])
@@ -107,10 +115,32 @@ def decision_on(history: History, key: str = "2013-02") -> PromotionDecision | N
     return ledger.decision(history.uri("ledger"), key)
 
 
+REFUSED = make_decision("2013-02", Action.REFUSED, reason="too weak", key="flights.train/run-1/promote")
+
+
 def test_what_promotion_decided_is_the_decision(history: History) -> None:
-    refused = make_decision("2013-02", Action.REFUSED, reason="too weak", key="flights.train/run-1/promote")
-    decision = recorded(train_run(), retrain=make_retrain(history, True), promotion=refused)
-    assert decision == refused == decision_on(history)
+    decision = recorded(
+        train_run(), retrain=make_retrain(history, True), promotion=REFUSED, promote="skipped", record="running"
+    )  # fmt: skip
+    assert decision == REFUSED == decision_on(history)
+
+
+def test_what_is_left_of_a_run_from_before_it_was_cleared_does_not_hide_a_failure(history: History) -> None:
+    with pytest.raises(TrainingFailed, match="train_0 failed in flights.train/run-1"):
+        recorded(
+            train_run(), retrain=make_retrain(history, True), promotion=REFUSED, train_0="failed",
+            promote="upstream_failed", record="failed",
+        )  # fmt: skip
+    decision = decision_on(history)
+    assert decision is not None
+    assert decision.action is Action.FAILED
+
+
+def test_a_failure_does_not_unsay_what_was_decided_before(history: History) -> None:
+    kept = history.decide("2013-02", Action.KEPT)
+    with pytest.raises(TrainingFailed):
+        recorded(train_run(), retrain=make_retrain(history, True), train="failed")
+    assert decision_on(history) == kept
 
 
 def test_without_retraining_the_champion_is_kept_for_the_policys_reason(history: History) -> None:
@@ -124,10 +154,9 @@ def test_without_retraining_the_champion_is_kept_for_the_policys_reason(history:
 
 
 def test_a_settled_partition_keeps_its_decision_and_a_failed_one_gets_a_new_one(history: History) -> None:
-    failed = history.decide("2013-02", Action.FAILED, key="flights.train/run-0")
+    history.decide("2013-02", Action.FAILED, key="flights.train/run-0")
     kept = recorded(train_run(), retrain=make_retrain(history, False))
     assert kept.action is Action.KEPT
-    assert failed.key != kept.key
     again = recorded(train_run(run_id="run-2"), retrain=make_retrain(history, False))
     assert again == kept == decision_on(history)
 
@@ -149,7 +178,7 @@ def test_a_promotion_that_failed_is_no_refusal_and_fails_the_run_after_it_was_re
 ) -> None:
     champion = history.crown(train(history), "2013-01")
     evaluation = make_evaluation(history.train(history.publish("2013-02"), candidate=STIFF), champion)
-    with pytest.raises(TrainingFailed, match="a task before it failed in run flights.train/run-1"):
+    with pytest.raises(TrainingFailed, match="promote failed in flights.train/run-1"):
         recorded(
             train_run(), retrain=make_retrain(history, True), evaluation=evaluation, evaluate="success",
             promote=state,
@@ -178,13 +207,15 @@ def test_deciding_that_failed_is_recorded_on_the_runs_partition_or_the_latest(
 
 
 def rolled_back(conf: dict[str, Any] | None, run_id: str = "run-1", **changes: Any) -> PromotionDecision:
-    run = Run(f"{MODEL}.rollback", run_id=run_id, conf=conf)
-    arguments = {"model": MODEL, "outlets": [CHAMPION]} | changes
-    decision = PromotionDecision.from_dict(run.execute(RollbackOperator, "rollback", **arguments))
-    assert run.facts(CHAMPION) == (
-        {"decision": decision.to_dict()} if decision.action is Action.ROLLED_BACK else {}
-    )
-    return decision
+    run = Run(f"{MODEL}.rollback", run_id=run_id, conf=conf, form={"to": None, "reason": None})
+    try:
+        returned = run.execute(RollbackOperator, "rollback", model=MODEL, outlets=[CHAMPION], **changes)
+    except AirflowSkipException:
+        assert len(run.outlet_events) == 0
+    else:
+        assert run.facts(CHAMPION) == {"decision": returned}
+        assert run.pushed["decision"] == returned
+    return PromotionDecision.from_dict(run.pushed["decision"])
 
 
 @pytest.mark.parametrize(
@@ -192,7 +223,7 @@ def rolled_back(conf: dict[str, Any] | None, run_id: str = "run-1", **changes: A
     [
         (None, "reason"),
         ({}, "reason"),
-        ({"reason": "no"}, "reason"),
+        ({"reason": ""}, "reason"),
         ({"to": 1, "reason": "complaints"}, "to"),
         ({"reason": "complaints", "version": "1"}, "version"),
     ],
@@ -200,7 +231,7 @@ def rolled_back(conf: dict[str, Any] | None, run_id: str = "run-1", **changes: A
 def test_a_rollback_without_a_reason_or_with_unknown_keys_is_refused(
     conf: dict[str, Any] | None, key: str
 ) -> None:
-    with pytest.raises(ValidationError, match=key):
+    with pytest.raises(SpecError, match=key):
         rolled_back(conf)
 
 

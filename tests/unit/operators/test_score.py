@@ -18,7 +18,7 @@ PREDICTIONS = assets.predictions(MODEL)
 
 @pytest.fixture(autouse=True)
 def history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[History]:
-    yield from deploy(tmp_path, monkeypatch)
+    yield from deploy(tmp_path, monkeypatch, mlflow=True)
 
 
 def scored(run: Run, **changes: str) -> ScoringReport:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from airflow.sdk import DAG
+from airflow.serialization.serialized_objects import DagSerialization
 
 from airflow_mlops import ModelSpec, continuous_training, exceptions
 from airflow_mlops.pipelines.retry import RETRY_POLICY
@@ -46,10 +47,10 @@ def test_only_one_run_of_a_stage_is_active_and_nothing_is_caught_up() -> None:
         assert dag.catchup is False
 
 
-def test_the_first_run_comes_when_the_first_partition_has_ended() -> None:
+def test_the_first_run_comes_when_the_first_partition_has_ended_and_the_last_in_the_period_after() -> None:
     dag = build()["parcels.ingest"]
     assert dag.start_date == datetime(2013, 2, 1, tzinfo=UTC)
-    assert dag.end_date == datetime(2014, 1, 1, tzinfo=UTC)
+    assert datetime(2014, 1, 31, tzinfo=UTC) < dag.end_date < datetime(2014, 2, 1, tzinfo=UTC)
 
 
 def test_a_task_process_builds_only_the_dag_of_its_task(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,3 +91,9 @@ def test_the_decision_is_recorded_whatever_happens_before() -> None:
 )
 def test_the_retry_table_does_what_the_exceptions_say(error: Exception, action: str) -> None:
     assert RETRY_POLICY.evaluate(error, try_number=1, max_tries=3).action.value == action
+
+
+def test_the_scheduler_knows_that_decide_skips_tasks_also_those_that_are_mapped() -> None:
+    serialized = DagSerialization.to_dict(build()["parcels.train"])["dag"]
+    [decide] = [task["__var"] for task in serialized["tasks"] if task["__var"]["task_id"] == "decide"]
+    assert decide["_can_skip_downstream"] is True

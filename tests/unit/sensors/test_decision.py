@@ -85,6 +85,18 @@ def test_a_wait_is_left_to_the_triggerer_until_a_deadline(
     assert resume(run.context(), event={"decided": True}) is None
 
 
+def test_a_worker_that_waits_itself_gives_up_at_the_same_deadline_with_the_same_words(
+    history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__MLOPS__DECISION_TIMEOUT", "1")
+    config.decision_timeout.cache_clear()
+    for key in ("2013-01", "2013-02"):
+        history.publish(key)
+    task = DecisionSensor(task_id="wait", model=MODEL, deferrable=False, poke_interval=0.1)
+    with pytest.raises(NoDecision, match="flights.train has not decided on partition 2013-01 within 1 s"):
+        Run(partition="2013-02").execute_task(task)
+
+
 def test_a_passed_deadline_names_the_dag_the_partition_and_the_option(history: History) -> None:
     for key in ("2013-01", "2013-02"):
         history.publish(key)
