@@ -18,7 +18,16 @@ def get_provider_info() -> dict[str, Any]:
             {"integration-name": _NAME, "external-doc-url": "https://mlflow.org/docs/latest/", "tags": ["ml"]}
         ],
         "operators": _modules(
-            "operators", "ingest", "validate", "train", "evaluate", "promote", "score", "monitor", "alert"
+            "operators",
+            "ingest",
+            "validate",
+            "train",
+            "evaluate",
+            "approve",
+            "promote",
+            "score",
+            "monitor",
+            "alert",
         ),
         "sensors": _modules("sensors", "decision"),
         "triggers": _modules("triggers", "decision"),

@@ -21,7 +21,7 @@ from airflow_mlops.local.summary import validations
 ROOT = Path(__file__).parents[2]
 FIRST, LAST = Partition.parse("2013-01", "month"), Partition.parse("2013-04", "month")
 
-PARCELS = """
+PARCELS = """# Airflow looks for the word DAG in a file before it reads it.
 from airflow_mlops import ModelSpec, continuous_training
 
 continuous_training(ModelSpec.from_dict({{
@@ -145,7 +145,7 @@ def test_predictions_are_made_by_the_champion_of_their_time(story: Story) -> Non
 def test_the_tasks_link_to_their_run_and_report(story: Story) -> None:
     stages = story.replay.states()[LAST.key]
     drift = f"dags/{MODEL}.monitor/dagRuns/{stages['monitor'].run_id}/taskInstances/drift/links"
-    links = story.airflow.call("GET", drift)["extra_link_entries"] if story.airflow else {}
+    links = story.airflow.call("GET", drift)["extra_links"]
     assert links["Report"].endswith(f"/mlops/reports/{MODEL}/{LAST.key}/drift.html")
     page = story.airflow._client.get(links["Report"])
     assert page.status_code == 200

@@ -107,7 +107,8 @@ def _joined(
     served = tables.read(predictions_uri, columns=[*key, SCORE, "model_version"], **bounds)
     served = served.filter(pc.field("model_version") == champion.version).drop_columns(["model_version"])
     labels = tables.read(dataset.uri, version=dataset.version, columns=[*key, target], **bounds)
-    return served.join(labels, keys=key, join_type="inner")
+    # A join gives its rows in any order, and the last digits of a sum depend on it.
+    return served.join(labels, keys=key, join_type="inner").sort_by([(name, "ascending") for name in key])
 
 
 def health(

@@ -63,7 +63,8 @@ def _shown(client: MlflowClient, error: Exception) -> Exception | None:
 def experiment(client: MlflowClient, name: str, artifacts: str | None = None) -> str:
     """Return the id of an experiment, which is created if there is none.
 
-    :param artifacts: root URI of artifacts; None means ``artifacts`` beside a SQLite store, or what a server decides.
+    :param artifacts: URI for its artifacts; None means ``artifacts/<name>`` beside a SQLite store, or what a server
+        decides.
     :raises RegistryUnavailable: if MLflow does not answer.
     :raises ModelNotFound: if the experiment was deleted, and so can neither be used nor created again.
     """
@@ -72,9 +73,8 @@ def experiment(client: MlflowClient, name: str, artifacts: str | None = None) ->
     with errors(client):
         found = client.get_experiment_by_name(name)
         if found is None:
-            root = artifacts or _beside(client.tracking_uri)
             try:
-                return str(client.create_experiment(name, f"{root.rstrip('/')}/{name}" if root else None))
+                return str(client.create_experiment(name, artifacts or _beside(client.tracking_uri, name)))
             except MlflowException:
                 # Another task may have created it, or the reply was lost.
                 found = client.get_experiment_by_name(name)
@@ -87,14 +87,14 @@ def experiment(client: MlflowClient, name: str, artifacts: str | None = None) ->
     return str(found.experiment_id)
 
 
-def _beside(tracking_uri: str) -> str | None:
+def _beside(tracking_uri: str, name: str) -> str | None:
     # Without a location, MLflow puts the artifacts of a SQLite store below the working directory of the task.
     from pathlib import Path
 
     if not tracking_uri.startswith("sqlite:"):
         return None
     database = Path(urlsplit(tracking_uri).path.removeprefix("/"))
-    return (database.absolute().parent / "artifacts").as_uri()
+    return (database.absolute().parent / "artifacts" / name).as_uri()
 
 
 @contextmanager

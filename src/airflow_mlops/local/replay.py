@@ -51,6 +51,8 @@ class Replay:
         :raises LocalAirflowError: if a DAG file does not import, with its error.
         """
         self.airflow.wait(self._parsed, f"the DAGs of {self.model}", seconds=120)
+        # The backfill before is closed a moment after its last run has ended.
+        self.airflow.wait(self._no_backfill, "the backfill before to end", seconds=60)
         self._known = {run["dag_run_id"] for run in self._runs()}
         self.airflow.call(
             "POST",
@@ -72,6 +74,13 @@ class Replay:
             )
         dags = self.airflow.call("GET", "dags", params={"limit": 100})["dags"]
         return {f"{self.model}.{stage}" for stage in STAGES} <= {dag["dag_id"] for dag in dags}
+
+    def _no_backfill(self) -> bool:
+        path, dag = "backfills", f"{self.model}.ingest"
+        return all(
+            each["completed_at"]
+            for each in self.airflow.call("GET", path, params={"dag_id": dag})["backfills"]
+        )
 
     def _runs(self) -> list[dict[str, Any]]:
         runs: list[dict[str, Any]] = []

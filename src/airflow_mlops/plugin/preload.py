@@ -20,6 +20,8 @@ from airflow_mlops import config
 
 MODULES = (
     "pandas",
+    "pyarrow.acero",
+    "pyarrow.dataset",
     "pyarrow.parquet",
     "scipy.stats",
     "sklearn.compose",
@@ -32,13 +34,23 @@ MODULES = (
     "sklearn.preprocessing",
     "skops.io",
     "deltalake",
+    "mlflow.pyfunc",
     "mlflow.sklearn",
     "mlflow.tracking",
+    # A client of a database, rather than of a server, opens it in the task.
+    "mlflow.store.model_registry.sqlalchemy_store",
+    "mlflow.store.model_registry.sqlalchemy_workspace_store",
+    "mlflow.store.tracking.sqlalchemy_store",
+    "mlflow.store.tracking.sqlalchemy_workspace_store",
+    "alembic.runtime.environment",
     "great_expectations",
     "evidently.presets",
     "matplotlib.backends.backend_agg",
     "matplotlib.figure",
+    "jinja2.ext",
+    "airflow.dag_processing.bundles.local",
     "airflow.dag_processing.dagbag",
+    "airflow.providers.common.io.assets.file",
     "airflow_mlops.pipelines.continuous_training",
 )
 """What a task process imports: libraries by the modules that our engines name, and what parsing its DAG file takes."""

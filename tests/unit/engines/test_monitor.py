@@ -167,14 +167,25 @@ def test_labels_are_those_of_the_dataset_version_also_after_a_correction(
     assert performance_of(history, march, champion) == before
 
 
-def test_predictions_are_judged_as_they_were_served(history: History, champion: ModelRef) -> None:
+def test_only_what_the_champion_itself_has_predicted_is_judged(history: History, champion: ModelRef) -> None:
     march = serve(history, "2013-03", champion)
-    _, served = performance_of(history, march, champion)
     other = history.crown(history.train(march, candidate=STIFF), "2013-03")
-    tracking.log_metrics(history.client, other.run_id, "holdout", {"roc_auc": 0.99})
-    check, metrics = performance_of(history, march, other, policy=PerformancePolicy(drop=0.0001))
-    assert metrics == served
-    assert (check.baseline, check.verdict) == (0.99, Verdict.FAIL)
+    check, metrics = performance_of(history, march, other)
+    assert (check.n, check.verdict, metrics) == (0, Verdict.INCONCLUSIVE, {})
+    april = serve(history, "2013-04", other)
+    check, _ = performance_of(history, april, other)
+    assert check.n == pc.sum(pc.less(rows_of("2013-04")["departure"], month("2013-05").start - WEEK)).as_py()
+
+
+def test_performance_is_compared_with_that_of_the_champions_own_holdout(
+    history: History, champion: ModelRef
+) -> None:
+    march, policy = serve(history, "2013-03", champion), PerformancePolicy(drop=0.05)
+    unknown, _ = performance_of(history, march, champion, policy=policy)
+    assert (unknown.verdict, unknown.baseline) == (Verdict.INCONCLUSIVE, None)
+    tracking.log_metrics(history.client, champion.run_id, "holdout", {"roc_auc": 0.999})
+    dropped, _ = performance_of(history, march, champion, policy=policy)
+    assert (dropped.verdict, dropped.baseline) == (Verdict.FAIL, 0.999)
 
 
 def test_rows_without_a_label_are_left_out(history: History, champion: ModelRef) -> None:

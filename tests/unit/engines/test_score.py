@@ -137,7 +137,7 @@ def test_before_the_first_decision_the_alias_decides(history: History) -> None:
 
 def test_a_replayed_partition_gets_the_champion_of_its_own_time(history: History, champion: ModelRef) -> None:
     later = history.crown(history.train(history.publish("2013-03"), candidate=STIFF), "2013-03")
-    history.decide("2013-04")
+    history.decide("2013-04", before=later.version, after=later.version)
     found = {key: champion_for(history, key) for key in ("2013-01", "2013-02", "2013-03", "2013-04")}
     assert found == {"2013-01": None, "2013-02": None, "2013-03": champion, "2013-04": later}
 
@@ -147,7 +147,7 @@ def test_a_registry_that_cannot_be_reached_is_never_a_missing_champion(
     history: History, champion: ModelRef, monkeypatch: pytest.MonkeyPatch, key: str
 ) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    history.decide("2013-04")
+    history.decide("2013-04", before=champion.version, after=champion.version)
     nobody = MlflowClient("http://127.0.0.1:1", "http://127.0.0.1:1")
     with pytest.raises(RegistryUnavailable):
         score.champion_for(nobody, history.uri("ledger"), MODEL, key)

@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import namedtuple
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from airflow_mlops.local.airflow import LocalAirflow, LocalAirflowError, free_port
+
+# Stands in for the `airflow` command: a real Airflow takes half a minute, and the end-to-end test has one.
+COMMAND = """
+import os, pathlib, subprocess, sys, time
+part = sys.argv[1]
+if pathlib.Path(f"fails-{part}").exists():
+    print(f"{part} has no heart")
+    sys.exit(3)
+if part != "db":
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    pathlib.Path(f"{part}.tmp").write_text(f"{os.getpid()} {child.pid}")
+    os.replace(f"{part}.tmp", f"{part}.pids")
+    time.sleep(600)
+"""
+
+DRIVER = """
+import sys, time
+from pathlib import Path
+from airflow_mlops.local.airflow import LocalAirflow
+home = Path(sys.argv[1])
+airflow = LocalAirflow(home, home)
+(home / "logs").mkdir()
+airflow._start("scheduler", ["scheduler"])
+time.sleep(600)
+"""
+
+
+def make_home(folder: Path, *failing: str) -> Path:
+    """Make a home in which ``python -m airflow`` is the stand-in."""
+    home = folder / "home"
+    (home / "airflow").mkdir(parents=True)
+    (home / "airflow/__init__.py").touch()
+    (home / "airflow/__main__.py").write_text(COMMAND)
+    for part in failing:
+        (home / f"fails-{part}").touch()
+    return home
+
+
+def eventually(condition: Callable[[], Any], seconds: float = 60) -> Any:
+    deadline = time.monotonic() + seconds
+    while not (answer := condition()):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return answer
+
+
+def pids(home: Path) -> list[int]:
+    return [int(pid) for file in home.glob("*.pids") for pid in file.read_text().split()]
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    # What has ended stays in the table of processes until its parent asks for it.
+    status = Path(f"/proc/{pid}/stat")
+    return not status.exists() or status.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+def test_a_port_in_use_is_refused_before_anything_is_started(tmp_path: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        airflow = LocalAirflow(tmp_path / "home", tmp_path, port=port)
+        with pytest.raises(LocalAirflowError, match=f"Port {port} of 127.0.0.1 is in use"), airflow:
+            pass
+    assert list((tmp_path / "home").iterdir()) == []
+
+
+def test_a_full_disk_is_refused_before_anything_is_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**10, 10**10, 2 * 10**8))
+    airflow = LocalAirflow(tmp_path / "home", tmp_path)
+    with pytest.raises(LocalAirflowError, match=r"too full: 1 GB is needed, 0\.2 GB are free"), airflow:
+        pass
+    assert list((tmp_path / "home").iterdir()) == []
+
+
+def test_a_command_that_fails_is_told_with_the_end_of_what_it_said(tmp_path: Path) -> None:
+    airflow = LocalAirflow(make_home(tmp_path, "db"), tmp_path)
+    with pytest.raises(LocalAirflowError, match="airflow db migrate failed:\ndb has no heart"), airflow:
+        pass
+
+
+def test_a_process_that_ends_takes_the_others_with_it_and_its_log_is_told(tmp_path: Path) -> None:
+    home = make_home(tmp_path, "triggerer")
+    airflow = LocalAirflow(home, tmp_path)
+    with (
+        pytest.raises(LocalAirflowError, match=r"triggerer ended with code 3\. (.|\n)*has no heart"),
+        airflow,
+    ):
+        pass
+    assert airflow.processes == {}
+    eventually(lambda: not any(alive(pid) for pid in pids(home)))
+
+
+def test_stopping_ends_processes_and_their_children(tmp_path: Path) -> None:
+    home = make_home(tmp_path)
+    airflow = LocalAirflow(home, tmp_path)
+    (home / "logs").mkdir()
+    try:
+        for name in ("scheduler", "triggerer"):
+            airflow._start(name, [name])
+        started = eventually(lambda: (found := pids(home)) and len(found) == 4 and found)
+        assert all(alive(pid) for pid in started)
+    finally:
+        airflow.stop()
+    eventually(lambda: not any(alive(pid) for pid in started))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="prctl is of Linux")
+def test_processes_end_also_when_the_one_that_started_them_is_killed(tmp_path: Path) -> None:
+    home = make_home(tmp_path)
+    driver = subprocess.Popen([sys.executable, "-c", DRIVER, str(home)])
+    try:
+        leader, child = eventually(lambda: pids(home))
+        driver.send_signal(signal.SIGKILL)
+        driver.wait(60)
+        eventually(lambda: not alive(leader))
+    finally:
+        driver.kill()
+    # Of the stand-in; Airflow's own processes pass the signal on.
+    os.kill(child, signal.SIGKILL)
+
+
+def test_a_wait_in_vain_names_what_was_waited_for_and_where_the_logs_are(tmp_path: Path) -> None:
+    airflow = LocalAirflow(tmp_path, tmp_path)
+    with pytest.raises(LocalAirflowError, match=f"Waited 0 s in vain for Godot; logs are in {tmp_path}/logs"):
+        airflow.wait(lambda: None, "Godot", seconds=0, interval=0.01)
+    assert airflow.wait(lambda: 7, "seven", seconds=0) == 7
+
+
+def test_an_error_of_the_api_is_told_with_what_it_said(tmp_path: Path) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(404, text=json.dumps({"detail": f"no {request.url.path}"}))
+
+    airflow = LocalAirflow(tmp_path, tmp_path)
+    airflow._client = httpx.Client(base_url=airflow.url, transport=httpx.MockTransport(answer))
+    with pytest.raises(LocalAirflowError, match=r"GET dags answered 404: .*no /api/v2/dags"):
+        airflow.call("GET", "dags")
+
+
+def test_settings_of_the_surrounding_deployment_do_not_reach_this_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__CORE__FERNET_KEY", "theirs")
+    monkeypatch.setenv("AIRFLOW__MLOPS__STORAGE", "s3://theirs")
+    port = free_port()
+    airflow = LocalAirflow(
+        tmp_path, tmp_path / "dags", port=port, settings={"AIRFLOW__MLOPS__PRELOAD": "True"}
+    )
+    assert "AIRFLOW__MLOPS__STORAGE" not in airflow.environment
+    assert airflow.environment["AIRFLOW__CORE__FERNET_KEY"] == ""
+    assert airflow.environment["AIRFLOW__API__HOST"] == "127.0.0.1"
+    assert airflow.environment["AIRFLOW__MLOPS__PRELOAD"] == "True"
+    assert airflow.url == f"http://127.0.0.1:{port}"

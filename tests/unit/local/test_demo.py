@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from airflow_mlops.local import demo, ui
+
+
+@pytest.fixture(autouse=True)
+def _signals_are_as_they_were() -> Iterator[None]:
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+def run(folder: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
+    """Run the demo in a folder, and return its exit code and what it said, on one line."""
+    code = demo.main(["--home", str(folder / "home"), "--dags", str(folder / "dags"), *arguments])
+    return code, " ".join(capsys.readouterr().out.split())
+
+
+def test_without_dag_files_it_says_where_they_were_looked_for_and_touches_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home/of-the-last-demo").touch()
+    code, said = run(tmp_path, capsys)
+    assert code == 1
+    assert "There are no DAG files in" in said
+    assert "run the demo in a checkout" in said
+    assert (tmp_path / "home/of-the-last-demo").exists()
+
+
+def test_a_port_in_use_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "dags").mkdir()
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        code, said = run(tmp_path, capsys, "--port", str(port))
+    assert code == 1
+    assert f"Port {port} of 127.0.0.1 is in use; choose another one." in said
+
+
+def test_a_month_that_is_none_is_named_with_the_form_it_should_have(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "dags").mkdir()
+    code, said = run(tmp_path, capsys, "--from", "January")
+    assert code == 1
+    assert "'January' is no month partition; write it as %Y-%m" in said
+
+
+def test_an_unknown_option_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        run(tmp_path, capsys, "--kepe")
+    assert stopped.value.code == 2
+    assert "--kepe" in capsys.readouterr().err
+
+
+def test_state_of_a_demo_lies_in_its_folder(tmp_path: Path) -> None:
+    settings = demo.demo_settings(tmp_path)
+    assert settings["AIRFLOW__MLOPS__STORAGE"] == f"file://{tmp_path}/storage"
+    assert settings["AIRFLOW__MLOPS__TRACKING_URI"] == f"sqlite:///{tmp_path}/mlflow.db"
+    assert settings["AIRFLOW__MLOPS__MLFLOW_URL"].startswith("http://127.0.0.1:")
+
+
+def test_mlflow_is_not_opened_before_there_was_a_demo(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="run make demo first"):
+        ui.main(tmp_path)
