@@ -16,7 +16,7 @@ def answering(folder: Path, answers: dict[str, Any]) -> Replay:
 
     def answer(request: httpx.Request) -> httpx.Response:
         path = request.url.path.removeprefix("/api/v2/")
-        return httpx.Response(200, json=answers.get(path, {"dag_runs": []}))
+        return httpx.Response(200, json=answers.get(path, {"dag_runs": [], "backfills": []}))
 
     airflow = LocalAirflow(folder, folder)
     airflow._client = httpx.Client(base_url=airflow.url, transport=httpx.MockTransport(answer))
