@@ -9,7 +9,7 @@ from airflow.sdk import Asset
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_mlops.domain.results import Fact
+    from airflow_mlops.domain.checks import Fact
 
 EXTRA = "airflow_mlops"
 """The one key of an asset event's extra under which our facts stand."""

@@ -27,6 +27,10 @@ class SourceUnreadable(ValueError):
     """The data of a partition is there but cannot be read. A retry can help only if it was still being written."""
 
 
+class UnknownPartition(ValueError):
+    """A run names no partition, or one that does not exist. A retry cannot help: trigger it with another key."""
+
+
 class EmptyPartition(ValueError):
     """A source answered with no rows. A retry can help only if the rows come late."""
 

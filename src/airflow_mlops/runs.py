@@ -8,7 +8,7 @@ from airflow_mlops import config
 from airflow_mlops.domain.partitions import Grain, Partition
 from airflow_mlops.domain.section import Section
 from airflow_mlops.engines import tables
-from airflow_mlops.exceptions import TableMissing
+from airflow_mlops.exceptions import TableMissing, UnknownPartition
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -28,11 +28,11 @@ def partition_of(context: Context, explicit: str | None, grain: Grain | str) -> 
     """Return the partition that a run is about.
 
     :param explicit: a key given by hand; None means the run's ``partition_key``.
-    :raises ValueError: if the run has no partition and none was given.
+    :raises UnknownPartition: if the run has no partition and none was given, or it is none of the grain.
     """
     key = explicit or context.get("partition_key")
     if not key:
-        raise ValueError(
+        raise UnknownPartition(
             "This run has no partition key. Schedule the DAG with CronPartitionTimetable, trigger it with a "
             "partition_key, or pass partition= to the operator."
         )

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
+from airflow_mlops.domain.checks import Verdict
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.domain.results import Action, PromotionDecision, Verdict
+from airflow_mlops.domain.results import Action, PromotionDecision
 from airflow_mlops.engines import ledger, monitor, registry, tables
 from airflow_mlops.local.airflow import LocalAirflow
 from airflow_mlops.local.demo import MODEL, demo_settings

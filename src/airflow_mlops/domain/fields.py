@@ -21,6 +21,8 @@ from airflow_mlops.domain.loading import Place, describe, shorten
 from airflow_mlops.domain.metrics import METRICS, Metric, Task, names
 from airflow_mlops.domain.problems import Problems, did_you_mean
 
+PREDICTION_COLUMNS = ("score", "model_version", "model_digest", "dataset_version", "dataset_digest")
+"""What the predictions table adds to key and event time."""
 RESERVED_COLUMNS = ("_partition", "_reasons")
 """Columns that our tables add."""
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
+from airflow_mlops.exceptions import UnknownPartition
+
 
 class Grain(StrEnum):
     """How long one partition is."""
@@ -42,16 +44,20 @@ class Partition:
     def parse(cls, key: str, grain: Grain | str) -> Partition:
         """Read a key such as ``2013-01``.
 
-        :raises ValueError: if the key has another form, or names no boundary of the grain.
+        :raises UnknownPartition: if the key has another form, or names no boundary of the grain.
         """
         grain = Grain(grain)
         try:
             moment = datetime.strptime(key, grain.key_format).replace(tzinfo=UTC)
         except ValueError:
-            raise ValueError(f"{key!r} is no {grain} partition; write it as {grain.key_format}") from None
+            raise UnknownPartition(
+                f"{key!r} is no {grain} partition; write it as {grain.key_format}"
+            ) from None
         partition = cls.containing(moment, grain)
         if partition.key != key:
-            raise ValueError(f"{key!r} is no {grain} partition; the one that holds it is {partition.key!r}")
+            raise UnknownPartition(
+                f"{key!r} is no {grain} partition; the one that holds it is {partition.key!r}"
+            )
         return partition
 
     @classmethod

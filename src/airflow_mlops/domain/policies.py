@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.metrics import METRICS
-from airflow_mlops.domain.results import Check, Verdict
 
 if TYPE_CHECKING:
     from airflow_mlops.domain.spec import KofN, PerformancePolicy, Retrain

@@ -10,7 +10,7 @@ from typing import Any, Self
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
 from airflow_mlops.domain import loading, metrics, schedule
-from airflow_mlops.domain.fields import Column, KofN, Line, Name, SomeColumns, Text
+from airflow_mlops.domain.fields import PREDICTION_COLUMNS, Column, KofN, Line, Name, SomeColumns, Text
 from airflow_mlops.domain.loading import Place, describe
 from airflow_mlops.domain.metrics import METRICS, Metric, Task
 from airflow_mlops.domain.partitions import Grain, Partition
@@ -139,6 +139,14 @@ class ModelSpec(Section):
     def metric(self) -> Metric:
         """The metric that models are ranked by."""
         return METRICS[self.train.metric or metrics.names(self.task)[0]]
+
+    @field_validator("target", "key", "event_time")
+    @classmethod
+    def _beside_predictions(cls, value: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        taken = set(PREDICTION_COLUMNS) & ({value} if isinstance(value, str) else set(value))
+        if taken:
+            raise ValueError(f"{min(taken)!r} is a column of the predictions table; rename it in the source")
+        return value
 
     @field_validator("key")
     @classmethod

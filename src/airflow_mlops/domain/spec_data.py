@@ -8,10 +8,10 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, ConfigDict, Field, field_validator, model_serializer, model_validator
 
+from airflow_mlops.domain.checks import Severity
 from airflow_mlops.domain.fields import Columns, Duration, Json, Line, Text
 from airflow_mlops.domain.loading import describe
 from airflow_mlops.domain.problems import Problems
-from airflow_mlops.domain.results import Severity
 from airflow_mlops.domain.section import Section, short_form, short_schema
 
 SUFFIXES = (".csv", ".csv.gz", ".jsonl", ".jsonl.gz", ".parquet")

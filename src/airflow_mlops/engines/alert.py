@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from airflow_mlops.domain.results import Fact
+from airflow_mlops.domain.checks import Fact
 from airflow_mlops.engines.outbox import Mail
 
 if TYPE_CHECKING:

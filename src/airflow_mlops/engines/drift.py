@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from airflow_mlops.domain.results import Check, Verdict
+from airflow_mlops.domain.checks import Check, Verdict
 
 if TYPE_CHECKING:
     import pandas as pd

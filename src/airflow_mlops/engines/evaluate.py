@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from airflow_mlops.domain import policies
+from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.metrics import METRICS
-from airflow_mlops.domain.results import Check, Evaluation, ModelRef, TrainedModel, Verdict
+from airflow_mlops.domain.results import Evaluation, ModelRef, TrainedModel
 from airflow_mlops.engines import models, performance, pipeline, plots, tracking
 from airflow_mlops.exceptions import NotEnoughData, SchemaMismatch, TrainingFailed
 

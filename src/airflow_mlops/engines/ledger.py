@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from airflow_mlops.domain.results import Action, Fact, PromotionDecision
+from airflow_mlops.domain.checks import Fact
+from airflow_mlops.domain.results import Action, PromotionDecision
 from airflow_mlops.engines import tables
 from airflow_mlops.exceptions import PromotionConflict, TableMissing, TableUnreadable, WriteConflict
 

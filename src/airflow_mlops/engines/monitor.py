@@ -7,8 +7,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.domain import policies
+from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.domain.results import Check, DatasetVersion, HealthReport, ModelRef, Verdict
+from airflow_mlops.domain.results import DatasetVersion, HealthReport, ModelRef
 from airflow_mlops.engines import drift as drift_engine
 from airflow_mlops.engines import performance as performance_engine
 from airflow_mlops.engines import pipeline, registry, tables

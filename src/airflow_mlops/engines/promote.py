@@ -11,7 +11,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from airflow_mlops.domain.results import Action, Check, Evaluation, ModelRef, PromotionDecision, Verdict
+from airflow_mlops.domain.checks import Check, Verdict
+from airflow_mlops.domain.results import Action, Evaluation, ModelRef, PromotionDecision
 from airflow_mlops.engines import bless, ledger, models, registry, tracking
 from airflow_mlops.engines.ledger import Kind, Row
 from airflow_mlops.engines.train import SAMPLE

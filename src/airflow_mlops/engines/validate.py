@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from airflow_mlops.domain.results import ExpectationResult, Outcome, Severity, ValidationReport, Verdict
+from airflow_mlops.domain.checks import Outcome, Severity, Verdict
+from airflow_mlops.domain.results import ExpectationResult, ValidationReport
 from airflow_mlops.engines import validation_gx, validation_page
 from airflow_mlops.engines.validation_gx import Finding
 

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from airflow_mlops.domain.results import ExpectationResult, Outcome, Severity
+from airflow_mlops.domain.checks import Outcome, Severity
+from airflow_mlops.domain.results import ExpectationResult
 from airflow_mlops.engines.validation_words import Words, describe, text
 from airflow_mlops.exceptions import ValidationErrored
 

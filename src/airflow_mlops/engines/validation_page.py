@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
-from airflow_mlops.domain.results import Outcome
+from airflow_mlops.domain.checks import Outcome
 
 if TYPE_CHECKING:
     from jinja2 import Template

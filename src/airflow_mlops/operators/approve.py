@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 
-from airflow_mlops.domain.results import Evaluation, Verdict
+from airflow_mlops.domain.checks import Verdict
+from airflow_mlops.domain.results import Evaluation
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

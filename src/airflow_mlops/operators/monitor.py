@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 
 from airflow_mlops import assets
-from airflow_mlops.domain.results import Check
+from airflow_mlops.domain.checks import Check
 from airflow_mlops.domain.spec import DriftPolicy, PerformancePolicy
 from airflow_mlops.engines import monitor, score
 from airflow_mlops.hooks.mlflow import MlflowHook

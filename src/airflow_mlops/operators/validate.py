@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
-from airflow_mlops.domain.results import DatasetVersion, Verdict
+from airflow_mlops.domain.checks import Verdict
+from airflow_mlops.domain.results import DatasetVersion
 from airflow_mlops.domain.spec import Expectation
 from airflow_mlops.engines import tables, validate
 from airflow_mlops.exceptions import ValidationErrored, ValidationFailed

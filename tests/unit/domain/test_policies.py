@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from airflow_mlops.domain import policies
-from airflow_mlops.domain.results import Check, Verdict
+from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.spec import KofN, PerformancePolicy, Retrain, RetrainWhen
 
 PASS, FAIL, INCONCLUSIVE = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE

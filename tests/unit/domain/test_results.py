@@ -6,7 +6,7 @@ import math
 import pytest
 from pydantic import ValidationError
 
-from airflow_mlops.domain.results import Check, Verdict
+from airflow_mlops.domain.checks import Check, Verdict
 
 
 def make_check(**changes: object) -> Check:

@@ -13,9 +13,9 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from airflow_mlops.domain import loading, reference
+from airflow_mlops.domain.checks import Severity
 from airflow_mlops.domain.partitions import Grain
 from airflow_mlops.domain.problems import keys
-from airflow_mlops.domain.results import Severity
 from airflow_mlops.domain.spec import (
     Candidate,
     Expectation,
@@ -340,7 +340,7 @@ def test_a_wrong_value_is_one_problem_that_names_its_place_and_what_is_allowed(
 @pytest.mark.parametrize(
     ("grain", "cron"),
     [
-        ("hour", "5 * * * *"), ("day", "30 6 * * *"), ("week", "0 7 * * 2"), ("week", "0 7 * * MON"),
+        ("hour", "5 * * * *"), ("day", "30 6 * * *"), ("week", "0 7 * * 1"), ("week", "0 7 * * MON"),
         ("month", "0 6 28 * *"), ("month", "0 0 l * *"), ("month", "0 6 * * 1#1"),
     ],
 )  # fmt: skip
@@ -352,6 +352,7 @@ def test_a_schedule_that_fires_once_a_partition_is_accepted(grain: str, cron: st
     ("grain", "cron", "says"),
     [
         ("month", "0 6 * * *", "'0 6 * * *' fires more than once in the month 2023-01"),
+        ("week", "0 7 * * 2", "does not fire on Mondays"),
         ("month", "0 0 31 * *", "does not fire in the month 2023-02"),
         ("month", "0 0 1 1-11 *", "does not fire in the month 2023-12"),
         ("day", "0 6 * * 1-5", "does not fire in the day 2023-01-01"),

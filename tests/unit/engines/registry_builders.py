@@ -9,8 +9,9 @@ import numpy as np
 import pyarrow as pa
 from mlflow import MlflowClient
 
+from airflow_mlops.domain.checks import Verdict
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.domain.results import DatasetVersion, Evaluation, ModelRef, TrainedModel, Verdict
+from airflow_mlops.domain.results import DatasetVersion, Evaluation, ModelRef, TrainedModel
 from airflow_mlops.domain.spec import Budget, Candidate, Features
 from airflow_mlops.engines import train
 

@@ -4,15 +4,14 @@ from typing import Any
 
 import pytest
 
+from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.results import (
     Action,
-    Check,
     DatasetVersion,
     HealthReport,
     ModelRef,
     PromotionDecision,
     RetrainDecision,
-    Verdict,
 )
 from airflow_mlops.domain.spec import KofN, Retrain, RetrainWhen
 from airflow_mlops.engines import decide

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from airflow_mlops.domain.results import Check, Verdict
+from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.spec import DriftPolicy
 from airflow_mlops.engines import drift
 from airflow_mlops.engines.drift import Drift

@@ -8,7 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from airflow_mlops.domain.results import Check, Evaluation, ModelRef, TrainedModel, Verdict
+from airflow_mlops.domain.checks import Check, Verdict
+from airflow_mlops.domain.results import Evaluation, ModelRef, TrainedModel
 from airflow_mlops.domain.spec import Candidate, Gates, Slices
 from airflow_mlops.engines import evaluate
 from airflow_mlops.exceptions import DigestMismatch, ModelNotFound, NotEnoughData, SchemaMismatch

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from airflow_mlops.domain.results import Action, Check, PromotionDecision, Verdict
+from airflow_mlops.domain.checks import Check, Verdict
+from airflow_mlops.domain.results import Action, PromotionDecision
 from airflow_mlops.engines import ledger
 from airflow_mlops.engines.ledger import Kind
 from airflow_mlops.exceptions import PromotionConflict, TableUnreadable

@@ -8,7 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from airflow_mlops.domain.results import Check, DatasetVersion, HealthReport, ModelRef, Verdict
+from airflow_mlops.domain.checks import Check, Verdict
+from airflow_mlops.domain.results import DatasetVersion, HealthReport, ModelRef
 from airflow_mlops.domain.spec import DriftPolicy, PerformancePolicy
 from airflow_mlops.engines import drift, monitor, registry, score, tables, tracking
 from airflow_mlops.exceptions import RegistryUnavailable, TableMissing

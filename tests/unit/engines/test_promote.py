@@ -11,7 +11,8 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from airflow_mlops.domain.results import Action, Check, Evaluation, PromotionDecision, TrainedModel, Verdict
+from airflow_mlops.domain.checks import Check, Verdict
+from airflow_mlops.domain.results import Action, Evaluation, PromotionDecision, TrainedModel
 from airflow_mlops.engines import ledger, models, promote, registry
 from airflow_mlops.engines.ledger import Kind
 from airflow_mlops.exceptions import (
@@ -29,7 +30,8 @@ DRIVER = """
 import os, signal, sys, time
 from pathlib import Path
 from mlflow import MlflowClient
-from airflow_mlops.domain.results import Check, Evaluation
+from airflow_mlops.domain.checks import Check
+from airflow_mlops.domain.results import Evaluation
 from airflow_mlops.engines import promote
 from airflow_mlops.exceptions import PromotionConflict
 

@@ -54,7 +54,9 @@ def test_artifacts_of_a_sqlite_store_lie_beside_it(client: Any) -> None:
 
 
 def test_artifacts_lie_where_they_are_told_to(client: Any, tmp_path: Path) -> None:
-    experiment = client.get_experiment(tracking.experiment(client, "elsewhere", f"{tmp_path.as_uri()}/models"))
+    experiment = client.get_experiment(
+        tracking.experiment(client, "elsewhere", f"{tmp_path.as_uri()}/models")
+    )
     assert experiment.artifact_location == f"{tmp_path.as_uri()}/models"
 
 

@@ -14,7 +14,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from airflow_mlops.domain.results import ExpectationResult, Outcome, Severity, ValidationReport, Verdict
+from airflow_mlops.domain.checks import Outcome, Severity, Verdict
+from airflow_mlops.domain.results import ExpectationResult, ValidationReport
 from airflow_mlops.domain.spec import Expectation
 from airflow_mlops.engines.validate import REASONS, Validated, validate
 from airflow_mlops.engines.validation_gx import to_frame

@@ -7,7 +7,8 @@ import httpx
 from rich.console import Console
 
 from airflow_mlops.assets import EXTRA
-from airflow_mlops.domain.results import Action, Check, ValidationReport, Verdict
+from airflow_mlops.domain.checks import Check, Verdict
+from airflow_mlops.domain.results import Action, ValidationReport
 from airflow_mlops.engines import monitor
 from airflow_mlops.local import summary
 from airflow_mlops.local.airflow import LocalAirflow

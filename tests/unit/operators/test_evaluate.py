@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from airflow_mlops.domain.results import Evaluation, TrainedModel, Verdict
+from airflow_mlops.domain.checks import Verdict
+from airflow_mlops.domain.results import Evaluation, TrainedModel
 from airflow_mlops.domain.spec import Candidate, Gates
 from airflow_mlops.operators.evaluate import EvaluateOperator
 from contexts import Run, deploy

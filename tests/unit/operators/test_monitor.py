@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from airflow_mlops import assets
-from airflow_mlops.domain.results import Check, HealthReport, Verdict
+from airflow_mlops.domain.checks import Check, Verdict
+from airflow_mlops.domain.results import HealthReport
 from airflow_mlops.domain.spec import DriftPolicy, PerformancePolicy
 from airflow_mlops.engines import monitor
 from airflow_mlops.operators.monitor import DriftOperator, HealthOperator, PerformanceOperator

@@ -8,15 +8,14 @@ import pytest
 from airflow.sdk.exceptions import AirflowSkipException
 
 from airflow_mlops import assets
+from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.results import (
     Action,
-    Check,
     Evaluation,
     ModelRef,
     PromotionDecision,
     RetrainDecision,
     TrainedModel,
-    Verdict,
 )
 from airflow_mlops.engines import ledger, registry
 from airflow_mlops.engines.ledger import Kind

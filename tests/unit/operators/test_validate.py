@@ -8,7 +8,8 @@ import pyarrow as pa
 import pytest
 
 from airflow_mlops import assets
-from airflow_mlops.domain.results import DatasetVersion, ValidationReport, Verdict
+from airflow_mlops.domain.checks import Verdict
+from airflow_mlops.domain.results import DatasetVersion, ValidationReport
 from airflow_mlops.engines import tables
 from airflow_mlops.exceptions import ValidationErrored, ValidationFailed
 from airflow_mlops.operators.ingest import PublishOperator

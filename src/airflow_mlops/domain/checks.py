@@ -1,0 +1,81 @@
+"""Checks: what was expected, what was seen, and what follows; and the records that facts are made of."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+
+def _finite(value: Any) -> Any:
+    # JSON has no NaN or infinity, and a number that is not one is no evidence.
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return None
+    return value
+
+
+Number = Annotated[float | None, BeforeValidator(_finite)]
+
+
+class Fact(BaseModel):
+    """A record that survives JSON: XCom, asset events, tables, MLflow tags and pages all carry its dict."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return self.model_dump(mode="json")
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """Rebuild the record from :meth:`to_dict`."""
+        return cls.model_validate(values)
+
+
+class Verdict(StrEnum):
+    """The answer of a check. INCONCLUSIVE never promotes and never retrains by itself."""
+
+    PASS = "PASS"
+    FAIL = "FAIL"
+    INCONCLUSIVE = "INCONCLUSIVE"
+
+
+class Severity(StrEnum):
+    """What a broken expectation does: tell, set rows aside, or stop the partition."""
+
+    WARN = "warn"
+    QUARANTINE = "quarantine"
+    BLOCK = "block"
+
+
+class Outcome(StrEnum):
+    """How an expectation ended. ERROR (could not be evaluated) is never FAIL."""
+
+    PASS = "PASS"
+    FAIL = "FAIL"
+    ERROR = "ERROR"
+
+
+class Check(Fact):
+    """One gate, rule or measure: what was expected, what was seen, and what follows.
+
+    :param name: stable name, e.g. ``floor.roc_auc`` or ``drift.temperature``.
+    :param expected: the condition in words, e.g. ``>= 0.60``.
+    :param observed: the measured value; None if it could not be measured.
+    :param baseline: what it was compared with, e.g. the champion's value; None without one.
+    :param interval: confidence interval of ``observed`` or of its difference to ``baseline``; None if not estimated.
+    :param n: rows the measure rests on.
+    :param slice: the part of the data it is about; None means all.
+    :param reason: one sentence a person can act on.
+    """
+
+    name: str
+    verdict: Verdict
+    expected: str
+    observed: Number = None
+    baseline: Number = None
+    interval: tuple[float, float] | None = None
+    n: int | None = None
+    slice: str | None = None
+    reason: str
