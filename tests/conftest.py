@@ -21,6 +21,10 @@ os.environ.update(
     MLFLOW_DISABLE_TELEMETRY="true",
 )
 
+# Before Airflow is: skops asks every module that is loaded for the functions of SciPy, and Airflow's would answer with
+# warnings, which are errors here.
+import skops.io  # noqa: E402, F401
+
 
 def pytest_unconfigure() -> None:
     shutil.rmtree(HOME, ignore_errors=True)

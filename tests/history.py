@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
@@ -17,11 +16,6 @@ from airflow_mlops.domain.spec import Candidate
 from airflow_mlops.engines import ledger, registry, tables, train
 from airflow_mlops.engines.ledger import Kind
 from synthetic import make_client, make_rows, make_trained
-
-with warnings.catch_warnings():
-    # While it is imported, skops asks every module in memory for scipy's functions, Airflow's deprecated ones too.
-    warnings.simplefilter("ignore")
-    import skops.io  # noqa: F401
 
 MODEL = "flights"
 # From the first of January to the twenty-second of April, some 270 rows a month.

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -126,14 +128,22 @@ def load(path: Path, digest: str) -> Pipeline:
     :raises DigestMismatch: if it has another one; nothing of the file has been loaded then.
     :raises UntrustedModel: if it holds types outside the allow-list.
     """
-    import skops.io
+    skops_io = _skops_io()
     from skops.io.exceptions import UntrustedTypesFoundException
 
     verify(path, digest)
     try:
-        return skops.io.load(path, trusted=trusted_types())
+        return skops_io.load(path, trusted=trusted_types())
     except UntrustedTypesFoundException as error:
         raise UntrustedModel(f"{path.name}: {str(error).splitlines()[0]}") from error
+
+
+def _skops_io() -> Any:
+    # When it is imported, skops asks every loaded module for the functions of SciPy, and Airflow's answer a thousand
+    # times that this is deprecated.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return import_module("skops.io")
 
 
 @dataclass(frozen=True)
@@ -157,6 +167,7 @@ def log(client: MlflowClient, run: Run, name: str, model: Pipeline, features: Fe
     :raises UntrustedModel: if the pipeline holds types that :func:`load` would refuse.
     :raises RegistryUnavailable: if MLflow does not answer.
     """
+    _skops_io()
     import mlflow.sklearn
     from mlflow.entities import LoggedModelOutput
     from mlflow.exceptions import MlflowException

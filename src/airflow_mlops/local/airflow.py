@@ -142,7 +142,7 @@ class LocalAirflow:
                 probe.bind(("127.0.0.1", self.port))
             except OSError:
                 raise LocalAirflowError(
-                    f"Port {self.port} of 127.0.0.1 is in use; choose another one."
+                    f"Port {self.port} of 127.0.0.1 is in use; choose another one with --port, or none for a free one."
                 ) from None
 
     def _prepare(self) -> None:

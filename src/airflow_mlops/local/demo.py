@@ -68,6 +68,8 @@ def _run(options: argparse.Namespace, console: Console) -> int:
             f"There are no DAG files in {options.dags.resolve()}; run the demo in a checkout."
         )
     span = Partition.parse(options.first, "month"), Partition.parse(options.last, "month")
+    if span[0] > span[1]:
+        raise LocalAirflowError(f"--from {span[0]} is after --to {span[1]}.")
     with _begin_anew(home):
         return _replay(options, console, home, span, began)
 

@@ -43,7 +43,7 @@ def test_a_port_in_use_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[st
         port = other.getsockname()[1]
         code, said = run(tmp_path, capsys, "--port", str(port))
     assert code == 1
-    assert f"Port {port} of 127.0.0.1 is in use; choose another one." in said
+    assert f"Port {port} of 127.0.0.1 is in use; choose another one" in said
 
 
 def test_a_month_that_is_none_is_named_with_the_form_it_should_have(
