@@ -140,4 +140,7 @@ def _main(path: str, digest: str, sample: str, task: str, seconds: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(_main(*sys.argv[1:]))
+    ended = _main(*sys.argv[1:])
+    sys.stdout.flush()
+    # Arrow's threads sometimes abort a process that ends in order; what it had to say has been said.
+    os._exit(ended)

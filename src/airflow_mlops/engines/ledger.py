@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.checks import Fact
 from airflow_mlops.domain.results import Action, PromotionDecision
-from airflow_mlops.engines import tables
-from airflow_mlops.exceptions import PromotionConflict, TableMissing, TableUnreadable, WriteConflict
+from airflow_mlops.engines import journal
+from airflow_mlops.exceptions import PromotionConflict
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-    from deltalake import DeltaTable
+    pass
 
-_ATTEMPTS = 50
 _TEXT = ("kind", "action", "key", "partition", "before", "after", "digest", "reason", "evidence", "actor")
 
 
@@ -60,30 +58,28 @@ def record(
 ) -> Row:
     """Append a row and return it; what the last row of its key says already is not written again.
 
-    A row is only ever appended to the version of the table that was read, so rows have one order however many
-    processes write. That makes an intent a claim: while one of another key is open, none is added.
+    An intent is a claim: while one of another key is open, none is added.
 
     :param reason: None means the decision's own.
     :raises PromotionConflict: if another key's move is under way.
     :raises WriteConflict: if other writers were faster again and again.
     """
-    from deltalake.exceptions import CommitFailedError
+    row: Row
 
-    for _ in range(_ATTEMPTS):
-        table = _open(uri)
-        known = _rows(tables.read(uri, version=table.version()))
-        row = _row(kind, decision, actor, reason or decision.reason, known[-1].at if known else None)
+    def decide(found: list[journal.Values], at: datetime) -> journal.Values | None:
+        nonlocal row
+        known = [_row(values) for values in found]
+        row = _new(kind, decision, actor, reason or decision.reason, at)
         last = next((each for each in reversed(known) if each.key == row.key), None)
         if last is not None and _said(last) == _said(row):
-            return last
+            row = last
+            return None
         if kind is Kind.INTENT:
             _refuse_second_claim(known, row)
-        try:
-            _append(table, row)
-        except CommitFailedError:
-            continue
-        return row
-    raise WriteConflict(f"The ledger at {uri} is being written by too many at once.")
+        return row.model_dump() | {"evidence": json.dumps(decision.to_dict())}
+
+    journal.append(uri, _TEXT, decide)
+    return row
 
 
 def record_decision(uri: str, decision: PromotionDecision, *, actor: str) -> Row:
@@ -96,10 +92,7 @@ def rows(uri: str) -> list[Row]:
 
     :raises TableUnreadable: if the ledger is damaged.
     """
-    try:
-        return _rows(tables.read(uri))
-    except TableMissing:
-        return []
+    return [_row(values) for values in journal.rows(uri)]
 
 
 def decisions(uri: str) -> list[PromotionDecision]:
@@ -172,61 +165,25 @@ def _refuse_second_claim(known: list[Row], row: Row) -> None:
             )
 
 
-def _row(kind: Kind, decision: PromotionDecision, actor: str, reason: str, after: datetime | None) -> Row:
-    # Clocks of two machines differ; the order of the rows must not.
-    now = datetime.now(UTC)
-    at = now if after is None else max(now, after + timedelta(microseconds=1))
+def _new(kind: Kind, decision: PromotionDecision, actor: str, reason: str, at: datetime) -> Row:
     return Row(
-        at=at, kind=kind, action=decision.action, key=decision.key, partition=decision.partition,
-        before=decision.before, after=decision.after, digest=decision.digest, reason=reason, evidence=decision,
+        at=at,
+        kind=kind,
+        action=decision.action,
+        key=decision.key,
+        partition=decision.partition,
+        before=decision.before,
+        after=decision.after,
+        digest=decision.digest,
+        reason=reason,
+        evidence=decision,
         actor=actor,
-    )  # fmt: skip
+    )
+
+
+def _row(values: journal.Values) -> Row:
+    return Row.from_dict({**values, "evidence": json.loads(values["evidence"])})
 
 
 def _said(row: Row) -> tuple[object, ...]:
     return row.kind, row.action, row.partition, row.before, row.after, row.reason
-
-
-def _schema() -> pa.Schema:
-    import pyarrow as pa
-
-    return pa.schema([("at", pa.timestamp("us", "UTC")), *((name, pa.string()) for name in _TEXT)])
-
-
-def _rows(table: pa.Table) -> list[Row]:
-    found = [Row.from_dict({**row, "evidence": json.loads(row["evidence"])}) for row in table.to_pylist()]
-    return sorted(found, key=lambda row: row.at)
-
-
-def _open(uri: str) -> DeltaTable:
-    from deltalake import DeltaTable
-
-    try:
-        return tables.open_table(uri)
-    except TableMissing:
-        pass
-    try:
-        DeltaTable.create(uri, _schema(), mode="ignore")
-    except Exception as error:
-        if not tables.exists(uri):
-            raise TableUnreadable(f"The ledger at {uri} cannot be created: {error}") from error
-    return tables.open_table(uri)
-
-
-def _append(table: DeltaTable, row: Row) -> None:
-    import pyarrow as pa
-    from deltalake import CommitProperties, write_deltalake
-    from deltalake.exceptions import CommitFailedError
-
-    values = row.model_dump() | {"evidence": json.dumps(row.evidence.to_dict())}
-    # Without retries the commit succeeds only on the version that was read, which application transactions, being
-    # recorded but not enforced, do not give.
-    alone = CommitProperties(max_commit_retries=0)
-    try:
-        write_deltalake(
-            table, pa.Table.from_pylist([values], _schema()), mode="append", commit_properties=alone
-        )
-    except CommitFailedError:
-        raise
-    except Exception as error:
-        raise TableUnreadable(f"The ledger at {table.table_uri} cannot be written: {error}") from error

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.checks import Fact
-from airflow_mlops.engines import tables
-from airflow_mlops.exceptions import MailUndelivered, TableMissing, WriteConflict
+from airflow_mlops.engines import journal
+from airflow_mlops.exceptions import MailUndelivered
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-    from deltalake import DeltaTable
-
-_ATTEMPTS = 50
 _TEXT = ("state", "key", "subject", "text", "html")
 # Longer than sending takes as a rule. Should it take longer, the mail is sent twice, with one Message-ID.
 _CLAIM = timedelta(seconds=60)
@@ -58,7 +52,12 @@ def put(uri: str, mail: Mail) -> None:
 
     :raises WriteConflict: if other writers were faster again and again.
     """
-    _append(uri, lambda rows: None if mail.key in rows else _event(mail, State.PENDING))
+
+    def decide(rows: list[journal.Values], at: datetime) -> journal.Values | None:
+        known = any(row["key"] == mail.key for row in rows)
+        return None if known else _event(mail, State.PENDING, at).model_dump()
+
+    journal.append(uri, _TEXT, decide)
 
 
 def pending(uri: str) -> list[Row]:
@@ -66,11 +65,7 @@ def pending(uri: str) -> list[Row]:
 
     :raises TableUnreadable: if the outbox is damaged.
     """
-    try:
-        known = _read(uri, None)
-    except TableMissing:
-        return []
-    return [row for row in known.values() if row.state is not State.SENT]
+    return [row for row in _latest(journal.rows(uri)).values() if row.state is not State.SENT]
 
 
 def deliver(uri: str, send: Callable[[Mail], None]) -> list[Mail]:
@@ -96,67 +91,31 @@ def deliver(uri: str, send: Callable[[Mail], None]) -> list[Mail]:
 
 
 def _send(uri: str, mail: Mail, send: Callable[[Mail], None]) -> bool:
-    def claim(rows: dict[str, Row]) -> Row | None:
-        row = rows[mail.key]
-        if row.state is State.SENDING and datetime.now(UTC) - row.at < _CLAIM:
-            raise MailUndelivered(f"another task is sending it since {row.at:%H:%M:%S} UTC")
-        return None if row.state is State.SENT else _event(mail, State.SENDING)
+    claimed = False
 
-    if _append(uri, claim) is None:
+    def claim(rows: list[journal.Values], at: datetime) -> journal.Values | None:
+        nonlocal claimed
+        row = _latest(rows)[mail.key]
+        if row.state is State.SENDING and at - row.at < _CLAIM:
+            raise MailUndelivered(f"another task is sending it since {row.at:%H:%M:%S} UTC")
+        claimed = row.state is not State.SENT
+        return _event(mail, State.SENDING, at).model_dump() if claimed else None
+
+    journal.append(uri, _TEXT, claim)
+    if not claimed:
         return False
     try:
         send(mail)
     except BaseException:
-        _append(uri, lambda _: _event(mail, State.PENDING))
+        journal.append(uri, _TEXT, lambda _, at: _event(mail, State.PENDING, at).model_dump())
         raise
-    _append(uri, lambda _: _event(mail, State.SENT))
+    journal.append(uri, _TEXT, lambda _, at: _event(mail, State.SENT, at).model_dump())
     return True
 
 
-def _event(mail: Mail, state: State) -> Row:
-    return Row(**mail.model_dump(include=set(Mail.model_fields)), state=state, at=datetime.now(UTC))
+def _event(mail: Mail, state: State, at: datetime) -> Row:
+    return Row(**mail.model_dump(include=set(Mail.model_fields)), state=state, at=at)
 
 
-def _append(uri: str, decide: Callable[[dict[str, Row]], Row | None]) -> Row | None:
-    import pyarrow as pa
-    from deltalake import CommitProperties, write_deltalake
-    from deltalake.exceptions import CommitFailedError
-
-    for _ in range(_ATTEMPTS):
-        table = _open(uri)
-        known = _read(uri, table.version())
-        row = decide(known)
-        if row is None:
-            return None
-        # Clocks of two machines differ; the order of the rows must not.
-        at = max([row.at, *(each.at + timedelta(microseconds=1) for each in known.values())])
-        rows = pa.Table.from_pylist([row.model_dump() | {"at": at}], _schema())
-        # Without retries the commit succeeds only on the version that was read.
-        alone = CommitProperties(max_commit_retries=0)
-        try:
-            write_deltalake(table, rows, mode="append", commit_properties=alone)
-        except CommitFailedError:
-            continue
-        return row
-    raise WriteConflict(f"The outbox at {uri} is being written by too many at once.")
-
-
-def _read(uri: str, version: int | None) -> dict[str, Row]:
-    rows = [Row.from_dict(row) for row in tables.read(uri, version=version).to_pylist()]
-    return {row.key: row for row in sorted(rows, key=lambda row: row.at)}
-
-
-def _open(uri: str) -> DeltaTable:
-    from deltalake import DeltaTable
-
-    try:
-        return tables.open_table(uri)
-    except TableMissing:
-        DeltaTable.create(uri, _schema(), mode="ignore")
-    return tables.open_table(uri)
-
-
-def _schema() -> pa.Schema:
-    import pyarrow as pa
-
-    return pa.schema([("at", pa.timestamp("us", "UTC")), *((name, pa.string()) for name in _TEXT)])
+def _latest(rows: list[journal.Values]) -> dict[str, Row]:
+    return {row["key"]: Row.from_dict(row) for row in rows}

@@ -152,7 +152,7 @@ def replace_partition(
 
     keys = pa.array([partition] * table.num_rows, pa.string())
     rows = table.append_column(PARTITION, keys)
-    _create(uri, rows.schema)
+    create(uri, rows.schema, [PARTITION])
     with _errors(uri):
         write_deltalake(
             uri,
@@ -163,16 +163,20 @@ def replace_partition(
         )
 
 
-def _create(uri: str, schema: pa.Schema) -> None:
-    # Made before anything is written: an overwrite that creates its table would take the place of what another
-    # writer has published at the same moment.
+def create(uri: str, schema: pa.Schema, partition_by: list[str] | None = None) -> None:
+    """Make an empty table, if there is none.
+
+    An overwrite that creates its table would take the place of what another writer has published at the same moment.
+
+    :raises TableUnreadable: if it cannot be made.
+    """
     from deltalake import DeltaTable
 
     if exists(uri):
         return
     try:
-        DeltaTable.create(uri, schema, mode="ignore", partition_by=[PARTITION], configuration=_CONFIGURATION)
-    except Exception as error:
+        DeltaTable.create(uri, schema, mode="ignore", partition_by=partition_by, configuration=_CONFIGURATION)
+    except Exception as error:  # deltalake raises bare exceptions, also when another writer was first
         if not exists(uri):
             raise TableUnreadable(f"The table at {uri} cannot be created: {error}") from error
 

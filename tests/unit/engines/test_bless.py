@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +99,10 @@ def test_a_process_that_does_not_end_in_time_is_ended_with_its_children(
     with pytest.raises(BlessingFailed, match="within 2 s"):
         run(folder, seconds=2)
     child = Path(f"/proc/{(tmp_path / 'child').read_text().strip()}/stat")
-    assert not child.exists() or child.read_text().split()[2] == "Z"
+    # The signal has been sent; dying takes the system a moment.
+    deadline = time.monotonic() + 10
+    while child.exists() and child.read_text().split()[2] != "Z":
+        assert time.monotonic() < deadline
 
 
 def test_the_process_sees_no_secret_of_its_parent(

@@ -7,7 +7,7 @@ from threading import Barrier, Thread
 
 import pytest
 
-from airflow_mlops.engines import outbox
+from airflow_mlops.engines import journal, outbox
 from airflow_mlops.engines.outbox import Mail
 from airflow_mlops.exceptions import MailUndelivered
 
@@ -91,7 +91,8 @@ def test_a_mail_whose_sender_was_killed_is_sent_once_its_claim_has_ended(
     uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     outbox.put(uri, make_mail())
-    outbox._append(uri, lambda rows: outbox._event(rows[make_mail().key], outbox.State.SENDING))
+    sending = {**make_mail().model_dump(), "state": "sending"}
+    journal.append(uri, list(sending), lambda rows, at: {**sending, "at": at})
     assert keys(outbox.pending(uri)) == [make_mail().key]
     with pytest.raises(MailUndelivered, match="another task is sending it since"):
         outbox.deliver(uri, refuse())
@@ -101,7 +102,7 @@ def test_a_mail_whose_sender_was_killed_is_sent_once_its_claim_has_ended(
         def now(cls, tz: object = None) -> datetime:
             return datetime.now(UTC) + timedelta(seconds=61)
 
-    monkeypatch.setattr(outbox, "datetime", Later)
+    monkeypatch.setattr(journal, "datetime", Later)
     assert keys(outbox.deliver(uri, refuse())) == [make_mail().key]
 
 
@@ -112,6 +113,6 @@ def test_a_clock_that_is_behind_does_not_unsend_a_mail(uri: str, monkeypatch: py
             return datetime.now(UTC) - timedelta(seconds=30)
 
     outbox.put(uri, make_mail())
-    monkeypatch.setattr(outbox, "datetime", Behind)
+    monkeypatch.setattr(journal, "datetime", Behind)
     outbox.deliver(uri, refuse())
     assert outbox.pending(uri) == []

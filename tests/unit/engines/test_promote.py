@@ -235,9 +235,8 @@ def test_a_rollback_finishes_a_killed_promotion_before_it_takes_it_back(story: S
     assert story.start(evaluation, "after the alias").wait(120) == -signal.SIGKILL
     assert story.rollback().action is Action.ROLLED_BACK
     assert (story.champion, story.kinds[2:]) == ("1", [Kind.INTENT, Kind.DONE, Kind.INTENT, Kind.DONE])
-    assert (
-        story.promote(evaluation).action is Action.PROMOTED
-    )  # its retry learns that it was done, and moves nothing
+    with pytest.raises(PromotionConflict, match="has made version 2 the champion, which is version 1 by now"):
+        story.promote(evaluation)
     assert story.champion == "1"
 
 

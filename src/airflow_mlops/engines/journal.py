@@ -1,0 +1,78 @@
+"""Journals: Delta tables that are only ever appended to, one row at a time and in one order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow_mlops.engines import tables
+from airflow_mlops.exceptions import TableMissing, TableUnreadable, WriteConflict
+
+if TYPE_CHECKING:
+    pass
+
+_ATTEMPTS = 50
+Values = dict[str, Any]
+
+
+def rows(uri: str) -> list[Values]:
+    """Return every row, oldest first; none if there is no journal yet.
+
+    :raises TableUnreadable: if the journal is damaged.
+    """
+    try:
+        return _rows(uri, None)
+    except TableMissing:
+        return []
+
+
+def append(
+    uri: str, columns: Sequence[str], decide: Callable[[list[Values], datetime], Values | None]
+) -> None:
+    """Append a row that follows from all rows that are there.
+
+    A row is only ever added to the version of the table that was read. So nobody's row comes between what ``decide``
+    saw and what it answers, however many processes write: it is called again if one did.
+
+    :param columns: columns of text; beside them a row has ``at``.
+    :param decide: given the rows, oldest first, and a time in UTC that is later than all of theirs, returns the new
+        row with ``at``, or None to add nothing.
+    :raises WriteConflict: if other writers were faster again and again.
+    :raises TableUnreadable: if the journal is damaged or cannot be written.
+    """
+    import pyarrow as pa
+    from deltalake import CommitProperties, write_deltalake
+    from deltalake.exceptions import CommitFailedError
+
+    schema = pa.schema([("at", pa.timestamp("us", "UTC")), *((name, pa.string()) for name in columns)])
+    tables.create(uri, schema)
+    # Without retries a commit succeeds only on the version that was read. Application transactions, being recorded but
+    # not enforced, do not give that.
+    alone = CommitProperties(max_commit_retries=0)
+    for _ in range(_ATTEMPTS):
+        table = tables.open_table(uri)
+        known = _rows(uri, table.version())
+        row = decide(known, _after(known))
+        if row is None:
+            return
+        try:
+            write_deltalake(
+                table, pa.Table.from_pylist([row], schema), mode="append", commit_properties=alone
+            )
+        except CommitFailedError:
+            continue
+        except Exception as error:
+            raise TableUnreadable(f"The journal at {uri} cannot be written: {error}") from error
+        return
+    raise WriteConflict(f"The journal at {uri} is being written by too many at once.")
+
+
+def _after(known: list[Values]) -> datetime:
+    # Clocks of two machines differ; the order of the rows must not.
+    now = datetime.now(UTC)
+    return max(now, known[-1]["at"] + timedelta(microseconds=1)) if known else now
+
+
+def _rows(uri: str, version: int | None) -> list[Values]:
+    return sorted(tables.read(uri, version=version).to_pylist(), key=lambda row: row["at"])
