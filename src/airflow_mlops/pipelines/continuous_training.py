@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import cache
 from typing import Any
 
 from airflow.sdk import (
@@ -12,8 +13,10 @@ from airflow.sdk import (
     CronPartitionTimetable,
     Param,
     PartitionedAssetTimetable,
+    conf,
     get_parsing_context,
 )
+from airflow.sdk.definitions.param import ParamsDict
 from airflow.sdk.definitions.xcom_arg import XComArg
 
 from airflow_mlops import assets
@@ -79,8 +82,25 @@ def _dag(spec: ModelSpec, stage: str, **arguments: Any) -> DAG:
             "retry_delay": timedelta(seconds=30),
             "retry_policy": RETRY_POLICY,
         },
+        **_limits(),
         **arguments,
     )
+
+
+def _with_form(dag: DAG, params: dict[str, Param]) -> DAG:
+    # Once the tasks are made: each of them would take a copy, which is a third of what parsing many models costs.
+    dag.params = ParamsDict(params)
+    return dag
+
+
+@cache
+def _limits() -> dict[str, Any]:
+    # What a DAG would read from the configuration itself, for each DAG anew.
+    return {
+        "max_active_tasks": conf.getint("core", "max_active_tasks_per_dag"),
+        "max_consecutive_failed_dag_runs": conf.getint("core", "max_consecutive_failed_dag_runs_per_dag"),
+        "disable_bundle_versioning": conf.getboolean("dag_processor", "disable_bundle_versioning"),
+    }
 
 
 def _after(asset: Asset) -> PartitionedAssetTimetable:
@@ -200,7 +220,7 @@ def _train(spec: ModelSpec) -> DAG:
             description=f"Train on this many partitions; empty means {spec.train.window}, as the spec says.",
         ),
     }
-    with _dag(spec, "train", schedule=_after(assets.health(spec.name)), params=params) as dag:
+    with _dag(spec, "train", schedule=_after(assets.health(spec.name))) as dag:
         rows: dict[str, Any] = {
             "holdout": spec.train.holdout,
             "window": f"{{{{ params.window or {str(spec.train.window)!r} }}}}",
@@ -248,7 +268,7 @@ def _train(spec: ModelSpec) -> DAG:
         if spec.gates.approval == "one":
             _approve(spec, evaluate) >> promote
         promote >> record
-    return dag
+    return _with_form(dag, params)
 
 
 def _approve(spec: ModelSpec, evaluate: EvaluateOperator) -> BaseOperator:
@@ -277,11 +297,11 @@ def _rollback(spec: ModelSpec) -> DAG:
             type="string", minLength=3, title="Reason", description="Why; it is kept in the ledger."
         ),
     }
-    with _dag(spec, "rollback", schedule=None, params=params) as dag:
+    with _dag(spec, "rollback", schedule=None) as dag:
         RollbackOperator(
             task_id="rollback",
             model=spec.name,
             outlets=[assets.champion(spec.name)],
             doc_md=docs.TASKS["rollback"],
         )
-    return dag
+    return _with_form(dag, params)
