@@ -28,6 +28,8 @@ from airflow_mlops import ModelSpec, continuous_training
 continuous_training(ModelSpec.from_dict({{
     "name": "parcels", "task": "classification", "target": "late", "key": ["id"], "event_time": "at",
     "partition": "month", "start": "2013-01", "end": "2013-02", "source": {{"files": "{folder}/{{partition}}.csv"}},
+    "train": {{"holdout": 0.25, "candidates": ["sklearn.linear_model.LogisticRegression"]}},
+    "gates": {{"approval": "one"}},
 }}))
 """
 
@@ -52,9 +54,26 @@ class Story:
         return MlflowClient(tracking_uri=f"sqlite:///{self.home}/mlflow.db")
 
 
-def run(replay: Replay, seconds: float = 480) -> None:
+def run(replay: Replay) -> None:
     replay.start()
-    replay.airflow.wait(replay.ended, "the replay to end", seconds=seconds, interval=1)
+    replay.airflow.wait(replay.ended, "the replay to end", seconds=480, interval=1)
+
+
+def approve(replay: Replay, partition: str) -> str:
+    """Wait until a person is asked, say yes, and return what was asked."""
+
+    def asked() -> str | None:
+        train = replay.states()[partition].get("train")
+        if train is None:
+            return None
+        task = f"dags/{train.dag_id}/dagRuns/{train.run_id}/taskInstances/approve"
+        return task if replay.airflow.call("GET", task)["state"] == "awaiting_input" else None
+
+    question = f"{replay.airflow.wait(asked, 'the question', seconds=120)}/-1/hitlDetails"
+    body: str = replay.airflow.call("GET", question)["body"]
+    answer = {"chosen_options": ["Approve"], "params_input": {}}
+    replay.airflow.call("PATCH", question, json=answer)
+    return body
 
 
 @pytest.fixture(scope="module")
@@ -159,7 +178,10 @@ def test_a_partition_that_cannot_be_read_stops_its_chain_and_nothing_else(story:
     (folder / "2013-01.csv").write_text("id,at,weight,late\n" + rows)
     (folder / "2013-02.csv").write_text("id,at,heaviness,late\n" + rows.replace("2013-01-", "2013-02-"))
     replay = Replay(story.airflow, "parcels", FIRST, FIRST.shift(1))
-    run(replay, seconds=180)
+    replay.start()
+    # Nobody has been asked about flight delays; whoever made the parcels' spec wants to be.
+    assert "first model" in approve(replay, "2013-01")
+    story.airflow.wait(replay.ended, "the replay to end", seconds=120, interval=1)
     states = replay.states()
     assert [run.state for run in states["2013-01"].values()] == ["success"] * 4
     assert {stage: run.state for stage, run in states["2013-02"].items()} == {"ingest": "failed"}
@@ -167,6 +189,9 @@ def test_a_partition_that_cannot_be_read_stops_its_chain_and_nothing_else(story:
     for part in ("2013-02.csv", "partition 2013-02", "'weight' is lost", "'heaviness' is new"):
         assert part in error
     assert tables.read(story.uri("data", "parcels")).num_rows == 600
+    decision = ledger.decision(story.uri("ledger", "parcels"), "2013-01")
+    assert decision is not None
+    assert (decision.action, decision.after) == (Action.PROMOTED, "1")
 
 
 def test_running_the_same_backfill_again_changes_nothing(story: Story) -> None:
