@@ -14,7 +14,7 @@ from airflow_mlops.domain.spec import DriftPolicy, PerformancePolicy
 from airflow_mlops.engines import monitor, score
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.links import ReportLink
-from airflow_mlops.runs import dataset_of, push, save_report, table_uri
+from airflow_mlops.runs import dataset_of, save_report, table_uri
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -186,7 +186,6 @@ class HealthOperator(BaseOperator):
             staleness=self.staleness,
         )
         monitor.record(table_uri(self.model, "monitoring"), report)
-        push(context, "verdict", report.verdict.value)
         assets.emit(context, assets.health(self.model), health=report)
         self.log.info("%s %s: health %s: %s", self.model, report.partition, report.verdict, report.reason)
         return report.to_dict()

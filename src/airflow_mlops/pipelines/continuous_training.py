@@ -11,12 +11,10 @@ from airflow.sdk import (
     Asset,
     BaseOperator,
     CronPartitionTimetable,
-    Param,
     PartitionedAssetTimetable,
     conf,
     get_parsing_context,
 )
-from airflow.sdk.definitions.param import ParamsDict
 from airflow.sdk.definitions.xcom_arg import XComArg
 
 from airflow_mlops import assets
@@ -31,7 +29,7 @@ from airflow_mlops.operators.promote import PromoteOperator, RecordOperator, Rol
 from airflow_mlops.operators.score import ScoreOperator
 from airflow_mlops.operators.train import DecideOperator, TrainOperator
 from airflow_mlops.operators.validate import ValidateOperator
-from airflow_mlops.pipelines import docs
+from airflow_mlops.pipelines import docs, forms
 from airflow_mlops.pipelines.retry import RETRIES, RETRY_POLICY
 from airflow_mlops.sensors.decision import DecisionSensor
 
@@ -85,12 +83,6 @@ def _dag(spec: ModelSpec, stage: str, **arguments: Any) -> DAG:
         **_limits(),
         **arguments,
     )
-
-
-def _with_form(dag: DAG, params: dict[str, Param]) -> DAG:
-    # Once the tasks are made: each of them would take a copy, which is a third of what parsing many models costs.
-    dag.params = ParamsDict(params)
-    return dag
 
 
 @cache
@@ -202,24 +194,6 @@ def _monitor(spec: ModelSpec) -> DAG:
 
 
 def _train(spec: ModelSpec) -> DAG:
-    params = {
-        "reason": Param(
-            None, type=["null", "string"], title="Reason", description="Why this run was started by hand."
-        ),
-        "force": Param(
-            False,
-            type="boolean",
-            title="Train whatever the policy says",
-            description="Without it, the retrain policy decides and says why.",
-        ),
-        "window": Param(
-            None,
-            type=["null", "integer"],
-            minimum=1,
-            title="Window",
-            description=f"Train on this many partitions; empty means {spec.train.window}, as the spec says.",
-        ),
-    }
     with _dag(spec, "train", schedule=_after(assets.health(spec.name))) as dag:
         rows: dict[str, Any] = {
             "holdout": spec.train.holdout,
@@ -268,11 +242,11 @@ def _train(spec: ModelSpec) -> DAG:
         if spec.gates.approval == "one":
             _approve(spec, evaluate) >> promote
         promote >> record
-    return _with_form(dag, params)
+    return forms.attach(dag, forms.train(spec))
 
 
 def _approve(spec: ModelSpec, evaluate: EvaluateOperator) -> BaseOperator:
-    # Not at the top: its parents cost each DAG file a tenth of a second.
+    # Not at the top: most specs ask nobody, and each DAG file would import it.
     from airflow_mlops.operators.approve import PromotionApprovalOperator
 
     return PromotionApprovalOperator(
@@ -286,17 +260,6 @@ def _approve(spec: ModelSpec, evaluate: EvaluateOperator) -> BaseOperator:
 
 
 def _rollback(spec: ModelSpec) -> DAG:
-    params = {
-        "to": Param(
-            None,
-            type=["null", "string"],
-            title="To version",
-            description="A version of the registered model; empty means the one before the champion.",
-        ),
-        "reason": Param(
-            type="string", minLength=3, title="Reason", description="Why; it is kept in the ledger."
-        ),
-    }
     with _dag(spec, "rollback", schedule=None) as dag:
         RollbackOperator(
             task_id="rollback",
@@ -304,4 +267,4 @@ def _rollback(spec: ModelSpec) -> DAG:
             outlets=[assets.champion(spec.name)],
             doc_md=docs.TASKS["rollback"],
         )
-    return _with_form(dag, params)
+    return forms.attach(dag, forms.rollback())
