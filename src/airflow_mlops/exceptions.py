@@ -27,6 +27,10 @@ class SourceUnreadable(ValueError):
     """The data of a partition is there but cannot be read. A retry can help only if it was still being written."""
 
 
+class SourceChanging(OSError):
+    """The data of a partition changed while it was read. A retry can help: it may be complete by then."""
+
+
 class UnknownPartition(ValueError):
     """A run names no partition, or one that does not exist. A retry cannot help: trigger it with another key."""
 
@@ -41,6 +45,22 @@ class SchemaMismatch(ValueError):
 
 class BadRows(ValueError):
     """Rows break what a dataset promises: unique keys, event times in the partition. A retry cannot help."""
+
+
+class TransformFailed(ValueError):
+    """The function that prepares features cannot be imported, fails, or breaks its promise. A retry cannot help."""
+
+
+class FutureJoin(ValueError):
+    """A point-in-time join would look at what was not known yet. A retry cannot help: correct the join."""
+
+
+class SuiteUnreadable(ValueError):
+    """A suite of expectations is missing, damaged, or not the one that was pinned. A retry cannot help."""
+
+
+class ReleaseRefused(ValueError):
+    """Quarantined rows cannot be released as asked. A retry cannot help: name other rows, or correct the file."""
 
 
 class ValidationFailed(ValueError):
@@ -109,6 +129,7 @@ class MailUndelivered(ConnectionError):
 
 RETRYABLE: tuple[type[Exception], ...] = (
     SourceMissing,
+    SourceChanging,
     TableMissing,
     WriteConflict,
     RegistryUnavailable,

@@ -3,12 +3,31 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 from airflow.cli.cli_config import ARG_OUTPUT, ActionCommand, Arg, CLICommand, GroupCommand, lazy_load_command
 from airflow.utils.cli_action_loggers import register_pre_exec_callback
 
-_FILE = Arg(("file",), help="YAML file of the spec")  # type: ignore[no-untyped-call]
-_MODEL = Arg(("model",), help="name of the model")  # type: ignore[no-untyped-call]
+
+def _arg(*flags: str, **kwargs: Any) -> Arg:
+    return Arg(flags, **kwargs)  # type: ignore[no-untyped-call]
+
+
+_FILE = _arg("file", help="YAML file of the spec")
+_MODEL = _arg("model", help="name of the model")
+_NAME = _arg("name", help="name of the dataset; a model's data has the name of the model")
+_WHERE = _arg("--output-file", help="file to write: .parquet, .csv or .jsonl, also with .gz", required=True)
+_PARTITION = _arg("--partition", help="key of a partition, such as 2013-01; all without it")
+_FORCE = _arg("--overwrite", action="store_true", help="replace the file if it is there")
+
+
+def _command(name: str, module: str, help: str, *args: Arg, function: str | None = None) -> ActionCommand:
+    path = f"airflow_mlops.cli.{module}.{function or name}"
+    return ActionCommand(name=name, help=help, func=lazy_load_command(path), args=args)
+
+
+def _group(name: str, help: str, *commands: ActionCommand) -> GroupCommand:
+    return GroupCommand(name=name, help=help, subcommands=commands)
 
 
 def get_mlops_cli_commands() -> list[CLICommand]:
@@ -18,34 +37,107 @@ def get_mlops_cli_commands() -> list[CLICommand]:
         GroupCommand(
             name="mlops",
             help="Continuous training of models",
-            subcommands=(
-                GroupCommand(
-                    name="spec",
-                    help="Specs of models",
-                    subcommands=(
-                        ActionCommand(
-                            name="check",
-                            help="Validate a spec, and print every problem with its place",
-                            func=lazy_load_command("airflow_mlops.cli.spec.check"),
-                            args=(_FILE,),
-                        ),
-                        ActionCommand(
-                            name="schema",
-                            help="Print the JSON Schema of a spec, for editors",
-                            func=lazy_load_command("airflow_mlops.cli.spec.schema"),
-                            args=(),
-                        ),
-                    ),
-                ),
-                ActionCommand(
-                    name="history",
-                    help="Print what became of a model's champion, and why",
-                    func=lazy_load_command("airflow_mlops.cli.history.history"),
-                    args=(_MODEL, ARG_OUTPUT),
-                ),
-            ),
+            subcommands=(*_models(), _datasets(), _quarantine()),
         )
     ]
+
+
+def _models() -> tuple[CLICommand, ...]:
+    spec = _group(
+        "spec",
+        "Specs of models",
+        _command("check", "spec", "Validate a spec, and print every problem with its place", _FILE),
+        _command("schema", "spec", "Print the JSON Schema of a spec, for editors"),
+    )
+    suggest = _command(
+        "suggest",
+        "suggest",
+        "Learn expectations from published partitions, and write them as YAML to review",
+        _MODEL,
+        _arg(
+            "--partitions", type=int, help="how many of the latest partitions to learn from; all without it"
+        ),
+        _arg("--output-file", help="file to write; printed without it"),
+        _FORCE,
+    )
+    history = _command(
+        "history", "history", "Print what became of a model's champion, and why", _MODEL, ARG_OUTPUT
+    )
+    return spec, suggest, history
+
+
+def _datasets() -> GroupCommand:
+    return _group(
+        "datasets",
+        "Versions of datasets",
+        _command(
+            "list",
+            "datasets",
+            "Print the published versions of a dataset, its watermark and its gaps; without a name all datasets",
+            _arg("name", nargs="?", help="name of the dataset"),
+            _PARTITION,
+            ARG_OUTPUT,
+            function="show",
+        ),
+        _command(
+            "diff",
+            "datasets",
+            "Print how the columns of two versions differ",
+            _NAME,
+            _arg("before", type=int, help="number of the earlier version"),
+            _arg("after", type=int, nargs="?", help="number of the later version; the latest without it"),
+            ARG_OUTPUT,
+        ),
+        _command(
+            "export",
+            "datasets",
+            "Write a dataset to a file as it is, or as it was",
+            _NAME,
+            _WHERE,
+            _arg("--version", type=int, help="number of a version"),
+            _arg("--as-of", help="as it was at this time, such as 2013-03-01 or 2013-03-01T12:00:00+00:00"),
+            _PARTITION,
+            _FORCE,
+        ),
+        _command(
+            "vacuum",
+            "datasets",
+            "Remove files of old versions that no live model needs; says which without --delete",
+            _NAME,
+            _arg("--days", type=int, default=30, help="keep the versions of so many days (30)"),
+            _arg("--delete", action="store_true", help="remove them"),
+        ),
+    )
+
+
+def _quarantine() -> GroupCommand:
+    return _group(
+        "quarantine",
+        "Rows that were set aside",
+        _command(
+            "list",
+            "quarantine",
+            "Print how many rows are set aside, by partition and reason",
+            _MODEL,
+            _PARTITION,
+            ARG_OUTPUT,
+            function="show",
+        ),
+        _command(
+            "export", "quarantine", "Write rows set aside to a file", _MODEL, _WHERE, _PARTITION, _FORCE
+        ),
+        _command(
+            "release",
+            "quarantine",
+            "Let rows of a partition pass, as they are or corrected, from its next run on",
+            _MODEL,
+            _arg("--partition", required=True, help="key of the partition, such as 2013-01"),
+            _arg("--reason", required=True, help="why; it is kept with the rows"),
+            _arg(
+                "--file", help="corrected rows, as exported; without it all rows of the partition as they are"
+            ),
+        ),
+    )
 
 
 def _warm(**_: object) -> None:

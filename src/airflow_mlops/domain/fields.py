@@ -23,7 +23,7 @@ from airflow_mlops.domain.problems import Problems, did_you_mean
 
 PREDICTION_COLUMNS = ("score", "model_version", "model_digest", "dataset_version", "dataset_digest")
 """What the predictions table adds to key and event time."""
-RESERVED_COLUMNS = ("_partition", "_reasons")
+RESERVED_COLUMNS = ("_partition", "_reasons", "_was")
 """Columns that our tables add."""
 
 

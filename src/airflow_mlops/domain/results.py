@@ -11,6 +11,14 @@ from pydantic import Field
 from airflow_mlops.domain.checks import Check, Fact, Number, Outcome, Severity, Verdict
 
 
+class Difference(Fact):
+    """What a new version of a partition changed against the one before, in rows told apart by key."""
+
+    added: int
+    removed: int
+    changed: int
+
+
 class DatasetVersion(Fact):
     """One partition of a Delta table at one version: what a dataset version is.
 
@@ -25,6 +33,8 @@ class DatasetVersion(Fact):
     :param key: columns that identify a row.
     :param event_time: column of event time.
     :param changed: False if the same content was already there, so that nothing was written.
+    :param transform: what prepared the features, as ``module:function@digest``; None if nothing did.
+    :param difference: against the version of the partition before; None if it is the first.
     """
 
     name: str
@@ -38,6 +48,24 @@ class DatasetVersion(Fact):
     key: tuple[str, ...]
     event_time: str
     changed: bool = True
+    transform: str | None = None
+    difference: Difference | None = None
+
+
+class Coverage(Fact):
+    """Which partitions of a dataset are published.
+
+    :param first: key of the first partition; None if there is none.
+    :param watermark: the last partition before which none is missing; None if there is none.
+    :param last: key of the last partition.
+    :param gaps: partitions between first and last that are not published.
+    """
+
+    partitions: int
+    first: str | None
+    watermark: str | None
+    last: str | None
+    gaps: tuple[str, ...] = ()
 
 
 class ExpectationResult(Fact):
@@ -62,12 +90,27 @@ class ExpectationResult(Fact):
     samples: tuple[str, ...] = ()
 
 
+class Sample(Fact):
+    """Some rows that broke expectations, as text, for people to look at.
+
+    :param columns: key, event time and the columns that are wrong.
+    :param rows: at most 20, a text a column; what is personal is masked.
+    :param reasons: what is wrong with each row.
+    """
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    reasons: tuple[str, ...]
+
+
 class ValidationReport(Fact):
     """What validation found in one partition, and what became of its rows.
 
     :param verdict: FAIL if a blocking expectation failed, INCONCLUSIVE if one could not be evaluated.
     :param rows: rows that were checked.
     :param quarantined: rows that were set aside.
+    :param released: rows that break an expectation and go on, because a person has released them.
+    :param sample: some of the rows that broke expectations; None if none did, or none is known.
     """
 
     dataset: str
@@ -76,7 +119,15 @@ class ValidationReport(Fact):
     results: tuple[ExpectationResult, ...]
     rows: int
     quarantined: int = 0
+    released: int = 0
+    sample: Sample | None = None
     reason: str
+
+    @property
+    def warned(self) -> bool:
+        """Whether an expectation failed that only warns, or rows were set aside."""
+        failed = any(each.outcome is Outcome.FAIL for each in self.results)
+        return self.verdict is Verdict.PASS and (failed or self.quarantined > 0)
 
 
 class Split(Fact):

@@ -10,15 +10,26 @@ from typing import Any, Self
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
 from airflow_mlops.domain import loading, metrics, schedule
-from airflow_mlops.domain.fields import PREDICTION_COLUMNS, Column, KofN, Line, Name, SomeColumns, Text
+from airflow_mlops.domain.fields import (
+    PREDICTION_COLUMNS,
+    Column,
+    Columns,
+    KofN,
+    Line,
+    Name,
+    Share,
+    SomeColumns,
+    Text,
+)
 from airflow_mlops.domain.loading import Place, describe
 from airflow_mlops.domain.metrics import METRICS, Metric, Task
 from airflow_mlops.domain.partitions import Grain, Partition
 from airflow_mlops.domain.problems import Problems, one_of, spec_error
 from airflow_mlops.domain.section import Section
-from airflow_mlops.domain.spec_data import Expectation, Features, Labels, Source
+from airflow_mlops.domain.spec_alerts import Alerts
+from airflow_mlops.domain.spec_data import Expectation, Features, Labels
+from airflow_mlops.domain.spec_quality import SchemaPolicy, Skew
 from airflow_mlops.domain.spec_rules import (
-    Alerts,
     DriftPolicy,
     Gates,
     Monitor,
@@ -28,6 +39,7 @@ from airflow_mlops.domain.spec_rules import (
     Slices,
     VersusChampion,
 )
+from airflow_mlops.domain.spec_source import Function, Source
 from airflow_mlops.domain.spec_train import Budget, Candidate, Train
 
 __all__ = [
@@ -45,6 +57,8 @@ __all__ = [
     "PerformancePolicy",
     "Retrain",
     "RetrainWhen",
+    "SchemaPolicy",
+    "Skew",
     "Slices",
     "Source",
     "Task",
@@ -102,12 +116,33 @@ class ModelSpec(Section):
         description="Cron in UTC that fires once in each partition; `null` to run when a partition has ended.",
     )
     source: Source = Field(description="Where the rows of a partition come from.")
+    transform: Function | None = Field(
+        default=None,
+        description="`module:function` that prepares the features of a batch of rows; `null` for rows as they come.",
+    )
+    schema_policy: SchemaPolicy = Field(
+        default=SchemaPolicy.STRICT,
+        alias="schema",
+        description="What a partition may change: `strict` nothing, `add` new columns, `evolve` also lost columns and "
+        "wider types.",
+    )
+    pii: Columns = Field(
+        default=(), description="Columns with personal data: masked in reports, logs and mails."
+    )
     labels: Labels = Field(default_factory=Labels, description="When the truth about a row is known.")
     features: Features | None = Field(
         default=None, description="Columns to learn from; `null` for all but key, target and event time."
     )
     expectations: tuple[Expectation, ...] = Field(
         default=(), alias="validate", description="Checks of the data: Great Expectations by name."
+    )
+    max_quarantined: Share = Field(
+        default=0.1,
+        description="Largest share of rows to set aside; above it the whole partition is stopped.",
+    )
+    skew: Skew | None = Field(
+        default_factory=Skew,
+        description="Comparison of a partition with the champion's training data; `null` turns it off.",
     )
     train: Train = Field(
         default_factory=Train, validate_default=True, description="What is trained, on which rows."

@@ -1,25 +1,21 @@
-"""Sections of a spec about decisions: gates, monitoring, retraining and alerts."""
+"""Sections of a spec about decisions: gates, monitoring and retraining."""
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, WithJsonSchema, field_validator
+from pydantic import Field
 
 from airflow_mlops.domain.fields import (
     Count,
     Floor,
     KofN,
     KofNText,
-    Line,
     Number,
     Share,
     SomeColumns,
     Whole,
-    unique,
 )
-from airflow_mlops.domain.loading import describe
 from airflow_mlops.domain.section import Section
 
 BY_METRIC = "by metric: the least of a score, the greatest of a loss or an error."
@@ -122,28 +118,3 @@ class Retrain(Section):
         default_factory=_lasting, description="Rules of which any one asks for retraining."
     )
     cooldown: Whole = Field(default=0, description="Partitions to wait after an attempt before the next.")
-
-
-def _address(value: str) -> str:
-    host = r"(localhost|[\w-]+(\.[\w-]+)+)"
-    if len(value) > 254 or not re.fullmatch(rf"[\w.!#$%&'*+/=?^`{{|}}~-]+@{host}", value):
-        raise ValueError(f"must be a mail address such as ml-team@example.com, not {describe(value)}")
-    return value
-
-
-Address = Annotated[Line, AfterValidator(_address), WithJsonSchema({"type": "string", "format": "email"})]
-
-
-class Alerts(Section):
-    """Who is told when a run fails for good or a model is in bad health."""
-
-    email: Annotated[tuple[Address, ...], AfterValidator(unique)] = Field(
-        default=(), description="Mail addresses."
-    )
-
-    @field_validator("email", mode="before")
-    @classmethod
-    def _several(cls, value: object) -> object:
-        if isinstance(value, str):
-            raise ValueError(f"must be a list, not {describe(value)}; write [{value}]")
-        return value
