@@ -11,7 +11,7 @@ from importlib import import_module
 from rich.console import Console
 from rich.status import Status
 
-WORKS = ("loop", "parse")
+WORKS = ("loop", "parse", "ingest", "validation")
 """Each is a module of this package with a function ``compare``, which yields its comparisons."""
 
 _TELEMETRY_OFF = {"DO_NOT_TRACK": "true", "GX_ANALYTICS_ENABLED": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}

@@ -6,6 +6,7 @@ at the three airports.
 
 from __future__ import annotations
 
+from datetime import timedelta
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -64,19 +65,19 @@ def read_month(partition: Partition) -> pa.Table:
     :raises FileNotFoundError: if the distribution lacks a file.
     :raises ValueError: if a file cannot be read or lacks a column; its path is in the message.
     """
-    import pandas as pd
-    import pyarrow as pa
+    from airflow_mlops.engines.asof import as_of
 
-    flights = _flights(partition)
-    rows = pd.merge_asof(
-        flights,
+    schema = _schema()
+    rows = as_of(
+        _flights(partition),
         _weather(),
-        left_on="scheduled_departure",
-        right_on="known_at",
-        by="origin",
-        tolerance=pd.Timedelta(hours=WEATHER_HOURS),
+        time="scheduled_departure",
+        known_at="known_at",
+        by=["origin"],
+        tolerance=timedelta(hours=WEATHER_HOURS),
+        columns=["temperature", "humidity", "wind_speed", "precipitation", "visibility"],
     )
-    return pa.Table.from_pandas(rows, schema=_schema(), preserve_index=False).replace_schema_metadata()
+    return rows.select(schema.names).cast(schema).replace_schema_metadata()
 
 
 def _schema() -> pa.Schema:
@@ -120,7 +121,7 @@ def _weather() -> pd.DataFrame:
 
     rows = _read("weather.csv", _WEATHER)
     # Stamped with the beginning of the hour in which it was taken.
-    return rows.assign(known_at=_hours(rows) + pd.Timedelta(hours=1)).sort_values("known_at")
+    return rows.assign(known_at=_hours(rows) + pd.Timedelta(hours=1))
 
 
 def _hours(rows: pd.DataFrame) -> pd.Series:

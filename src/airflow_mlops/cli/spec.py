@@ -10,17 +10,20 @@ if TYPE_CHECKING:
 
 
 def check(args: Namespace) -> None:
-    """Validate a spec file.
+    """Validate a spec file, and the suites that it names.
 
-    :raises SystemExit: with every problem and code 1 if it is wrong or cannot be read.
+    :raises SystemExit: with every problem and code 1 if one is wrong or cannot be read.
     """
     from airflow_mlops.domain.spec import ModelSpec
+    from airflow_mlops.engines import suites
     from airflow_mlops.exceptions import SpecError
 
     try:
         spec = ModelSpec.load(args.file)
     except (SpecError, OSError) as error:
         raise SystemExit(str(error)) from None
+    if problems := list(suites.check(spec.expectations)):
+        raise SystemExit("\n".join(problems))
     print(f"{args.file}: {spec.name} is valid.")
 
 

@@ -111,7 +111,8 @@ def _duration(value: Any) -> timedelta:
     )
 
 
-def _iso(value: timedelta) -> str:
+def iso(value: timedelta) -> str:
+    """Write a duration as it stands in a spec."""
     return f"P{value.days}D" + (f"T{value.seconds}S" if value.seconds else "")
 
 
@@ -179,7 +180,7 @@ Floor = Annotated[
 Duration = Annotated[
     timedelta,
     BeforeValidator(_duration),
-    PlainSerializer(_iso),
+    PlainSerializer(iso),
     WithJsonSchema({"type": "string", "pattern": r"^P(\d+W)?(\d+D)?(T(\d+H)?(\d+M)?(\d+S)?)?$"}),
 ]
 KofNText = Annotated[

@@ -18,6 +18,9 @@ from airflow_mlops.exceptions import SpecError
 MOST = 50
 """Problems that one error lists."""
 
+# What pydantic puts among the keys of a place: a key itself, and which of several sections stands there.
+_NO_KEYS = ("[key]", "[expectation]", "[suite]")
+
 
 class Problems(ValueError):
     """Several problems that one validator found.
@@ -117,7 +120,7 @@ def _without(values: Any, place: Place) -> Any:
 
 def _problems(error: ValidationError, model: type[BaseModel]) -> Iterator[Problem]:
     for detail in error.errors(include_url=False):
-        place = tuple(part for part in detail["loc"] if part != "[key]")
+        place = tuple(part for part in detail["loc"] if part not in _NO_KEYS)
         cause = detail.get("ctx", {}).get("error")
         if isinstance(cause, Problems):
             yield from (Problem((*place, *below), text) for below, text in cause.found)

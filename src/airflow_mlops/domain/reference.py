@@ -6,12 +6,14 @@ import json
 import re
 import sys
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from airflow_mlops.domain.fields import iso
 from airflow_mlops.domain.problems import keys
 from airflow_mlops.domain.section import Section
 from airflow_mlops.domain.spec import ModelSpec
@@ -52,7 +54,9 @@ def _default(field: FieldInfo) -> str:
     if isinstance(value, Section):
         value = value.model_dump(mode="json", exclude_defaults=True)
         return f"`{{{', '.join(f'{key}: {part}' for key, part in value.items())}}}`" if value else "as below"
-    shown = "P0D" if hasattr(value, "days") else value if isinstance(value, str) else json.dumps(value)
+    shown = (
+        iso(value) if isinstance(value, timedelta) else value if isinstance(value, str) else json.dumps(value)
+    )
     return f"`{shown}`" if shown else ""
 
 

@@ -217,6 +217,18 @@ class Action(StrEnum):
     ROLLED_BACK = "rolled back"
 
 
+class TrainingData(Fact):
+    """The rows that a version learned from: ``start <= event time < cut`` of a dataset version.
+
+    :param features: the columns that it learned from.
+    """
+
+    dataset: DatasetVersion
+    start: datetime
+    cut: datetime
+    features: tuple[str, ...]
+
+
 class PromotionDecision(Fact):
     """The decision on one partition, never silent.
 
@@ -224,6 +236,7 @@ class PromotionDecision(Fact):
     :param before: champion's version before; None if there was none.
     :param after: champion's version after.
     :param key: idempotency key: one promotion per key.
+    :param trained_on: what a version that was promoted has learned from; None if none was.
     """
 
     model: str
@@ -237,6 +250,7 @@ class PromotionDecision(Fact):
     champion_metrics: dict[str, Number] = Field(default_factory=dict)
     reason: str
     key: str = ""
+    trained_on: TrainingData | None = None
 
 
 class ScoringReport(Fact):

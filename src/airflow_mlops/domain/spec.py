@@ -27,7 +27,7 @@ from airflow_mlops.domain.partitions import Grain, Partition
 from airflow_mlops.domain.problems import Problems, one_of, spec_error
 from airflow_mlops.domain.section import Section
 from airflow_mlops.domain.spec_alerts import Alerts
-from airflow_mlops.domain.spec_data import Expectation, Features, Labels
+from airflow_mlops.domain.spec_data import Expectation, Features, Labels, Rule, Suite
 from airflow_mlops.domain.spec_quality import SchemaPolicy, Skew
 from airflow_mlops.domain.spec_rules import (
     DriftPolicy,
@@ -61,6 +61,7 @@ __all__ = [
     "Skew",
     "Slices",
     "Source",
+    "Suite",
     "Task",
     "Train",
     "VersusChampion",
@@ -133,8 +134,8 @@ class ModelSpec(Section):
     features: Features | None = Field(
         default=None, description="Columns to learn from; `null` for all but key, target and event time."
     )
-    expectations: tuple[Expectation, ...] = Field(
-        default=(), alias="validate", description="Checks of the data: Great Expectations by name."
+    expectations: tuple[Rule, ...] = Field(
+        default=(), alias="validate", description="Checks of the data: Great Expectations by name, or suites."
     )
     max_quarantined: Share = Field(
         default=0.1,
@@ -163,7 +164,8 @@ class ModelSpec(Section):
         file = loading.find(path, sys._getframe(1).f_globals.get("__file__"))
         document = loading.read(file)
         try:
-            spec = cls.model_validate(document.value, by_alias=True, by_name=False)
+            context = {"folder": file.resolve().parent}
+            spec = cls.model_validate(document.value, by_alias=True, by_name=False, context=context)
         except ValidationError as error:
             raise spec_error(cls, file, document, error) from None
         if document.problems:

@@ -3,35 +3,84 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from datetime import timedelta
+from enum import StrEnum
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, WithJsonSchema, field_validator
 
-from airflow_mlops.domain.fields import Line, unique
+from airflow_mlops.domain.fields import Duration, Line, unique
 from airflow_mlops.domain.loading import describe
 from airflow_mlops.domain.section import Section
 
 
+class Event(StrEnum):
+    """What mails can be about."""
+
+    FAILURE = "failure"
+    VALIDATION = "validation"
+    HEALTH = "health"
+    PROMOTION = "promotion"
+
+
+class Level(StrEnum):
+    """How soon people have to know: what has failed is urgent, everything else is a warning."""
+
+    URGENT = "urgent"
+    WARNING = "warning"
+
+
 def _address(value: str) -> str:
     host = r"(localhost|[\w-]+(\.[\w-]+)+)"
-    if len(value) > 254 or not re.fullmatch(rf"[\w.!#$%&'*+/=?^`{{|}}~-]+@{host}", value):
+    if len(value) > 254 or not re.fullmatch(rf"[\w.!#$%&'*+/=?^`{{|}}~-]+@{host}", value, re.ASCII):
         raise ValueError(f"must be a mail address such as ml-team@example.com, not {describe(value)}")
     return value
 
 
 Address = Annotated[Line, AfterValidator(_address), WithJsonSchema({"type": "string", "format": "email"})]
+Addresses = Annotated[tuple[Address, ...], AfterValidator(unique)]
 
 
 class Alerts(Section):
-    """Who is told when a run fails for good or a model is in bad health."""
+    """Who is told of what, and how often."""
 
-    email: Annotated[tuple[Address, ...], AfterValidator(unique)] = Field(
-        default=(), description="Mail addresses."
+    email: Addresses = Field(default=(), description="Mail addresses.")
+    warnings: Addresses | None = Field(
+        default=None,
+        description="Addresses for what is not urgent: everything but runs that failed; `null` for those of `email`, "
+        "`[]` for nobody.",
+    )
+    events: Annotated[tuple[Event, ...], AfterValidator(unique)] = Field(
+        default=(Event.FAILURE, Event.VALIDATION, Event.HEALTH),
+        description="What is mailed: `failure`, `validation`, `health` (drift, performance, staleness), `promotion`.",
+    )
+    cooldown: Duration = Field(
+        default=timedelta(days=1),
+        description="ISO 8601 duration in which the same problem of the same partition is not mailed again.",
+    )
+    digest: Duration | None = Field(
+        default=None,
+        description="Collect what is not urgent into one mail in each such period, for example `P1D`; `null` mails it "
+        "at once.",
     )
 
-    @field_validator("email", mode="before")
+    def recipients(self, levels: Iterable[Level]) -> tuple[str, ...]:
+        """Return the addresses that mails of these levels go to, each once."""
+        warnings = self.email if self.warnings is None else self.warnings
+        lists = {Level.URGENT: self.email, Level.WARNING: warnings}
+        return tuple(dict.fromkeys(address for level in levels for address in lists[level]))
+
+    @field_validator("email", "warnings", "events", mode="before")
     @classmethod
     def _several(cls, value: object) -> object:
         if isinstance(value, str):
             raise ValueError(f"must be a list, not {describe(value)}; write [{value}]")
+        return value
+
+    @field_validator("digest")
+    @classmethod
+    def _some_time(cls, value: timedelta | None) -> timedelta | None:
+        if value == timedelta():
+            raise ValueError("must be longer than no time; leave it out to mail at once")
         return value

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
-from typing import Any, Self
+from pathlib import Path
+from typing import Annotated, Any, Self
 
-from pydantic import Field, field_validator, model_serializer, model_validator
+from pydantic import (
+    Discriminator,
+    Field,
+    Tag,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
+from airflow_mlops.domain import expectations
 from airflow_mlops.domain.checks import Severity
 from airflow_mlops.domain.fields import Columns, Duration, Json, Line
 from airflow_mlops.domain.loading import describe
-from airflow_mlops.domain.problems import Problems
+from airflow_mlops.domain.problems import Problems, one_of
 from airflow_mlops.domain.section import Section, short_form, short_schema
 
 
@@ -40,9 +50,9 @@ class Features(Section):
 
 
 class Expectation(Section):
-    """One check of the data by Great Expectations; in YAML `- name: {arguments}`."""
+    """One check of the data, by Great Expectations or against earlier partitions; in YAML `- name: {arguments}`."""
 
-    expectation: Line = Field(description="Name as Great Expectations spells it.")
+    expectation: Line = Field(description="Name as Great Expectations spells it, or one of ours.")
     args: dict[str, Json] = Field(default={}, description="Its arguments.")
     severity: Severity = Field(
         default=Severity.BLOCK,
@@ -64,6 +74,11 @@ class Expectation(Section):
             )
         return value
 
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        Problems.raise_any(expectations.check(self.expectation, self.args))
+        return self
+
     @model_serializer
     def _write(self) -> dict[str, Any]:
         return {self.expectation: {**self.args, "severity": self.severity.value}}
@@ -73,3 +88,61 @@ class Expectation(Section):
         severity = {"enum": [level.value for level in Severity], "default": "block"}
         arguments = {"type": ["object", "null"], "properties": {"severity": severity}}
         return short_schema("^expect_[a-z0-9_]+$", arguments, cls.__doc__)
+
+
+class Suite(Section):
+    """Expectations kept outside of the spec, in a JSON file or in a project of Great Expectations."""
+
+    suite: Line = Field(description="Path of a suite's JSON file; with `context` the name of a suite.")
+    context: Line | None = Field(
+        default=None, description="Folder of a Great Expectations project, with its great_expectations.yml."
+    )
+    sha256: Line | None = Field(
+        default=None, description="Digest that the file must have, as `sha256sum` prints it; `null` for any."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _keys(cls, value: Any) -> Any:
+        known = list(cls.model_fields)
+        Problems.raise_any(
+            ((key,), f"is no key of a suite{one_of(key, known)}")
+            for key in (value if isinstance(value, dict) else ())
+            if key not in known
+        )
+        return value
+
+    @field_validator("sha256")
+    @classmethod
+    def _digest(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None and not re.fullmatch(r"[0-9a-f]{64}", value):
+            raise ValueError(
+                f"must be 64 hexadecimal digits, as sha256sum prints them, not {describe(value)}"
+            )
+        if value is not None and info.data.get("context"):
+            raise ValueError("pins a file; leave it out with context")
+        return value
+
+    @model_validator(mode="after")
+    def _beside_its_spec(self, info: ValidationInfo) -> Self:
+        folder = (info.context or {}).get("folder")
+        key = "context" if self.context else "suite"
+        # A section is frozen once it is made, and this is a part of making it.
+        return self.model_copy(update={key: str(Path(folder, getattr(self, key)))}) if folder else self
+
+    @model_serializer
+    def _write(self) -> dict[str, Any]:
+        given = {"suite": self.suite, "context": self.context, "sha256": self.sha256}
+        return {key: value for key, value in given.items() if value is not None}
+
+
+def _which(value: Any) -> str:
+    suite = isinstance(value, Suite) or (isinstance(value, dict) and "suite" in value)
+    return "[suite]" if suite else "[expectation]"
+
+
+# Tags stand in the place of an error, where brackets tell them from keys.
+Rule = Annotated[
+    Annotated[Expectation, Tag("[expectation]")] | Annotated[Suite, Tag("[suite]")], Discriminator(_which)
+]
+"""What a list of checks holds."""

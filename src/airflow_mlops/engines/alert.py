@@ -1,16 +1,21 @@
-"""What the mail about a failed run says, as text and as HTML."""
+"""What people are told of any run: that it failed, that it is over, and what they were told before."""
 
 from __future__ import annotations
 
-from functools import cache
-from typing import TYPE_CHECKING, Any
+import hashlib
+from collections.abc import Sequence
+from datetime import datetime
+from urllib.parse import quote
 
 from airflow_mlops.domain.checks import Fact
-from airflow_mlops.engines.outbox import Mail
+from airflow_mlops.domain.spec_alerts import Event, Level
+from airflow_mlops.engines.mails import Link, Notice, Passage, Status
+from airflow_mlops.engines.mails_text import line
 
-if TYPE_CHECKING:
-    from jinja2 import Template
+LISTED = 20
+"""Findings that a mail lists."""
 
+_COLLECTED = 50
 _MEANING = {
     "ingest": "The partition was not published: nothing downstream runs for it. Earlier data and the champion stay as "
     "they are.",
@@ -29,98 +34,167 @@ _TODO = {
 }
 _THEN = "Open the run, read the log of the failed task, mend the cause, then clear the task: it goes on from there."
 
-_PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>{{ title }}</title>
-</head>
-<body style="margin:0 auto;max-width:40rem;padding:1rem;font:16px/1.5 system-ui,sans-serif;overflow-wrap:anywhere">
-<h1 style="margin:0 0 .75rem;font-size:1.25rem">{{ title }}</h1>
-{% for reason in reasons -%}
-<p style="margin:0 0 1rem;padding:.5rem .75rem;border-left:4px solid #b3261e">{{ reason }}</p>
-{% endfor -%}
-<table style="border-collapse:collapse;margin:0 0 1rem">
-{% for name, value in rows -%}
-<tr><th scope="row" style="padding:.15rem 1rem .15rem 0;text-align:left;vertical-align:top;white-space:nowrap">{{ name }}</th>
-<td style="padding:.15rem 0">{{ value }}</td></tr>
-{% endfor -%}
-</table>
-<p><strong>What it means.</strong> {{ meaning }}</p>
-<p><strong>What to do.</strong> {{ todo }}</p>
-{% if url -%}
-<p><a href="{{ url }}" style="display:inline-block;padding:.6rem 1rem;border-radius:6px;background:#0b57d0;color:#fff">Open the run</a></p>
-{% endif -%}
-</body>
-</html>
-"""
 
-
-class Failure(Fact):
-    """A run that failed for good.
+class Run(Fact):
+    """The run that a notice is about.
 
     :param dag: id of the DAG; what follows its last dot is the stage.
     :param partition: None if the run is about none.
-    :param tasks: the failed tasks, in the order of the DAG; a mapped one as ``train_0``.
-    :param reasons: what is known of the causes, a sentence each.
-    :param url: address of the run; empty if nobody knows it.
+    :param attempt: what changes when the run is cleared, and not when a task of it is tried again.
+    :param task: the one task that is watched; empty for the whole run.
+    :param base: address of Airflow, without a slash at its end; empty if nobody knows it.
     """
 
     model: str
     dag: str
     run_id: str
     partition: str | None
-    tasks: tuple[str, ...]
-    reasons: tuple[str, ...] = ()
-    url: str = ""
+    attempt: int = 0
+    task: str = ""
+    base: str = ""
 
     @property
-    def key(self) -> str:
-        """What one mail is sent for: the run and what failed in it."""
-        return f"{self.dag}/{self.run_id}/{','.join(sorted(self.tasks))}"
+    def stage(self) -> str:
+        """What the run does, if it is one of ours, such as ``ingest``."""
+        return self.dag.rpartition(".")[2]
+
+    @property
+    def topic(self) -> str:
+        """What can fail and recover: a partition in a DAG; a run, if it has no partition."""
+        return "/".join(part for part in (self.dag, self.partition or self.run_id, self.task) if part)
+
+    @property
+    def health(self) -> str:
+        """What can be unwell and recover: the model, as this DAG sees it."""
+        return f"{self.dag}/health"
+
+    def happened(self, key: str) -> str:
+        """Return the id of something that happened in this attempt of the run."""
+        return f"{key}/{self.run_id}#{self.attempt}"
+
+    def links(self, *more: tuple[str, str]) -> tuple[Link, ...]:
+        """Return links below the address of Airflow, that of the run first.
+
+        :param more: label and path.
+        """
+        run = f"/dags/{quote(self.dag, safe='')}/runs/{quote(self.run_id, safe='')}"
+        named = (("Open the run", run), *more)
+        return tuple(Link(label=label, url=f"{self.base}{path}") for label, path in named if self.base)
+
+    def facts(self, *more: tuple[str, str | None]) -> tuple[tuple[str, str], ...]:
+        """Return name and value of what is known, the model and the partition first, the run last."""
+        about = [
+            ("Model", self.model),
+            ("Partition", self.partition),
+            *more,
+            ("DAG", self.dag),
+            ("Run", self.run_id),
+        ]
+        return tuple((name, value) for name, value in about if value)
 
 
-def compose(failure: Failure) -> Mail:
-    """Write the mail about a failed run."""
-    stage = failure.dag.rpartition(".")[2]
-    title = f"{failure.dag} failed: {', '.join(failure.tasks)}"
-    title += f" ({failure.partition})" if failure.partition else ""
-    rows = {
-        "Model": failure.model,
-        "DAG": failure.dag,
-        "Partition": failure.partition,
-        "Failed": ", ".join(failure.tasks),
-        "Run": failure.run_id,
-    }
-    parts: dict[str, Any] = {
-        "title": title,
-        "reasons": failure.reasons,
-        "rows": [(name, value) for name, value in rows.items() if value],
-        "meaning": _MEANING.get(stage, _OTHERWISE).format(model=failure.model),
-        "todo": _TODO.get(stage, _THEN),
-        "url": failure.url,
-    }
-    return Mail(
-        key=failure.key,
-        # A line break in a name must not become a header.
-        subject=" ".join(f"[airflow-mlops] {title}".split()),
-        text=_text(**parts),
-        html=_template().render(parts),
+def some(names: Sequence[str]) -> str:
+    """List names, the first ten if there are many."""
+    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+    return ", ".join(names[:10]) + more
+
+
+def failure(run: Run, tasks: Sequence[str]) -> Notice:
+    """Tell that a run has failed for good.
+
+    :param tasks: the failed tasks, in the order of the DAG; a mapped one as ``train_0``.
+    """
+    named = some(tasks)
+    key = f"{run.topic}/{', '.join(tasks)}"
+    return Notice(
+        id=run.happened(key),
+        key=key,
+        topic=run.topic,
+        event=Event.FAILURE,
+        status=Status.FAILED,
+        levels=(Level.URGENT,),
+        title=f"{run.dag} failed: {named}" + (f" ({run.partition})" if run.partition else ""),
+        badge="FAILED",
+        facts=run.facts(("Failed", named)),
+        passages=(
+            Passage(
+                heading="What it means", text=_MEANING.get(run.stage, _OTHERWISE).format(model=run.model)
+            ),
+            Passage(heading="What to do", text=_TODO.get(run.stage, _THEN)),
+        ),
+        links=run.links(),
     )
 
 
-def _text(
-    title: str, reasons: tuple[str, ...], rows: list[tuple[str, str]], meaning: str, todo: str, url: str
-) -> str:
-    facts = "\n".join(f"{name + ':':<11}{value}" for name, value in rows)
-    parts = [title, *reasons, facts, f"What it means: {meaning}", f"What to do: {todo}", url]
-    return "\n\n".join(part for part in parts if part) + "\n"
+def recovery(run: Run, before: Notice, *facts: tuple[str, str | None]) -> Notice:
+    """Tell that what a notice was about is over.
+
+    :param before: the last notice about it.
+    :param facts: name and value of what is known now.
+    """
+    if before.event is Event.FAILURE:
+        title = f"{run.dag} recovered{f': {run.task}' if run.task else ''} ({run.partition or run.run_id})"
+    else:
+        title = f"{run.model} {run.partition or run.run_id}: {before.event.value} recovered"
+    return Notice(
+        id=f"{before.id}/recovered",
+        key=f"{before.key}/recovered",
+        topic=before.topic,
+        event=before.event,
+        status=Status.RECOVERED,
+        levels=before.levels,
+        title=title,
+        badge="RECOVERED",
+        summary=(f"This is over: {line(before.title)}.",),
+        facts=run.facts(*facts),
+        links=run.links(),
+    )
 
 
-@cache
-def _template() -> Template:
-    from jinja2 import Environment, StrictUndefined
+def again(notice: Notice, last: Notice | None, *, held: int = 0, since: datetime | None = None) -> Notice:
+    """Add what people were told of the topic before.
 
-    return Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True).from_string(_PAGE)
+    :param last: the last mail about the topic; None if there was none.
+    :param held: how often the same was noted and not mailed.
+    :param since: when it was mailed last.
+    """
+    if notice.status is Status.WARNED and last and last.status is Status.FAILED:
+        # Whoever knows that it failed has to know that it does no longer.
+        levels = tuple(dict.fromkeys((*last.levels, *notice.levels)))
+        said = (f"It passes now. Before: {line(last.title)}.", *notice.summary)
+        return notice.model_copy(update={"levels": levels, "summary": said})
+    if held and since:
+        times = "once" if held == 1 else f"{held} times"
+        said = (
+            *notice.summary,
+            f"The same happened {times} since the mail of {since:%Y-%m-%d %H:%M} UTC, and was not mailed.",
+        )
+        return notice.model_copy(update={"summary": said})
+    return notice
+
+
+def collect(notices: Sequence[Notice]) -> Notice:
+    """Put several notices into one mail.
+
+    :param notices: at least two, oldest first.
+    """
+    first = notices[0]
+    model = dict(first.facts).get("Model", first.topic)
+    passages = tuple(
+        Passage(heading=each.title, text=" ".join(each.summary), links=each.links)
+        for each in notices[-_COLLECTED:]
+    )
+    ids = "\n".join(each.id for each in notices)
+    return Notice(
+        id=f"digest/{hashlib.sha256(ids.encode()).hexdigest()}",
+        key=f"digest/{first.key}",
+        topic=f"digest/{first.topic}",
+        event=first.event,
+        status=Status.NEWS,
+        levels=(Level.WARNING,),
+        title=f"{model}: {len(notices)} notices",
+        badge="DIGEST",
+        facts=(("Model", model),),
+        passages=passages,
+        more=max(0, len(notices) - _COLLECTED),
+    )

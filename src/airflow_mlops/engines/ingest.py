@@ -1,127 +1,217 @@
-"""Ingest: read one partition of a source, and hold it to what the dataset promises."""
+"""Ingest: stage one partition of a source, held to what its dataset promises, and publish it once it is found good."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from itertools import takewhile
+from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.engines.sources import Source
-from airflow_mlops.engines.tables import normalise
-from airflow_mlops.exceptions import BadRows, EmptyPartition, SchemaMismatch
+from airflow_mlops.domain.results import DatasetVersion
+from airflow_mlops.domain.spec_quality import SchemaPolicy
+from airflow_mlops.engines import delta, digests, tables, versions
+from airflow_mlops.engines.commits import Change
+from airflow_mlops.engines.difference import difference
+from airflow_mlops.engines.drafts import Draft
+from airflow_mlops.engines.promises import Keys, Times, in_utc
+from airflow_mlops.engines.schemas import Columns, OtherTypes, refuse
+from airflow_mlops.exceptions import EmptyPartition, SourceChanging, TableUnreadable
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from airflow_mlops.engines.sources import Source
 
-def ingest(
+log = logging.getLogger(__name__)
+
+_SECONDS = 5.0
+
+
+class Transform(Protocol):
+    """What prepares features, known by its code."""
+
+    @property
+    def version(self) -> str:
+        """``module:function@digest``."""
+        ...
+
+    def __call__(self, rows: pa.Table, partition: Partition, /) -> pa.Table:
+        """Return the prepared rows."""
+        ...
+
+
+def stage(
     source: Source,
     partition: Partition,
     *,
+    uri: str,
+    published: str,
+    name: str,
     key: Sequence[str],
     event_time: str,
     required: Sequence[str] = (),
-    expected: dict[str, str] | None = None,
-) -> pa.Table:
-    """Read a partition and check it against the dataset.
+    policy: SchemaPolicy = SchemaPolicy.STRICT,
+    transform: Transform | None = None,
+    run: str,
+) -> DatasetVersion:
+    """Write a partition to a table that no reader sees, in one commit, batch by batch.
 
+    :param uri: URI of the staging table.
+    :param published: URI of the published table, whose columns are expected; it need not exist.
     :param required: columns that the model needs besides key and event time.
-    :param expected: column types of what is already published; None for the first partition.
+    :param policy: what the partition may change in the columns.
+    :param transform: prepares the features of each batch; None leaves rows as they are.
+    :param run: the run that does this; kept in the commit.
     :raises EmptyPartition: if the source has no rows.
-    :raises SchemaMismatch: if a column is lost, new, or of another type.
+    :raises SchemaMismatch: if columns or types differ in a way that the policy does not allow.
     :raises BadRows: if keys are missing or repeat, or event times lie outside of the partition.
+    :raises SourceChanging: if the data changed meanwhile.
     """
-    table = source.read(partition)
     where = f"partition {partition.key} of {source.describe(partition)}"
-    if not table.num_rows:
-        raise EmptyPartition(f"{where} has no rows")
-    if missing := [name for name in (*key, event_time, *required) if name not in table.column_names]:
-        raise SchemaMismatch(f"{where} lacks {_names(missing)}; it has {_names(table.column_names)}")
-    table = _with_event_time(normalise(table), event_time, where)
-    if expected is not None:
-        table = _conform(table, expected, where)
-    _check_keys(table, key, where)
-    _check_times(table, event_time, partition, where)
-    return table
+    must = [*key, event_time, *required]
+    columns = _expected(published, partition.key, must, policy, where)
+    while True:
+        content, keys, times = digests.Content(), Keys(key, where), Times(event_time, partition, where)
+        with Draft(uri, partition.key) as draft:
+            before = source.stamp(partition)
+            try:
+                for rows in _prepared(source, partition, columns, event_time, transform, where):
+                    draft.add(rows)
+                    for each in (content, keys, times):
+                        each.add(rows)
+            except OtherTypes:
+                columns.restart()
+                log.info("%s: a later batch has wider types; it is read again", where)
+                continue
+            if source.stamp(partition) != before:
+                raise SourceChanging(f"{where} changed while it was read; it may still be being written")
+            if not draft.rows or draft.schema is None:
+                raise EmptyPartition(f"{where} has no rows")
+            times.check()
+            keys.check(draft.batches)
+            version = DatasetVersion(
+                name=name,
+                uri=uri,
+                version=0,
+                grain=partition.grain.value,
+                partition=partition.key,
+                rows=draft.rows,
+                digest=content.digest(),
+                columns=delta.schema_of(draft.schema),
+                key=tuple(key),
+                event_time=event_time,
+                transform=transform.version if transform else None,
+            )
+            said = versions.describe(version, run, source.describe(partition), policy)
+            # What lies there of other partitions is of no use once the columns are others.
+            return tables.put(draft, version, said, Change.REPLACE)
 
 
-def _names(columns: Sequence[str]) -> str:
-    return ", ".join(repr(name) for name in columns)
+def publish(staged: DatasetVersion, *, uri: str, run: str) -> DatasetVersion:
+    """Publish a staged partition in one commit; the same content again writes nothing.
+
+    The files are taken over as they are, unless columns of the published table have changed since.
+
+    :param uri: URI of the published table.
+    :param run: the run that does this; kept in the commit.
+    :raises SchemaMismatch: if the table's columns have changed so that the partition no longer fits.
+    :raises WriteConflict: if another writer published the same partition meanwhile.
+    """
+    policy, source = _origin(staged)
+    former = versions.current(uri, staged.partition)
+    if former is not None and tables.same(former, staged):
+        return former.model_copy(update={"changed": False})
+    where = f"partition {staged.partition} of {staged.uri}"
+    columns = _expected(uri, staged.partition, [*staged.key, staged.event_time], policy, where)
+    while True:
+        with Draft(uri, staged.partition) as draft:
+            try:
+                version = _taken_over(draft, staged, columns, where)
+            except OtherTypes:
+                columns.restart()
+                continue
+            changes: dict[str, Any] = {"uri": uri}
+            if former is not None:
+                changes["difference"] = difference(_rows(former), _rows(staged), staged.key, former.rows)
+            version = version.model_copy(update=changes)
+            change = Change.WIDEN if policy is SchemaPolicy.EVOLVE else Change.MERGE
+            return tables.put(draft, version, versions.describe(version, run, source, policy), change)
 
 
-def _with_event_time(table: pa.Table, event_time: str, where: str) -> pa.Table:
+def _expected(
+    published: str, partition: str, required: Sequence[str], policy: SchemaPolicy, where: str
+) -> Columns:
+    """Return the columns that a partition is held to: those it had, or else those of the partition before it."""
+    known = versions.newest(published)
+    if not known:
+        return Columns(None, (), required, policy, where)
+    keys = sorted(known)
+    nearest = max(takewhile(lambda each: each <= partition, keys), default=keys[0])
+    schema = delta.dataset(published).schema
+    schema = schema.remove(schema.get_field_index(delta.PARTITION)).remove_metadata()
+    return Columns(schema, tuple(known[nearest].columns), required, policy, where)
+
+
+def _prepared(
+    source: Source,
+    partition: Partition,
+    columns: Columns,
+    event_time: str,
+    transform: Transform | None,
+    where: str,
+) -> Iterator[pa.Table]:
     import pyarrow as pa
-    import pyarrow.compute as pc
 
-    column = table[event_time]
-    utc = pa.timestamp("us", "UTC")
-    try:
-        if pa.types.is_string(column.type):
-            # A time that names its offset is read as such; one that does not is in UTC.
-            named = pc.any(pc.match_substring_regex(column, r"(Z|[+-]\d\d:?\d\d)$")).as_py()
-            column = column if named else column.cast(pa.timestamp("us"))
-        elif not (pa.types.is_timestamp(column.type) or pa.types.is_date(column.type)):
-            raise SchemaMismatch(f"{where}: {event_time!r} is {column.type}, not a time")
-        column = column.cast(utc)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise SchemaMismatch(f"{where}: {event_time!r} cannot be read as a time: {error}") from error
-    return table.set_column(table.column_names.index(event_time), event_time, column)
+    types = {name: str(kind) for name, kind in columns.kinds.items()}
+    began = said = time.monotonic()
+    count = 0
+    for batch in source.batches(partition, types):
+        rows = pa.Table.from_batches([batch])
+        refuse(rows.column_names, where)
+        if transform is not None and rows.num_rows:
+            rows = transform(rows, partition)
+        columns.check(rows.schema)
+        yield columns.conform(in_utc(rows, event_time, where))
+        count += rows.num_rows
+        if time.monotonic() - said >= _SECONDS:
+            said = time.monotonic()
+            log.info("%s: %s rows so far (%.0f s)", where, f"{count:,}", said - began)
 
 
-def _conform(table: pa.Table, expected: dict[str, str], where: str) -> pa.Table:
-    """Cast columns whose type only looks different, losing nothing; name every real difference."""
+def _origin(staged: DatasetVersion) -> tuple[SchemaPolicy, str]:
+    """Return how a staged partition was ingested; validation may have staged it again since."""
+    for commit in versions.history(staged.uri):
+        known = commit.version.partition == staged.partition and commit.version.version <= staged.version
+        if known and commit.policy is not None:
+            return commit.policy, commit.source
+    return SchemaPolicy.STRICT, staged.uri
+
+
+def _taken_over(draft: Draft, staged: DatasetVersion, columns: Columns, where: str) -> DatasetVersion:
+    """Fill a draft with what is staged, in the columns that the published table has by now."""
     import pyarrow as pa
 
-    problems = [f"column {name!r} is lost" for name in expected if name not in table.column_names]
-    problems += [f"column {name!r} is new" for name in table.column_names if name not in expected]
-    columns: dict[str, pa.ChunkedArray] = {}
-    for name in (name for name in expected if name in table.column_names):
-        column, kind = table[name], expected[name]
-        wanted = pa.timestamp("us", "UTC") if "[" in kind else pa.type_for_alias(kind)
-        try:
-            columns[name] = _alike(column, wanted)
-        except pa.ArrowInvalid:
-            problems.append(f"column {name!r} is {column.type}, was {kind}")
-    if problems:
-        raise SchemaMismatch(f"{where} has another schema: " + "; ".join(problems))
-    return pa.table(columns)
+    if all(str(columns.kinds.get(name, kind)) == kind for name, kind in staged.columns.items()):
+        with delta.errors(staged.uri):
+            draft.add_files(delta.open_table(staged.uri, staged.version), staged.uri)
+        if draft.rows != staged.rows or draft.schema is None:
+            raise TableUnreadable(
+                f"{where} has {draft.rows:,} rows, not the {staged.rows:,} that were staged"
+            )
+        columns.check(draft.schema)
+        return staged
+    content = digests.Content()
+    for batch in _rows(staged):
+        rows = pa.Table.from_batches([batch])
+        columns.check(rows.schema)
+        rows = columns.conform(rows)
+        draft.add(rows)
+        content.add(rows)
+    types = delta.schema_of(draft.schema)
+    return staged.model_copy(update={"digest": content.digest(), "columns": types})
 
 
-def _alike(column: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray:
-    """Cast between kinds of numbers, and what has no values; Arrow refuses to lose anything."""
-    import pyarrow as pa
-
-    numbers = all(pa.types.is_integer(kind) or pa.types.is_floating(kind) for kind in (column.type, wanted))
-    if column.type == wanted:
-        return column
-    if column.null_count == len(column):
-        return pa.chunked_array([pa.nulls(len(column), wanted)])
-    if not numbers:
-        raise pa.ArrowInvalid(f"{column.type} is not {wanted}")
-    return column.cast(wanted)
-
-
-def _check_keys(table: pa.Table, key: Sequence[str], where: str) -> None:
-    import pyarrow.compute as pc
-
-    for name in key:
-        if nulls := table[name].null_count:
-            raise BadRows(f"{where}: {nulls:,} rows have no {name!r}, which is part of the key")
-    counts = table.select(list(key)).group_by(list(key)).aggregate([([], "count_all")])
-    repeated = counts.filter(pc.greater(counts["count_all"], 1))
-    if repeated.num_rows:
-        first = {name: repeated[name][0].as_py() for name in key}
-        raise BadRows(f"{where}: {repeated.num_rows:,} keys stand more than once, for example {first}")
-
-
-def _check_times(table: pa.Table, event_time: str, partition: Partition, where: str) -> None:
-    import pyarrow.compute as pc
-
-    if nulls := table[event_time].null_count:
-        raise BadRows(f"{where}: {nulls:,} rows have no {event_time!r}")
-    span = pc.min_max(table[event_time]).as_py()
-    if span["min"] < partition.start or span["max"] >= partition.end:
-        raise BadRows(
-            f"{where}: {event_time!r} runs from {span['min']:%Y-%m-%d %H:%M} to {span['max']:%Y-%m-%d %H:%M}, "
-            f"outside of {partition.start:%Y-%m-%d %H:%M} to {partition.end:%Y-%m-%d %H:%M} (UTC)"
-        )
+def _rows(version: DatasetVersion) -> pa.RecordBatchReader:
+    return tables.batches(version.uri, version=version.version, partition=version.partition)

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow_mlops.engines import tables
 from airflow_mlops.exceptions import TableMissing, TableUnreadable, WriteConflict
-
-if TYPE_CHECKING:
-    pass
 
 _ATTEMPTS = 50
 Values = dict[str, Any]
@@ -28,7 +25,11 @@ def rows(uri: str) -> list[Values]:
 
 
 def append(
-    uri: str, columns: Sequence[str], decide: Callable[[list[Values], datetime], Values | None]
+    uri: str,
+    columns: Sequence[str],
+    decide: Callable[[list[Values], datetime], Values | None],
+    *,
+    now: datetime | None = None,
 ) -> None:
     """Append a row that follows from all rows that are there.
 
@@ -38,6 +39,7 @@ def append(
     :param columns: columns of text; beside them a row has ``at``.
     :param decide: given the rows, oldest first, and a time in UTC that is later than all of theirs, returns the new
         row with ``at``, or None to add nothing.
+    :param now: what the clock says; None means to look.
     :raises WriteConflict: if other writers were faster again and again.
     :raises TableUnreadable: if the journal is damaged or cannot be written.
     """
@@ -53,7 +55,7 @@ def append(
     for _ in range(_ATTEMPTS):
         table = tables.open_table(uri)
         known = _rows(uri, table.version())
-        row = decide(known, _after(known))
+        row = decide(known, _after(known, now))
         if row is None:
             return
         try:
@@ -68,9 +70,9 @@ def append(
     raise WriteConflict(f"The journal at {uri} is being written by too many at once.")
 
 
-def _after(known: list[Values]) -> datetime:
+def _after(known: list[Values], now: datetime | None) -> datetime:
     # Clocks of two machines differ; the order of the rows must not.
-    now = datetime.now(UTC)
+    now = now or datetime.now(UTC)
     return max(now, known[-1]["at"] + timedelta(microseconds=1)) if known else now
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -159,11 +160,20 @@ class Logged:
     digest: str
 
 
-def log(client: MlflowClient, run: Run, name: str, model: Pipeline, features: Features, task: str) -> Logged:
+def log(
+    client: MlflowClient,
+    run: Run,
+    name: str,
+    model: Pipeline,
+    features: Features,
+    task: str,
+    beside: Mapping[str, str] | None = None,
+) -> Logged:
     """Log a fitted pipeline to an MLflow run.
 
     This is what ``mlflow.sklearn.log_model`` does, but by this client rather than by global state.
 
+    :param beside: text of further files among the artifacts, by name.
     :raises UntrustedModel: if the pipeline holds types that :func:`load` would refuse.
     :raises RegistryUnavailable: if MLflow does not answer.
     """
@@ -190,6 +200,8 @@ def log(client: MlflowClient, run: Run, name: str, model: Pipeline, features: Fe
         except MlflowException as error:
             raise UntrustedModel(f"The model cannot be saved: {error.message}") from error
         found = digest(path / tracking.MODEL_FILE)
+        for file, text in (beside or {}).items():
+            (path / file).write_bytes(text.encode())
         client.log_model_artifacts(logged.model_id, str(path))
         client.finalize_logged_model(logged.model_id, "READY")
         client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
@@ -212,8 +224,8 @@ def _requirements() -> list[str]:
     return [f"{name}=={version(name)}" for name in ("numpy", "pandas", "scikit-learn", "scipy", "skops")]
 
 
-def download(client: MlflowClient, run_id: str, folder: Path) -> Path:
-    """Fetch the model file of a training run into a folder.
+def download(client: MlflowClient, run_id: str, folder: Path, file: str = tracking.MODEL_FILE) -> Path:
+    """Fetch the model file of a training run, or another one beside it, into a folder.
 
     :raises ModelNotFound: if the run, its model or the file does not exist.
     :raises RegistryUnavailable: if MLflow does not answer.
@@ -226,7 +238,7 @@ def download(client: MlflowClient, run_id: str, folder: Path) -> Path:
             raise ModelNotFound(f"MLflow run {run_id} has logged no model.")
         model = client.get_logged_model(outputs.model_outputs[-1].model_id)
         found = mlflow.artifacts.download_artifacts(
-            f"{model.artifact_location}/{tracking.MODEL_FILE}",
+            f"{model.artifact_location}/{file}",
             dst_path=str(folder),
             tracking_uri=client.tracking_uri,
         )

@@ -12,7 +12,7 @@ from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.results import DatasetVersion, HealthReport, ModelRef
 from airflow_mlops.engines import drift as drift_engine
 from airflow_mlops.engines import performance as performance_engine
-from airflow_mlops.engines import pipeline, registry, tables
+from airflow_mlops.engines import pipeline, registry, reports, tables
 from airflow_mlops.engines.score import SCORE
 
 if TYPE_CHECKING:
@@ -153,19 +153,16 @@ def since_training(champion: ModelRef | None, partition: str, grain: str) -> int
 
 def record(uri: str, report: HealthReport) -> None:
     """Keep a report in the monitoring table; the same partition again replaces its row."""
-    import pyarrow as pa
-
-    row = {
-        "partition": report.partition,
-        "verdict": report.verdict.value,
-        "drift": report.drift.verdict.value,
-        "performance": report.performance.verdict.value,
-        "staleness": report.staleness.verdict.value,
-        "model_version": report.champion.version if report.champion else None,
-        "report": report.model_dump_json(),
-    }
-    schema = pa.schema([(name, pa.string()) for name in row])
-    tables.replace_partition(uri, pa.Table.from_pylist([row], schema), report.partition)
+    reports.record(
+        uri,
+        report.partition,
+        report,
+        verdict=report.verdict.value,
+        drift=report.drift.verdict.value,
+        performance=report.performance.verdict.value,
+        staleness=report.staleness.verdict.value,
+        model_version=report.champion.version if report.champion else None,
+    )
 
 
 def history(uri: str, partition: str) -> list[HealthReport]:

@@ -1,121 +1,258 @@
-"""The outbox: mails that are written down before they are sent, so that none is lost and none is sent twice."""
+"""The outbox: notices that are written down before they are mailed, so that none is lost and none is sent twice."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import datetime, timedelta
+import json
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from airflow_mlops.domain.checks import Fact
+from airflow_mlops.domain.spec_alerts import Level
 from airflow_mlops.engines import journal
+from airflow_mlops.engines.alert import again, collect
+from airflow_mlops.engines.mails import Notice, Status
 from airflow_mlops.exceptions import MailUndelivered
 
-_TEXT = ("state", "key", "subject", "text", "html")
-# Longer than sending takes as a rule. Should it take longer, the mail is sent twice, with one Message-ID.
-_CLAIM = timedelta(seconds=60)
+_TEXT = ("state", "ids", "notice", "told")
+
+CLAIM = timedelta(seconds=60)
+"""How long a mail belongs to its sender. Sending takes less, so only one that was killed lets it end."""
 
 
 class State(StrEnum):
-    """What became of a mail: it waits, somebody is sending it, or it was sent."""
+    """What became of a notice: it waits, somebody is sending it, it was sent, or it was held back for good."""
 
     PENDING = "pending"
     SENDING = "sending"
     SENT = "sent"
+    HELD = "held back"
 
 
-class Mail(Fact):
-    """One mail to whoever is to be told.
+class Entry(Fact):
+    """A notice in the outbox.
 
-    :param key: idempotency key: one mail is sent for it, ever.
-    :param text: body for readers without HTML.
-    :param html: the same as a whole page.
+    :param at: when it was written down, in UTC.
+    :param since: when it came to its state.
+    :param told: addresses that have it, or that refused it for good.
     """
 
-    key: str
-    subject: str
-    text: str
-    html: str
-
-
-class Row(Mail):
-    """One event in the life of a mail.
-
-    :param at: when it was recorded, in UTC; later than every row before it.
-    """
-
+    notice: Notice
     at: datetime
     state: State
+    since: datetime
+    told: tuple[str, ...] = ()
 
 
-def put(uri: str, mail: Mail) -> None:
-    """Write a mail down to be sent; a key that is there already changes nothing.
+class Receipt(Fact):
+    """What a mail server did with a mail.
 
+    :param settled: addresses that it took, or refused for good.
+    :param later: addresses that it refused for now.
+    """
+
+    settled: tuple[str, ...]
+    later: tuple[str, ...] = ()
+
+
+def entries(uri: str) -> list[Entry]:
+    """Return everything in the outbox, oldest first; nothing if there is none yet.
+
+    :raises TableUnreadable: if the outbox is damaged.
+    """
+    return list(_entries(journal.rows(uri)).values())
+
+
+def pending(uri: str) -> list[Entry]:
+    """Return what is not known to be sent, oldest first."""
+    return [entry for entry in entries(uri) if entry.state in (State.PENDING, State.SENDING)]
+
+
+def put(uri: str, notice: Notice, *, cooldown: timedelta = timedelta(), now: datetime | None = None) -> Entry:
+    """Write down what is to be mailed; what has been written down before changes nothing.
+
+    The same problem within the cooldown is noted and not mailed, unless the opposite was told in between. The next
+    mail about it says how often that was.
+
+    :param cooldown: time in which a problem is told once.
+    :param now: what the clock says; None means to look.
+    :return: what stands in the outbox for it.
     :raises WriteConflict: if other writers were faster again and again.
     """
 
     def decide(rows: list[journal.Values], at: datetime) -> journal.Values | None:
-        known = any(row["key"] == mail.key for row in rows)
-        return None if known else _event(mail, State.PENDING, at).model_dump()
+        known = _entries(rows)
+        if notice.id in known:
+            return None
+        state, written = _judge(list(known.values()), notice, at, cooldown)
+        return _event(state, at, [notice.id], notice=written)
 
-    journal.append(uri, _TEXT, decide)
+    journal.append(uri, _TEXT, decide, now=now)
+    return _entries(journal.rows(uri))[notice.id]
 
 
-def pending(uri: str) -> list[Row]:
-    """Return the mails that are not known to be sent, oldest first; none if there is no outbox yet.
+def recover(
+    uri: str, topic: str, write: Callable[[Notice], Notice], *, now: datetime | None = None
+) -> Notice | None:
+    """Write down that a topic is well again, if people believe that it is not.
 
-    :raises TableUnreadable: if the outbox is damaged.
+    :param write: given the last notice about it, says that it is over.
+    :return: what it wrote; None if there is nothing to tell.
     """
-    return [row for row in _latest(journal.rows(uri)).values() if row.state is not State.SENT]
+    if not _open(list(_entries(journal.rows(uri)).values()), topic):
+        return None
+    told: Notice | None = None
+
+    def decide(rows: list[journal.Values], at: datetime) -> journal.Values | None:
+        nonlocal told
+        before = _open(list(_entries(rows).values()), topic)
+        told = write(before) if before else None
+        return _event(State.PENDING, at, [told.id], notice=told) if told else None
+
+    journal.append(uri, _TEXT, decide, now=now)
+    return told
 
 
-def deliver(uri: str, send: Callable[[Mail], None]) -> list[Mail]:
-    """Send every pending mail and return those that were sent.
+def deliver(
+    uri: str,
+    send: Callable[[Notice, Sequence[str]], Receipt],
+    recipients: Callable[[Sequence[Level]], Sequence[str]],
+    *,
+    digest: timedelta | None = None,
+    now: datetime | None = None,
+) -> list[Notice]:
+    """Send what waits, and return what was sent.
 
     A mail is claimed before it is sent, so that of two senders only one sends it. The claim of a sender that was
     killed ends after a minute: the mail is then sent again, for nobody knows how far it came.
 
-    :param send: sends one mail, or raises.
+    :param send: mails a notice, or raises: :class:`MailUndelivered` if the other mails need not be tried.
+    :param recipients: whom notices of some levels go to; what goes to nobody waits.
+    :param digest: time over which warnings are collected into one mail; None sends each at once.
     :raises MailUndelivered: if one could not be sent or is being sent by another task, after trying the others.
     """
-    sent: list[Mail] = []
+    waiting = [entry for entry in pending(uri) if recipients(entry.notice.levels)]
+    sent: list[Notice] = []
     problems: list[str] = []
-    for mail in pending(uri):
+    for batch in _batches(waiting, digest, now or datetime.now(UTC)):
+        notice = batch[0].notice if len(batch) == 1 else collect([entry.notice for entry in batch])
         try:
-            if _send(uri, mail, send):
-                sent.append(mail)
+            if _send(uri, batch, notice, send, recipients(notice.levels), now):
+                sent.append(notice)
+        except MailUndelivered as error:
+            problems.append(str(error))
+            break
         except Exception as error:  # noqa: BLE001 - whatever it was, the mails after it are tried
-            problems.append(f"{mail.subject}: {error}")
+            problems.append(f"{notice.title}: {error}")
     if problems:
         raise MailUndelivered(f"Waiting in {uri}: {'; '.join(problems)}")
     return sent
 
 
-def _send(uri: str, mail: Mail, send: Callable[[Mail], None]) -> bool:
-    claimed = False
+class _Claimed(Exception):
+    """Somebody else is sending it."""
+
+
+def _send(
+    uri: str,
+    batch: Sequence[Entry],
+    notice: Notice,
+    send: Callable[[Notice, Sequence[str]], Receipt],
+    recipients: Sequence[str],
+    now: datetime | None,
+) -> bool:
+    ids = [entry.notice.id for entry in batch]
+    told: set[str] | None = None
+
+    def note(state: State, told: set[str]) -> None:
+        journal.append(uri, _TEXT, lambda _, at: _event(state, at, ids, told=sorted(told)), now=now)
 
     def claim(rows: list[journal.Values], at: datetime) -> journal.Values | None:
-        nonlocal claimed
-        row = _latest(rows)[mail.key]
-        if row.state is State.SENDING and at - row.at < _CLAIM:
-            raise MailUndelivered(f"another task is sending it since {row.at:%H:%M:%S} UTC")
-        claimed = row.state is not State.SENT
-        return _event(mail, State.SENDING, at).model_dump() if claimed else None
+        nonlocal told
+        known = _entries(rows)
+        mine = [known[each] for each in ids]
+        for entry in mine:
+            if entry.state is State.SENDING and at - entry.since < CLAIM:
+                raise _Claimed(f"another task is sending it since {entry.since:%H:%M:%S} UTC")
+        if any(entry.state is State.SENT for entry in mine):
+            told = None
+            return None
+        told = set.intersection(*(set(entry.told) for entry in mine))
+        return _event(State.SENDING, at, ids, told=sorted(told))
 
-    journal.append(uri, _TEXT, claim)
-    if not claimed:
+    journal.append(uri, _TEXT, claim, now=now)
+    if told is None:
         return False
-    try:
-        send(mail)
-    except BaseException:
-        journal.append(uri, _TEXT, lambda _, at: _event(mail, State.PENDING, at).model_dump())
-        raise
-    journal.append(uri, _TEXT, lambda _, at: _event(mail, State.SENT, at).model_dump())
+    receipt = Receipt(settled=())
+    if rest := [address for address in recipients if address not in told]:
+        try:
+            receipt = send(notice, rest)
+        except BaseException:
+            note(State.PENDING, told)
+            raise
+    note(State.PENDING if receipt.later else State.SENT, told | set(receipt.settled))
+    if receipt.later:
+        raise ConnectionError(f"refused for now for {', '.join(receipt.later)}")
     return True
 
 
-def _event(mail: Mail, state: State, at: datetime) -> Row:
-    return Row(**mail.model_dump(include=set(Mail.model_fields)), state=state, at=at)
+def _batches(waiting: Sequence[Entry], digest: timedelta | None, now: datetime) -> list[list[Entry]]:
+    if digest is None:
+        return [[entry] for entry in waiting]
+    quiet = [entry for entry in waiting if Level.URGENT not in entry.notice.levels]
+    due = bool(quiet) and now - quiet[0].at >= digest
+    return [[entry] for entry in waiting if entry not in quiet] + ([quiet] if due else [])
 
 
-def _latest(rows: list[journal.Values]) -> dict[str, Row]:
-    return {row["key"]: Row.from_dict(row) for row in rows}
+def _judge(known: Sequence[Entry], notice: Notice, at: datetime, cooldown: timedelta) -> tuple[State, Notice]:
+    mailed = [
+        entry for entry in known if entry.notice.topic == notice.topic and entry.state is not State.HELD
+    ]
+    same = next((entry for entry in reversed(mailed) if entry.notice.key == notice.key), None)
+    if same is None:
+        return State.PENDING, again(notice, mailed[-1].notice if mailed else None)
+    failed = notice.status is Status.FAILED
+    denied = any(entry.at > same.at and (entry.notice.status is Status.FAILED) != failed for entry in mailed)
+    if at - same.at < cooldown and not denied:
+        small = {"summary": (), "facts": (), "findings": (), "sample": None, "passages": (), "links": ()}
+        return State.HELD, notice.model_copy(update=small)
+    held = sum(entry.notice.key == notice.key and entry.at > same.at for entry in known)
+    return State.PENDING, again(notice, mailed[-1].notice, held=held, since=same.at)
+
+
+def _open(known: Sequence[Entry], topic: str) -> Notice | None:
+    mailed = [
+        entry.notice for entry in known if entry.notice.topic == topic and entry.state is not State.HELD
+    ]
+    return mailed[-1] if mailed and mailed[-1].status in (Status.FAILED, Status.WARNED) else None
+
+
+def _event(
+    state: State,
+    at: datetime,
+    ids: Sequence[str],
+    *,
+    notice: Notice | None = None,
+    told: Sequence[str] = (),
+) -> journal.Values:
+    # What the notice says stands in its first row only, for the table keeps every row.
+    written = notice.model_dump_json(exclude_defaults=True) if notice else None
+    return {
+        "at": at,
+        "state": state.value,
+        "ids": json.dumps(list(ids)),
+        "notice": written,
+        "told": json.dumps(list(told)),
+    }
+
+
+def _entries(rows: Sequence[journal.Values]) -> dict[str, Entry]:
+    found: dict[str, Entry] = {}
+    for row in rows:
+        state = {"state": State(row["state"]), "since": row["at"], "told": tuple(json.loads(row["told"]))}
+        for each in json.loads(row["ids"]):
+            if row["notice"] is not None:
+                found[each] = Entry(notice=Notice.model_validate_json(row["notice"]), at=row["at"], **state)
+            else:
+                found[each] = found[each].model_copy(update=state)
+    return found

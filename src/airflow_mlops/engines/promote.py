@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.checks import Check, Verdict
-from airflow_mlops.domain.results import Action, Evaluation, ModelRef, PromotionDecision
+from airflow_mlops.domain.results import Action, Evaluation, ModelRef, PromotionDecision, TrainingData
 from airflow_mlops.engines import bless, ledger, models, registry, tracking
 from airflow_mlops.engines.ledger import Kind, Row
 from airflow_mlops.engines.train import SAMPLE
@@ -73,7 +73,11 @@ def promote(
             f"but {candidate.digest[:12]}… of run {candidate.run_id} was evaluated."
         )
     checks = (*decision.checks, _blessed(client, ref, candidate.task))
-    return _move(client, ledger_uri, decision.model_copy(update={"checks": checks}), actor)
+    trained_on = TrainingData(
+        dataset=candidate.dataset, start=candidate.split.start, cut=candidate.split.cut, features=candidate.features
+    )
+    evidence = {"checks": checks, "trained_on": trained_on}
+    return _move(client, ledger_uri, decision.model_copy(update=evidence), actor)
 
 
 def rollback(

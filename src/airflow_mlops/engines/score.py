@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.results import DatasetVersion, ModelRef, ScoringReport
-from airflow_mlops.engines import ledger, models, registry, tables
+from airflow_mlops.engines import ledger, models, registry, tables, transform
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -45,6 +45,7 @@ def score(
     dataset digest it came from. The same model on the same data writes nothing again.
 
     :raises DigestMismatch: if the champion's bytes are not those that were trained.
+    :raises TransformFailed: if the features were prepared by other code than those that the champion learned from.
     """
 
     def report(rows: int, written: bool, reason: str) -> ScoringReport:
@@ -63,6 +64,7 @@ def score(
         return report(0, False, "there is no champion yet, so nothing is scored")
     if _already_written(uri, dataset, champion):
         return report(dataset.rows, False, f"version {champion.version} has scored this data already")
+    transform.check_scoring(client, dataset, champion)
     rows = tables.read(dataset.uri, version=dataset.version, partition=dataset.partition)
     fitted = models.load_version(client, champion)
     predicted = models.predict(fitted, rows.to_pandas(), task)

@@ -1,124 +1,290 @@
-"""Where a partition's rows come from."""
+"""Where a partition's rows come from: the protocol, Python functions, and Delta tables.
+
+Files and databases are reached through Airflow's connections, so their sources are in
+:mod:`airflow_mlops.hooks.sources`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.exceptions import SourceMissing, SourceUnreadable
+from airflow_mlops.engines import tables
+from airflow_mlops.engines.source_batches import ROWS, cast, distinct, settled, spooled
+from airflow_mlops.exceptions import SourceMissing, SourceUnreadable, TableMissing
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+UNKNOWN = "?"
+"""The stamp of a source that cannot tell whether its data is there."""
+_END = object()
 
 
 class Source(Protocol):
     """Something that has the rows of each partition."""
 
-    def read(self, partition: Partition) -> pa.Table:
-        """Return the rows of one partition."""
+    def batches(
+        self, partition: Partition | None, types: Mapping[str, str] | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of one partition, all with one schema.
+
+        :param partition: None means all there is.
+        :param types: Arrow type of each column that is already published, so that text is read as it was then.
+        :raises SourceMissing: if nothing is there.
+        :raises SourceUnreadable: if what is there cannot be read.
+        """
         ...
 
-    def describe(self, partition: Partition) -> str:
+    def describe(self, partition: Partition | None) -> str:
         """Name the place that one partition comes from, for messages and commit metadata."""
         ...
+
+    def stamp(self, partition: Partition | None) -> str | None:
+        """Return a text that changes when the data does; None while nothing is there.
+
+        It is :data:`UNKNOWN` if the source cannot tell.
+        """
+        ...
+
+
+def arrived(source: Source, partition: Partition) -> str | None:
+    """Return the stamp of a partition's data; None while it is not there, or its place cannot be reached.
+
+    :raises SourceUnreadable: if the source cannot tell, or can never be read.
+    """
+    try:
+        stamp = source.stamp(partition)
+    except SourceMissing:
+        return None
+    if stamp == UNKNOWN:
+        raise SourceUnreadable(
+            f"{source.describe(partition)} cannot tell whether its data has arrived; give PythonSource a function that "
+            "can, as arrived"
+        )
+    return stamp
+
+
+def load(function: str) -> Callable[..., Any]:
+    """Import ``module:function``.
+
+    :raises SourceUnreadable: if there is no such function.
+    """
+    from importlib import import_module
+
+    module, _, name = function.partition(":")
+    try:
+        found = getattr(import_module(module), name)
+    except Exception as error:  # a module may fail in any way while it is imported
+        raise SourceUnreadable(
+            f"{function} cannot be imported: {type(error).__name__}: {error}; write module:function, and put the "
+            "module where Airflow finds it: beside the DAG file, in plugins, or installed"
+        ) from error
+    if not callable(found):
+        raise SourceUnreadable(f"{function} is no function but {type(found).__name__}")
+    return found  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True)
 class PythonSource:
-    """Call a function with a :class:`~airflow_mlops.domain.partitions.Partition`.
+    """Call a function with a :class:`~airflow_mlops.domain.partitions.Partition`, or with None for all there is.
 
-    :param function: ``module:function``; it returns a ``pyarrow.Table`` or a ``pandas.DataFrame``.
+    :param function: ``module:function``, or the function itself. It returns a ``pyarrow.Table``, a
+        ``pandas.DataFrame``, a ``pyarrow.RecordBatchReader``, or an iterator of tables, batches or frames. An
+        iterator is read once and never held in memory as a whole.
+    :param arrived: ``module:function``, or the function itself, which tells whether the data of a partition is there:
+        a text or number that changes when the data does, or None while there is none. None here means that nobody
+        can tell, so that nothing can wait for this source.
     """
 
-    function: str
+    function: str | Callable[[Any], Any]
+    arrived: str | Callable[[Any], Any] | None = None
 
-    def describe(self, partition: Partition) -> str:
+    def describe(self, partition: Partition | None) -> str:
         """Name the call."""
-        return f"{self.function}({partition.key})"
+        return _call(self.function, partition)
 
-    def read(self, partition: Partition) -> pa.Table:
-        """Call the function.
+    def stamp(self, partition: Partition | None) -> str | None:
+        """Return what ``arrived`` does, as text; :data:`UNKNOWN` without such a function.
 
-        :raises SourceUnreadable: if it cannot be imported, fails, or returns something else than a table.
+        :raises SourceUnreadable: if it fails.
         """
-        import pyarrow as pa
+        if self.arrived is None:
+            return UNKNOWN
+        answer = _ask(self.arrived, partition)
+        return None if answer is None or answer is False else str(answer)
 
-        try:
-            rows = self._load()(partition)
-        except FileNotFoundError as error:
-            raise SourceMissing(f"{self.describe(partition)}: {error}") from error
-        except Exception as error:
-            raise SourceUnreadable(
-                f"{self.describe(partition)} failed: {type(error).__name__}: {error}"
-            ) from error
-        if isinstance(rows, pa.Table):
-            return rows
-        if hasattr(rows, "to_dict") and hasattr(rows, "columns"):
-            return pa.Table.from_pandas(rows, preserve_index=False)
-        raise SourceUnreadable(
-            f"{self.describe(partition)} returned {type(rows).__name__}; "
-            "return a pyarrow.Table or a pandas.DataFrame"
-        )
+    def batches(
+        self, partition: Partition | None, types: Mapping[str, str] | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """Call the function and yield its rows.
 
-    def _load(self) -> Callable[[Partition], Any]:
-        from importlib import import_module
-
-        module, _, name = self.function.partition(":")
-        function: Callable[[Partition], Any] = getattr(import_module(module), name)
-        return function
+        :raises SourceMissing: if it raises FileNotFoundError.
+        :raises SourceUnreadable: if it cannot be imported, fails, or returns something else than rows.
+        """
+        where = self.describe(partition)
+        answer = _ask(self.function, partition)
+        single = _is_rows(answer)
+        parts = _parts([answer] if single else answer, where)
+        first = next(parts, None)
+        if first is None:
+            return
+        distinct(first.schema.names, where)
+        batches = (batch for rows in chain([first], parts) for batch in _batches(rows))
+        if first.schema.metadata and not single:
+            # Each pandas frame has types of its own, which depend on its values.
+            yield from spooled(batches, types, where)
+            return
+        schema = settled(first.schema, types)
+        yield from (cast(batch, schema, where) for batch in batches)
 
 
 @dataclass(frozen=True)
-class FileSource:
-    """Read one file a partition, on any file system that fsspec knows.
+class DeltaSource:
+    """Read a Delta table, as it is at one version.
 
-    :param path: a path or URL that holds ``{partition}``; ``.csv``, ``.jsonl`` (both also with ``.gz``)
-        or ``.parquet``.
+    :param uri: where it is: ``file:///…``, ``s3://…``; credentials come from the environment of the process.
+    :param event_time: column with the time that a row belongs to, by which the rows of a partition are found; None
+        means that the table has a column ``_partition`` with the key, as our own tables have.
+    :param version: version to read; None means the latest.
     """
 
-    path: str
+    uri: str
+    event_time: str | None = None
+    version: int | None = None
 
-    def describe(self, partition: Partition) -> str:
-        """Return the file's path."""
-        return self.path.replace("{partition}", partition.key)
+    def describe(self, partition: Partition | None) -> str:
+        """Name the table."""
+        return self.uri + (f"@{self.version}" if self.version is not None else "")
 
-    def read(self, partition: Partition) -> pa.Table:
-        """Read the file.
+    def stamp(self, partition: Partition | None) -> str | None:
+        """Return a digest of the names of the partition's data files; None if it has no rows.
 
-        :raises SourceMissing: if there is no such file.
-        :raises SourceUnreadable: if it is empty, truncated or of another format.
+        Data files of Delta never change, so it stays while other partitions are written.
         """
-        import fsspec
+        import hashlib
+
+        try:
+            dataset, condition = self._open(partition)
+        except SourceMissing:
+            return None
+        if not dataset.count_rows(filter=condition):
+            return None
+        files = sorted(fragment.path for fragment in dataset.get_fragments(filter=condition))
+        return hashlib.sha256("\n".join(files).encode()).hexdigest()[:32]
+
+    def batches(
+        self, partition: Partition | None, types: Mapping[str, str] | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of one partition.
+
+        :raises SourceMissing: if there is no such table.
+        :raises SourceUnreadable: if its version or event time does not exist, or it cannot be read.
+        """
+        dataset, condition = self._open(partition)
+        columns = [name for name in dataset.schema.names if name != tables.PARTITION]
+        scanner = dataset.scanner(columns=columns, filter=condition, batch_size=ROWS, batch_readahead=2)
+        yield from scanner.to_batches()
+
+    def _open(self, partition: Partition | None) -> tuple[Any, Any]:
+        from deltalake.exceptions import DeltaError
+
+        try:
+            dataset = tables.dataset(self.uri, self.version)
+        except TableMissing as error:
+            raise SourceMissing(f"There is no Delta table at {self.uri}.") from error
+        except (DeltaError, RuntimeError, OSError, ValueError) as error:
+            raise SourceUnreadable(f"{self.describe(partition)} cannot be read: {error}") from error
+        return dataset, self._condition(dataset.schema, partition)
+
+    def _condition(self, schema: pa.Schema, partition: Partition | None) -> Any:
         import pyarrow as pa
+        import pyarrow.dataset as ds
 
-        path = self.describe(partition)
-        try:
-            with fsspec.open(path, "rb", compression="infer") as file:
-                content = file.read()
-        except FileNotFoundError as error:
-            raise SourceMissing(f"partition {partition.key}: there is no file {path}") from error
-        except ImportError as error:
+        if partition is None:
+            return None
+        column = self.event_time or tables.PARTITION
+        if column not in schema.names:
+            fix = "name its column of event time" if self.event_time is None else "name another column"
             raise SourceUnreadable(
-                f"partition {partition.key}: {path} needs another package: {error}"
-            ) from error
-        except (OSError, EOFError) as error:
-            raise SourceUnreadable(f"partition {partition.key}: {path} cannot be read: {error}") from error
-        if not content:
-            raise SourceUnreadable(f"partition {partition.key}: {path} is empty (0 bytes)")
-        try:
-            return _parse(pa.BufferReader(content), path)
-        except (pa.ArrowInvalid, OSError) as error:
-            kind = "truncated or not " + path.removesuffix(".gz").rpartition(".")[2]
-            raise SourceUnreadable(f"partition {partition.key}: {path} is {kind}: {error}") from error
+                f"{self.uri} has no column {column!r}; {fix} (event_time): {', '.join(schema.names)}"
+            )
+        if self.event_time is None:
+            return ds.field(column) == partition.key
+        kind = schema.field(column).type
+        if not (pa.types.is_timestamp(kind) or pa.types.is_date(kind)):
+            raise SourceUnreadable(f"{self.uri}: {column!r} is {kind}, not a time")
+        start, end = (
+            bound if getattr(kind, "tz", None) else bound.replace(tzinfo=None)
+            for bound in (partition.start, partition.end)
+        )
+        # A date is compared as its midnight, for an hour may begin within it.
+        value = ds.field(column) if pa.types.is_timestamp(kind) else ds.field(column).cast(pa.timestamp("us"))
+        return (value >= start) & (value < end)
 
 
-def _parse(file: pa.BufferReader, path: str) -> pa.Table:
-    from pyarrow import csv, json, parquet
+def _call(function: str | Callable[[Any], Any], partition: Partition | None) -> str:
+    name = function if isinstance(function, str) else f"{function.__module__}:{function.__qualname__}"
+    return f"{name}({partition.key if partition else ''})"
 
-    readers = {"csv": csv.read_csv, "jsonl": json.read_json, "parquet": parquet.read_table}
-    suffix = path.removesuffix(".gz").rpartition(".")[2]
-    if suffix not in readers:
-        raise SourceUnreadable(f"{path}: the format {suffix!r} is not one of {', '.join(sorted(readers))}")
-    return readers[suffix](file)
+
+def _ask(function: str | Callable[[Any], Any], partition: Partition | None) -> Any:
+    with _errors(_call(function, partition)):
+        return (load(function) if isinstance(function, str) else function)(partition)
+
+
+@contextmanager
+def _errors(call: str) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise SourceMissing(f"{call}: {error}") from error
+    except SourceUnreadable:
+        raise
+    except Exception as error:  # it is somebody else's function
+        raise SourceUnreadable(f"{call} failed: {type(error).__name__}: {error}") from error
+
+
+def _is_rows(answer: Any) -> bool:
+    import pyarrow as pa
+
+    return isinstance(answer, pa.RecordBatch) or (
+        hasattr(answer, "__arrow_c_stream__") and not isinstance(answer, pa.RecordBatchReader)
+    )
+
+
+def _parts(answers: Any, call: str) -> Iterator[pa.Table]:
+    """Yield tables; those that were pandas frames have pandas' metadata."""
+    import pyarrow as pa
+
+    if not isinstance(answers, Iterable) or isinstance(answers, str | bytes | Mapping):
+        answers = [answers]
+    following = iter(answers)
+    while True:
+        with _errors(call):
+            answer = next(following, _END)
+            if answer is _END:
+                return
+            if not _is_rows(answer):
+                raise SourceUnreadable(
+                    f"{call} returned {type(answer).__name__}; return a pyarrow.Table or a pandas.DataFrame, or an "
+                    "iterator of such"
+                )
+            if isinstance(answer, pa.RecordBatch):
+                table = pa.Table.from_batches([answer])
+            elif hasattr(answer, "to_numpy") and hasattr(answer, "iloc"):
+                table = pa.Table.from_pandas(answer, preserve_index=False)
+            else:
+                table = pa.table(answer)
+        yield table
+
+
+def _batches(rows: pa.Table) -> Iterator[pa.RecordBatch]:
+    import pyarrow as pa
+
+    rows = rows.replace_schema_metadata()
+    yield from rows.to_batches(ROWS) or [pa.RecordBatch.from_pylist([], rows.schema)]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.results import DatasetVersion, Split, TrainedModel
-from airflow_mlops.engines import models, pipeline, search, tracking
+from airflow_mlops.engines import models, pipeline, search, tracking, transform
 from airflow_mlops.exceptions import NotEnoughData
 
 if TYPE_CHECKING:
@@ -128,6 +128,7 @@ class _Job:
     dataset: DatasetVersion
     budget: Budget
     seed: int
+    prepared: transform.Transform | None
 
 
 @dataclass(frozen=True)
@@ -170,6 +171,7 @@ def train(
     :raises UntrustedModel: if the fitted model holds types outside the allow-list.
     :raises NotEnoughData: if the labels do not suffice to rank candidates by ``metric``.
     :raises SchemaMismatch: if a column is missing or has another type than its use needs.
+    :raises TransformFailed: if not all rows were prepared by the code that is there now, which is stored with the model.
     :raises RegistryUnavailable: if MLflow does not answer.
     """
     former = tracking.only_version(client, model, key)
@@ -178,13 +180,15 @@ def train(
         trained = _trained(former.tags, former.version)
         tracking.finish(client, trained.run_id)
         return trained
-    job = _Job(candidate, task, target, features, metric, split, dataset, budget, seed)
+    prepared = transform.of_training(dataset, split)
+    job = _Job(candidate, task, target, features, metric, split, dataset, budget, seed, prepared)
     experiment_id = tracking.experiment(client, model, artifacts)
     tags = {**_tags(job), **tags}
     began = monotonic()
     with tracking.run(client, experiment_id, f"{candidate.name} {dataset.partition}", key, tags) as run:
         fitted = _fit(job, table)
-        logged = models.log(client, run, model, fitted.model, job.features, task)
+        stored = {transform.FILE: prepared.source} if prepared else None
+        logged = models.log(client, run, model, fitted.model, job.features, task, stored)
         _log_facts(client, run, job, fitted)
         _log_sample(client, run, job, fitted.model, table)
         facts = {
@@ -226,6 +230,7 @@ def _tags(job: _Job) -> dict[str, str]:
         "mlops.target": job.target,
         "mlops.task": job.task,
         "mlops.trained_through": last.key,
+        **({transform.VERSION_TAG: job.prepared.version} if job.prepared else {}),
     }
 
 
@@ -237,6 +242,7 @@ def _long_tags(job: _Job) -> dict[str, str]:
             {"numeric": job.features.numeric, "categorical": job.features.categorical}
         ),
         "mlops.split": json.dumps(job.split.to_dict()),
+        **({transform.DIGEST_TAG: job.prepared.digest} if job.prepared else {}),
     }
 
 

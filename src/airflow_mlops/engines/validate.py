@@ -2,164 +2,289 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from airflow_mlops.domain.checks import Outcome, Severity, Verdict
-from airflow_mlops.domain.results import ExpectationResult, ValidationReport
-from airflow_mlops.engines import validation_gx, validation_page
-from airflow_mlops.engines.validation_gx import Finding
+from airflow_mlops.domain import expectations as index
+from airflow_mlops.domain.checks import Outcome, Verdict
+from airflow_mlops.domain.results import DatasetVersion, ExpectationResult, ValidationReport
+from airflow_mlops.engines import (
+    reports,
+    suites,
+    tables,
+    validation_docs,
+    validation_gx,
+    validation_history,
+    validation_page,
+    validation_prechecks,
+    validation_reason,
+    validation_sample,
+)
+from airflow_mlops.engines.validation_findings import Finding, finding, of_result
+from airflow_mlops.exceptions import ValidationErrored, ValidationFailed
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from airflow_mlops.domain.partitions import Partition
     from airflow_mlops.domain.spec import Expectation
+    from airflow_mlops.engines.sources import Source
+    from airflow_mlops.engines.validation_gx import Answer
+    from airflow_mlops.engines.validation_history import History
 
-REASONS = "_reasons"
-"""Column of the rows set aside that says what is wrong with each."""
+Allowed = Callable[[Sequence[int]], Collection[int]]
+"""Tells which of some rows, by position, a person has released."""
 
-_NAMED = 5
-"""Findings of one kind that the reason spells out."""
+
+@dataclass(frozen=True)
+class Policy:
+    """What a partition is held to.
+
+    :param expectations: each with its severity.
+    :param required: columns that must be there and not be all null.
+    :param known: columns that tell a row to people: key and event time.
+    :param pii: columns with personal data, masked in all that leaves validation.
+    :param max_quarantined: largest share of rows to set aside; above it the partition is stopped and no row is moved.
+    :param moves: whether rows can be set aside at all; if not, it is only told which would be.
+    """
+
+    expectations: Sequence[Expectation] = ()
+    required: Sequence[str] = ()
+    known: Sequence[str] = ()
+    pii: Collection[str] = ()
+    max_quarantined: float = 1.0
+    moves: bool = True
 
 
 class Validated(NamedTuple):
     """One validated partition.
 
-    :param good: the rows that may go on, in their order.
-    :param bad: the rows set aside, with the column ``_reasons``.
+    :param reasons: what is wrong with each row that is to be set aside, by position; none unless the verdict is PASS.
     :param html: a page about it, without external resources.
+    :param docs: the Data Docs of Great Expectations; None if it was not run, or could not render them.
     """
 
     report: ValidationReport
-    good: pa.Table
-    bad: pa.Table
+    reasons: Mapping[int, str]
     html: str
+    docs: str | None
 
 
 def validate(
     table: pa.Table,
+    policy: Policy,
     *,
     dataset: str,
     partition: str,
-    expectations: Sequence[Expectation],
-    required: Sequence[str],
+    names: Sequence[str] | None = None,
+    allowed: Allowed | None = None,
+    history: History | None = None,
+    skew: Callable[[], Sequence[ExpectationResult]] | None = None,
 ) -> Validated:
-    """Check rows and required columns ourselves, then the expectations with Great Expectations.
+    """Check rows and required columns ourselves, then the expectations, then skew.
 
-    Great Expectations passes empty tables, columns without a value and empty suites, so these checks come first;
-    without rows, or without a required column, it is not run. Floats that are not a number count as null. An
+    Great Expectations passes empty tables, columns without a value and empty suites, so our own checks come first;
+    without rows, or without a required column, nothing else is run. Floats that are not a number count as null. An
     expectation that tolerates some broken rows (``mostly``) and passes sets none aside. One of severity quarantine
     that fails and is not about rows stops the partition, as does one that leaves no row.
 
-    :param table: the rows of the partition.
-    :param expectations: what to hold them to, each with its severity.
-    :param required: columns that must be there and not be all null.
+    :param table: the rows of the partition, with at least the columns that :func:`columns` names.
+    :param names: all columns of the data; None means those of the table.
+    :param allowed: None if no row was released.
+    :param history: the partitions before; None if the rows belong to no dataset.
+    :param skew: compares the rows with those that the champion was trained on; None leaves that out.
     :raises ValidationErrored: Great Expectations does not know an expectation or refuses its arguments.
     """
-    findings = list(_prechecks(table, required))
-    if all(finding.result.outcome is Outcome.PASS for finding in findings[:2]):
-        findings += validation_gx.evaluate(table, expectations)
-    good, bad = _separate(table, findings)
+    names = table.column_names if names is None else names
+    findings = list(validation_prechecks.check(table, policy.required, names))
+    theirs = [each for each in policy.expectations if not index.is_ours(each.expectation)]
+    answers: list[Answer] = []
+    if sound := all(each.result.outcome is Outcome.PASS for each in findings[:2]):
+        answers = validation_gx.evaluate(table, theirs, names) if theirs else []
+        findings += _findings(table, policy, iter(answers), history)
+        findings += [of_result(result, policy.pii) for result in (skew() if skew else ())]
+    broken = _broken(findings)
+    released = frozenset(allowed(broken)) if allowed and broken else frozenset()
+    aside = [row for row in broken if row not in released]
+    verdict = _verdict(findings, table.num_rows, len(aside), policy.max_quarantined)
+    reasons = _reasons(findings, aside) if verdict is Verdict.PASS and policy.moves else {}
     report = ValidationReport(
         dataset=dataset,
         partition=partition,
-        verdict=_verdict(findings, good),
-        results=tuple(finding.result for finding in findings),
+        verdict=verdict,
+        results=tuple(each.result for each in findings),
         rows=table.num_rows,
-        quarantined=bad.num_rows,
-        reason=_reason(findings, table.num_rows, bad.num_rows),
+        quarantined=len(reasons),
+        released=len(released),
+        sample=validation_sample.take(table, findings, known=policy.known, pii=policy.pii),
+        reason=validation_reason.tell(
+            findings,
+            rows=table.num_rows,
+            aside=len(aside),
+            released=len(released),
+            largest=policy.max_quarantined,
+            moved=bool(reasons),
+        ),
     )
-    return Validated(report, good, bad, validation_page.render(report))
+    docs = None
+    if sound and theirs:
+        docs = validation_docs.render(theirs, answers, dataset=dataset, partition=partition, pii=policy.pii)
+    return Validated(report, reasons, validation_page.render(report, docs=docs is not None), docs)
 
 
-def _prechecks(table: pa.Table, required: Sequence[str]) -> Iterator[Finding]:
-    import pyarrow.compute as pc
+def version(
+    dataset: DatasetVersion,
+    policy: Policy,
+    *,
+    data: str,
+    allowed: Allowed | None = None,
+    skew: Callable[[], Sequence[ExpectationResult]] | None = None,
+) -> Validated:
+    """Validate a dataset version, of which only the columns are read that something is asked of.
 
-    required = tuple(dict.fromkeys(required))
-    yield _precheck("rows_present", "at least 1 row", "there are no rows" if not table.num_rows else None)
-    missing = [column for column in required if column not in table.column_names]
-    yield _precheck(
-        "columns_present", _columns(required), f"{_columns(missing)} missing" if missing else None
+    :param data: URI of the published table, which has the partitions before.
+    """
+    names = list(dataset.columns)
+    rows = tables.read(
+        dataset.uri,
+        version=dataset.version,
+        partition=dataset.partition,
+        columns=columns(policy, names) or names[:1],
     )
-    if table.num_rows:
-        found = [column for column in required if column not in missing]
-        null = [each for each in found if pc.all(pc.is_null(table[each], nan_is_null=True)).as_py()]
-        problem = f"{_columns(null)} all null" if null else None
-        yield _precheck("columns_not_all_null", f"{_columns(required)} not all null", problem)
-
-
-def _precheck(name: str, expected: str, problem: str | None) -> Finding:
-    result = ExpectationResult(
-        expectation=name,
-        severity=Severity.BLOCK,
-        outcome=Outcome.FAIL if problem else Outcome.PASS,
-        expected=expected,
-        observed=problem or "it holds",
+    return validate(
+        rows,
+        policy,
+        dataset=dataset.name,
+        partition=dataset.partition,
+        names=names,
+        allowed=allowed,
+        history=validation_history.History(data, dataset.partition),
+        skew=skew,
     )
-    return Finding(result, problem or "")
 
 
-def _columns(names: Sequence[str]) -> str:
-    return f"column{'s' if len(names) > 1 else ''} {', '.join(names)}" if names else "no column is required"
+def source(rows: Source, partition: Partition | None, policy: Policy, *, name: str) -> Validated:
+    """Validate the rows of a source, which belong to no dataset; they are held in memory.
 
-
-def _separate(table: pa.Table, findings: Iterable[Finding]) -> tuple[pa.Table, pa.Table]:
-    import numpy as np
+    :param partition: None means all there is.
+    :param name: what the rows are called in the report.
+    :raises SourceMissing: if nothing is there.
+    :raises SourceUnreadable: if what is there cannot be read.
+    """
     import pyarrow as pa
 
-    reasons: dict[int, list[str]] = {}
-    for finding in findings:
-        for row in finding.positions or ():
-            reasons.setdefault(row, []).append(finding.broken)
-    rows = sorted(reasons)
-    good = np.ones(table.num_rows, dtype=bool)
-    good[rows] = False
-    told = pa.array(["; ".join(reasons[row]) for row in rows], pa.string())
-    return table.filter(good), table.take(pa.array(rows, pa.int64())).append_column(REASONS, told)
+    batches = list(rows.batches(partition))
+    table = pa.Table.from_batches(batches) if batches else pa.table({})
+    return validate(table, policy, dataset=name, partition=partition.key if partition else "latest")
 
 
-def _blocks(finding: Finding) -> bool:
-    stops = finding.result.severity is not Severity.WARN and finding.positions is None
-    return stops and finding.result.outcome is Outcome.FAIL
+def frame(
+    rows: Any,
+    expectations: str | Sequence[Any],
+    *,
+    name: str = "frame",
+    partition: str = "latest",
+    **policy: Any,
+) -> Validated:
+    """Validate a data frame or table that nothing else of ours knows of; no row is moved.
+
+    :param rows: a ``pyarrow.Table``, or a data frame of pandas or Polars.
+    :param expectations: as in a spec, or the path of a suite.
+    :param name: what the rows are called in the report.
+    :param policy: other fields of :class:`Policy`, such as ``required`` and ``pii``.
+    :raises SpecError: if an expectation is wrong.
+    :raises SuiteUnreadable: if a suite is missing, damaged, empty, or not the one that was pinned.
+    """
+    held = Policy(expectations=suites.expand(expectations), moves=False, **policy)
+    return validate(to_table(rows), held, dataset=name, partition=partition)
 
 
-def _verdict(findings: Sequence[Finding], good: pa.Table) -> Verdict:
-    if not good.num_rows or any(_blocks(finding) for finding in findings):
+def to_table(rows: Any) -> pa.Table:
+    """Return rows as an Arrow table.
+
+    :raises TypeError: if they are no table, and cannot be turned into one.
+    """
+    import pyarrow as pa
+
+    if isinstance(rows, pa.Table):
+        return rows
+    try:
+        if hasattr(rows, "iloc"):
+            return pa.Table.from_pandas(rows, preserve_index=False)
+        return pa.table(rows)  # what has the Arrow interface, such as a frame of Polars
+    except (TypeError, ValueError, pa.ArrowInvalid) as error:
+        raise TypeError(f"{type(rows).__name__} is no table that can be validated: {error}") from error
+
+
+def columns(policy: Policy, names: Sequence[str]) -> list[str]:
+    """Return the columns that validation reads, of those that the data has.
+
+    :param names: columns of the data.
+    """
+    asked = {*policy.required, *policy.known}
+    for each in policy.expectations:
+        asked.update(validation_gx.reads(each, names))
+    return [name for name in names if name in asked]
+
+
+def record(uri: str, report: ValidationReport, run: str) -> None:
+    """Keep a report in the table of validations; the same partition again replaces its row."""
+    reports.record(
+        uri,
+        report.partition,
+        report,
+        verdict=report.verdict.value,
+        reason=report.reason,
+        rows=report.rows,
+        quarantined=report.quarantined,
+        run=run,
+    )
+
+
+def raise_for(report: ValidationReport) -> None:
+    """Raise unless the verdict is PASS.
+
+    :raises ValidationFailed: if the data broke an expectation that blocks.
+    :raises ValidationErrored: if an expectation could not be evaluated.
+    """
+    about = f"{report.dataset} {report.partition}: {report.reason}"
+    if report.verdict is Verdict.FAIL:
+        raise ValidationFailed(about)
+    if report.verdict is Verdict.INCONCLUSIVE:
+        raise ValidationErrored(about)
+
+
+def _findings(
+    table: pa.Table, policy: Policy, answers: Iterator[Answer], history: History | None
+) -> Iterator[Finding]:
+    for each in policy.expectations:
+        if index.is_ours(each.expectation):
+            yield of_result(validation_history.compare(each, table, history), policy.pii)
+        else:
+            yield finding(each, next(answers), table.num_rows, policy.pii)
+
+
+def _broken(findings: Sequence[Finding]) -> list[int]:
+    import numpy as np
+
+    rows = [np.asarray(each.rows, dtype=np.int64) for each in findings if each.sets_aside]
+    found: list[int] = np.unique(np.concatenate(rows)).tolist() if rows else []
+    return found
+
+
+def _verdict(findings: Sequence[Finding], rows: int, aside: int, largest: float) -> Verdict:
+    if aside == rows or aside > largest * rows or any(each.blocks for each in findings):
         return Verdict.FAIL
-    if any(finding.result.outcome is Outcome.ERROR for finding in findings):
+    if any(each.result.outcome is Outcome.ERROR for each in findings):
         return Verdict.INCONCLUSIVE
     return Verdict.PASS
 
 
-def _reason(findings: Sequence[Finding], rows: int, bad: int) -> str:
-    failed = [finding for finding in findings if finding.result.outcome is Outcome.FAIL]
-    clauses = [_listed(_counted(each) for each in failed if _blocks(each))]
-    clauses.append(_listed(each.broken for each in findings if each.result.outcome is Outcome.ERROR))
-    if bad:
-        share = f"{bad:,} of {rows:,} rows" if bad < rows else f"all {_rows(rows)}"
-        clauses.append(
-            f"{share} set aside: {_listed(each.broken for each in failed if each.positions is not None)}"
-        )
-    warned = _listed(_counted(each) for each in failed if each.result.severity is Severity.WARN)
-    clauses.append(f"warning: {warned}" if warned else "")
-    passed = sum(each.result.outcome is Outcome.PASS for each in findings)
-    counted = f"{passed}" if passed == len(findings) else f"{passed} of {len(findings)}"
-    clauses.append(f"{counted} checks passed on {_rows(rows)}")
-    return "; ".join(clause for clause in clauses if clause)
-
-
-def _counted(finding: Finding) -> str:
-    result = finding.result
-    if result.unexpected is not None:
-        return f"{finding.broken} in {_rows(result.unexpected)}"
-    return f"{finding.broken} (observed: {result.observed})" if result.column else finding.broken
-
-
-def _rows(count: int) -> str:
-    return f"{count:,} row{'' if count == 1 else 's'}"
-
-
-def _listed(texts: Iterable[str]) -> str:
-    told = list(dict.fromkeys(texts))
-    more = [f"{len(told) - _NAMED} more"] if len(told) > _NAMED else []
-    return ", ".join(told[:_NAMED] + more)
+def _reasons(findings: Sequence[Finding], aside: Sequence[int]) -> dict[int, str]:
+    told: dict[int, list[str]] = {row: [] for row in aside}
+    for each in findings:
+        for row in (each.rows or ()) if each.sets_aside else ():
+            if row in told:
+                told[row].append(each.broken)
+    return {row: "; ".join(reasons) for row, reasons in told.items()}

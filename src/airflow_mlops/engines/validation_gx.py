@@ -1,4 +1,4 @@
-"""Expectations on one table, evaluated by Great Expectations one at a time on one batch."""
+"""Expectations on one table, evaluated by Great Expectations: one frame and one graph of metrics a set of columns."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from airflow_mlops.domain.checks import Outcome, Severity
-from airflow_mlops.domain.results import ExpectationResult
-from airflow_mlops.engines.validation_words import Words, describe, text
+from airflow_mlops.engines.validation_words import describe
 from airflow_mlops.exceptions import ValidationErrored
 
 if TYPE_CHECKING:
@@ -19,50 +17,74 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from great_expectations.core.expectation_validation_result import ExpectationValidationResult
     from great_expectations.expectations.expectation import Expectation as GxExpectation
-    from great_expectations.validator.v1_validator import Validator
 
     from airflow_mlops.domain.spec import Expectation
 
-SAMPLES = 20
-"""Different values that a result shows."""
+FIRST = 200
+"""Values that break an expectation and are looked at for different ones to show."""
 
 _LISTED = 20
 """Names that a message lists at most."""
 
 # Arguments that every expectation takes and that would change how we read its answer.
 _OURS = frozenset({"result_format", "catch_exceptions", "batch_id"})
-
-_HINTS = (
-    ("NA is ambiguous", "an integer is missing: say what becomes of such rows with `ignore_row_if`"),
-    ("dtype=datetime64", "write a time with its zone, such as 2013-01-31T00:00:00+00:00"),
-    ("Cannot compare Timestamp", "write a time with its zone, such as 2013-01-31T00:00:00+00:00"),
-)
+# Neither this format nor the one below asks for a query that would find the rows.
+_COUNTS = {"result_format": "BASIC", "partial_unexpected_count": FIRST}
+_ROWS = {"result_format": "COMPLETE", "partial_unexpected_count": 0, "return_unexpected_index_query": False}
 
 
-class Finding(NamedTuple):
-    """One result, and what it means for the rows.
+class Answer(NamedTuple):
+    """What became of one expectation.
 
-    :param broken: what is wrong if it failed or could not be evaluated, in words.
-    :param positions: rows to set aside, counted from 0; None if it asks for none.
+    :param result: what Great Expectations says; None if it could not even be asked.
+    :param error: why it could not be evaluated; None if it could.
+    :param rows: positions of the rows that broke it, counted from 0, if it is about rows and failed; else None.
     """
 
-    result: ExpectationResult
-    broken: str
-    positions: Sequence[int] | None = None
+    result: ExpectationValidationResult | None
+    error: str | None = None
+    rows: Sequence[int] | None = None
 
 
-def evaluate(table: pa.Table, expectations: Sequence[Expectation]) -> list[Finding]:
-    """Evaluate expectations in their order; one that raises does not keep the others from running.
+def reads(each: Expectation, names: Sequence[str]) -> tuple[str, ...]:
+    """Return the columns that an expectation reads; none if it is about rows and columns of a table as such.
 
-    :param table: at least one row.
+    :param names: columns of the table, whose order they keep.
+    """
+    if is_about_shape(each):
+        return ()
+    condition = str(each.args.get("row_condition") or "")
+    asked = set(describe(each.expectation, each.args).columns)
+    # A condition names its columns; a name that only looks like one costs no more than reading it.
+    found = [name for name in names if name in asked or (condition and name in condition)]
+    return tuple(found or names)
+
+
+def evaluate(table: pa.Table, expectations: Sequence[Expectation], names: Sequence[str]) -> list[Answer]:
+    """Evaluate expectations; one that raises does not keep the others from running.
+
+    Those that read the same columns share one frame of these columns only, and one graph of metrics. Great Expectations
+    copies whole frames where it leaves nulls out, and digests each frame that its own batches are made of: small
+    frames, handed straight to its execution engine, spare both. Row positions are asked for once something has failed.
+
+    :param table: at least one row, with the columns that the expectations read.
+    :param names: all columns of the data, also those that were not read.
     :raises ValidationErrored: Great Expectations does not know an expectation or refuses its arguments.
     """
-    if not expectations:
-        return []
-    with _quiet():
+    answers: dict[int, Answer] = {}
+    groups: dict[tuple[str, ...], list[int]] = {}
+    for position, each in enumerate(expectations):
+        if absent := _absent(each, names):
+            answers[position] = Answer(None, f"no column {absent}{near(absent, names)}")
+        else:
+            groups.setdefault(reads(each, names), []).append(position)
+    with quiet():
         built = _build(expectations)
-        validator = _validator(to_frame(table))
-        return [_finding(validator, gx, each, table) for gx, each in zip(built, expectations, strict=True)]
+        for columns, positions in groups.items():
+            frame = to_frame(table.select(columns)) if columns else _shape(table.num_rows, names)
+            found = _ask(frame, [built[position] for position in positions])
+            answers |= zip(positions, found, strict=True)
+    return [answers[position] for position in range(len(expectations))]
 
 
 def to_frame(table: pa.Table) -> pd.DataFrame:
@@ -85,12 +107,15 @@ def to_frame(table: pa.Table) -> pd.DataFrame:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    # Great Expectations logs hundreds of lines when it is imported and when it makes a context, and its import turns
-    # on logging.captureWarnings for the whole process. Both are put back as the host had them.
+def quiet() -> Iterator[None]:
+    """Keep Great Expectations from talking, and from changing how the process logs.
+
+    It logs hundreds of lines when it is imported, and what raises it logs with the values that did. Its import turns on
+    ``logging.captureWarnings`` for the whole process. All is put back as the host had it.
+    """
     logger = logging.getLogger("great_expectations")
     level, showwarning = logger.level, warnings.showwarning
-    logger.setLevel(max(level, logging.WARNING))
+    logger.setLevel(logging.CRITICAL)
     try:
         yield
     finally:
@@ -99,24 +124,80 @@ def _quiet() -> Iterator[None]:
             logging.captureWarnings(False)
 
 
-def _validator(frame: pd.DataFrame) -> Validator:
-    import great_expectations as gx
-    from great_expectations.data_context.types import base
-    from great_expectations.validator.v1_validator import Validator
+def near(name: str, known: Sequence[str]) -> str:
+    """Return the end of a message about an unknown name: those that it may have meant."""
+    close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    if close:
+        return f"; did you mean {' or '.join(close)}?"
+    return f"; there are {', '.join(sorted(known))}" if len(known) <= _LISTED else ""
 
-    config = base.DataContextConfig(
-        analytics_enabled=False,
-        progress_bars=base.ProgressBarsConfig(globally=False),
-        store_backend_defaults=base.InMemoryStoreBackendDefaults(),
-    )
-    context = gx.get_context(mode="ephemeral", project_config=config)
-    asset = context.data_sources.add_pandas("pandas").add_dataframe_asset("table")
-    return Validator(
-        asset.add_batch_definition_whole_dataframe("partition"),
-        # COMPLETE: the only format with every row's position.
-        result_format={"result_format": "COMPLETE", "return_unexpected_index_query": False},
-        batch_parameters={"dataframe": frame},
-    )
+
+def is_about_shape(each: Expectation) -> bool:
+    """Tell whether an expectation is about rows and columns of a table as such, and reads no value."""
+    name, conditional = each.expectation, each.args.get("row_condition")
+    return name == "expect_column_to_exist" or (name.startswith("expect_table_") and not conditional)
+
+
+def _absent(each: Expectation, names: Sequence[str]) -> str | None:
+    asked = () if is_about_shape(each) else describe(each.expectation, each.args).columns
+    return next((column for column in asked if column not in names), None)
+
+
+def _shape(rows: int, names: Sequence[str]) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.DataFrame(False, index=range(rows), columns=list(names))
+
+
+def _ask(frame: pd.DataFrame, built: Sequence[GxExpectation]) -> list[Answer]:
+    found = _answers(frame, built, _COUNTS)
+    broken = [position for position, answer in enumerate(found) if _rows_broke(answer)]
+    located = _answers(frame, [built[position] for position in broken], _ROWS)
+    for position, answer in zip(broken, located, strict=True):
+        rows = answer.result.result.get("unexpected_index_list") if answer.result else None
+        found[position] = found[position]._replace(rows=rows or ())
+    return found
+
+
+def _rows_broke(answer: Answer) -> bool:
+    # Elsewhere `unexpected_count` counts distinct values.
+    result = None if answer.error else answer.result
+    return result is not None and not result.success and "element_count" in result.result
+
+
+def _answers(
+    frame: pd.DataFrame, built: Sequence[GxExpectation], result_format: Mapping[str, Any]
+) -> list[Answer]:
+    if not built:
+        return []
+    try:
+        answers = [_read(result) for result in _graph(frame, built, result_format)]
+    except Exception as error:  # noqa: BLE001 - whatever one of them raises, the others still have to run
+        answers = [Answer(None, str(error) or type(error).__name__)]
+    if len(built) == 1 or not any(answer.error for answer in answers):
+        return answers
+    # Results of those that raise come first, whatever their place, and may take others with them: ask each alone.
+    return [answer for each in built for answer in _answers(frame, [each], result_format)]
+
+
+def _graph(
+    frame: pd.DataFrame, built: Sequence[GxExpectation], result_format: Mapping[str, Any]
+) -> list[ExpectationValidationResult]:
+    from great_expectations.execution_engine.pandas_execution_engine import PandasExecutionEngine
+    from great_expectations.validator.validator import Validator
+
+    validator = Validator(execution_engine=PandasExecutionEngine(batch_data_dict={"partition": frame}))
+    validator.metrics_calculator.show_progress_bars = False
+    configurations = [each.configuration for each in built]
+    return validator.graph_validate(configurations, {"result_format": dict(result_format)})
+
+
+def _read(result: ExpectationValidationResult) -> Answer:
+    info: Mapping[str, Any] = result.exception_info or {}
+    # Either one exception, or one for each metric that raised, keyed by the metric's id.
+    told = [info] if "raised_exception" in info else info.values()
+    messages = [each["exception_message"] or "unknown" for each in told if each["raised_exception"]]
+    return Answer(result, "; ".join(dict.fromkeys(messages)) or None)
 
 
 def _build(expectations: Sequence[Expectation]) -> list[GxExpectation]:
@@ -132,7 +213,7 @@ def _build(expectations: Sequence[Expectation]) -> list[GxExpectation]:
             refused = [f"{name}: is set by validation itself" for name in sorted(_OURS & set(each.args))]
         except ExpectationNotFoundError:
             known = registry.list_registered_expectation_implementations()
-            refused = [f"no such expectation{_near(each.expectation, known)}"]
+            refused = [f"no such expectation{near(each.expectation, known)}"]
         except ValidationError as error:
             refused = _refused(error.errors(), kind)
         except (GreatExpectationsError, TypeError, ValueError) as error:
@@ -150,73 +231,5 @@ def _refused(errors: Sequence[Any], kind: type[GxExpectation]) -> list[str]:
         name = str(error["loc"][0])
         unknown = error["type"] == "value_error.extra"
         # The first error of an argument: the others are about the other types that it may have.
-        told.setdefault(name, f"no such argument{_near(name, known)}" if unknown else error["msg"])
+        told.setdefault(name, f"no such argument{near(name, known)}" if unknown else error["msg"])
     return [why if name == "__root__" else f"{name}: {why}" for name, why in told.items()]
-
-
-def _near(name: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    if close:
-        return f"; did you mean {' or '.join(close)}?"
-    return f"; there are {', '.join(sorted(known))}" if len(known) <= _LISTED else ""
-
-
-def _finding(validator: Validator, gx: GxExpectation, each: Expectation, table: pa.Table) -> Finding:
-    words = describe(each.expectation, each.args)
-    missing = [column for column in words.columns if column not in table.column_names]
-    if missing and each.expectation != "expect_column_to_exist":
-        return _errored(each, words, f"no column {missing[0]}{_near(missing[0], table.column_names)}")
-    try:
-        answer = validator.validate_expectation(gx)
-    except Exception as error:  # noqa: BLE001 - whatever it raises, the others still have to run
-        return _errored(each, words, str(error))
-    message = _exception(answer.exception_info or {})
-    return _errored(each, words, message) if message else _answered(each, words, answer, table.num_rows)
-
-
-def _exception(info: Mapping[str, Any]) -> str | None:
-    # Either one exception, or one for each metric that raised, keyed by the metric's id.
-    told = [info] if "raised_exception" in info else info.values()
-    messages = [each["exception_message"] or "unknown" for each in told if each["raised_exception"]]
-    return "; ".join(dict.fromkeys(messages)) or None
-
-
-def _errored(each: Expectation, words: Words, message: str) -> Finding:
-    short = message.strip().partition("\n")[0][:200] or "unknown"
-    hint = next((f" ({hint})" for part, hint in _HINTS if part in short), "")
-    result = ExpectationResult(
-        expectation=each.expectation,
-        column=", ".join(words.columns) or None,
-        severity=each.severity,
-        outcome=Outcome.ERROR,
-        expected=words.expected,
-        observed=f"could not be evaluated: {short}{hint}",
-    )
-    about = f"{each.expectation} on {result.column}" if result.column else each.expectation
-    return Finding(result, f"{about} {result.observed}")
-
-
-def _answered(each: Expectation, words: Words, answer: ExpectationValidationResult, rows: int) -> Finding:
-    found = answer.result
-    by_row = "element_count" in found  # elsewhere `unexpected_count` counts distinct values
-    unexpected = int(found["unexpected_count"]) if by_row else None
-    values = found.get("unexpected_list") or found.get("partial_unexpected_list") or ()
-    if unexpected is not None:
-        observed = f"{unexpected:,} of {rows:,} rows broke it"
-    elif found.get("observed_value") is not None:
-        observed = text(found["observed_value"])
-    else:
-        observed = "it holds" if answer.success else "it does not hold"
-    result = ExpectationResult(
-        expectation=each.expectation,
-        column=", ".join(words.columns) or None,
-        severity=each.severity,
-        outcome=Outcome.PASS if answer.success else Outcome.FAIL,
-        expected=words.expected,
-        observed=observed,
-        unexpected=unexpected,
-        unexpected_share=None if unexpected is None else unexpected / rows,
-        samples=tuple(dict.fromkeys(text(value) for value in values))[:SAMPLES],
-    )
-    aside = each.severity is Severity.QUARANTINE and not answer.success
-    return Finding(result, words.broken, found.get("unexpected_index_list") if aside else None)

@@ -36,7 +36,7 @@ body {
   margin: 0 auto; max-width: 90rem; padding: 1.5rem 1rem; background: var(--back); color: var(--text);
   font: 15px/1.5 system-ui, sans-serif; overflow-wrap: anywhere;
 }
-h1 { margin: 0; font-size: 1.35rem; }
+h1 { margin: 0; font-size: 1.35rem; } h2 { margin: 2rem 0 0; font-size: 1.1rem; } a { color: inherit; }
 p { margin: .5rem 0 1.25rem; max-width: 60rem; }
 .tag { font-weight: 600; white-space: nowrap; }
 .PASS { color: var(--pass); } .FAIL { color: var(--fail); } .ERROR, .INCONCLUSIVE { color: var(--error); }
@@ -45,13 +45,13 @@ dt { color: var(--soft); font-size: .85rem; } dd { margin: 0; font-weight: 600; 
 table { width: 100%; border-collapse: collapse; }
 th, td { padding: .5rem .6rem; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top; }
 thead th { background: var(--head); font-size: .85rem; }
-tbody th { font-weight: 600; min-width: 17rem; }
-td:last-child { min-width: 8rem; }
+tbody th { font-weight: 600; min-width: 15rem; }
+.wide { min-width: 8rem; }
 .word { overflow-wrap: normal; white-space: nowrap; }
 .number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 .soft { color: var(--soft); font-weight: 400; font-size: .85rem; }
 code { font-size: .85rem; padding: 0 .25rem; border: 1px solid var(--line); border-radius: 3px; white-space: pre-wrap; }
-@media (max-width: 50rem) {
+@media (max-width: 60rem) {
   thead { position: absolute; left: -100vw; }
   table, tbody, tr, th, td { display: block; }
   tr { padding: .5rem 0; border-bottom: 1px solid var(--line); }
@@ -69,6 +69,9 @@ code { font-size: .85rem; padding: 0 .25rem; border: 1px solid var(--line); bord
 <dl>
 <div><dt>Rows</dt><dd>{{ "{:,}".format(report.rows) }}</dd></div>
 <div><dt>Set aside</dt><dd>{{ "{:,}".format(report.quarantined) }}</dd></div>
+{% if report.released -%}
+<div><dt>Released</dt><dd>{{ "{:,}".format(report.released) }}</dd></div>
+{% endif -%}
 {% for outcome in outcomes -%}
 <div><dt>{{ outcome.value }}</dt><dd>{{ report.results | selectattr("outcome", "eq", outcome) | list | length }}</dd></div>
 {% endfor -%}
@@ -76,10 +79,10 @@ code { font-size: .85rem; padding: 0 .25rem; border: 1px solid var(--line); bord
 <table>
 <thead><tr><th scope="col">Expectation</th><th scope="col" class="word">Outcome</th>
 <th scope="col" class="word">Severity</th>
-<th scope="col">Expected</th><th scope="col">Observed</th><th scope="col" class="number">Broken rows</th>
-<th scope="col" class="number">Share</th><th scope="col">Samples</th></tr></thead>
+<th scope="col" class="wide">Expected</th><th scope="col" class="wide">Observed</th><th scope="col" class="number">Broken rows</th>
+<th scope="col" class="number">Share</th><th scope="col" class="wide">Samples</th></tr></thead>
 <tbody>
-{% for each in report.results -%}
+{% for each in results -%}
 <tr>
 <th scope="row">{{ each.column or "table" }} <span class="soft">{{ each.expectation }}</span></th>
 <td data-label="Outcome"><span class="tag {{ each.outcome.value }}">{{ each.outcome.value }}</span></td>
@@ -93,17 +96,36 @@ code { font-size: .85rem; padding: 0 .25rem; border: 1px solid var(--line); bord
 {% endfor -%}
 </tbody>
 </table>
+{% if report.sample %}
+<h2>Rows that broke expectations</h2>
+<p>{{ report.sample.rows | length }} of them, with key, event time and what is wrong.</p>
+<table>
+<thead><tr>{% for name in report.sample.columns %}<th scope="col">{{ name }}</th>{% endfor %}<th scope="col">Reason</th></tr></thead>
+<tbody>
+{% for row in report.sample.rows -%}
+<tr>{% set number = loop.index0 %}{% for value in row %}<td data-label="{{ report.sample.columns[loop.index0] }}">{{ value }}</td>{% endfor %}<td data-label="Reason">{{ report.sample.reasons[number] }}</td></tr>
+{% endfor -%}
+</tbody>
+</table>
+{% endif %}
+{% if docs %}
+<p><a href="data-docs.html">Data Docs of Great Expectations</a>: the same validation as Great Expectations shows it,
+beside this page.</p>
+{% endif %}
 </body>
 </html>
 """
 
 
-def render(report: ValidationReport) -> str:
+def render(report: ValidationReport, *, docs: bool = False) -> str:
     """Return the page of a validation.
 
     :param report: what was found.
+    :param docs: whether the Data Docs of Great Expectations lie beside it, as ``data-docs.html``.
     """
-    return _template().render(report=report, outcomes=tuple(Outcome))
+    order = (Outcome.FAIL, Outcome.ERROR, Outcome.PASS)
+    results = sorted(report.results, key=lambda result: order.index(result.outcome))
+    return _template().render(report=report, results=results, outcomes=tuple(Outcome), docs=docs)
 
 
 @cache

@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 
 from airflow_mlops import assets
-from airflow_mlops.domain.results import DatasetVersion, ValidationReport
-from airflow_mlops.engines import ingest, tables
+from airflow_mlops.domain.results import Coverage, DatasetVersion, ValidationReport
+from airflow_mlops.domain.spec_quality import SchemaPolicy
+from airflow_mlops.engines import ingest, tables, transform
 from airflow_mlops.runs import partition_of, run_of, table_uri
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_mlops.engines.sources import Source
+
+_GAPS = 5
 
 
 class IngestOperator(BaseOperator):
@@ -30,7 +33,10 @@ class IngestOperator(BaseOperator):
     :param grain: length of a partition: hour, day, week or month.
     :param partition: key of the partition; None means the run's ``partition_key``.
     :param required: columns that must be there besides key and event time.
-    :param stage: write to the staging table, which no reader sees, for a :class:`PublishOperator` to publish.
+    :param stage: stop at the staging table, which no reader sees, for a :class:`PublishOperator` to publish.
+    :param schema: what a partition may change in the columns: ``strict`` (nothing), ``add`` (new columns) or
+        ``evolve`` (also lost columns and wider types).
+    :param transform: ``module:function`` that prepares the features of each row; None leaves rows as they are.
     """
 
     template_fields: Sequence[str] = ("dataset", "partition")
@@ -47,6 +53,8 @@ class IngestOperator(BaseOperator):
         partition: str | None = None,
         required: Sequence[str] = (),
         stage: bool = False,
+        schema: str = "strict",
+        transform: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -58,39 +66,30 @@ class IngestOperator(BaseOperator):
         self.partition = partition
         self.required = required
         self.stage = stage
+        self.schema = schema
+        self.transform = transform
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Read, check and write the partition."""
         partition = partition_of(context, self.partition, self.grain)
-        former = tables.latest(table_uri(self.dataset, "data"))
-        rows = ingest.ingest(
+        data = table_uri(self.dataset, "data")
+        version = ingest.stage(
             self.source,
             partition,
+            uri=table_uri(self.dataset, "staging"),
+            published=data,
+            name=self.dataset,
             key=self.key,
             event_time=self.event_time,
             required=self.required,
-            expected=former.columns if former else None,
-        )
-        version = tables.publish(
-            table_uri(self.dataset, "staging" if self.stage else "data"),
-            rows,
-            name=self.dataset,
-            grain=self.grain,
-            partition=partition.key,
-            key=self.key,
-            event_time=self.event_time,
-            source=self.source.describe(partition),
+            policy=SchemaPolicy(self.schema),
+            transform=transform.load(self.transform) if self.transform else None,
             run=run_of(context),
         )
-        self.log.info(
-            "%s %s: %s rows × %s columns from %s%s",
-            self.dataset,
-            partition.key,
-            f"{rows.num_rows:,}",
-            rows.num_columns,
-            self.source.describe(partition),
-            "" if version.changed else " (unchanged)",
-        )
+        self.log.info("%s, from %s", _line(version, "staged"), self.source.describe(partition))
+        if not self.stage:
+            version = ingest.publish(version, uri=data, run=run_of(context))
+            self.log.info("%s; %s", _line(version, "published"), _covered(tables.coverage(data)))
         return version.to_dict()
 
 
@@ -115,27 +114,32 @@ class PublishOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Copy the partition from staging to data in one commit."""
         staged = DatasetVersion.from_dict(self.dataset)
-        rows = tables.read(staged.uri, version=staged.version, partition=staged.partition)
-        version = tables.publish(
-            table_uri(staged.name, "data"),
-            rows,
-            name=staged.name,
-            grain=staged.grain,
-            partition=staged.partition,
-            key=staged.key,
-            event_time=staged.event_time,
-            source=staged.uri,
-            run=run_of(context),
-        )
+        data = table_uri(staged.name, "data")
+        version = ingest.publish(staged, uri=data, run=run_of(context))
         report = ValidationReport.from_dict(self.validation) if self.validation else None
         assets.emit(context, assets.data(staged.name), dataset=version, validation=report)
-        self.log.info(
-            "%s %s: version %s, %s rows, digest %s%s",
-            version.name,
-            version.partition,
-            version.version,
-            f"{version.rows:,}",
-            version.digest[:12],
-            "" if version.changed else " (already published)",
-        )
+        self.log.info("%s; %s", _line(version, "published"), _covered(tables.coverage(data)))
         return version.to_dict()
+
+
+def _line(version: DatasetVersion, what: str) -> str:
+    """Return what became of a partition, e.g. ``flights 2013-01: published 27,004 rows × 21 columns as version 3``."""
+    size = f"{version.rows:,} rows × {len(version.columns)} columns"
+    text = f"{version.name} {version.partition}: {what} {size} as version {version.version}"
+    if not version.changed:
+        return f"{version.name} {version.partition}: unchanged, version {version.version} has the same {size}"
+    if version.difference is None:
+        return text
+    rows = version.difference
+    return f"{text} ({rows.added:,} rows added, {rows.removed:,} removed, {rows.changed:,} changed)"
+
+
+def _covered(coverage: Coverage) -> str:
+    """Return how far the dataset goes, e.g. ``complete from 2013-01 to 2013-04``."""
+    if not coverage.gaps:
+        return f"complete from {coverage.first} to {coverage.last}"
+    more = f" and {len(coverage.gaps) - _GAPS:,} more" if len(coverage.gaps) > _GAPS else ""
+    gaps = ", ".join(coverage.gaps[:_GAPS])
+    return (
+        f"complete from {coverage.first} to {coverage.watermark}; gaps before {coverage.last}: {gaps}{more}"
+    )

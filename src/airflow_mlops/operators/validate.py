@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
-from airflow_mlops.domain.checks import Verdict
+from airflow_mlops.domain.partitions import Grain, Partition
 from airflow_mlops.domain.results import DatasetVersion
-from airflow_mlops.domain.spec import Expectation
-from airflow_mlops.engines import tables, validate
-from airflow_mlops.exceptions import ValidationErrored, ValidationFailed
+from airflow_mlops.domain.spec import Skew
+from airflow_mlops.engines import quarantine, skew, suites, validate
+from airflow_mlops.engines.sources import PythonSource
 from airflow_mlops.links import ReportLink
 from airflow_mlops.runs import push, run_of, save_report, table_uri
 
@@ -20,62 +22,112 @@ if TYPE_CHECKING:
 
 
 class ValidateOperator(BaseOperator):
-    """Check a dataset version with Great Expectations.
+    """Check a dataset version, or any source, with Great Expectations.
 
-    Returns the version to go on with as a dict: the same, or one without the quarantined rows. The report is pushed
-    as XCom ``validation`` and kept as a page before anything is raised.
+    Of a dataset version it returns the one to go on with as a dict: the same, or one without the rows that were set
+    aside. Of a source it returns the report as a dict, and moves no row. The report is pushed as XCom ``validation``
+    and kept as a page, with the Data Docs of Great Expectations beside it, before anything is raised.
 
-    :param dataset: what :class:`IngestOperator` returned.
-    :param expectations: expectations, or dicts in the form of a spec: ``{"expect_…": {"column": …}}``.
-    :param required: columns that must be there and not be all null.
+    :param dataset: what :class:`IngestOperator` returned; None for a source.
+    :param expectations: expectations and suites in the form of a spec, or the path of a suite. A relative path is
+        looked for beside the DAG file, then in the current directory.
+    :param required: columns that must be there and not be all null; those of the dataset's key and event time are.
+    :param pii: columns with personal data, masked in report, page, XCom and log.
+    :param max_quarantined: largest share of rows to set aside; above it the whole partition is stopped.
+    :param model: model whose champion's training data the partition is compared with; None leaves that out.
+    :param skew: how far it may be from it, a :class:`~airflow_mlops.domain.spec.Skew` or dict; None leaves that out.
+    :param source: rows of no dataset of ours, e.g. ``SqlSource("warehouse", table="orders")``, or a function that
+        returns a data frame.
+    :param name: what the rows of a source are called: letters, digits and ``_ . -``; None means the task's id.
+    :param partition: key of the source's partition to check; None means all there is.
+    :param grain: length of that partition: hour, day, week or month.
     """
 
-    template_fields: Sequence[str] = ("dataset",)
+    template_fields: Sequence[str] = ("dataset", "name", "partition")
     operator_extra_links = (ReportLink(),)
     ui_color = "#e8f5e9"
 
     def __init__(
-        self, *, dataset: Any, expectations: Sequence[Any] = (), required: Sequence[str] = (), **kwargs: Any
+        self,
+        *,
+        dataset: Any = None,
+        expectations: str | Sequence[Any] = (),
+        required: Sequence[str] = (),
+        pii: Sequence[str] = (),
+        max_quarantined: float = 0.1,
+        model: str | None = None,
+        skew: Skew | dict[str, Any] | None = None,
+        source: Any = None,
+        name: str | None = None,
+        partition: str | None = None,
+        grain: str = "day",
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.dataset = dataset
         self.expectations = expectations
         self.required = required
+        self.pii = pii
+        self.max_quarantined = max_quarantined
+        self.model = model
+        self.skew = skew
+        self.source = source
+        self.name = name
+        self.partition = partition
+        self.grain = grain
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Validate, keep the report, move bad rows, and raise last."""
-        dataset = DatasetVersion.from_dict(self.dataset)
-        rows = tables.read(dataset.uri, version=dataset.version, partition=dataset.partition)
-        found = validate.validate(
-            rows,
-            dataset=dataset.name,
-            partition=dataset.partition,
-            expectations=[Expectation.model_validate(each) for each in self.expectations],
-            required=[*dataset.key, dataset.event_time, *self.required],
+        if (self.dataset is None) == (self.source is None):
+            raise ValueError(f"{self.task_id} takes either dataset= or source=; give one of the two")
+        if self.dataset is None:
+            return self._check_source(context)
+        dataset, run = DatasetVersion.from_dict(self.dataset), run_of(context)
+        released, known = table_uri(dataset.name, "released"), [*dataset.key, dataset.event_time]
+        dataset = quarantine.correct(dataset, released=released, run=run)
+        found = validate.version(
+            dataset,
+            self._policy(context, known),
+            data=table_uri(dataset.name, "data"),
+            allowed=partial(quarantine.allowed, dataset, released=released),
+            skew=self._skew(dataset),
         )
-        push(context, "validation", found.report.to_dict())
-        save_report(context, dataset.name, dataset.partition, "validation", found.html)
-        self.log.info(
-            "%s %s: %s: %s", dataset.name, dataset.partition, found.report.verdict, found.report.reason
+        self._keep(context, found)
+        validate.record(table_uri(dataset.name, "validation"), found.report, run)
+        validate.raise_for(found.report)
+        aside = table_uri(dataset.name, "quarantine")
+        return quarantine.set_aside(dataset, found.reasons, quarantine=aside, run=run).to_dict()
+
+    def _check_source(self, context: Context) -> dict[str, Any]:
+        source = self.source if hasattr(self.source, "batches") else PythonSource(self.source)
+        partition = Partition.parse(self.partition, Grain(self.grain)) if self.partition else None
+        found = validate.source(
+            source, partition, self._policy(context, (), moves=False), name=self.name or self.task_id
         )
-        if found.report.verdict is Verdict.FAIL:
-            raise ValidationFailed(f"{dataset.name} {dataset.partition}: {found.report.reason}")
-        if found.report.verdict is Verdict.INCONCLUSIVE:
-            raise ValidationErrored(f"{dataset.name} {dataset.partition}: {found.report.reason}")
-        quarantine = table_uri(dataset.name, "quarantine")
-        if found.bad.num_rows or tables.exists(quarantine):
-            # Also without bad rows: those of a former try of this partition may lie there.
-            tables.replace_partition(quarantine, found.bad, dataset.partition)
-        if found.bad.num_rows:
-            dataset = tables.publish(
-                dataset.uri,
-                found.good,
-                name=dataset.name,
-                grain=dataset.grain,
-                partition=dataset.partition,
-                key=dataset.key,
-                event_time=dataset.event_time,
-                source=dataset.uri,
-                run=run_of(context),
-            )
-        return dataset.to_dict()
+        self._keep(context, found)
+        validate.raise_for(found.report)
+        return found.report.to_dict()
+
+    def _policy(self, context: Context, known: Sequence[str], moves: bool = True) -> validate.Policy:
+        return validate.Policy(
+            expectations=suites.expand(self.expectations, folder=Path(context["dag"].fileloc).parent),
+            required=[*known, *self.required],
+            known=known,
+            pii=self.pii,
+            max_quarantined=self.max_quarantined,
+            moves=moves,
+        )
+
+    def _skew(self, dataset: DatasetVersion) -> Any:
+        if self.model is None or self.skew is None:
+            return None
+        policy = Skew.from_dict(self.skew) if isinstance(self.skew, dict) else self.skew
+        return partial(skew.check, dataset, policy, ledger_uri=table_uri(self.model, "ledger"))
+
+    def _keep(self, context: Context, found: validate.Validated) -> None:
+        report = found.report
+        push(context, "validation", report.to_dict())
+        if found.docs is not None:
+            save_report(context, report.dataset, report.partition, "data-docs", found.docs)
+        save_report(context, report.dataset, report.partition, "validation", found.html)
+        self.log.info("%s %s: %s: %s", report.dataset, report.partition, report.verdict, report.reason)

@@ -20,7 +20,7 @@ from airflow.sdk.definitions.xcom_arg import XComArg
 from airflow_mlops import assets
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.spec import ModelSpec
-from airflow_mlops.engines.sources import FileSource, PythonSource, Source
+from airflow_mlops.hooks.sources import from_spec
 from airflow_mlops.operators.alert import AlertOperator
 from airflow_mlops.operators.evaluate import EvaluateOperator
 from airflow_mlops.operators.ingest import IngestOperator, PublishOperator
@@ -99,12 +99,6 @@ def _after(asset: Asset) -> PartitionedAssetTimetable:
     return PartitionedAssetTimetable(assets=asset)
 
 
-def _source(spec: ModelSpec) -> Source:
-    if spec.source.python is not None:
-        return PythonSource(spec.source.python)
-    return FileSource(str(spec.source.files))
-
-
 def _features(spec: ModelSpec) -> list[str]:
     return [*spec.features.numeric, *spec.features.categorical] if spec.features else []
 
@@ -126,7 +120,7 @@ def _ingest(spec: ModelSpec) -> DAG:
     with _dag(spec, "ingest", schedule=schedule, **bounds) as dag:
         rows = IngestOperator(
             task_id="ingest",
-            source=_source(spec),
+            source=from_spec(spec.source),
             dataset=spec.name,
             key=spec.key,
             event_time=spec.event_time,

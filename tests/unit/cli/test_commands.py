@@ -93,3 +93,11 @@ def test_history_tells_each_event_with_its_reason(storage: str, capsys: pytest.C
 def test_a_model_without_history_is_named(storage: str) -> None:
     with pytest.raises(SystemExit, match=r"no ledger of 'trains' at .*/store/trains/ledger"):
         mlops("history", "trains")
+
+
+def test_a_suite_that_a_spec_names_and_that_is_not_there_is_a_problem(tmp_path: Path) -> None:
+    file = tmp_path / "flights.yaml"
+    file.write_text(SPEC + "validate:\n  - suite: suites/flights.json\n")
+    with pytest.raises(SystemExit) as ended:
+        mlops("spec", "check", str(file))
+    assert f"There is no suite at {tmp_path}/suites/flights.json" in str(ended.value.code)

@@ -10,7 +10,7 @@ from mlflow import MlflowClient
 
 from airflow_mlops.domain.results import DatasetVersion, ModelRef, ScoringReport
 from airflow_mlops.engines import models, registry, score, tables
-from airflow_mlops.exceptions import DigestMismatch, RegistryUnavailable
+from airflow_mlops.exceptions import DigestMismatch, RegistryUnavailable, TransformFailed
 from history import MODEL, STIFF, History, rows_of, shifted
 from unit.engines.registry_builders import make_ref
 
@@ -115,6 +115,15 @@ def test_a_champion_of_other_bytes_scores_nothing(history: History, champion: Mo
     wrong = champion.model_copy(update={"digest": "0" * 64})
     with pytest.raises(DigestMismatch):
         scored(history, history.publish("2013-03"), wrong)
+    assert not tables.exists(history.uri("predictions"))
+
+
+def test_features_that_other_code_prepared_are_not_scored(history: History, champion: ModelRef) -> None:
+    dataset = history.publish("2013-03").model_copy(update={"transform": "features:prepare@0123456789ab"})
+    with pytest.raises(
+        TransformFailed, match="prepared by features:prepare@0123456789ab, but version 1 learned"
+    ):
+        scored(history, dataset, champion)
     assert not tables.exists(history.uri("predictions"))
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -129,3 +131,11 @@ def test_types_that_delta_does_not_know_are_read_back_as_they_were_published(uri
     )
     assert tables.schema_of(tables.read(uri)) == published.columns
     assert tables.digest(tables.read(uri)) == published.digest
+
+
+@pytest.mark.slow
+def test_a_process_that_has_read_a_table_ends_as_it_should(uri: str) -> None:
+    publish(uri, JANUARY, [1, 2, 3])
+    code = f"from airflow_mlops.engines import tables; tables.read({uri!r}); list(tables.batches({uri!r}))"
+    ended = [subprocess.run([sys.executable, "-c", code], check=False).returncode for _ in range(6)]
+    assert ended == [0] * 6

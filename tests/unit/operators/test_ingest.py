@@ -9,8 +9,8 @@ import pytest
 from airflow_mlops import assets
 from airflow_mlops.domain.results import DatasetVersion
 from airflow_mlops.engines import tables
-from airflow_mlops.engines.sources import FileSource
 from airflow_mlops.exceptions import BadRows, SchemaMismatch, SourceMissing, SourceUnreadable
+from airflow_mlops.hooks.sources import FileSource
 from airflow_mlops.operators.ingest import IngestOperator, PublishOperator
 from contexts import Run, deploy
 from history import History
@@ -81,8 +81,7 @@ def test_the_same_file_again_publishes_nothing_and_says_so(
     assert again == first.model_copy(update={"changed": False})
     assert run.facts(DATA)["dataset"]["changed"] is False
     said = capfd.readouterr().out
-    assert "(unchanged)" in said
-    assert "(already published)" in said
+    assert said.count("flights 2013-01: unchanged, version 1 has the same 2 rows × 4 columns") == 2
     assert len(list(tables.versions(history.uri("data")))) == 1
 
 
@@ -139,7 +138,7 @@ def another_month(file: Path) -> None:
     [
         (missing, SourceMissing, "there is no file"),
         (empty, SourceUnreadable, "is empty"),
-        (truncated, SourceUnreadable, "truncated or not csv"),
+        (truncated, SourceUnreadable, "line 3 has 3 fields, the header 4"),
         (another_schema, SchemaMismatch, "column 'extra' is new"),
         (another_month, BadRows, "outside of 2013-02-01"),
     ],
@@ -158,3 +157,42 @@ def test_a_bad_file_fails_with_file_partition_and_difference_and_leaves_everythi
     assert "partition 2013-02" in str(raised.value)
     assert before == {name: tables.open_table(history.uri(name)).version() for name in ("data", "staging")}
     assert winds(history.uri("data"), "2013-02") == [1.5, 2.5]
+
+
+def test_the_log_tells_what_changed_and_how_far_the_dataset_goes(
+    tmp_path: Path, history: History, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for key in ("2013-01", "2013-04"):
+        write(tmp_path, key, [1.5, 2.5])
+        ingest(Run(partition=key), tmp_path, stage=False)
+    write(tmp_path, "2013-01", [1.5, 9.5, 3.5])
+    ingest(Run(partition="2013-01"), tmp_path, stage=False)
+    said = capfd.readouterr().out
+    assert f"flights 2013-01: staged 2 rows × 4 columns as version 1, from {tmp_path}/2013-01.csv" in said
+    assert "published 3 rows × 4 columns as version 3 (1 rows added, 0 removed, 1 changed)" in said
+    assert "complete from 2013-01 to 2013-01; gaps before 2013-04: 2013-02, 2013-03" in said
+
+
+def test_columns_change_as_the_policy_says(tmp_path: Path, history: History) -> None:
+    write(tmp_path, "2013-01", [1.5])
+    ingest(Run(partition="2013-01"), tmp_path, stage=False)
+    write(tmp_path, "2013-02", [1.5], extra=",7")
+    with pytest.raises(SchemaMismatch, match="'extra' is new"):
+        ingest(Run(partition="2013-02"), tmp_path)
+    staged = ingest(Run(partition="2013-02"), tmp_path, schema="add")
+    assert publish(Run(partition="2013-02"), staged).columns["extra"] == "int64"
+
+
+def test_features_are_prepared_and_known_by_their_code(
+    tmp_path: Path, history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = (
+        "def make(rows):\n    return rows.append_column('windy', [[x.as_py() > 2 for x in rows['wind']]])\n"
+    )
+    (tmp_path / "windy_features.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    write(tmp_path, "2013-01", [1.5, 2.5])
+    version = ingest(Run(partition="2013-01"), tmp_path, stage=False, transform="windy_features:make")
+    assert version.transform is not None
+    assert version.transform.startswith("windy_features:make@")
+    assert sorted(tables.read(version.uri)["windy"].to_pylist()) == [False, True]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,16 @@ import pytest
 
 from airflow_mlops import assets
 from airflow_mlops.domain.checks import Verdict
-from airflow_mlops.domain.results import DatasetVersion, ValidationReport
-from airflow_mlops.engines import tables
-from airflow_mlops.exceptions import ValidationErrored, ValidationFailed
+from airflow_mlops.domain.results import (
+    Action,
+    DatasetVersion,
+    PromotionDecision,
+    TrainingData,
+    ValidationReport,
+)
+from airflow_mlops.engines import ledger, quarantine, tables
+from airflow_mlops.engines.sources import PythonSource
+from airflow_mlops.exceptions import SuiteUnreadable, ValidationErrored, ValidationFailed
 from airflow_mlops.operators.ingest import PublishOperator
 from airflow_mlops.operators.validate import ValidateOperator
 from contexts import Run, deploy
@@ -44,9 +52,8 @@ def stage(history: History, winds: Sequence[float], key: str = "2013-01") -> Dat
 
 
 def validate(run: Run, staged: DatasetVersion, *expectations: Any, **changes: Any) -> DatasetVersion:
-    return DatasetVersion.from_dict(
-        run.execute(ValidateOperator, dataset=staged.to_dict(), expectations=expectations, **changes)
-    )
+    settings = {"expectations": expectations, "max_quarantined": 0.5, **changes}
+    return DatasetVersion.from_dict(run.execute(ValidateOperator, dataset=staged.to_dict(), **settings))
 
 
 def publish(run: Run, valid: DatasetVersion) -> DatasetVersion:
@@ -124,3 +131,171 @@ def test_a_required_column_without_any_value_blocks(history: History) -> None:
     staged = stage(history, [None, None])  # type: ignore[list-item]
     with pytest.raises(ValidationFailed, match="wind"):
         validate(Run(partition="2013-01"), staged, required=["wind"])
+
+
+# ------------------------------------------------------------------------------------------------ what is kept
+def test_the_report_is_kept_in_a_table_with_one_row_a_partition(history: History) -> None:
+    for partition, values in (("2013-01", [1.0]), ("2013-01", [1.0, 2.0]), ("2013-02", [1.0, -7.0])):
+        validate(Run(partition=partition), stage(history, values, partition), QUARANTINE)
+    first, second = sorted(
+        tables.read(history.uri("validation")).to_pylist(), key=lambda row: row["partition"]
+    )
+    assert (first["partition"], first["rows"], first["verdict"], first["quarantined"]) == (
+        "2013-01",
+        2,
+        "PASS",
+        0,
+    )
+    assert (second["quarantined"], second["run"]) == (1, "flights.test/run-1")
+    assert ValidationReport.model_validate_json(second["report"]).quarantined == 1
+
+
+def test_a_failure_is_kept_in_the_table_too(history: History) -> None:
+    with pytest.raises(ValidationFailed):
+        validate(Run(partition="2013-01"), stage(history, [-7.0]), BLOCK)
+    (row,) = tables.read(history.uri("validation")).to_pylist()
+    assert (row["verdict"], row["partition"]) == ("FAIL", "2013-01")
+    assert "wind" in row["reason"]
+
+
+def test_data_docs_lie_beside_the_page_which_is_what_the_task_links_to(history: History) -> None:
+    run = Run(partition="2013-01")
+    validate(run, stage(history, [1.0]), BLOCK)
+    assert run.pushed["report"] == "flights/2013-01/validation.html"
+    folder = history.folder / "storage/reports/flights/2013-01"
+    assert 'href="data-docs.html"' in (folder / "validation.html").read_text()
+    assert "Data Docs of flights 2013-01" in (folder / "data-docs.html").read_text()
+
+
+def test_personal_data_is_masked_in_all_that_is_kept(
+    history: History, caplog: pytest.LogCaptureFixture
+) -> None:
+    run, secret = Run(partition="2013-01"), "-7.123456"
+    with pytest.raises(ValidationFailed) as error:
+        validate(run, stage(history, [1.0, float(secret)]), BLOCK, pii=["wind"])
+    told = [str(error.value), caplog.text, json.dumps(run.pushed)]
+    told += [file.read_text() for file in (history.folder / "storage/reports").rglob("*.html")]
+    told += [row["report"] + row["reason"] for row in tables.read(history.uri("validation")).to_pylist()]
+    assert len(told) == 6
+    assert not [text for text in told if secret in text]
+    assert "•••" in told[2] or "\\u2022" in told[2]
+
+
+# ------------------------------------------------------------------------------------------------ shares and releases
+def test_above_the_share_nothing_is_moved(history: History) -> None:
+    run, staged = Run(partition="2013-01"), stage(history, [1.0, -7.0])
+    with pytest.raises(ValidationFailed, match=r"1 of 2 rows would be set aside, above 10 % of them"):
+        validate(run, staged, QUARANTINE, max_quarantined=0.1)
+    assert not tables.exists(history.uri("quarantine"))
+    assert winds(history, "staging") == [-7.0, 1.0]
+    assert run.pushed["validation"]["quarantined"] == 0
+
+
+def test_rows_that_a_person_has_released_pass(history: History) -> None:
+    staged = stage(history, [1.0, -7.0])
+    validate(Run(partition="2013-01"), staged, QUARANTINE)
+    quarantine.release(
+        staged,
+        quarantine=history.uri("quarantine"),
+        released=history.uri("released"),
+        by="ada",
+        reason="as measured",
+    )
+    run = Run(partition="2013-01")
+    valid = validate(run, stage(history, [1.0, -7.0]), QUARANTINE)
+    assert valid.rows == 2
+    assert (run.pushed["validation"]["released"], run.pushed["validation"]["quarantined"]) == (1, 0)
+
+
+# ------------------------------------------------------------------------------------------------ suites and history
+def test_a_suite_is_found_beside_the_dag_file(history: History) -> None:
+    run, staged = Run(partition="2013-01"), stage(history, [-7.0])
+    folder = history.folder / "dags"
+    folder.mkdir()
+    run.dag.fileloc = str(folder / "flights.py")
+    suite = {"expectations": [{"type": "expect_column_values_to_be_between", "kwargs": RANGE}]}
+    (folder / "wind.json").write_text(json.dumps(suite))
+    with pytest.raises(ValidationFailed, match="wind is below 0"):
+        validate(run, staged, expectations="wind.json")
+    with pytest.raises(SuiteUnreadable, match="none.json"):
+        validate(run, staged, {"suite": "none.json"})
+
+
+def test_a_partition_is_held_to_those_published_before_it(history: History) -> None:
+    near = {"expect_table_row_count_to_be_near_last_partitions": {"partitions": 2, "tolerance": 0.5}}
+    for key in ("2013-01", "2013-02"):
+        run = Run(partition=key)
+        publish(run, validate(run, stage(history, [1.0, 2.0], key), near))
+    with pytest.raises(ValidationFailed, match=r"row count is not near .*\(observed: 9\)"):
+        validate(Run(partition="2013-03"), stage(history, [1.0] * 9, "2013-03"), near)
+
+
+def test_without_a_champion_there_is_nothing_to_be_skewed_from(history: History) -> None:
+    staged = stage(history, [1.0])
+    assert validate(Run(partition="2013-01"), staged, model=MODEL, skew={"threshold": 0.5}) == staged
+
+
+def promote(history: History, trained_on: DatasetVersion) -> None:
+    """Record that a model trained on a version has become champion."""
+    learned = TrainingData(
+        dataset=trained_on, start=month("2013-01").start, cut=month("2013-01").end, features=("wind",)
+    )
+    decision = PromotionDecision(
+        model=MODEL, partition="2013-01", action=Action.PROMOTED, before=None, after="1", reason="first",
+        key="k", trained_on=learned,
+    )  # fmt: skip
+    ledger.record(history.uri("ledger"), ledger.Kind.DONE, decision, actor="test")
+
+
+@pytest.mark.parametrize(("severity", "fails"), [("block", True), ("warn", False)])
+def test_a_partition_is_compared_with_what_the_champion_learned_from(
+    history: History, severity: str, fails: bool
+) -> None:
+    run = Run(partition="2013-01")
+    promote(history, publish(run, validate(run, stage(history, [float(n % 10) for n in range(600)]))))
+    staged = stage(history, [float(n % 10 + 40) for n in range(600)], "2013-02")
+    run = Run(partition="2013-02")
+    settings = {"model": MODEL, "skew": {"threshold": 0.5, "severity": severity}}
+    if fails:
+        with pytest.raises(ValidationFailed, match=r"skew\.distribution on wind"):
+            validate(run, staged, **settings)
+    else:
+        assert validate(run, staged, **settings) == staged
+    assert "skew.distribution" in json.dumps(run.pushed["validation"])
+
+
+# ------------------------------------------------------------------------------------------------ somebody else's data
+def orders(partition: Any) -> pa.Table:
+    return pa.table({"id": [1, 2, 3], "amount": [5.0, -1.0, 7.0]})
+
+
+AMOUNT = {"expect_column_values_to_be_between": {"column": "amount", "min_value": 0}}
+
+
+def test_a_source_is_validated_where_nothing_else_of_ours_is_used(history: History) -> None:
+    run = Run()
+    report = ValidationReport.from_dict(
+        run.execute(
+            ValidateOperator, source=orders, name="orders", max_quarantined=0.5, required=["id"],
+            expectations=[{"expect_column_values_to_be_between": {**RANGE, "column": "amount", "severity": "quarantine"}}],
+        )
+    )  # fmt: skip
+    assert (report.dataset, report.partition, report.verdict, report.rows) == ("orders", "latest", "PASS", 3)
+    assert (report.quarantined, report.warned) == (0, True)
+    assert run.pushed["report"] == "orders/latest/validation.html"
+    assert [path.name for path in (history.folder / "storage").iterdir()] == ["reports"]
+
+
+def test_a_source_that_breaks_what_blocks_fails_the_task_after_its_report_is_kept(history: History) -> None:
+    run = Run()
+    with pytest.raises(ValidationFailed, match="orders 2013-01: amount is below 0 in 1 row"):
+        run.execute(
+            ValidateOperator, task_id="orders", source=PythonSource(orders), partition="2013-01", grain="month", expectations=[AMOUNT]
+        )  # fmt: skip
+    assert run.pushed["validation"]["verdict"] == "FAIL"
+
+
+@pytest.mark.parametrize("both", [{}, {"dataset": {}, "source": orders}])
+def test_either_a_dataset_or_a_source_is_checked(both: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="takes either dataset= or source="):
+        Run().execute(ValidateOperator, **both)

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from airflow.api_fastapi.app import create_auth_manager
 from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
@@ -11,6 +13,8 @@ from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 
 from airflow_mlops import config
+from airflow_mlops.domain.spec import Expectation
+from airflow_mlops.engines import validate
 from airflow_mlops.plugin.pages import create_app
 
 PAGE = "<html><script>1</script></html>"
@@ -98,3 +102,12 @@ def test_a_link_out_of_the_folder_is_not_followed(folder: Path) -> None:
 def test_a_folder_with_the_name_of_a_report_is_not_a_report(folder: Path) -> None:
     (folder / "flights" / "2013-01" / "folder.html").mkdir()
     assert client().get("/reports/flights/2013-01/folder.html").status_code == 404
+
+
+def test_data_docs_are_shown_without_any_script_and_need_no_network(folder: Path) -> None:
+    rule = Expectation.from_dict({"expect_column_values_to_be_unique": {"column": "x"}})
+    found = validate.frame(pa.table({"x": ["<script>1</script>"] * 2}), [rule], name="flights")
+    (folder / "flights" / "2013-01" / "data-docs.html").write_text(str(found.docs), encoding="utf-8")
+    answer = client().get("/reports/flights/2013-01/data-docs.html")
+    assert (answer.status_code, "Data Docs of flights latest" in answer.text) == (200, True)
+    assert not re.search(r"<script|https?:|@import|url\(|javascript:| on\w+=", answer.text)

@@ -1,0 +1,231 @@
+"""``airflow mlops datasets``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from airflow_mlops.domain.results import Coverage, DatasetVersion
+    from airflow_mlops.engines.tables import Commit
+
+
+def show(args: Namespace) -> None:
+    """Print the versions of a dataset, oldest first, or all datasets; in a table also watermark and gaps.
+
+    :raises SystemExit: if there is no such dataset.
+    """
+    from airflow.cli.simple_table import AirflowConsole
+
+    from airflow_mlops.engines import tables
+
+    if args.name is None:
+        AirflowConsole().print_as(data=_all(), output=args.output)
+        return
+    with _told():
+        commits = _commits(args.name)[::-1]
+        coverage = tables.coverage(_uri(args.name))
+    if args.partition:
+        commits = [commit for commit in commits if commit.version.partition == args.partition]
+        if not commits:
+            raise SystemExit(f"Partition {args.partition} of {args.name!r} was never published.")
+    AirflowConsole().print_as(data=commits, output=args.output, mapper=_columns)
+    if args.output == "table":
+        print(f"Published: {coverage.partitions:,} partitions, {coverage.first} to {coverage.last}")
+        print(f"Watermark: {coverage.watermark}, the last before which none is missing")
+        print(f"Gaps: {_gaps(coverage)}")
+
+
+def diff(args: Namespace) -> None:
+    """Print what differs between the partitions that two versions published.
+
+    :raises SystemExit: if there is no such dataset or version.
+    """
+    from airflow.cli.simple_table import AirflowConsole
+
+    with _told():
+        known = {commit.version.version: commit.version for commit in _commits(args.name)}
+    after = max(known) if args.after is None else args.after
+    for number in (args.before, after):
+        if number not in known:
+            raise SystemExit(
+                f"Version {number} of {args.name!r} published nothing; those that did are {_some(sorted(known))}."
+            )
+    AirflowConsole().print_as(data=list(_differences(known[args.before], known[after])), output=args.output)
+
+
+def export(args: Namespace) -> None:
+    """Write a dataset to a file: as it is, as a version had it, or as it was committed at a time.
+
+    :raises SystemExit: if there is no such dataset, version or partition, or the file cannot be written.
+    """
+    from airflow_mlops.engines import exports, tables
+
+    with _told():
+        uri, version = _uri(args.name), _chosen(args)
+        keys = sorted(str(each[tables.PARTITION]) for each in tables.open_table(uri, version).partitions())
+        if args.partition and args.partition not in keys:
+            raise SystemExit(
+                f"Version {version} of {args.name!r} has no partition {args.partition}; it has {_some(keys)}."
+            )
+        rows = tables.batches(uri, version=version, partition=args.partition)
+        try:
+            count = exports.write(rows, args.output_file, args.overwrite)
+        except FileNotFoundError as error:
+            if str(error).startswith("there is no folder"):
+                raise
+            raise SystemExit(
+                f"Version {version} of {args.name!r} was removed by a vacuum: {error}"
+            ) from error
+    what = f"{args.name} {args.partition}" if args.partition else args.name
+    print(f"{args.output_file}: {count:,} rows of {what}, version {version}.")
+
+
+def vacuum(args: Namespace) -> None:
+    """Print which files no version needs that has to stay, and remove them if told to.
+
+    :raises SystemExit: if there is no such dataset, or it cannot be told what has to stay.
+    """
+    from airflow_mlops import config
+    from airflow_mlops.engines import retention, tables
+    from airflow_mlops.hooks.mlflow import MlflowHook
+
+    storage = config.storage()
+    with _told():
+        _commits(args.name)
+        ledgers = {
+            name: uri for name in _folders() if tables.exists(uri := tables.uri_of(storage, name, "ledger"))
+        }
+        needed = retention.needed(MlflowHook().get_conn(), _uri(args.name), ledgers)
+        for version, why in sorted(needed.items()):
+            print(f"Version {version} stays: {why} was trained on it, and is or was champion.")
+        for table, keep in (("data", needed), ("staging", {})):
+            uri = tables.uri_of(storage, args.name, table)
+            if not tables.exists(uri):
+                continue
+            found = retention.vacuum(uri, keep, days=args.days, delete=args.delete)
+            for file in found.files:
+                print(f"{uri}/{file}")
+            verb = "were removed" if args.delete else "can be removed (--delete removes them)"
+            print(f"{table}: {len(found.files):,} files of {found.size / 1e6:,.1f} MB {verb}.")
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except (LookupError, OSError, RuntimeError, ValueError) as error:
+        raise SystemExit(str(error)) from error
+
+
+def _uri(name: str) -> str:
+    from airflow_mlops import config
+    from airflow_mlops.engines import tables
+
+    return tables.uri_of(config.storage(), name, "data")
+
+
+def _commits(name: str) -> list[Commit]:
+    """Return the versions of a dataset, newest first."""
+    from airflow_mlops.engines import tables
+
+    if not (found := list(tables.history(_uri(name)))):
+        raise SystemExit(f"Nothing of {name!r} was published at {_uri(name)}.")
+    return found
+
+
+def _folders() -> list[str]:
+    from airflow.sdk import ObjectStoragePath
+
+    from airflow_mlops import config
+
+    root = ObjectStoragePath(config.storage())
+    return sorted(each.name for each in root.iterdir() if each.is_dir()) if root.exists() else []
+
+
+def _all() -> list[dict[str, object]]:
+    from airflow_mlops import config
+    from airflow_mlops.engines import tables
+
+    found: list[dict[str, object]] = []
+    for name in _folders():
+        with _told():
+            coverage = tables.coverage(_uri(name))
+        if coverage.partitions:
+            facts = {"first": coverage.first, "watermark": coverage.watermark, "last": coverage.last}
+            found.append(
+                {"name": name, "partitions": coverage.partitions, **facts, "gaps": len(coverage.gaps)}
+            )
+    if not found:
+        raise SystemExit(f"No dataset was published at {config.storage()}.")
+    return found
+
+
+def _columns(commit: Commit) -> dict[str, object]:
+    version = commit.version
+    changed = version.difference
+    return {
+        "version": version.version,
+        "partition": version.partition,
+        "rows": version.rows,
+        "difference": f"+{changed.added} -{changed.removed} ~{changed.changed}" if changed else "",
+        "digest": version.digest[:12],
+        "transform": version.transform or "",
+        "source": commit.source,
+        "run": commit.run,
+        "published": f"{commit.committed_at:%Y-%m-%d %H:%M:%S}",
+    }
+
+
+def _gaps(coverage: Coverage) -> str:
+    return f"{len(coverage.gaps):,}: {_some(coverage.gaps)}" if coverage.gaps else "none"
+
+
+def _some(values: list[int] | list[str] | tuple[str, ...]) -> str:
+    texts = list(map(str, values))
+    return ", ".join([*texts[:10], "…", texts[-1]] if len(texts) > 12 else texts)
+
+
+def _differences(before: DatasetVersion, after: DatasetVersion) -> Iterator[dict[str, str]]:
+    for name in dict.fromkeys([*before.columns, *after.columns]):
+        old, new = before.columns.get(name, ""), after.columns.get(name, "")
+        if old != new:
+            yield _line(f"column {name}", old, new)
+    yield _line("partition", before.partition, after.partition)
+    yield _line("rows", str(before.rows), str(after.rows))
+    yield _line("digest", before.digest[:12], after.digest[:12])
+    yield _line("transform", before.transform or "", after.transform or "")
+
+
+def _line(what: str, before: str, after: str) -> dict[str, str]:
+    change = "" if before == after else "added" if not before else "lost" if not after else "changed"
+    return {"what": what, "before": before, "after": after, "change": change}
+
+
+def _chosen(args: Namespace) -> int:
+    """Return the version to write, by number, by time, or the latest."""
+    from airflow_mlops.engines import tables
+
+    if args.version is not None and args.as_of is not None:
+        raise SystemExit("Name a version or a time, not both.")
+    commits = _commits(args.name)
+    latest = tables.open_table(_uri(args.name)).version()
+    if args.as_of is not None:
+        time = datetime.fromisoformat(args.as_of)
+        time = time if time.tzinfo else time.replace(tzinfo=UTC)
+        found = next((each.version.version for each in commits if each.committed_at <= time), None)
+        if found is None:
+            first = commits[-1].committed_at
+            raise SystemExit(
+                f"Nothing of {args.name!r} was published by {time:%Y-%m-%d %H:%M:%S %Z}; the first was at "
+                f"{first:%Y-%m-%d %H:%M:%S} UTC. --as-of is the time of publishing, not that of the events."
+            )
+        return found
+    chosen: int = latest if args.version is None else args.version
+    if not 0 <= chosen <= latest:
+        raise SystemExit(f"{args.name!r} has no version {chosen}; the latest is {latest}.")
+    return chosen

@@ -1,0 +1,124 @@
+"""``airflow mlops quarantine``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from airflow_mlops.domain.results import DatasetVersion
+    from airflow_mlops.engines.quarantine import Aside, Released
+
+
+def show(args: Namespace) -> None:
+    """Print how many rows are set aside, by partition and reason.
+
+    :raises SystemExit: if there are none, or no such model.
+    """
+    from airflow.cli.simple_table import AirflowConsole
+
+    from airflow_mlops.engines import quarantine
+
+    aside = _aside(args.model, args.partition)
+    found = quarantine.summary(aside, _uri(args.model, "released"), args.partition)
+    AirflowConsole().print_as(data=found, output=args.output, mapper=_columns)
+
+
+def export(args: Namespace) -> None:
+    """Write the rows that are set aside to a file, with their reasons.
+
+    :raises SystemExit: if there are none, or no such model, or the file cannot be written.
+    """
+    from airflow_mlops.engines import exports, quarantine
+
+    aside = _aside(args.model, args.partition)
+    try:
+        count = exports.write(quarantine.rows(aside, args.partition), args.output_file, args.overwrite)
+    except (OSError, ValueError) as error:
+        raise SystemExit(str(error)) from error
+    print(f"{args.output_file}: {_rows(count)} of {args.model}.")
+
+
+def release(args: Namespace) -> None:
+    """Let rows of a partition pass from its next run on, and print how to run it again.
+
+    :raises SystemExit: if they cannot be released, saying why.
+    """
+    import getpass
+
+    from airflow_mlops.engines import quarantine
+    from airflow_mlops.exceptions import ReleaseRefused
+
+    aside = _aside(args.model, args.partition)
+    try:
+        done = quarantine.release(
+            _dataset(args.model, args.partition),
+            quarantine=aside,
+            released=_uri(args.model, "released"),
+            by=getpass.getuser(),
+            reason=args.reason,
+            file=args.file,
+        )
+    except ReleaseRefused as error:
+        raise SystemExit(str(error)) from error
+    print(_told(done, f"{args.model} {args.partition}"))
+    print(
+        "They go on when the partition is ingested again:\n"
+        f"  airflow dags clear {args.model}.ingest --partition-key {args.partition} --yes"
+    )
+
+
+def _uri(model: str, table: str) -> str:
+    from airflow_mlops import config
+    from airflow_mlops.engines import tables
+
+    return tables.uri_of(config.storage(), model, table)
+
+
+def _aside(model: str, partition: str | None) -> str:
+    """Return the URI of a quarantine that has rows, of this partition if one is named."""
+    from airflow_mlops.engines import quarantine, tables
+
+    uri = _uri(model, "quarantine")
+    if not any(tables.exists(each) for each in (uri, _uri(model, "staging"), _uri(model, "data"))):
+        raise SystemExit(f"There is no data of {model!r} at {uri.removesuffix('/quarantine')}.")
+    known = quarantine.partitions(uri)
+    if not known:
+        raise SystemExit(f"No row of {model!r} is in quarantine.")
+    if partition is not None and partition not in known:
+        raise SystemExit(f"No row of {model!r} {partition} is in quarantine; {_some(known)} have rows there.")
+    return uri
+
+
+def _some(keys: list[str]) -> str:
+    shown = [*keys[:5], "…", keys[-1]] if len(keys) > 6 else keys
+    return ", ".join(shown)
+
+
+def _dataset(model: str, partition: str) -> DatasetVersion:
+    from airflow_mlops.engines import tables
+
+    for table in ("staging", "data"):
+        found = tables.published(_uri(model, table), partition)
+        if found is not None:
+            return found
+    raise SystemExit(f"{model!r} {partition} was never ingested; run {model}.ingest first.")
+
+
+def _columns(each: Aside) -> dict[str, object]:
+    return each._asdict()
+
+
+def _rows(count: int) -> str:
+    return f"{count:,} row{'' if count == 1 else 's'}"
+
+
+def _told(done: Released, where: str) -> str:
+    new = done.as_they_are + done.corrected
+    if not new:
+        return f"Nothing to do: {_rows(done.already)} of {where} were released so before."
+    kinds = {"corrected": done.corrected, "as they are": done.as_they_are}
+    told = ", ".join(f"{count:,} {kind}" for kind, count in kinds.items() if count)
+    before = f"; {_rows(done.already)} had been before" if done.already else ""
+    return f"Released {_rows(new)} of {where}: {told}{before}."

@@ -1,0 +1,145 @@
+"""Commits: a draft takes the place of what its partition had, at once or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from airflow_mlops.engines import delta
+from airflow_mlops.engines.delta import PARTITION
+from airflow_mlops.engines.drafts import Draft, paths
+from airflow_mlops.engines.source_batches import wider
+from airflow_mlops.exceptions import SchemaMismatch, WriteConflict
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from deltalake import DeltaTable
+
+_ATTEMPTS = 50
+
+
+class Change(StrEnum):
+    """What rows with other columns than their table do to it.
+
+    MERGE adds columns, which older rows have as null. WIDEN also makes types wider, and writes older rows again.
+    REPLACE leaves nothing of the other partitions.
+    """
+
+    MERGE = "merge"
+    WIDEN = "widen"
+    REPLACE = "replace"
+
+
+def commit(draft: Draft, metadata: Mapping[str, str], change: Change = Change.MERGE) -> int:
+    """Put a draft in place of what its partition had, and return the version that this makes.
+
+    :param metadata: what the commit says of itself.
+    :raises WriteConflict: if another writer changed the same partition meanwhile.
+    :raises SchemaMismatch: if a type cannot be that of the table.
+    """
+    import pyarrow as pa
+
+    if draft.schema is None:
+        raise ValueError("a draft without columns cannot be committed")
+    rows = draft.schema.append(pa.field(PARTITION, pa.string()))
+    _check(rows, draft.uri)
+    delta.create(draft.uri, rows, [PARTITION])
+    ours = {action.path for action in draft.finish()}
+    before: list[str] | None = None
+    for _ in range(_ATTEMPTS):
+        table = delta.open_table(draft.uri)
+        there = paths(table, draft.partition)
+        if before is not None and there != before:
+            if ours and ours.issubset(there):
+                # The commit before was made, and only its answer was lost.
+                draft.committed = True
+                return table.version()
+            break
+        before = there
+        if _attempt(draft, table, rows, metadata, change):
+            return table.version() + 1
+    raise WriteConflict(
+        f"Another writer changed partition {draft.partition} of {draft.uri} at the same time."
+    )
+
+
+def _attempt(
+    draft: Draft, table: DeltaTable, rows: pa.Schema, metadata: Mapping[str, str], change: Change
+) -> bool:
+    """Commit on the version that was read, and on no other: deltalake would let two writers fill one partition."""
+    import pyarrow as pa
+    from deltalake import CommitProperties, Schema
+    from deltalake.exceptions import CommitFailedError
+
+    known = pa.schema(table.schema().to_arrow())
+    schema = rows if change is Change.REPLACE else _union(known, rows, change, draft.uri)
+    retyped = any(
+        known.field(name).type != schema.field(name).type for name in known.names if name in schema.names
+    )
+    whole = retyped or (change is Change.REPLACE and set(known.names) != set(schema.names))
+    with ExitStack() as stack:
+        others = _others(stack, draft, table, schema) if whole and change is Change.WIDEN else []
+        # From here on nobody can be sure that they are not part of the table.
+        for each in (draft, *others):
+            each.committed = True
+        with delta.errors(draft.uri):
+            try:
+                table.create_write_transaction(
+                    [action for each in (draft, *others) for action in each.finish()],
+                    "overwrite",
+                    Schema.from_arrow(schema if whole or set(schema.names) != set(known.names) else known),
+                    [PARTITION],
+                    partition_filters=None if whole else [(PARTITION, "=", draft.partition)],
+                    commit_properties=CommitProperties(custom_metadata=dict(metadata), max_commit_retries=0),
+                )
+            except CommitFailedError:
+                draft.committed = False
+                return False
+    return True
+
+
+def _union(known: pa.Schema, rows: pa.Schema, change: Change, uri: str) -> pa.Schema:
+    import pyarrow as pa
+
+    kinds = dict(zip(known.names, known.types, strict=True))
+    for field in rows:
+        kind = kinds.setdefault(field.name, field.type)
+        joined = wider(kind, field.type) if change is Change.WIDEN else None
+        if kind != field.type and joined != field.type:
+            raise SchemaMismatch(f"column {field.name!r} is {field.type}, and {kind} in {uri}")
+        kinds[field.name] = joined or kind
+    return pa.schema(list(kinds.items()))
+
+
+def _others(stack: ExitStack, draft: Draft, table: DeltaTable, schema: pa.Schema) -> list[Draft]:
+    """Write the other partitions again, in a schema with wider types."""
+    import pyarrow as pa
+    import pyarrow.dataset as ds
+
+    found = delta.dataset(draft.uri, table.version())
+    keys = sorted(str(each[PARTITION]) for each in table.partitions())
+    target = pa.schema(
+        [field for field in schema if field.name in found.schema.names and field.name != PARTITION]
+    )
+    others = [stack.enter_context(Draft(draft.uri, key)) for key in keys if key != draft.partition]
+    for other in others:
+        for batch in delta.scan(found, target.names, ds.field(PARTITION) == other.partition):
+            other.add(pa.Table.from_batches([batch]).cast(target))
+        other.finish()
+    return others
+
+
+def _check(schema: pa.Schema, uri: str) -> None:
+    """Refuse types that Delta does not know."""
+    import pyarrow as pa
+    from deltalake import Schema
+
+    for field in schema:
+        try:
+            Schema.from_arrow(pa.schema([field]))
+        except Exception as error:  # deltalake raises bare exceptions
+            raise SchemaMismatch(
+                f"column {field.name!r} is {field.type}, which a Delta table ({uri}) cannot keep; cast it to another type"
+            ) from error

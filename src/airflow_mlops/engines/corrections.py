@@ -1,0 +1,145 @@
+"""Corrections: a file of exported rows that a person has edited, read back with the types that the rows had."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow_mlops.engines.exports import FORMATS
+from airflow_mlops.exceptions import ReleaseRefused
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_SHOWN = 60
+"""Characters of a wrong value that a message shows."""
+
+_ADDED = ("_reasons", "_partition")
+"""Columns that an export adds for people; they may be left in a file, or out of it."""
+
+
+def read(file: str, rows: pa.Table, key: Sequence[str], where: str) -> tuple[pa.Table, list[int]]:
+    """Return the corrected rows, and for each the position of the row that it takes the place of.
+
+    :param file: as exported: .parquet, .csv or .jsonl, also with .gz.
+    :param rows: the rows in quarantine.
+    :param key: columns that identify a row.
+    :param where: dataset and partition, for messages.
+    :raises ReleaseRefused: if columns, a value or a key do not fit, naming the row and what to do.
+    """
+    import pyarrow as pa
+
+    found = _load(file)
+    names = rows.column_names
+    missing = [name for name in names if name not in found]
+    extra = [name for name in found if name not in (*names, *_ADDED)]
+    if missing or extra:
+        told = [f"lacks {_listed(missing)}"] * bool(missing) + [f"has {_listed(extra)} too"] * bool(extra)
+        raise ReleaseRefused(
+            f"{file} {' and '.join(told)}; keep the columns as they were exported: {_listed(names)}"
+        )
+    if not found[names[0]]:
+        raise ReleaseRefused(f"{file} has no rows; nothing is released")
+    columns = [_typed(file, found[field.name], field) for field in rows.schema]
+    corrected = pa.Table.from_arrays(columns, schema=rows.schema)
+    return corrected, _origins(file, corrected, rows, key, where)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(repr(name) for name in names)
+
+
+def _load(file: str) -> dict[str, list[Any]]:
+    from pyarrow import parquet
+
+    ending = next((each for each in FORMATS if file.endswith(each)), None)
+    if ending is None:
+        raise ReleaseRefused(f"{file}: the name of the file must end in one of {', '.join(FORMATS)}")
+    try:
+        if ending == ".parquet":
+            return dict(parquet.read_table(file).to_pydict())
+        return _csv(file) if ending.startswith(".csv") else _json_lines(file)
+    except FileNotFoundError as error:
+        raise ReleaseRefused(f"there is no file {file}") from error
+    except (OSError, EOFError, ValueError, csv.Error) as error:  # Arrow's are ValueErrors too
+        raise ReleaseRefused(
+            f"{file} cannot be read as {ending}: {error}; save it as it was exported, in UTF-8"
+        ) from error
+
+
+def _open(file: str) -> Any:
+    return (gzip.open if file.endswith(".gz") else open)(file, "rt", encoding="utf-8-sig", newline="")
+
+
+def _csv(file: str) -> dict[str, list[Any]]:
+    import pyarrow as pa
+    from pyarrow import csv as arrow
+
+    with _open(file) as text:
+        header = next(csv.reader(text), [])
+    if len(set(header)) < len(header):
+        raise ValueError("two columns have the same name")
+    # As text, so that a value that does not fit can be told with its row. What is empty without quotes is missing.
+    convert = arrow.ConvertOptions(
+        column_types=dict.fromkeys(header, pa.string()),
+        null_values=[""],
+        strings_can_be_null=True,
+        quoted_strings_can_be_null=False,
+    )
+    parse = arrow.ParseOptions(newlines_in_values=True)
+    return dict(arrow.read_csv(file, parse_options=parse, convert_options=convert).to_pydict())
+
+
+def _json_lines(file: str) -> dict[str, list[Any]]:
+    with _open(file) as text:
+        lines = [json.loads(line) for line in text if line.strip()]
+    for number, line in enumerate(lines, 1):
+        if not isinstance(line, dict) or line.keys() != lines[0].keys():
+            raise ValueError(f"row {number} does not have the names that row 1 has")
+    return {name: [line[name] for line in lines] for name in (lines[0] if lines else ())}
+
+
+def _typed(file: str, values: list[Any], field: pa.Field) -> pa.Array:
+    import pyarrow as pa
+
+    cells = []
+    for number, value in enumerate(values, 1):
+        try:
+            cells.append(_cell(value, field.type))
+        except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
+            raise ReleaseRefused(
+                f"{file}: row {number}: {field.name!r} is {str(value)[:_SHOWN]!r}, which is no {field.type}; correct it"
+            ) from error
+    return pa.concat_arrays(cells)
+
+
+def _cell(value: Any, kind: pa.DataType) -> pa.Array:
+    import pyarrow as pa
+
+    # Arrow would take a number for a time since 1970, and for its digits as text.
+    number = isinstance(value, int | float)
+    if number and (pa.types.is_string(kind) or pa.types.is_temporal(kind)):
+        raise pa.ArrowInvalid("a number")
+    return pa.array([value]).cast(kind)
+
+
+def _origins(file: str, corrected: pa.Table, rows: pa.Table, key: Sequence[str], where: str) -> list[int]:
+    known = {each: position for position, each in enumerate(_keys(rows, key))}
+    seen: dict[tuple[Any, ...], int] = {}
+    for number, each in enumerate(_keys(corrected, key), 1):
+        named = ", ".join(f"{name} {value}" for name, value in zip(key, each, strict=True))
+        if each not in known:
+            raise ReleaseRefused(
+                f"{file}: row {number}: no row of {where} with {named} is in quarantine; leave the key as it was exported"
+            )
+        if each in seen:
+            raise ReleaseRefused(f"{file}: rows {seen[each]} and {number} both have {named}; remove one")
+        seen[each] = number
+    return [known[each] for each in seen]
+
+
+def _keys(rows: pa.Table, key: Sequence[str]) -> list[tuple[Any, ...]]:
+    return list(zip(*(rows[name].to_pylist() for name in key), strict=True))

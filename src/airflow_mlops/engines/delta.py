@@ -1,0 +1,167 @@
+"""Delta tables as files: where they are, how they are opened, created and read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+from airflow_mlops.exceptions import TableMissing, TableUnreadable, WriteConflict
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.dataset as ds
+    import pyarrow.fs as pafs
+    from deltalake import DeltaTable
+
+PARTITION = "_partition"
+"""The Delta partition column: a key such as ``2013-01``."""
+
+_BATCH_ROWS = 65_536
+# Versions are found again in the commit log, so it must outlive Delta's default of 30 days.
+_CONFIGURATION: dict[str, str | None] = {"delta.logRetentionDuration": "interval 3650 days"}
+
+
+def uri_of(storage: str, name: str, table: str) -> str:
+    """Return the URI of one of a dataset's tables, e.g. ``file:///data/flights/predictions``."""
+    return f"{storage.rstrip('/')}/{name}/{table}"
+
+
+@contextmanager
+def errors(uri: str) -> Iterator[None]:
+    """Turn what deltalake raises into errors of ours.
+
+    :raises TableMissing: if there is no table.
+    :raises TableUnreadable: if its log or a file is damaged.
+    :raises WriteConflict: if another writer was faster.
+    """
+    from deltalake.exceptions import CommitFailedError, TableNotFoundError
+
+    try:
+        yield
+    except TableNotFoundError as error:
+        raise TableMissing(f"There is no table at {uri} yet.") from error
+    except CommitFailedError as error:
+        raise WriteConflict(f"Another writer changed {uri} at the same time: {error}") from error
+    except FileNotFoundError as error:
+        raise TableUnreadable(f"The table at {uri} refers to a file that is gone: {error}") from error
+    except (OSError, ValueError, TypeError):
+        raise
+    except (TableUnreadable, WriteConflict):
+        raise
+    except Exception as error:  # deltalake raises bare Exception for torn logs and bad files
+        raise TableUnreadable(f"The table at {uri} cannot be read: {error}") from error
+
+
+def open_table(uri: str, version: int | None = None) -> DeltaTable:
+    """Open a Delta table, at its latest version if ``version`` is None.
+
+    :raises TableMissing: if there is no table.
+    :raises TableUnreadable: if its log is damaged.
+    """
+    from deltalake import DeltaTable
+
+    with errors(uri):
+        return DeltaTable(uri, version=version)
+
+
+def exists(uri: str) -> bool:
+    """Tell whether there is a Delta table at a URI."""
+    from deltalake import DeltaTable
+
+    return DeltaTable.is_deltatable(uri)
+
+
+def create(uri: str, schema: pa.Schema, partition_by: list[str] | None = None) -> None:
+    """Make an empty table, if there is none.
+
+    An overwrite that creates its table would take the place of what another writer has published at the same moment.
+
+    :raises TableUnreadable: if it cannot be made.
+    """
+    from deltalake import DeltaTable
+
+    if exists(uri):
+        return
+    try:
+        DeltaTable.create(uri, schema, mode="ignore", partition_by=partition_by, configuration=_CONFIGURATION)
+    except Exception as error:  # deltalake raises bare exceptions, also when another writer was first
+        if not exists(uri):
+            raise TableUnreadable(f"The table at {uri} cannot be created: {error}") from error
+
+
+def filesystem(uri: str) -> pafs.FileSystem:
+    """Return the file system of a table's files, rooted at the table."""
+    import pyarrow.fs as pafs
+    from deltalake.fs import DeltaStorageHandler
+
+    # Arrow's own, where it can be: a process that has read through deltalake's, which is written in Python, is aborted
+    # at its exit half of the time.
+    if uri.startswith("file://"):
+        return pafs.SubTreeFileSystem(unquote(uri.removeprefix("file://")), pafs.LocalFileSystem())
+    if "://" not in uri:
+        return pafs.SubTreeFileSystem(str(Path(uri).absolute()), pafs.LocalFileSystem())
+    return pafs.PyFileSystem(DeltaStorageHandler(uri))
+
+
+def dataset(uri: str, version: int | None = None) -> ds.FileSystemDataset:
+    """Return what a table holds, its files in the order in which they were written.
+
+    :raises TableMissing: if there is no table.
+    """
+    import pyarrow.dataset as ds
+
+    table = open_table(uri, version)
+    with errors(uri):
+        found = table.to_pyarrow_dataset(filesystem=filesystem(uri))
+    files = sorted(found.get_fragments(), key=lambda fragment: fragment.path)
+    return ds.FileSystemDataset(files, found.schema, found.format, found.filesystem)
+
+
+def scan(
+    found: ds.FileSystemDataset, columns: Sequence[str], condition: ds.Expression | None = None
+) -> pa.RecordBatchReader:
+    """Return rows batch by batch, in order, reading little ahead."""
+    import pyarrow.dataset as ds
+
+    scanner = found.scanner(
+        columns=list(columns),
+        filter=condition,
+        batch_size=_BATCH_ROWS,
+        batch_readahead=4,
+        fragment_readahead=1,
+        # Threads read ahead of a slow consumer, such as one that writes, as much as half a gigabyte.
+        use_threads=False,
+        # Buffering ahead would hold whole files in memory.
+        fragment_scan_options=ds.ParquetFragmentScanOptions(pre_buffer=False, use_buffered_stream=True),
+    )
+    return scanner.to_reader()
+
+
+def normalise(table: pa.Table) -> pa.Table:
+    """Cast to the types that Delta keeps, so that a table is equal to itself when it is read back."""
+    import pyarrow as pa
+
+    return table.cast(pa.schema([pa.field(field.name, kept(field.type)) for field in table.schema]))
+
+
+def kept(kind: pa.DataType) -> pa.DataType:
+    """Return the type that Delta keeps values of a type as."""
+    import pyarrow as pa
+
+    if pa.types.is_dictionary(kind):
+        return kept(kind.value_type)
+    if pa.types.is_large_string(kind) or pa.types.is_string_view(kind) or pa.types.is_null(kind):
+        return pa.string()
+    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+        return pa.timestamp("us", "UTC")
+    if pa.types.is_unsigned_integer(kind):
+        return pa.int64()
+    return pa.float64() if pa.types.is_float16(kind) else kind
+
+
+def schema_of(table: pa.Table | pa.Schema) -> dict[str, str]:
+    """Return column names and Arrow types as text."""
+    return {field.name: str(field.type) for field in getattr(table, "schema", table)}

@@ -1,0 +1,208 @@
+"""Drafts: a partition's files, which are written whole before a commit names them."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Self
+from uuid import uuid4
+
+from airflow_mlops.engines import delta
+from airflow_mlops.engines.delta import PARTITION
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from deltalake import DeltaTable
+    from deltalake.transaction import AddAction
+
+# A row group is held in memory until it is full.
+_GROUP_ROWS = 1 << 17
+_GROUP_BYTES = 1 << 26
+_FILE_BYTES = 1 << 28
+_CHUNK = 1 << 22
+
+
+class Draft:
+    """Write the files of one partition, beside a table and not part of it.
+
+    Leaving it removes what no commit has named.
+
+    :param uri: URI of the table, which need not exist.
+    :param partition: key of the partition.
+    """
+
+    def __init__(self, uri: str, partition: str) -> None:
+        self.uri = uri
+        self.partition = partition
+        self.rows = 0
+        self.schema: pa.Schema | None = None
+        self.committed = False
+        self._files = delta.filesystem(uri)
+        self._folder = f"{PARTITION}={partition}"
+        # In the order of their names they are in the order in which they were written.
+        self._name = f"part-{time.time_ns():020d}-{uuid4().hex[:12]}"
+        self._paths: list[str] = []
+        self._actions: list[AddAction] = []
+        self._waiting: list[pa.RecordBatch] = []
+        self._rows = self._bytes = 0
+        self._writer: Any = None
+        self._sink: Any = None
+        # One group is compressed and written while the next one is read.
+        self._pool = ThreadPoolExecutor(1)
+        self._writing: Future[None] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._pool.shutdown()
+        if not self.committed:
+            self._discard()
+
+    def add(self, rows: pa.Table | pa.RecordBatch) -> None:
+        """Take in some rows; all have the columns of the first."""
+        import pyarrow as pa
+
+        if self.schema is None:
+            self.schema = rows.schema.remove_metadata()
+        self._waiting += rows.to_batches() if isinstance(rows, pa.Table) else [rows]
+        self._rows += rows.num_rows
+        self._bytes += rows.nbytes
+        self.rows += rows.num_rows
+        if self._rows >= _GROUP_ROWS or self._bytes >= _GROUP_BYTES:
+            self._write()
+
+    def add_files(self, table: DeltaTable, uri: str) -> None:
+        """Take in the files that another table has of this partition, byte by byte.
+
+        :param uri: where the table is.
+        """
+        import pyarrow as pa
+
+        schema = pa.schema(table.schema().to_arrow())
+        self.schema = schema.remove(schema.get_field_index(PARTITION))
+        source = delta.filesystem(uri)
+        for path in paths(table, self.partition):
+            with source.open_input_stream(path) as old, self._open() as new:
+                while chunk := old.read(_CHUNK):
+                    new.write(chunk)
+            self.rows += self._name_last()
+
+    def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """Read back some columns of what was written."""
+        import pyarrow.parquet as pq
+
+        for action in self.finish():
+            with self._files.open_input_file(action.path) as file:
+                yield from pq.ParquetFile(file, pre_buffer=False).iter_batches(columns=list(columns))
+
+    def finish(self) -> list[AddAction]:
+        """Write what is left, and return what a commit has to name."""
+        self._write()
+        self._wait()
+        self._close()
+        return self._actions
+
+    def _write(self) -> None:
+        import pyarrow as pa
+
+        self._wait()
+        if self._rows:
+            group = pa.Table.from_batches(self._waiting, self.schema)
+            self._waiting, self._rows, self._bytes = [], 0, 0
+            self._writing = self._pool.submit(self._write_group, group)
+
+    def _wait(self) -> None:
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.result()
+
+    def _write_group(self, group: pa.Table) -> None:
+        import pyarrow.parquet as pq
+
+        if self._writer is None:
+            self._sink = self._open()
+            self._writer = pq.ParquetWriter(self._sink, self.schema)
+        self._writer.write_table(group, row_group_size=_GROUP_ROWS)
+        if self._sink.tell() >= _FILE_BYTES:
+            self._close()
+
+    def _open(self) -> Any:
+        path = f"{self._folder}/{self._name}-{len(self._paths):05d}.parquet"
+        self._files.create_dir(self._folder, recursive=True)
+        self._paths.append(path)
+        # Chunks that fit into a buffer: deltalake's streams cannot take what Arrow hands to them directly.
+        return self._files.open_output_stream(path, buffer_size=2 * _CHUNK)
+
+    def _close(self) -> None:
+        if self._writer is None:
+            return
+        self._writer.close()
+        self._sink.close()
+        self._writer = self._sink = None
+        self._name_last()
+
+    def _name_last(self) -> int:
+        import pyarrow.parquet as pq
+        from deltalake.transaction import AddAction
+
+        path = self._paths[-1]
+        with self._files.open_input_file(path) as file:
+            size, metadata = file.size(), pq.read_metadata(file)
+        self._actions.append(
+            AddAction(
+                path=path,
+                size=size,
+                partition_values={PARTITION: self.partition},
+                modification_time=time.time_ns() // 1_000_000,
+                data_change=True,
+                stats=json.dumps(_statistics(metadata)),
+            )
+        )
+        return int(metadata.num_rows)
+
+    def _discard(self) -> None:
+        try:
+            if self._writer is not None:
+                self._writer.close()
+                self._sink.close()
+        finally:
+            for path in self._paths:
+                self._files.delete_file(path)
+
+
+def paths(table: DeltaTable, partition: str) -> list[str]:
+    """Return the files that a table has of a partition, in the order in which they were written."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    files = pa.table(table.get_add_actions(flatten=True))
+    chosen = files.filter(pc.equal(files[f"partition.{PARTITION}"], partition))
+    return sorted(str(path) for path in chosen["path"].to_pylist())
+
+
+def _statistics(metadata: Any) -> dict[str, Any]:
+    """Return what lets a reader skip a file: the ranges of its times and whole numbers."""
+    import pyarrow as pa
+
+    ranges: dict[str, list[Any]] = {}
+    for field in metadata.schema.to_arrow_schema():
+        if not (pa.types.is_timestamp(field.type) or pa.types.is_integer(field.type)):
+            continue
+        column = metadata.schema.names.index(field.name)
+        groups = [metadata.row_group(each).column(column) for each in range(metadata.num_row_groups)]
+        if all(group.is_stats_set and group.statistics.has_min_max for group in groups):
+            ends = [(group.statistics.min, group.statistics.max) for group in groups]
+            ranges[field.name] = [min(low for low, _ in ends), max(high for _, high in ends)]
+
+    def text(value: Any) -> Any:
+        return value if isinstance(value, int) else f"{value:%Y-%m-%dT%H:%M:%S.%fZ}"
+
+    return {
+        "numRecords": metadata.num_rows,
+        "minValues": {name: text(low) for name, (low, _) in ranges.items()},
+        "maxValues": {name: text(high) for name, (_, high) in ranges.items()},
+        "nullCount": {},
+    }

@@ -1,0 +1,100 @@
+"""A notice as plain text: lines that a terminal and a phone can show, nothing but words and white space."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from textwrap import fill, indent
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from airflow_mlops.domain.results import Sample
+    from airflow_mlops.engines.mails import Finding, Notice, Passage
+
+_WIDTH = 76
+
+
+def line(value: str) -> str:
+    """Return a text as one printable line: what breaks or hides in it becomes a blank."""
+    return " ".join("".join(sign if sign.isprintable() else " " for sign in value).split())
+
+
+def percent(share: float) -> str:
+    """Return a share in words; some is never none, and nearly all is never all."""
+    if 0 < share < 0.0005:
+        return "< 0.1 %"
+    if 0.9995 <= share < 1:
+        return "> 99.9 %"
+    return f"{share * 100:.1f} %"
+
+
+def render(notice: Notice, note: str = "") -> str:
+    """Return the text part of a mail.
+
+    :param note: what became of the report; empty if there is none.
+    """
+    return "\n\n".join(part for part in _parts(notice, note) if part) + "\n"
+
+
+def _parts(notice: Notice, note: str) -> Iterator[str]:
+    title = line(notice.title)
+    yield f"{title}\n{'=' * min(len(title), _WIDTH)}"
+    yield from (_wrap(each) for each in notice.summary)
+    yield _facts(notice.facts)
+    yield "\n".join(f"{line(each.label)}:\n  {each.url}" for each in notice.links)
+    if notice.findings:
+        yield _heading("Expected and observed")
+        yield from (_finding(number, each) for number, each in enumerate(notice.findings, 1))
+    if notice.more:
+        yield f"… and {notice.more} more: see the report."
+    yield from (_passage(each) for each in notice.passages)
+    if notice.sample and notice.sample.rows:
+        yield _heading(f"Sample rows ({len(notice.sample.rows)})")
+        yield "\n".join(_row(notice.sample, position) for position in range(len(notice.sample.rows)))
+    yield _wrap(note)
+
+
+def _facts(facts: tuple[tuple[str, str], ...]) -> str:
+    width = max((len(name) for name, _ in facts), default=0) + 2
+    return "\n".join(f"{name + ':':<{width}}{line(value)}" for name, value in facts)
+
+
+def _finding(number: int, found: Finding) -> str:
+    share = f" ({percent(found.share)} of the rows)" if found.share is not None else ""
+    said = [("expected:", found.expected), ("observed:", f"{found.observed}{share}")]
+    if found.samples:
+        said.append(("such as:", ", ".join(found.samples)))
+    head = f"{number}. {line(found.name)}"
+    if found.note:
+        head += f": {line(found.note)}"
+    return "\n".join([head, *(_wrap(value, f"   {name:<11}", " " * 14) for name, value in said if value)])
+
+
+def _row(sample: Sample, position: int) -> str:
+    cells = zip(sample.columns, sample.rows[position], strict=False)
+    said = _wrap(", ".join(f"{name} = {value}" for name, value in cells), "- ", "  ")
+    why = sample.reasons[position] if position < len(sample.reasons) else ""
+    return f"{said}\n{_wrap(why, '  > ', '    ')}" if why else said
+
+
+def _passage(passage: Passage) -> str:
+    parts = [_heading(passage.heading), _wrap(passage.text)]
+    parts += ["\n".join(f"    {command}" for command in passage.commands)]
+    parts += [indent("\n".join(f"{line(each.label)}: {each.url}" for each in passage.links), "  ")]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _heading(text: str) -> str:
+    said = line(text)
+    return f"{said}\n{'-' * min(len(said), _WIDTH)}"
+
+
+def _wrap(text: str, first: str = "", later: str = "") -> str:
+    # An address or a path that is broken cannot be copied.
+    return fill(
+        line(text),
+        _WIDTH,
+        initial_indent=first,
+        subsequent_indent=later,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )

@@ -1,0 +1,138 @@
+"""What every partition of a dataset promises: keys that are there once, and event times within it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from airflow_mlops.domain.partitions import Partition
+from airflow_mlops.engines.digests import Numbers, rows
+from airflow_mlops.exceptions import BadRows, SchemaMismatch
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    import numpy as np
+    import pyarrow as pa
+
+# A time that names its offset, as ISO 8601 and databases write it.
+_OFFSET = r"(Z|:\d\d([.,]\d+)?\s?[+-]\d\d(:?\d\d)?)$"
+_LOOK_AT = 1000
+
+
+class Keys:
+    """See that the keys of rows that come batch by batch are there, and unique; it keeps 8 bytes a row."""
+
+    def __init__(self, key: Sequence[str], where: str) -> None:
+        self._key = list(key)
+        self._where = where
+        self._digests = Numbers()
+        self._nulls = dict.fromkeys(key, 0)
+
+    def add(self, batch: pa.Table) -> None:
+        """Take in some rows."""
+        self._digests.add(rows(batch.select(self._key)))
+        for name in self._key:
+            self._nulls[name] += batch[name].null_count
+
+    def check(self, again: Callable[[Sequence[str]], Iterable[pa.RecordBatch]]) -> None:
+        """Check all of them.
+
+        :param again: reads some columns of all rows once more. Different keys may have the same digest, so those that
+            seem to repeat are compared as they are.
+        :raises BadRows: if a key lacks a part, or stands twice.
+        """
+        for name, nulls in self._nulls.items():
+            if nulls:
+                raise BadRows(f"{self._where}: {nulls:,} rows have no {name!r}, which is part of the key")
+        values = self._digests.sorted()
+        repeated = values[1:][values[1:] == values[:-1]]
+        if len(repeated):
+            self._look_again(repeated, again)
+
+    def _look_again(
+        self, repeated: np.ndarray, again: Callable[[Sequence[str]], Iterable[pa.RecordBatch]]
+    ) -> None:
+        import numpy as np
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        distinct = np.unique(repeated)
+        few = distinct[:_LOOK_AT]
+        found = [pa.table(batch).filter(pa.array(np.isin(rows(batch), few))) for batch in again(self._key)]
+        counts = pa.concat_tables(found).group_by(self._key).aggregate([([], "count_all")])
+        twice = counts.filter(pc.greater(counts["count_all"], 1))
+        if twice.num_rows:
+            count = twice.num_rows if len(distinct) <= _LOOK_AT else len(distinct)
+            first = {name: str(twice[name][0].as_py())[:80] for name in self._key}
+            raise BadRows(f"{self._where}: {count:,} keys stand more than once, for example {first}")
+
+
+class Times:
+    """See that event times are there, and within their partition."""
+
+    def __init__(self, event_time: str, partition: Partition, where: str) -> None:
+        self._name = event_time
+        self._partition = partition
+        self._where = where
+        self._nulls = 0
+        self._first: datetime | None = None
+        self._last: datetime | None = None
+
+    def add(self, batch: pa.Table) -> None:
+        """Take in some rows."""
+        import pyarrow.compute as pc
+
+        column = batch[self._name]
+        self._nulls += column.null_count
+        span = pc.min_max(column).as_py()
+        if span["min"] is not None:
+            self._first = min(self._first or span["min"], span["min"])
+            self._last = max(self._last or span["max"], span["max"])
+
+    def check(self) -> None:
+        """Check all of them.
+
+        :raises BadRows: if one is missing, or lies outside of the partition.
+        """
+        if self._nulls:
+            raise BadRows(f"{self._where}: {self._nulls:,} rows have no {self._name!r}")
+        first, last, start, end = self._first, self._last, self._partition.start, self._partition.end
+        if first is not None and last is not None and (first < start or last >= end):
+            raise BadRows(
+                f"{self._where}: {self._name!r} runs from {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M}, "
+                f"outside of {start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} (UTC)"
+            )
+
+
+def in_utc(batch: pa.Table, event_time: str, where: str) -> pa.Table:
+    """Return rows with event times in UTC; text is read with the offset that it names, and else as UTC.
+
+    :raises SchemaMismatch: if the column is no time.
+    """
+    import pyarrow as pa
+
+    column = batch[event_time]
+    try:
+        if pa.types.is_null(column.type):
+            times = pa.chunked_array([pa.nulls(len(column), pa.timestamp("us", "UTC"))])
+        elif pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+            times = _parsed(column)
+        elif pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
+            times = column.cast(pa.timestamp("us", "UTC"))
+        else:
+            raise SchemaMismatch(f"{where}: {event_time!r} is {column.type}, not a time")
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise SchemaMismatch(f"{where}: {event_time!r} cannot be read as a time: {error}") from error
+    return batch.set_column(batch.column_names.index(event_time), event_time, times)
+
+
+def _parsed(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    named = pc.match_substring_regex(column, _OFFSET)
+    none = pa.scalar(None, column.type)
+    with_offset = pc.if_else(named, column, none).cast(pa.timestamp("us", "UTC"))
+    without = pc.if_else(named, none, column).cast(pa.timestamp("us")).cast(pa.timestamp("us", "UTC"))
+    return pc.coalesce(with_offset, without)

@@ -1,0 +1,177 @@
+"""Arrow batches of one schema, from whatever a source answers with."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from airflow_mlops.exceptions import SourceUnreadable
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+ROWS = 65_536
+"""Rows of a batch, at most, where a source lets us choose."""
+
+
+def arrow_type(text: str) -> pa.DataType | None:
+    """Return the type that Arrow writes as this text; None for nested types and what is none.
+
+    >>> str(arrow_type("timestamp[us, tz=UTC]")), str(arrow_type("decimal128(7, 2)")), str(arrow_type("string"))
+    ('timestamp[us, tz=UTC]', 'decimal128(7, 2)', 'string')
+    """
+    import pyarrow as pa
+
+    if match := re.fullmatch(r"timestamp\[(s|ms|us|ns)(?:, tz=(.+))?\]", text):
+        return pa.timestamp(match[1], match[2])
+    if match := re.fullmatch(r"decimal128\((\d+), (-?\d+)\)", text):
+        return pa.decimal128(int(match[1]), int(match[2]))
+    try:
+        return pa.type_for_alias(text)
+    except ValueError:
+        return None
+
+
+def wider(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:
+    """Return the type that holds the values of both as they are; None if there is none."""
+    import pyarrow as pa
+    from pyarrow import types
+
+    if one == other or types.is_null(other):
+        return one
+    if types.is_null(one):
+        return other
+    if types.is_boolean(one) or types.is_boolean(other):
+        return None
+    if types.is_date(one) and types.is_timestamp(other):
+        return other
+    if types.is_timestamp(one) and types.is_date(other):
+        return one
+    for text in (pa.string(), pa.large_string()):
+        if {one, other} <= {text, pa.string(), pa.string_view()}:
+            return text
+    try:
+        return pa.unify_schemas(
+            [pa.schema([("_", one)]), pa.schema([("_", other)])], promote_options="permissive"
+        )[0].type
+    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        return None
+
+
+def unify(
+    parts: Iterable[tuple[str, pa.Schema]],
+    where: str,
+    join: Callable[[pa.DataType, pa.DataType], pa.DataType | None] = wider,
+) -> pa.Schema:
+    """Return the schema that the rows of several parts share; columns are in the order of the first.
+
+    :param parts: for each part, its name, and its schema; the name is empty if parts have none.
+    :param join: returns the type that holds the values of two others; None if there is none.
+    :raises SourceUnreadable: if the parts differ, with each difference.
+    """
+    import pyarrow as pa
+
+    columns: dict[str, pa.DataType] = {}
+    problems: list[str] = []
+    for position, (name, schema) in enumerate(parts):
+        here = name or "a later batch"
+        if position:
+            problems += [f"{here} lacks {column!r}" for column in columns if column not in schema.names]
+            problems += [f"{here} has {column!r} too" for column in schema.names if column not in columns]
+        for field in (field for field in schema if not position or field.name in columns):
+            former = columns.get(field.name, field.type)
+            common = join(former, field.type)
+            if common is None:
+                problems.append(f"{field.name!r} is {former} and then {field.type}{name and f' in {name}'}")
+            columns[field.name] = common or former
+    if problems:
+        raise SourceUnreadable(f"{where}: its parts differ: {'; '.join(list(dict.fromkeys(problems))[:10])}")
+    return pa.schema(list(columns.items()))
+
+
+def distinct(names: Iterable[str], where: str) -> None:
+    """Refuse columns without a name, or of the same name.
+
+    :raises SourceUnreadable: naming them.
+    """
+    seen: set[str] = set()
+    for position, name in enumerate(names, 1):
+        if not name:
+            raise SourceUnreadable(f"{where}: column {position} has no name")
+        if name in seen:
+            raise SourceUnreadable(f"{where}: the column {name!r} is there twice; rename one of them")
+        seen.add(name)
+
+
+def cast(batch: pa.RecordBatch, schema: pa.Schema, where: str) -> pa.RecordBatch:
+    """Return a batch in another schema of the same columns.
+
+    :raises SourceUnreadable: if a value does not fit, or the columns differ.
+    """
+    import pyarrow as pa
+
+    if batch.schema.equals(schema):
+        return batch
+    unify([("", schema), ("", batch.schema)], where)
+    columns = []
+    for field in schema:
+        try:
+            columns.append(batch.column(field.name).cast(field.type))
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            raise SourceUnreadable(
+                f"{where}: {field.name!r} is {field.type} at first, and then {batch.schema.field(field.name).type}: "
+                f"{error}; give each batch the same types"
+            ) from error
+    return pa.record_batch(columns, schema=schema)
+
+
+def settled(schema: pa.Schema, types: Mapping[str, str] | None) -> pa.Schema:
+    """Return a schema in which columns without any value have the type that is already published, if there is one."""
+    import pyarrow as pa
+
+    known = types or {}
+    fields = [
+        pa.field(field.name, arrow_type(known[field.name]) or field.type)
+        if pa.types.is_null(field.type) and field.name in known
+        else pa.field(field.name, field.type)
+        for field in schema
+    ]
+    return pa.schema(fields)
+
+
+def spooled(
+    batches: Iterable[pa.RecordBatch], types: Mapping[str, str] | None, where: str
+) -> Iterator[pa.RecordBatch]:
+    """Yield batches whose types are known only once all are seen, by way of a temporary file.
+
+    What a frame or a database answers with has types of its own in each batch: a column may have no value at first,
+    whole numbers and then fractions.
+
+    :param types: types of what is already published, for columns without any value.
+    :raises SourceUnreadable: if the types of a column cannot be reconciled.
+    """
+    import pyarrow as pa
+
+    options = pa.ipc.IpcWriteOptions(compression="lz4")
+    # Without a name, so that not even a killed process leaves it behind.
+    with tempfile.TemporaryFile(prefix="airflow-mlops-") as raw:
+        written: list[pa.Schema] = []
+        writer: Any = None
+        for batch in batches:
+            if not written or not written[-1].equals(batch.schema):
+                if writer is not None:
+                    writer.close()
+                written.append(batch.schema)
+                writer = pa.ipc.new_stream(pa.PythonFile(raw, "w"), batch.schema, options=options)
+            writer.write_batch(batch)
+        if writer is None:
+            return
+        writer.close()
+        schema = settled(unify((("", each) for each in written), where), types)
+        raw.seek(0)
+        file = pa.PythonFile(raw, "r")
+        for _ in written:
+            for batch in pa.ipc.open_stream(file):
+                yield cast(batch, schema, where)

@@ -1,0 +1,202 @@
+"""The bytes of source files: decompressed, as UTF-8, and refused where they are no text."""
+
+from __future__ import annotations
+
+import codecs
+import io
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from airflow_mlops.domain.spec_source import FORMATS
+from airflow_mlops.exceptions import SourceUnreadable
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
+"""What the end of a file's name says about how it is compressed."""
+
+NULLS = ("", "NA", "N/A", "n/a", "#N/A", "NULL", "Null", "null", "NaN", "nan", "None")
+"""What counts as missing in a column of numbers, times or truth values; in text only an empty field does."""
+
+_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the files of a source are written.
+
+    :param format: ``csv``, ``jsonl`` or ``parquet``; None means what the end of a file's name says.
+    :param delimiter: what separates the fields of CSV.
+    :param encoding: how text is encoded.
+    :param nulls: what counts as missing in CSV, besides an empty field.
+    :param types: Arrow type of columns of CSV that would otherwise be found from their values.
+    """
+
+    format: str | None = None
+    delimiter: str = ","
+    encoding: str = "utf-8"
+    nulls: tuple[str, ...] = NULLS
+    types: dict[str, str] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True)
+class File:
+    """One file on an fsspec file system.
+
+    :param path: where it is, as the file system spells it.
+    :param name: what it is called in messages.
+    """
+
+    fs: Any
+    path: str
+    name: str
+    layout: Layout
+
+    @property
+    def format(self) -> str:
+        """How it is written.
+
+        :raises SourceUnreadable: if the end of its name does not tell.
+        """
+        format = self.layout.format or self._suffixes()[0]
+        if format not in FORMATS:
+            raise SourceUnreadable(
+                f"{self.name} does not end in .csv, .jsonl or .parquet; say which it is: format: csv"
+            )
+        return format
+
+    def _suffixes(self) -> tuple[str, str]:
+        end = next((end for end in COMPRESSIONS if self.path.endswith(end)), "")
+        return self.path.removesuffix(end).rpartition(".")[2], end
+
+    def stamp(self) -> str:
+        """Return a text that changes when the file does: its size, and what the file system tells of its last change.
+
+        :raises FileNotFoundError: if it is gone.
+        """
+        info = self.fs.info(self.path)
+        marks = (
+            "size",
+            "mtime",
+            "ETag",
+            "etag",
+            "LastModified",
+            "last_modified",
+            "updated",
+            "generation",
+            "created",
+        )
+        return " ".join(f"{mark}={info[mark]}" for mark in marks if info.get(mark) is not None)
+
+    def open(self) -> pa.NativeFile:
+        """Open it for reading, decompressed.
+
+        :raises SourceUnreadable: if it is empty.
+        """
+        import pyarrow as pa
+
+        if self.fs.size(self.path) == 0:
+            raise SourceUnreadable(f"{self.name} is empty (0 bytes)")
+        if "file" in (self.fs.protocol if isinstance(self.fs.protocol, tuple) else (self.fs.protocol,)):
+            raw = pa.OSFile(self.path)
+        else:
+            raw = pa.PythonFile(self.fs.open(self.path, "rb"), "r")
+        compression = COMPRESSIONS.get(self._suffixes()[1])
+        return pa.CompressedInputStream(raw, compression) if compression else raw
+
+    def open_text(self) -> Utf8:
+        """Open it for reading, decompressed, as UTF-8 without a mark at its beginning, ended by a line end."""
+        return Utf8(self.open(), self.name, self.layout.encoding)
+
+
+class Utf8(io.RawIOBase):
+    """Read text of any encoding as UTF-8.
+
+    :raises SourceUnreadable: when it comes to a byte that is not of the encoding, or to a NUL, with the line.
+    """
+
+    def __init__(self, raw: pa.NativeFile, name: str, encoding: str) -> None:
+        self._raw = raw
+        self._name = name
+        self._encoding = encoding
+        try:
+            self._decoder = codecs.getincrementaldecoder("utf-8" if _is_utf8(encoding) else encoding)()
+        except LookupError:
+            raise SourceUnreadable(
+                f"{name}: {encoding!r} is no encoding that Python knows; write utf-8, latin-1, cp1252 …"
+            ) from None
+        self._lines = 1
+        self._bytes = 0
+        self._last = b""
+        self._rest = b""
+        self._ended = False
+        self.quotes = 0
+
+    def readable(self) -> bool:
+        """Tell that it can be read."""
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        """Return the next bytes, as many as were asked for until the end."""
+        size = 1 << 20 if size < 0 else size
+        parts = [self._rest]
+        while not self._ended and sum(map(len, parts)) < size:
+            chunk = self._raw.read(max(size, 1 << 16))
+            text = self._decode(chunk)
+            self._last = text[-1:] or self._last
+            if not chunk:
+                self._ended = True
+                # The last line of a file may lack its end, which pyarrow minds if there is no other.
+                text += b"" if self._last in (b"", b"\n") else b"\n"
+            parts.append(text)
+        read = b"".join(parts)
+        taken, self._rest = read[:size], read[size:]
+        return taken
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill a buffer."""
+        taken = self.read(len(buffer))
+        buffer[: len(taken)] = taken
+        return len(taken)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._raw.close()
+        super().close()
+
+    def _decode(self, chunk: bytes) -> bytes:
+        if not self._bytes:
+            chunk = self._without_mark(chunk)
+        try:
+            text = self._decoder.decode(chunk, final=not chunk).encode()
+        except UnicodeDecodeError as error:
+            line = self._lines + error.object.count(b"\n", 0, error.start)
+            position = self._bytes + error.start - (len(error.object) - len(chunk))
+            raise SourceUnreadable(
+                f"{self._name}: byte {position:,} (0x{error.object[error.start]:02x}, line {line:,}) is no "
+                f"{self._encoding}; save the file as UTF-8, or name its encoding, such as encoding: latin-1"
+            ) from error
+        if (nul := text.find(b"\0")) >= 0:
+            line = self._lines + text.count(b"\n", 0, nul)
+            raise SourceUnreadable(
+                f"{self._name}: line {line:,} holds a NUL byte, so this is no text, or not all of it was written"
+            )
+        self._bytes += len(chunk)
+        self._lines += text.count(b"\n")
+        self.quotes += text.count(b'"')
+        return text
+
+    def _without_mark(self, chunk: bytes) -> bytes:
+        if chunk[:2] in _UTF16 and _is_utf8(self._encoding):
+            raise SourceUnreadable(
+                f"{self._name} is UTF-16; save it as UTF-8, or name its encoding: encoding: utf-16"
+            )
+        if chunk.startswith(codecs.BOM_UTF8) and _is_utf8(self._encoding):
+            self._bytes += len(codecs.BOM_UTF8)
+            return chunk[len(codecs.BOM_UTF8) :]
+        return chunk
+
+
+def _is_utf8(encoding: str) -> bool:
+    return encoding.lower().replace("_", "-") in ("utf-8", "utf8", "utf-8-sig")

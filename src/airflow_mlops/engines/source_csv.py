@@ -1,0 +1,176 @@
+"""CSV in Arrow batches, with types that hold for all of a file."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from airflow_mlops.engines.source_batches import arrow_type, distinct, wider
+from airflow_mlops.engines.source_bytes import File, Utf8
+from airflow_mlops.exceptions import SourceUnreadable
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_BLOCK = 1 << 23
+"""Bytes that are parsed at a time; a row cannot be longer."""
+
+
+def find(file: File, types: Mapping[str, str]) -> pa.Schema:
+    """Return the columns of a file with the type that holds all values of each.
+
+    Arrow finds types in the first block only. If a later value does not fit, each column is tried again, as whole
+    numbers, fractions, truth values, dates and times, and text.
+
+    :param types: types that are known already; one that does not fit is widened.
+    :raises SourceUnreadable: if it is no CSV.
+    """
+    import pyarrow as pa
+
+    known = {name: found for name, text in types.items() if (found := arrow_type(text)) is not None}
+    try:
+        reader = _reader(file, known)
+        schema = reader.schema
+        for _ in reader:
+            pass
+    except pa.ArrowInvalid as error:
+        if "conversion error" not in str(error):
+            raise _unreadable(file, error) from error
+        schema = _find_carefully(file, known)
+    distinct(schema.names, file.name)
+    # Delta has no type for a time of day.
+    return pa.schema(
+        [(each.name, pa.string() if pa.types.is_time(each.type) else each.type) for each in schema]
+    )
+
+
+def common(one: pa.DataType, other: pa.DataType) -> pa.DataType:
+    """Return the type that holds the values of both; text holds any."""
+    import pyarrow as pa
+
+    return wider(one, other) or pa.string()
+
+
+def batches(file: File, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of a file with the types that were found.
+
+    :raises SourceUnreadable: if it is no longer what it was then.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    empty, last = pa.scalar("", pa.string()), None
+    text = file.open_text()
+    try:
+        for batch in _reader(file, {each.name: each.type for each in schema}, text=text):
+            columns = [
+                pc.if_else(pc.equal(column, empty), pa.scalar(None, pa.string()), column)
+                if pa.types.is_string(column.type)
+                else column
+                for column in batch.columns
+            ]
+            last = batch if batch.num_rows else last
+            yield pa.record_batch(columns, names=batch.schema.names)
+    except pa.ArrowInvalid as error:
+        raise _unreadable(file, error) from error
+    # Arrow takes the rest of the file for the value of an open quote.
+    values = last.slice(last.num_rows - 1).to_pylist()[0].values() if last is not None else ()
+    if text.quotes % 2 and any(isinstance(value, str) and "\n" in value for value in values):
+        raise SourceUnreadable(
+            f"{file.name}: the last row runs to the end of the file; a quote is not closed"
+        )
+
+
+def _reader(
+    file: File, types: Mapping[str, pa.DataType], *, text: Utf8 | None = None, nulls_in_text: bool = False
+) -> Any:
+    from pyarrow import csv as arrow
+
+    layout = file.layout
+    return arrow.open_csv(
+        text or file.open_text(),
+        read_options=arrow.ReadOptions(block_size=_BLOCK),
+        parse_options=arrow.ParseOptions(delimiter=layout.delimiter, newlines_in_values=True),
+        convert_options=arrow.ConvertOptions(
+            column_types=dict(types),
+            null_values=["", *layout.nulls],
+            strings_can_be_null=nulls_in_text,
+            check_utf8=False,
+        ),
+    )
+
+
+def _find_carefully(file: File, known: Mapping[str, pa.DataType]) -> pa.Schema:
+    import pyarrow as pa
+
+    names = _header(file)
+    distinct(names, file.name)
+    found: dict[str, pa.DataType] = {name: known.get(name, pa.null()) for name in names}
+    try:
+        for batch in _reader(file, dict.fromkeys(names, pa.string()), nulls_in_text=True):
+            for name, column in zip(names, batch.columns, strict=True):
+                found[name] = _holding(column, found[name])
+                if name in file.layout.types and found[name] != known.get(name):
+                    raise SourceUnreadable(
+                        f"{file.name}: {name!r} holds values that are no {file.layout.types[name]}, as types says"
+                    )
+    except pa.ArrowInvalid as error:
+        raise _unreadable(file, error) from error
+    return pa.schema(list(found.items()))
+
+
+def _holding(column: pa.StringArray, former: pa.DataType) -> pa.DataType:
+    """Return the narrowest type that holds these texts and those before."""
+    import pyarrow as pa
+
+    if column.null_count == len(column) or pa.types.is_string(former):
+        return former
+    kinds = [pa.int64(), pa.float64(), pa.bool_(), pa.date32(), pa.timestamp("s"), pa.timestamp("us")]
+    kinds.append(pa.timestamp("us", "UTC"))
+    for kind in [former, *kinds]:
+        if pa.types.is_null(kind) or wider(former, kind) != kind:
+            continue
+        try:
+            column.cast(kind)
+        except pa.ArrowInvalid:
+            continue
+        return kind
+    return pa.string()
+
+
+def _header(file: File) -> list[str]:
+    with io.TextIOWrapper(io.BufferedReader(file.open_text()), encoding="utf-8", newline="") as text:
+        return next(csv.reader(text, delimiter=file.layout.delimiter), [])
+
+
+def _unreadable(file: File, error: Exception) -> SourceUnreadable:
+    text = " ".join(str(error).split())
+    if match := re.search(r"Expected (\d+) columns, got (\d+)", text):
+        line = _ragged_line(file, int(match[1]))
+        return SourceUnreadable(
+            f"{file.name}: {f'line {line:,}' if line else 'a line'} has {match[2]} fields, the header {match[1]}; "
+            "quote fields that hold the delimiter"
+        )
+    if "straddling" in text:
+        return SourceUnreadable(
+            f"{file.name}: a row is longer than {_BLOCK >> 20} MiB; a quote may not be closed"
+        )
+    return SourceUnreadable(f"{file.name} cannot be read as CSV: {text}")
+
+
+def _ragged_line(file: File, width: int) -> int | None:
+    # Arrow does not tell the line, and its rows are no lines where values hold line ends.
+    with io.TextIOWrapper(io.BufferedReader(file.open_text()), encoding="utf-8", newline="") as text:
+        rows = csv.reader(text, delimiter=file.layout.delimiter)
+        before = 0
+        try:
+            for row in rows:
+                if row and len(row) != width:
+                    return before + 1
+                before = rows.line_num
+        except csv.Error:
+            return None
+    return None

@@ -1,0 +1,118 @@
+"""Files on any fsspec file system: CSV, JSON lines and Parquet, in Arrow batches of one schema."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from airflow_mlops.engines import source_csv, source_json
+from airflow_mlops.engines.source_batches import ROWS, cast, distinct, settled, unify, wider
+from airflow_mlops.engines.source_bytes import File
+from airflow_mlops.exceptions import SourceChanging, SourceMissing, SourceUnreadable
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_JOIN = {"csv": source_csv.common, "jsonl": source_json.common}
+
+
+def read(
+    files: Sequence[File], where: str, types: Mapping[str, str] | None = None
+) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of files, one after the other.
+
+    Text is read twice: once to find types that hold for all of it, once for its rows.
+
+    :param where: what the files are together, for messages.
+    :param types: Arrow type of each column that is already published.
+    :raises SourceUnreadable: if a file cannot be read, or the files have different columns.
+    :raises SourceChanging: if a file changes meanwhile.
+    """
+    import pyarrow as pa
+
+    before, found = [], []
+    for file in files:
+        with _errors(file.name):
+            before.append(file.stamp())
+            found.append((file.name, _find(file, types or {})))
+    schema = settled(unify(found, where, _JOIN.get(files[0].format, wider)), types)
+    empty = True
+    for file, (_, own), mark in zip(files, found, before, strict=True):
+        with _errors(file.name):
+            for batch in _batches(file, own if file.format == "parquet" else _ordered(schema, own)):
+                empty = False
+                yield cast(batch, schema, file.name)
+            if file.stamp() != mark:
+                raise SourceChanging(f"{file.name} changed while it was read; wait until it is complete")
+    if empty:
+        yield pa.RecordBatch.from_pylist([], schema)
+
+
+def stamp(files: Sequence[File]) -> str | None:
+    """Return a digest of the names, sizes and times of files; None if there is none."""
+    try:
+        marks = [f"{file.path} {file.stamp()}" for file in files]
+    except FileNotFoundError:
+        return None
+    return hashlib.sha256("\n".join(marks).encode()).hexdigest()[:32] if marks else None
+
+
+def _find(file: File, types: Mapping[str, str]) -> pa.Schema:
+    if file.format == "csv":
+        return source_csv.find(file, _of_text(types) | file.layout.types)
+    if file.format == "jsonl":
+        return source_json.find(file, types)
+    schema = _parquet(file).schema_arrow.remove_metadata()
+    distinct(schema.names, file.name)
+    return schema
+
+
+def _of_text(types: Mapping[str, str]) -> dict[str, str]:
+    # How a time is written may differ from file to file, and all times are published as one type.
+    return {name: kind for name, kind in types.items() if not kind.startswith(("timestamp", "date", "time"))}
+
+
+def _ordered(schema: pa.Schema, own: pa.Schema) -> pa.Schema:
+    import pyarrow as pa
+
+    return pa.schema([schema.field(name) for name in own.names])
+
+
+def _batches(file: File, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    if file.format == "csv":
+        return source_csv.batches(file, schema)
+    if file.format == "jsonl":
+        return source_json.batches(file, schema)
+    batches: Iterator[pa.RecordBatch] = (
+        batch.replace_schema_metadata() for batch in _parquet(file).iter_batches(ROWS)
+    )
+    return batches
+
+
+def _parquet(file: File) -> Any:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        # Buffered, so that not all of a row group has to be in memory at once.
+        return parquet.ParquetFile(file.open(), buffer_size=1 << 20, pre_buffer=False)
+    except pa.ArrowInvalid as error:
+        raise SourceUnreadable(f"{file.name} is truncated or no Parquet: {error}") from error
+
+
+@contextmanager
+def _errors(where: str) -> Iterator[None]:
+    import pyarrow as pa
+
+    try:
+        yield
+    except (SourceMissing, SourceUnreadable, SourceChanging):
+        raise
+    except FileNotFoundError as error:
+        raise SourceMissing(f"{where}: a file is gone: {error}") from error
+    except (ConnectionError, TimeoutError) as error:
+        raise SourceMissing(f"{where} cannot be reached: {error}") from error
+    except (OSError, EOFError, pa.ArrowInvalid) as error:
+        raise SourceUnreadable(f"{where} is truncated, damaged, or cannot be opened: {error}") from error

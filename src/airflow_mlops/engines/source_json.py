@@ -1,0 +1,98 @@
+"""JSON lines in Arrow batches, with types that hold for all of a file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from airflow_mlops.engines.source_batches import ROWS, arrow_type, wider
+from airflow_mlops.engines.source_bytes import File
+from airflow_mlops.exceptions import SourceUnreadable
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_BLOCK = 1 << 23
+"""Bytes that are parsed at a time, and a line more."""
+
+
+def find(file: File, types: Mapping[str, str]) -> pa.Schema:
+    """Return the keys of all lines of a file with the type that holds all values of each.
+
+    :param types: types that are known already; used where they hold what was found.
+    :raises SourceUnreadable: if it is no JSON lines, or a key has values of several kinds.
+    """
+    import pyarrow as pa
+
+    columns: dict[str, pa.DataType] = {}
+    for line, block in _blocks(file):
+        for each in _parse(file, line, block).schema:
+            former = columns.get(each.name, each.type)
+            both = common(former, each.type)
+            if both is None:
+                raise SourceUnreadable(
+                    f"{file.name}: {each.name!r} is {former} at first, and {each.type} after line {line:,}"
+                )
+            columns[each.name] = both
+    for name in columns.keys() & types.keys():
+        known = arrow_type(types[name])
+        if known is not None and common(known, columns[name]) == known:
+            columns[name] = known
+    return pa.schema(list(columns.items()))
+
+
+def batches(file: File, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of a file with the types that were found; a key that a line lacks is missing.
+
+    :raises SourceUnreadable: if it is no longer what it was then.
+    """
+    for line, block in _blocks(file):
+        yield from _parse(file, line, block, schema).select(schema.names).to_batches(ROWS)
+
+
+def common(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:
+    """Return the type that holds the values of both; None if there is none."""
+    import pyarrow as pa
+
+    # Arrow takes text for a time if all of a block looks like one.
+    if {pa.string()} < {one, other} and all(map(_is_text, (one, other))):
+        return pa.string()
+    return wider(one, other)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_string(kind) or pa.types.is_timestamp(kind))
+
+
+def _parse(file: File, line: int, block: bytes, schema: pa.Schema | None = None) -> pa.Table:
+    import pyarrow as pa
+    from pyarrow import json as arrow
+
+    read = arrow.ReadOptions(block_size=len(block) + 1, use_threads=False)
+    parse = arrow.ParseOptions(explicit_schema=schema) if schema is not None else None
+    try:
+        return arrow.read_json(pa.BufferReader(block), read_options=read, parse_options=parse)
+    except pa.ArrowInvalid as error:
+        text = " ".join(str(error).split())
+        row = re.search(r" in row (\d+)", text)
+        where = f"line {line + int(row[1]):,}" if row else f"after line {line:,}"
+        hint = "; write one object a line, not a list" if block.lstrip().startswith(b"[") else ""
+        raise SourceUnreadable(
+            f"{file.name}: {where}: {text.removeprefix('JSON parse error: ').replace(row[0] if row else '', '')}{hint}"
+        ) from error
+
+
+def _blocks(file: File) -> Iterator[tuple[int, bytes]]:
+    """Yield whole lines, each time with the number of the first."""
+    text, line, rest = file.open_text(), 1, b""
+    with text:
+        while chunk := text.read(_BLOCK):
+            block, end, rest = (rest + chunk).rpartition(b"\n")
+            if block.strip():
+                yield line, block + end
+            line += block.count(b"\n") + len(end)
+    if rest.strip():
+        yield line, rest

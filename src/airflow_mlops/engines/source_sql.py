@@ -1,0 +1,183 @@
+"""Rows of a SQL query, fetched in chunks from a cursor on the server."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from airflow_mlops.domain.partitions import Partition
+from airflow_mlops.domain.spec_source import PARAMETERS
+from airflow_mlops.engines.source_batches import distinct, spooled
+from airflow_mlops.exceptions import SourceMissing, SourceUnreadable
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from sqlalchemy import Connection, Engine, TextClause
+
+CHUNK = 10_000
+"""Rows that are fetched at a time."""
+
+
+def batches(
+    engine: Engine, query: str, partition: Partition | None, types: Mapping[str, str] | None, where: str
+) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of a query.
+
+    :param query: it may refer to ``:start``, ``:end`` and ``:partition``, which are bound and never become part of its text.
+    :param where: what the query is called in messages.
+    :raises SourceMissing: if the database cannot be reached, or a table does not exist.
+    :raises SourceUnreadable: if the query is wrong, or a column has values of several kinds.
+    """
+    # Types are known only once all rows are seen; by then the database is left alone.
+    yield from spooled(_fetched(engine, query, partition, where), types, where)
+
+
+def count(engine: Engine, query: str, partition: Partition | None, where: str) -> int:
+    """Return how many rows a query has.
+
+    :raises SourceMissing: if the database cannot be reached, or a table does not exist.
+    :raises SourceUnreadable: if the query is wrong.
+    """
+    inner = query.strip().rstrip(";")
+    row = first_row(engine, f"select count(*) from (\n{inner}\n) counted", partition, where)  # noqa: S608
+    return int(row[0]) if row else 0
+
+
+def first_row(engine: Engine, query: str, partition: Partition | None, where: str) -> tuple[Any, ...] | None:
+    """Return the first row of a query; None if it has none."""
+    with _connected(engine, where) as connection:
+        row = connection.execute(_bound(connection, query, partition, where)).first()
+    return tuple(row) if row is not None else None
+
+
+def _fetched(engine: Engine, query: str, partition: Partition | None, where: str) -> Iterator[pa.RecordBatch]:
+    import pyarrow as pa
+
+    with _connected(engine, where) as connection:
+        result = connection.execution_options(stream_results=True, yield_per=CHUNK).execute(
+            _bound(connection, query, partition, where)
+        )
+        if not result.returns_rows:
+            raise SourceUnreadable(f"{where} returns no rows; write a query that selects some")
+        names = list(result.keys())
+        distinct(names, where)
+        empty = True
+        for rows in result.partitions(CHUNK):
+            empty = False
+            columns = [
+                _column(name, values, where)
+                for name, values in zip(names, zip(*rows, strict=True), strict=True)
+            ]
+            yield pa.record_batch(columns, names=names)
+        if empty:
+            yield pa.record_batch([pa.nulls(0)] * len(names), names=names)
+
+
+@contextmanager
+def _connected(engine: Engine, where: str) -> Iterator[Connection]:
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        with engine.connect() as connection:
+            if engine.dialect.name == "postgresql":
+                # What has no time zone is then compared, and shown, as UTC.
+                connection.exec_driver_sql("SET TIME ZONE 'UTC'")
+            yield connection
+    except SQLAlchemyError as error:
+        raise _explained(error, where) from error
+    finally:
+        engine.dispose()
+
+
+def _bound(connection: Connection, query: str, partition: Partition | None, where: str) -> TextClause:
+    from sqlalchemy import text
+
+    clause = text(query)
+    asked = set(clause.compile().params)
+    if unknown := sorted(asked - set(PARAMETERS)):
+        raise SourceUnreadable(
+            f"{where} refers to :{', :'.join(unknown)}; it may refer to :start, :end and :partition, and a colon "
+            "that is none is written \\:"
+        )
+    if not asked:
+        return clause
+    if partition is None:
+        raise SourceUnreadable(f"{where} refers to :{', :'.join(sorted(asked))}, and no partition is given")
+    moment = _MOMENTS.get(connection.dialect.name, _naive)
+    values = {"start": moment(partition.start), "end": moment(partition.end), "partition": partition.key}
+    return clause.bindparams(**{name: values[name] for name in asked})
+
+
+def _naive(moment: datetime) -> datetime:
+    return moment.astimezone(UTC).replace(tzinfo=None)
+
+
+def _sqlite(moment: datetime) -> str:
+    # Times are text there, and midnight without its hour comes before every form of the same day.
+    return _naive(moment).isoformat(" ").removesuffix(" 00:00:00")
+
+
+_MOMENTS: dict[str, Callable[[datetime], Any]] = {"postgresql": lambda moment: moment, "sqlite": _sqlite}
+
+
+def _column(name: str, values: Sequence[Any], where: str) -> pa.Array:
+    import pyarrow as pa
+
+    kinds = {type(value) for value in values} - {type(None)}
+    convert = {kind: found for kind in kinds if (found := _conversion(kind)) is not None}
+    if convert:
+        values = [convert[type(value)](value) if type(value) in convert else value for value in values]
+    try:
+        return pa.array(values)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
+        held = ", ".join(sorted(kind.__name__ for kind in kinds))
+        raise SourceUnreadable(
+            f"{where}: {name!r} holds {held}, which make no one type: {error}; convert it in the query with CAST"
+        ) from error
+
+
+def _conversion(kind: type) -> Callable[[Any], Any] | None:
+    """Return how values of a kind become what Arrow and Delta know; None if they are that already."""
+    if issubclass(kind, bool | int | float | str | bytes) and kind.__module__ == "builtins":
+        return None
+    return next((conversion for known, conversion in _CONVERSIONS if issubclass(kind, known)), str)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, default=str)
+
+
+_CONVERSIONS: tuple[tuple[type | tuple[type, ...], Callable[[Any], Any] | None], ...] = (
+    # How many digits a column of decimals needs depends on its values, so the type would differ between partitions.
+    (Decimal, float),
+    (datetime, lambda value: value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)),
+    (date, None),
+    (time, time.isoformat),
+    (timedelta, timedelta.total_seconds),
+    ((memoryview, bytearray), bytes),
+    ((dict, list, tuple), _json),
+)
+
+
+def _explained(error: Exception, where: str) -> Exception:
+    """Return our error for one of the database's, whose own text may repeat the query but no credentials."""
+    from sqlalchemy.exc import DBAPIError, InterfaceError, NoSuchModuleError, OperationalError
+
+    cause = getattr(error, "orig", None) or error
+    text = " ".join(str(cause).split())[:500]
+    code = getattr(cause, "pgcode", None) or getattr(cause, "sqlstate", None)
+    if code == "42P01" or re.search(r"no such table|doesn't exist", text):
+        return SourceMissing(f"{where}: a table does not exist: {text}")
+    if isinstance(error, NoSuchModuleError):
+        return SourceUnreadable(f"{where} needs a driver that is not installed: {text}")
+    wrong = re.search(r"syntax error|no such column|ambiguous|incomplete input|unrecognized token", text)
+    if isinstance(error, OperationalError | InterfaceError) and not wrong:
+        return SourceMissing(f"{where}: the database cannot be reached or gave up: {text}")
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return SourceMissing(f"{where}: the connection was lost: {text}")
+    return SourceUnreadable(f"{where} cannot be answered: {text}")

@@ -1,0 +1,223 @@
+"""Feature preparation: one function, known by its code, that training and serving share."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from airflow_mlops.domain.partitions import Partition
+from airflow_mlops.engines import code, models, tables, tracking
+from airflow_mlops.exceptions import DigestMismatch, TransformFailed
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+    from mlflow import MlflowClient
+
+    from airflow_mlops.domain.results import DatasetVersion, ModelRef, Split
+
+FILE = "transform.py"
+"""The code's file among the artifacts of a logged model. Not below ``code/``, which MLflow runs without asking."""
+VERSION_TAG = "mlops.transform"
+"""Tag of runs and versions: what prepared the features, as ``module:function@digest``; none if nothing did."""
+DIGEST_TAG = "mlops.transform_digest"
+"""Tag of versions: sha256 of :data:`FILE`."""
+
+_PROBED = 8
+
+
+@dataclass(frozen=True)
+class Transform:
+    """Prepare features of rows, each by itself.
+
+    :param version: ``module:function@digest``, by the code of the module; comments, docstrings and layout do not
+        count.
+    :param source: the code of the module.
+    :param function: takes a ``pyarrow.Table`` and returns one, or a ``pandas.DataFrame``, with a row for each.
+    """
+
+    version: str
+    source: str
+    function: Callable[[pa.Table], Any]
+
+    @property
+    def digest(self) -> str:
+        """The sha256 of the source, byte by byte."""
+        return hashlib.sha256(self.source.encode()).hexdigest()
+
+    def __call__(self, rows: pa.Table, partition: Partition | None = None) -> pa.Table:
+        """Return the prepared rows, as many and in the same order.
+
+        A few of the rows are prepared a second time, among themselves and backwards, and must come out the same: what
+        depends on neighbours or on a mean of the batch cannot be computed for one row when it is served.
+
+        :param partition: what the rows are of, for messages; None means unknown.
+        :raises TransformFailed: if the function fails, or breaks this promise.
+        """
+        import numpy as np
+
+        where = f"{self.version}, partition {partition.key}" if partition else self.version
+        found = self._run(rows, where)
+        if rows.num_rows > 1:
+            # Never all of them: a mean of the batch would be the same again.
+            count = min(_PROBED, rows.num_rows // 2)
+            chosen = np.linspace(rows.num_rows - 1, 0, count).astype("int64")
+            again = self._run(rows.take(chosen), where)
+            _compare(found.take(chosen).to_pylist(), again.to_pylist(), chosen, where)
+        return found
+
+    def _run(self, rows: pa.Table, where: str) -> pa.Table:
+        try:
+            found = _table(self.function(rows))
+        except Exception as error:
+            raise TransformFailed(f"{where} failed: {type(error).__name__}: {error}") from error
+        if found.num_rows != rows.num_rows:
+            raise TransformFailed(
+                f"{where} made {found.num_rows:,} rows of {rows.num_rows:,}; each row is prepared by itself, so none may "
+                "be left out or added: filter in the source, or by expectations"
+            )
+        if len(set(found.column_names)) < len(found.column_names):
+            raise TransformFailed(f"{where} returned columns of one name: {', '.join(found.column_names)}")
+        return found
+
+
+def _table(rows: Any) -> pa.Table:
+    import pyarrow as pa
+
+    if isinstance(rows, pa.Table):
+        return rows
+    if hasattr(rows, "to_dict") and hasattr(rows, "columns"):
+        return pa.Table.from_pandas(rows, preserve_index=False).replace_schema_metadata()
+    raise TypeError(f"it returned {type(rows).__name__}, not a pyarrow.Table or a pandas.DataFrame")
+
+
+def _compare(
+    rows: list[dict[str, Any]], again: list[dict[str, Any]], positions: np.ndarray, where: str
+) -> None:
+    for position, first, second in zip(positions, rows, again, strict=True):
+        if first.keys() != second.keys():
+            raise TransformFailed(
+                f"{where} made other columns of other rows: {sorted(first)}, then {sorted(second)}"
+            )
+        for name, value in first.items():
+            if not _same(value, second[name]):
+                raise TransformFailed(
+                    f"{where} does not prepare each row by itself: {name!r} of row {position:,} is {value!r:.80} among "
+                    f"all rows and {second[name]!r:.80} among {len(rows)}"
+                )
+
+
+def _same(one: Any, two: Any) -> bool:
+    if isinstance(one, float) and isinstance(two, float | int):
+        # The last bits may differ with the number of values that a processor takes at once.
+        return math.isclose(one, two, rel_tol=1e-6, abs_tol=1e-12) or (one != one and two != two)
+    return bool(one == two)
+
+
+def load(function: str) -> Transform:
+    """Import a function that prepares features; a module beside the DAG file is found as that file finds it.
+
+    :param function: ``module:function``. The module may import installed packages, but none that lies beside it: its
+        code alone is what is versioned, and what is stored with a model.
+    :raises TransformFailed: if it cannot be imported, or its module's code is not all there is.
+    """
+    name, _, attribute = function.partition(":")
+    try:
+        module = import_module(name)
+        found: Any = getattr(module, attribute)
+    except Exception as error:
+        raise TransformFailed(f"{function} cannot be imported: {type(error).__name__}: {error}") from error
+    if not callable(found) or getattr(found, "__module__", None) != name:
+        raise TransformFailed(f"{function} is not a function of that module; name it where it is defined")
+    read = getattr(getattr(module.__spec__, "loader", None), "get_source", None)
+    source = read(name) if read else None
+    if source is None:
+        raise TransformFailed(f"the code of {function} cannot be read; define it in a .py file")
+    if beside := sorted(code.beside(source, name, str(module.__file__))):
+        raise TransformFailed(
+            f"the module of {function} imports {', '.join(beside)}, which is stored with no model: move what it needs "
+            "into the module itself, or into an installed package"
+        )
+    return Transform(_version(function, source), source, found)
+
+
+def _version(function: str, source: str) -> str:
+    return f"{function}@{code.digest(source)[:12]}"
+
+
+def of_training(dataset: DatasetVersion, split: Split) -> Transform | None:
+    """Return what prepared all rows of a training, as it is now; None if nothing did.
+
+    :raises TransformFailed: if partitions were prepared by different code, or the code has changed since.
+    """
+    since, known = Partition.containing(split.start, dataset.grain).key, {dataset.partition: dataset}
+    for each in tables.versions(dataset.uri):
+        if each.version <= dataset.version and since <= each.partition <= dataset.partition:
+            known.setdefault(each.partition, each)
+    if other := next(
+        (known[key] for key in sorted(known) if known[key].transform != dataset.transform), None
+    ):
+        raise TransformFailed(
+            f"Partition {other.partition} of {dataset.name!r} was prepared by {other.transform or 'nothing'}, "
+            f"{dataset.partition} by {dataset.transform or 'nothing'}: a model cannot learn from both. Ingest the earlier "
+            "ones again."
+        )
+    if dataset.transform is None:
+        return None
+    found = load(dataset.transform.partition("@")[0])
+    if found.version != dataset.transform:
+        raise TransformFailed(
+            f"{dataset.name!r} was prepared by {dataset.transform}, which is {found.version} now. Ingest it again, or put "
+            "the former code back."
+        )
+    return found
+
+
+def check_scoring(client: MlflowClient, dataset: DatasetVersion, champion: ModelRef) -> None:
+    """Refuse rows whose features were prepared by other code than those that a model learned from.
+
+    :raises TransformFailed: naming both.
+    """
+    with tracking.errors(client):
+        learned = client.get_model_version(champion.model, champion.version).tags.get(VERSION_TAG)
+    if learned != dataset.transform:
+        raise TransformFailed(
+            f"Partition {dataset.partition} of {dataset.name!r} was prepared by {dataset.transform or 'nothing'}, but "
+            f"version {champion.version} learned from what {learned or 'nothing'} prepared, so its predictions would mean "
+            "nothing. Train on the new features, or ingest the partition again with the former code."
+        )
+
+
+def of_model(client: MlflowClient, ref: ModelRef) -> Transform | None:
+    """Load the code that prepared what a model learned from, to build features in the same way; None if none did.
+
+    This runs the stored code, once its digest has been found to be that of the model version.
+
+    :raises DigestMismatch: if the code is not what was stored, or no digest is known of it; nothing has run then.
+    :raises ModelNotFound: if the version or its code does not exist.
+    :raises TransformFailed: if it cannot be imported here.
+    """
+    with tracking.errors(client):
+        tags = client.get_model_version(ref.model, ref.version).tags
+    if VERSION_TAG not in tags:
+        return None
+    with TemporaryDirectory() as folder:
+        content = models.download(client, ref.run_id, Path(folder), FILE).read_bytes()
+    if hashlib.sha256(content).hexdigest() != tags.get(DIGEST_TAG):
+        raise DigestMismatch(
+            f"{FILE} of version {ref.version} of {ref.model!r} is not the code that was stored with it."
+        )
+    function, source = tags[VERSION_TAG].partition("@")[0], content.decode()
+    try:
+        # Under a name of its own: the module of that name may be there as well, in another version.
+        module = code.run(source, f"_mlops_transform_{tags[DIGEST_TAG][:12]}")
+        found: Callable[[pa.Table], Any] = getattr(module, function.partition(":")[2])
+    except Exception as error:
+        raise TransformFailed(f"{function} cannot be run here: {type(error).__name__}: {error}") from error
+    return Transform(_version(function, source), source, found)

@@ -1,0 +1,108 @@
+"""Versions of a dataset, as the commits of its table tell them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from airflow_mlops.domain.partitions import Partition
+from airflow_mlops.domain.results import Coverage, DatasetVersion
+from airflow_mlops.domain.spec_quality import SchemaPolicy
+from airflow_mlops.engines.delta import PARTITION, exists, open_table
+
+_FACTS = "airflow_mlops.dataset"
+
+
+class Commit(NamedTuple):
+    """A dataset version, and how it came about.
+
+    :param run: the run that wrote it.
+    :param source: where its rows came from, in words.
+    :param policy: what the partition was allowed to change in the columns; None if that was not asked.
+    """
+
+    version: DatasetVersion
+    run: str
+    source: str
+    committed_at: datetime
+    policy: SchemaPolicy | None
+
+
+def describe(version: DatasetVersion, run: str, source: str, policy: SchemaPolicy | None) -> dict[str, str]:
+    """Return what a commit says of itself."""
+    facts = version.model_dump(mode="json", exclude={"version", "changed"})
+    said = {_FACTS: json.dumps(facts), "run": run, "source": source}
+    return said | ({"schema_policy": policy.value} if policy else {})
+
+
+def history(uri: str) -> Iterator[Commit]:
+    """Yield every version of a dataset and how it came about, the newest first."""
+    if not exists(uri):
+        return
+    limit, seen = 16, 0
+    table = open_table(uri)
+    while True:
+        commits = table.history(limit)
+        for commit in commits[seen:]:
+            if _FACTS in commit:
+                yield Commit(
+                    DatasetVersion(version=commit["version"], **json.loads(commit[_FACTS])),
+                    commit.get("run", ""),
+                    commit.get("source", ""),
+                    datetime.fromtimestamp(commit["timestamp"] / 1000, UTC),
+                    SchemaPolicy(commit["schema_policy"]) if "schema_policy" in commit else None,
+                )
+        if len(commits) < limit:
+            return
+        seen, limit = limit, limit * 4
+
+
+def versions(uri: str) -> Iterator[DatasetVersion]:
+    """Yield every version of a dataset, the newest first."""
+    return (commit.version for commit in history(uri))
+
+
+def published(uri: str, partition: str) -> DatasetVersion | None:
+    """Return the newest version of one partition; None if it was never published."""
+    return next((version for version in versions(uri) if version.partition == partition), None)
+
+
+def latest(uri: str) -> DatasetVersion | None:
+    """Return the version of the latest partition; None if nothing was published."""
+    known = newest(uri)
+    return known[max(known)] if known else None
+
+
+def newest(uri: str) -> dict[str, DatasetVersion]:
+    """Return the newest version of each partition, by its key."""
+    known: dict[str, DatasetVersion] = {}
+    for version in versions(uri):
+        known.setdefault(version.partition, version)
+    return known
+
+
+def current(uri: str, partition: str) -> DatasetVersion | None:
+    """Return the version whose rows the table has of a partition now; None if it has none."""
+    if not exists(uri) or partition not in partitions(uri):
+        return None
+    return published(uri, partition)
+
+
+def partitions(uri: str) -> list[str]:
+    """Return the keys of all partitions that have rows, in order."""
+    return sorted(str(each[PARTITION]) for each in open_table(uri).partitions())
+
+
+def coverage(uri: str) -> Coverage:
+    """Return which partitions are published, up to where without a gap, and which are missing."""
+    grain = next((version.grain for version in versions(uri)), None)
+    keys = partitions(uri) if grain else []
+    if grain is None or not keys:
+        return Coverage(partitions=0, first=None, watermark=None, last=None)
+    first, last = (Partition.parse(key, grain) for key in (keys[0], keys[-1]))
+    there = set(keys)
+    gaps = tuple(each.key for each in first.through(last) if each.key not in there)
+    watermark = Partition.parse(gaps[0], grain).shift(-1).key if gaps else last.key
+    return Coverage(partitions=len(keys), first=first.key, watermark=watermark, last=last.key, gaps=gaps)

@@ -1,0 +1,218 @@
+"""Files of partitions, on any file system behind Airflow's connections."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from airflow_mlops.domain.partitions import Partition
+from airflow_mlops.engines.source_bytes import NULLS, File, Layout
+from airflow_mlops.exceptions import SourceChanging, SourceMissing, SourceUnreadable
+from airflow_mlops.hooks.source_sql import missing_connection
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from airflow.sdk import ObjectStoragePath
+
+
+@dataclass(frozen=True)
+class FileSource:
+    """Read the files of a partition, on any file system that ``ObjectStoragePath`` reaches.
+
+    :param path: a path or URL with ``{partition}``, or with ``{year}``, ``{month}``, ``{day}`` and ``{hour}`` of the
+        partition's start, each as often as need be; ``*``, ``?`` and ``[…]`` match several files, of which those whose
+        names begin with a dot or underscore are left out. It ends in ``.csv``, ``.jsonl`` or ``.parquet``; the first
+        two also with ``.gz``, ``.bz2`` or ``.zst``.
+    :param conn_id: connection with the credentials of the file system; None means those of the environment.
+    :param format: ``csv``, ``jsonl`` or ``parquet``; None means what the end of the path says.
+    :param delimiter: what separates the fields of CSV.
+    :param encoding: how text is encoded.
+    :param nulls: what counts as missing in columns of CSV that are no text; an empty field always does.
+    :param types: Arrow type of columns of CSV, such as ``{"zip": "string"}``; others are found from all of their
+        values.
+    """
+
+    path: str
+    conn_id: str | None = None
+    format: str | None = None
+    delimiter: str = ","
+    encoding: str = "utf-8"
+    nulls: tuple[str, ...] = NULLS
+    types: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    def describe(self, partition: Partition | None) -> str:
+        """Return the path, without credentials; what matches any partition is ``*``."""
+        return _bare(fill(self.path, partition))
+
+    def stamp(self, partition: Partition | None) -> str | None:
+        """Return a digest of the names, sizes and times of the files; None while there is none.
+
+        :raises SourceUnreadable: if the path cannot be used.
+        """
+        from airflow_mlops.engines import source_files
+
+        return source_files.stamp(self.files(partition))
+
+    def batches(
+        self, partition: Partition | None, types: Mapping[str, str] | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of the files, in the order of their names.
+
+        :raises SourceMissing: if there is no file.
+        :raises SourceUnreadable: if a file cannot be read, or the files have different columns.
+        :raises SourceChanging: if a file changes while it is read.
+        """
+        from airflow_mlops.engines import source_files
+
+        where = self.describe(partition)
+        of = f"partition {partition.key}: " if partition else ""
+        try:
+            files = self.files(partition)
+            if not files:
+                what = "no file that matches" if _magic(where) else "no file"
+                raise SourceMissing(f"there is {what} {where}")
+            yield from source_files.read(files, where, types)
+        except (SourceMissing, SourceUnreadable, SourceChanging) as error:
+            raise type(error)(f"{of}{error}") from error
+
+    def files(self, partition: Partition | None) -> list[File]:
+        """List the files of a partition in the order of their names.
+
+        :raises SourceUnreadable: if one lies outside of the folder that the path begins with, or the file system
+            cannot be reached.
+        """
+        root = self._open(fill(self.path, partition))
+        try:
+            # Listings are cached, and would never show a new file to a process that waits for it.
+            root.fs.invalidate_cache()
+            found = self._list(root)
+        except FileNotFoundError:
+            return []
+        except (ConnectionError, TimeoutError) as error:
+            raise SourceMissing(f"{self.describe(partition)} cannot be reached: {error}") from error
+        except (ImportError, OSError, ValueError) as error:
+            raise SourceUnreadable(f"{self.describe(partition)} cannot be listed: {error}") from error
+        layout = Layout(self.format, self.delimiter, self.encoding, tuple(self.nulls), dict(self.types))
+        if _is_local(root):
+            _refuse_outside(found, self._open(fixed_folder(self.path)).path)
+        return [
+            File(root.fs, path, path if _is_local(root) else root.fs.unstrip_protocol(path), layout)
+            for path in found
+        ]
+
+    def key_of(self, file: File, grain: str | None = None) -> str | None:
+        """Return the key of the partition that a file's path tells; None if it tells none.
+
+        :param grain: length of a partition; None takes what stands in place of ``{partition}`` as it is.
+        """
+        pattern = self._open(fixed_folder(self.path)).fs._strip_protocol(_bare(self.path))
+        match = re.fullmatch(_regex(str(pattern)), file.path)
+        found = match.groupdict() if match else {}
+        try:
+            if "partition" in found:
+                return Partition.parse(found["partition"], grain).key if grain else found["partition"]
+            if "year" not in found or grain is None:
+                return None
+            year, month, day, hour = (
+                int(found.get(name, first))
+                for name, first in (("year", 1), ("month", 1), ("day", 1), ("hour", 0))
+            )
+            return Partition.containing(datetime(year, month, day, hour, tzinfo=UTC), grain).key
+        except ValueError:
+            return None
+
+    def _open(self, path: str) -> ObjectStoragePath:
+        import fsspec
+        from airflow.sdk import ObjectStoragePath
+        from airflow.sdk.exceptions import AirflowNotFoundException
+        from airflow.sdk.io import attach, has_fs
+
+        protocol = path.partition("://")[0] if "://" in path else "file"
+        try:
+            if self.conn_id is None and not has_fs(protocol):
+                # One that no provider of Airflow has, such as http or memory: fsspec may know it.
+                attach(protocol, fs=fsspec.filesystem(protocol))
+            opened = ObjectStoragePath(path, conn_id=self.conn_id)
+            _ = opened.fs
+        except AirflowNotFoundException as error:
+            raise SourceUnreadable(missing_connection(str(opened.conn_id))) from error
+        except (ImportError, ValueError) as error:
+            raise SourceUnreadable(
+                f"{self.describe(None)} cannot be opened: {error}; Airflow needs the "
+                "provider of its file system, such as apache-airflow-providers-amazon[s3fs] for s3"
+            ) from error
+        return opened
+
+    def _list(self, root: ObjectStoragePath) -> list[str]:
+        if not _magic(root.path):
+            return [str(root.fs._strip_protocol(root.path))] if root.fs.isfile(root.path) else []
+        found: dict[str, Any] = root.fs.glob(root.path, detail=True)
+        return sorted(
+            path
+            for path, info in found.items()
+            if info["type"] != "directory" and not path.rpartition("/")[2].startswith((".", "_"))
+        )
+
+
+def fill(path: str, partition: Partition | None) -> str:
+    """Put a partition into a path; None means any."""
+    if partition is None:
+        return re.sub(r"\{\w+\}", "*", path)
+    start = partition.start
+    values = {
+        "partition": partition.key,
+        "year": f"{start:%Y}",
+        "month": f"{start:%m}",
+        "day": f"{start:%d}",
+        "hour": f"{start:%H}",
+    }
+    return re.sub(r"\{(\w+)\}", lambda match: values.get(match[1], match[0]), path)
+
+
+def _bare(path: str) -> str:
+    """Return a path without the connection that may stand before its bucket."""
+    return re.sub(r"://[^/@]*@", "://", path)
+
+
+def fixed_folder(path: str) -> str:
+    """Return the folder that a path begins with, whatever the partition: ``data`` of ``data/{partition}/*.csv``."""
+    return re.split(r"[{*?\[]", path, maxsplit=1)[0].rpartition("/")[0] or (
+        "/" if path.startswith("/") else "."
+    )
+
+
+def _regex(pattern: str) -> str:
+    """Return the regular expression of what a path matches, with a group for each name in braces."""
+    seen: set[str] = set()
+    parts = []
+    for part in re.split(r"(\{\w+\}|\*\*|\*|\?|\[[^\]]*\])", pattern):
+        name = part[1:-1]
+        if part.startswith("{"):
+            parts.append(f"(?P={name})" if name in seen else f"(?P<{name}>[^/]+)")
+            seen.add(name)
+        else:
+            wild = {"**": ".*", "*": "[^/]*", "?": "[^/]"}
+            parts.append(wild.get(part) or (part if part.startswith("[") else re.escape(part)))
+    return "".join(parts)
+
+
+def _magic(path: str) -> bool:
+    return bool(re.search(r"[*?\[]", path))
+
+
+def _is_local(path: ObjectStoragePath) -> bool:
+    return path.protocol in ("", "file", "local")
+
+
+def _refuse_outside(paths: list[str], folder: str) -> None:
+    home = os.path.realpath(folder)
+    for path in paths:
+        real = os.path.realpath(path)
+        if os.path.commonpath([home, real]) != home:
+            raise SourceUnreadable(
+                f"{path} leads to {real}, outside of {home}; copy the file there, or name its own folder"
+            )

@@ -1,0 +1,123 @@
+"""Sources behind Airflow's connections and configuration, and the way from a spec to them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from typing import TYPE_CHECKING, Any
+
+from airflow_mlops import config
+from airflow_mlops.domain.partitions import Partition
+from airflow_mlops.engines import tables
+from airflow_mlops.engines.source_bytes import NULLS
+from airflow_mlops.engines.sources import DeltaSource, PythonSource, Source, load
+from airflow_mlops.exceptions import SourceUnreadable
+from airflow_mlops.hooks.source_files import FileSource
+from airflow_mlops.hooks.source_sql import SqlSource
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from airflow_mlops.domain import spec_source as spec
+
+__all__ = [
+    "DatasetSource",
+    "DeltaSource",
+    "FileSource",
+    "PythonSource",
+    "Source",
+    "SqlSource",
+    "from_spec",
+    "pack",
+    "unpack",
+]
+
+
+@dataclass(frozen=True)
+class DatasetSource:
+    """Read a table of another dataset, such as the predictions of a model, as it is at one version.
+
+    :param dataset: name of the dataset or model.
+    :param table: ``data`` for what was published, ``predictions`` for what was scored, or another of its tables.
+    :param event_time: column with the time that a row belongs to; None finds rows by the partition they were written
+        under.
+    :param version: version to read; None means the latest.
+    """
+
+    dataset: str
+    table: str = "data"
+    event_time: str | None = None
+    version: int | None = None
+
+    def describe(self, partition: Partition | None) -> str:
+        """Name the table."""
+        return self._delta().describe(partition)
+
+    def stamp(self, partition: Partition | None) -> str | None:
+        """Return a digest of the names of the partition's data files; None if it has no rows."""
+        return self._delta().stamp(partition)
+
+    def batches(
+        self, partition: Partition | None, types: Mapping[str, str] | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of one partition.
+
+        :raises SourceMissing: if there is no such table.
+        :raises SourceUnreadable: if its version or event time does not exist, or it cannot be read.
+        """
+        yield from self._delta().batches(partition, types)
+
+    def _delta(self) -> DeltaSource:
+        # Only now: where tables are kept may differ between the processes that parse and run a DAG.
+        uri = tables.uri_of(config.storage(), self.dataset, self.table)
+        return DeltaSource(uri, self.event_time, self.version)
+
+
+def from_spec(source: spec.Source) -> Source:
+    """Return the source that a spec describes."""
+    if source.python is not None:
+        return PythonSource(source.python.function, source.python.arrived)
+    if source.files is not None:
+        options = source.files.model_dump(exclude={"nulls"})
+        return FileSource(**options, nulls=NULLS if source.files.nulls is None else source.files.nulls)
+    if source.sql is not None:
+        return SqlSource(source.sql.conn_id, source.sql.query, source.sql.changed)
+    delta = source.delta
+    assert delta is not None
+    if delta.uri is not None:
+        return DeltaSource(delta.uri, delta.event_time, delta.version)
+    return DatasetSource(str(delta.dataset), delta.table, delta.event_time, delta.version)
+
+
+def pack(source: Source) -> dict[str, Any]:
+    """Return a source as plain values, from which :func:`unpack` makes it again in another process.
+
+    :raises SourceUnreadable: if it is no dataclass, or holds a function that cannot be imported by its name.
+    """
+    if not is_dataclass(source):
+        raise SourceUnreadable(
+            f"{type(source).__name__} cannot be handed to the triggerer, as it is no dataclass; use deferrable=False"
+        )
+    values = {each.name: _plain(getattr(source, each.name)) for each in fields(source)}  # type: ignore[unreachable]
+    return {"kind": f"{type(source).__module__}:{type(source).__qualname__}", "values": values}
+
+
+def unpack(packed: Mapping[str, Any]) -> Source:
+    """Return the source that :func:`pack` was given."""
+    source: Source = load(packed["kind"])(**packed["values"])
+    return source
+
+
+def _plain(value: Any) -> Any:
+    if not callable(value):
+        return (
+            list(value) if isinstance(value, tuple) else dict(value) if isinstance(value, Mapping) else value
+        )
+    name = f"{value.__module__}:{value.__qualname__}"
+    # Airflow loads DAG files under names of its own, which no other process knows.
+    if value.__module__.startswith(("unusual_prefix_", "__main__")) or "<" in name:
+        raise SourceUnreadable(
+            f"{value.__qualname__} cannot be imported by the triggerer; put it in a module and write module:function, "
+            "or use deferrable=False"
+        )
+    return name

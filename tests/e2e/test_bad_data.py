@@ -1,0 +1,219 @@
+"""Bad data on a real scheduler: nothing bad is published, no row is lost, and people get one mail."""
+
+from __future__ import annotations
+
+import email.policy
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiosmtpd.controller import Controller
+from aiosmtpd.handlers import Message
+
+from airflow_mlops.domain.partitions import Partition
+from airflow_mlops.engines import ledger, tables
+from airflow_mlops.local.airflow import LocalAirflow, free_port
+from airflow_mlops.local.demo import demo_settings
+from airflow_mlops.local.replay import STAGES, Replay, StageRun
+
+MODEL = "orders"
+JANUARY, FEBRUARY = Partition.parse("2013-01", "month"), Partition.parse("2013-02", "month")
+ROWS = 600
+SPEC = """
+name: orders
+task: classification
+target: late
+key: [id]
+event_time: at
+partition: month
+start: 2013-01
+end: 2013-02
+source:
+  files: {folder}/{{partition}}.csv
+pii: [email]
+features: {{numeric: [weight]}}
+validate:
+  - expect_column_values_to_be_between: {{column: weight, min_value: 0, severity: quarantine}}
+  - expect_column_values_to_not_be_null: {{column: weight}}
+train: {{holdout: 0.25, candidates: [sklearn.linear_model.LogisticRegression]}}
+alerts: {{email: [shop@example.com]}}
+"""
+DAG_FILE = """# Airflow looks for the word DAG in a file before it reads it.
+from airflow_mlops import ModelSpec, continuous_training
+
+continuous_training(ModelSpec.load("orders.yaml"))
+"""
+
+pytestmark = pytest.mark.slow
+
+
+class Inbox(Message):
+    """Mails that a real SMTP server took."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mails: list[EmailMessage] = []
+
+    def prepare_message(self, session: Any, envelope: Any) -> Any:
+        return email.message_from_bytes(envelope.content, policy=email.policy.default)
+
+    def handle_message(self, message: Any) -> None:
+        self.mails.append(message)
+
+    def subjects(self) -> list[str]:
+        return [str(mail["Subject"]) for mail in self.mails]
+
+
+def rows(month: str, *, light: int = 0, lost: int = 0) -> list[list[str]]:
+    """Build the orders of a month; ``light`` of them weigh less than nothing, ``lost`` have no weight."""
+    table = [
+        [
+            f"{month}-{i}",
+            f"{month}-{i % 28 + 1:02d}",
+            f"{i % 7}.5",
+            f"person{i}@example.com",
+            f"{i % 3 == 0:d}",
+        ]
+        for i in range(ROWS)
+    ]
+    for number, row in enumerate(table[: light + lost]):
+        row[2] = f"-{number + 1}" if number < light else ""
+    return table
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A shop whose orders come as files, and the Airflow that reads them."""
+
+    airflow: LocalAirflow
+    home: Path
+    inbox: Inbox
+
+    def uri(self, table: str) -> str:
+        return tables.uri_of(f"file://{self.home}/storage", MODEL, table)
+
+    def write(self, month: str, table: list[list[str]]) -> None:
+        lines = [",".join(row) for row in [["id", "at", "weight", "email", "late"], *table]]
+        (self.home / "orders" / f"{month}.csv").write_text("\n".join(lines) + "\n")
+
+    def run(self, partition: Partition, *, again: bool = False) -> dict[str, StageRun]:
+        """Run one partition through the chain, and return its newest runs."""
+        replay = Replay(self.airflow, MODEL, partition, partition, again=again)
+        replay.start()
+        self.airflow.wait(replay.ended, f"{partition} to end", seconds=180, interval=1)
+        self.airflow.wait(lambda: self._quiet(replay), "the alerts", seconds=60)
+        return replay.states()[partition.key]
+
+    def _quiet(self, replay: Replay) -> bool:
+        return all(
+            run.state in ("success", "failed") for run in replay.states()[replay.partitions[0].key].values()
+        )
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    home = tmp_path_factory.mktemp("shop")
+    (home / "orders").mkdir()
+    (home / "dags").mkdir()
+    (home / "dags" / "orders.py").write_text(DAG_FILE)
+    (home / "dags" / "orders.yaml").write_text(SPEC.format(folder=home / "orders"))
+    inbox = Inbox()
+    server = Controller(inbox, hostname="127.0.0.1", port=free_port())
+    server.start()
+    extra = {"from_email": "airflow@example.com", "disable_ssl": True, "disable_tls": True}
+    connection = {"conn_type": "smtp", "host": "127.0.0.1", "port": server.port, "extra": extra}
+    settings = {**demo_settings(home), "AIRFLOW_CONN_SMTP_DEFAULT": json.dumps(connection)}
+    try:
+        with LocalAirflow(home / "airflow", home / "dags", settings=settings) as airflow:
+            yield Shop(airflow, home, inbox)
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="module")
+def told(shop: Shop) -> dict[str, Any]:
+    """A warned January, a stopped February, its correction, and the release of what January had set aside."""
+    seen: dict[str, Any] = {}
+    shop.write("2013-01", rows("2013-01", light=5))
+    seen["warned"] = shop.run(JANUARY)
+    seen["first"] = tables.published(shop.uri("data"), "2013-01")
+    seen["aside"] = tables.read(shop.uri("quarantine"), partition="2013-01")
+    seen["warning"] = list(shop.inbox.mails)
+    shop.write("2013-02", rows("2013-02", lost=3))
+    seen["stopped"] = shop.run(FEBRUARY)
+    seen["unpublished"] = tables.published(shop.uri("data"), "2013-02")
+    seen["failure"] = shop.inbox.mails[len(seen["warning"]) :]
+    shop.write("2013-02", rows("2013-02"))
+    seen["mended"] = shop.run(FEBRUARY, again=True)
+    seen["recovery"] = shop.inbox.mails[len(seen["warning"]) + len(seen["failure"]) :]
+    before = len(shop.inbox.mails)
+    seen["decision"] = ledger.decision(shop.uri("ledger"), "2013-02")
+    seen["february"] = tables.published(shop.uri("data"), "2013-02")
+    seen["said"] = shop.airflow.run(
+        "mlops", "quarantine", "release", MODEL, "--partition", "2013-01", "--reason", "returns weigh less"
+    )
+    seen["released"] = shop.run(JANUARY, again=True)
+    seen["after"] = shop.inbox.mails[before:]
+    return seen
+
+
+def plain(mail: EmailMessage) -> str:
+    part = mail.get_body(("plain",))
+    assert part is not None
+    return part.get_content()
+
+
+def test_bad_rows_are_set_aside_and_the_others_go_on(told: dict[str, Any]) -> None:
+    assert [told["warned"][stage].state for stage in STAGES] == ["success"] * 4
+    assert told["first"].rows == ROWS - 5
+    assert told["aside"].num_rows == 5
+
+
+def test_one_mail_warns_of_the_rows_set_aside_and_shows_no_personal_data(told: dict[str, Any]) -> None:
+    [mail] = told["warning"]
+    assert "2013-01" in mail["Subject"]
+    for part in ("weight", "5", "quarantine"):
+        assert part in plain(mail)
+    whole = mail.as_string() + "".join(
+        part.get_content() for part in mail.walk() if part.get_content_type().startswith("text/")
+    )
+    assert not re.search(r"person\d+@", whole)
+
+
+def test_a_broken_partition_is_not_published_and_nothing_downstream_runs(told: dict[str, Any]) -> None:
+    assert {stage: run.state for stage, run in told["stopped"].items()} == {"ingest": "failed"}
+    assert told["unpublished"] is None
+
+
+def test_one_mail_says_what_is_wrong_with_the_stopped_partition(told: dict[str, Any]) -> None:
+    [mail] = told["failure"]
+    assert "2013-02" in mail["Subject"]
+    assert mail["To"] == "shop@example.com"
+    for part in ("weight", "3", "FAIL", "/mlops/reports/orders/2013-02/validation.html"):
+        assert part in plain(mail)
+
+
+def test_a_recovery_follows_when_the_partition_passes(told: dict[str, Any], shop: Shop) -> None:
+    assert [told["mended"][stage].state for stage in STAGES] == ["success"] * 4
+    assert told["february"].rows == ROWS
+    assert len(told["recovery"]) == 1
+    assert "2013-02" in told["recovery"][0]["Subject"]
+
+
+def test_released_rows_go_on_with_the_next_run_and_later_partitions_are_not_touched(
+    told: dict[str, Any], shop: Shop
+) -> None:
+    assert "5 rows" in told["said"]
+    assert [told["released"][stage].state for stage in ("ingest", "score", "monitor")] == ["success"] * 3
+    version = tables.published(shop.uri("data"), "2013-01")
+    assert (version.rows, version.difference.added) == (ROWS, 5)
+    assert tables.read(shop.uri("quarantine"), partition="2013-01").num_rows == 0
+    assert tables.published(shop.uri("data"), "2013-02") == told["february"]
+    assert ledger.decision(shop.uri("ledger"), "2013-02") == told["decision"]
+    keys = tables.read(shop.uri("data"), columns=["id"])["id"].to_pylist()
+    assert len(keys) == len(set(keys)) == 2 * ROWS
