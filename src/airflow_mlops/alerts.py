@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-import pathlib
+import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow.sdk import conf
 
-from airflow_mlops import config
 from airflow_mlops.domain.checks import Verdict
 from airflow_mlops.domain.results import DatasetVersion, HealthReport, PromotionDecision, ValidationReport
 from airflow_mlops.domain.spec_alerts import Alerts, Event, Level
@@ -20,7 +19,7 @@ from airflow_mlops.engines.alert_validation import validation
 from airflow_mlops.engines.mails import Notice, Status
 from airflow_mlops.engines.outbox import Receipt, State
 from airflow_mlops.hooks.mail import MailServer
-from airflow_mlops.runs import table_uri
+from airflow_mlops.runs import report_path, table_uri
 
 if TYPE_CHECKING:
     from email.message import EmailMessage
@@ -173,11 +172,9 @@ def _found(context: Context, run: Run, failed: Sequence[str]) -> tuple[list[Noti
     try:
         return _judge(said, run, failed)
     except Exception:
-        if not failed:
-            raise
-        # An odd XCom must not keep the news back that the run has failed.
-        log.exception("The mail says only what failed")
-        return [alert.failure(run, failed)], []
+        # An odd XCom must keep back neither the news that the run has failed, nor what waits in the outbox.
+        log.exception("What the tasks have pushed cannot be told: the mail says only what failed")
+        return [alert.failure(run, failed)] if failed else [], []
 
 
 def _judge(said: _Said, run: Run, failed: Sequence[str]) -> tuple[list[Notice], list[str]]:
@@ -198,17 +195,31 @@ def _judge(said: _Said, run: Run, failed: Sequence[str]) -> tuple[list[Notice], 
 
 
 def _validations(said: _Said, run: Run, failed: Sequence[str]) -> Iterator[Notice]:
-    versions = said.results("IngestOperator", "ValidateOperator", "PublishOperator")
-    for task, values in said.pulled("validation", "ValidateOperator"):
-        report = ValidationReport.from_dict(values)
-        if (task in failed and report.verdict is not Verdict.PASS) or (not failed and report.warned):
-            yield validation(
-                run,
-                report,
-                failed=failed,
-                dataset=DatasetVersion.from_dict(versions[-1]) if versions else None,
-                page=said.ti.xcom_pull(task_ids=task, key="report"),
-            )
+    # Of a source, ValidateOperator returns a report.
+    answers = said.results("IngestOperator", "ValidateOperator", "PublishOperator")
+    versions = {each["name"]: each for each in answers if isinstance(each, dict) and "digest" in each}
+    for task, each in said.pulled("validation", "ValidateOperator"):
+        pages = _listed(said.ti.xcom_pull(task_ids=task, key="report"))
+        reports = [ValidationReport.from_dict(values) for values in each]
+        # Of a mapped task, one whose page could not be kept leaves nobody able to tell whose the others are.
+        for report, page in zip(
+            reports, pages if len(pages) == len(reports) else [None] * len(reports), strict=True
+        ):
+            stopped = report.verdict is not Verdict.PASS and any(_is_of(name, task) for name in failed)
+            if stopped or (not failed and report.warned):
+                version = versions.get(report.dataset)
+                dataset = DatasetVersion.from_dict(version) if version else None
+                yield validation(run, report, failed=failed, dataset=dataset, page=page)
+
+
+def _is_of(name: str, task: str) -> bool:
+    """Tell whether a name is that of a task, or of one that it was mapped to."""
+    return name == task or re.fullmatch(rf"{re.escape(task)}_\d+", name) is not None
+
+
+def _listed(value: Any) -> list[Any]:
+    """Return an XCom of a task, or those of all that it was mapped to, as a list."""
+    return value if isinstance(value, list) else [] if value is None else [value]
 
 
 class _Said:
@@ -223,36 +234,28 @@ class _Said:
         # What was pushed by a task that did not run this time is left from before the run was cleared.
         self.states = {self.ti.task_id: "failed"} if only else _states(context)
 
-    def pulled(self, key: str, *kinds: str) -> Iterator[tuple[str, Any]]:
+    def pulled(self, key: str, *kinds: str) -> Iterator[tuple[str, list[Any]]]:
         for task in self.tasks:
             kind = getattr(task, "operator_class", type(task))
-            ended = self.states.get(task.task_id) in _ENDED
+            states = [state for name, state in self.states.items() if _is_of(name, task.task_id)]
+            ended = any(state in _ENDED for state in states)
             if ended and any(each.__name__ in kinds for each in getattr(kind, "__mro__", ())):
-                value = self.ti.xcom_pull(task_ids=task.task_id, key=key)
-                if value is not None:
-                    yield task.task_id, value
+                values = _listed(self.ti.xcom_pull(task_ids=task.task_id, key=key))
+                if values:
+                    yield task.task_id, values
 
     def results(self, *kinds: str) -> list[Any]:
-        return [value for _, value in self.pulled("return_value", *kinds)]
+        return [value for _, values in self.pulled("return_value", *kinds) for value in values]
 
     def page(self, kind: str) -> str | None:
-        return next((str(value) for _, value in self.pulled("report", kind)), None)
+        return next((str(values[0]) for _, values in self.pulled("report", kind)), None)
 
 
 def _read(page: str) -> bytes | None:
-    from airflow.sdk import ObjectStoragePath
-
-    root = ObjectStoragePath(config.reports())
-    path = root / page
     try:
-        if path.protocol == "file" and not _within(path.path, root.path):
-            raise FileNotFoundError(f"it is not below {root}")
+        # Nobody gets a file of this machine mailed by naming it, or a link to it, as a report.
+        path = report_path(page)
         return path.read_bytes() if path.stat().st_size <= _READABLE else None
     except Exception as error:  # noqa: BLE001 - the mail goes without it
-        log.warning("The report %s cannot be attached: %s", path, error)
+        log.warning("The report %s cannot be attached: %s", page, error)
         return None
-
-
-def _within(path: str, root: str) -> bool:
-    # Nobody gets a file of this machine mailed by naming it, or a link to it, as a report.
-    return pathlib.Path(path).resolve().is_relative_to(pathlib.Path(root).resolve())

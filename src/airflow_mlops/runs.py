@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_mlops import config
@@ -11,7 +12,7 @@ from airflow_mlops.engines import tables
 from airflow_mlops.exceptions import TableMissing, UnknownPartition
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context
+    from airflow.sdk import Context, ObjectStoragePath
 
     from airflow_mlops.domain.results import DatasetVersion
 
@@ -73,12 +74,27 @@ def run_of(context: Context) -> str:
     return f"{context['dag'].dag_id}/{context['run_id']}"
 
 
-def save_report(context: Context, model: str, partition: str, kind: str, html: str) -> None:
-    """Keep a page under ``[mlops] reports`` and link it from the task."""
+def report_path(name: str) -> ObjectStoragePath:
+    """Return where a report lies.
+
+    :param name: its place below ``[mlops] reports``.
+    :raises FileNotFoundError: if the name, or a link on the way, leads out of there.
+    """
     from airflow.sdk import ObjectStoragePath
 
+    root = ObjectStoragePath(config.reports())
+    if not any(part in ("", ".", "..") for part in name.split("/")):
+        path = root / name
+        # Object stores have no links.
+        if path.protocol != "file" or Path(path.path).resolve().is_relative_to(Path(root.path).resolve()):
+            return path
+    raise FileNotFoundError(f"{name!r} is not below {root}")
+
+
+def save_report(context: Context, model: str, partition: str, kind: str, html: str) -> None:
+    """Keep a page under ``[mlops] reports`` and link it from the task."""
     name = f"{model}/{partition}/{kind}.html"
-    path = ObjectStoragePath(f"{config.reports().rstrip('/')}/{name}")
+    path = report_path(name)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(html, encoding="utf-8")
     push(context, "report", name)

@@ -194,7 +194,7 @@ def test_one_mail_says_what_is_wrong_with_the_stopped_partition(told: dict[str, 
     [mail] = told["failure"]
     assert "2013-02" in mail["Subject"]
     assert mail["To"] == "shop@example.com"
-    for part in ("weight", "3", "FAIL", "/mlops/reports/orders/2013-02/validation.html"):
+    for part in ("weight", "3", "validation failed", "/mlops/reports/orders/2013-02/validation.html"):
         assert part in plain(mail)
 
 

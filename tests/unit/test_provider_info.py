@@ -25,7 +25,12 @@ LAYERS = ("operators", "sensors", "hooks", "triggers", "notifications")
 
 
 def listed(layer: str) -> set[str]:
-    return {module for entry in INFO.get(layer, []) for module in entry["python-modules"]}
+    # Notifiers are listed by class, everything else by module.
+    return {
+        module
+        for entry in INFO.get(layer, [])
+        for module in ([entry.rpartition(".")[0]] if isinstance(entry, str) else entry["python-modules"])
+    }
 
 
 def objects(info: Any) -> set[str]:

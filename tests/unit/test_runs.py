@@ -102,3 +102,14 @@ def test_a_report_is_kept_as_a_page_and_linked(history: History) -> None:
     assert run.pushed == {"report": "flights/2013-01/drift.html"}
     kept = history.folder / "storage/reports" / run.pushed["report"]
     assert kept.read_text(encoding="utf-8") == "<p>naïve</p>"
+
+
+@pytest.mark.parametrize(
+    "name", ["../secret", "/etc/passwd", "a/../../b", "s3://bucket/key", "out/page.html"]
+)
+def test_no_report_lies_outside_of_the_folder(history: History, name: str) -> None:
+    folder = history.folder / "storage/reports"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "out").symlink_to(history.folder)
+    with pytest.raises(FileNotFoundError, match="is not below"):
+        runs.report_path(name)

@@ -153,8 +153,12 @@ def _all() -> list[dict[str, object]]:
 
     found: list[dict[str, object]] = []
     for name in _folders():
-        with _told():
+        try:
             coverage = tables.coverage(_uri(name))
+        except (LookupError, OSError, RuntimeError, ValueError) as error:
+            nothing = dict.fromkeys(["first", "watermark", "last", "gaps"], "")
+            found.append({"name": name, "partitions": str(error), **nothing})
+            continue
         if coverage.partitions:
             facts = {"first": coverage.first, "watermark": coverage.watermark, "last": coverage.last}
             found.append(

@@ -125,8 +125,8 @@ class ValidationReport(Fact):
 
     @property
     def warned(self) -> bool:
-        """Whether an expectation failed that only warns, or rows were set aside."""
-        failed = any(each.outcome is Outcome.FAIL for each in self.results)
+        """Whether it passes although something is wrong that only warns, or rows were set aside."""
+        failed = any(each.outcome is not Outcome.PASS for each in self.results)
         return self.verdict is Verdict.PASS and (failed or self.quarantined > 0)
 
 

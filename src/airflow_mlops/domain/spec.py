@@ -151,7 +151,7 @@ class ModelSpec(Section):
     gates: Gates = Field(default_factory=Gates, description="What a candidate must pass to become champion.")
     monitor: Monitor = Field(default_factory=Monitor, description="What is watched in production.")
     retrain: Retrain = Field(default_factory=Retrain, description="When to train again.")
-    alerts: Alerts = Field(default_factory=Alerts, description="Who is told of failures.")
+    alerts: Alerts = Field(default_factory=Alerts, description="Who is told of what, and how often.")
 
     @classmethod
     def load(cls, path: str | Path) -> Self:

@@ -40,8 +40,12 @@ def validation(
         (each for each in report.results if each.outcome is not Outcome.PASS),
         key=lambda each: (_ORDER.index(each.severity), each.outcome is Outcome.ERROR),
     )
-    # Other expectations that fail are other news.
-    what = hashlib.sha256("\n".join(sorted(f"{each.column} {each.expectation}" for each in broken)).encode())
+    # Other data, and other expectations that fail, are other news.
+    about = [
+        f"{report.dataset} {report.partition}",
+        *sorted(f"{each.column} {each.expectation}" for each in broken),
+    ]
+    what = hashlib.sha256("\n".join(about).encode())
     state = ", ".join(failed) or "warned"
     key = f"{run.topic}/{state}/{what.hexdigest()[:12]}"
     return Notice(

@@ -43,7 +43,8 @@ def beside(source: str, name: str, file: str) -> Iterator[str]:
     :param name: dotted name of the module.
     :param file: its path.
     """
-    root = Path(file).parents[name.count(".")].resolve()
+    package = Path(file).name == "__init__.py"
+    root = Path(file).parents[name.count(".") + package].resolve()
     if root in {Path(get_paths()[kind]).resolve() for kind in ("purelib", "platlib", "stdlib")}:
         return
     for node in ast.walk(ast.parse(source)):

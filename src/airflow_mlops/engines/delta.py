@@ -159,7 +159,26 @@ def kept(kind: pa.DataType) -> pa.DataType:
         return pa.timestamp("us", "UTC")
     if pa.types.is_unsigned_integer(kind):
         return pa.int64()
-    return pa.float64() if pa.types.is_float16(kind) else kind
+    if pa.types.is_float16(kind):
+        return pa.float64()
+    return _kept_parts(kind)
+
+
+def _kept_parts(kind: pa.DataType) -> pa.DataType:
+    """Return the type that Delta keeps nested values and bytes as."""
+    import pyarrow as pa
+    from pyarrow import types
+
+    if types.is_struct(kind):
+        return pa.struct([field.with_type(kept(field.type)) for field in kind])
+    if types.is_map(kind):
+        return pa.map_(kept(kind.key_type), kept(kind.item_type))
+    if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
+        # Delta's own name of what a list holds.
+        return pa.list_(pa.field("element", kept(kind.value_type)))
+    if types.is_large_binary(kind) or types.is_fixed_size_binary(kind) or types.is_binary_view(kind):
+        return pa.binary()
+    return kind
 
 
 def schema_of(table: pa.Table | pa.Schema) -> dict[str, str]:

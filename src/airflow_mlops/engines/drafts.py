@@ -188,13 +188,19 @@ def _statistics(metadata: Any) -> dict[str, Any]:
     import pyarrow as pa
 
     ranges: dict[str, list[Any]] = {}
+    # Parts of nested columns are leaves too: a struct's child may have the name of another column.
+    leaves = [metadata.schema.column(each).path for each in range(metadata.num_columns)]
     for field in metadata.schema.to_arrow_schema():
-        if not (pa.types.is_timestamp(field.type) or pa.types.is_integer(field.type)):
+        known = pa.types.is_timestamp(field.type) or pa.types.is_integer(field.type)
+        if not known or leaves.count(field.name) != 1:
             continue
-        column = metadata.schema.names.index(field.name)
+        column = leaves.index(field.name)
         groups = [metadata.row_group(each).column(column) for each in range(metadata.num_row_groups)]
         if all(group.is_stats_set and group.statistics.has_min_max for group in groups):
-            ends = [(group.statistics.min, group.statistics.max) for group in groups]
+            try:
+                ends = [(group.statistics.min, group.statistics.max) for group in groups]
+            except (OverflowError, ValueError):  # Python has no times before year 1 and after 9999
+                continue
             ranges[field.name] = [min(low for low, _ in ends), max(high for _, high in ends)]
 
     def text(value: Any) -> Any:

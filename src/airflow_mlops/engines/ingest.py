@@ -9,7 +9,7 @@ from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.domain.results import DatasetVersion
+from airflow_mlops.domain.results import DatasetVersion, Difference
 from airflow_mlops.domain.spec_quality import SchemaPolicy
 from airflow_mlops.engines import delta, digests, tables, versions
 from airflow_mlops.engines.commits import Change
@@ -64,11 +64,14 @@ def stage(
     :param policy: what the partition may change in the columns.
     :param transform: prepares the features of each batch; None leaves rows as they are.
     :param run: the run that does this; kept in the commit.
+    :raises TypeError: if the key is a text.
     :raises EmptyPartition: if the source has no rows.
     :raises SchemaMismatch: if columns or types differ in a way that the policy does not allow.
     :raises BadRows: if keys are missing or repeat, or event times lie outside of the partition.
     :raises SourceChanging: if the data changed meanwhile.
     """
+    if isinstance(key, str):
+        raise TypeError(f"key is the text {key!r}; name columns in a list: key=[{key!r}]")
     where = f"partition {partition.key} of {source.describe(partition)}"
     must = [*key, event_time, *required]
     columns = _expected(published, partition.key, must, policy, where)
@@ -133,11 +136,20 @@ def publish(staged: DatasetVersion, *, uri: str, run: str) -> DatasetVersion:
                 columns.restart()
                 continue
             changes: dict[str, Any] = {"uri": uri}
-            if former is not None:
-                changes["difference"] = difference(_rows(former), _rows(staged), staged.key, former.rows)
+            # Rows of a version without a column of the key are not told apart by it.
+            if former is not None and set(staged.key) <= set(former.columns):
+                found = difference(_rows(former), _rows(staged), staged.key, former.rows)
+                if found == Difference(added=0, removed=0, changed=0) and _alike(former, version):
+                    return former.model_copy(update={"changed": False})
+                changes["difference"] = found
             version = version.model_copy(update=changes)
             change = Change.WIDEN if policy is SchemaPolicy.EVOLVE else Change.MERGE
             return tables.put(draft, version, versions.describe(version, run, source, policy), change)
+
+
+def _alike(former: DatasetVersion, version: DatasetVersion) -> bool:
+    """Tell whether versions of the same rows differ in nothing but types, which the table may have widened since."""
+    return (former.transform, set(former.columns)) == (version.transform, set(version.columns))
 
 
 def _expected(
@@ -170,7 +182,10 @@ def _prepared(
     for batch in source.batches(partition, types):
         rows = pa.Table.from_batches([batch])
         refuse(rows.column_names, where)
-        if transform is not None and rows.num_rows:
+        if transform is not None:
+            # Only rows have the columns that it makes.
+            if not rows.num_rows:
+                continue
             rows = transform(rows, partition)
         columns.check(rows.schema)
         yield columns.conform(in_utc(rows, event_time, where))

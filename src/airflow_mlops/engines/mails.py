@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import re
 from collections.abc import Sequence
+from email import policy
 from email.message import EmailMessage
 from email.utils import localtime
 from enum import StrEnum
@@ -117,7 +119,7 @@ def attachment(path: str, page: bytes | None) -> Attachment:
     :param path: its place under ``[mlops] reports``: model, partition and kind.
     :param page: its content; None if it is not there or too large to be read.
     """
-    name = path.replace("/", "-")
+    name = _file_name(path)
     if page is None:
         return Attachment(
             name, None, "The report is not attached: it is not there, or too large. Open the link."
@@ -136,7 +138,7 @@ def attachment(path: str, page: bytes | None) -> Attachment:
 
 def unattached(path: str) -> Attachment:
     """Leave a report out that a mail server did not take."""
-    name = path.replace("/", "-")
+    name = _file_name(path)
     return Attachment(
         name, None, "The report is not attached: it was too large for the mail server. Open the link."
     )
@@ -151,7 +153,8 @@ def message(
     :param to: addresses.
     :param attached: the report; None if the notice has none.
     """
-    mail = EmailMessage()
+    # Not every server on the way takes bytes above 127.
+    mail = EmailMessage(policy=policy.default.clone(cte_type="7bit"))
     mail["Subject"] = subject(notice)
     mail["From"] = sender
     mail["To"] = ", ".join(to)
@@ -173,6 +176,10 @@ def subject(notice: Notice) -> str:
     """Return the subject: one short line, whatever stands in the names."""
     line = mails_text.line(f"[airflow-mlops] {notice.title}")
     return line if len(line) <= 150 else f"{line[:149]}…"
+
+
+def _file_name(path: str) -> str:
+    return re.sub(r"[/\\]", "-", mails_text.line(path))
 
 
 def _megabytes(page: bytes) -> str:

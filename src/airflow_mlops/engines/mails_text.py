@@ -78,7 +78,7 @@ def _row(sample: Sample, position: int) -> str:
 
 def _passage(passage: Passage) -> str:
     parts = [_heading(passage.heading), _wrap(passage.text)]
-    parts += ["\n".join(f"    {command}" for command in passage.commands)]
+    parts += ["\n".join(f"    {line(command)}" for command in passage.commands)]
     parts += [indent("\n".join(f"{line(each.label)}: {each.url}" for each in passage.links), "  ")]
     return "\n\n".join(part for part in parts if part)
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 # A time that names its offset, as ISO 8601 and databases write it.
 _OFFSET = r"(Z|:\d\d([.,]\d+)?\s?[+-]\d\d(:?\d\d)?)$"
 _LOOK_AT = 1000
+_INEXACT = 2**53
 
 
 class Keys:
@@ -30,10 +31,28 @@ class Keys:
         self._nulls = dict.fromkeys(key, 0)
 
     def add(self, batch: pa.Table) -> None:
-        """Take in some rows."""
+        """Take in some rows.
+
+        :raises BadRows: if a key is a number too large to be exact.
+        """
         self._digests.add(rows(batch.select(self._key)))
         for name in self._key:
             self._nulls[name] += batch[name].null_count
+            self._refuse_inexact(name, batch[name])
+
+    def _refuse_inexact(self, name: str, column: pa.ChunkedArray) -> None:
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        if not pa.types.is_floating(column.type):
+            return
+        most = pc.max(pc.abs(column)).as_py()
+        if most is not None and most >= _INEXACT:
+            raise BadRows(
+                f"{self._where}: {name!r}, which is part of the key, is {column.type} with values of 2^53 "
+                f"or more, where different whole numbers become the same: read it as text (types: {{{name}: string}}; in a "
+                "query, cast it to text)"
+            )
 
     def check(self, again: Callable[[Sequence[str]], Iterable[pa.RecordBatch]]) -> None:
         """Check all of them.
@@ -64,8 +83,8 @@ class Keys:
         twice = counts.filter(pc.greater(counts["count_all"], 1))
         if twice.num_rows:
             count = twice.num_rows if len(distinct) <= _LOOK_AT else len(distinct)
-            first = {name: str(twice[name][0].as_py())[:80] for name in self._key}
-            raise BadRows(f"{self._where}: {count:,} keys stand more than once, for example {first}")
+            # No example: a key may be personal, and this ends up in the log.
+            raise BadRows(f"{self._where}: {count:,} keys ({', '.join(self._key)}) stand more than once")
 
 
 class Times:
@@ -80,12 +99,20 @@ class Times:
         self._last: datetime | None = None
 
     def add(self, batch: pa.Table) -> None:
-        """Take in some rows."""
+        """Take in some rows.
+
+        :raises BadRows: if a time is none that Python knows.
+        """
         import pyarrow.compute as pc
 
         column = batch[self._name]
         self._nulls += column.null_count
-        span = pc.min_max(column).as_py()
+        try:
+            span = pc.min_max(column).as_py()
+        except (OverflowError, ValueError) as error:
+            raise BadRows(
+                f"{self._where}: {self._name!r} has times before year 1 or after 9999: {error}"
+            ) from error
         if span["min"] is not None:
             self._first = min(self._first or span["min"], span["min"])
             self._last = max(self._last or span["max"], span["max"])

@@ -74,7 +74,10 @@ def promote(
         )
     checks = (*decision.checks, _blessed(client, ref, candidate.task))
     trained_on = TrainingData(
-        dataset=candidate.dataset, start=candidate.split.start, cut=candidate.split.cut, features=candidate.features
+        dataset=candidate.dataset,
+        start=candidate.split.start,
+        cut=candidate.split.cut,
+        features=candidate.features,
     )
     evidence = {"checks": checks, "trained_on": trained_on}
     return _move(client, ledger_uri, decision.model_copy(update=evidence), actor)

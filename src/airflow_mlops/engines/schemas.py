@@ -175,11 +175,19 @@ def refuse(names: Sequence[str], where: str) -> None:
 
     :raises SchemaMismatch: naming them.
     """
+    refuse_twice(names, where)
+    if reserved := [name for name in names if name in RESERVED_COLUMNS]:
+        raise SchemaMismatch(f"{where} has {_list(reserved)}, which our tables add; rename it")
+
+
+def refuse_twice(names: Sequence[str], where: str) -> None:
+    """Refuse columns of one name.
+
+    :raises SchemaMismatch: naming them.
+    """
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise SchemaMismatch(f"{where} has columns of one name: {_list(twice)}; rename one of them")
-    if reserved := [name for name in names if name in RESERVED_COLUMNS]:
-        raise SchemaMismatch(f"{where} has {_list(reserved)}, which our tables add; rename it")
 
 
 def _list(names: Sequence[str]) -> str:

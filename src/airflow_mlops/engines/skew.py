@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from airflow_mlops import exceptions
 from airflow_mlops.domain.checks import Outcome, Severity
 from airflow_mlops.domain.results import Action, DatasetVersion, ExpectationResult, TrainingData
 from airflow_mlops.engines import delta, ledger, tables
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     import pyarrow.dataset as ds
 
     from airflow_mlops.domain.spec import Skew
+
+log = logging.getLogger(__name__)
 
 SAMPLE = 50_000
 """Rows a side that are compared at most, spread evenly over all of them."""
@@ -55,13 +59,33 @@ class _Side(NamedTuple):
 def check(dataset: DatasetVersion, policy: Skew, *, ledger_uri: str) -> list[ExpectationResult]:
     """Compare a partition with the training data of its champion; nothing without a champion.
 
-    The champion is the one that is known by now: ingesting does not wait for the decision on the partition before.
+    What cannot be compared is told as one result, and keeps nothing else of a report back. The champion is the one that is known by now: ingesting does not wait for the decision on the partition before.
 
     :param ledger_uri: URI of the model's ledger, which may not be there yet.
-    :raises TableUnreadable: if the champion's training data is gone.
     """
-    found = reference(ledger_uri, dataset.partition)
-    return [] if found is None else compare(dataset, found, policy)
+    try:
+        found = reference(ledger_uri, dataset.partition)
+        return [] if found is None else compare(dataset, found, policy)
+    except Exception as error:  # noqa: BLE001 - data that can be checked without it must not be stopped by it
+        # The text of an error may quote a value, which may be personal; not that of ours.
+        ours = type(error).__module__ == exceptions.__name__
+        said = f": {error}" if ours else ""
+        log.warning(
+            "Skew of %s %s cannot be computed: %s%s",
+            dataset.name,
+            dataset.partition,
+            type(error).__name__,
+            said,
+        )
+        return [
+            ExpectationResult(
+                expectation="skew",
+                severity=policy.severity,
+                outcome=Outcome.ERROR,
+                expected="as far from the champion's training data as is allowed",
+                observed=f"could not be computed: {type(error).__name__}{said}",
+            )
+        ]
 
 
 def reference(ledger_uri: str, partition: str) -> Reference | None:

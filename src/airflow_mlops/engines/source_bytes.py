@@ -131,7 +131,6 @@ class Utf8(io.RawIOBase):
         self._last = b""
         self._rest = b""
         self._ended = False
-        self.quotes = 0
 
     def readable(self) -> bool:
         """Tell that it can be read."""
@@ -184,7 +183,6 @@ class Utf8(io.RawIOBase):
             )
         self._bytes += len(chunk)
         self._lines += text.count(b"\n")
-        self.quotes += text.count(b'"')
         return text
 
     def _without_mark(self, chunk: bytes) -> bytes:

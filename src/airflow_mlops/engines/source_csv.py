@@ -6,10 +6,12 @@ import csv
 import io
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.engines.source_batches import arrow_type, distinct, wider
-from airflow_mlops.engines.source_bytes import File, Utf8
+from airflow_mlops.engines.source_bytes import File
 from airflow_mlops.exceptions import SourceUnreadable
 
 if TYPE_CHECKING:
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 
 _BLOCK = 1 << 23
 """Bytes that are parsed at a time; a row cannot be longer."""
+_LIMIT = Lock()
+"""Held while the limit of Python's reader is another one."""
 
 
 def find(file: File, types: Mapping[str, str]) -> pa.Schema:
@@ -62,36 +66,54 @@ def batches(file: File, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    empty, last = pa.scalar("", pa.string()), None
-    text = file.open_text()
+    empty, several_lines = pa.scalar("", pa.string()), False
     try:
-        for batch in _reader(file, {each.name: each.type for each in schema}, text=text):
+        for batch in _reader(file, {each.name: each.type for each in schema}):
             columns = [
                 pc.if_else(pc.equal(column, empty), pa.scalar(None, pa.string()), column)
                 if pa.types.is_string(column.type)
                 else column
                 for column in batch.columns
             ]
-            last = batch if batch.num_rows else last
+            several_lines = several_lines or any(map(_has_line_end, batch.columns))
             yield pa.record_batch(columns, names=batch.schema.names)
     except pa.ArrowInvalid as error:
         raise _unreadable(file, error) from error
-    # Arrow takes the rest of the file for the value of an open quote.
-    values = last.slice(last.num_rows - 1).to_pylist()[0].values() if last is not None else ()
-    if text.quotes % 2 and any(isinstance(value, str) and "\n" in value for value in values):
-        raise SourceUnreadable(
-            f"{file.name}: the last row runs to the end of the file; a quote is not closed"
-        )
+    if several_lines:
+        _refuse_open_quotes(file)
 
 
-def _reader(
-    file: File, types: Mapping[str, pa.DataType], *, text: Utf8 | None = None, nulls_in_text: bool = False
-) -> Any:
+def _has_line_end(column: pa.Array) -> bool:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    text = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
+    return text and bool(pc.any(pc.match_substring(column, "\n")).as_py())
+
+
+def _refuse_open_quotes(file: File) -> None:
+    """Read a file once more, strictly: Arrow joins the lines from an open quote to the next one, wherever that is.
+
+    :raises SourceUnreadable: if a quote is not closed.
+    """
+    with _rows(file, strict=True) as rows:
+        began = 0
+        try:
+            for _ in rows:
+                began = rows.line_num
+        except csv.Error as error:
+            raise SourceUnreadable(
+                f"{file.name}: the row that begins in line {began + 1:,} is no CSV ({error}); a quote is not closed, "
+                "or one within a value is not doubled"
+            ) from error
+
+
+def _reader(file: File, types: Mapping[str, pa.DataType], *, nulls_in_text: bool = False) -> Any:
     from pyarrow import csv as arrow
 
     layout = file.layout
     return arrow.open_csv(
-        text or file.open_text(),
+        file.open_text(),
         read_options=arrow.ReadOptions(block_size=_BLOCK),
         parse_options=arrow.ParseOptions(delimiter=layout.delimiter, newlines_in_values=True),
         convert_options=arrow.ConvertOptions(
@@ -142,8 +164,23 @@ def _holding(column: pa.StringArray, former: pa.DataType) -> pa.DataType:
 
 
 def _header(file: File) -> list[str]:
-    with io.TextIOWrapper(io.BufferedReader(file.open_text()), encoding="utf-8", newline="") as text:
-        return next(csv.reader(text, delimiter=file.layout.delimiter), [])
+    with _rows(file) as rows:
+        return next(rows, [])
+
+
+@contextmanager
+def _rows(file: File, *, strict: bool = False) -> Iterator[Any]:
+    """Read with Python's reader, which knows its lines."""
+    with (
+        _LIMIT,
+        io.TextIOWrapper(io.BufferedReader(file.open_text()), encoding="utf-8", newline="") as text,
+    ):
+        # The limit is one of the whole process, and lower than what Arrow has read.
+        former = csv.field_size_limit(_BLOCK)
+        try:
+            yield csv.reader(text, delimiter=file.layout.delimiter, strict=strict)
+        finally:
+            csv.field_size_limit(former)
 
 
 def _unreadable(file: File, error: Exception) -> SourceUnreadable:
@@ -163,8 +200,7 @@ def _unreadable(file: File, error: Exception) -> SourceUnreadable:
 
 def _ragged_line(file: File, width: int) -> int | None:
     # Arrow does not tell the line, and its rows are no lines where values hold line ends.
-    with io.TextIOWrapper(io.BufferedReader(file.open_text()), encoding="utf-8", newline="") as text:
-        rows = csv.reader(text, delimiter=file.layout.delimiter)
+    with _rows(file) as rows:
         before = 0
         try:
             for row in rows:

@@ -215,7 +215,10 @@ def _numbers(column: _Column) -> Iterator[Suggestion]:
         f"seen {_span(low, high)} in {_basis(column)}",
     )
     deviations = [each.deviation for each in found]
-    if min(each.known for each in found) < REPEATED or not min(deviations):
+    if min(each.known for each in found) < REPEATED:
+        return
+    # A constant's computed deviation may be a rounding error.
+    if min(deviations) <= 1e-9 * max(abs(float(low)), abs(float(high))):
         return
     means = [each.mean for each in found]
     room = max(max(means) - min(means), (0.5 if len(found) == 1 else 0.25) * median(deviations))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -10,6 +11,7 @@ from airflow_mlops.domain import expectations as index
 from airflow_mlops.domain.checks import Outcome, Verdict
 from airflow_mlops.domain.results import DatasetVersion, ExpectationResult, ValidationReport
 from airflow_mlops.engines import (
+    frames,
     reports,
     suites,
     tables,
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
     from airflow_mlops.engines.validation_gx import Answer
     from airflow_mlops.engines.validation_history import History
 
+log = logging.getLogger(__name__)
+
 Allowed = Callable[[Sequence[int]], Collection[int]]
 """Tells which of some rows, by position, a person has released."""
 
@@ -55,6 +59,16 @@ class Policy:
     pii: Collection[str] = ()
     max_quarantined: float = 1.0
     moves: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse a text where columns are listed: it would be taken for its letters.
+
+        :raises TypeError: naming the field.
+        """
+        for field in ("required", "known", "pii"):
+            value = getattr(self, field)
+            if isinstance(value, str):
+                raise TypeError(f"{field} is a text; write a list of columns: {field}=[{value!r}]")
 
 
 class Validated(NamedTuple):
@@ -97,6 +111,8 @@ def validate(
     :raises ValidationErrored: Great Expectations does not know an expectation or refuses its arguments.
     """
     names = table.column_names if names is None else names
+    if unknown := [name for name in policy.pii if name not in names]:
+        log.warning("%s %s: pii names no column of the data: %s", dataset, partition, ", ".join(unknown))
     findings = list(validation_prechecks.check(table, policy.required, names))
     theirs = [each for each in policy.expectations if not index.is_ours(each.expectation)]
     answers: list[Answer] = []
@@ -169,11 +185,13 @@ def source(rows: Source, partition: Partition | None, policy: Policy, *, name: s
 
     :param partition: None means all there is.
     :param name: what the rows are called in the report.
+    :raises ValueError: if nothing is asked of them.
     :raises SourceMissing: if nothing is there.
     :raises SourceUnreadable: if what is there cannot be read.
     """
     import pyarrow as pa
 
+    _see_that_something_is_asked(policy)
     batches = list(rows.batches(partition))
     table = pa.Table.from_batches(batches) if batches else pa.table({})
     return validate(table, policy, dataset=name, partition=partition.key if partition else "latest")
@@ -193,28 +211,15 @@ def frame(
     :param expectations: as in a spec, or the path of a suite.
     :param name: what the rows are called in the report.
     :param policy: other fields of :class:`Policy`, such as ``required`` and ``pii``.
+    :raises ValueError: if nothing is asked of them.
+    :raises TypeError: if they are no table.
+    :raises SchemaMismatch: if columns share a name.
     :raises SpecError: if an expectation is wrong.
     :raises SuiteUnreadable: if a suite is missing, damaged, empty, or not the one that was pinned.
     """
     held = Policy(expectations=suites.expand(expectations), moves=False, **policy)
-    return validate(to_table(rows), held, dataset=name, partition=partition)
-
-
-def to_table(rows: Any) -> pa.Table:
-    """Return rows as an Arrow table.
-
-    :raises TypeError: if they are no table, and cannot be turned into one.
-    """
-    import pyarrow as pa
-
-    if isinstance(rows, pa.Table):
-        return rows
-    try:
-        if hasattr(rows, "iloc"):
-            return pa.Table.from_pandas(rows, preserve_index=False)
-        return pa.table(rows)  # what has the Arrow interface, such as a frame of Polars
-    except (TypeError, ValueError, pa.ArrowInvalid) as error:
-        raise TypeError(f"{type(rows).__name__} is no table that can be validated: {error}") from error
+    _see_that_something_is_asked(held)
+    return validate(frames.to_table(rows, name), held, dataset=name, partition=partition)
 
 
 def columns(policy: Policy, names: Sequence[str]) -> list[str]:
@@ -255,6 +260,11 @@ def raise_for(report: ValidationReport) -> None:
         raise ValidationErrored(about)
 
 
+def _see_that_something_is_asked(policy: Policy) -> None:
+    if not policy.expectations and not policy.required:
+        raise ValueError("nothing is asked of the data: give expectations= or required=")
+
+
 def _findings(
     table: pa.Table, policy: Policy, answers: Iterator[Answer], history: History | None
 ) -> Iterator[Finding]:
@@ -274,9 +284,9 @@ def _broken(findings: Sequence[Finding]) -> list[int]:
 
 
 def _verdict(findings: Sequence[Finding], rows: int, aside: int, largest: float) -> Verdict:
-    if aside == rows or aside > largest * rows or any(each.blocks for each in findings):
+    if aside == rows or aside / rows > largest or any(each.blocks for each in findings):
         return Verdict.FAIL
-    if any(each.result.outcome is Outcome.ERROR for each in findings):
+    if any(each.undecided for each in findings):
         return Verdict.INCONCLUSIVE
     return Verdict.PASS
 

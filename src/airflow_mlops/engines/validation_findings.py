@@ -29,7 +29,8 @@ _HINTS = (
 class Finding(NamedTuple):
     """One result, and what it means for the rows.
 
-    :param broken: what is wrong if it failed or could not be evaluated, in words and without any value of the data.
+    :param broken: what is wrong if it failed or could not be evaluated, in words; nothing of a personal column's
+        values.
     :param columns: the columns it is about.
     :param rows: positions of the rows that broke it, counted from 0; None if it is not about rows or holds.
     """
@@ -49,6 +50,12 @@ class Finding(NamedTuple):
         """Whether it stops the partition."""
         stops = self.result.severity is not Severity.WARN and not self.sets_aside
         return stops and self.result.outcome is Outcome.FAIL
+
+    @property
+    def undecided(self) -> bool:
+        """Whether it leaves open if the partition may go on; skew that would only warn does not."""
+        told_only = self.result.expectation == "skew" and self.result.severity is Severity.WARN
+        return self.result.outcome is Outcome.ERROR and not told_only
 
 
 def concerns(each: Expectation, pii: Collection[str]) -> bool:

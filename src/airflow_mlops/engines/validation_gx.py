@@ -91,7 +91,8 @@ def to_frame(table: pa.Table) -> pd.DataFrame:
     """Return the frame that is validated: rows by position, integers and booleans with nulls kept as such.
 
     Plain conversion makes floats of integers with nulls: large keys would collide, and the type of a column would
-    depend on whether this partition has a null in it.
+    depend on whether this partition has a null in it. Decimals become floats: of those, Great Expectations converts one
+    by one, each with a look at the whole call stack, which takes hours for a million.
     """
     import pandas as pd
     import pyarrow as pa
@@ -99,6 +100,8 @@ def to_frame(table: pa.Table) -> pd.DataFrame:
     sizes = ("Int8", "Int16", "Int32", "Int64", "UInt8", "UInt16", "UInt32", "UInt64")
     nullable = {pa.type_for_alias(size.lower()): pd.api.types.pandas_dtype(size) for size in sizes}
     nullable[pa.bool_()] = pd.BooleanDtype()
+    plain = [pa.float64() if pa.types.is_decimal(field.type) else field.type for field in table.schema]
+    table = table.cast(pa.schema(zip(table.column_names, plain, strict=True)))
     frame = table.to_pandas(ignore_metadata=True)
     for name, column in zip(table.column_names, table.columns, strict=True):
         if column.null_count and column.type in nullable:

@@ -1,4 +1,4 @@
-"""The reason of a validation's verdict: one line that a person can act on, without any value of the data."""
+"""The reason of a validation's verdict: one line that a person can act on, without any value of a personal column."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def tell(
     clauses.append(_listed(each.broken for each in findings if each.result.outcome is Outcome.ERROR))
     if aside:
         share = f"{aside:,} of {_rows(rows)}" if aside < rows else f"all {_rows(rows)}"
-        limit = f", above {100 * largest:.4g} % of them" if largest * rows < aside < rows else ""
+        limit = f", above {100 * largest:.4g} % of them" if aside < rows and aside / rows > largest else ""
         why = _listed(each.broken for each in failed if each.sets_aside)
         clauses.append(f"{share} {'' if moved else 'would be '}set aside{limit}: {why}")
     if released:

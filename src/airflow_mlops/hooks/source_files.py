@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -17,6 +18,8 @@ from airflow_mlops.hooks.source_sql import missing_connection
 if TYPE_CHECKING:
     import pyarrow as pa
     from airflow.sdk import ObjectStoragePath
+
+_AWAY = (errno.ECONNREFUSED, errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH)
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ class FileSource:
 
     def describe(self, partition: Partition | None) -> str:
         """Return the path, without credentials; what matches any partition is ``*``."""
-        return _bare(fill(self.path, partition))
+        return _shown(fill(self.path, partition))
 
     def stamp(self, partition: Partition | None) -> str | None:
         """Return a digest of the names, sizes and times of the files; None while there is none.
@@ -92,15 +95,15 @@ class FileSource:
             found = self._list(root)
         except FileNotFoundError:
             return []
-        except (ConnectionError, TimeoutError) as error:
-            raise SourceMissing(f"{self.describe(partition)} cannot be reached: {error}") from error
         except (ImportError, OSError, ValueError) as error:
+            if _is_away(error):
+                raise SourceMissing(f"{self.describe(partition)} cannot be reached: {error}") from error
             raise SourceUnreadable(f"{self.describe(partition)} cannot be listed: {error}") from error
         layout = Layout(self.format, self.delimiter, self.encoding, tuple(self.nulls), dict(self.types))
         if _is_local(root):
             _refuse_outside(found, self._open(fixed_folder(self.path)).path)
         return [
-            File(root.fs, path, path if _is_local(root) else root.fs.unstrip_protocol(path), layout)
+            File(root.fs, path, path if _is_local(root) else _shown(root.fs.unstrip_protocol(path)), layout)
             for path in found
         ]
 
@@ -175,7 +178,13 @@ def fill(path: str, partition: Partition | None) -> str:
 
 def _bare(path: str) -> str:
     """Return a path without the connection that may stand before its bucket."""
-    return re.sub(r"://[^/@]*@", "://", path)
+    return re.sub(r"://[^/]*@", "://", path)
+
+
+def _shown(path: str) -> str:
+    """Return a path for messages, without credentials; those of a signed URL follow its question mark."""
+    bare = _bare(path)
+    return bare.partition("?")[0] if re.match("https?://", bare) else bare
 
 
 def fixed_folder(path: str) -> str:
@@ -189,15 +198,25 @@ def _regex(pattern: str) -> str:
     """Return the regular expression of what a path matches, with a group for each name in braces."""
     seen: set[str] = set()
     parts = []
-    for part in re.split(r"(\{\w+\}|\*\*|\*|\?|\[[^\]]*\])", pattern):
+    for part in re.split(r"(\{\w+\}|\*\*/|\*\*|\*|\?|\[[^\]]*\])", pattern):
         name = part[1:-1]
         if part.startswith("{"):
             parts.append(f"(?P={name})" if name in seen else f"(?P<{name}>[^/]+)")
             seen.add(name)
         else:
-            wild = {"**": ".*", "*": "[^/]*", "?": "[^/]"}
+            wild = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
             parts.append(wild.get(part) or (part if part.startswith("[") else re.escape(part)))
     return "".join(parts)
+
+
+def _is_away(error: Exception) -> bool:
+    """Tell whether a place could not be reached, which may be otherwise later."""
+    # aiohttp, which reads http, has errors of its own for this.
+    return (
+        isinstance(error, ConnectionError | TimeoutError)
+        or getattr(error, "errno", None) in _AWAY
+        or type(error).__name__.startswith("ClientConnector")
+    )
 
 
 def _magic(path: str) -> bool:

@@ -86,11 +86,19 @@ class SqlSource:
 
 
 def _engine(hook: DbApiHook) -> Engine:
-    if getattr(hook, "sqlalchemy_scheme", None) == "postgresql":
-        # SQLAlchemy 2.1 reads a bare postgresql:// as psycopg 3, which the provider's default is not.
+    if hook.conn_type == "postgres":
         from sqlalchemy import create_engine
 
-        return create_engine(hook.sqlalchemy_url.set(drivername="postgresql+psycopg2"))
+        url = hook.sqlalchemy_url
+        if url.drivername == "postgresql":
+            # SQLAlchemy 2.1 reads a bare postgresql:// as psycopg 3, which the provider's default is not.
+            url = url.set(drivername="postgresql+psycopg2")
+        # The provider hands these to the driver, but leaves them out of the URL: sslmode would be lost.
+        extras = hook.connection.extra_dejson.items()
+        return create_engine(
+            url,
+            connect_args={name: value for name, value in extras if name not in hook.ignored_extra_options},
+        )
     engine: Engine = hook.get_sqlalchemy_engine()
     return engine
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -36,9 +37,10 @@ class ValidateOperator(BaseOperator):
     :param max_quarantined: largest share of rows to set aside; above it the whole partition is stopped.
     :param model: model whose champion's training data the partition is compared with; None leaves that out.
     :param skew: how far it may be from it, a :class:`~airflow_mlops.domain.spec.Skew` or dict; None leaves that out.
-    :param source: rows of no dataset of ours, e.g. ``SqlSource("warehouse", table="orders")``, or a function that
+    :param source: rows of no dataset of ours, e.g. ``SqlSource("warehouse", "select * from orders")``, or a function that
         returns a data frame.
-    :param name: what the rows of a source are called: letters, digits and ``_ . -``; None means the task's id.
+    :param name: what the rows of a source, and the folder of their page, are called: letters, digits and ``_ . -``;
+        None means ``<DAG>.<task>``.
     :param partition: key of the source's partition to check; None means all there is.
     :param grain: length of that partition: hour, day, week or month.
     """
@@ -99,11 +101,14 @@ class ValidateOperator(BaseOperator):
         return quarantine.set_aside(dataset, found.reasons, quarantine=aside, run=run).to_dict()
 
     def _check_source(self, context: Context) -> dict[str, Any]:
+        name = self.name or f"{context['dag'].dag_id}.{self.task_id}"
+        if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,249}", name):
+            raise ValueError(
+                f"{name!r} cannot name a page; give name= of up to 250 letters, digits and _ . -"
+            )
         source = self.source if hasattr(self.source, "batches") else PythonSource(self.source)
         partition = Partition.parse(self.partition, Grain(self.grain)) if self.partition else None
-        found = validate.source(
-            source, partition, self._policy(context, (), moves=False), name=self.name or self.task_id
-        )
+        found = validate.source(source, partition, self._policy(context, (), moves=False), name=name)
         self._keep(context, found)
         validate.raise_for(found.report)
         return found.report.to_dict()
@@ -111,7 +116,8 @@ class ValidateOperator(BaseOperator):
     def _policy(self, context: Context, known: Sequence[str], moves: bool = True) -> validate.Policy:
         return validate.Policy(
             expectations=suites.expand(self.expectations, folder=Path(context["dag"].fileloc).parent),
-            required=[*known, *self.required],
+            # A text is not taken for its letters: the policy refuses it.
+            required=self.required if isinstance(self.required, str) else [*known, *self.required],
             known=known,
             pii=self.pii,
             max_quarantined=self.max_quarantined,

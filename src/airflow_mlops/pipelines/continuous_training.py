@@ -32,6 +32,7 @@ from airflow_mlops.operators.validate import ValidateOperator
 from airflow_mlops.pipelines import docs, forms
 from airflow_mlops.pipelines.retry import RETRIES, RETRY_POLICY
 from airflow_mlops.sensors.decision import DecisionSensor
+from airflow_mlops.sensors.partition import NewPartitionSensor
 
 _APPROVAL = timedelta(days=7)
 """How long a person has to approve; then the run fails, and the champion stays."""
@@ -50,7 +51,7 @@ def continuous_training(spec: ModelSpec) -> tuple[DAG, ...]:
     dags = tuple(
         build(spec) for stage, build in stages.items() if wanted is None or wanted == f"{spec.name}.{stage}"
     )
-    if spec.alerts.email:
+    if spec.alerts.email or spec.alerts.warnings:
         for dag in dags:
             _alert(spec, dag)
     return dags
@@ -59,7 +60,7 @@ def continuous_training(spec: ModelSpec) -> tuple[DAG, ...]:
 def _alert(spec: ModelSpec, dag: DAG) -> None:
     others = list(dag.tasks)
     alert = AlertOperator(
-        task_id="alert", model=spec.name, to=spec.alerts.email, dag=dag, doc_md=docs.TASKS["alert"]
+        task_id="alert", model=spec.name, alerts=spec.alerts, dag=dag, doc_md=docs.TASKS["alert"]
     )
     # A teardown runs however the others end: killed, or marked as failed by a person, too.
     others >> alert.as_teardown(on_failure_fail_dagrun=True)
@@ -127,14 +128,30 @@ def _ingest(spec: ModelSpec) -> DAG:
             grain=spec.partition.value,
             required=[*_features(spec), spec.target],
             stage=True,
+            schema=spec.schema_policy.value,
+            transform=spec.transform,
             doc_md=docs.TASKS["ingest"],
         )
+        if spec.source.wait is not None:
+            arrival = NewPartitionSensor(
+                task_id="wait",
+                source=from_spec(spec.source),
+                grain=spec.partition.value,
+                timeout=spec.source.wait,
+                deferrable=True,
+                doc_md=docs.TASKS["arrival"],
+            )
+            arrival >> rows
         valid = ValidateOperator(
             task_id="validate",
             dataset=rows.output,
             expectations=spec.expectations,
             # The target may be null as yet: labels can come later.
             required=_features(spec),
+            pii=spec.pii,
+            max_quarantined=spec.max_quarantined,
+            model=spec.name,
+            skew=spec.skew,
             doc_md=docs.TASKS["validate"],
         )
         PublishOperator(

@@ -27,9 +27,11 @@ _NEXT = {
 }
 
 TASKS = {
+    "arrival": "Waits until the partition's data is there and has stopped growing.",
     "ingest": "Reads the partition from its source into the staging table. Missing, empty, truncated or differently "
     "shaped data fails here, and nothing downstream runs.",
-    "validate": "Runs the pre-checks and the Great Expectations suite. Rows that break a `quarantine` expectation are "
+    "validate": "Runs the pre-checks, the Great Expectations suite and the comparison with the champion's training data. "
+    "Rows that break a `quarantine` expectation are "
     "set aside, a broken `block` expectation stops the partition.",
     "publish": "Copies the partition from staging to the data table in one commit: a new dataset version. The same "
     "content again changes nothing.",
@@ -47,8 +49,9 @@ TASKS = {
     "Skipped if a gate did not pass.",
     "record": "Writes the one decision on this partition to the ledger, whatever happened before.",
     "rollback": "Verifies that the target version loads and predicts, then moves the alias and records it.",
-    "alert": "Mails what failed in this run, in whatever way, and what could not be mailed before. It fails once it has "
-    "mailed, so that the run does, and is skipped if nothing failed.",
+    "alert": "Mails what failed in this run, what people should know of it (warnings, bad health, recoveries), and what "
+    "could not be mailed before. It fails if something failed, so that the run does, and is skipped if there is nothing "
+    "to tell.",
 }
 
 APPROVAL = """\

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import pathlib
 from typing import Annotated
 
 from airflow.api_fastapi.auth.managers.models.resource_details import AccessView
 from airflow.api_fastapi.core_api.security import requires_access_view
-from airflow.sdk import ObjectStoragePath
 from fastapi import Depends, FastAPI, HTTPException, Path, Response
 
-from airflow_mlops import config
+from airflow_mlops.runs import report_path
 
 Segment = Annotated[str, Path(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$", max_length=250)]
 """One name in a path: never empty, never ``.`` or ``..``, and without any separator."""
@@ -43,19 +41,9 @@ def create_app() -> FastAPI:
 
 def report(model: Segment, partition: Segment, kind: Segment) -> Response:
     """Return one report as it was written."""
-    root = ObjectStoragePath(config.reports())
-    path = root / model / partition / f"{kind}.html"
     try:
-        if _leads_out(path, root):
-            raise FileNotFoundError(path)
-        page = path.read_bytes()
+        # Who may write reports must not read this server's files by a symbolic link.
+        page = report_path(f"{model}/{partition}/{kind}.html").read_bytes()
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         raise HTTPException(404, f"There is no report {model}/{partition}/{kind}.") from None
     return Response(page, media_type="text/html; charset=utf-8", headers=HEADERS)
-
-
-def _leads_out(path: ObjectStoragePath, root: ObjectStoragePath) -> bool:
-    # Who may write reports must not read this server's files by a symbolic link; object stores have none.
-    if path.protocol != "file":
-        return False
-    return not pathlib.Path(path.path).resolve().is_relative_to(pathlib.Path(root.path).resolve())

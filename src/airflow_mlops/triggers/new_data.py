@@ -215,8 +215,10 @@ class _Watch(SharedStreamProducer):
     async def _save(self) -> None:
         assert self.store is not None
         assert self.told is not None
-        # What is gone is forgotten, so that this grows with the files that are there and not with time.
-        self.told &= self.present
+        # What is gone is forgotten, so that this grows with the files that are there and not with time. A folder
+        # without any may be away for a moment only.
+        if self.present:
+            self.told &= self.present
         await self.store.aset(self.key, " ".join(sorted(self.told)))
 
     async def advance(self, batch: Sequence[AdvanceItem]) -> None:

@@ -84,6 +84,11 @@ def test_without_a_name_all_datasets_are_listed(history: History, capsys: Captur
     (Path(history.storage.removeprefix("file://")) / "artifacts").mkdir()
     (found,) = printed(capsys, "list")
     assert (found["name"], int(found["partitions"]), found["watermark"]) == (MODEL, 1, "2013-01")
+    log = Path(history.storage.removeprefix("file://")) / "damaged" / "data" / "_delta_log"
+    log.mkdir(parents=True)
+    (log / f"{0:020}.json").write_text("{")
+    damaged, other = printed(capsys, "list")
+    assert (damaged["name"], "cannot be read" in damaged["partitions"], other) == ("damaged", True, found)
 
 
 @pytest.mark.parametrize("command", [["list"], ["diff"], ["export"], ["vacuum"]])

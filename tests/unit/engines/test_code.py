@@ -73,6 +73,8 @@ def test_imports_from_the_same_folder_are_found_and_those_of_packages_are_not(
     assert set(code.beside(text, "prepare", str(tmp_path / "prepare.py"))) == found
     inside = code.beside(text, "pack.age.prepare", str(tmp_path / "pack" / "age" / "prepare.py"))
     assert set(inside) == found
+    package = code.beside(text, "pack.age", str(tmp_path / "pack" / "age" / "__init__.py"))
+    assert set(package) == found
 
 
 def test_an_installed_module_may_import_what_is_installed_beside_it() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
@@ -48,3 +49,18 @@ def test_a_group_that_cannot_be_written_fails_the_draft(uri: str) -> None:
         draft.add(pa.table({"x": range(200_000)}))
         with pytest.raises(OSError, match="Cannot create directory"):
             draft.finish()
+
+
+def test_rows_are_found_by_a_time_beside_a_struct_with_one_of_that_name(uri: str) -> None:
+    old, new = datetime(1990, 1, 1, tzinfo=UTC), datetime(2013, 1, 1, tzinfo=UTC)
+    kind = pa.timestamp("us", "UTC")
+    rows = {"a": pa.array([{"at": old}], pa.struct([("at", kind)])), "at": pa.array([new], kind)}
+    tables.replace_partition(uri, pa.table({**rows, "n": [1]}), "2013-01")
+    assert tables.read(uri, event_time="at", since=new).num_rows == 1
+    assert tables.read(uri, event_time="at", until=new).num_rows == 0
+
+
+def test_times_that_python_does_not_know_are_written_without_a_range(uri: str) -> None:
+    times = pa.array([0, 2**58], pa.timestamp("us", "UTC"))
+    tables.replace_partition(uri, pa.table({"at": times, "n": [1, 2]}), "2013-01")
+    assert tables.read(uri, columns=["n"])["n"].to_pylist() == [1, 2]

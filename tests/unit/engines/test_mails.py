@@ -95,3 +95,11 @@ def test_a_report_that_cannot_travel_is_a_link(page: bytes | None, said: str) ->
     assert list(mail.iter_attachments()) == []
     for kind in ("plain", "html"):
         assert said in body(mail, kind)
+
+
+def test_a_mail_travels_as_seven_bits_and_its_report_has_a_plain_name() -> None:
+    page = mails.attachment("a/\nb\\c.html", b"x")
+    assert "/" not in page.name
+    assert page.name.isprintable()
+    assert "\\" not in page.name
+    assert make_message(page, summary=("ü",)).as_bytes().isascii()

@@ -4,6 +4,7 @@ import pytest
 
 from airflow_mlops.engines import mails_text
 from airflow_mlops.engines.alert_validation import validation
+from airflow_mlops.engines.mails import Passage
 from notices import make_notice, make_report, make_run, make_version
 
 EXPECTED = """\
@@ -93,3 +94,8 @@ def test_lines_are_short_and_addresses_whole() -> None:
 )
 def test_some_rows_are_never_none_and_never_all(share: float, said: str) -> None:
     assert mails_text.percent(share) == said
+
+
+def test_a_command_stays_on_its_line() -> None:
+    told = mails_text.render(make_notice(passages=(Passage(heading="h", text="t", commands=("a\nb",)),)))
+    assert "    a b\n" in told

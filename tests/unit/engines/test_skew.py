@@ -174,6 +174,20 @@ def test_without_a_champion_nothing_is_compared(tmp_path: Path) -> None:
     assert skew.check(store.trained.dataset, Skew(), ledger_uri=store.ledger) == []
 
 
+@pytest.mark.parametrize("severity", ["warn", "block"])
+def test_training_data_that_is_gone_is_one_result(tmp_path: Path, severity: str) -> None:
+    store = Store(tmp_path)
+    gone = store.trained.dataset.model_copy(update={"uri": f"file://{tmp_path}/gone"})
+    trained_on = store.trained.model_copy(update={"dataset": gone})
+    promoted = make_decision("2013-01", Action.PROMOTED, after="1", trained_on=trained_on)
+    ledger.record(store.ledger, Kind.DONE, promoted, actor="test")
+    staged = store.publish(store.staging, "2013-02", make_rows(2))
+    policy = Skew.from_dict({"severity": severity})
+    (found,) = skew.check(staged, policy, ledger_uri=store.ledger)
+    assert (found.expectation, found.severity, found.outcome) == ("skew", severity, Outcome.ERROR)
+    assert "could not be computed: TableMissing: " in found.observed
+
+
 def test_the_champion_of_the_partition_is_the_one_compared_with(tmp_path: Path) -> None:
     store = Store(tmp_path)
     for month, version in (("2013-02", "1"), ("2013-04", "2")):

@@ -14,7 +14,8 @@ from deltalake import DeltaTable, write_deltalake
 
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.engines import tables
-from airflow_mlops.engines.sources import UNKNOWN, DeltaSource, PythonSource, Source, arrived
+from airflow_mlops.engines.source_delta import DeltaSource
+from airflow_mlops.engines.sources import UNKNOWN, PythonSource, Source, arrived
 from airflow_mlops.exceptions import SourceMissing, SourceUnreadable
 
 JANUARY = Partition.parse("2013-01", "month")
@@ -227,3 +228,14 @@ def test_a_table_without_what_is_asked_for_is_told(
     with pytest.raises(SourceUnreadable) as raised:
         read(DeltaSource(f"file://{tmp_path}/t", **arguments))
     assert says in str(raised.value)
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda file: file.write_bytes(b"PAR1, not")])
+def test_a_data_file_that_is_missing_or_damaged_is_told(tmp_path: Path, damage: Any) -> None:
+    write_deltalake(str(tmp_path / "t"), times(pa.timestamp("us", "UTC"), datetime(2013, 1, 2, tzinfo=UTC)))
+    for file in (tmp_path / "t").glob("*.parquet"):
+        damage(file)
+    source = DeltaSource(f"file://{tmp_path}/t", event_time="at")
+    for use in (read, DeltaSource.stamp):
+        with pytest.raises(SourceUnreadable, match="/t cannot be read"):
+            use(source, JANUARY)

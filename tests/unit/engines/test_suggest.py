@@ -223,3 +223,10 @@ def test_bounds_are_only_ever_rounded_outward(value: float) -> None:
 
     assert suggest._outward(value, floor) <= value <= suggest._outward(value, ceil)
     assert suggest._outward(value, floor, 1e-3) <= value <= suggest._outward(value, ceil, 1e-3)
+
+
+def test_of_a_constant_no_spread_is_suggested(tmp_path: Path) -> None:
+    rows = make_rows("2013-01", price=np.full(COUNT, 0.1))
+    text = suggest.suggest(Orders(tmp_path, rows).uri)
+    assert "column_stdev_to_be_between: {column: distance" in text
+    assert "column_stdev_to_be_between: {column: price" not in text

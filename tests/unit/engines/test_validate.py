@@ -5,6 +5,7 @@ import math
 import re
 import subprocess
 import sys
+import traceback
 import warnings
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -21,7 +22,7 @@ from airflow_mlops.domain.spec import Expectation
 from airflow_mlops.engines import validate as engine
 from airflow_mlops.engines.validate import Policy, Validated, validate
 from airflow_mlops.engines.validation_gx import to_frame
-from airflow_mlops.exceptions import ValidationErrored, ValidationFailed
+from airflow_mlops.exceptions import SchemaMismatch, ValidationErrored, ValidationFailed
 
 PRECHECKS = 3
 NAN = math.nan
@@ -281,7 +282,7 @@ def make_typed() -> pa.Table:
         (expect("column_values_to_match_regex", column="category", regex="^a$"), 1, ("b",)),
         (expect("column_value_lengths_to_be_between", column="words", max_value=1), 1, ("bb",)),
         (expect("column_values_to_be_between", column="when", min_value="2013-01-02T00:00:00+00:00"), 1, ("2013-01-01 00:00:00+00:00",)),
-        (expect("column_values_to_be_between", column="price", min_value=0), 1, ("-2.50",)),
+        (expect("column_values_to_be_between", column="price", min_value=0), 1, ("-2.5",)),
         (expect("column_values_to_not_be_null", column="real"), 1, ("null",)),
         (expect("column_values_to_be_between", column="real", max_value=10), 1, ("inf",)),
         (expect("compound_columns_to_be_unique", column_list=["day", "whole"]), 0, ()),
@@ -473,6 +474,12 @@ def test_above_a_share_the_partition_is_stopped_and_no_row_is_moved(largest: flo
         )
 
 
+def test_a_share_that_is_just_allowed_is_allowed():
+    table = make_table(distance=[-1.0] * 29 + [1.0] * 71)  # 0.29 * 100 is less than 29
+    found = run(DISTANCE, table=table, max_quarantined=0.29)
+    assert (found.report.verdict, found.report.quarantined) == ("PASS", 29)
+
+
 def test_a_row_that_a_person_has_released_goes_on_and_is_counted():
     asked: list[Any] = []
 
@@ -512,6 +519,20 @@ def test_skew_is_judged_with_the_rest():
     found = validate(make_table(), Policy(), dataset="d", partition="p", skew=lambda: [skewed])
     assert found.report.verdict is Verdict.FAIL
     assert found.report.reason.startswith("skew.distribution on distance: 0.9 from the training data")
+
+
+@pytest.mark.parametrize(("severity", "verdict"), [("warn", "PASS"), ("block", "INCONCLUSIVE")])
+def test_skew_that_cannot_be_computed_is_told_and_stops_only_what_it_could_block(severity: str, verdict: str):
+    unknown = ExpectationResult(
+        expectation="skew",
+        severity=Severity(severity),
+        outcome=Outcome.ERROR,
+        expected="",
+        observed="could not be computed",
+    )
+    found = validate(make_table(), Policy(), dataset="d", partition="p", skew=lambda: [unknown])
+    assert (found.report.verdict, found.report.warned) == (verdict, severity == "warn")
+    assert "skew could not be computed" in found.report.reason
 
 
 @pytest.mark.parametrize(
@@ -624,8 +645,31 @@ def test_bad_values_have_an_explicit_verdict(column: pa.Array, rule: Expectation
 def test_mixed_types_of_a_foreign_frame_are_refused_by_name():
     import pandas as pd
 
-    with pytest.raises(TypeError, match=r"DataFrame is no table that can be validated: .*x"):
-        engine.frame(pd.DataFrame({"x": [1, "two"]}), [])
+    with pytest.raises(TypeError, match=r"DataFrame is no table that can be validated: .*column x") as raised:
+        engine.frame(pd.DataFrame({"x": [1, SECRET]}), [], required=["x"])
+    assert SECRET not in "".join(traceback.format_exception(raised.value))
+
+
+def test_columns_of_one_name_are_refused_by_name():
+    twice = pa.table([[1], [2]], names=["x", "x"])
+    with pytest.raises(SchemaMismatch, match="orders has columns of one name: 'x'"):
+        engine.frame(twice, [], name="orders", required=["x"])
+
+
+def test_a_frame_of_which_nothing_is_asked_is_no_success():
+    with pytest.raises(ValueError, match="nothing is asked of the data: give expectations= or required="):
+        engine.frame(make_table(), [])
+
+
+@pytest.mark.parametrize("field", ["required", "known", "pii"])
+def test_a_text_is_no_list_of_columns(field: str):
+    with pytest.raises(TypeError, match=rf"{field} is a text; write a list of columns: {field}=\['email'\]"):
+        Policy(**{field: "email"})
+
+
+def test_a_personal_column_that_is_not_there_is_told(caplog: pytest.LogCaptureFixture):
+    run(pii=("id", "emial"))
+    assert "flights 2013-01: pii names no column of the data: emial" in caplog.text
 
 
 def test_a_frame_is_validated_as_a_table_is():

@@ -7,6 +7,7 @@ import gzip
 import json
 import os
 import random
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -202,6 +203,7 @@ def test_what_is_missing_in_csv(store: Store) -> None:
 @pytest.mark.parametrize(
     ("content", "rows"),
     [
+        (b'a,b\n5",x\n6,"two\nlines"\n', [{"a": '5"', "b": "x"}, {"a": "6", "b": "two\nlines"}]),
         (b'a,b\n1,"two\nlines, and ""quotes"""\n', [{"a": 1, "b": 'two\nlines, and "quotes"'}]),
         (b"a,b\r\n1,x\r\n", [{"a": 1, "b": "x"}]),
         (b"a,b\n1,x", [{"a": 1, "b": "x"}]),
@@ -212,7 +214,7 @@ def test_what_is_missing_in_csv(store: Store) -> None:
         (b"a,b\n", []),
         (b"a,b", []),
     ],
-    ids=["quoted line ends", "windows", "no line end", "empty lines", "formula", "long cell", "mark", "header", "header only"],
+    ids=["inches", "quoted line ends", "windows", "no line end", "empty lines", "formula", "long cell", "mark", "header", "header only"],
 )  # fmt: skip
 def test_unusual_csv_is_read(store: Store, content: bytes, rows: list[dict[str, Any]]) -> None:
     table = read(one(store, content))
@@ -277,7 +279,9 @@ BAD: dict[str, tuple[str, bytes, str]] = {
     "a hole": ("jsonl", LINES + bytes(4096), "line 3 holds a NUL byte"),
     "a short row": ("csv", b'a,b\n"x\ny",2\n3\n4,5\n', "line 4 has 1 fields, the header 2"),
     "a long row": ("csv", b"a,b\n1,2\n3,4,5\n", "line 3 has 3 fields, the header 2; quote fields"),
-    "an open quote": ("csv", b'a,b\n1,"2"\n1,"2\n3,4\n5,6\n', "the last row runs to the end of the file; a quote is not closed"),
+    "an open quote": ("csv", b'a,b\n1,"2"\n1,"2\n3,4\n5,6\n', "the row that begins in line 3 is no CSV .unexpected end of data.; a quote is not closed"),
+    "two open quotes": ("csv", b'id,at,x\n1,2026-01-01,"abc\n2,2026-01-01,"def\n', "the row that begins in line 2 is no CSV"),
+    "an open quote and a long cell": ("csv", b'a,b\n1,"2\n3,4"' + b"x" * 200_000 + b'\n5,"6\n', "a quote is not closed"),
     "an early open quote": ("csv", b'a,b\n1,"2\n' + b"3,4\n" * 6_000_000, "a row is longer than 8 MiB; a quote may not be closed"),
     "two columns of one name": ("csv", b"a,b,a\n1,2,3\n", "the column 'a' is there twice; rename one of them"),
     "two late columns of one name": ("csv", b"a,b,a\n" + b"1,2,3\n" * 2_000_000 + b"x,y,z\n", "the column 'a' is there twice"),
@@ -434,6 +438,8 @@ def test_a_listing_is_never_older_than_the_question(store: Store) -> None:
         ("{year}/{month}/*.csv", "2013/13/a.csv", "month", None),
         ("{year}/{month}/*.csv", "2013/01/a.csv", None, None),
         ("*.csv", "a.csv", "day", None),
+        ("{partition}/**/*.csv", "2013-01/a.csv", "month", "2013-01"),
+        ("{partition}/**/*.csv", "2013-01/x/y/a.csv", "month", "2013-01"),
     ],
 )  # fmt: skip
 def test_a_path_tells_its_partition(
@@ -445,8 +451,26 @@ def test_a_path_tells_its_partition(
     assert source.key_of(file, grain) == key
 
 
-def test_credentials_in_a_path_are_not_shown() -> None:
-    assert FileSource("s3://my_conn@bucket/{partition}.csv").describe(JANUARY) == "s3://bucket/2013-01.csv"
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        ("s3://my_conn@bucket/{partition}.csv", "s3://bucket/2013-01.csv"),
+        ("ftp://u:p@ss@host/{partition}.csv", "ftp://host/2013-01.csv"),
+        ("https://host/{partition}.csv?X-Amz-Signature=secret", "https://host/2013-01.csv"),
+        ("s3://bucket/{partition}/?@.csv", "s3://bucket/2013-01/?@.csv"),
+    ],
+)
+def test_credentials_in_a_path_are_not_shown(path: str, shown: str) -> None:
+    assert FileSource(path).describe(JANUARY) == shown
+
+
+def test_a_place_that_refuses_connections_may_be_reached_later() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        place = f"http://127.0.0.1:{unused.getsockname()[1]}"
+    for path in ("{partition}.csv", "{partition}/*.csv"):
+        with pytest.raises(SourceMissing):
+            read(FileSource(f"{place}/{path}"))
 
 
 def test_reading_needs_little_memory_however_many_rows(tmp_path: Path) -> None:

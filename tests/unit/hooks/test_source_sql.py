@@ -84,6 +84,22 @@ def test_rows_of_a_partition_are_those_of_its_interval_in_utc(postgres: str, col
     assert read(SqlSource("pg", f"select count(*) as n from {postgres}"), None)["n"].to_pylist() == [3]
 
 
+@pytest.mark.parametrize("scheme", ["postgresql", "postgresql+psycopg2", None])
+def test_what_a_connection_says_besides_its_place_reaches_the_driver(
+    monkeypatch: pytest.MonkeyPatch, scheme: str | None
+) -> None:
+    if not listens(5432):
+        pytest.skip("there is no PostgreSQL on 127.0.0.1")
+    extra = {
+        "application_name": "nightly",
+        "cursor": "dictcursor",
+        **({"sqlalchemy_scheme": scheme} if scheme else {}),
+    }
+    monkeypatch.setenv("AIRFLOW_CONN_PG", json.dumps({**POSTGRES, "extra": extra}))
+    query = "select current_setting('application_name') as name"
+    assert read(SqlSource("pg", query), None).to_pylist() == [{"name": "nightly"}]
+
+
 def test_every_kind_of_value_becomes_one_that_delta_knows(postgres: str) -> None:
     query = """select 1::bigint as whole, 1.50::numeric as money, 2.5::real as fraction, true as truth, 'é' as word,
         '2013-01-05'::date as day, '2013-01-05 10:00'::timestamp as naive, '2013-01-05 10:00+02'::timestamptz as aware,

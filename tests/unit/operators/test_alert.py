@@ -179,6 +179,28 @@ def test_a_warned_run_is_mailed_and_stays_green(inbox: Inbox) -> None:
     assert subjects(inbox) == ["flights 2013-03: validation passed with warnings, 12 rows set aside"]
 
 
+def test_an_odd_xcom_of_a_good_run_keeps_no_mail_back(port: int, tmp_path: Path) -> None:
+    with pytest.raises(MailUndelivered):
+        execute("train")
+    with in_thread(tmp_path / "mails", port) as inbox:
+        with contextlib.suppress(AirflowSkipException):
+            execute(run_id="manual__2", said={("validate", "validation"): {"of": "another version"}})
+        assert subjects(inbox) == ["flights.ingest failed: train (2013-03)"]
+
+
+def test_a_source_and_a_mapped_task_are_told_with_the_version_that_was_checked(inbox: Inbox) -> None:
+    reports = [make_warning().to_dict(), make_warning(dataset="orders").to_dict()]
+    versions = [make_version(version=8).to_dict(), reports[1]]
+    execute(
+        said=checked(make_warning())
+        | {("validate", "validation"): reports, ("validate", "return_value"): versions}
+    )
+    first, second = inbox.mails
+    assert "version 8 of the table staging" in body(first, "plain")
+    assert "orders 2013-03: validation passed" in str(second["Subject"])
+    assert "of the table" not in body(second, "plain")
+
+
 def test_what_an_earlier_try_of_the_run_pushed_is_not_told(inbox: Inbox) -> None:
     # Cleared, and this time it failed before it could validate.
     with pytest.raises(AirflowFailException):

@@ -9,7 +9,7 @@ import pytest
 from airflow_mlops import assets
 from airflow_mlops.domain.results import DatasetVersion
 from airflow_mlops.engines import tables
-from airflow_mlops.exceptions import BadRows, SchemaMismatch, SourceMissing, SourceUnreadable
+from airflow_mlops.exceptions import BadRows, EmptyPartition, SchemaMismatch, SourceMissing, SourceUnreadable
 from airflow_mlops.hooks.sources import FileSource
 from airflow_mlops.operators.ingest import IngestOperator, PublishOperator
 from contexts import Run, deploy
@@ -121,6 +121,10 @@ def empty(file: Path) -> None:
     file.write_text("")
 
 
+def header_only(file: Path) -> None:
+    file.write_text(file.read_text().partition("\n")[0] + "\n")
+
+
 def truncated(file: Path) -> None:
     file.write_text(file.read_text().rpartition(",")[0])
 
@@ -138,6 +142,7 @@ def another_month(file: Path) -> None:
     [
         (missing, SourceMissing, "there is no file"),
         (empty, SourceUnreadable, "is empty"),
+        (header_only, EmptyPartition, "has no rows"),
         (truncated, SourceUnreadable, "line 3 has 3 fields, the header 4"),
         (another_schema, SchemaMismatch, "column 'extra' is new"),
         (another_month, BadRows, "outside of 2013-02-01"),

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import contextlib
 import json
+import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import deltalake
 import pyarrow as pa
 import pytest
 
@@ -18,8 +21,10 @@ from airflow_mlops.domain.results import (
     ValidationReport,
 )
 from airflow_mlops.engines import ledger, quarantine, tables
+from airflow_mlops.engines.source_delta import DeltaSource
 from airflow_mlops.engines.sources import PythonSource
 from airflow_mlops.exceptions import SuiteUnreadable, ValidationErrored, ValidationFailed
+from airflow_mlops.hooks.sources import FileSource, SqlSource
 from airflow_mlops.operators.ingest import PublishOperator
 from airflow_mlops.operators.validate import ValidateOperator
 from contexts import Run, deploy
@@ -288,11 +293,54 @@ def test_a_source_is_validated_where_nothing_else_of_ours_is_used(history: Histo
 
 def test_a_source_that_breaks_what_blocks_fails_the_task_after_its_report_is_kept(history: History) -> None:
     run = Run()
-    with pytest.raises(ValidationFailed, match="orders 2013-01: amount is below 0 in 1 row"):
+    with pytest.raises(ValidationFailed, match=r"flights\.test\.orders 2013-01: amount is below 0 in 1 row"):
         run.execute(
             ValidateOperator, task_id="orders", source=PythonSource(orders), partition="2013-01", grain="month", expectations=[AMOUNT]
         )  # fmt: skip
     assert run.pushed["validation"]["verdict"] == "FAIL"
+
+
+@pytest.mark.parametrize("kind", ["file", "query", "delta"])
+def test_files_queries_and_delta_tables_are_validated(
+    kind: str, history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = history.folder
+    (folder / "orders.csv").write_text("id,amount\n1,5.0\n2,-1.0\n")
+    monkeypatch.setenv("AIRFLOW_CONN_SHOP", f"sqlite:///{folder}/shop.db")
+    with contextlib.closing(sqlite3.connect(folder / "shop.db")) as shop, shop:
+        shop.execute("create table orders (id integer, amount real)")
+        shop.executemany("insert into orders values (?, ?)", [(1, 5.0), (2, -1.0)])
+    deltalake.write_deltalake(f"{folder}/orders", orders(None).slice(0, 2))
+    source = {
+        "file": FileSource(f"{folder}/orders.csv"),
+        "query": SqlSource("shop", "select * from orders"),
+        "delta": DeltaSource(f"file://{folder}/orders"),
+    }[kind]
+    run = Run()
+    with pytest.raises(ValidationFailed, match="orders latest: amount is below 0 in 1 row"):
+        run.execute(ValidateOperator, source=source, name="orders", expectations=[AMOUNT])
+    report = ValidationReport.from_dict(run.pushed["validation"])
+    assert (report.verdict, report.rows) == ("FAIL", 2)
+    assert "amount" in (folder / "storage/reports/orders/latest/validation.html").read_text()
+    answer = run.execute(ValidateOperator, source=source, name="orders", required=["id"])
+    assert (answer["verdict"], answer["rows"]) == ("PASS", 2)
+
+
+@pytest.mark.parametrize("name", ["../other", "a/b", "..", "a\nb", "x" * 251])
+def test_a_name_that_would_lead_elsewhere_is_refused(history: History, name: str) -> None:
+    with pytest.raises(ValueError, match="cannot name a page"):
+        Run().execute(ValidateOperator, source=orders, name=name, expectations=[AMOUNT])
+
+
+def test_a_source_of_which_nothing_is_asked_is_no_success(history: History) -> None:
+    with pytest.raises(ValueError, match="nothing is asked of the data"):
+        Run().execute(ValidateOperator, source=orders, name="orders")
+
+
+def test_a_text_is_not_taken_for_its_letters(history: History) -> None:
+    for field in ("required", "pii"):
+        with pytest.raises(TypeError, match=f"{field} is a text"):
+            Run().execute(ValidateOperator, source=orders, expectations=[AMOUNT], **{field: "email"})
 
 
 @pytest.mark.parametrize("both", [{}, {"dataset": {}, "source": orders}])

@@ -66,6 +66,31 @@ def test_the_train_form_asks_for_reason_force_and_window() -> None:
     assert params.get_param("window").schema["minimum"] == 1
 
 
+def test_ingest_waits_for_its_data_if_asked() -> None:
+    assert "wait" not in build()["parcels.ingest"].task_ids
+    files = {"files": "/data/{partition}.csv", "wait": "PT6H"}
+    wait = build(source=files)["parcels.ingest"].get_task("wait")
+    assert (wait.timeout, wait.deferrable, wait.downstream_task_ids) == (6 * 3600, True, {"ingest"})
+
+
+def test_what_the_spec_says_of_its_data_reaches_the_tasks() -> None:
+    quality = {"transform": "prepare:rows", "schema": "add", "pii": ["email"], "max_quarantined": 0.2}
+    dag = build(**quality, skew={"threshold": 0.7})["parcels.ingest"]
+    ingest, validate = dag.get_task("ingest"), dag.get_task("validate")
+    assert (ingest.transform, ingest.schema) == ("prepare:rows", "add")
+    assert (validate.pii, validate.max_quarantined, validate.model) == (("email",), 0.2, "parcels")
+    assert validate.skew.threshold == 0.7
+
+
+@pytest.mark.parametrize("alerts", [{"email": ["a@example.com"]}, {"warnings": ["a@example.com"]}])
+def test_whoever_is_to_be_told_of_anything_has_an_alert_in_every_dag(alerts: dict[str, Any]) -> None:
+    assert all("alert" in dag.task_ids for dag in build(alerts=alerts).values())
+
+
+def test_nobody_to_tell_is_no_alert() -> None:
+    assert not any("alert" in dag.task_ids for dag in build().values())
+
+
 def test_an_approval_stands_between_evaluation_and_promotion() -> None:
     assert "approve" not in build()["parcels.train"].task_ids
     dag = build(gates={"approval": "one"})["parcels.train"]

@@ -14,7 +14,7 @@ from airflow.sdk import Asset, AssetWatcher
 from airflow.triggers.shared_stream import SharedStreamManager
 from deltalake import write_deltalake
 
-from airflow_mlops.triggers.new_data import NewDataTrigger
+from airflow_mlops.triggers.new_data import NewDataTrigger, _Watch
 
 
 class State:
@@ -240,3 +240,13 @@ def test_it_is_the_trigger_of_a_watcher_and_made_again_from_what_is_serialised()
     copy = getattr(importlib.import_module(module), name)(**arguments)
     assert copy.serialize() == (path, arguments)
     assert copy.shared_stream_key() == trigger.shared_stream_key()
+
+
+@pytest.mark.parametrize(("present", "told"), [(set(), {"a", "b"}), ({"b", "c"}, {"b"})])
+def test_a_folder_that_is_away_for_one_look_makes_it_forget_nothing(
+    tmp_path: Path, present: set[str], told: set[str]
+) -> None:
+    watch = _Watch(NewDataTrigger(path=f"{tmp_path}/*.csv"), told={"a", "b"}, present=present)
+    watch.store = State()  # type: ignore[assignment]
+    asyncio.run(watch._save())
+    assert watch.told == told
