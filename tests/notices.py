@@ -5,17 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_mlops.domain.checks import Check, Outcome, Severity, Verdict
-from airflow_mlops.domain.results import (
-    Action,
-    DatasetVersion,
-    ExpectationResult,
-    HealthReport,
-    ModelRef,
-    PromotionDecision,
-    Sample,
-    ValidationReport,
-)
+from airflow_mlops.domain.results import Action, DatasetVersion, HealthReport, ModelRef, PromotionDecision
 from airflow_mlops.domain.spec_alerts import Event, Level
+from airflow_mlops.domain.validation import ExpectationResult, Sample, ValidationReport
 from airflow_mlops.engines.alert import Run
 from airflow_mlops.engines.mails import Notice, Status
 

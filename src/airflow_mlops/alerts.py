@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from airflow.sdk import conf
 
 from airflow_mlops.domain.checks import Verdict
-from airflow_mlops.domain.results import DatasetVersion, HealthReport, PromotionDecision, ValidationReport
+from airflow_mlops.domain.results import DatasetVersion, HealthReport, PromotionDecision
 from airflow_mlops.domain.spec_alerts import Alerts, Event, Level
+from airflow_mlops.domain.validation import ValidationReport
 from airflow_mlops.engines import alert, mails, outbox
 from airflow_mlops.engines.alert import Run
 from airflow_mlops.engines.alert_model import health, promotion

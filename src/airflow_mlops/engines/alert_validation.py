@@ -14,7 +14,8 @@ from airflow_mlops.engines.mails import Finding, Notice, Passage, Status
 from airflow_mlops.engines.mails_text import line, percent
 
 if TYPE_CHECKING:
-    from airflow_mlops.domain.results import DatasetVersion, ExpectationResult, Sample, ValidationReport
+    from airflow_mlops.domain.results import DatasetVersion
+    from airflow_mlops.domain.validation import ExpectationResult, Sample, ValidationReport
 
 _CELL = 60
 _COLUMNS = 8

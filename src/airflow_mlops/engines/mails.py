@@ -13,8 +13,8 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from airflow_mlops.domain.checks import Fact, Number
-from airflow_mlops.domain.results import Sample
 from airflow_mlops.domain.spec_alerts import Event, Level
+from airflow_mlops.domain.validation import Sample
 from airflow_mlops.engines import mails_html, mails_text
 
 PLAIN = 1 << 20

@@ -7,7 +7,7 @@ from textwrap import fill, indent
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from airflow_mlops.domain.results import Sample
+    from airflow_mlops.domain.validation import Sample
     from airflow_mlops.engines.mails import Finding, Notice, Passage
 
 _WIDTH = 76

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from airflow_mlops import exceptions
 from airflow_mlops.domain.checks import Outcome, Severity
-from airflow_mlops.domain.results import Action, DatasetVersion, ExpectationResult, TrainingData
+from airflow_mlops.domain.results import Action, DatasetVersion, TrainingData
+from airflow_mlops.domain.validation import ExpectationResult
 from airflow_mlops.engines import delta, ledger, tables
 
 if TYPE_CHECKING:

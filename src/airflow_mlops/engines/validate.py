@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_mlops.domain import expectations as index
 from airflow_mlops.domain.checks import Outcome, Verdict
-from airflow_mlops.domain.results import DatasetVersion, ExpectationResult, ValidationReport
+from airflow_mlops.domain.results import DatasetVersion
+from airflow_mlops.domain.validation import ExpectationResult, ValidationReport
 from airflow_mlops.engines import (
     frames,
     reports,

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_mlops.domain.checks import Outcome, Severity
-from airflow_mlops.domain.results import ExpectationResult
+from airflow_mlops.domain.validation import ExpectationResult
 from airflow_mlops.engines.validation_words import Words, describe, text
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_mlops.domain.checks import Outcome
-from airflow_mlops.domain.results import DatasetVersion, ExpectationResult
+from airflow_mlops.domain.results import DatasetVersion
+from airflow_mlops.domain.validation import ExpectationResult
 from airflow_mlops.engines import tables
 from airflow_mlops.engines.validation_words import text
 

@@ -10,7 +10,7 @@ from airflow_mlops.domain.checks import Outcome
 if TYPE_CHECKING:
     from jinja2 import Template
 
-    from airflow_mlops.domain.results import ValidationReport
+    from airflow_mlops.domain.validation import ValidationReport
 
 _PAGE = """<!doctype html>
 <html lang="en">

@@ -11,8 +11,9 @@ import pyarrow as pa
 import pytest
 
 from airflow_mlops.domain.checks import Outcome, Severity
-from airflow_mlops.domain.results import Action, DatasetVersion, ExpectationResult, TrainingData
+from airflow_mlops.domain.results import Action, DatasetVersion, TrainingData
 from airflow_mlops.domain.spec import Skew
+from airflow_mlops.domain.validation import ExpectationResult
 from airflow_mlops.engines import ledger, skew, tables
 from airflow_mlops.engines.ledger import Kind
 from airflow_mlops.engines.skew import Reference

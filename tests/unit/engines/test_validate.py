@@ -17,8 +17,8 @@ import pytest
 
 from airflow_mlops.domain import expectations as index
 from airflow_mlops.domain.checks import Outcome, Severity, Verdict
-from airflow_mlops.domain.results import ExpectationResult, ValidationReport
 from airflow_mlops.domain.spec import Expectation
+from airflow_mlops.domain.validation import ExpectationResult, ValidationReport
 from airflow_mlops.engines import validate as engine
 from airflow_mlops.engines.validate import Policy, Validated, validate
 from airflow_mlops.engines.validation_gx import to_frame
