@@ -52,6 +52,15 @@ def smtp_conn_id() -> str:
 
 
 @cache
+def dask_scheduler() -> str:
+    """[mlops] dask_scheduler: address of the Dask scheduler that trials are fitted on; empty fits them in the task."""
+    value = _get("dask_scheduler")
+    if value and "://" not in value:
+        _refuse("dask_scheduler", value, "write its address, such as tcp://dask.example.com:8786")
+    return value
+
+
+@cache
 def preload() -> bool:
     """[mlops] preload: whether to import the heavy libraries in the process that tasks are forked from."""
     value = _get("preload").lower()

@@ -119,6 +119,18 @@ class PromotionRefused(ValueError):
     """A promotion was asked for a candidate whose verdict is not PASS. A retry cannot help."""
 
 
+class LeakedRows(ValueError):
+    """Rows that a model is judged on are among those that it learned from. A retry cannot help: correct the data."""
+
+
+class ApprovalMissing(PermissionError):
+    """The people who have to approve have not, or one answered twice. A retry cannot help: clear the task to ask again."""
+
+
+class NotReproduced(ValueError):
+    """A training cannot be repeated, or gave another model. A retry cannot help."""
+
+
 class NoDecision(TimeoutError):
     """The decision on an earlier partition did not come in time. A retry cannot help before that run has ended."""
 

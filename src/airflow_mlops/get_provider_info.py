@@ -114,6 +114,12 @@ def _options() -> dict[str, dict[str, Any]]:
             default="smtp_default",
             example="smtp_production",
         ),
+        "dask_scheduler": _option(
+            "Address of the scheduler of a Dask cluster on which the trials of a search are fitted. Empty: in the task. "
+            "The workers need airflow-mlops[dask] in the same version.",
+            default="",
+            example="tcp://dask.example.com:8786",
+        ),
         "preload": _option(
             "Import the heavy libraries once in the process that tasks are forked from: the scheduler with "
             "LocalExecutor, or a Celery worker. See docs/warm-workers.md.",

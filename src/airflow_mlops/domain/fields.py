@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from datetime import timedelta
 from math import isfinite, isinf
 from typing import Annotated, Any, NamedTuple
@@ -19,8 +20,10 @@ from pydantic import (
 
 from airflow_mlops.domain.loading import Place, describe, shorten
 from airflow_mlops.domain.metrics import METRICS, Metric, Task, names
-from airflow_mlops.domain.problems import Problems, did_you_mean
+from airflow_mlops.domain.problems import Problems, did_you_mean, one_of
 
+BY_METRIC = "by metric: the least of a score, the greatest of a loss or an error."
+"""How a floor is read; for descriptions."""
 PREDICTION_COLUMNS = ("score", "model_version", "model_digest", "dataset_version", "dataset_digest")
 """What the predictions table adds to key and event time."""
 RESERVED_COLUMNS = ("_partition", "_reasons", "_was")
@@ -76,6 +79,16 @@ def _metric(value: str) -> str:
             f"{shorten(repr(value))} is no metric{did_you_mean(value, METRICS)} allowed: {allowed}"
         )
     return value
+
+
+def of_another_task(name: str, task: Task) -> str:
+    """Say that a metric does not judge a task, and which ones do."""
+    return f"{name} judges {METRICS[name].task}, not {task}{one_of(name, names(task))}"
+
+
+def other_task(bounds: Iterable[str], task: Task, place: Place) -> list[tuple[Place, str]]:
+    """Return the metrics among some that do not judge a task, each with its place."""
+    return [((*place, name), of_another_task(name, task)) for name in bounds if METRICS[name].task != task]
 
 
 def _bounds(metric: Metric) -> str:
@@ -158,6 +171,7 @@ Whole = Annotated[int, Strict(), Field(ge=0)]
 Count = Annotated[int, Strict(), Field(ge=1)]
 Number = Annotated[float, Strict()]
 Share = Annotated[float, Strict(), Field(gt=0, le=1)]
+Confidence = Annotated[float, Strict(), Field(ge=0.5, lt=1)]
 MetricName = Annotated[
     str, Strict(), AfterValidator(_metric), Field(json_schema_extra={"enum": list(METRICS)})
 ]

@@ -53,6 +53,8 @@ def _default(field: FieldInfo) -> str:
     value: Any = field.get_default(call_default_factory=True, validated_data={})
     if isinstance(value, Section):
         value = value.model_dump(mode="json", exclude_defaults=True)
+        if isinstance(value, str):
+            return f"`{value}`"
         return f"`{{{', '.join(f'{key}: {part}' for key, part in value.items())}}}`" if value else "as below"
     shown = (
         iso(value) if isinstance(value, timedelta) else value if isinstance(value, str) else json.dumps(value)

@@ -89,8 +89,11 @@ class TrainedModel(Fact):
     :param version: registered version.
     :param digest: content digest of the model; equal for equal data, spec and seed.
     :param metric: name of the metric that candidates are ranked by.
-    :param score: that metric on the inner, time-ordered validation rows; never the holdout.
+    :param score: that metric on the inner, time-ordered validation rows; never the holdout. None also if the candidate
+        was the only one, and so was not ranked.
     :param params: the chosen hyperparameters.
+    :param trials: combinations of parameters that were tried.
+    :param remarks: what a person should know of the fit, such as that it did not converge.
     """
 
     model: str
@@ -107,6 +110,8 @@ class TrainedModel(Fact):
     dataset: DatasetVersion
     split: Split
     seconds: float
+    trials: int = 1
+    remarks: tuple[str, ...] = ()
 
 
 class ModelRef(Fact):
@@ -129,7 +134,8 @@ class Evaluation(Fact):
     :param champion: None if the model has no champion yet (never if it could not be read).
     :param metrics: the candidate's holdout metrics.
     :param champion_metrics: the champion's on the same rows.
-    :param checks: every gate.
+    :param intervals: confidence interval of each of the candidate's metrics that has one.
+    :param checks: every gate, and the blessing: that the candidate loads and predicts alike in a fresh process.
     :param leaderboard: inner score by candidate.
     """
 
@@ -139,6 +145,7 @@ class Evaluation(Fact):
     champion: ModelRef | None
     metrics: dict[str, Number]
     champion_metrics: dict[str, Number] = Field(default_factory=dict)
+    intervals: dict[str, tuple[float, float]] = Field(default_factory=dict)
     checks: tuple[Check, ...]
     verdict: Verdict
     leaderboard: dict[str, Number]
@@ -167,6 +174,30 @@ class TrainingData(Fact):
     features: tuple[str, ...]
 
 
+class Answer(Fact):
+    """What one person said about a promotion.
+
+    :param person: name of the Airflow user.
+    :param reason: why, in that person's words.
+    """
+
+    person: str
+    approved: bool
+    reason: str
+    at: datetime
+
+
+class Approval(Fact):
+    """What people said about a promotion.
+
+    :param answers: in the order in which they were given.
+    :param overridden: True if they let a candidate through whose verdict was not PASS, as its spec allows.
+    """
+
+    answers: tuple[Answer, ...]
+    overridden: bool = False
+
+
 class PromotionDecision(Fact):
     """The decision on one partition, never silent.
 
@@ -175,6 +206,8 @@ class PromotionDecision(Fact):
     :param after: champion's version after.
     :param key: idempotency key: one promotion per key.
     :param trained_on: what a version that was promoted has learned from; None if none was.
+    :param approval: what people said; None if nobody was asked.
+    :param candidate: the version that was judged; None if there was none.
     """
 
     model: str
@@ -189,6 +222,8 @@ class PromotionDecision(Fact):
     reason: str
     key: str = ""
     trained_on: TrainingData | None = None
+    approval: Approval | None = None
+    candidate: str | None = None
 
 
 class ScoringReport(Fact):
@@ -227,6 +262,22 @@ class HealthReport(Fact):
     performance: Check
     metrics: dict[str, Number] = Field(default_factory=dict)
     staleness: Check
+    reason: str
+
+
+class GuardReport(Fact):
+    """Whether the champion is the one that it should be.
+
+    :param alias: PASS if the alias is where the ledger has put it.
+    :param probation: FAIL if a new champion is worse than the one before on rows whose labels have matured since.
+    :param restored: the move that followed: alias moved back, or rollback; None if there was none.
+    """
+
+    model: str
+    partition: str
+    alias: Check
+    probation: Check
+    restored: PromotionDecision | None = None
     reason: str
 
 

@@ -20,34 +20,46 @@ from airflow_mlops.domain.fields import (
     Share,
     SomeColumns,
     Text,
+    of_another_task,
+    other_task,
 )
 from airflow_mlops.domain.loading import Place, describe
 from airflow_mlops.domain.metrics import METRICS, Metric, Task
 from airflow_mlops.domain.partitions import Grain, Partition
-from airflow_mlops.domain.problems import Problems, one_of, spec_error
+from airflow_mlops.domain.problems import Problems, spec_error
 from airflow_mlops.domain.section import Section
 from airflow_mlops.domain.spec_alerts import Alerts
 from airflow_mlops.domain.spec_data import Expectation, Features, Labels, Rule, Suite
+from airflow_mlops.domain.spec_gates import (
+    Approval,
+    Fairness,
+    Gates,
+    Serving,
+    Slices,
+    Stability,
+    VersusChampion,
+)
 from airflow_mlops.domain.spec_quality import SchemaPolicy, Skew
 from airflow_mlops.domain.spec_rules import (
+    AutoRollback,
     DriftPolicy,
-    Gates,
     Monitor,
     PerformancePolicy,
     Retrain,
     RetrainWhen,
-    Slices,
-    VersusChampion,
 )
 from airflow_mlops.domain.spec_source import Function, Source
-from airflow_mlops.domain.spec_train import Budget, Candidate, Train
+from airflow_mlops.domain.spec_train import Budget, Candidate, Range, Train
 
 __all__ = [
     "Alerts",
+    "Approval",
+    "AutoRollback",
     "Budget",
     "Candidate",
     "DriftPolicy",
     "Expectation",
+    "Fairness",
     "Features",
     "Gates",
     "KofN",
@@ -55,12 +67,15 @@ __all__ = [
     "ModelSpec",
     "Monitor",
     "PerformancePolicy",
+    "Range",
     "Retrain",
     "RetrainWhen",
     "SchemaPolicy",
+    "Serving",
     "Skew",
     "Slices",
     "Source",
+    "Stability",
     "Suite",
     "Task",
     "Train",
@@ -79,14 +94,6 @@ _CANDIDATES: dict[Task, tuple[dict[str, Any], ...]] = {
     ),
 }
 _OTHER_SUFFIX = {Task.CLASSIFICATION: "Regressor", Task.REGRESSION: "Classifier"}
-
-
-def _of_another_task(name: str, task: Task) -> str:
-    return f"{name} judges {METRICS[name].task}, not {task}{one_of(name, metrics.names(task))}"
-
-
-def _wrong(floor: dict[str, float], task: Task, place: Place) -> list[tuple[Place, str]]:
-    return [((*place, name), _of_another_task(name, task)) for name in floor if METRICS[name].task != task]
 
 
 class ModelSpec(Section):
@@ -237,9 +244,10 @@ class ModelSpec(Section):
         roles[info.data.get("target")] = "the target, so the model would see what it predicts"
         Problems.raise_any(
             ((kind, position), f"{column!r} is {roles[column]}")
-            for kind in ("numeric", "categorical")
+            for kind in ("numeric", "categorical", "dates")
             for position, column in enumerate(getattr(value, kind, ()))
-            if column in roles
+            # The season and the hour of a row are known before it is scored.
+            if column in roles and (kind, column) != ("dates", info.data.get("event_time"))
         )
         return value
 
@@ -251,7 +259,7 @@ class ModelSpec(Section):
             return value
         found: list[tuple[Place, str]] = []
         if value.metric and METRICS[value.metric].task != task:
-            found.append((("metric",), _of_another_task(value.metric, task)))
+            found.append((("metric",), of_another_task(value.metric, task)))
         found += (
             (("candidates", position), f"{candidate.estimator} is not for {task}")
             for position, candidate in enumerate(value.candidates)
@@ -269,21 +277,15 @@ class ModelSpec(Section):
     @field_validator("gates")
     @classmethod
     def _gates(cls, value: Gates, info: ValidationInfo) -> Gates:
-        task, slices = info.data.get("task"), value.slices
-        found: list[tuple[Place, str]] = []
-        if task:
-            found += _wrong(value.floor, task, ("floor",))
-            found += _wrong(slices.floor if slices else {}, task, ("slices", "floor"))
-        if slices and info.data.get("target") in slices.by:
-            found.append((("slices", "by"), "holds the target; slice by what is known when a row is scored"))
-        Problems.raise_any(found)
+        if task := info.data.get("task"):
+            Problems.raise_any(value.problems(task, info.data.get("target", "")))
         return value
 
     @field_validator("monitor")
     @classmethod
     def _monitor(cls, value: Monitor, info: ValidationInfo) -> Monitor:
         if task := info.data.get("task"):
-            Problems.raise_any(_wrong(value.performance.floor, task, ("performance", "floor")))
+            Problems.raise_any(other_task(value.performance.floor, task, ("performance", "floor")))
         return value
 
     @classmethod

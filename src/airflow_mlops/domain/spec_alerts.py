@@ -22,6 +22,7 @@ class Event(StrEnum):
     VALIDATION = "validation"
     HEALTH = "health"
     PROMOTION = "promotion"
+    APPROVAL = "approval"
 
 
 class Level(StrEnum):
@@ -52,8 +53,9 @@ class Alerts(Section):
         "`[]` for nobody.",
     )
     events: Annotated[tuple[Event, ...], AfterValidator(unique)] = Field(
-        default=(Event.FAILURE, Event.VALIDATION, Event.HEALTH),
-        description="What is mailed: `failure`, `validation`, `health` (drift, performance, staleness), `promotion`.",
+        default=(Event.FAILURE, Event.VALIDATION, Event.HEALTH, Event.APPROVAL),
+        description="What is mailed: `failure`, `validation`, `health` (drift, performance, staleness, a champion that was "
+        "moved or taken back), `promotion`, `approval` (a person is asked).",
     )
     cooldown: Duration = Field(
         default=timedelta(days=1),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -39,13 +40,26 @@ class Features(Section):
 
     numeric: Columns = Field(default=(), description="Columns used as numbers.")
     categorical: Columns = Field(default=(), description="Columns used as categories.")
+    dates: Columns = Field(
+        default=(), description="Columns of times, used as time of day, day of the week and season."
+    )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every column, in the order that a model gets them in."""
+        return (*self.numeric, *self.categorical, *self.dates)
 
     @model_validator(mode="after")
     def _some(self) -> Self:
-        if not self.numeric + self.categorical:
+        if not self.names:
             raise ValueError("lists no column; name some, or leave features out to use all")
-        both = [column for column in self.categorical if column in self.numeric]
-        Problems.raise_any((("categorical",), f"{column!r} is also listed under numeric") for column in both)
+        kinds = {"numeric": self.numeric, "categorical": self.categorical, "dates": self.dates}
+        Problems.raise_any(
+            ((kind,), f"{column!r} is also listed under {other}")
+            for (other, first), (kind, second) in combinations(kinds.items(), 2)
+            for column in second
+            if column in first
+        )
         return self
 
 

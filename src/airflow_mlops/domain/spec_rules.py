@@ -1,4 +1,4 @@
-"""Sections of a spec about decisions: gates, monitoring and retraining."""
+"""Sections of a spec about decisions in production: monitoring, rollback and retraining."""
 
 from __future__ import annotations
 
@@ -7,54 +7,17 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from airflow_mlops.domain.fields import (
+    BY_METRIC,
+    Confidence,
     Count,
     Floor,
     KofN,
     KofNText,
     Number,
     Share,
-    SomeColumns,
     Whole,
 )
 from airflow_mlops.domain.section import Section
-
-BY_METRIC = "by metric: the least of a score, the greatest of a loss or an error."
-
-
-class VersusChampion(Section):
-    """How much better than the champion a candidate must be, on the same rows."""
-
-    margin: Number = Field(
-        default=0.0,
-        description="Least improvement worth a promotion, in units of the metric; negative tolerates a loss.",
-    )
-    confidence: Annotated[Number, Field(ge=0.5, lt=1)] = Field(
-        default=0.95, description="Confidence that the improvement is above the margin, from 0.5 to below 1."
-    )
-
-
-class Slices(Section):
-    """What a candidate must reach within each part of the data."""
-
-    by: SomeColumns = Field(description="Columns whose every value is a slice.")
-    floor: Annotated[Floor, Field(min_length=1)] = Field(
-        description=f"Worst value allowed in each slice, {BY_METRIC}"
-    )
-    min_rows: Count = Field(default=500, description="Holdout rows below which a slice is not judged.")
-
-
-class Gates(Section):
-    """What a candidate must pass before it becomes champion."""
-
-    floor: Floor = Field(default={}, description=f"Worst value allowed on the holdout, {BY_METRIC}")
-    versus_champion: VersusChampion | None = Field(
-        default_factory=VersusChampion, description="Comparison with the champion; `null` turns it off."
-    )
-    slices: Slices | None = Field(default=None, description="Floors for parts of the data; `null` for none.")
-    approval: Literal["none", "one"] = Field(
-        default="none",
-        description="`none`: passing the gates is enough; `one`: a person also has to approve.",
-    )
 
 
 class DriftPolicy(Section):
@@ -79,6 +42,21 @@ class PerformancePolicy(Section):
     )
 
 
+class AutoRollback(Section):
+    """When a new champion is taken back without asking: it does worse than the one before on the same matured rows."""
+
+    within: Count = Field(
+        default=3,
+        description="Partitions with matured labels after its promotion in which it is on probation.",
+    )
+    margin: Annotated[Number, Field(ge=0)] = Field(
+        default=0.0, description="How much worse it must be, in units of the training metric."
+    )
+    confidence: Confidence = Field(
+        default=0.95, description="Confidence that it is worse by more than the margin."
+    )
+
+
 class Monitor(Section):
     """What is watched in production."""
 
@@ -89,6 +67,14 @@ class Monitor(Section):
     staleness: Count | None = Field(
         default=None,
         description="Partitions after which the champion's training data is too old; `null` for never.",
+    )
+    rollback: AutoRollback | None = Field(
+        default=None, description="Automatic rollback of a new champion; `null` leaves it to people."
+    )
+    alias_guard: Literal["off", "report", "revert"] = Field(
+        default="report",
+        description="What follows when somebody moved the champion alias outside of the ledger: nothing, a mail, or a "
+        "mail and the alias moved back.",
     )
 
 

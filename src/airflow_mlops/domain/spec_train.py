@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
+    BeforeValidator,
     Field,
     PlainValidator,
     WithJsonSchema,
@@ -20,20 +21,66 @@ from airflow_mlops.domain.loading import describe
 from airflow_mlops.domain.problems import Problems
 from airflow_mlops.domain.section import Section, short_form, short_schema
 
-ESTIMATORS = ("sklearn",)
+ESTIMATORS = ("sklearn", "lightgbm", "xgboost")
 """Packages that estimators may come from: those whose models we can store without pickle."""
+_FUNCTION = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*"
+
+
+class Range(Section):
+    """Numbers to try for a parameter, both ends included; whole numbers if both ends are."""
+
+    low: int | float = Field(description="Least value.")
+    high: int | float = Field(description="Greatest value.")
+    log: bool = Field(default=False, description="Try orders of magnitude alike, from above 0.")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Range:
+        if not self.low < self.high:
+            raise ValueError(f"low, {self.low}, must be below high, {self.high}")
+        if self.log and self.low <= 0:
+            raise ValueError(f"low must be above 0 with log, not {self.low}")
+        return self
+
+
+def _space(value: Any) -> Any:
+    if isinstance(value, Range):
+        return value
+    if isinstance(value, dict):
+        return Range.model_validate(value)
+    if isinstance(value, list | tuple):
+        if not value:
+            raise ValueError("must not be empty")
+        return list(value)
+    raise ValueError(
+        f"must be a list of values, or a range such as {{low: 0.01, high: 1, log: true}}, not {describe(value)}"
+    )
+
+
+Space = Annotated[
+    list[Json] | Range,
+    BeforeValidator(_space),
+    WithJsonSchema({"anyOf": [{"type": "array", "minItems": 1}, Range.model_json_schema()]}),
+]
+
+
+def _last(path: str) -> str:
+    return re.split(r"[.:]", path)[-1]
 
 
 class Candidate(Section):
     """One kind of model to try; in YAML `- dotted.path.of.Estimator: {parameters}`."""
 
-    estimator: Line = Field(description="Dotted path of a scikit-learn estimator.")
+    estimator: Line = Field(
+        description="Dotted path of an estimator of scikit-learn, LightGBM or XGBoost; or `module:function` that takes "
+        "the parameters and returns an unfitted one, such as a `Pipeline`."
+    )
     params: dict[str, Json] = Field(default={}, description="Its fixed parameters.")
-    search: dict[str, Annotated[list[Json], Field(min_length=1)]] = Field(
-        default={}, description="Values to try for each of its other parameters."
+    search: dict[str, Space] = Field(
+        default={},
+        description="What to try for each of its other parameters: a list of values, or a range of numbers.",
     )
     name: Line = Field(
-        default_factory=lambda values: str(values.get("estimator", "")).rpartition(".")[2],
+        default_factory=lambda values: _last(str(values.get("estimator", ""))),
         description="Readable name, unique among the candidates; by default the estimator's class.",
     )
 
@@ -46,13 +93,16 @@ class Candidate(Section):
     @field_validator("estimator")
     @classmethod
     def _allowed(cls, value: str) -> str:
+        if re.fullmatch(_FUNCTION, value, re.ASCII):
+            return value
         if not re.fullmatch(r"[A-Za-z]\w*(\.[A-Za-z]\w*)+", value, re.ASCII):
             raise ValueError(
                 f"must be a dotted path such as sklearn.linear_model.LogisticRegression, not {describe(value)}"
             )
         if value.partition(".")[0] not in ESTIMATORS:
             raise ValueError(
-                f"{value} is outside the packages that estimators may come from: {', '.join(ESTIMATORS)}"
+                f"{value} is outside the packages that estimators may come from: {', '.join(ESTIMATORS)}; "
+                "a function of yours is written module:function"
             )
         return value
 
@@ -87,20 +137,23 @@ class Candidate(Section):
 
     @model_serializer
     def _write(self) -> dict[str, Any]:
-        search = {"search": self.search} if self.search else {}
-        name = {"name": self.name} if self.name != self.estimator.rpartition(".")[2] else {}
+        spaces = {
+            key: space.to_dict() if isinstance(space, Range) else space for key, space in self.search.items()
+        }
+        search = {"search": spaces} if self.search else {}
+        name = {"name": self.name} if self.name != _last(self.estimator) else {}
         return {self.estimator: {**name, **self.params, **search}}
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core: Any, handler: Any) -> dict[str, Any]:
-        values = {"type": "array", "minItems": 1}
+        values = [{"type": "array", "minItems": 1}, Range.model_json_schema()]
         search = {
             "type": "object",
-            "additionalProperties": values,
-            "description": "Values to try for each parameter.",
+            "additionalProperties": {"anyOf": values},
+            "description": "Values, or a range of numbers, to try for each parameter.",
         }
         own = {"name": {"type": "string", "description": "Readable name, unique."}, "search": search}
-        pattern = rf"^({'|'.join(ESTIMATORS)})(\.[A-Za-z]\w*)+$"
+        pattern = rf"^(({'|'.join(ESTIMATORS)})(\.[A-Za-z]\w*)+|{_FUNCTION})$"
         return short_schema(pattern, {"type": ["object", "null"], "properties": own}, cls.__doc__)
 
 
@@ -110,6 +163,10 @@ class Budget(Section):
     trials: Count = Field(default=20, description="Combinations of parameters to try for each candidate.")
     seconds: Annotated[Number, Field(gt=0)] = Field(
         default=120, description="Seconds to search for each candidate."
+    )
+    parallel: Count = Field(
+        default=1,
+        description="Trials to fit side by side, in threads or on a Dask cluster ([mlops] dask_scheduler).",
     )
 
 
@@ -167,6 +224,12 @@ class Train(Section):
         default=1,
         description="Latest data, kept to judge on: a number of partitions (whole number), or a share of rows "
         "(above 0, up to 0.5).",
+    )
+    folds: Count = Field(
+        default=1,
+        description="Spans of time, the latest fifths of the training rows, that a search validates on, each time fitted "
+        "to the rows before; with several, trials that fall behind are given up early. At most 4.",
+        le=4,
     )
     metric: MetricName | None = Field(
         default=None,

@@ -250,7 +250,7 @@ def _train(spec: ModelSpec) -> DAG:
             trigger_rule="all_done",
             doc_md=docs.TASKS["record"],
         )
-        if spec.gates.approval == "one":
+        if spec.gates.approval.people != "none":
             _approve(spec, evaluate) >> promote
         promote >> record
     return forms.attach(dag, forms.train(spec))

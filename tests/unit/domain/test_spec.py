@@ -217,20 +217,20 @@ def test_every_problem_is_in_one_error_in_the_order_of_the_file(tmp_path: Path) 
             "line 9, train.metric: 'roc_acu' is no metric; did you mean 'roc_auc'? allowed: roc_auc, average_precision, "
             "log_loss, brier, accuracy, f1 (classification); rmse, mae, r2 (regression)"
         ),
-        "line 13, train.candidates[1].search.learning_rate: must be a list, not the number 0.1",
+        "line 13, train.candidates[1].search.learning_rate: must be a list of values, or a range such as {low: 0.01, high: 1, log: true}, not the number 0.1",
     )
 
 
 def test_what_concerns_several_sections_is_found_beside_what_is_wrong_within_one() -> None:
     found = problems(
         features={"numeric": ["churned"], "categorical": 3},
-        gates={"floor": {"rmse": 1}, "approval": "two"},
+        gates={"floor": {"rmse": 1}, "approval": "three"},
         train={"metric": "mae", "window": 0},
     )
     assert [problem.partition(":")[0] for problem in sorted(found)] == [
         "features.categorical",
         "features.numeric[0]",
-        "gates.approval",
+        "gates.approval.people",
         "gates.floor.rmse",
         "train.metric",
         "train.window",
@@ -294,7 +294,7 @@ def test_what_concerns_several_sections_is_found_beside_what_is_wrong_within_one
         ({"train": {"budget": {"trials": 2.5}}}, "train.budget.trials: must be a whole number, not the number 2.5"),
         ({"train": {"budget": {"seconds": 0}}}, "train.budget.seconds: must be above 0, not 0"),
         ({"train": {"candidates": {"a": 1}}}, "train.candidates: must be a list, not a mapping"),
-        ({"train": {"candidates": ["xgboost.XGBClassifier"]}}, "is outside the packages that estimators may come from: sklearn"),
+        ({"train": {"candidates": ["catboost.CatBoostClassifier"]}}, "is outside the packages that estimators may come from: sklearn, lightgbm, xgboost"),
         ({"train": {"candidates": ["sklearn"]}}, "train.candidates[0].estimator: must be a dotted path such as sklearn."),
         ({"train": {"candidates": ["sklearn._x.Y"]}}, "train.candidates[0].estimator: must be a dotted path"),
         ({"train": {"candidates": ["sklearn.tree.DecisionTreeRegressor"]}}, "DecisionTreeRegressor is not for classification"),
@@ -308,7 +308,7 @@ def test_what_concerns_several_sections_is_found_beside_what_is_wrong_within_one
         ({"gates": {"floor": {"roc_auc": float("inf")}}}, "gates.floor.roc_auc: must be a finite number, not inf"),
         ({"gates": {"floor": {"auc": 0.6}}}, "gates.floor.auc: 'auc' is no metric; did you mean 'roc_auc'?"),
         ({"gates": {"floor": {"r2": 0.6}}}, "gates.floor.r2: r2 judges regression, not classification"),
-        ({"gates": {"approval": "two"}}, "gates.approval: cannot be 'two'; allowed: none, one"),
+        ({"gates": {"approval": "three"}}, "gates.approval.people: cannot be 'three'; allowed: none, one, two"),
         ({"gates": {"versus_champion": {"confidence": 1}}}, "gates.versus_champion.confidence: must be below 1, not 1"),
         ({"gates": {"versus_champion": False}}, "gates.versus_champion: must be a mapping, not false; its keys: margin,"),
         ({"gates": {"slices": {"by": ["churned"], "floor": {"f1": 0.1}}}}, "gates.slices.by: holds the target"),
@@ -451,9 +451,9 @@ def test_the_schema_accepts_the_examples_as_the_loader_and_as_editors_read_them(
     [
         {"sourse": {}}, {"name": "Bad"}, {"task": "ranking"}, {"key": []}, {"partition": "year"}, {"labels": {"delay": "7 days"}},
         {"validate": [{"expect_x": {"severity": "blok"}}]}, {"validate": [{"not_null": {}}]}, {"train": {"window": 0}},
-        {"train": {"holdout": 0.7}}, {"train": {"metric": "auc"}}, {"train": {"candidates": ["xgboost.XGBClassifier"]}},
+        {"train": {"holdout": 0.7}}, {"train": {"metric": "auc"}}, {"train": {"candidates": ["catboost.CatBoostClassifier"]}},
         {"train": {"candidates": [{"sklearn.svm.SVC": {"search": {"C": 1}}}]}}, {"gates": {"floor": {"auc": 0.5}}},
-        {"gates": {"floor": {"roc_auc": 60}}}, {"gates": {"approval": "two"}}, {"retrain": {"when": {"drift": "often"}}},
+        {"gates": {"floor": {"roc_auc": 60}}}, {"gates": {"approval": "three"}}, {"retrain": {"when": {"drift": "often"}}},
         {"monitor": {"drift": {"columns": 30}}}, {"expectations": []}, {"source": {"sql": "select 1"}},
         {"source": {}}, {"source": {"python": "a.b"}}, {"source": {"files": "data.csv"}},
     ],
