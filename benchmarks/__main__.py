@@ -11,8 +11,8 @@ from importlib import import_module
 from rich.console import Console
 from rich.status import Status
 
-WORKS = ("loop", "parse", "ingest", "validation")
-"""Each is a module of this package with a function ``compare``, which yields its comparisons."""
+WORKS = ("loop", "parse", "ingest", "validation", "tuning", "gates", "training")
+"""Each is a module of this package with a function ``compare``, which yields what it found, with a method ``line``."""
 
 _TELEMETRY_OFF = {"DO_NOT_TRACK": "true", "GX_ANALYTICS_ENABLED": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
 

@@ -58,6 +58,7 @@ class TaskInstance:
     """
 
     map_index = -1
+    log_url = "http://127.0.0.1:8080/the-task"
 
     def __init__(
         self,

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 from airflow_mlops.domain.checks import Check, Outcome, Severity, Verdict
-from airflow_mlops.domain.results import Action, DatasetVersion, HealthReport, ModelRef, PromotionDecision
+from airflow_mlops.domain.results import (
+    Action,
+    Answer,
+    DatasetVersion,
+    Evaluation,
+    GuardReport,
+    HealthReport,
+    ModelRef,
+    PromotionDecision,
+    Split,
+    TrainedModel,
+)
 from airflow_mlops.domain.spec_alerts import Event, Level
 from airflow_mlops.domain.validation import ExpectationResult, Sample, ValidationReport
 from airflow_mlops.engines.alert import Run
@@ -120,3 +132,62 @@ def make_decision(action: Action, **changes: Any) -> PromotionDecision:
         "key": "k",
     }
     return PromotionDecision(**(values | {"action": action} | changes))
+
+
+def make_candidate(**changes: Any) -> TrainedModel:
+    dates = {month: datetime(2013, month, 1, tzinfo=UTC) for month in (1, 4, 5)}
+    values = {
+        "model": "flights",
+        "candidate": "LogisticRegression",
+        "run_id": "run-of-5",
+        "version": "5",
+        "digest": "c" * 64,
+        "task": "classification",
+        "target": "late",
+        "metric": "roc_auc",
+        "score": 0.71,
+        "params": {},
+        "features": ("distance",),
+        "dataset": make_version(partition="2013-04"),
+        "split": Split(start=dates[1], cut=dates[4], end=dates[5], train_rows=81234, holdout_rows=27512),
+        "seconds": 3.0,
+    }
+    return TrainedModel(**(values | changes))
+
+
+def make_evaluation(verdict: Verdict = Verdict.PASS, **changes: Any) -> Evaluation:
+    """Build the judgement on version 5, beside the champion, version 3."""
+    values = {
+        "model": "flights",
+        "partition": "2013-04",
+        "candidate": make_candidate(),
+        "champion": ModelRef(model="flights", version="3", digest="d", run_id="run-of-3"),
+        "metrics": {"roc_auc": 0.71234},
+        "champion_metrics": {"roc_auc": 0.698},
+        "intervals": {"roc_auc": (0.703, 0.721)},
+        "checks": (
+            make_check("floor", observed=0.71),
+            make_check("versus_champion", verdict, observed=0.71, baseline=0.698, interval=(0.004, 0.023)),
+        ),
+        "verdict": verdict,
+        "leaderboard": {"LogisticRegression": 0.71},
+        "reason": "better by 0.014" if verdict is Verdict.PASS else "worse by 0.014",
+    }
+    return Evaluation(**(values | changes))
+
+
+def make_answer(person: str = "alice", **changes: Any) -> Answer:
+    values = {"approved": True, "reason": "looks good", "at": datetime(2013, 5, 2, tzinfo=UTC)}
+    return Answer(**({"person": person} | values | changes))
+
+
+def make_guarded(**changes: Any) -> GuardReport:
+    """Build the report on a champion that is the one that it should be."""
+    values = {
+        "model": "flights",
+        "partition": "2013-06",
+        "alias": make_check("alias"),
+        "probation": make_check("probation"),
+        "reason": "as it should be",
+    }
+    return GuardReport(**(values | changes))

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from airflow_mlops.domain.partitions import Partition
+from airflow_mlops.domain.recipe import Recipe
 from airflow_mlops.domain.results import DatasetVersion, Split, TrainedModel
 from airflow_mlops.domain.spec import Budget, Candidate, Features
 from airflow_mlops.engines import train
@@ -74,16 +75,22 @@ def make_client(folder: Path) -> Any:
     """Return a client of a new MLflow on SQLite."""
     from mlflow import MlflowClient
 
-    # MLflow takes seconds to make its tables, so one empty database is made and copied.
-    empty = Path(os.environ["AIRFLOW_HOME"]) / "empty-mlflow.db"
-    if not empty.exists():
-        MlflowClient(f"sqlite:///{empty}").search_experiments()
-    shutil.copy(empty, folder / "mlflow.db")
+    shutil.copy(empty_database(), folder / "mlflow.db")
     return MlflowClient(f"sqlite:///{folder}/mlflow.db")
 
 
-def make_trained(client: Any, rows: pa.Table, key: str, **changes: Any) -> TrainedModel:
-    """Train a candidate on the rows."""
+def empty_database() -> Path:
+    """Return MLflow's tables in SQLite, to be copied: it takes seconds to make them."""
+    from mlflow import MlflowClient
+
+    empty = Path(os.environ["AIRFLOW_HOME"]) / "empty-mlflow.db"
+    if not empty.exists():
+        MlflowClient(f"sqlite:///{empty}").search_experiments()
+    return empty
+
+
+def make_recipe(rows: pa.Table, **changes: Any) -> Recipe:
+    """Say how to train on the rows; sections of a spec are taken as they are."""
     settings: dict[str, Any] = {
         "model": "flights",
         "candidate": LOGISTIC,
@@ -91,10 +98,18 @@ def make_trained(client: Any, rows: pa.Table, key: str, **changes: Any) -> Train
         "target": "late",
         "features": FEATURES,
         "metric": "roc_auc",
-        "split": make_split(rows),
+        "split": changes.get("split") or make_split(rows),
         "dataset": make_dataset(rows),
         "budget": Budget(),
-        "seed": 0,
-        "tags": {},
     }
-    return train.train(rows, client=client, key=key, **{**settings, **changes})
+    given = {**settings, **changes}
+    return Recipe(**given | {name: given[name].to_dict() for name in ("candidate", "features", "budget")})
+
+
+def make_trained(
+    client: Any, rows: pa.Table, key: str, *, tags: dict[str, str] | None = None, **changes: Any
+) -> TrainedModel:
+    """Train a candidate on the rows."""
+    return train.train(
+        rows, client=client, recipe=make_recipe(rows, **changes), key=key, tags=tags or {}, pictures=False
+    )

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow.sdk import conf
 
 from airflow_mlops.domain.checks import Verdict
-from airflow_mlops.domain.results import DatasetVersion, HealthReport, PromotionDecision
+from airflow_mlops.domain.results import DatasetVersion, GuardReport, HealthReport, PromotionDecision
 from airflow_mlops.domain.spec_alerts import Alerts, Event, Level
 from airflow_mlops.domain.validation import ValidationReport
 from airflow_mlops.engines import alert, mails, outbox
 from airflow_mlops.engines.alert import Run
-from airflow_mlops.engines.alert_model import health, promotion
+from airflow_mlops.engines.alert_model import health, moved, promotion, taken_back
 from airflow_mlops.engines.alert_validation import validation
 from airflow_mlops.engines.mails import Notice, Status
 from airflow_mlops.engines.outbox import Receipt, State
@@ -75,10 +75,26 @@ class Channel(NamedTuple):
             log.warning("Mails wait still: %s", error)
             return ""
 
+    def say(self, context: Context, task: str, write: Callable[[Run], Notice]) -> None:
+        """Tell people something while the run goes on; a mail problem is a line in the log.
+
+        :param task: the task that it is about.
+        :param write: says it, given the run.
+        """
+        try:
+            run = _run(context, self.model, task)
+            log.info("%s", self._publish(run, [write(run)], []) or "nobody is mailed")
+        except Exception as error:  # noqa: BLE001 - what waits in the outbox is sent with the next mail
+            log.warning("Mails wait still: %s", error)
+
     def _tell(self, context: Context, failed: Sequence[str], task: str) -> str:
-        policy, uri = self.policy, table_uri(self.model, "outbox")
         run = _run(context, self.model, task)
         found, well = _found(context, run, failed)
+        said = self._publish(run, found, well)
+        return said or ("nobody is told: the alerts name no address or no event for it" if failed else "")
+
+    def _publish(self, run: Run, found: Sequence[Notice], well: Sequence[str]) -> str:
+        policy, uri = self.policy, table_uri(self.model, "outbox")
         notices = [notice for notice in found if _wanted(policy, notice) and self._named(policy, notice)]
         try:
             done = [self._put(uri, policy, notice) for notice in notices]
@@ -91,8 +107,7 @@ class Channel(NamedTuple):
             done = [f"mailed to {', '.join(policy.recipients(notice.levels))}" for notice in notices]
         else:
             self._deliver(uri, policy)
-        said = "; ".join(each for each in done if each)
-        return said or ("nobody is told: the alerts name no address or no event for it" if failed else "")
+        return "; ".join(each for each in done if each)
 
     def _named(self, policy: Alerts, notice: Notice) -> bool:
         to = policy.recipients(notice.levels)
@@ -180,9 +195,16 @@ def _found(context: Context, run: Run, failed: Sequence[str]) -> tuple[list[Noti
 
 def _judge(said: _Said, run: Run, failed: Sequence[str]) -> tuple[list[Notice], list[str]]:
     notices = list(_validations(said, run, failed))
+    # What has happened to the champion is told whatever else has failed.
+    guarded = [GuardReport.from_dict(each) for each in said.results("GuardOperator")]
+    incidents = [
+        notice for report in guarded for notice in (moved(run, report), taken_back(run, report)) if notice
+    ]
     if failed:
-        return notices or [alert.failure(run, failed)], []
+        return [*(notices or [alert.failure(run, failed)]), *incidents], []
     well = [] if notices else [run.topic]
+    well += [run.alias for report in guarded if report.alias.verdict is Verdict.PASS]
+    notices += incidents
     for report in map(HealthReport.from_dict, said.results("HealthOperator")):
         if report.verdict is Verdict.FAIL:
             notices.append(health(run, report, said.page("DriftOperator")))

@@ -92,7 +92,14 @@ class TrainingFailed(RuntimeError):
 
 
 class RegistryUnavailable(ConnectionError):
-    """MLflow cannot be reached, or answers with an error of its own. A retry can help."""
+    """MLflow cannot be reached, or answers with an error of its own. A retry can help.
+
+    :param silent: True if it gave no answer at all, so that to ask again at once would only take as long again.
+    """
+
+    def __init__(self, message: str, *, silent: bool = False) -> None:
+        self.silent = silent
+        super().__init__(message)
 
 
 class ModelNotFound(LookupError):

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mlflow import MlflowClient
@@ -71,7 +72,7 @@ def approve(replay: Replay, partition: str) -> str:
 
     question = f"{replay.airflow.wait(asked, 'the question', seconds=120)}/-1/hitlDetails"
     body: str = replay.airflow.call("GET", question)["body"]
-    answer = {"chosen_options": ["Approve"], "params_input": {}}
+    answer = {"chosen_options": ["Approve"], "params_input": {"reason": "the parcels of January are fine"}}
     replay.airflow.call("PATCH", question, json=answer)
     return body
 
@@ -172,6 +173,22 @@ def test_the_tasks_link_to_their_run_and_report(story: Story) -> None:
     assert "<html" in page.text
 
 
+def test_the_model_card_is_linked_from_the_evaluation(story: Story) -> None:
+    promoted = next(each for each in story.decisions() if each.action is Action.PROMOTED)
+    stages = story.replay.states()[promoted.partition]
+    evaluate = f"dags/{MODEL}.train/dagRuns/{stages['train'].run_id}/taskInstances/evaluate/links"
+    page = story.airflow._client.get(story.airflow.call("GET", evaluate)["extra_links"]["Report"])
+    assert page.status_code == 200
+    for part in ("more than 15 minutes late", promoted.partition, "roc_auc", "blessing"):
+        assert part in page.text
+
+
+def test_a_version_is_reproduced_from_what_is_recorded_with_it(story: Story) -> None:
+    version = next(each.after for each in story.decisions() if each.action is Action.PROMOTED)
+    said = story.airflow.run("mlops", "reproduce", MODEL, str(version))
+    assert registry.version(story.client(), MODEL, str(version)).digest[:12] in said
+
+
 def test_a_partition_that_cannot_be_read_stops_its_chain_and_nothing_else(story: Story) -> None:
     folder = story.home / "parcels"
     rows = "".join(f"{i},2013-01-{i % 28 + 1:02d},{i % 7}.5,{i % 3 == 0:d}\n" for i in range(600))
@@ -192,6 +209,8 @@ def test_a_partition_that_cannot_be_read_stops_its_chain_and_nothing_else(story:
     decision = ledger.decision(story.uri("ledger", "parcels"), "2013-01")
     assert decision is not None
     assert (decision.action, decision.after) == (Action.PROMOTED, "1")
+    assert decision.approval is not None
+    assert [answer.reason for answer in decision.approval.answers] == ["the parcels of January are fine"]
 
 
 def test_running_the_same_backfill_again_changes_nothing(story: Story) -> None:
@@ -207,3 +226,31 @@ def test_running_the_same_backfill_again_changes_nothing(story: Story) -> None:
     assert {name: tables.read(story.uri(name)).num_rows for name in names} == rows
     assert registry.champion(story.client(), MODEL) == champion
     assert len(story.client().search_model_versions(f"name = '{MODEL}'")) == versions
+
+
+def test_an_alias_moved_by_hand_is_noticed_and_a_rollback_puts_it_right(story: Story) -> None:
+    client = story.client()
+    champion = registry.champion_version(client, MODEL)
+    versions = [each.version for each in client.search_model_versions(f"name = '{MODEL}'")]
+    other = next(str(version) for version in versions if str(version) != champion)
+    client.set_registered_model_alias(MODEL, "champion", other)
+    guard = finished(story, "monitor", {"partition_key": LAST.key})["guard"]
+    report = story.airflow.call("GET", f"{guard}/xcomEntries/return_value")["value"]
+    assert report["alias"]["verdict"] == "FAIL"
+    assert f"version {champion}" in report["reason"]
+    assert f"version {other}" in report["reason"]
+    finished(story, "rollback", {"conf": {"to": champion, "reason": "moved by hand"}})
+    assert registry.champion_version(client, MODEL) == champion
+    last = ledger.moves(story.uri("ledger"))[-1]
+    assert (last.action, last.after, last.reason) == (Action.ROLLED_BACK, champion, "moved by hand")
+
+
+def finished(story: Story, stage: str, asked: dict[str, Any]) -> dict[str, str]:
+    """Start a DAG as a person would, wait for its end, and return the place of each of its tasks."""
+    run = story.airflow.call("POST", f"dags/{MODEL}.{stage}/dagRuns", json={"logical_date": None, **asked})
+    path = f"dags/{MODEL}.{stage}/dagRuns/{run['dag_run_id']}"
+    story.airflow.wait(
+        lambda: story.airflow.call("GET", path)["state"] == "success", f"{stage} to end", seconds=60
+    )
+    tasks = story.airflow.call("GET", f"{path}/taskInstances")["task_instances"]
+    return {task["task_id"]: f"{path}/taskInstances/{task['task_id']}" for task in tasks}

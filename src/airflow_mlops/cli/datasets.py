@@ -91,8 +91,8 @@ def vacuum(args: Namespace) -> None:
     :raises SystemExit: if there is no such dataset, or it cannot be told what has to stay.
     """
     from airflow_mlops import config
+    from airflow_mlops.cli import connect
     from airflow_mlops.engines import retention, tables
-    from airflow_mlops.hooks.mlflow import MlflowHook
 
     storage = config.storage()
     with _told():
@@ -100,7 +100,7 @@ def vacuum(args: Namespace) -> None:
         ledgers = {
             name: uri for name in _folders() if tables.exists(uri := tables.uri_of(storage, name, "ledger"))
         }
-        needed = retention.needed(MlflowHook().get_conn(), _uri(args.name), ledgers)
+        needed = retention.needed(connect.mlflow(), _uri(args.name), ledgers)
         for version, why in sorted(needed.items()):
             print(f"Version {version} stays: {why} was trained on it, and is or was champion.")
         for table, keep in (("data", needed), ("staging", {})):

@@ -61,9 +61,29 @@ def _models() -> tuple[CLICommand, ...]:
         _FORCE,
     )
     history = _command(
-        "history", "history", "Print what became of a model's champion, and why", _MODEL, ARG_OUTPUT
+        "history",
+        "history",
+        "Print what became of a model's champion: who or what moved it, when, why, on which evidence",
+        _MODEL,
+        _arg("--version", help="version of the registered model: print its whole story"),
+        ARG_OUTPUT,
     )
-    return spec, suggest, history
+    rollback = _command(
+        "rollback",
+        "rollback",
+        "Give the champion alias back to an earlier version, at once and without the scheduler",
+        _MODEL,
+        _arg("--to", help="version to go back to; without it the one before the champion"),
+        _arg("--reason", required=True, help="why; it is kept in the ledger"),
+    )
+    reproduce = _command(
+        "reproduce",
+        "reproduce",
+        "Train a version again from the data and the recipe recorded with it, and compare",
+        _MODEL,
+        _arg("version", help="version of the registered model"),
+    )
+    return spec, suggest, history, rollback, reproduce
 
 
 def _datasets() -> GroupCommand:

@@ -6,12 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.checks import Check, Verdict
+from airflow_mlops.domain.gates import FAIL, INCONCLUSIVE, PASS, floor, number
 from airflow_mlops.domain.metrics import METRICS
 
 if TYPE_CHECKING:
     from airflow_mlops.domain.spec import KofN, PerformancePolicy, Retrain
-
-PASS, FAIL, INCONCLUSIVE = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE
 
 
 def overall(checks: Iterable[Check]) -> Verdict:
@@ -20,90 +19,6 @@ def overall(checks: Iterable[Check]) -> Verdict:
     if FAIL in verdicts:
         return FAIL
     return INCONCLUSIVE if INCONCLUSIVE in verdicts or not verdicts else PASS
-
-
-def floor(
-    name: str,
-    observed: float | None,
-    bound: float,
-    greater_is_better: bool,
-    n: int | None,
-    slice: str | None = None,
-) -> Check:
-    """Ask that a metric is no worse than an absolute bound; the bound itself passes.
-
-    :param bound: least value of a metric that should be high, greatest of one that should be low.
-    """
-    expected = f"{'>=' if greater_is_better else '<='} {bound:g}"
-    if observed is None:
-        verdict, reason = INCONCLUSIVE, f"{name} could not be measured"
-    else:
-        good = observed >= bound if greater_is_better else observed <= bound
-        verdict = PASS if good else FAIL
-        reason = f"{_number(observed)} is {'' if good else 'not '}{expected}"
-    return Check(
-        name=f"floor.{name}",
-        verdict=verdict,
-        expected=expected,
-        observed=observed,
-        n=n,
-        slice=slice,
-        reason=reason,
-    )
-
-
-def versus_champion(
-    metric: str,
-    observed: float | None,
-    baseline: float | None,
-    interval: tuple[float, float] | None,
-    margin: float,
-    n: int | None,
-    *,
-    has_champion: bool = True,
-) -> Check:
-    """Ask that a candidate improves on the champion by more than ``margin``, beyond chance.
-
-    PASS if the whole interval lies above ``margin``; FAIL if the measured improvement, or the whole interval, lies
-    below it; INCONCLUSIVE in between, where the candidate may be better but the rows do not show it.
-
-    :param observed: the candidate's metric.
-    :param baseline: the champion's on the same rows.
-    :param interval: confidence interval of the improvement: the difference, positive where the candidate is better.
-    :param margin: least improvement that is worth a promotion, in units of the metric; a negative one asks only
-        that the candidate is not worse by more.
-    :param has_champion: False for a first model, which has nothing to improve on and passes.
-    """
-
-    def answer(verdict: Verdict, reason: str) -> Check:
-        return Check(
-            name=f"versus_champion.{metric}",
-            verdict=verdict,
-            expected=f"improvement > {margin:g}",
-            n=n,
-            observed=observed,
-            baseline=baseline,
-            interval=interval,
-            reason=reason,
-        )
-
-    if not has_champion:
-        return answer(PASS, "first model: there is no champion to improve on")
-    if observed is None or baseline is None:
-        return answer(INCONCLUSIVE, f"{metric} could not be measured for both models")
-    gain = observed - baseline if METRICS[metric].greater_is_better else baseline - observed
-    found = f"improvement {gain:+.4g}"
-    if gain < margin:
-        return answer(FAIL, f"{found} is below {margin:g}")
-    if interval is None:
-        return answer(INCONCLUSIVE, f"{found}, but its confidence interval could not be estimated")
-    low, high = interval
-    found += f" with interval {low:+.4g} to {high:+.4g}"
-    if high < margin:
-        return answer(FAIL, f"{found} lies below {margin:g}")
-    if low > margin:
-        return answer(PASS, f"{found} lies above {margin:g}")
-    return answer(INCONCLUSIVE, f"{found} does not lie above {margin:g}: it may be chance")
 
 
 def k_of_n(name: str, verdicts: Sequence[Verdict], k: int, n: int) -> Check:
@@ -171,7 +86,7 @@ def performance(
     elif not parts:
         verdict, reason = (
             PASS,
-            f"{metric} is {_number(metrics.get(metric))}; the policy asks for no floor or drop",
+            f"{metric} is {number(metrics.get(metric))}; the policy asks for no floor or drop",
         )
     else:
         verdict = overall(parts)
@@ -194,7 +109,7 @@ def _drop(metric: str, observed: float | None, baseline: float | None, bound: fl
     else:
         drop = baseline - observed if METRICS[metric].greater_is_better else observed - baseline
         verdict = FAIL if drop > bound else PASS
-        reason = f"{_number(observed)} is {_number(drop)} worse than {_number(baseline)} at training"
+        reason = f"{number(observed)} is {number(drop)} worse than {number(baseline)} at training"
     return Check(name=f"drop.{metric}", verdict=verdict, expected=expected, reason=reason)
 
 
@@ -291,7 +206,3 @@ def _cooldown(since_attempt: int | None, cooldown: int) -> Check:
 
 def _off(name: str) -> Check:
     return Check(name=name, verdict=PASS, expected="off", reason="not in the policy")
-
-
-def _number(value: float | None) -> str:
-    return "unknown" if value is None else f"{value:.6g}"

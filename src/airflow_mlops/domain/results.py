@@ -153,13 +153,17 @@ class Evaluation(Fact):
 
 
 class Action(StrEnum):
-    """What became of the champion at one partition."""
+    """What became of the champion at one partition.
+
+    ``restored`` is the alias put back after it was moved outside of the ledger.
+    """
 
     PROMOTED = "promoted"
     REFUSED = "refused"
     KEPT = "kept"
     FAILED = "failed"
     ROLLED_BACK = "rolled back"
+    RESTORED = "restored"
 
 
 class TrainingData(Fact):

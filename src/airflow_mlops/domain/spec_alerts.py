@@ -26,7 +26,7 @@ class Event(StrEnum):
 
 
 class Level(StrEnum):
-    """How soon people have to know: what has failed is urgent, everything else is a warning."""
+    """How soon people have to know: what failed, waits for them or was tampered with is urgent, all else a warning."""
 
     URGENT = "urgent"
     WARNING = "warning"
@@ -49,8 +49,8 @@ class Alerts(Section):
     email: Addresses = Field(default=(), description="Mail addresses.")
     warnings: Addresses | None = Field(
         default=None,
-        description="Addresses for what is not urgent: everything but runs that failed; `null` for those of `email`, "
-        "`[]` for nobody.",
+        description="Addresses for what is not urgent: everything but a run that failed, a person who is asked, and a "
+        "champion that somebody moved; `null` for those of `email`, `[]` for nobody.",
     )
     events: Annotated[tuple[Event, ...], AfterValidator(unique)] = Field(
         default=(Event.FAILURE, Event.VALIDATION, Event.HEALTH, Event.APPROVAL),

@@ -68,6 +68,11 @@ class Run(Fact):
         """What can be unwell and recover: the model, as this DAG sees it."""
         return f"{self.dag}/health"
 
+    @property
+    def alias(self) -> str:
+        """What can be moved by somebody and moved back: the champion's alias, as this DAG sees it."""
+        return f"{self.dag}/alias"
+
     def happened(self, key: str) -> str:
         """Return the id of something that happened in this attempt of the run."""
         return f"{key}/{self.run_id}#{self.attempt}"

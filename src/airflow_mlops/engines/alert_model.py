@@ -1,4 +1,4 @@
-"""What people are told of a model: that its champion is in bad health, or another one."""
+"""What people are told of a model: that its champion is in bad health, or another one, or was tampered with."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from airflow_mlops.engines.alert import LISTED, Run
 from airflow_mlops.engines.mails import Finding, Notice, Passage, Status
 
 if TYPE_CHECKING:
-    from airflow_mlops.domain.results import HealthReport, PromotionDecision
+    from airflow_mlops.domain.results import GuardReport, HealthReport, PromotionDecision
 
 _ORDER = (Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.PASS)
 
@@ -39,7 +39,7 @@ def health(run: Run, report: HealthReport, page: str | None = None) -> Notice:
         badge="BAD HEALTH",
         summary=(report.reason,),
         facts=run.facts(("Champion", f"version {champion.version}" if champion else None)),
-        findings=_findings([*failed, *drifted]),
+        findings=findings([*failed, *drifted]),
         more=max(0, len(failed) + len(drifted) - LISTED),
         passages=(
             Passage(
@@ -52,10 +52,86 @@ def health(run: Run, report: HealthReport, page: str | None = None) -> Notice:
     )
 
 
+def moved(run: Run, report: GuardReport) -> Notice | None:
+    """Tell that the champion's alias is not where the ledger has put it; None if it is, or if nobody knows."""
+    if report.alias.verdict is not Verdict.FAIL:
+        return None
+    back = report.restored is not None and report.restored.action is Action.RESTORED
+    key = f"{run.alias}/{report.alias.reason}"
+    return Notice(
+        id=run.happened(f"{key}/{report.partition}"),
+        key=key,
+        topic=run.alias,
+        event=Event.HEALTH,
+        # What was put back is over: nothing is left to recover.
+        status=Status.NEWS if back else Status.FAILED,
+        levels=(Level.URGENT,),
+        title=f"{report.model} {report.partition}: the champion was changed outside of the ledger"
+        + (", and put back" if back else ""),
+        badge="CHAMPION CHANGED",
+        summary=(report.reason,),
+        facts=run.facts(("Champion now", _restored(report) if back else None)),
+        findings=findings([report.alias]),
+        passages=(
+            Passage(
+                heading="What to do",
+                text="Ask who did it: the ledger knows every promotion and rollback of this package, and this was none. "
+                + (
+                    "Nothing else is needed."
+                    if back
+                    else "Predictions are made by what the alias says now. To undo it, roll back, with a reason."
+                ),
+                commands=(f"airflow mlops history {report.model}",)
+                + (() if back else (f"airflow mlops rollback {report.model} --to VERSION --reason REASON",)),
+            ),
+        ),
+        links=run.links(),
+    )
+
+
+def taken_back(run: Run, report: GuardReport) -> Notice | None:
+    """Tell that a new champion does worse than the one before; None if that was not shown."""
+    if report.probation.verdict is not Verdict.FAIL:
+        return None
+    done = report.restored is not None and report.restored.action is Action.ROLLED_BACK
+    key = f"{run.dag}/probation/{report.restored.key if report.restored else report.reason}"
+    return Notice(
+        id=key,
+        key=key,
+        topic=f"{run.dag}/champion",
+        event=Event.HEALTH,
+        status=Status.NEWS,
+        # What was not done is for somebody to do.
+        levels=(Level.WARNING if done else Level.URGENT,),
+        title=f"{report.model} {report.partition}: the new champion does worse than the one before"
+        + (f", rolled back to {_restored(report)}" if done else ", and could not be rolled back"),
+        badge="ROLLED BACK" if done else "NOT ROLLED BACK",
+        summary=(report.reason,),
+        facts=run.facts(("Champion now", _restored(report) if done else None)),
+        findings=findings([report.probation]),
+        passages=(
+            Passage(
+                heading="All decisions",
+                text="The next training run starts from this champion."
+                if done
+                else "Mend the cause, then roll back by hand.",
+                commands=(f"airflow mlops history {report.model}",),
+            ),
+        ),
+        links=run.links(),
+    )
+
+
+def _restored(report: GuardReport) -> str | None:
+    return f"version {report.restored.after}" if report.restored else None
+
+
 def promotion(run: Run, decision: PromotionDecision) -> Notice | None:
     """Tell what became of a candidate; None if the champion was not in question."""
+    overridden = decision.approval is not None and decision.approval.overridden
     said = {
-        Action.PROMOTED: f"version {decision.after} is the new champion",
+        Action.PROMOTED: f"version {decision.after} is the new champion"
+        + (", although its gates were not passed" if overridden else ""),
         Action.ROLLED_BACK: f"champion rolled back to version {decision.after}",
         Action.REFUSED: "a candidate was refused",
     }
@@ -73,10 +149,15 @@ def promotion(run: Run, decision: PromotionDecision) -> Notice | None:
         status=Status.NEWS,
         levels=(Level.WARNING,),
         title=f"{decision.model} {decision.partition}: {said[decision.action]}",
-        badge=decision.action.value.upper(),
+        badge="OVERRIDDEN" if overridden else decision.action.value.upper(),
         summary=(decision.reason,),
-        facts=run.facts(("Champion before", before), ("Champion now", after), ("Candidate's scores", scores)),
-        findings=_findings(sorted(decision.checks, key=lambda check: _ORDER.index(check.verdict))),
+        facts=run.facts(
+            ("Champion before", before),
+            ("Champion now", after),
+            ("Candidate's scores", scores),
+            *_answers(decision),
+        ),
+        findings=findings(sorted(decision.checks, key=lambda check: _ORDER.index(check.verdict))),
         more=max(0, len(decision.checks) - LISTED),
         passages=(
             Passage(
@@ -89,7 +170,15 @@ def promotion(run: Run, decision: PromotionDecision) -> Notice | None:
     )
 
 
-def _findings(checks: Sequence[Check]) -> tuple[Finding, ...]:
+def _answers(decision: PromotionDecision) -> list[tuple[str, str | None]]:
+    answers = decision.approval.answers if decision.approval else ()
+    return [
+        ("Approved" if each.approved else "Rejected", f"by {each.person}: {each.reason}") for each in answers
+    ]
+
+
+def findings(checks: Sequence[Check]) -> tuple[Finding, ...]:
+    """Return the first of some checks as a mail lists them."""
     return tuple(
         Finding(
             name=check.name + (f" [{check.slice}]" if check.slice else ""),

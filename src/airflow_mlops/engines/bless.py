@@ -7,13 +7,24 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from statistics import median
+from tempfile import TemporaryFile
 from time import monotonic
-from typing import Any, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
-from airflow_mlops.exceptions import BlessingFailed, DigestMismatch, UntrustedModel
+from airflow_mlops.exceptions import BlessingFailed, DigestMismatch, ModelNotFound, UntrustedModel
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+    from airflow_mlops.domain.results import ModelRef
 
 _TOLERANCE = 1e-9
+_SINGLES = 30
 # Nothing of the worker's settings or secrets; HOME is where Python looks for packages installed by a user.
 _ENVIRONMENT = ("PATH", "HOME", "LANG", "LD_LIBRARY_PATH", "TMPDIR")
 _ERRORS: dict[str, type[Exception]] = {kind.__name__: kind for kind in (DigestMismatch, UntrustedModel)}
@@ -22,40 +33,108 @@ _ERRORS: dict[str, type[Exception]] = {kind.__name__: kind for kind in (DigestMi
 class Blessing(NamedTuple):
     """What a fresh process found.
 
-    :param seconds: from its start to its end, imports included.
+    :param seconds: from its start to its last prediction, imports included.
     :param memory_mb: the most resident memory that it had, in MiB.
     :param n: rows of the sample.
     :param max_difference: largest difference to the predictions of the training process, relative above 1.
+    :param latency_ms: milliseconds to predict one row, median, on one thread.
     """
 
     seconds: float
     memory_mb: float
     n: int
     max_difference: float
+    latency_ms: float
+
+
+@contextmanager
+def start(
+    path: Path,
+    digest: str,
+    sample: Path,
+    *,
+    task: str,
+    requirements: Path | None = None,
+    seconds: float = 60,
+    memory_mb: float = 4096,
+) -> Iterator[Callable[[], Blessing]]:
+    """Begin to load a model by its digest in a fresh process and to compare its predictions with those made in training.
+
+    The context gives a function that waits for the result; leaving it ends the process.
+
+    :param path: the model's skops file.
+    :param sample: Parquet file of features with the column ``_prediction``.
+    :param task: ``classification`` or ``regression``.
+    :param requirements: the model's file of requirements, which this Python must meet; None asks for nothing.
+    :param seconds: longest time, the start of Python and imports included.
+    :param memory_mb: most resident memory in MiB, measured at the end. It is no limit while the process runs: limits
+        on address space break OpenMP and Arrow, which reserve far more than they use.
+    :raises BlessingFailed: by the function, if the model does not load, predicts anything else, needs other packages, or
+        exceeds a limit.
+    :raises DigestMismatch: by the function, if the file is not what was trained.
+    :raises UntrustedModel: by the function, if the model holds types outside the allow-list.
+    """
+    environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
+    environment["PYTHONPATH"] = str(Path(__file__).parents[2])
+    # Threads that wait for each other beside a busy process take a hundred times as long as one alone.
+    environment |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+    began = monotonic()
+    arguments = [began, seconds, path, digest, sample, task, requirements or ""]
+    # Not pipes, which fill up while nobody reads them.
+    with TemporaryFile("w+") as output, TemporaryFile("w+") as errors:
+        process = subprocess.Popen(
+            # -P: a file of the working directory must not stand in for a library.
+            [sys.executable, "-P", "-m", "airflow_mlops.engines.bless", *map(str, arguments)],
+            env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=errors, text=True, start_new_session=True,
+        )  # fmt: skip
+
+        def result() -> Blessing:
+            try:
+                code = process.wait(max(0.0, began + seconds - monotonic()))
+            except subprocess.TimeoutExpired:
+                raise BlessingFailed(f"The model did not load and predict within {seconds:g} s.") from None
+            return _judged(code, _text(output), _text(errors), seconds, memory_mb)
+
+        try:
+            yield result
+        finally:
+            # Also when this process is told to stop; a group of which nobody is left is gone already.
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
 
 
 def bless(
     path: Path, digest: str, sample: Path, *, task: str, seconds: float = 60, memory_mb: float = 4096
 ) -> Blessing:
-    """Load a model by its digest in a fresh process and compare its predictions with those made in training.
+    """Do what :func:`start` begins, and wait for the result; with its errors."""
+    with start(path, digest, sample, task=task, seconds=seconds, memory_mb=memory_mb) as result:
+        return result()
 
-    :param path: the model's skops file.
-    :param sample: Parquet file of features with the column ``_prediction``.
-    :param task: ``classification`` or ``regression``.
-    :param seconds: longest time, the start of Python and imports included.
-    :param memory_mb: most resident memory in MiB, measured at the end. It is no limit while the process runs: limits
-        on address space break OpenMP and Arrow, which reserve far more than they use.
-    :raises BlessingFailed: if it does not load, predicts anything else, or exceeds a limit.
-    :raises DigestMismatch: if the file is not what was trained.
-    :raises UntrustedModel: if the model holds types outside the allow-list.
+
+def fetch(client: MlflowClient, ref: ModelRef, folder: Path) -> tuple[Path, Path]:
+    """Download a version's model and the sample that it was logged with.
+
+    :raises ModelNotFound: if either does not exist.
+    :raises RegistryUnavailable: if MLflow does not answer.
     """
-    began = monotonic()
-    output, errors, code = _run([str(path), digest, str(sample), task, str(seconds)], seconds)
+    from airflow_mlops.engines import models, tracking
+    from airflow_mlops.engines.train import SAMPLE
+
+    path = models.download(client, ref.run_id, folder)
+    try:
+        with tracking.errors(client):
+            return path, Path(client.download_artifacts(ref.run_id, SAMPLE, str(folder)))
+    except OSError as error:
+        raise ModelNotFound(f"Run {ref.run_id} of {ref.model!r} has no {SAMPLE}: {error}") from error
+
+
+def _judged(code: int, output: str, errors: str, seconds: float, memory_mb: float) -> Blessing:
     found = _last_line(output)
     if code != 0 or "n" not in found:
         kind = _ERRORS.get(found.get("error", ""), BlessingFailed)
         raise kind(found.get("message") or f"The process ended with {_ending(code)}: {errors.strip()[-500:]}")
-    blessing = Blessing(seconds=monotonic() - began, **found)
+    blessing = Blessing(**found)
     if not blessing.max_difference <= _TOLERANCE:  # not a number is no match either
         raise BlessingFailed(
             f"In a fresh process the predictions differ from those in training by up to {blessing.max_difference:g} "
@@ -63,28 +142,15 @@ def bless(
         )
     if blessing.memory_mb > memory_mb:
         raise BlessingFailed(f"The model took {blessing.memory_mb:.0f} MiB; {memory_mb:.0f} MiB are allowed.")
+    if blessing.seconds > seconds:
+        # It was over before anybody asked.
+        raise BlessingFailed(f"The model took {blessing.seconds:.1f} s; {seconds:g} s are allowed.")
     return blessing
 
 
-def _run(arguments: list[str], seconds: float) -> tuple[str, str, int]:
-    environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
-    environment["PYTHONPATH"] = str(Path(__file__).parents[2])
-    process = subprocess.Popen(
-        # -P: a file of the working directory must not stand in for a library.
-        [sys.executable, "-P", "-m", "airflow_mlops.engines.bless", *arguments],
-        env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        start_new_session=True,
-    )  # fmt: skip
-    try:
-        output, errors = process.communicate(timeout=seconds)
-    except subprocess.TimeoutExpired:
-        raise BlessingFailed(f"The model did not load and predict within {seconds:g} s.") from None
-    finally:
-        # Also when this process is told to stop; a group of which nobody is left is gone already.
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
-    return output, errors, process.returncode
+def _text(file: IO[str]) -> str:
+    file.seek(0)
+    return file.read()
 
 
 def _last_line(output: str) -> dict[str, Any]:
@@ -112,9 +178,44 @@ def _predict(path: Path, digest: str, sample: Path, task: str) -> dict[str, Any]
     if not rows.num_rows:
         raise BlessingFailed("The sample that the model was logged with has no rows.")
     wanted = rows[PREDICTION].to_numpy()
-    found = models.predict(fitted, rows.drop_columns([PREDICTION]), task)
+    rows = rows.drop_columns([PREDICTION])
+    found = models.predict(fitted, rows, task)
     difference = np.max(np.abs(found - wanted) / np.maximum(1, np.abs(wanted)))
-    return {"memory_mb": _peak_memory(), "n": rows.num_rows, "max_difference": float(difference)}
+    singles = []
+    for place in range(min(_SINGLES, rows.num_rows)):
+        began = monotonic()
+        models.predict(fitted, rows.slice(place, 1), task)
+        singles.append(monotonic() - began)
+    return {
+        "memory_mb": _peak_memory(),
+        "n": rows.num_rows,
+        "max_difference": float(difference),
+        "latency_ms": 1000 * median(singles),
+    }
+
+
+def _meet(requirements: Path) -> None:
+    """Refuse a Python whose packages are not those that the model was trained with.
+
+    :raises BlessingFailed: naming both.
+    """
+    from packaging.requirements import Requirement
+
+    wrong = []
+    for line in requirements.read_text().splitlines():
+        if line.strip() and not line.startswith(("#", "-")):
+            needed = Requirement(line)
+            try:
+                here = version(needed.name)
+            except PackageNotFoundError:
+                wrong.append(f"{needed}, which is not installed here")
+            else:
+                if not needed.specifier.contains(here, prereleases=True):
+                    wrong.append(f"{needed}, which is {here} here")
+    if wrong:
+        raise BlessingFailed(
+            f"The model needs {'; '.join(wrong)}. Train and serve it with the same packages."
+        )
 
 
 def _peak_memory() -> float:
@@ -128,11 +229,15 @@ def _peak_memory() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # bytes on macOS
 
 
-def _main(path: str, digest: str, sample: str, task: str, seconds: str) -> int:
+def _main(began: str, seconds: str, path: str, digest: str, sample: str, task: str, requirements: str) -> int:
     # If whoever started this is killed, nobody else ends it.
     signal.setitimer(signal.ITIMER_REAL, float(seconds) + 5)
     try:
+        if requirements:
+            _meet(Path(requirements))
         found, code = _predict(Path(path), digest, Path(sample), task), 0
+        # Both processes read one clock.
+        found["seconds"] = monotonic() - float(began)
     except Exception as error:  # noqa: BLE001 - whatever it is goes to the process that asked
         found, code = {"error": type(error).__name__, "message": f"{type(error).__name__}: {error}"}, 1
     sys.stdout.write(f"\n{json.dumps(found)}\n")

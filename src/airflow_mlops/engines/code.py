@@ -5,13 +5,66 @@ from __future__ import annotations
 import ast
 import hashlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import import_module
 from importlib.abc import InspectLoader
 from importlib.util import find_spec, module_from_spec, spec_from_loader
 from pathlib import Path
 from sysconfig import get_paths
 from types import ModuleType
 from typing import Any
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function that a spec names, and the code that it is all of.
+
+    :param version: ``module:function@digest``, by the code of the module; comments, docstrings and layout do not
+        count.
+    :param source: the code of the module.
+    """
+
+    version: str
+    source: str
+    call: Callable[..., Any]
+
+    @property
+    def digest(self) -> str:
+        """The sha256 of the source, byte by byte."""
+        return hashlib.sha256(self.source.encode()).hexdigest()
+
+
+def find(path: str) -> Function:
+    """Import a function; a module beside the DAG file is found as that file finds it.
+
+    :param path: ``module:function``. The module may import installed packages, but none that lies beside it: its code
+        alone is what is versioned, and what is stored with a model.
+    :raises ImportError: if it cannot be imported, or its module's code is not all there is.
+    """
+    name, _, attribute = path.partition(":")
+    try:
+        module = import_module(name)
+        found: Any = getattr(module, attribute)
+    except Exception as error:
+        raise ImportError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
+    if not callable(found) or getattr(found, "__module__", None) != name:
+        raise ImportError(f"{path} is not a function of that module; name it where it is defined")
+    read = getattr(getattr(module.__spec__, "loader", None), "get_source", None)
+    source = read(name) if read else None
+    if source is None:
+        raise ImportError(f"the code of {path} cannot be read; define it in a .py file")
+    if near := sorted(beside(source, name, str(module.__file__))):
+        raise ImportError(
+            f"the module of {path} imports {', '.join(near)}, which is stored with no model: move what it needs "
+            "into the module itself, or into an installed package"
+        )
+    return Function(version(path, source), source, found)
+
+
+def version(path: str, source: str) -> str:
+    """Return how a function is called with the code that it has: ``module:function@digest``."""
+    return f"{path}@{digest(source)[:12]}"
 
 
 def digest(source: str) -> str:

@@ -3,43 +3,94 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from airflow_mlops.domain import policies
+from airflow_mlops.domain import gates as decisions
+from airflow_mlops.domain import gates_data, gates_parts, policies
 from airflow_mlops.domain.checks import Check, Verdict
-from airflow_mlops.domain.metrics import METRICS
+from airflow_mlops.domain.gates import Comparison, Interval
+from airflow_mlops.domain.metrics import METRICS, names
 from airflow_mlops.domain.results import Evaluation, ModelRef, TrainedModel
-from airflow_mlops.engines import models, performance, pipeline, plots, tracking
-from airflow_mlops.exceptions import NotEnoughData, SchemaMismatch, TrainingFailed
+from airflow_mlops.domain.spec import VersusChampion
+from airflow_mlops.engines import (
+    bless,
+    champions,
+    leakage,
+    models,
+    paired,
+    performance,
+    pipeline,
+    resampling,
+    serving,
+    slices,
+    tracking,
+)
+from airflow_mlops.engines.champions import Rival
+from airflow_mlops.engines.pictures import log as draw
+from airflow_mlops.engines.slices import Judged
+from airflow_mlops.engines.statistic import statistic
+from airflow_mlops.exceptions import NotEnoughData, TrainingFailed
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas as pd
     import pyarrow as pa
     from mlflow import MlflowClient
+    from sklearn.pipeline import Pipeline
 
-    from airflow_mlops.domain.spec import Gates, Slices
+    from airflow_mlops.domain.spec import Gates
+    from airflow_mlops.engines.resampling import Blocks
+
+_REQUIREMENTS = "requirements.txt"
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What was measured of the candidate.
+
+    :param metrics: by name; None where one is undefined.
+    :param intervals: of the metrics that have one.
+    :param checks: gate by gate.
+    :param small: slices that are too small to be judged, in words.
+    """
+
+    metrics: dict[str, float | None]
+    intervals: dict[str, Interval]
+    checks: list[Check]
+    small: str = ""
 
 
 def evaluate(
     holdout: pa.Table,
     *,
+    seen: pa.Table,
     client: MlflowClient,
     candidates: Sequence[TrainedModel],
     champion: ModelRef | None,
     gates: Gates,
     partition: str,
+    pictures: bool = True,
 ) -> Evaluation:
     """Judge the candidate with the best inner score on the holdout, and log what was found to its run.
 
-    Candidate and champion predict the same rows. Rows without a label are left out.
+    Candidate and champion predict the same rows. Rows without a label are left out. Meanwhile the candidate is loaded
+    and predicts in a fresh process.
 
-    :param holdout: rows from ``split.cut`` to ``split.end``, which no candidate has seen.
+    :param holdout: rows from ``split.cut`` to ``split.end``.
+    :param seen: key and event time of the rows before the holdout, which prove that it is untouched.
     :param champion: None only if the model surely has none; one that cannot be loaded raises.
     :param partition: key of the partition as of which this is judged.
+    :param pictures: whether to draw what was found.
     :raises TrainingFailed: if the candidates were not trained on the same data.
     :raises NotEnoughData: if no row of the holdout has a label.
+    :raises LeakedRows: if the rows are not those of the holdout.
+    :raises SchemaMismatch: if a column is missing that a model or a gate needs.
     :raises DigestMismatch: if a model is not what was trained.
+    :raises ModelNotFound: if a model does not exist any more.
     :raises RegistryUnavailable: if MLflow does not answer.
     """
     best = _best(candidates)
@@ -50,25 +101,33 @@ def evaluate(
     rows, truth = pipeline.labelled(holdout, best.target, best.task)
     if not rows.num_rows:
         raise NotEnoughData(f"{partition}: none of the {holdout.num_rows} rows of the holdout has a label.")
+    untouched = leakage.untouched(rows, seen, best.dataset, best.split)
     ref = ModelRef(model=best.model, version=best.version, digest=best.digest, run_id=best.run_id)
-    ours = models.predict(models.load_version(client, ref), rows, best.task)
-    theirs = models.predict(models.load_version(client, champion), rows, best.task) if champion else None
-    metrics = performance.metrics(truth, ours, best.task)
-    champion_metrics = {} if theirs is None else performance.metrics(truth, theirs, best.task)
-    slices, small = _slices(gates.slices, rows, truth, ours)
-    checks = (
-        *_floors(gates.floor, metrics, rows.num_rows, None),
-        *_versus(gates, best.metric, truth, ours, theirs, metrics, champion_metrics),
-        *slices,
-    )
-    # A spec may ask for no gate at all; there is nothing then that could be inconclusive.
-    verdict = policies.overall(checks) if checks else Verdict.PASS
+    blocks = _blocks(gates, best, rows)
+    with TemporaryDirectory() as folder:
+        path, sample = bless.fetch(client, ref, Path(folder))
+        needed = models.download(client, ref.run_id, Path(folder), _REQUIREMENTS)
+        limits = {"seconds": gates.serving.seconds, "memory_mb": gates.serving.memory}
+        with bless.start(path, ref.digest, sample, task=best.task, requirements=needed, **limits) as result:
+            model = models.load(path, ref.digest)
+            frame = pipeline.frame(rows, pipeline.features_of(model))
+            judged = Judged(rows, truth, models.predicted(model, frame, best.task), blocks)
+            rival = champions.predict(client, champion, best, rows, seen) if champion else None
+            found = _judge(gates, best, judged, rival)
+            alarm = _alarm(gates, best, model, frame, truth)
+            blessing = serving.checks(gates.serving, best.version, path.stat().st_size, result)
+    checks = (*found.checks, untouched, *alarm, *blessing)
+    verdict = policies.overall(checks)
     evaluation = Evaluation(
-        model=best.model, partition=partition, candidate=best, champion=champion, metrics=metrics,
-        champion_metrics=champion_metrics, checks=checks, verdict=verdict, reason=_reason(best, checks, verdict, small),
+        model=best.model, partition=partition, candidate=best, champion=champion, metrics=found.metrics,
+        champion_metrics=_metrics(truth, rival.predicted if rival else None, best.task), intervals=found.intervals,
+        checks=checks, verdict=verdict, reason=_reason(best, checks, verdict, found.small),
         leaderboard={candidate.candidate: candidate.score for candidate in candidates},
     )  # fmt: skip
-    _log(client, evaluation, truth, ours)
+    _log(client, evaluation)
+    if pictures:
+        theirs = rival.predicted if rival else None
+        draw(client, best.run_id, evaluation, model, rows, truth, judged.predicted, theirs)
     return evaluation
 
 
@@ -77,89 +136,125 @@ def _best(candidates: Sequence[TrainedModel]) -> TrainedModel:
     return max(candidates, key=lambda each: -math.inf if each.score is None else sign * each.score)
 
 
-def _floors(
-    floor: dict[str, float], metrics: dict[str, float | None], n: int, part: str | None
-) -> list[Check]:
-    return [
-        policies.floor(name, metrics.get(name), bound, METRICS[name].greater_is_better, n, part)
-        for name, bound in floor.items()
+def _blocks(gates: Gates, best: TrainedModel, rows: pa.Table) -> Blocks:
+    times = rows[best.dataset.event_time].to_numpy()
+    return paired.blocks(gates.versus_champion or VersusChampion(), times, best.dataset.grain)
+
+
+def _metrics(truth: np.ndarray, predicted: np.ndarray | None, task: str) -> dict[str, float | None]:
+    return {} if predicted is None else performance.metrics(truth, predicted, task)
+
+
+def _judge(gates: Gates, best: TrainedModel, judged: Judged, rival: Rival | None) -> _Found:
+    import numpy as np
+
+    n = judged.truth.size
+    if bad := int(np.sum(~np.isfinite(judged.predicted))):
+        return _Found(dict.fromkeys(names(best.task)), {}, [gates_data.finite(bad, n)])
+    metrics = performance.metrics(judged.truth, judged.predicted, best.task)
+    confidence = (gates.versus_champion or VersusChampion()).confidence
+    intervals = _intervals(metrics, judged, best.task, confidence)
+    floors = [
+        decisions.floor(name, metrics[name], bound, METRICS[name].greater_is_better, n, intervals.get(name))
+        for name, bound in gates.floor.items()
     ]
+    versus = _versus(gates.versus_champion, best, judged, rival, metrics) if gates.versus_champion else []
+    sliced, small = slices.floors(gates.slices, judged) if gates.slices else ([], "")
+    fair = slices.gaps(gates.fairness, judged) if gates.fairness else []
+    even = _even(gates, best, judged, metrics) if gates.stability else []
+    calibrated = _calibrated(gates.calibration, judged, confidence) if gates.calibration is not None else []
+    return _Found(metrics, intervals, [*floors, *versus, *sliced, *calibrated, *fair, *even], small)
+
+
+def _intervals(
+    metrics: dict[str, float | None], judged: Judged, task: str, confidence: float
+) -> dict[str, Interval]:
+    drawn = _resampled(list(metrics), judged)
+    found = {}
+    for place, name in enumerate(metrics):
+        interval = drawn.estimate(place).interval(confidence, METRICS[name].low, METRICS[name].high)
+        if interval is not None:
+            found[name] = interval
+    return found
+
+
+def _resampled(measures: Sequence[str], judged: Judged) -> resampling.Resampled:
+    statistics = [statistic(measure, judged.truth, judged.predicted, judged.blocks) for measure in measures]
+    return resampling.resample(statistics, judged.blocks.count)
 
 
 def _versus(
-    gates: Gates,
-    metric: str,
-    truth: np.ndarray,
-    ours: np.ndarray,
-    theirs: np.ndarray | None,
+    gate: VersusChampion,
+    best: TrainedModel,
+    judged: Judged,
+    rival: Rival | None,
     metrics: dict[str, float | None],
-    champion_metrics: dict[str, float | None],
 ) -> list[Check]:
-    gate = gates.versus_champion
+    metric, n = best.metric, judged.truth.size
+    found = Comparison(metrics[metric], None, problem=rival.problem if rival else "")
+    if rival and rival.ref.digest == best.digest:
+        return [decisions.nothing_new(metric, gate.margin, rival.ref.version)]
+    if rival and rival.predicted is not None:
+        found = paired.difference(
+            judged.truth,
+            judged.predicted,
+            rival.predicted,
+            metric,
+            blocks=judged.blocks,
+            confidence=gate.confidence,
+            test=gate.test,
+        )
+        found = replace(found, problem=rival.problem or found.problem)
+    return [decisions.versus_champion(metric, found, gate.margin, n, has_champion=rival is not None)]
+
+
+def _even(gates: Gates, best: TrainedModel, judged: Judged, metrics: dict[str, float | None]) -> list[Check]:
+    gate = gates.stability
     if gate is None:
         return []
-    interval = None
-    if theirs is not None:
-        interval = performance.paired_difference(truth, ours, theirs, metric, confidence=gate.confidence)
-    check = policies.versus_champion(
-        metric, metrics[metric], champion_metrics.get(metric), interval, gate.margin, truth.size,
-        has_champion=theirs is not None,
-    )  # fmt: skip
-    return [check]
+    times = judged.rows[best.dataset.event_time].to_numpy()
+    by = resampling.blocks(times, gate.by, best.dataset.grain)
+    found = slices.spans(judged, best.metric, by, gate.min_rows)
+    return [gates_parts.stability(best.metric, metrics[best.metric], found, gate.drop, gate.min_rows)]
 
 
-def _slices(
-    gate: Slices | None, rows: pa.Table, truth: np.ndarray, ours: np.ndarray
-) -> tuple[list[Check], list[str]]:
-    """Return the checks of the slices, and those that are too small to judge."""
-    import pyarrow.compute as pc
-
-    checks: list[Check] = []
-    small: list[str] = []
-    if gate is None:
-        return checks, small
-    for column in gate.by:
-        if column not in rows.column_names:
-            raise SchemaMismatch(
-                f"gates.slices: the data has no column {column!r}; it has {rows.column_names}."
-            )
-        values = pc.fill_null(pc.cast(rows[column], "string"), "missing")
-        for value in sorted(pc.unique(values).to_pylist()):
-            mask = pc.equal(values, value).to_numpy()
-            part, n = f"{column}={value}", int(mask.sum())
-            if n < gate.min_rows:
-                small.append(f"{part} ({n})")
-            else:
-                measured = {name: performance.measure(name, truth[mask], ours[mask]) for name in gate.floor}
-                checks += _floors(gate.floor, measured, n, part)
-    return checks, small
+def _calibrated(bound: float, judged: Judged, confidence: float) -> list[Check]:
+    found = _resampled(["calibration"], judged).estimate(0)
+    return [decisions.calibration(found.value, found.interval(confidence, 0, 1), bound, judged.truth.size)]
 
 
-def _reason(best: TrainedModel, checks: Sequence[Check], verdict: Verdict, small: Sequence[str]) -> str:
+def _alarm(
+    gates: Gates, best: TrainedModel, model: Pipeline, frame: pd.DataFrame, truth: np.ndarray
+) -> list[Check]:
+    if gates.leakage is None:
+        return []
+    scores = leakage.alone(frame, pipeline.features_of(model), truth, best.task)
+    what = "ROC AUC" if best.task == "classification" else "R2"
+    return [gates_data.leakage(scores, gates.leakage, what, truth.size)]
+
+
+def _reason(best: TrainedModel, checks: Sequence[Check], verdict: Verdict, small: str) -> str:
     if verdict is Verdict.PASS:
-        told = [
-            f"{len(checks)} gate{'s' * (len(checks) != 1)} passed" if checks else "the spec asks for no gate"
-        ]
-        decisive = [check for check in checks if check.name.startswith("versus_champion")]
+        told = [f"{len(checks)} gate{'s' * (len(checks) != 1)} passed"]
+        decisive: Iterable[Check] = [check for check in checks if check.name.startswith("versus_champion")]
     else:
         told, decisive = [], [check for check in checks if check.verdict is verdict]
     told += [
         f"{check.name}{f' of {check.slice}' if check.slice else ''}: {check.reason}" for check in decisive
     ]
-    left_out = f"; too few rows to judge {', '.join(small)}" if small else ""
+    left_out = f"; too few rows to judge {small}" if small else ""
     return f"{best.candidate} (version {best.version}): {'; '.join(told)}{left_out}"
 
 
-def _log(client: MlflowClient, evaluation: Evaluation, truth: np.ndarray, ours: np.ndarray) -> None:
+def _log(client: MlflowClient, evaluation: Evaluation) -> None:
     candidate = evaluation.candidate
     run_id = candidate.run_id
     tracking.log_metrics(client, run_id, "holdout", evaluation.metrics)
+    for end, group in enumerate(("holdout_low", "holdout_high")):
+        bounds = {name: interval[end] for name, interval in evaluation.intervals.items()}
+        tracking.log_metrics(client, run_id, group, bounds)
     with tracking.errors(client):
         client.log_dict(run_id, evaluation.to_dict(), "evaluation.json")
-        # With labels of one class there is no curve to draw.
-        if None not in evaluation.metrics.values():
-            for name, figure in plots.plots(truth, ours, candidate.task).items():
-                client.log_figure(run_id, figure, f"plots/{name}")
         client.set_tag(run_id, "mlops.verdict", evaluation.verdict.value)
         client.set_model_version_tag(
             candidate.model, candidate.version, "mlops.verdict", evaluation.verdict.value

@@ -5,15 +5,11 @@ from __future__ import annotations
 import json
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.checks import Fact
 from airflow_mlops.domain.results import Action, PromotionDecision
 from airflow_mlops.engines import journal
-from airflow_mlops.exceptions import PromotionConflict
-
-if TYPE_CHECKING:
-    pass
+from airflow_mlops.exceptions import PromotionConflict, TableUnreadable
 
 _TEXT = ("kind", "action", "key", "partition", "before", "after", "digest", "reason", "evidence", "actor")
 
@@ -123,15 +119,23 @@ def moves(uri: str) -> list[Row]:
 def champion_as_of(uri: str, partition: str) -> str | None:
     """Return the version that was champion when a partition arrived; None if there was none.
 
-    A partition that was decided on knows it; otherwise it is where the last move at an earlier partition took the
-    champion. Keys of one grain sort as text.
+    A partition that was decided on, or at which the champion was rolled back, knows it; otherwise it is where the last
+    move at an earlier partition took the champion. Keys of one grain sort as text.
     """
     known = rows(uri)
-    first = next((row for row in known if _decides(row) and row.partition == partition), None)
+    first = next((row for row in known if _tells(row) and row.partition == partition), None)
     if first is not None:
         return first.evidence.before
     earlier = [row for row in known if row.kind is Kind.DONE and row.partition < partition]
     return earlier[-1].after if earlier else None
+
+
+def reached(uri: str, partition: str) -> bool:
+    """Tell whether a partition or a later one was decided on, or had the champion rolled back at it.
+
+    Which version was champion when that partition arrived is then for the ledger to say, and no longer for the alias.
+    """
+    return any(_tells(row) and row.partition >= partition for row in rows(uri))
 
 
 def begun(uri: str, key: str) -> Row | None:
@@ -149,6 +153,11 @@ def pending(uri: str) -> list[Row]:
 
 def _decides(row: Row) -> bool:
     return row.kind is Kind.DECISION or (row.kind is Kind.DONE and row.action is Action.PROMOTED)
+
+
+def _tells(row: Row) -> bool:
+    # An alias that is put back only says that it should never have left: what it was moved to is nobody's champion.
+    return _decides(row) or (row.kind is Kind.DONE and row.action is Action.ROLLED_BACK)
 
 
 def _pending(known: list[Row]) -> list[Row]:
@@ -182,7 +191,13 @@ def _new(kind: Kind, decision: PromotionDecision, actor: str, reason: str, at: d
 
 
 def _row(values: journal.Values) -> Row:
-    return Row.from_dict({**values, "evidence": json.loads(values["evidence"])})
+    try:
+        return Row.from_dict({**values, "evidence": json.loads(values["evidence"])})
+    except (KeyError, TypeError, ValueError) as error:
+        raise TableUnreadable(
+            f"The ledger's row of {values.get('at')} was written by another version of this package, or by somebody "
+            f"else: {' '.join(str(error).split())}"
+        ) from error
 
 
 def _said(row: Row) -> tuple[object, ...]:

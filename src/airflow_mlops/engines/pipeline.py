@@ -2,147 +2,89 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from difflib import get_close_matches
-from importlib import import_module
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.domain.spec import Features
-from airflow_mlops.exceptions import SchemaMismatch, TrainingFailed
+from airflow_mlops.engines import estimators, preprocess
+from airflow_mlops.exceptions import SchemaMismatch
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
     import pyarrow as pa
-    from sklearn.base import BaseEstimator
     from sklearn.pipeline import Pipeline
 
     from airflow_mlops.domain.spec import Candidate
 
-# Trees order values and never measure distances, so a scale means nothing to them.
-_UNSCALED = ("sklearn.tree", "sklearn.ensemble", "sklearn.dummy")
-_MOST_CATEGORIES = 50
-# Histogram gradient boosting splits categories directly, but at most as many as it has bins.
-_MOST_BINS = 255
+_SECONDS_A_DAY = 86_400
+_EARLIEST = 0.2
 
 
-def build(candidate: Candidate, features: Features, task: str, seed: int) -> Pipeline:
-    """Build an unfitted pipeline of the steps ``prepare`` and ``model``.
+def build(
+    candidate: Candidate,
+    features: Features,
+    task: str,
+    seed: int,
+    *,
+    params: Mapping[str, Any] | None = None,
+    categories: Mapping[str, int] | None = None,
+) -> Pipeline:
+    """Build an unfitted pipeline of the steps ``prepare`` and ``model``, with every parameter set.
 
-    Missing numbers become the median, except where the estimator treats them itself. Categories that were not seen
-    in training count as missing, or as none of the known ones.
+    Preprocessing is derived from the features (see :func:`airflow_mlops.engines.preprocess.derive`), unless the
+    candidate names a function: what that returns gets a data frame of the features, as :func:`frame` makes it.
 
     :param task: ``classification`` or ``regression``.
-    :param seed: ``random_state`` of the estimator, if it has one and the candidate does not set it.
-    :raises TrainingFailed: if the estimator or one of its parameters does not exist or does not suit the task.
+    :param seed: of everything random, unless the candidate sets a ``random_state``.
+    :param params: those of a trial, which override or join the candidate's; None for none.
+    :param categories: what :func:`categories` counted in the training rows; None means that categories are few, times
+        span years, and every number has values.
+    :raises TrainingFailed: if the estimator or one of its parameters does not exist or does not suit the task, or its
+        library is not installed.
+    :raises UntrustedModel: if a function returns what could not be stored.
     """
     from sklearn.pipeline import Pipeline
 
-    kind = _estimator_class(candidate, task)
-    known = kind._get_param_names()
-    for parameter in [*candidate.params, *candidate.search]:
-        if parameter not in known:
-            raise TrainingFailed(
-                f"Candidate {candidate.name!r}: {kind.__name__} has no parameter {parameter!r}{_hint(parameter, known)}"
-            )
-    settings: dict[str, Any] = {"random_state": seed} if "random_state" in known else {}
-    if _is_hist(kind):
-        settings["categorical_features"] = [*range(len(features.numeric), _count(features))] or None
-    try:
-        model = kind(**{**settings, **candidate.params})
-    except TypeError as error:
-        raise TrainingFailed(f"Candidate {candidate.name!r}: {error}") from error
-    if task == "classification" and not hasattr(model, "predict_proba"):
-        raise TrainingFailed(
-            f"Candidate {candidate.name!r}: {kind.__name__} with these parameters gives no probabilities."
-        )
-    return Pipeline([("prepare", _prepare(candidate, model, features)), ("model", model)])
+    model = estimators.build(candidate, task, seed, params)
+    if estimators.is_function(candidate):
+        return Pipeline([("prepare", preprocess.untouched(features)), ("model", model)])
+    prepare, codes = preprocess.derive(model, features, task, seed, categories)
+    if codes and "categorical_features" not in {**candidate.params, **(params or {})}:
+        first = len(features.numeric)
+        model.set_params(categorical_features=[*range(first, first + codes)])
+    return Pipeline([("prepare", prepare), ("model", model)])
 
 
-def _estimator_class(candidate: Candidate, task: str) -> type[BaseEstimator]:
-    from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+def categories(frame: pd.DataFrame, features: Features) -> dict[str, int]:
+    """Count what preprocessing depends on.
 
-    place, _, name = candidate.estimator.rpartition(".")
-    if place.partition(".")[0] != "sklearn":
-        raise TrainingFailed(
-            f"Candidate {candidate.name!r}: {candidate.estimator} is not part of scikit-learn."
-        )
-    try:
-        module = import_module(place)
-    except ImportError as error:
-        raise TrainingFailed(f"Candidate {candidate.name!r}: {error}") from error
-    mixin = ClassifierMixin if task == "classification" else RegressorMixin
-    fitting = {
-        key: value
-        for key, value in vars(module).items()
-        if isinstance(value, type) and issubclass(value, mixin) and issubclass(value, BaseEstimator)
-    }
-    if name not in fitting:
-        hint = _hint(name, fitting)
-        raise TrainingFailed(f"Candidate {candidate.name!r}: {place} has no {name!r} for {task}{hint}")
-    return fitting[name]
+    These are the distinct values of each category, the whole days that each time spans, and 0 for each number that the
+    earliest rows have no value of: a search fits on them alone.
 
+    :param frame: training rows in order of event time, as :func:`frame` prepares them.
+    """
+    import numpy as np
 
-def _hint(name: str, known: Iterable[str]) -> str:
-    close = get_close_matches(name, list(known), n=3)
-    return f"; did you mean {' or '.join(close)}?" if close else f"; it has {', '.join(sorted(known))}."
-
-
-def _is_hist(kind: type) -> bool:
-    return kind.__name__.startswith("HistGradientBoosting")
-
-
-def _count(features: Features) -> int:
-    return len(features.numeric) + len(features.categorical)
-
-
-def _prepare(candidate: Candidate, model: BaseEstimator, features: Features) -> Any:
-    from sklearn.compose import ColumnTransformer
-
-    numbers, categories = _hist_steps(candidate) if _is_hist(type(model)) else _steps(candidate)
-    steps = [
-        ("numeric", numbers, list(features.numeric)),
-        ("categorical", categories, list(features.categorical)),
-    ]
-    takes_sparse = model.__sklearn_tags__().input_tags.sparse
-    return ColumnTransformer([step for step in steps if step[2]], sparse_threshold=0.3 if takes_sparse else 0)
-
-
-def _steps(candidate: Candidate) -> tuple[Any, Any]:
-    from sklearn.impute import SimpleImputer
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import OneHotEncoder, StandardScaler
-
-    impute = SimpleImputer(strategy="median", keep_empty_features=True)
-    scaled = not candidate.estimator.startswith(_UNSCALED)
-    encode = OneHotEncoder(handle_unknown="infrequent_if_exist", max_categories=_MOST_CATEGORIES)
-    return make_pipeline(impute, StandardScaler()) if scaled else impute, encode
-
-
-def _hist_steps(candidate: Candidate) -> tuple[Any, Any]:
-    from sklearn.preprocessing import OrdinalEncoder
-
-    bins = [candidate.params.get("max_bins", _MOST_BINS), *candidate.search.get("max_bins", ())]
-    missing = float("nan")
-    encode = OrdinalEncoder(
-        handle_unknown="use_encoded_value",
-        unknown_value=missing,
-        encoded_missing_value=missing,
-        max_categories=min(bins),
-    )
-    return "passthrough", encode
+    earliest = frame[: max(1, int(_EARLIEST * len(frame)))]
+    found = {name: 0 for name in features.numeric if not earliest[name].notna().any()}
+    found |= {name: int(frame[name].nunique()) for name in features.categorical}
+    for name in features.dates:
+        span = frame[name].max() - frame[name].min()
+        found[name] = int(np.nan_to_num(span) // _SECONDS_A_DAY)
+    return found
 
 
 def features_of(model: Pipeline) -> Features:
     """Return the features that a pipeline of :func:`build` takes."""
-    columns = {name: tuple(names) for name, _, names in model["prepare"].transformers}
-    return Features(numeric=columns.get("numeric", ()), categorical=columns.get("categorical", ()))
+    return Features(**{kind: tuple(names) for kind, _, names in model["prepare"].transformers})
 
 
 def frame(rows: pa.Table | pd.DataFrame, features: Features) -> pd.DataFrame:
-    """Return the features as a data frame: numbers as float64, categories as text, both with NaN for missing.
+    """Return the features as a data frame: numbers as float64, categories as text, times as seconds since 1970.
 
-    Infinite numbers count as missing: scikit-learn takes none.
+    Missing is NaN in all of them. So are numbers that are infinite or beyond a 32-bit float (3.4e38): scikit-learn
+    takes none. Times without a zone count as UTC, dates as their midnight.
 
     :raises SchemaMismatch: if a feature is missing or of a type that cannot be converted.
     """
@@ -150,13 +92,14 @@ def frame(rows: pa.Table | pd.DataFrame, features: Features) -> pd.DataFrame:
     import pyarrow as pa
 
     table = rows if isinstance(rows, pa.Table) else pa.Table.from_pandas(rows, preserve_index=False)
-    absent = [name for name in (*features.numeric, *features.categorical) if name not in table.column_names]
+    absent = [name for name in features.names if name not in table.column_names]
     if absent:
         raise SchemaMismatch(
             f"The data has no column {', '.join(absent)}; it has {', '.join(table.column_names)}."
         )
     columns = {name: _numbers(table, name) for name in features.numeric}
     columns |= {name: _categories(table, name) for name in features.categorical}
+    columns |= {name: _seconds(table, name) for name in features.dates}
     return pd.DataFrame({name: pd.Series(values, dtype=values.dtype) for name, values in columns.items()})
 
 
@@ -185,11 +128,11 @@ def labelled(table: pa.Table, target: str, task: str) -> tuple[pa.Table, np.ndar
     return table, values
 
 
-def _cast(table: pa.Table, name: str, kind: pa.DataType) -> pa.Array:
+def _cast(table: pa.Table, name: str, kind: pa.DataType, *, exact: bool = True) -> pa.Array:
     import pyarrow as pa
 
     try:
-        return table[name].cast(kind).combine_chunks()
+        return table[name].cast(kind, safe=exact).combine_chunks()
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise SchemaMismatch(f"Column {name!r} is {table[name].type}, which is no {kind}: {error}") from error
 
@@ -198,8 +141,21 @@ def _numbers(table: pa.Table, name: str) -> np.ndarray:
     import numpy as np
     import pyarrow as pa
 
-    values = _cast(table, name, pa.float64()).to_numpy(zero_copy_only=False)
-    return np.where(np.isfinite(values), values, np.nan)
+    # Whole numbers beyond 2**53 lose their last digits.
+    values = _cast(table, name, pa.float64(), exact=False).to_numpy(zero_copy_only=False)
+    return np.where(np.abs(values) <= np.finfo(np.float32).max, values, np.nan)
+
+
+def _seconds(table: pa.Table, name: str) -> np.ndarray:
+    import numpy as np
+    import pyarrow as pa
+
+    kind = table[name].type
+    if not (pa.types.is_timestamp(kind) or pa.types.is_date(kind) or pa.types.is_null(kind)):
+        raise SchemaMismatch(f"Column {name!r} is {kind}, which is no time.")
+    # Nanoseconds are cut off.
+    micros = _cast(table, name, pa.timestamp("us"), exact=False).to_numpy(zero_copy_only=False)
+    return np.where(np.isnat(micros), np.nan, micros.astype(np.int64) / 1e6)
 
 
 def _categories(table: pa.Table, name: str) -> np.ndarray:

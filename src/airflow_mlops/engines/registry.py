@@ -1,7 +1,9 @@
-"""The model registry: which version is champion, and what a version was made of."""
+"""The model registry: versions are registered once; which is champion, and what a version was made of."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from airflow_mlops.domain.results import DatasetVersion, ModelRef, Split
@@ -15,6 +17,9 @@ if TYPE_CHECKING:
 
 CHAMPION = "champion"
 """The alias of the version that predictions are made with."""
+
+# Seconds for a registry that makes a version in the background; MLflow's own limit is five minutes.
+_PATIENCE = 60
 
 
 class Training(NamedTuple):
@@ -43,6 +48,11 @@ def champion(client: MlflowClient, model: str) -> ModelRef | None:
 
 def champion_version(client: MlflowClient, model: str) -> str | None:
     """Return the champion's version number alone; None and errors as for :func:`champion`."""
+    return alias_version(client, model, CHAMPION)
+
+
+def alias_version(client: MlflowClient, model: str, alias: str) -> str | None:
+    """Return the number of the version that has an alias; None and errors as for :func:`champion`."""
     # The list of aliases tells more than asking for one: MLflow answers 400 for an unknown alias, as for any bad
     # request. A wrong address or a proxy never answers RESOURCE_DOES_NOT_EXIST, but may answer `{}`.
     try:
@@ -52,7 +62,7 @@ def champion_version(client: MlflowClient, model: str) -> str | None:
         return None
     if found.name != model:
         raise RegistryUnavailable(f"MLflow was asked for model {model!r} and answered with {found.name!r}.")
-    number = found.aliases.get(CHAMPION)
+    number = found.aliases.get(alias)
     return None if number is None else str(number)
 
 
@@ -114,6 +124,84 @@ def training(client: MlflowClient, ref: ModelRef) -> Training:
         raise ModelNotFound(
             f"Version {ref.version} of {ref.model!r} does not say what it was trained on: {error}"
         ) from error
+
+
+def only_version(client: MlflowClient, model: str, key: str) -> ModelVersion | None:
+    """Return the version that was registered under an idempotency key; None if there is no usable one.
+
+    A version that is pending, or whose run has logged no model file, is passed over. MLflow repeats a request whose
+    reply was lost, which can create several versions: all but the first are deleted.
+
+    :raises RegistryUnavailable: if MLflow does not answer.
+    """
+    with tracking.errors(client):
+        found = client.search_model_versions(
+            f"name = '{model}' and tags.`{tracking.KEY}` = {tracking.quoted(key)}"
+        )
+        usable = [version for version in found if version.status == "READY" and _has_model(client, version)]
+        usable.sort(key=lambda version: int(version.version))
+    for double in usable[1:]:
+        # Gone already if MLflow has repeated the deletion, too.
+        with suppress(ModelNotFound), tracking.errors(client):
+            client.delete_model_version(model, double.version)
+    return usable[0] if usable else None
+
+
+def _has_model(client: MlflowClient, version: ModelVersion) -> bool:
+    if version.run_id is None:
+        return False
+    outputs = tracking.outputs(client, version.run_id)
+    return bool(outputs) and any(
+        file.path == tracking.MODEL_FILE for file in client.list_logged_model_artifacts(outputs[-1])
+    )
+
+
+def register(
+    client: MlflowClient,
+    model: str,
+    *,
+    key: str,
+    source: str,
+    run_id: str,
+    model_id: str,
+    tags: Mapping[str, str],
+) -> str:
+    """Register a logged model once per key, and return its version.
+
+    :param source: URI of the logged model's artifacts; ``models:/<id>`` would be looked up at MLflow's global
+        tracking URI, which need not be this client's.
+    :raises RegistryUnavailable: if no usable version could be created.
+    """
+    failure: RegistryUnavailable | None = None
+    try:
+        with tracking.errors(client):
+            _ensure_registered(client, model)
+            client.create_model_version(
+                model, source, run_id, tags={**tags, tracking.KEY: key}, model_id=model_id
+            )
+    except RegistryUnavailable as error:
+        if error.silent:
+            raise
+        failure = error
+    # Also after an error: the create may have succeeded though its reply was lost.
+    version = only_version(client, model, key)
+    if version is None:
+        raise failure or RegistryUnavailable(
+            tracking.told(client, f"the new version of {model!r} cannot be used.")
+        )
+    return str(version.version)
+
+
+def _ensure_registered(client: MlflowClient, name: str) -> None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if tracking.silent(error):
+            raise
+        if error.error_code not in ("RESOURCE_ALREADY_EXISTS", "ALREADY_EXISTS"):
+            client.get_registered_model(name)
 
 
 def _get(client: MlflowClient, model: str, number: str) -> ModelVersion:

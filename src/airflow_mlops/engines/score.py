@@ -18,13 +18,13 @@ SCORE = "score"
 def champion_for(client: MlflowClient, ledger_uri: str, model: str, partition: str) -> ModelRef | None:
     """Return the champion that partition ``partition`` is scored and judged with.
 
-    A partition at the live edge gets what the alias says. A partition whose decision has been taken already is
-    being replayed: it gets the champion of that time, which only the ledger knows.
+    A partition at the live edge gets what the alias says. A partition that has been decided on already is being
+    replayed: it gets the champion of that time, which only the ledger knows. So does one at which the champion was
+    rolled back: what it was scored with is what it is judged with.
 
     :raises RegistryUnavailable: if MLflow does not answer, which is never the same as having no champion.
     """
-    decided = ledger.latest_partition(ledger_uri)
-    if decided is None or decided < partition:
+    if not ledger.reached(ledger_uri, partition):
         return registry.champion(client, model)
     version = ledger.champion_as_of(ledger_uri, partition)
     return registry.version(client, model, version) if version is not None else None

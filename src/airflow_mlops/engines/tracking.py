@@ -1,4 +1,4 @@
-"""MLflow runs, experiments and versions: created once, whatever is retried."""
+"""MLflow runs and experiments: created once, whatever is retried."""
 
 from __future__ import annotations
 
@@ -8,18 +8,22 @@ from contextlib import contextmanager, suppress
 from time import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 from airflow_mlops.exceptions import ModelNotFound, RegistryUnavailable
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
-    from mlflow.entities.model_registry import ModelVersion
 
     from airflow_mlops.domain.results import DatasetVersion
 
 KEY = "mlops.key"
 """Tag of runs and versions: the idempotency key of the training that made them."""
+ATTEMPT = "mlops.attempt"
+"""Tag of runs: equal in those that one request has created because MLflow repeated it."""
+FILES = "mlops.files"
+"""Tag of a logged model: the sha256 of each of its files, as JSON."""
 MODEL_FILE = "model.skops"
 """The model's file among the artifacts of a logged model, as MLflow names it."""
 
@@ -39,11 +43,20 @@ def errors(client: MlflowClient) -> Iterator[None]:
     except RegistryUnavailable:
         raise
     except MlflowException as error:
-        missing = error.error_code in ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND")
-        kind = ModelNotFound if missing else RegistryUnavailable
-        raise kind(_told(client, error.message)) from _shown(client, error)
+        message, shown = told(client, error.message), _shown(client, error)
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND"):
+            raise ModelNotFound(message) from shown
+        raise RegistryUnavailable(message, silent=silent(error)) from shown
     except (OSError, SQLAlchemyError) as error:  # from artifact stores, and from opening the database
-        raise RegistryUnavailable(_told(client, str(error))) from _shown(client, error)
+        raise RegistryUnavailable(told(client, str(error)), silent=silent(error)) from _shown(client, error)
+
+
+def silent(error: Exception) -> bool:
+    """Tell whether an error of MLflow's means that it gave no answer at all."""
+    from requests import ConnectionError, Timeout
+
+    # MLflow says the same of a server that is away as of one that answers 500 again and again; what it caught differs.
+    return isinstance(error.__cause__ or error.__context__ or error, (ConnectionError, Timeout))
 
 
 def _login(client: MlflowClient) -> str:
@@ -51,7 +64,8 @@ def _login(client: MlflowClient) -> str:
     return login + at
 
 
-def _told(client: MlflowClient, message: str) -> str:
+def told(client: MlflowClient, message: str) -> str:
+    """Return a message with the address that it is about, but without its password."""
     return f"MLflow at {client.tracking_uri}: {message}".replace(_login(client), "")
 
 
@@ -68,18 +82,20 @@ def experiment(client: MlflowClient, name: str, artifacts: str | None = None) ->
     :raises RegistryUnavailable: if MLflow does not answer.
     :raises ModelNotFound: if the experiment was deleted, and so can neither be used nor created again.
     """
-    from mlflow.exceptions import MlflowException
-
     with errors(client):
         found = client.get_experiment_by_name(name)
-        if found is None:
-            try:
+    if found is None:
+        try:
+            with errors(client):
                 return str(client.create_experiment(name, artifacts or _beside(client.tracking_uri, name)))
-            except MlflowException:
-                # Another task may have created it, or the reply was lost.
+        except RegistryUnavailable as failure:
+            if failure.silent:
+                raise
+            # Another task may have created it, or the reply was lost.
+            with errors(client):
                 found = client.get_experiment_by_name(name)
-                if found is None:
-                    raise
+            if found is None:
+                raise
     if found.lifecycle_stage == "deleted":
         raise ModelNotFound(
             f"The MLflow experiment {name!r} is deleted: restore it, or remove it with `mlflow gc`."
@@ -103,23 +119,49 @@ def run(
 ) -> Iterator[Run]:
     """Open a run that ends FINISHED, FAILED by an error, or KILLED by anything else.
 
-    Runs of the same key that were left RUNNING by a killed process are closed first.
+    Runs of the same key that were left RUNNING by a killed process are closed first. If MLflow has gone silent, the
+    run is left to the next try too.
+
+    MLflow repeats a request whose reply was lost, which can create several runs: all but one are deleted.
     """
+    attempt = uuid4().hex
     with errors(client):
-        for stale in client.search_runs(
-            [experiment_id], f"tags.`{KEY}` = {_quoted(key)} and attributes.status = 'RUNNING'"
-        ):
-            client.set_terminated(stale.info.run_id, "KILLED")
-        opened = client.create_run(experiment_id, run_name=name, tags={**tags, KEY: key})
+        _close_stale(client, experiment_id, key)
+        opened = client.create_run(experiment_id, run_name=name, tags={**tags, KEY: key, ATTEMPT: attempt})
+    run_id = opened.info.run_id
     try:
         yield opened
     except BaseException as error:
-        # What went wrong counts for more than MLflow not hearing of it.
-        with suppress(RegistryUnavailable), errors(client):
-            client.set_terminated(opened.info.run_id, "FAILED" if isinstance(error, Exception) else "KILLED")
+        status = "FAILED" if isinstance(error, Exception) else "KILLED"
+        if not getattr(error, "silent", False):
+            # What went wrong counts for more than MLflow not hearing of it.
+            with suppress(RegistryUnavailable, ModelNotFound):
+                _close(client, experiment_id, run_id, attempt, status)
         raise
+    _close(client, experiment_id, run_id, attempt, "FINISHED")
+
+
+def _close(client: MlflowClient, experiment_id: str, run_id: str, attempt: str, status: str) -> None:
     with errors(client):
-        client.set_terminated(opened.info.run_id, "FINISHED")
+        client.set_terminated(run_id, status)
+        # Not before: a server that was stopped carries out what it was sent once it goes on.
+        for double in _running(client, experiment_id, ATTEMPT, attempt):
+            client.delete_run(double.info.run_id)
+
+
+def _close_stale(client: MlflowClient, experiment_id: str, key: str) -> None:
+    known: set[str] = set()
+    for stale in _running(client, experiment_id, KEY, key):
+        attempt = stale.data.tags.get(ATTEMPT, stale.info.run_id)
+        client.set_terminated(stale.info.run_id, "KILLED")
+        if attempt in known:
+            client.delete_run(stale.info.run_id)
+        known.add(attempt)
+
+
+def _running(client: MlflowClient, experiment_id: str, tag: str, value: str) -> list[Run]:
+    running = f"tags.`{tag}` = {quoted(value)} and attributes.status = 'RUNNING'"
+    return list(client.search_runs([experiment_id], running, order_by=["attributes.start_time"]))
 
 
 def log_dataset(client: MlflowClient, run_id: str, dataset: DatasetVersion) -> None:
@@ -157,6 +199,38 @@ def log_metrics(client: MlflowClient, run_id: str, group: str, metrics: Mapping[
         client.log_batch(run_id, [Metric(f"{group}/{name}", value, now, 0) for name, value in known.items()])
 
 
+def add_output(client: MlflowClient, run: Run, model_id: str, files: Mapping[str, str]) -> None:
+    """Mark a logged model, whose artifacts are there, as ready and as what its run has made.
+
+    Logged models of the run that are not ready were created by a repeated request, and are deleted.
+
+    :param files: sha256 of each of its files, by path; kept as tag :data:`FILES`.
+    """
+    from mlflow.entities import LoggedModelOutput, LoggedModelStatus
+    from mlflow.exceptions import MlflowException
+
+    run_id = run.info.run_id
+    with errors(client):
+        client.set_logged_model_tags(model_id, {FILES: json.dumps(dict(files))})
+        client.finalize_logged_model(model_id, "READY")
+        try:
+            client.log_outputs(run_id, [LoggedModelOutput(model_id, step=0)])
+        except MlflowException as error:
+            # If the reply was lost and MLflow repeats the request, its database refuses the second row.
+            if silent(error) or model_id not in outputs(client, run_id):
+                raise
+        # A database knows the status as a number, and MLflow does not translate it in a search.
+        for found in client.search_logged_models([run.info.experiment_id], f"source_run_id = '{run_id}'"):
+            if found.status == LoggedModelStatus.PENDING:
+                client.delete_logged_model(found.model_id)
+
+
+def outputs(client: MlflowClient, run_id: str) -> list[str]:
+    """Return the ids of the models that a run has logged."""
+    found = client.get_run(run_id).outputs
+    return [output.model_id for output in found.model_outputs] if found else []
+
+
 def finish(client: MlflowClient, run_id: str) -> None:
     """Mark a run FINISHED whose process ended between registering its model and saying so."""
     with errors(client):
@@ -164,74 +238,8 @@ def finish(client: MlflowClient, run_id: str) -> None:
             client.set_terminated(run_id, "FINISHED")
 
 
-def only_version(client: MlflowClient, model: str, key: str) -> ModelVersion | None:
-    """Return the version that was registered under an idempotency key; None if there is no usable one.
-
-    A version that is pending, or whose run has logged no model file, is passed over. MLflow repeats a request whose
-    reply was lost, which can create several versions: all but the first are deleted.
-
-    :raises RegistryUnavailable: if MLflow does not answer.
-    """
-    with errors(client):
-        found = client.search_model_versions(f"name = '{model}' and tags.`{KEY}` = {_quoted(key)}")
-        usable = [version for version in found if version.status == "READY" and _has_model(client, version)]
-        usable.sort(key=lambda version: int(version.version))
-        for double in usable[1:]:
-            client.delete_model_version(model, double.version)
-    return usable[0] if usable else None
-
-
-def _has_model(client: MlflowClient, version: ModelVersion) -> bool:
-    if version.run_id is None:
-        return False
-    run = client.get_run(version.run_id)
-    outputs = run.outputs.model_outputs if run.outputs else []
-    return bool(outputs) and any(
-        file.path == MODEL_FILE for file in client.list_logged_model_artifacts(outputs[-1].model_id)
-    )
-
-
-def register(
-    client: MlflowClient,
-    model: str,
-    *,
-    key: str,
-    source: str,
-    run_id: str,
-    model_id: str,
-    tags: Mapping[str, str],
-) -> str:
-    """Register a logged model once per key, and return its version.
-
-    :param source: URI of the logged model's artifacts; ``models:/<id>`` would be looked up at MLflow's global
-        tracking URI, which need not be this client's.
-    :raises RegistryUnavailable: if no usable version could be created.
-    """
-    failure: RegistryUnavailable | None = None
-    try:
-        with errors(client):
-            _ensure_registered(client, model)
-            client.create_model_version(model, source, run_id, tags={**tags, KEY: key}, model_id=model_id)
-    except RegistryUnavailable as error:
-        failure = error
-    # Also after an error: the create may have succeeded though its reply was lost.
-    version = only_version(client, model, key)
-    if version is None:
-        raise failure or RegistryUnavailable(_told(client, f"the new version of {model!r} cannot be used."))
-    return str(version.version)
-
-
-def _ensure_registered(client: MlflowClient, name: str) -> None:
-    from mlflow.exceptions import MlflowException
-
-    try:
-        client.create_registered_model(name)
-    except MlflowException as error:
-        if error.error_code not in ("RESOURCE_ALREADY_EXISTS", "ALREADY_EXISTS"):
-            client.get_registered_model(name)
-
-
-def _quoted(value: str) -> str:
+def quoted(value: str) -> str:
+    """Return a text as MLflow's searches take it."""
     quote = '"' if "'" in value else "'"
     if quote in value:
         raise ValueError(f"An idempotency key cannot hold both kinds of quotes: {value}")

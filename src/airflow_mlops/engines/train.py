@@ -5,15 +5,25 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from tempfile import TemporaryDirectory
 from time import monotonic
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.results import DatasetVersion, Split, TrainedModel
-from airflow_mlops.engines import models, pipeline, search, tracking, transform
+from airflow_mlops.domain.spec import Features
+from airflow_mlops.engines import (
+    fitting,
+    jobs,
+    models,
+    pictures,
+    provenance,
+    registry,
+    tracking,
+    trials,
+    tune,
+)
 from airflow_mlops.exceptions import NotEnoughData
 
 if TYPE_CHECKING:
@@ -23,7 +33,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
     from sklearn.pipeline import Pipeline
 
-    from airflow_mlops.domain.spec import Budget, Candidate, Features
+    from airflow_mlops.domain.recipe import Recipe
 
 log = logging.getLogger(__name__)
 
@@ -32,11 +42,11 @@ SAMPLE = "blessing/sample.parquet"
 PREDICTION = "_prediction"
 """Column of :data:`SAMPLE`."""
 
-_LEAST_ROWS = 50
 _SAMPLE_ROWS = 200
 _TRAINED = "mlops.trained"
 _NUMERIC = ("int", "uint", "float", "double", "halffloat", "decimal", "bool")
 _TEXT = ("string", "large_string", "dictionary")
+_TIMES = ("timestamp", "date")
 
 
 def split(
@@ -78,29 +88,28 @@ def split(
         train_rows=before,
         holdout_rows=times.size - before,
     )
-    if min(found.train_rows, found.holdout_rows) < _LEAST_ROWS:
+    if min(found.train_rows, found.holdout_rows) < fitting.LEAST_ROWS:
         raise NotEnoughData(
             f"{found.train_rows} rows to train on from {found.start:%Y-%m-%d %H:%M} to "
             f"{found.cut:%Y-%m-%d %H:%M}, {found.holdout_rows} held out until {found.end:%Y-%m-%d %H:%M}; "
-            f"each side needs {_LEAST_ROWS}"
+            f"each side needs {fitting.LEAST_ROWS}"
         )
     return found
 
 
 def derive_features(dataset: DatasetVersion, target: str) -> Features:
-    """Return every column but key, event time and target: numbers and truths as numeric, text as categorical.
+    """Return every column but key, event time and target: numbers and truths, text as categories, and times.
 
-    Columns of other types, such as times, are left out.
+    Columns of other types are left out.
 
     :raises SpecError: if no column is left.
     """
-    from airflow_mlops.domain.spec import Features
-
     others = {*dataset.key, dataset.event_time, target}
     left = {name: kind for name, kind in dataset.columns.items() if name not in others}
     return Features(
         numeric=tuple(name for name, kind in left.items() if kind.startswith(_NUMERIC)),
         categorical=tuple(name for name, kind in left.items() if kind.startswith(_TEXT)),
+        dates=tuple(name for name, kind in left.items() if kind.startswith(_TIMES)),
     )
 
 
@@ -115,89 +124,79 @@ def _moment(time: np.datetime64) -> datetime:
     return moment.replace(tzinfo=UTC)
 
 
-@dataclass(frozen=True)
-class _Job:
-    """What one training is about."""
+class _Chosen(NamedTuple):
+    """What a training has come to.
 
-    candidate: Candidate
-    task: str
-    target: str
-    features: Features
-    metric: str
-    split: Split
-    dataset: DatasetVersion
-    budget: Budget
-    seed: int
-    prepared: transform.Transform | None
-
-
-@dataclass(frozen=True)
-class _Fitted:
-    """A model fitted on all training rows, and how its parameters did on the inner validation rows."""
+    :param score: None if the candidate was not ranked.
+    """
 
     model: Pipeline
-    found: search.Found
+    params: dict[str, Any]
+    score: float | None
+    trials: int
     rows: int
+    remarks: tuple[str, ...]
 
 
 def train(
     table: pa.Table,
     *,
     client: MlflowClient,
-    model: str,
-    candidate: Candidate,
-    task: str,
-    target: str,
-    features: Features,
-    metric: str,
-    split: Split,
-    dataset: DatasetVersion,
-    budget: Budget,
-    seed: int,
+    recipe: Recipe,
     key: str,
     tags: Mapping[str, str],
     artifacts: str | None = None,
+    dask: str | None = None,
+    pictures: bool = True,
 ) -> TrainedModel:
     """Train one candidate and register it as a version; a second call with the same key returns the first result.
 
     Only rows of ``split.start <= event time < split.cut`` are fitted; their order in the table does not matter. The
-    search, and the score, use the latest fifth of them as validation rows; the model is fitted on all of them.
+    search, and the score, use the latest of them as validation rows; the model is fitted on all of them. A search whose
+    process was killed is taken up again by a call with the same key.
 
     :param table: rows of at least the features, target, key and event time, those of the holdout included.
     :param key: idempotency key, unique to a DAG run, step and candidate.
     :param tags: further tags of the run and the version.
     :param artifacts: see :func:`airflow_mlops.engines.tracking.experiment`.
+    :param dask: address of a Dask scheduler that trials are fitted on; None fits them here.
+    :param pictures: whether to draw a learning curve.
     :raises TrainingFailed: if the candidate cannot be built or fitted.
     :raises UntrustedModel: if the fitted model holds types outside the allow-list.
-    :raises NotEnoughData: if the labels do not suffice to rank candidates by ``metric``.
+    :raises NotEnoughData: if the labels do not suffice to rank candidates by the recipe's metric.
     :raises SchemaMismatch: if a column is missing or has another type than its use needs.
     :raises TransformFailed: if not all rows were prepared by the code that is there now, which is stored with the model.
     :raises RegistryUnavailable: if MLflow does not answer.
     """
-    former = tracking.only_version(client, model, key)
+    model = recipe.model
+    former = registry.only_version(client, model, key)
     if former is not None:
         log.info("Version %s of %s was trained under this key already.", former.version, model)
         trained = _trained(former.tags, former.version)
         tracking.finish(client, trained.run_id)
         return trained
-    prepared = transform.of_training(dataset, split)
-    job = _Job(candidate, task, target, features, metric, split, dataset, budget, seed, prepared)
+    job = jobs.Job.of(recipe)
     experiment_id = tracking.experiment(client, model, artifacts)
-    tags = {**_tags(job), **tags}
+    tags = {**job.tags(), **tags}
     began = monotonic()
-    with tracking.run(client, experiment_id, f"{candidate.name} {dataset.partition}", key, tags) as run:
-        fitted = _fit(job, table)
-        stored = {transform.FILE: prepared.source} if prepared else None
-        logged = models.log(client, run, model, fitted.model, job.features, task, stored)
-        _log_facts(client, run, job, fitted)
-        _log_sample(client, run, job, fitted.model, table)
+    name = job.candidate.name
+    with tracking.run(client, experiment_id, f"{name} {recipe.dataset.partition}", key, tags) as run:
+        provenance.log(client, run, recipe, tags)
+        data = fitting.data(table, recipe)
+        chosen = _choose(job, data, trials.Store(client, run, job.identity(key), recipe.metric), dask)
+        logged = models.log(client, run, model, chosen.model, job.features, recipe.task, job.sources())
+        _log_facts(client, run, job, chosen)
+        _log_sample(client, run, job, chosen.model, table)
+        if pictures:
+            _log_curve(client, run, job, data, chosen.params)
         facts = {
-            "model": model, "candidate": candidate.name, "run_id": run.info.run_id, "digest": logged.digest,
-            "task": task, "target": target, "metric": metric, "score": fitted.found.inner[metric], "params": {**candidate.params, **fitted.found.params},
-            "features": [*features.numeric, *features.categorical], "seconds": round(monotonic() - began, 3),
+            "model": model, "candidate": name, "run_id": run.info.run_id, "digest": logged.digest,
+            "task": recipe.task, "target": recipe.target, "metric": recipe.metric, "score": chosen.score,
+            "params": {**job.candidate.params, **chosen.params}, "features": job.features.names,
+            "seconds": round(monotonic() - began, 3), "trials": chosen.trials, "remarks": chosen.remarks,
         }  # fmt: skip
-        tags = {**tags, **_long_tags(job), "mlops.digest": logged.digest, _TRAINED: json.dumps(facts)}
-        version = tracking.register(
+        tags = {**tags, **job.long_tags(), "mlops.digest": logged.digest, _TRAINED: json.dumps(facts)}
+        version = registry.register(
             client,
             model,
             key=key,
@@ -207,11 +206,43 @@ def train(
             tags=tags,
         )
     trained = _trained(tags, version)
+    ranked = "not ranked" if trained.score is None else f"inner {trained.metric} {trained.score:.4f}"
     log.info(
-        "%s version %s: %s, inner %s %.4f, %d rows, %.1f s.",
-        model, version, candidate.name, metric, trained.score, fitted.rows, trained.seconds,
-    )  # fmt: skip
+        "%s version %s: %s, %s, %d rows, %.1f s.", model, version, name, ranked, chosen.rows, trained.seconds
+    )
     return trained
+
+
+def fit(table: pa.Table, recipe: Recipe, params: Mapping[str, Any]) -> Pipeline:
+    """Fit a recipe's candidate with chosen parameters, as :func:`train` does once its search is over.
+
+    :param table: as :func:`train` takes it.
+    :param params: what the search has found, or all parameters of a trained model.
+    :raises TrainingFailed: if the candidate cannot be built or fitted.
+    :raises NotEnoughData: if too few rows have a label, or all have the same.
+    :raises SchemaMismatch: if a column is missing or has another type than its use needs.
+    """
+    return _fit(recipe, fitting.data(table, recipe), params)
+
+
+def _fit(recipe: Recipe, data: fitting.Data, params: Mapping[str, Any]) -> Pipeline:
+    unfitted = fitting.build(recipe, params, fitting.categories(recipe, data))
+    name = fitting.name_of(recipe, params)
+    what = f"Fitting {name} to {data.labels.size:,} rows"
+    return fitting.waited(lambda: fitting.fit(unfitted, data, fitting.threads(), name), what)
+
+
+def _choose(job: jobs.Job, data: fitting.Data, store: trials.Store, dask: str | None) -> _Chosen:
+    recipe, name = job.recipe, job.candidate.name
+    found = tune.Found({}, None, 1)
+    if recipe.ranked or job.candidate.search:
+        found = tune.search(recipe, data, store if job.candidate.search else None, dask)
+    with fitting.remarks() as remarks:
+        model = _fit(recipe, data, found.params)
+    for remark in remarks:
+        log.warning("%s: %s", name, remark)
+    rows = data.labels.size
+    return _Chosen(model, found.params, found.score, found.trials, rows, (*found.remarks, *remarks))
 
 
 def _trained(tags: Mapping[str, str], version: str) -> TrainedModel:
@@ -219,75 +250,29 @@ def _trained(tags: Mapping[str, str], version: str) -> TrainedModel:
     return TrainedModel.from_dict({**json.loads(tags[_TRAINED]), **parts, "version": str(version)})
 
 
-def _tags(job: _Job) -> dict[str, str]:
-    last = Partition.containing(job.split.cut - timedelta(microseconds=1), job.dataset.grain)
-    return {
-        "mlops.candidate": job.candidate.name,
-        "mlops.partition": job.dataset.partition,
-        "mlops.dataset_digest": job.dataset.digest,
-        "mlops.dataset_uri": job.dataset.uri,
-        "mlops.dataset_version": str(job.dataset.version),
-        "mlops.target": job.target,
-        "mlops.task": job.task,
-        "mlops.trained_through": last.key,
-        **({transform.VERSION_TAG: job.prepared.version} if job.prepared else {}),
-    }
+def _log_facts(client: MlflowClient, run: Run, job: jobs.Job, chosen: _Chosen) -> None:
+    params = {f"model.{name}": value for name, value in {**job.candidate.params, **chosen.params}.items()}
+    tracking.log_params(client, run.info.run_id, {"train_rows": chosen.rows, **params})
+    tracking.log_metrics(client, run.info.run_id, "inner", {job.recipe.metric: chosen.score})
 
 
-def _long_tags(job: _Job) -> dict[str, str]:
-    # A run's tag holds 8,000 characters, a version's 100,000; columns of a wide table take more than the former.
-    return {
-        "mlops.dataset": json.dumps(job.dataset.to_dict()),
-        "mlops.features": json.dumps(
-            {"numeric": job.features.numeric, "categorical": job.features.categorical}
-        ),
-        "mlops.split": json.dumps(job.split.to_dict()),
-        **({transform.DIGEST_TAG: job.prepared.digest} if job.prepared else {}),
-    }
-
-
-def _between(job: _Job, table: pa.Table, since: datetime, until: datetime) -> pa.Table:
-    import pyarrow.compute as pc
-
-    times = table[job.dataset.event_time]
-    kept = pc.and_(pc.greater_equal(times, since), pc.less(times, until))
-    # The files of a table come in any order, and fitting depends on it.
-    order = [(name, "ascending") for name in dict.fromkeys((job.dataset.event_time, *job.dataset.key))]
-    return table.filter(kept).sort_by(order)
-
-
-def _fit(job: _Job, table: pa.Table) -> _Fitted:
-    rows = _between(job, table, job.split.start, job.split.cut)
-    known, labels = pipeline.labelled(rows, job.target, job.task)
-    if known.num_rows < rows.num_rows:
-        log.warning("%d of %d training rows have no label.", rows.num_rows - known.num_rows, rows.num_rows)
-    if known.num_rows < _LEAST_ROWS:
-        raise NotEnoughData(f"{known.num_rows} training rows have a label; {_LEAST_ROWS} are needed.")
-    data = search.Data(pipeline.frame(known, job.features), labels, known[job.dataset.event_time].to_numpy())
-    unfitted = pipeline.build(job.candidate, job.features, job.task, job.seed)
-    found = search.search(unfitted, job.candidate, data, job.metric, job.task, job.budget, job.seed)
-    return _Fitted(search.fit(unfitted, job.candidate, found.params, data), found, known.num_rows)
-
-
-def _log_facts(client: MlflowClient, run: Run, job: _Job, fitted: _Fitted) -> None:
-    params = {"estimator": job.candidate.estimator, "seed": job.seed, "train_rows": fitted.rows}
-    params |= {
-        f"model.{name}": value for name, value in {**job.candidate.params, **fitted.found.params}.items()
-    }
-    tracking.log_params(client, run.info.run_id, params)
-    tracking.log_metrics(client, run.info.run_id, "inner", fitted.found.inner)
-    tracking.log_dataset(client, run.info.run_id, job.dataset)
-
-
-def _log_sample(client: MlflowClient, run: Run, job: _Job, fitted: Pipeline, table: pa.Table) -> None:
+def _log_sample(client: MlflowClient, run: Run, job: jobs.Job, fitted: Pipeline, table: pa.Table) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    rows = _between(job, table, job.split.start, job.split.end)
-    rows = rows.select([*job.features.numeric, *job.features.categorical])
+    split = job.recipe.split
+    rows = fitting.between(table, job.recipe, split.start, split.end).select(list(job.features.names))
     rows = rows.slice(max(0, rows.num_rows - _SAMPLE_ROWS))
-    predicted = pa.array(models.predict(fitted, rows, job.task), pa.float64())
+    predicted = pa.array(models.predict(fitted, rows, job.recipe.task), pa.float64())
     place, _, name = SAMPLE.rpartition("/")
     with TemporaryDirectory() as folder, tracking.errors(client):
         pq.write_table(rows.append_column(PREDICTION, predicted), f"{folder}/{name}")
         client.log_artifact(run.info.run_id, f"{folder}/{name}", place)
+
+
+def _log_curve(
+    client: MlflowClient, run: Run, job: jobs.Job, data: fitting.Data, params: Mapping[str, Any]
+) -> None:
+    pictures.log_training(
+        client, run.info.run_id, job.recipe, data, lambda part: _fit(job.recipe, part, params)
+    )

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -32,24 +29,11 @@ DIGEST_TAG = "mlops.transform_digest"
 _PROBED = 8
 
 
-@dataclass(frozen=True)
-class Transform:
+class Transform(code.Function):
     """Prepare features of rows, each by itself.
 
-    :param version: ``module:function@digest``, by the code of the module; comments, docstrings and layout do not
-        count.
-    :param source: the code of the module.
-    :param function: takes a ``pyarrow.Table`` and returns one, or a ``pandas.DataFrame``, with a row for each.
+    It takes a ``pyarrow.Table`` and returns one, or a ``pandas.DataFrame``, with a row for each.
     """
-
-    version: str
-    source: str
-    function: Callable[[pa.Table], Any]
-
-    @property
-    def digest(self) -> str:
-        """The sha256 of the source, byte by byte."""
-        return hashlib.sha256(self.source.encode()).hexdigest()
 
     def __call__(self, rows: pa.Table, partition: Partition | None = None) -> pa.Table:
         """Return the prepared rows, as many and in the same order.
@@ -74,7 +58,7 @@ class Transform:
 
     def _run(self, rows: pa.Table, where: str) -> pa.Table:
         try:
-            found = _table(self.function(rows))
+            found = _table(self.call(rows))
         except Exception as error:
             raise TransformFailed(f"{where} failed: {type(error).__name__}: {error}") from error
         if found.num_rows != rows.num_rows:
@@ -127,28 +111,11 @@ def load(function: str) -> Transform:
         code alone is what is versioned, and what is stored with a model.
     :raises TransformFailed: if it cannot be imported, or its module's code is not all there is.
     """
-    name, _, attribute = function.partition(":")
     try:
-        module = import_module(name)
-        found: Any = getattr(module, attribute)
-    except Exception as error:
-        raise TransformFailed(f"{function} cannot be imported: {type(error).__name__}: {error}") from error
-    if not callable(found) or getattr(found, "__module__", None) != name:
-        raise TransformFailed(f"{function} is not a function of that module; name it where it is defined")
-    read = getattr(getattr(module.__spec__, "loader", None), "get_source", None)
-    source = read(name) if read else None
-    if source is None:
-        raise TransformFailed(f"the code of {function} cannot be read; define it in a .py file")
-    if beside := sorted(code.beside(source, name, str(module.__file__))):
-        raise TransformFailed(
-            f"the module of {function} imports {', '.join(beside)}, which is stored with no model: move what it needs "
-            "into the module itself, or into an installed package"
-        )
-    return Transform(_version(function, source), source, found)
-
-
-def _version(function: str, source: str) -> str:
-    return f"{function}@{code.digest(source)[:12]}"
+        found = code.find(function)
+    except ImportError as error:
+        raise TransformFailed(str(error)) from error
+    return Transform(found.version, found.source, found.call)
 
 
 def of_training(dataset: DatasetVersion, split: Split) -> Transform | None:
@@ -217,7 +184,7 @@ def of_model(client: MlflowClient, ref: ModelRef) -> Transform | None:
     try:
         # Under a name of its own: the module of that name may be there as well, in another version.
         module = code.run(source, f"_mlops_transform_{tags[DIGEST_TAG][:12]}")
-        found: Callable[[pa.Table], Any] = getattr(module, function.partition(":")[2])
+        found = getattr(module, function.partition(":")[2])
     except Exception as error:
         raise TransformFailed(f"{function} cannot be run here: {type(error).__name__}: {error}") from error
-    return Transform(_version(function, source), source, found)
+    return Transform(code.version(function, source), source, found)

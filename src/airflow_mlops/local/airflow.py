@@ -75,6 +75,8 @@ class LocalAirflow:
         self.password = secrets.token_urlsafe(9)
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.environment = self._environment(dags.resolve(), plugins, parallelism) | dict(settings or {})
+        # The settings may put it behind a path.
+        self.url = self.environment["AIRFLOW__API__BASE_URL"]
         self._client = httpx.Client(base_url=self.url, timeout=30)
 
     def _environment(self, dags: Path, plugins: Path | None, parallelism: int) -> dict[str, str]:

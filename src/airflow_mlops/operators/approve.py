@@ -3,36 +3,209 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, NoReturn
+from urllib.parse import quote
 
-from airflow.providers.standard.operators.hitl import ApprovalOperator
+from airflow.providers.standard.operators.hitl import ApprovalOperator, HITLOperator
+from airflow.sdk import Param, TriggerRule, conf
+from airflow.sdk.definitions.param import ParamsDict
+from airflow.sdk.exceptions import TaskAwaitingInput
 
-from airflow_mlops.domain.checks import Verdict
-from airflow_mlops.domain.results import Evaluation
+from airflow_mlops import config
+from airflow_mlops.alerts import Channel
+from airflow_mlops.domain.results import Answer, Evaluation
+from airflow_mlops.domain.spec import Approval
+from airflow_mlops.engines import approval
+from airflow_mlops.engines.approval import Question
+from airflow_mlops.engines.mails import Link
+from airflow_mlops.exceptions import ApprovalMissing
+from airflow_mlops.runs import push
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from airflow_mlops.domain.spec import Alerts
+
 
 class PromotionApprovalOperator(ApprovalOperator):
-    """Wait for a person's word on a candidate that passed its gates; ask nobody about one that did not.
+    """Wait for a person's word on a candidate; ask nobody about one that the gates have decided on already.
 
-    A rejection skips the tasks after it, and so does nothing else. A time-out fails.
+    The form shows every gate and wants a reason. An approval counts if it gives one, comes from one of the users of the
+    policy, and, of two, not from the person who gave the first. Any other is asked for again, in the time that is left.
+    A rejection skips those of the tasks after it that run only when all went well. Without an answer in time the task
+    fails.
+
+    Returns the :class:`~airflow_mlops.domain.results.Answer` as a dict; None if nobody was asked.
 
     :param evaluation: what :class:`EvaluateOperator` returned.
+    :param policy: who may answer, until when, and whether about a candidate that did not pass its gates too; None means
+        everyone who may edit the run, seven days, and no.
+    :param first: what the task returned that asked the first person, for this one to ask a second; None if this one is
+        the first.
+    :param alerts: who is mailed a link to the form, as in a spec; None means nobody.
+    :param smtp_conn_id: SMTP connection; None means ``[mlops] smtp_conn_id``.
     """
 
-    template_fields: Sequence[str] = (*ApprovalOperator.template_fields, "evaluation")
+    template_fields: Sequence[str] = (
+        *ApprovalOperator.template_fields,
+        "evaluation",
+        "first",
+        "smtp_conn_id",
+    )
     ui_color = "#e0f2f1"
 
-    def __init__(self, *, evaluation: Any, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(
+        self,
+        *,
+        evaluation: Any,
+        policy: Approval | None = None,
+        first: Any = None,
+        alerts: Alerts | None = None,
+        smtp_conn_id: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(subject="", **kwargs)
         self.evaluation = evaluation
+        self.policy = policy
+        self.first = first
+        self.alerts = alerts
+        self.smtp_conn_id = smtp_conn_id
 
     def execute(self, context: Context) -> Any:
-        """Ask, unless the gates have decided already."""
-        evaluation = Evaluation.from_dict(self.evaluation)
-        if evaluation.verdict is Verdict.PASS:
-            return super().execute(context)
-        self.log.info("nobody is asked: %s: %s", evaluation.verdict, evaluation.reason)
-        return None
+        """Ask, unless it is decided already.
+
+        :raises TaskAwaitingInput: to leave the worker until somebody answers.
+        """
+        question = self._question()
+        if question.moot is not None:
+            self.log.info("nobody is asked: %s", question.moot)
+            return None
+        return self._ask(context, question, datetime.now(UTC) + question.policy.timeout)
+
+    def execute_complete(
+        self, context: Context, event: dict[str, Any], until: str = "", asked: int = 0
+    ) -> dict[str, Any]:
+        """Take the answer, or ask again if it is none.
+
+        :raises ApprovalMissing: if nobody has given one in time.
+        """
+        question = self._question()
+        # Whatever the defaults are that Airflow answers with in the end: no person has.
+        if "error" in event or event.get("timedout"):
+            raise ApprovalMissing(
+                f"{question.subject} Nobody has answered within {question.policy.timeout}, so the champion stays. "
+                "Clear this task to ask again."
+            )
+        HITLOperator.execute_complete(self, context, event)
+        said = approval.given(event, approved=event["chosen_options"] == [self.APPROVE])
+        answer = approval.accept(question, said)
+        if isinstance(answer, str):
+            self.log.warning("The answer does not count, so it is asked for again: %s", answer)
+            return self._ask(context, question, datetime.fromisoformat(until), asked=asked + 1, why=answer)
+        self.log.info(
+            "%s: %s", f"{answer.person} has {'approved' if answer.approved else 'rejected'}", answer.reason
+        )
+        if not answer.approved:
+            self._reject(context, answer)
+        return answer.to_dict()
+
+    def _question(self) -> Question:
+        return Question(
+            evaluation=Evaluation.from_dict(self.evaluation),
+            policy=self.policy or Approval(),
+            first=Answer.from_dict(self.first) if self.first else None,
+        )
+
+    def _ask(
+        self, context: Context, question: Question, until: datetime, *, asked: int = 0, why: str = ""
+    ) -> NoReturn:
+        self.subject = question.subject
+        self.body = approval.body(question, _links(question.evaluation))
+        # Not a param of the task, which Airflow would want to be valid before anybody has filled it in.
+        reason = Param(
+            "", "Why; it is kept in the ledger.", type="string", title="Reason",
+            minLength=approval.SHORTEST, maxLength=approval.LONGEST,
+        )  # fmt: skip
+        self.params = ParamsDict({approval.REASON: reason})
+        self.assigned_users = [{"id": user, "name": user} for user in question.policy.users]
+        self.response_timeout = until - datetime.now(UTC)
+        self._check_form(context, question)
+        try:
+            super().execute(context)
+        except TaskAwaitingInput as waiting:
+            waiting.kwargs = {"until": until.isoformat(), "asked": asked}
+            self._mail(context, question, until, asked, why)
+            raise
+        raise AssertionError("Airflow has not left the task waiting")
+
+    def _check_form(self, context: Context, question: Question) -> None:
+        """Refuse to ask with the evidence of an earlier question.
+
+        Airflow writes a form once a task and keeps it when the task is cleared, whatever the task wants to show then.
+
+        :raises ApprovalMissing: if the form shows something else.
+        """
+        from airflow.sdk.execution_time.comms import CreateHITLDetailPayload
+        from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
+
+        form: Any = SUPERVISOR_COMMS.send(
+            CreateHITLDetailPayload.model_validate(
+                {
+                    "ti_id": context["ti"].id,
+                    "options": self.options,
+                    "subject": self.subject,
+                    "body": self.body,
+                    "params": self.serialized_params,
+                    "assigned_users": self.assigned_users,
+                }
+            )
+        )
+        if (form.subject, form.body) != (self.subject, self.body):
+            raise ApprovalMissing(
+                f"{question.subject} Nobody can be asked in this run: it has asked before, with other evidence, and "
+                f"Airflow still shows that: {form.subject!r}. Trigger a new run of {context['dag'].dag_id} for "
+                f"partition {question.evaluation.partition}."
+            )
+
+    def _mail(self, context: Context, question: Question, until: datetime, asked: int, why: str) -> None:
+        if self.alerts is None:
+            return
+        channel = Channel(question.evaluation.model, alerts=self.alerts, smtp_conn_id=self.smtp_conn_id)
+        form = _form(context)
+        channel.say(
+            context,
+            self.task_id,
+            lambda run: approval.notice(run, question, form=form, until=until, asked=asked, why=why),
+        )
+
+    def _reject(self, context: Context, answer: Answer) -> None:
+        # Airflow keeps no return value of a task that skips others.
+        push(context, "return_value", answer.to_dict())
+        after = context["task"].get_direct_relatives(upstream=False)
+        self.skip(
+            ti=context["ti"],
+            tasks=[task for task in after if getattr(task, "trigger_rule", None) == TriggerRule.ALL_SUCCESS],
+        )
+
+
+def _form(context: Context) -> str:
+    """Return the path of the form below the address of Airflow.
+
+    Airflow's own link leaves out the path that this address may have.
+    """
+    ti: Any = context["ti"]
+    path = "/".join(
+        quote(part, safe="") for part in ("dags", ti.dag_id, "runs", ti.run_id, "tasks", ti.task_id)
+    )
+    mapped = f"/mapped/{ti.map_index}" if (ti.map_index or 0) >= 0 and ti.map_index is not None else ""
+    return f"/{path}{mapped}/required_actions"
+
+
+def _links(evaluation: Evaluation) -> list[Link]:
+    base, mlflow = conf.get("api", "base_url", fallback="").rstrip("/"), config.mlflow_url()
+    found = [Link(label="Model card", url=f"{base}{approval.card(evaluation)}")]
+    runs = [("MLflow run of the candidate", evaluation.candidate.run_id)]
+    if evaluation.champion:
+        runs.append(("MLflow run of the champion", evaluation.champion.run_id))
+    return found + [Link(label=label, url=f"{mlflow}/#/runs/{run}") for label, run in runs if mlflow]

@@ -3,41 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
-from airflow_mlops.domain.results import TrainedModel
+from airflow_mlops.domain.results import Evaluation, TrainedModel
 from airflow_mlops.domain.spec import Gates
 from airflow_mlops.engines import evaluate, registry, tables
 from airflow_mlops.hooks.mlflow import MlflowHook
-from airflow_mlops.links import MlflowRunLink
-from airflow_mlops.runs import push
+from airflow_mlops.links import MlflowRunLink, ReportLink
+from airflow_mlops.runs import push, save_report, table_uri
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+    from mlflow import MlflowClient
 
 
 class EvaluateOperator(BaseOperator):
     """Judge the best of some trained candidates and the champion on the same holdout rows, gate by gate.
 
-    Returns the :class:`~airflow_mlops.domain.results.Evaluation` as a dict. A FAIL is a result, not an error.
+    Returns the :class:`~airflow_mlops.domain.results.Evaluation` as a dict, and keeps the candidate's model card as a
+    report. A FAIL is a result, not an error.
 
     :param models: what :class:`TrainOperator` returned: one dict, or a list of them if it was mapped.
     :param gates: what a candidate must reach; None means to be better than the champion.
+    :param description: what the model is for; on its card, as is the task's owner.
     :param mlflow_conn_id: MLflow connection; None means ``[mlops] mlflow_conn_id``.
     """
 
     template_fields: Sequence[str] = ("models", "mlflow_conn_id")
-    operator_extra_links = (MlflowRunLink(),)
+    operator_extra_links = (MlflowRunLink(), ReportLink())
     ui_color = "#fce4ec"
 
     def __init__(
-        self, *, models: Any, gates: Gates | None = None, mlflow_conn_id: str | None = None, **kwargs: Any
+        self,
+        *,
+        models: Any,
+        gates: Gates | None = None,
+        description: str = "",
+        mlflow_conn_id: str | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.models = models
         self.gates = gates
+        self.description = description
         self.mlflow_conn_id = mlflow_conn_id
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -46,14 +57,16 @@ class EvaluateOperator(BaseOperator):
         candidates = [TrainedModel.from_dict(each) for each in several]
         dataset, split = candidates[0].dataset, candidates[0].split
         client = MlflowHook(self.mlflow_conn_id).get_conn()
+        read = partial(
+            tables.read,
+            dataset.uri,
+            version=dataset.version,
+            event_time=dataset.event_time,
+            until=split.end,
+        )
         evaluation = evaluate.evaluate(
-            tables.read(
-                dataset.uri,
-                version=dataset.version,
-                event_time=dataset.event_time,
-                since=split.cut,
-                until=split.end,
-            ),
+            read(since=split.cut),
+            seen=read(columns=list(dict.fromkeys([*dataset.key, dataset.event_time]))),
             client=client,
             candidates=candidates,
             champion=registry.champion(client, candidates[0].model),
@@ -66,4 +79,20 @@ class EvaluateOperator(BaseOperator):
         self.log.info(
             "%s %s: %s: %s", evaluation.model, evaluation.partition, evaluation.verdict, evaluation.reason
         )
+        self._keep_card(context, client, evaluation)
         return evaluation.to_dict()
+
+    def _keep_card(self, context: Context, client: MlflowClient, evaluation: Evaluation) -> None:
+        from airflow_mlops.engines import card
+
+        try:
+            html = card.write(
+                client,
+                evaluation,
+                validation_uri=table_uri(evaluation.model, "validation"),
+                description=self.description,
+                owner=self.owner,
+            )
+            save_report(context, evaluation.model, evaluation.partition, "model_card", html)
+        except Exception:
+            self.log.exception("The model card of %s is missing", evaluation.model)

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowSkipException
 
 from airflow_mlops import assets
-from airflow_mlops.domain.results import Action, Evaluation, PromotionDecision, RetrainDecision
+from airflow_mlops.domain.approval import approval, refusal
+from airflow_mlops.domain.results import (
+    Action,
+    Answer,
+    Approval,
+    Evaluation,
+    PromotionDecision,
+    RetrainDecision,
+)
 from airflow_mlops.domain.section import Section
 from airflow_mlops.engines import ledger, promote, registry
 from airflow_mlops.exceptions import SpecError, TrainingFailed
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.links import MlflowRunLink
-from airflow_mlops.runs import asked, dataset_of, push, run_of, table_uri
+from airflow_mlops.runs import asked, dataset_of, push, run_of, save_report, table_uri
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+    from mlflow import MlflowClient
 
 
 class PromoteOperator(BaseOperator):
@@ -28,27 +37,53 @@ class PromoteOperator(BaseOperator):
     try began.
 
     :param evaluation: what :class:`EvaluateOperator` returned.
+    :param approvals: what each :class:`PromotionApprovalOperator` returned; None of one that asked nobody.
+    :param people: how many have to approve: ``none``, ``one`` or ``two`` different ones.
+    :param override: True if they may let a candidate through whose verdict is not PASS; the ledger says so then.
+    :param description: of the model, for its card, which names the task's ``owner`` too.
     :param mlflow_conn_id: MLflow connection; None means ``[mlops] mlflow_conn_id``.
     """
 
-    template_fields: Sequence[str] = ("evaluation", "mlflow_conn_id")
+    template_fields: Sequence[str] = ("evaluation", "approvals", "mlflow_conn_id")
     operator_extra_links = (MlflowRunLink(),)
     ui_color = "#e0f2f1"
 
-    def __init__(self, *, evaluation: Any, mlflow_conn_id: str | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        evaluation: Any,
+        approvals: Any = None,
+        people: str = "none",
+        override: bool = False,
+        description: str = "",
+        mlflow_conn_id: str | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.evaluation = evaluation
+        self.approvals = approvals
+        self.people = people
+        self.override = override
+        self.description = description
         self.mlflow_conn_id = mlflow_conn_id
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Promote, or say why not."""
+        """Promote, or say why not.
+
+        :raises ApprovalMissing: if fewer people approved than have to, or one of them twice.
+        """
         evaluation = Evaluation.from_dict(self.evaluation)
+        given = approval(
+            _answers(self.approvals), evaluation.verdict, people=self.people, override=self.override
+        )
+        client = MlflowHook(self.mlflow_conn_id).get_conn()
         decision = promote.promote(
-            MlflowHook(self.mlflow_conn_id).get_conn(),
+            client,
             ledger_uri=table_uri(evaluation.model, "ledger"),
             evaluation=evaluation,
             key=f"{run_of(context)}/{self.task_id}",
             actor=run_of(context),
+            approval=given,
         )
         push(context, "mlflow_run", evaluation.candidate.run_id)
         push(context, "decision", decision.to_dict())
@@ -57,7 +92,33 @@ class PromoteOperator(BaseOperator):
             # Airflow sends an event for an outlet whenever its task succeeds, and the champion has not moved.
             raise AirflowSkipException(decision.reason)
         assets.emit(context, assets.champion(evaluation.model), decision=decision)
+        self._describe(context, client, evaluation, decision)
         return decision.to_dict()
+
+    def _describe(
+        self, context: Context, client: MlflowClient, evaluation: Evaluation, decision: PromotionDecision
+    ) -> None:
+        try:
+            from airflow_mlops.engines import card
+
+            html = card.write(
+                client,
+                evaluation,
+                validation_uri=table_uri(evaluation.model, "validation"),
+                description=self.description,
+                owner=self.owner,
+                decision=decision,
+            )
+            save_report(context, evaluation.model, evaluation.partition, "model_card", html)
+        except (
+            Exception
+        ):  # the champion has moved, and is recorded: a page that cannot be written changes nothing
+            self.log.warning("The model card does not tell of the promotion", exc_info=True)
+
+
+def _answers(given: Any) -> list[Answer]:
+    values = given if isinstance(given, Iterable) and not isinstance(given, dict) else [given]
+    return [Answer.from_dict(value) for value in values if value]
 
 
 class RecordOperator(BaseOperator):
@@ -69,10 +130,11 @@ class RecordOperator(BaseOperator):
     :param retrain: what :class:`DecideOperator` returned; None if it failed.
     :param evaluation: what :class:`EvaluateOperator` returned; None if it did not run.
     :param promotion: task id of the :class:`PromoteOperator`.
+    :param approvals: as for :class:`PromoteOperator`; who did not approve, and why, becomes the reason.
     :param mlflow_conn_id: MLflow connection; None means ``[mlops] mlflow_conn_id``.
     """
 
-    template_fields: Sequence[str] = ("model", "retrain", "evaluation", "mlflow_conn_id")
+    template_fields: Sequence[str] = ("model", "retrain", "evaluation", "approvals", "mlflow_conn_id")
     ui_color = "#e0f2f1"
 
     def __init__(
@@ -82,6 +144,7 @@ class RecordOperator(BaseOperator):
         retrain: Any,
         evaluation: Any,
         promotion: str,
+        approvals: Any = None,
         mlflow_conn_id: str | None = None,
         **kwargs: Any,
     ) -> None:
@@ -90,6 +153,7 @@ class RecordOperator(BaseOperator):
         self.retrain = retrain
         self.evaluation = evaluation
         self.promotion = promotion
+        self.approvals = approvals
         self.mlflow_conn_id = mlflow_conn_id
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -136,12 +200,16 @@ class RecordOperator(BaseOperator):
         if promoted:
             return PromotionDecision.from_dict(promoted)
         evaluation = Evaluation.from_dict(self.evaluation)
+        answers = tuple(_answers(self.approvals))
+        given = Approval(answers=answers) if answers else None
         refused = {
             "action": Action.REFUSED,
             "checks": evaluation.checks,
             "metrics": evaluation.metrics,
             "champion_metrics": evaluation.champion_metrics,
-            "reason": "a person did not approve the promotion",
+            "candidate": evaluation.candidate.version,
+            "approval": given,
+            "reason": refusal(given) or "a person did not approve the promotion",
         }
         return self._kept(context, retrain.partition).model_copy(update=refused)
 

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 from airflow.sdk import BaseOperator, SkipMixin
 from pydantic import Field, StrictBool, StrictInt
 
+from airflow_mlops import config
 from airflow_mlops.domain.partitions import Partition
+from airflow_mlops.domain.recipe import Recipe
 from airflow_mlops.domain.results import Action, DatasetVersion, PromotionDecision, RetrainDecision, Split
 from airflow_mlops.domain.section import Section
 from airflow_mlops.domain.spec import Budget, Candidate, Features, Retrain
-from airflow_mlops.engines import decide, ledger, monitor, registry, tables, train
+from airflow_mlops.engines import decide, ledger, monitor, provenance, registry, tables, train
 from airflow_mlops.exceptions import NotEnoughData
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.links import MlflowRunLink
@@ -173,10 +175,16 @@ class TrainOperator(BaseOperator):
     :param window: partitions to train on, or ``all``.
     :param delay: how long after its event time a label is known.
     :param budget: bounds of the search for hyperparameters.
+    :param folds: spans of time that a search validates on.
+    :param ranked: whether to measure the candidate on the folds even if it searches for nothing; False for an only
+        candidate, which has nothing to be ranked against and so is fitted once.
     :param seed: seed of everything random.
     :param model: name to register under; None means the dataset's name.
     :param mlflow_conn_id: MLflow connection; None means ``[mlops] mlflow_conn_id``.
     """
+
+    # Whether the signal of a cancelled task has something to end.
+    _executing = False
 
     template_fields: Sequence[str] = ("dataset", "candidate", "target", "model", "window", "mlflow_conn_id")
     operator_extra_links = (MlflowRunLink(),)
@@ -195,6 +203,8 @@ class TrainOperator(BaseOperator):
         window: int | str = "all",
         delay: timedelta = timedelta(0),
         budget: Budget | None = None,
+        folds: int = 1,
+        ranked: bool = True,
         seed: int = 0,
         model: str | None = None,
         mlflow_conn_id: str | None = None,
@@ -211,16 +221,32 @@ class TrainOperator(BaseOperator):
         self.window = window
         self.delay = delay
         self.budget = budget
+        self.folds = folds
+        self.ranked = ranked
         self.seed = seed
         self.model = model
         self.mlflow_conn_id = mlflow_conn_id
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Split by event time, fit, log and register."""
-        dataset = DatasetVersion.from_dict(self.dataset)
-        candidate = Candidate.model_validate(self.candidate)
-        model = self.model or dataset.name
-        split = _split(dataset, self.holdout, self.window, self.delay)
+        """Split by event time, search, fit, log and register."""
+        self._executing = True
+        try:
+            return self._train(context)
+        finally:
+            self._executing = False
+
+    def on_kill(self) -> None:
+        """End the training where it is, so that its runs in MLflow are marked as killed.
+
+        Airflow calls this while :meth:`execute` goes on, and kills the process five seconds later; and after a time-out,
+        when it has ended.
+        """
+        if self._executing:
+            raise SystemExit("The training was cancelled.")
+
+    def _train(self, context: Context) -> dict[str, Any]:
+        recipe = self._recipe()
+        dataset, split, name = recipe.dataset, recipe.split, Candidate.model_validate(self.candidate).name
         hook = MlflowHook(self.mlflow_conn_id)
         trained = train.train(
             tables.read(
@@ -231,35 +257,42 @@ class TrainOperator(BaseOperator):
                 until=split.end,
             ),
             client=hook.get_conn(),
-            artifacts=hook.artifact_location(model),
-            model=model,
-            candidate=candidate,
-            task=self.task,
-            target=self.target,
-            metric=self.metric,
-            features=self.features or train.derive_features(dataset, self.target),
-            split=split,
-            dataset=dataset,
-            budget=self.budget or Budget(),
-            seed=self.seed,
-            tags=_tags(context),
+            recipe=recipe,
             # With the data in it: a run that is cleared after a correction trains anew.
-            key=f"{run_of(context)}/{self.task_id}/{candidate.name}/{dataset.version}-{dataset.digest[:12]}/{self.window}",
+            key=f"{run_of(context)}/{self.task_id}/{name}/{dataset.version}-{dataset.digest[:12]}/{self.window}",
+            tags=_tags(context),
+            artifacts=hook.artifact_location(recipe.model),
+            dask=config.dask_scheduler() or None,
         )
         push(context, "mlflow_run", trained.run_id)
-        self.log.info(
-            "%s %s: %s: version %s, %s %.4f on inner validation, %s rows, %.1f s",
-            model,
-            dataset.partition,
-            trained.candidate,
-            trained.version,
-            trained.metric,
-            trained.score or float("nan"),
-            f"{split.train_rows:,}",
-            trained.seconds,
-        )
         return trained.to_dict()
+
+    def _recipe(self) -> Recipe:
+        dataset = DatasetVersion.from_dict(self.dataset)
+        return Recipe(
+            model=self.model or dataset.name,
+            candidate=Candidate.model_validate(self.candidate).to_dict(),
+            task=self.task,
+            target=self.target,
+            features=(self.features or train.derive_features(dataset, self.target)).to_dict(),
+            metric=self.metric,
+            dataset=dataset,
+            split=_split(dataset, self.holdout, self.window, self.delay),
+            budget=(self.budget or Budget()).to_dict(),
+            folds=self.folds,
+            seed=self.seed,
+            ranked=self.ranked,
+        )
 
 
 def _tags(context: Context) -> dict[str, str]:
-    return {"airflow.dag_id": context["dag"].dag_id, "airflow.run_id": context["run_id"]}
+    task_instance, dag = context["ti"], context["dag"]
+    bundle = getattr(task_instance, "bundle_instance", None)  # which the SDK's protocol does not name
+    told = {
+        "airflow.dag_id": dag.dag_id,
+        "airflow.run_id": context["run_id"],
+        "airflow.url": task_instance.log_url,
+        provenance.DAG_FILE: dag.fileloc,
+        provenance.BUNDLE_VERSION: bundle and bundle.version,
+    }
+    return {name: value for name, value in told.items() if value}

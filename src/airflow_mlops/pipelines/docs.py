@@ -39,29 +39,23 @@ TASKS = {
     "score": "Predicts the partition with the champion, once for each model and data version.",
     "drift": "Compares the partition with the champion's training data by Evidently, column by column.",
     "performance": "Judges predictions whose labels have matured since the last partition.",
+    "guard": "Checks that the champion alias is where the ledger has put it, and takes back a new champion that does worse "
+    "than the one before, if the spec says so.",
     "verdict": "Puts drift, performance and staleness together and keeps them in the monitoring table.",
     "decide": "Applies the retrain policy to what is recorded, and says why or why not.",
-    "train": "Trains one candidate on the rows before the holdout and registers it as a model version.",
-    "evaluate": "Judges the best candidate and the champion on the same holdout rows, gate by gate.",
-    "approve": "Waits up to seven days for a person's word on a candidate that passed its gates. Without an approval "
-    "nothing is promoted.",
-    "promote": "Checks the candidate in a fresh process and moves the `champion` alias by the promotion protocol. "
-    "Skipped if a gate did not pass.",
+    "train": "Searches for the parameters of one candidate, fits it on the rows before the holdout and registers it as a model "
+    "version. The trials are nested runs of its MLflow run.",
+    "evaluate": "Judges the best candidate and the champion on the same holdout rows, gate by gate; loads the candidate in a fresh "
+    "process; writes the model card.",
+    "approve": "Waits for a person's word on a candidate that passed its gates. Without an approval nothing is promoted.",
+    "promote": "Verifies the candidate's bytes and moves the `champion` alias by the promotion protocol. Skipped if a gate did not "
+    "pass.",
     "record": "Writes the one decision on this partition to the ledger, whatever happened before.",
     "rollback": "Verifies that the target version loads and predicts, then moves the alias and records it.",
     "alert": "Mails what failed in this run, what people should know of it (warnings, bad health, recoveries), and what "
     "could not be mailed before. It fails if something failed, so that the run does, and is skipped if there is nothing "
     "to tell.",
 }
-
-APPROVAL = """\
-{% set e = ti.xcom_pull(task_ids='evaluate') %}
-**{{ e.verdict }}**: {{ e.reason }}
-
-| gate | verdict | expected | observed | champion |
-|---|---|---|---|---|
-{% for c in e.checks %}| {{ c.name }} | {{ c.verdict }} | {{ c.expected }} | {{ c.observed }} | {{ c.baseline }} |
-{% endfor %}"""
 
 
 def page(spec: ModelSpec, stage: str) -> str:

@@ -1,15 +1,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from airflow.cli.cli_parser import get_parser
-
-from airflow_mlops import config
-from airflow_mlops.domain.results import Action, PromotionDecision
-from airflow_mlops.engines import ledger, tables
 
 SPEC = """
 name: flights
@@ -22,29 +17,9 @@ source: {files: "/data/{partition}.parquet"}
 """
 
 
-@pytest.fixture(autouse=True)
-def storage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    monkeypatch.setenv("AIRFLOW__MLOPS__STORAGE", f"file://{tmp_path}/store")
-    config.storage.cache_clear()
-    yield f"file://{tmp_path}/store"
-    config.storage.cache_clear()
-
-
 def mlops(*command: str) -> None:
     args = get_parser().parse_args(["mlops", *command])
     args.func(args)
-
-
-def make_decision(partition: str, action: Action, reason: str, after: str) -> PromotionDecision:
-    return PromotionDecision(
-        model="flights",
-        partition=partition,
-        action=action,
-        before=None,
-        after=after,
-        reason=reason,
-        key=partition,
-    )
 
 
 def test_a_valid_spec_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -74,25 +49,6 @@ def test_a_spec_that_is_not_there_is_no_traceback(tmp_path: Path) -> None:
 def test_the_schema_is_json(capsys: pytest.CaptureFixture[str]) -> None:
     mlops("spec", "schema")
     assert {"name", "task", "target"} <= set(json.loads(capsys.readouterr().out)["properties"])
-
-
-def test_history_tells_each_event_with_its_reason(storage: str, capsys: pytest.CaptureFixture[str]) -> None:
-    uri = tables.uri_of(storage, "flights", "ledger")
-    ledger.record_decision(uri, make_decision("2013-01", Action.PROMOTED, "first model", "1"), actor="test")
-    ledger.record_decision(
-        uri, make_decision("2013-02", Action.KEPT, "nothing has drifted", "1"), actor="test"
-    )
-    mlops("history", "flights", "--output", "json")
-    rows = json.loads(capsys.readouterr().out)
-    assert [(row["partition"], row["action"], row["reason"]) for row in rows] == [
-        ("2013-01", "promoted", "first model"),
-        ("2013-02", "kept", "nothing has drifted"),
-    ]
-
-
-def test_a_model_without_history_is_named(storage: str) -> None:
-    with pytest.raises(SystemExit, match=r"no ledger of 'trains' at .*/store/trains/ledger"):
-        mlops("history", "trains")
 
 
 def test_a_suite_that_a_spec_names_and_that_is_not_there_is_a_problem(tmp_path: Path) -> None:

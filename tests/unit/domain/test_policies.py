@@ -45,64 +45,6 @@ def test_one_failure_outweighs_doubt_and_doubt_outweighs_passes(
 
 
 @pytest.mark.parametrize(
-    ("observed", "greater_is_better", "expected"),
-    [
-        (0.6, True, PASS),
-        (0.599999, True, FAIL),
-        (0.7, True, PASS),
-        (0.6, False, PASS),
-        (0.600001, False, FAIL),
-        (0.5, False, PASS),
-        (None, True, INCONCLUSIVE),
-    ],
-)
-def test_a_floor_lets_its_own_bound_pass(
-    observed: float | None, greater_is_better: bool, expected: Verdict
-) -> None:
-    check = policies.floor("m", observed, 0.6, greater_is_better, 10, slice="origin=JFK")
-    assert check.verdict is expected
-    assert (check.name, check.n, check.slice) == ("floor.m", 10, "origin=JFK")
-
-
-def test_a_floor_that_is_missed_by_little_does_not_round_its_reason_to_the_bound() -> None:
-    assert policies.floor("m", 0.59999, 0.6, True, 10).reason == "0.59999 is not >= 0.6"
-
-
-@pytest.mark.parametrize(
-    ("metric", "observed", "interval", "margin", "expected"),
-    [
-        ("roc_auc", 0.72, (0.01, 0.03), 0.0, PASS),
-        ("roc_auc", 0.72, (0.0, 0.04), 0.0, INCONCLUSIVE),
-        ("roc_auc", 0.72, (-0.01, 0.05), 0.0, INCONCLUSIVE),
-        ("roc_auc", 0.70, (0.0, 0.0), 0.0, INCONCLUSIVE),
-        ("roc_auc", 0.69, (-0.03, 0.01), 0.0, FAIL),
-        ("roc_auc", 0.72, (0.01, 0.03), 0.05, FAIL),
-        ("roc_auc", 0.72, (0.005, 0.03), 0.01, INCONCLUSIVE),
-        ("roc_auc", 0.69, (-0.015, -0.005), -0.02, PASS),
-        ("roc_auc", 0.72, None, 0.0, INCONCLUSIVE),
-        ("roc_auc", None, (0.01, 0.03), 0.0, INCONCLUSIVE),
-        ("log_loss", 0.68, (0.01, 0.03), 0.0, PASS),
-        ("log_loss", 0.72, (-0.03, 0.01), 0.0, FAIL),
-    ],
-)
-def test_a_candidate_passes_only_if_its_whole_interval_lies_above_the_margin(
-    metric: str,
-    observed: float | None,
-    interval: tuple[float, float] | None,
-    margin: float,
-    expected: Verdict,
-) -> None:
-    assert policies.versus_champion(metric, observed, 0.7, interval, margin, 500).verdict is expected
-
-
-def test_a_first_model_passes_and_a_champion_that_cannot_be_measured_does_not_make_it_one() -> None:
-    first = policies.versus_champion("roc_auc", 0.6, None, None, 0.0, 500, has_champion=False)
-    assert first.verdict is PASS
-    assert "first model" in first.reason
-    assert policies.versus_champion("roc_auc", 0.6, None, None, 0.0, 500).verdict is INCONCLUSIVE
-
-
-@pytest.mark.parametrize(
     ("verdicts", "expected"),
     [
         ((), INCONCLUSIVE),

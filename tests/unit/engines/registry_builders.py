@@ -11,6 +11,7 @@ from mlflow import MlflowClient
 
 from airflow_mlops.domain.checks import Verdict
 from airflow_mlops.domain.partitions import Partition
+from airflow_mlops.domain.recipe import Recipe
 from airflow_mlops.domain.results import DatasetVersion, Evaluation, ModelRef, TrainedModel
 from airflow_mlops.domain.spec import Budget, Candidate, Features
 from airflow_mlops.engines import train
@@ -49,12 +50,12 @@ def make_version(client: MlflowClient, model: str, strength: float = 1.0) -> Tra
     bounds = train.split(
         rows["at"], holdout=0.3, partition=JANUARY, window="all", delay=JANUARY.end - JANUARY.end
     )
-    return train.train(
-        rows, client=client, model=model, task="classification", target="y", features=Features(numeric=("x",)),
-        candidate=Candidate(estimator="sklearn.linear_model.LogisticRegression", params={"C": strength}),
-        metric="roc_auc", split=bounds, dataset=make_dataset(rows), budget=Budget(), seed=0, tags={},
-        key=f"{model}/{strength}",
+    recipe = Recipe(
+        model=model, task="classification", target="y", features=Features(numeric=("x",)).to_dict(),
+        candidate=Candidate(estimator="sklearn.linear_model.LogisticRegression", params={"C": strength}).to_dict(),
+        metric="roc_auc", split=bounds, dataset=make_dataset(rows), budget=Budget().to_dict(),
     )  # fmt: skip
+    return train.train(rows, client=client, recipe=recipe, key=f"{model}/{strength}", tags={}, pictures=False)
 
 
 def make_evaluation(

@@ -3,11 +3,16 @@ from __future__ import annotations
 import pytest
 
 from airflow_mlops.domain.checks import Verdict
-from airflow_mlops.domain.results import Action
+from airflow_mlops.domain.results import Action, Approval
 from airflow_mlops.domain.spec_alerts import Level
-from airflow_mlops.engines.alert_model import health, promotion
+from airflow_mlops.engines.alert_model import health, moved, promotion, taken_back
 from airflow_mlops.engines.mails import Status
-from notices import make_check, make_decision, make_health, make_run
+from notices import make_answer, make_check, make_decision, make_guarded, make_health, make_run
+
+ASTRAY = make_check(
+    "alias", Verdict.FAIL, reason="version 4 is champion, though r made version 5 the champion"
+)
+WORSE = make_check("probation", Verdict.FAIL, reason="worse by 0.02 [0.01, 0.03]")
 
 
 def test_bad_health_names_what_drifted_with_expected_and_observed() -> None:
@@ -52,3 +57,88 @@ def test_a_decision_on_the_champion_is_news(action: Action, title: str) -> None:
 @pytest.mark.parametrize("action", [Action.KEPT, Action.FAILED])
 def test_a_champion_that_was_not_in_question_is_no_news(action: Action) -> None:
     assert promotion(make_run(), make_decision(action)) is None
+
+
+def test_a_promotion_names_who_approved_it_and_why() -> None:
+    approval = Approval(answers=(make_answer(), make_answer("bob", reason="agreed")))
+    notice = promotion(make_run(dag="flights.train"), make_decision(Action.PROMOTED, approval=approval))
+    assert notice is not None
+    assert [value for name, value in notice.facts if name == "Approved"] == [
+        "by alice: looks good",
+        "by bob: agreed",
+    ]
+    assert "gates" not in notice.title
+
+
+def test_a_promotion_against_its_gates_says_so_in_the_title() -> None:
+    approval = Approval(answers=(make_answer(),), overridden=True)
+    notice = promotion(make_run(dag="flights.train"), make_decision(Action.PROMOTED, approval=approval))
+    assert notice is not None
+    assert notice.title.endswith("version 5 is the new champion, although its gates were not passed")
+    assert notice.badge == "OVERRIDDEN"
+
+
+def test_a_veto_names_who_and_why() -> None:
+    answer = make_answer(approved=False, reason="not before a holiday")
+    decision = make_decision(Action.REFUSED, approval=Approval(answers=(answer,)))
+    notice = promotion(make_run(dag="flights.train"), decision)
+    assert notice is not None
+    assert dict(notice.facts)["Rejected"] == "by alice: not before a holiday"
+
+
+def test_a_champion_that_is_where_it_should_be_is_no_news() -> None:
+    run = make_run(dag="flights.monitor")
+    assert moved(run, make_guarded()) is None
+    assert taken_back(run, make_guarded()) is None
+    unknown = make_check("alias", Verdict.INCONCLUSIVE)
+    assert moved(run, make_guarded(alias=unknown, probation=unknown)) is None
+    assert taken_back(run, make_guarded(alias=unknown, probation=unknown)) is None
+
+
+def test_a_champion_that_somebody_moved_is_urgent_and_one_problem_until_it_is_put_back() -> None:
+    run = make_run(dag="flights.monitor")
+    june, july = (
+        moved(run, make_guarded(alias=ASTRAY, partition=each, reason=f"alias: {ASTRAY.reason}"))
+        for each in ("2013-06", "2013-07")
+    )
+    assert june is not None
+    assert july is not None
+    assert june.title == "flights 2013-06: the champion was changed outside of the ledger"
+    assert (june.levels, june.status) == ((Level.URGENT,), Status.FAILED)
+    assert "version 4 is champion" in june.summary[0]
+    assert "airflow mlops rollback flights --to VERSION --reason REASON" in june.passages[0].commands
+    assert (june.key, june.topic) == (july.key, run.alias)
+    assert june.id != july.id
+
+
+def test_an_alias_that_was_put_back_leaves_nothing_to_recover() -> None:
+    restored = make_decision(Action.RESTORED, before="4", after="5")
+    notice = moved(make_run(dag="flights.monitor"), make_guarded(alias=ASTRAY, restored=restored))
+    assert notice is not None
+    assert notice.title.endswith("was changed outside of the ledger, and put back")
+    assert (notice.status, dict(notice.facts)["Champion now"]) == (Status.NEWS, "version 5")
+    assert notice.passages[0].commands == ("airflow mlops history flights",)
+
+
+def test_an_automatic_rollback_is_told_once() -> None:
+    restored = make_decision(Action.ROLLED_BACK, before="5", after="3", key="flights.monitor/r/guard")
+    first, retry = (
+        taken_back(
+            make_run(dag="flights.monitor", attempt=n), make_guarded(probation=WORSE, restored=restored)
+        )
+        for n in (0, 1)
+    )
+    assert first is not None
+    assert first == retry
+    assert first.title.endswith("does worse than the one before, rolled back to version 3")
+    assert first.levels == (Level.WARNING,)
+    assert first.findings[0].observed == "worse by 0.02 [0.01, 0.03]"
+
+
+def test_a_rollback_that_could_not_be_made_is_urgent() -> None:
+    report = make_guarded(probation=WORSE, reason="worse; nothing was moved back: version 3 was deleted")
+    notice = taken_back(make_run(dag="flights.monitor"), report)
+    assert notice is not None
+    assert notice.title.endswith("and could not be rolled back")
+    assert notice.levels == (Level.URGENT,)
+    assert "version 3 was deleted" in notice.summary[0]

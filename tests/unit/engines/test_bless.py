@@ -139,3 +139,41 @@ def test_the_process_imports_neither_airflow_nor_mlflow(folder: Path) -> None:
         check=True,
     )
     assert json.loads(answer.stdout) == []
+
+
+def test_a_process_that_was_started_ends_with_its_context(folder: Path) -> None:
+    children = Path(f"/proc/self/task/{os.getpid()}/children")
+    before = children.read_text().split()
+    path = folder / "model.skops"
+    with bless.start(path, models.digest(path), folder / "sample.parquet", task="classification"):
+        assert len(children.read_text().split()) == len(before) + 1
+    assert children.read_text().split() == before
+
+
+def test_a_result_is_judged_by_the_time_that_it_took_and_not_by_when_it_is_asked_for(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = json.dumps({"seconds": 3.0, "memory_mb": 9, "n": 1, "max_difference": 0, "latency_ms": 0.5})
+    stand_in(tmp_path, monkeypatch, f"echo '{told}'")
+    path = folder / "model.skops"
+    for seconds, known in ((5, True), (2, False)):
+        with bless.start(
+            path, "", folder / "sample.parquet", task="classification", seconds=seconds
+        ) as result:
+            if known:
+                assert result().latency_ms == 0.5
+            else:
+                with pytest.raises(BlessingFailed, match="took 3.0 s; 2 s are allowed"):
+                    result()
+
+
+def test_a_model_whose_packages_are_others_here_is_not_loaded(folder: Path, tmp_path: Path) -> None:
+    needs = tmp_path / "requirements.txt"
+    needs.write_text(
+        f"# what it was trained with\nnumpy=={np.__version__}\nscikit-learn==0.1\nmissing-one==2; python_version > '3'\n"
+    )
+    with pytest.raises(BlessingFailed) as failed:
+        bless._meet(needs)
+    assert "scikit-learn==0.1, which is " in str(failed.value)
+    assert 'missing-one==2; python_version > "3", which is not installed here' in str(failed.value)
+    assert "numpy" not in str(failed.value)

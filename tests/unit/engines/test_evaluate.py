@@ -1,19 +1,31 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
 from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.results import Evaluation, ModelRef, TrainedModel
-from airflow_mlops.domain.spec import Candidate, Gates, Slices
-from airflow_mlops.engines import evaluate
-from airflow_mlops.exceptions import DigestMismatch, ModelNotFound, NotEnoughData, SchemaMismatch
-from synthetic import LOGISTIC, make_client, make_rows, make_trained
+from airflow_mlops.domain.spec import (
+    Candidate,
+    Fairness,
+    Features,
+    Gates,
+    Serving,
+    Slices,
+    Stability,
+    VersusChampion,
+)
+from airflow_mlops.engines import bless, evaluate, models, tracking
+from airflow_mlops.exceptions import DigestMismatch, LeakedRows, ModelNotFound, NotEnoughData, SchemaMismatch
+from synthetic import LOGISTIC, make_client, make_rows, make_split, make_trained
 
 GUESS = Candidate(estimator="sklearn.dummy.DummyClassifier", params={"strategy": "prior"})
 ROWS = make_rows(1200)
@@ -34,6 +46,18 @@ def guess(client: Any) -> TrainedModel:
     return make_trained(client, ROWS, "guess", candidate=GUESS)
 
 
+@pytest.fixture(autouse=True)
+def blessed_here(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Load and predict in this process, but for the tests of the fresh one, which takes seconds to start."""
+
+    @contextmanager
+    def start(path: Path, digest: str, sample: Path, *, task: str, **_: Any) -> Iterator[Any]:
+        yield lambda: bless.Blessing(seconds=0.0, **bless._predict(path, digest, sample, task))
+
+    if "slow" not in request.keywords:
+        monkeypatch.setattr(bless, "start", start)
+
+
 def ref_of(trained: TrainedModel, **changes: str) -> ModelRef:
     facts = {
         "model": trained.model,
@@ -50,7 +74,18 @@ def judged(
     split = candidates[0].split
     rows = ROWS.filter(pc.greater_equal(ROWS["departure"], split.cut)) if holdout is None else holdout
     settings: dict[str, Any] = {"champion": None, "gates": Gates(), "partition": "2013-02"}
-    return evaluate.evaluate(rows, client=client, candidates=candidates, **{**settings, **changes})
+    seen = ROWS.select(["flight", "departure"])
+    return evaluate.evaluate(
+        rows,
+        **{
+            "client": client,
+            "candidates": candidates,
+            "seen": seen,
+            "pictures": False,
+            **settings,
+            **changes,
+        },
+    )
 
 
 def named(evaluation: Evaluation, name: str) -> list[Check]:
@@ -73,7 +108,6 @@ def test_of_losses_the_smallest_is_best(client: Any) -> None:
     evaluation = judged(client, *both, gates=Gates(floor={"rmse": 15.0}))
     assert (evaluation.candidate.candidate, evaluation.verdict) == ("Ridge", Verdict.PASS)
     assert set(evaluation.metrics) == {"rmse", "mae", "r2"}
-    assert [file.path for file in client.list_artifacts(both[1].run_id, "plots")] == ["plots/residuals.png"]
 
 
 def test_a_first_model_passes_without_a_champion(client: Any, good: TrainedModel) -> None:
@@ -92,10 +126,19 @@ def test_a_better_candidate_passes_with_the_interval_of_its_improvement(
     assert evaluation.champion_metrics["roc_auc"] == 0.5
 
 
-def test_a_candidate_that_equals_the_champion_is_not_promoted(client: Any, good: TrainedModel) -> None:
+def test_a_candidate_that_is_the_champion_over_again_fails(client: Any, good: TrainedModel) -> None:
     evaluation = judged(client, good, champion=ref_of(good))
-    assert evaluation.verdict is not Verdict.PASS
+    [check] = named(evaluation, "versus_champion.roc_auc")
+    assert check.verdict is Verdict.FAIL
+    assert "nothing new" in check.reason
     assert evaluation.metrics == evaluation.champion_metrics
+
+
+def test_without_a_comparison_a_candidate_may_be_the_champion_over_again(
+    client: Any, good: TrainedModel
+) -> None:
+    evaluation = judged(client, good, champion=ref_of(good), gates=Gates(versus_champion=None))
+    assert evaluation.verdict is Verdict.PASS
 
 
 def test_a_worse_candidate_fails(client: Any, good: TrainedModel, guess: TrainedModel) -> None:
@@ -106,7 +149,8 @@ def test_a_worse_candidate_fails(client: Any, good: TrainedModel, guess: Trained
 
 def test_a_floor_that_is_not_reached_fails(client: Any, good: TrainedModel) -> None:
     evaluation = judged(client, good, gates=Gates(floor={"roc_auc": 0.999, "brier": 0.25}))
-    assert [check.verdict for check in evaluation.checks] == [Verdict.FAIL, Verdict.PASS, Verdict.PASS]
+    found = {check.name: check.verdict for check in evaluation.checks}
+    assert (found["floor.roc_auc"], found["floor.brier"]) == (Verdict.FAIL, Verdict.PASS)
     assert evaluation.verdict is Verdict.FAIL
 
 
@@ -140,10 +184,10 @@ def test_a_slice_by_a_column_that_is_not_there_is_named(client: Any, good: Train
         judged(client, good, gates=gates)
 
 
-def test_a_spec_may_ask_for_no_gate_at_all(client: Any, good: TrainedModel) -> None:
-    evaluation = judged(client, good, gates=Gates(versus_champion=None))
-    assert (evaluation.verdict, evaluation.checks) == (Verdict.PASS, ())
-    assert "the spec asks for no gate" in evaluation.reason
+def test_what_no_spec_has_to_ask_for_is_checked_all_the_same(client: Any, good: TrainedModel) -> None:
+    evaluation = judged(client, good, gates=Gates(versus_champion=None, leakage=None))
+    assert evaluation.verdict is Verdict.PASS
+    assert [check.name for check in evaluation.checks] == ["leakage.rows", "blessing"]
 
 
 def test_a_champion_that_cannot_be_read_is_never_no_champion(client: Any, good: TrainedModel) -> None:
@@ -171,10 +215,183 @@ def test_what_was_found_is_logged_to_the_run_of_the_candidate(client: Any, tmp_p
     evaluation = judged(client, trained)
     run = client.get_run(trained.run_id)
     assert run.data.metrics["holdout/roc_auc"] == evaluation.metrics["roc_auc"]
-    assert {file.path for file in client.list_artifacts(trained.run_id, "plots")} == {
-        "plots/confusion.png",
-        "plots/curves.png",
-    }
+    low, high = (run.data.metrics[f"holdout_{end}/roc_auc"] for end in ("low", "high"))
+    assert evaluation.intervals["roc_auc"] == (low, high)
+    assert low < evaluation.metrics["roc_auc"] < high
     written = Path(client.download_artifacts(trained.run_id, "evaluation.json", str(tmp_path))).read_text()
     assert Evaluation.from_dict(json.loads(written)) == evaluation
     assert client.get_model_version("logged", trained.version).tags["mlops.verdict"] == "PASS"
+
+
+def test_pictures_are_drawn_when_they_are_wanted(client: Any) -> None:
+    trained = make_trained(client, ROWS, "drawn", model="drawn")
+    judged(client, trained, pictures=True)
+    assert client.list_artifacts(trained.run_id, "plots")
+
+
+@pytest.mark.slow
+def test_a_candidate_is_blessed_in_a_fresh_process_with_its_own_requirements(
+    client: Any, good: TrainedModel
+) -> None:
+    gates = Gates(serving=Serving(size=100, latency=10_000))
+    evaluation = judged(client, good, gates=gates)
+    found = {check.name: check for check in evaluation.checks}
+    assert evaluation.verdict is Verdict.PASS, evaluation.reason
+    assert found["blessing"].observed == 0
+    assert 0 < found["serving.size"].observed < 1
+    assert found["serving.latency"].observed > 0
+
+
+@pytest.mark.slow
+def test_other_packages_than_in_training_fail_the_blessing_and_both_are_named(
+    client: Any, good: TrainedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def download(client: Any, run_id: str, folder: Path, file: str = tracking.MODEL_FILE) -> Path:
+        path = real(client, run_id, folder, file)
+        if file == "requirements.txt":
+            path.write_text("numpy==1.0\nno-such-package>=2\n")
+        return path
+
+    real = models.download
+    monkeypatch.setattr(models, "download", download)
+    evaluation = judged(client, good, gates=Gates(serving=Serving(latency=10_000)))
+    [check] = named(evaluation, "blessing")
+    assert (evaluation.verdict, check.verdict) == (Verdict.FAIL, Verdict.FAIL)
+    assert f"numpy==1.0, which is {np.__version__} here" in check.reason
+    assert "no-such-package>=2, which is not installed here" in check.reason
+    assert [each.verdict for each in named(evaluation, "serving.latency")] == [Verdict.INCONCLUSIVE]
+
+
+def test_a_model_that_is_larger_or_slower_than_allowed_fails(client: Any, good: TrainedModel) -> None:
+    evaluation = judged(client, good, gates=Gates(serving=Serving(size=1e-6, latency=1e-6)))
+    found = {check.name: check.verdict for check in evaluation.checks}
+    assert (found["serving.size"], found["serving.latency"]) == (Verdict.FAIL, Verdict.FAIL)
+
+
+def test_rows_from_before_the_holdout_are_refused(client: Any, good: TrainedModel) -> None:
+    with pytest.raises(LeakedRows, match="669 of 1,200 rows are not of the holdout"):
+        judged(client, good, holdout=ROWS)
+
+
+def test_a_row_of_the_holdout_that_was_trained_on_under_another_time_fails(
+    client: Any, good: TrainedModel
+) -> None:
+    holdout = ROWS.filter(pc.greater_equal(ROWS["departure"], good.split.cut))
+    keys = pc.if_else(pc.less(holdout["flight"], 671), pc.subtract(holdout["flight"], 600), holdout["flight"])
+    moved = holdout.set_column(holdout.column_names.index("flight"), "flight", keys)
+    evaluation = judged(client, good, holdout=moved)
+    [check] = named(evaluation, "leakage.rows")
+    assert (evaluation.verdict, check.observed) == (Verdict.FAIL, 2)
+    assert "such as 69, 70" in check.reason
+
+
+def test_a_champion_that_has_seen_the_holdout_is_not_compared_with(client: Any, good: TrainedModel) -> None:
+    later = make_split(ROWS, holdout=0.05)
+    peeked = make_trained(client, ROWS, "peeked", split=later, candidate=GUESS)
+    evaluation = judged(client, good, champion=ref_of(peeked))
+    [check] = named(evaluation, "versus_champion.roc_auc")
+    assert check.verdict is Verdict.INCONCLUSIVE
+    assert f"version {peeked.version} has learned from" in check.reason
+    assert (check.observed, check.baseline) == (evaluation.metrics["roc_auc"], 0.5)
+
+
+def test_a_champion_of_another_target_is_not_compared_with(client: Any, good: TrainedModel) -> None:
+    rows = ROWS.append_column("early", pc.invert(ROWS["late"]))
+    other = make_trained(client, rows, "early", target="early")
+    evaluation = judged(client, good, champion=ref_of(other))
+    [check] = named(evaluation, "versus_champion.roc_auc")
+    assert (evaluation.verdict, check.verdict) == (Verdict.INCONCLUSIVE, Verdict.INCONCLUSIVE)
+    assert f"the target of version {other.version} is early, that of the candidate late" in check.reason
+    assert evaluation.champion_metrics == {}
+
+
+def test_a_champion_whose_features_are_gone_is_still_the_champion(client: Any, good: TrainedModel) -> None:
+    rows = ROWS.append_column("pressure", ROWS["wind"])
+    features = Features(numeric=("pressure",), categorical=("carrier",))
+    other = make_trained(client, rows, "pressure", features=features)
+    evaluation = judged(client, good, champion=ref_of(other))
+    [check] = named(evaluation, "versus_champion.roc_auc")
+    assert check.verdict is Verdict.INCONCLUSIVE
+    assert "cannot predict these rows: The data has no column pressure" in check.reason
+
+
+def test_a_champion_of_other_features_that_are_there_is_compared_with(
+    client: Any, good: TrainedModel
+) -> None:
+    other = make_trained(client, ROWS, "distance", features=Features(numeric=("distance",)))
+    [check] = named(judged(client, good, champion=ref_of(other)), "versus_champion.roc_auc")
+    assert check.verdict is Verdict.PASS
+
+
+def test_a_champion_on_features_of_another_transform_is_not_compared_with(
+    client: Any, good: TrainedModel
+) -> None:
+    guess = make_trained(
+        client, ROWS, "prepared", candidate=GUESS, tags={"mlops.transform": "prepare:rows@1"}
+    )
+    evaluation = judged(client, good, champion=ref_of(guess))
+    [check] = named(evaluation, "versus_champion.roc_auc")
+    assert check.verdict is Verdict.INCONCLUSIVE
+    assert "learned from what prepare:rows@1 prepared" in check.reason
+
+
+def test_predictions_that_are_no_numbers_fail_and_nothing_else_is_measured(
+    client: Any, good: TrainedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = models.predicted
+
+    def predicted(model: Any, frame: Any, task: str) -> np.ndarray:
+        values = real(model, frame, task)
+        if values.size > 200:  # not the sample of the blessing
+            values[-3:] = [np.nan, np.inf, -np.inf]
+        return values
+
+    monkeypatch.setattr(evaluate.models, "predicted", predicted)
+    evaluation = judged(client, good, gates=Gates(floor={"roc_auc": 0.5}))
+    [check] = named(evaluation, "predictions")
+    assert (evaluation.verdict, check.observed) == (Verdict.FAIL, 3)
+    assert set(evaluation.metrics.values()) == {None}
+    assert not named(evaluation, "floor.roc_auc")
+
+
+def test_a_copy_of_the_target_among_the_features_fails(client: Any) -> None:
+    rows = ROWS.append_column("arrived", pc.cast(ROWS["late"], "string"))
+    features = Features(numeric=("wind",), categorical=("arrived",))
+    trained = make_trained(client, rows, "copy", features=features, model="copy")
+    holdout = rows.filter(pc.greater_equal(rows["departure"], trained.split.cut))
+    [check] = named(judged(client, trained, holdout=holdout), "leakage.features")
+    assert check.verdict is Verdict.FAIL
+    assert "'arrived' (1) predicts the target too well" in check.reason
+
+
+def test_calibration_fairness_and_stability_are_judged_when_the_spec_asks(
+    client: Any, good: TrainedModel
+) -> None:
+    gates = Gates(
+        calibration=0.2,
+        fairness=Fairness(by=("origin",), gaps={"selection_rate": 0.5}, min_rows=100),
+        stability=Stability(drop=0.3, by="week", min_rows=100),
+    )
+    evaluation = judged(client, good, gates=gates)
+    found = {check.name: check for check in evaluation.checks}
+    assert evaluation.verdict is Verdict.PASS, evaluation.reason
+    assert found["calibration"].interval is not None
+    assert found["fairness.selection_rate"].slice == "origin"
+    assert found["stability.roc_auc"].slice.startswith("2013-0")
+
+
+def test_a_candidate_without_an_inner_score_is_judged_alone_but_never_preferred(
+    client: Any, good: TrainedModel, guess: TrainedModel
+) -> None:
+    unranked = good.model_copy(update={"score": None, "candidate": "alone"})
+    assert judged(client, unranked).candidate == unranked
+    assert judged(client, unranked, guess).candidate == guess
+
+
+def test_too_short_a_holdout_is_inconclusive_and_says_what_to_do(
+    client: Any, good: TrainedModel, guess: TrainedModel
+) -> None:
+    gates = Gates(versus_champion=VersusChampion(block="week"))
+    [check] = named(judged(client, good, champion=ref_of(guess), gates=gates), "versus_champion.roc_auc")
+    assert check.verdict is Verdict.INCONCLUSIVE
+    assert "weeks cannot tell how much of it is chance, 7 are needed" in check.reason

@@ -142,6 +142,23 @@ def test_the_champion_as_of_a_partition_is_the_one_that_was_in_force(uri: str) -
     assert found == {"2013-01": None, "2013-02": "1", "2013-03": "1", "2013-04": "4", "2013-05": "4"}
 
 
+def test_a_partition_at_which_the_champion_was_rolled_back_was_still_that_champions(uri: str) -> None:
+    move(uri, make_decision("run-1", partition="2013-01", before="1", after="2"))
+    assert [ledger.reached(uri, key) for key in ("2013-01", "2013-02")] == [True, False]
+    restored = make_decision("put back", partition="2013-02", action=Action.RESTORED, before="9", after="2")
+    move(uri, restored)
+    assert not ledger.reached(uri, "2013-02")
+    assert ledger.champion_as_of(uri, "2013-02") == "2"
+    move(uri, make_decision("guard", partition="2013-02", action=Action.ROLLED_BACK, before="2", after="1"))
+    ledger.record_decision(
+        uri,
+        make_decision("run-2", partition="2013-02", action=Action.KEPT, before="1", after="1"),
+        actor="me",
+    )
+    assert ledger.reached(uri, "2013-02")
+    assert [ledger.champion_as_of(uri, key) for key in ("2013-02", "2013-03")] == ["2", "1"]
+
+
 def test_rows_of_processes_that_write_at_the_same_time_all_survive_and_none_is_double(uri: str) -> None:
     writers = [subprocess.Popen([sys.executable, "-c", WRITER, uri, who]) for who in ("a", "b", "c")]
     assert [writer.wait(120) for writer in writers] == [0, 0, 0]

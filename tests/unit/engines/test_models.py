@@ -1,24 +1,15 @@
 from __future__ import annotations
 
-import importlib
-import json
-import os
 import traceback
-import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-import skops.io
-from sklearn.linear_model import LinearRegression, LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer
 
 from airflow_mlops.domain.results import ModelRef, TrainedModel
-from airflow_mlops.engines import models, pipeline
-from airflow_mlops.exceptions import DigestMismatch, ModelNotFound, RegistryUnavailable, UntrustedModel
+from airflow_mlops.domain.spec import Candidate, Features
+from airflow_mlops.engines import models, pipeline, tracking
+from airflow_mlops.exceptions import DigestMismatch, ModelNotFound, RegistryUnavailable
 from synthetic import FEATURES, make_client, make_rows, make_trained
 
 
@@ -40,107 +31,6 @@ def ref_of(trained: TrainedModel, **changes: str) -> ModelRef:
         "run_id": trained.run_id,
     }
     return ModelRef(**{**facts, **changes})
-
-
-def make_file(path: Path, value: Any = None) -> Path:
-    random = np.random.default_rng(0)
-    features = random.normal(size=(60, 2))
-    skops.io.dump(LogisticRegression().fit(features, features[:, 0] > 0) if value is None else value, path)
-    return path
-
-
-def rewrite(path: Path, change: Callable[[dict[str, bytes]], None]) -> Path:
-    """Write a file again with members that are changed, under the same name in another folder."""
-    with zipfile.ZipFile(path) as archive:
-        members = {name: archive.read(name) for name in archive.namelist()}
-    change(members)
-    target = path.with_name(f"changed-{path.name}")
-    with zipfile.ZipFile(target, "w") as archive:
-        for name, content in members.items():
-            archive.writestr(name, content)
-    return target
-
-
-def test_ids_and_dates_do_not_count_in_the_digest(tmp_path: Path) -> None:
-    one, two = make_file(tmp_path / "one.skops"), make_file(tmp_path / "two.skops")
-    assert one.read_bytes() != two.read_bytes()
-    assert models.digest(one) == models.digest(two)
-
-
-def test_the_order_of_a_set_does_not_count_in_the_digest(tmp_path: Path) -> None:
-    # 0 and 8 fall into the same place of a small hash table, so the first to come is the first in the set.
-    assert list({0, 8}) != list({8, 0})
-    one, two = make_file(tmp_path / "one.skops", {0, 8}), make_file(tmp_path / "two.skops", {8, 0})
-    assert models.digest(one) == models.digest(two)
-
-
-@pytest.mark.parametrize(
-    ("one", "two"),
-    [
-        ([1, 2], [2, 1]),
-        ([1], (1,)),
-        ({"a": 1, "b": 2}, {"b": 2, "a": 1}),
-        (np.array([1.0]), np.array([1.0 + 1e-15])),
-        (np.array(["a"], dtype=object), np.array(["b"], dtype=object)),
-        ({"file": 1, "__id__": 2, "__loader__": 3}, {"file": 1, "__id__": 3, "__loader__": 3}),
-    ],
-)
-def test_whatever_loads_as_something_else_has_another_digest(tmp_path: Path, one: Any, two: Any) -> None:
-    first, second = make_file(tmp_path / "one.skops", one), make_file(tmp_path / "two.skops", two)
-    assert models.digest(first) != models.digest(second)
-
-
-def test_a_model_with_another_number_in_it_is_refused(tmp_path: Path) -> None:
-    path = make_file(tmp_path / "model.skops")
-
-    def change(members: dict[str, bytes]) -> None:
-        name = max((name for name in members if name.endswith(".npy")), key=lambda name: len(members[name]))
-        members[name] = members[name][:-1] + bytes([members[name][-1] ^ 1])
-
-    with pytest.raises(DigestMismatch, match="was trained"):
-        models.load(rewrite(path, change), models.digest(path))
-
-
-def test_a_model_with_a_stray_member_is_refused(tmp_path: Path) -> None:
-    path = make_file(tmp_path / "model.skops")
-    with pytest.raises(DigestMismatch, match="members that its schema does not name"):
-        models.load(rewrite(path, lambda members: members.update(extra=b"")), models.digest(path))
-
-
-def test_a_model_that_passes_one_object_off_as_another_is_refused(tmp_path: Path) -> None:
-    path = make_file(tmp_path / "model.skops", {"first": [1, 2], "second": [3, 4]})
-
-    def change(members: dict[str, bytes]) -> None:
-        schema = json.loads(members["schema.json"])
-        schema["content"]["second"]["__id__"] = schema["content"]["first"]["__id__"]
-        members["schema.json"] = json.dumps(schema).encode()
-
-    changed = rewrite(path, change)
-    assert skops.io.load(changed)["second"] == [1, 2]
-    with pytest.raises(DigestMismatch, match="have the id"):
-        models.digest(changed)
-
-
-@pytest.mark.parametrize("content", [b"", b"PK", b"\x80\x04]\x94."])
-def test_a_torn_file_or_a_pickle_is_refused(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "model.skops"
-    path.write_bytes(content)
-    with pytest.raises(DigestMismatch, match=r"model\.skops is no whole skops file"):
-        models.load(path, "0" * 64)
-
-
-def test_a_type_outside_the_allow_list_is_refused_by_name(tmp_path: Path) -> None:
-    model = make_pipeline(FunctionTransformer(os.path.join), LinearRegression())
-    path = make_file(tmp_path / "model.skops", model)
-    with pytest.raises(UntrustedModel, match=r"model\.skops.*posixpath\.join"):
-        models.load(path, models.digest(path))
-
-
-def test_every_trusted_type_is_a_type_or_function_of_the_libraries_we_train_with() -> None:
-    for name in models.trusted_types():
-        module, _, attribute = name.rpartition(".")
-        assert name.partition(".")[0] in {"sklearn", "numpy"} or name == "functools.partial"
-        assert callable(getattr(importlib.import_module(module), attribute)), name
 
 
 def test_a_registered_version_loads_and_predicts(client: Any, trained: TrainedModel) -> None:
@@ -165,6 +55,40 @@ def test_mlflow_itself_loads_the_version(
     ours = models.load_version(client, ref_of(trained))
     frame = pipeline.frame(make_rows(), FEATURES)
     assert (mlflow.sklearn.load_model(uri).predict(frame) == ours.predict(frame)).all()
+
+
+@pytest.mark.parametrize(
+    ("path", "needs"),
+    [
+        ("lightgbm.LGBMClassifier", {"lightgbm"}),
+        ("xgboost.XGBClassifier", {"xgboost-cpu", "xgboost"}),
+        ("sklearn.tree.DecisionTreeClassifier", set()),
+    ],
+)
+def test_a_logged_model_says_what_it_needs_and_takes(
+    client: Any, path: str, needs: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import mlflow.sklearn
+
+    features = Features(numeric=("wind",), categorical=("carrier",), dates=("departure",))
+    known, labels = pipeline.labelled(make_rows(200), "late", "classification")
+    frame = pipeline.frame(known, features)
+    model = pipeline.build(Candidate(estimator=path), features, "classification", 0).fit(frame, labels)
+    with tracking.run(client, tracking.experiment(client, "boosting"), "run", path, {}) as run:
+        logged = models.log(client, run, "boosting", model, features, "classification", {"candidate.py": "x"})
+    assert {line.partition("==")[0] for line in models.requirements(model)} - needs == {
+        *("numpy", "pandas", "scikit-learn", "scipy", "skops")
+    }
+    location = Path(logged.location.removeprefix("file://"))
+    written = set((location / "requirements.txt").read_text().split())
+    assert {line for line in written if not line.startswith("mlflow")} == set(models.requirements(model))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", client.tracking_uri)
+    uri = f"models:/{logged.model_id}"
+    inputs = mlflow.models.get_model_info(uri).signature.inputs
+    assert inputs.to_dict()[-1] == {"type": "double", "name": "departure", "required": False}
+    found = mlflow.sklearn.load_model(uri)
+    assert (found.predict_proba(frame) == model.predict_proba(frame)).all()
+    assert models.digest(location / "model.skops") == logged.digest
 
 
 def test_an_unknown_run_is_not_found(client: Any, tmp_path: Path) -> None:

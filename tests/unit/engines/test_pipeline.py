@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
 
 from airflow_mlops.domain.spec import Candidate, Features
-from airflow_mlops.engines import models, pipeline
-from airflow_mlops.exceptions import SchemaMismatch, TrainingFailed
+from airflow_mlops.engines import model_file, models, pipeline
+from airflow_mlops.exceptions import SchemaMismatch
 from synthetic import FEATURES, LOGISTIC, make_rows
+
+NEW_YEAR = datetime(2024, 1, 1, tzinfo=UTC)
 
 
 def candidate(path: str, **params: object) -> Candidate:
@@ -18,62 +23,6 @@ def candidate(path: str, **params: object) -> Candidate:
 def fitted(chosen: Candidate, rows: pa.Table, target: str = "late", task: str = "classification") -> object:
     known, labels = pipeline.labelled(rows, target, task)
     return pipeline.build(chosen, FEATURES, task, 0).fit(pipeline.frame(known, FEATURES), labels)
-
-
-@pytest.mark.parametrize(
-    ("path", "scaled"),
-    [
-        ("linear_model.LogisticRegression", True),
-        ("neural_network.MLPClassifier", True),
-        ("neighbors.KNeighborsClassifier", True),
-        ("ensemble.RandomForestClassifier", False),
-        ("tree.DecisionTreeClassifier", False),
-    ],
-)
-def test_numbers_are_scaled_only_for_estimators_that_measure_distances(path: str, scaled: bool) -> None:
-    built = pipeline.build(candidate(path), FEATURES, "classification", 0)
-    assert ("StandardScaler" in repr(built["prepare"])) is scaled
-    assert "SimpleImputer" in repr(built["prepare"])
-
-
-def test_the_seed_becomes_the_random_state_unless_the_candidate_sets_one() -> None:
-    seeded = pipeline.build(LOGISTIC, FEATURES, "classification", 7)
-    own = pipeline.build(
-        candidate("linear_model.LogisticRegression", random_state=3), FEATURES, "classification", 7
-    )
-    assert (seeded["model"].random_state, own["model"].random_state) == (7, 3)
-
-
-def test_histogram_boosting_gets_categories_as_categories_and_missing_numbers_as_they_are() -> None:
-    model = fitted(candidate("ensemble.HistGradientBoostingClassifier", max_iter=3), make_rows(300))
-    assert model["model"].is_categorical_.tolist() == [False, False, True, True]
-    assert np.isnan(model["prepare"].transform(pipeline.frame(make_rows(300), FEATURES))).any()
-
-
-def test_more_categories_than_bins_are_grouped() -> None:
-    rows = make_rows(600)
-    rows = rows.set_column(4, "carrier", pa.array([f"C{number % 300}" for number in range(600)]))
-    model = fitted(candidate("ensemble.HistGradientBoostingClassifier", max_bins=15, max_iter=3), rows)
-    assert models.predict(model, rows, "classification").shape == (600,)
-
-
-@pytest.mark.parametrize(
-    "path",
-    ["linear_model.LogisticRegression", "ensemble.HistGradientBoostingClassifier", "naive_bayes.GaussianNB"],
-)
-def test_unseen_categories_missing_values_and_infinity_are_predicted_for(path: str) -> None:
-    model = fitted(candidate(path), make_rows(300))
-    strange = pa.table(
-        {
-            "origin": ["XXX", None],
-            "carrier": pa.array([None, None], pa.null()),
-            "wind": [float("inf"), None],
-            "distance": pa.array([1, 2], pa.int8()),
-        }
-    )
-    predicted = models.predict(model, strange, "classification")
-    assert np.isfinite(predicted).all()
-    assert ((predicted >= 0) & (predicted <= 1)).all()
 
 
 def test_a_data_frame_and_an_arrow_table_give_the_same_predictions() -> None:
@@ -89,38 +38,54 @@ def test_features_are_read_back_from_the_pipeline() -> None:
     assert pipeline.features_of(pipeline.build(LOGISTIC, numbers, "classification", 0)) == numbers
 
 
-def test_a_wrong_parameter_is_named_with_those_that_are_close() -> None:
-    with pytest.raises(TrainingFailed, match=r"'LogisticRegression'.*'max_iters'; did you mean max_iter\?"):
-        pipeline.build(
-            candidate("linear_model.LogisticRegression", max_iters=5), FEATURES, "classification", 0
-        )
+def test_features_are_read_back_in_their_order_however_they_are_prepared() -> None:
+    features = Features(numeric=("b", "a"), categorical=("many", "few", "lots"), dates=("at", "on"))
+    counts = {"many": 900, "few": 2, "lots": 1000, "a": 0, "at": 3, "on": 900}
+    for path in ("linear_model.LogisticRegression", "ensemble.HistGradientBoostingClassifier"):
+        built = pipeline.build(candidate(path), features, "classification", 0, categories=counts)
+        assert pipeline.features_of(built) == features
 
 
-def test_a_wrong_parameter_in_the_search_is_refused_before_anything_is_fitted() -> None:
-    searching = Candidate(estimator="sklearn.tree.DecisionTreeClassifier", search={"max_dept": [2, 3]})
-    with pytest.raises(TrainingFailed, match="max_depth"):
-        pipeline.build(searching, FEATURES, "classification", 0)
+def test_a_function_gets_the_features_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "named_features.py").write_text(
+        "from sklearn.compose import make_column_transformer\n"
+        "from sklearn.ensemble import HistGradientBoostingClassifier\n"
+        "from sklearn.pipeline import make_pipeline\n"
+        "def wind_only(leaves):\n"
+        "    chosen = make_column_transformer(('passthrough', ['wind', 'departure']))\n"
+        "    return make_pipeline(chosen, HistGradientBoostingClassifier(max_leaf_nodes=leaves, max_iter=5))\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    chosen = Candidate(estimator="named_features:wind_only", search={"leaves": [3, 5]})
+    features = Features(numeric=("distance", "wind"), categorical=("carrier",), dates=("departure",))
+    rows = make_rows(300)
+    known, labels = pipeline.labelled(rows, "late", "classification")
+    frame = pipeline.frame(known, features)
+    model = pipeline.build(chosen, features, "classification", 0, params={"leaves": 3}).fit(frame, labels)
+    assert pipeline.features_of(model) == features
+    model_file.save(model, tmp_path / "model.skops")
+    loaded = model_file.load(tmp_path / "model.skops", model_file.digest(tmp_path / "model.skops"))
+    without = rows.set_column(2, "distance", pa.array([None] * 300, pa.float64()))
+    found = models.predict(loaded, without, "classification")
+    assert np.array_equal(found, models.predict(model, rows, "classification"))
+    assert np.isin(labels, [0, 1]).all()
+    assert found[labels == 1].mean() > found[labels == 0].mean() + 0.2
 
 
-@pytest.mark.parametrize(
-    ("path", "task", "words"),
-    [
-        ("linear_model.LogisticRegresion", "classification", "did you mean LogisticRegression"),
-        ("linear_model.LogisticRegression", "regression", "no 'LogisticRegression' for regression"),
-        ("linear_models.Ridge", "regression", "linear_models"),
-        ("linear_model.RidgeClassifier", "classification", "gives no probabilities"),
-        ("ensemble.VotingClassifier", "classification", "estimators"),
-    ],
-)
-def test_an_estimator_that_cannot_serve_is_refused_by_name(path: str, task: str, words: str) -> None:
-    with pytest.raises(TrainingFailed, match=words):
-        pipeline.build(candidate(path), FEATURES, task, 0)
-
-
-def test_nothing_outside_scikit_learn_is_imported() -> None:
-    outside = Candidate.model_construct(estimator="os.path.join", params={}, search={}, name="outside")
-    with pytest.raises(TrainingFailed, match=r"os\.path\.join is not part of scikit-learn"):
-        pipeline.build(outside, FEATURES, "classification", 0)
+def test_what_preprocessing_depends_on_is_counted() -> None:
+    frame = pipeline.frame(
+        pa.table(
+            {
+                "wind": [None] * 4 + [1.0] * 6,
+                "rain": [1.0] + [None] * 9,
+                "carrier": ["AA", "DL", None, "AA", None, "DL", "AA", "AA", "AA", "AA"],
+                "at": [NEW_YEAR + timedelta(days=1.5 * day) for day in range(10)],
+                "never": pa.array([None] * 10, pa.timestamp("us")),
+            }
+        ),
+        features := Features(numeric=("wind", "rain"), categorical=("carrier",), dates=("at", "never")),
+    )
+    assert pipeline.categories(frame, features) == {"wind": 0, "carrier": 2, "at": 13, "never": 0}
 
 
 def test_a_missing_feature_is_named() -> None:
@@ -143,6 +108,37 @@ def test_numbers_and_categories_have_one_type_whatever_they_came_as() -> None:
     pd.testing.assert_frame_equal(
         frame, pd.DataFrame({k: pd.Series(v, dtype=getattr(v, "dtype", float)) for k, v in wanted.items()})
     )
+
+
+def test_times_of_every_kind_become_seconds_since_1970() -> None:
+    rows = pa.table(
+        {
+            "zoned": pa.array([NEW_YEAR, None], pa.timestamp("ns", "America/New_York")),
+            "plain": pa.array([NEW_YEAR.replace(tzinfo=None), None], pa.timestamp("ms")),
+            "day": pa.array([NEW_YEAR.date(), None]),
+            "before": pa.array([datetime(1969, 12, 31, 23, 59, 59, 500_000, UTC), None]),
+            "never": pa.array([None, None], pa.null()),
+        }
+    )
+    wanted = {"zoned": 1_704_067_200.0, "plain": 1_704_067_200.0, "day": 1_704_067_200.0, "before": -0.5}
+    for given in (rows, rows.to_pandas()):
+        frame = pipeline.frame(given, Features(dates=tuple(rows.column_names)))
+        assert frame.iloc[0, :4].to_dict() == wanted
+        assert frame.iloc[1].isna().all()
+        assert frame["never"].isna().all()
+
+
+@pytest.mark.parametrize("values", [[1.7e9], [1_700_000_000], ["2024-01-01"], [True]])
+def test_what_is_no_time_is_named(values: list[object]) -> None:
+    with pytest.raises(SchemaMismatch, match=r"'at' is .*, which is no time"):
+        pipeline.frame(pa.table({"at": values}), Features(dates=("at",)))
+
+
+def test_numbers_that_no_32_bit_float_holds_count_as_missing() -> None:
+    rows = pa.table({"x": [1e39, -1e39, float("-inf"), 3e38], "id": [2**53 + 1, 1, None, -5]})
+    frame = pipeline.frame(rows, Features(numeric=("x", "id")))
+    assert frame["x"].isna().tolist() == [True, True, True, False]
+    assert frame["id"].tolist()[::3] == [float(2**53), -5.0]
 
 
 def test_rows_without_a_label_are_left_out() -> None:

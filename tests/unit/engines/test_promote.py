@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import itertools
 import signal
+import sqlite3
 import subprocess
 import sys
-from datetime import timedelta
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -12,8 +14,15 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from airflow_mlops.domain.checks import Check, Verdict
-from airflow_mlops.domain.results import Action, Evaluation, PromotionDecision, TrainedModel
-from airflow_mlops.engines import ledger, models, promote, registry
+from airflow_mlops.domain.results import (
+    Action,
+    Answer,
+    Approval,
+    Evaluation,
+    PromotionDecision,
+    TrainedModel,
+)
+from airflow_mlops.engines import ledger, models, moves, promote, registry
 from airflow_mlops.engines.ledger import Kind
 from airflow_mlops.exceptions import (
     DigestMismatch,
@@ -91,17 +100,29 @@ class Story:
         ledger.record(self.uri, Kind.DONE, decision, actor="test")
 
     def promote(
-        self, evaluation: Evaluation, key: str = "run-2", client: MlflowClient | None = None
+        self,
+        evaluation: Evaluation,
+        key: str = "run-2",
+        client: MlflowClient | None = None,
+        approval: Approval | None = None,
     ) -> PromotionDecision:
         return promote.promote(
-            client or self.client, ledger_uri=self.uri, evaluation=evaluation, key=key, actor="test"
-        )
+            client or self.client, ledger_uri=self.uri, evaluation=evaluation, key=key, actor="test",
+            approval=approval,
+        )  # fmt: skip
 
     def rollback(self, to: str | None = None, key: str = "undo") -> PromotionDecision:
         return promote.rollback(
             self.client, ledger_uri=self.uri, model=self.model, to=to, reason="too many complaints", key=key,
             actor="test", partition="2013-02",
         )  # fmt: skip
+
+    def tamper(self, trained: TrainedModel, other: TrainedModel) -> None:
+        """Put the bytes of another model in place of a model's."""
+        model = next(iter(self.client.get_run(trained.run_id).outputs.model_outputs)).model_id
+        place = self.client.get_logged_model(model).artifact_location.removeprefix("file://")
+        copied = models.download(self.client, other.run_id, self.folder)
+        (Path(place) / "model.skops").write_bytes(copied.read_bytes())
 
     def start(self, evaluation: Evaluation, point: str, key: str = "run-2") -> subprocess.Popen[str]:
         """Promote in another process, which kills itself at a point or waits for its rival."""
@@ -172,9 +193,7 @@ def test_a_candidate_that_is_champion_already_is_kept(story: Story) -> None:
 @pytest.mark.usefixtures("unblessed")
 def test_a_candidate_that_was_judged_against_another_champion_is_not_promoted(story: Story) -> None:
     story.crown(story.one)
-    with pytest.raises(
-        PromotionConflict, match="Version 2 .* was to follow version None, .* is version 1 now"
-    ):
+    with pytest.raises(PromotionConflict, match="Version 2 .* was to follow none, .* is version 1 now"):
         story.promote(make_evaluation(story.two))
     assert story.champion == "1"
     last = ledger.rows(story.uri)[-1]
@@ -193,11 +212,7 @@ def test_a_key_promotes_one_version_only(story: Story) -> None:
 
 
 def test_a_candidate_whose_bytes_have_changed_is_not_promoted(story: Story) -> None:
-    model = next(iter(story.client.get_run(story.two.run_id).outputs.model_outputs)).model_id
-    place = story.client.get_logged_model(model).artifact_location.removeprefix("file://")
-    (Path(place) / "model.skops").write_bytes(
-        models.download(story.client, story.one.run_id, story.folder).read_bytes()
-    )
+    story.tamper(story.two, story.one)
     with pytest.raises(DigestMismatch, match="model.skops has the digest"):
         story.promote(make_evaluation(story.two))
     assert (story.champion, story.kinds) == (None, [])
@@ -299,7 +314,7 @@ def test_a_registry_that_is_down_leaves_the_promotion_to_a_retry(story: Story) -
 @pytest.mark.usefixtures("unblessed")
 def test_a_first_alias_that_others_set_meanwhile_is_left_to_them(story: Story) -> None:
     uri = story.client.tracking_uri
-    with pytest.raises(PromotionConflict, match="Version 2 .* follow version None, .* is version 1 now"):
+    with pytest.raises(PromotionConflict, match="Version 2 .* follow none, .* is version 1 now"):
         story.promote(make_evaluation(story.two), client=Overtaken(uri, uri))
     assert (story.champion, story.kinds) == ("1", [Kind.INTENT, Kind.ABORT])
 
@@ -313,12 +328,196 @@ def test_a_promotion_that_was_killed_for_good_holds_up_the_next_for_minutes_only
         story.promote(make_evaluation(story.one), key="dead", client=Down(uri, uri))
     with pytest.raises(PromotionConflict, match="while dead moves the alias from version None to 1"):
         story.promote(make_evaluation(story.two), key="early")
-    monkeypatch.setattr(promote, "_LEASE", timedelta(0))
+    monkeypatch.setattr(moves, "_LEASE", timedelta(0))
     assert story.promote(make_evaluation(story.two), key="late").action is Action.PROMOTED
     rows = [(row.key, row.kind) for row in ledger.rows(story.uri)]
     assert rows == [
         ("dead", Kind.INTENT), ("early", Kind.ABORT), ("dead", Kind.ABORT), ("late", Kind.INTENT), ("late", Kind.DONE)
     ]  # fmt: skip
+
+
+def judged(evaluation: Evaluation, *checks: Check) -> Evaluation:
+    return evaluation.model_copy(update={"checks": checks})
+
+
+@pytest.fixture
+def no_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(*_: object) -> Check:
+        raise AssertionError("a fresh process was started")
+
+    monkeypatch.setattr(promote, "_blessed", start)
+
+
+@pytest.mark.usefixtures("no_process")
+def test_a_candidate_that_its_evaluation_has_blessed_is_verified_by_its_bytes_alone(story: Story) -> None:
+    evaluation = judged(make_evaluation(story.one), BLESSED)
+    assert story.promote(evaluation).checks == (BLESSED,)
+    assert story.champion == "1"
+    story.tamper(story.two, story.one)
+    with pytest.raises(DigestMismatch, match="model.skops has the digest"):
+        story.promote(judged(make_evaluation(story.two, story.one), BLESSED), "run-3")
+    assert story.champion == "1"
+
+
+def say(person: str, approved: bool = True, reason: str = "looks right") -> Answer:
+    return Answer(person=person, approved=approved, reason=reason, at=datetime(2013, 2, 1, tzinfo=UTC))
+
+
+def test_an_approved_candidate_is_blessed_again_for_people_may_have_taken_days(story: Story) -> None:
+    old = BLESSED.model_copy(update={"reason": "of last week"})
+    approval = Approval(answers=(say("anna"),))
+    decision = story.promote(judged(make_evaluation(story.one), old), approval=approval)
+    assert decision.reason == "the gates say PASS; approved by anna: looks right"
+    assert (decision.approval, decision.candidate) == (approval, "1")
+    [blessing] = decision.checks
+    assert (blessing.name, blessing.n) == ("blessing", 200)
+    assert ledger.rows(story.uri)[-1].evidence == decision
+
+
+@pytest.mark.usefixtures("unblessed")
+def test_people_who_override_a_failed_gate_are_named_in_the_ledger(story: Story) -> None:
+    story.crown(story.one)
+    evaluation = make_evaluation(story.two, story.one, Verdict.FAIL, "2013-02")
+    told = Approval(answers=(say("anna"), say("ben", reason="needed now")))
+    assert story.promote(evaluation, "not allowed", approval=told).action is Action.REFUSED
+    decision = story.promote(evaluation, approval=told.model_copy(update={"overridden": True}))
+    assert (decision.action, story.champion) == (Action.PROMOTED, "2")
+    assert decision.reason == (
+        "the gates say FAIL, which people have overridden (anna: looks right; ben: needed now): the gates say FAIL"
+    )
+    assert decision.approval is not None
+    assert decision.approval.overridden
+    assert ledger.decision(story.uri, "2013-02") == decision
+
+
+@pytest.mark.usefixtures("no_process")
+def test_nobody_can_let_a_model_through_that_does_not_load(story: Story) -> None:
+    failed = BLESSED.model_copy(update={"verdict": Verdict.FAIL, "reason": "it predicts something else"})
+    evaluation = judged(make_evaluation(story.one, verdict=Verdict.FAIL), failed)
+    decision = story.promote(evaluation, approval=Approval(answers=(say("anna"),), overridden=True))
+    assert (decision.action, story.champion) == (Action.REFUSED, None)
+    assert decision.reason.endswith("that failed its blessing: it predicts something else")
+
+
+@pytest.mark.usefixtures("no_process")
+@pytest.mark.parametrize("overridden", [False, True])
+def test_one_persons_veto_is_enough(story: Story, overridden: bool) -> None:
+    approval = Approval(answers=(say("anna"), say("ben", False, "too early")), overridden=overridden)
+    decision = story.promote(make_evaluation(story.one), approval=approval)
+    assert (decision.action, decision.reason) == (Action.REFUSED, "ben did not approve: too early")
+    assert (story.champion, decision.approval) == (None, approval)
+
+
+def delete(story: Story, trained: TrainedModel) -> None:
+    story.client.delete_model_version(story.model, trained.version)
+
+
+@pytest.mark.usefixtures("unblessed")
+def test_a_champion_that_was_deleted_while_the_gate_ran_is_not_followed(story: Story) -> None:
+    story.crown(story.one)
+    evaluation = make_evaluation(story.two, story.one)
+    delete(story, story.one)
+    with pytest.raises(PromotionConflict, match="was to follow version 1, but the champion is none now"):
+        story.promote(evaluation)
+    assert (story.champion, ledger.rows(story.uri)[-1].kind) == (None, Kind.ABORT)
+
+
+@pytest.mark.usefixtures("unblessed")
+def test_a_candidate_that_met_no_champion_because_it_was_deleted_is_no_first_champion(story: Story) -> None:
+    three = make_version(story.client, story.model, 0.1)
+    story.crown(story.one)
+    story.crown(story.two, before=story.one)
+    delete(story, story.two)
+    with pytest.raises(PromotionConflict, match=r"crown/2 made version 2 so: .* rollback .* --to 1 --reason"):
+        story.promote(make_evaluation(three))
+    assert (story.champion, story.kinds[4:]) == (None, [])
+    assert story.rollback("1").after == "1"
+    assert story.promote(make_evaluation(three, story.one)).after == "3"
+
+
+@pytest.mark.usefixtures("unblessed")
+def test_a_candidate_is_first_again_when_every_former_champion_was_deleted(story: Story) -> None:
+    story.crown(story.one)
+    delete(story, story.one)
+    assert story.promote(make_evaluation(story.two)).action is Action.PROMOTED
+    assert story.champion == "2"
+
+
+def pend(story: Story, trained: TrainedModel) -> None:
+    with sqlite3.connect(story.client.tracking_uri.removeprefix("sqlite:///")) as database:
+        database.execute(
+            "update model_versions set status = 'PENDING_REGISTRATION' where name = ? and version = ?",
+            (story.model, trained.version),
+        )
+
+
+@pytest.mark.usefixtures("no_process")
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [(delete, "has no version '2'; it has 1"), (pend, "Version 2 of .* is PENDING_REGISTRATION, not READY")],
+)
+def test_a_candidate_that_is_gone_or_not_ready_is_not_promoted(
+    story: Story, change: Callable[[Story, TrainedModel], None], said: str
+) -> None:
+    change(story, story.two)
+    with pytest.raises(ModelNotFound, match=said):
+        story.promote(make_evaluation(story.two))
+    assert (story.champion, story.kinds) == (None, [])
+
+
+@pytest.mark.usefixtures("no_process")
+def test_a_candidate_whose_digest_was_changed_in_the_registry_is_not_promoted(story: Story) -> None:
+    story.client.set_model_version_tag(story.model, "2", "mlops.digest", "f" * 64)
+    with pytest.raises(DigestMismatch, match="registered with digest ffffffffffff…"):
+        story.promote(make_evaluation(story.two))
+    assert (story.champion, story.kinds) == (None, [])
+
+
+class Unreadable(MlflowClient):
+    def get_registered_model(self, name: str) -> None:
+        raise MlflowException("the server is on fire")
+
+
+@pytest.mark.usefixtures("unblessed")
+def test_a_registry_that_cannot_be_read_is_not_one_without_a_champion(story: Story) -> None:
+    uri = story.client.tracking_uri
+    with pytest.raises(RegistryUnavailable, match="on fire"):
+        story.promote(make_evaluation(story.one), client=Unreadable(uri, uri))
+    assert (story.champion, story.kinds) == (None, [])
+
+
+@pytest.mark.usefixtures("unblessed")
+def test_a_rollback_puts_an_alias_that_was_moved_by_hand_back(story: Story) -> None:
+    story.crown(story.one)
+    registry.set_champion(story.client, story.model, "2")
+    with pytest.raises(PromotionRefused, match="Version 2 .* never been champion"):
+        story.rollback("2")
+    decision = story.rollback()
+    assert (decision.action, decision.before, decision.after) == (Action.ROLLED_BACK, "2", "1")
+    with pytest.raises(PromotionRefused, match="Version 2 .* never been champion"):
+        story.rollback("2", "again")
+
+
+@pytest.mark.usefixtures("unblessed")
+def test_a_rollback_to_where_the_alias_was_moved_by_hand_makes_that_official(story: Story) -> None:
+    story.crown(story.one)
+    story.crown(story.two, before=story.one)
+    registry.set_champion(story.client, story.model, "1")
+    decision = story.rollback("1")
+    assert (decision.action, decision.before, decision.after) == (Action.ROLLED_BACK, "1", "1")
+    assert ledger.moves(story.uri)[-1].after == "1" == story.champion
+    assert story.rollback("1", "again").action is Action.KEPT
+
+
+@pytest.mark.usefixtures("unblessed")
+def test_a_rollback_without_a_champion_takes_the_last_one_that_is_left(story: Story) -> None:
+    story.crown(story.one)
+    story.crown(story.two, before=story.one)
+    delete(story, story.two)
+    assert story.rollback().after == "1" == story.champion
+    delete(story, story.one)
+    with pytest.raises(ModelNotFound, match="is none, and the ledger names none to go back to"):
+        story.rollback(key="again")
 
 
 def test_a_rollback_restores_the_former_champion_and_a_second_one_changes_nothing(story: Story) -> None:
@@ -360,6 +559,6 @@ def test_a_former_champion_whose_bytes_have_changed_is_not_restored(story: Story
     story.crown(story.one)
     story.crown(story.two, before=story.one)
     story.client.set_model_version_tag(story.model, "1", "mlops.digest", "0" * 64)
-    with pytest.raises(DigestMismatch, match="000000000000… was trained"):
+    with pytest.raises(DigestMismatch, match="was champion with"):
         story.rollback()
     assert story.champion == "2"

@@ -1,24 +1,18 @@
 from __future__ import annotations
 
-import os
-import signal
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
-from urllib.error import URLError
-from urllib.request import urlopen
 
 import pytest
 from mlflow import MlflowClient
 
 from airflow_mlops.engines import registry, tracking
 from airflow_mlops.exceptions import DigestMismatch, ModelNotFound, RegistryUnavailable
+from airflow_mlops.local.airflow import free_port
+from faults.server import running
 from unit.engines.registry_builders import make_client, make_dataset, make_ref, make_rows, make_version
 
 
@@ -137,48 +131,11 @@ def test_a_damaged_database_never_means_that_there_is_no_champion(tmp_path: Path
         registry.champion(client, "flights")
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@contextmanager
-def mlflow_server(folder: Path) -> Iterator[str]:
-    uri = f"http://127.0.0.1:{(port := free_port())}"
-    command = [
-        sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
-        "--backend-store-uri", f"sqlite:///{folder}/server.db", "--artifacts-destination", f"{folder}/artifacts",
-    ]  # fmt: skip
-    environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    with (folder / "log").open("wb") as log:
-        server = subprocess.Popen(
-            command, cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True
-        )
-    try:
-        deadline = time.monotonic() + 90
-        while not healthy(uri):
-            assert server.poll() is None, (folder / "log").read_text()
-            assert time.monotonic() < deadline, (folder / "log").read_text()
-            time.sleep(0.2)
-        yield uri
-    finally:
-        os.killpg(server.pid, signal.SIGTERM)
-        server.wait(30)
-
-
-def healthy(uri: str) -> bool:
-    try:
-        return urlopen(f"{uri}/health", timeout=5).status == 200
-    except (URLError, OSError):
-        return False
-
-
 @pytest.mark.slow
 def test_a_server_says_the_same_as_a_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    with mlflow_server(tmp_path) as uri:
-        client = MlflowClient(uri, uri)
+    with running(tmp_path) as server:
+        client = MlflowClient(server.uri, server.uri)
         assert registry.champion(client, "flights") is None
         trained = make_version(client, "flights")
         assert registry.champion(client, "flights") is None

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -14,16 +15,19 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from airflow_mlops.domain.results import ModelRef
+from airflow_mlops.domain.recipe import Recipe
+from airflow_mlops.domain.results import ModelRef, TrainedModel
 from airflow_mlops.domain.spec import Candidate
-from airflow_mlops.engines import models, train
+from airflow_mlops.engines import fitting, model_file, models, plots, registry, train, trials
 from airflow_mlops.exceptions import NotEnoughData, TrainingFailed, UntrustedModel
+from killed_training import MODEL, TRIALS, search
 from synthetic import (
     BOOSTING,
     FEATURES,
     LOGISTIC,
     make_client,
     make_dataset,
+    make_recipe,
     make_rows,
     make_split,
     make_trained,
@@ -57,6 +61,17 @@ def runs(client: Any, model: str) -> list[Any]:
 
 def changed(rows: pa.Table, name: str, values: Any) -> pa.Table:
     return rows.set_column(rows.column_names.index(name), name, values)
+
+
+def ref_of(trained: TrainedModel) -> ModelRef:
+    return ModelRef(
+        model=trained.model, version=trained.version, digest=trained.digest, run_id=trained.run_id
+    )
+
+
+def digest_of(model: Any, path: Path) -> str:
+    model_file.save(model, path)
+    return model_file.digest(path)
 
 
 def at(month: int, day: int = 1) -> datetime:
@@ -116,6 +131,15 @@ def test_too_few_rows_on_either_side_are_told_with_their_counts(count: int, chan
 def test_features_are_derived_from_the_types_of_columns() -> None:
     features = train.derive_features(make_dataset(make_rows()), "late")
     assert (features.numeric, features.categorical) == (("distance", "wind", "delay"), ("carrier", "origin"))
+    assert features.dates == ()
+
+
+def test_times_other_than_the_event_time_are_derived_as_dates() -> None:
+    rows = make_rows()
+    dated = rows.append_column("booked", rows["departure"]).append_column(
+        "day", rows["departure"].cast(pa.date32())
+    )
+    assert train.derive_features(make_dataset(dated), "late").dates == ("booked", "day")
 
 
 def test_the_same_data_spec_and_seed_give_the_same_model_in_another_process(
@@ -191,10 +215,8 @@ def test_a_version_says_what_it_was_made_of(client: Any) -> None:
     assert {name: version.tags[name] for name in wanted} == wanted
     assert json.loads(version.tags["mlops.dataset"]) == make_dataset(make_rows()).to_dict()
     assert json.loads(version.tags["mlops.split"]) == trained.split.to_dict()
-    assert json.loads(version.tags["mlops.features"]) == {
-        "numeric": list(FEATURES.numeric),
-        "categorical": list(FEATURES.categorical),
-    }
+    assert registry.training(client, ref_of(trained)).features == FEATURES
+    assert Recipe.model_validate_json(version.tags["mlops.recipe"]) == make_recipe(make_rows(), model="told")
     assert run.info.status == "FINISHED"
     assert run.data.metrics["inner/roc_auc"] == trained.score
     assert run.inputs.dataset_inputs[0].dataset.digest == "d" * 36
@@ -203,8 +225,7 @@ def test_a_version_says_what_it_was_made_of(client: Any) -> None:
 def test_the_sample_holds_the_predictions_of_the_training_process(client: Any, tmp_path: Path) -> None:
     trained = make_trained(client, make_rows(), "sample", model="sampled")
     sample = pq.read_table(client.download_artifacts(trained.run_id, train.SAMPLE, str(tmp_path)))
-    ref = ModelRef(model="sampled", version="1", digest=trained.digest, run_id=trained.run_id)
-    predicted = models.predict(models.load_version(client, ref), sample, "classification")
+    predicted = models.predict(models.load_version(client, ref_of(trained)), sample, "classification")
     assert sample.num_rows == 200
     assert sample[train.PREDICTION].to_pylist() == predicted.tolist()
 
@@ -224,6 +245,95 @@ def test_a_regression_is_trained_on_values(client: Any) -> None:
     assert trained.params == {"alpha": 0.1}
     assert trained.score is not None
     assert 0 < trained.score < 15
+
+
+def test_an_only_candidate_is_fitted_once_and_not_ranked(
+    client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fitted: list[int] = []
+    fit = fitting.fit
+    monkeypatch.setattr(fitting, "fit", lambda *given: (fitted.append(1), fit(*given))[1])
+    trained = make_trained(client, make_rows(), "only", model="only", ranked=False)
+    assert (trained.score, len(fitted)) == (None, 1)
+    assert "inner/roc_auc" not in client.get_run(trained.run_id).data.metrics
+
+
+def test_a_search_is_ranked_even_if_nothing_else_is(client: Any) -> None:
+    candidate = Candidate(estimator=LOGISTIC.estimator, search={"C": [0.001, 1.0]})
+    trained = make_trained(
+        client, make_rows(), "search", model="searched", candidate=candidate, ranked=False, folds=2
+    )
+    assert trained.score is not None
+    assert (trained.params["C"] in (0.001, 1.0), trained.trials) == (True, 2)
+
+
+def test_a_fit_of_the_recipe_is_the_model_that_was_trained(client: Any, tmp_path: Path) -> None:
+    candidate = Candidate(estimator=BOOSTING.estimator, search={"max_leaf_nodes": [4, 8]})
+    trained = make_trained(client, make_rows(), "fit", model="refitted", candidate=candidate)
+    recipe = Recipe.model_validate_json(client.get_model_version("refitted", "1").tags["mlops.recipe"])
+    again = train.fit(make_rows(), recipe, trained.params)
+    assert digest_of(again, tmp_path / "model.skops") == trained.digest
+
+
+def test_what_a_fit_warns_of_is_a_remark(client: Any, caplog: pytest.LogCaptureFixture) -> None:
+    hasty = Candidate(estimator=LOGISTIC.estimator, params={"max_iter": 1})
+    trained = make_trained(client, make_rows(), "hasty", model="hasty", candidate=hasty)
+    (remark,) = trained.remarks
+    assert remark.startswith("lbfgs failed to converge")
+    assert sum(remark[:40] in text for text in caplog.messages) == 2, (
+        "once in the search, once in the last fit"
+    )
+
+
+def test_a_learning_curve_is_drawn_unless_nobody_wants_it(client: Any) -> None:
+    train.train(make_rows(), client=client, recipe=make_recipe(make_rows(), model="drawn"), key="1", tags={})
+    (run,) = runs(client, "drawn")
+    drawn = [file.path for file in client.list_artifacts(run.info.run_id, "plots")]
+    assert "plots/learning_curve.png" in drawn
+
+
+def test_a_picture_that_cannot_be_drawn_is_a_warning(
+    client: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*given: Any, **named: Any) -> None:
+        raise ZeroDivisionError("no room")
+
+    monkeypatch.setattr(plots, "learning_curve", fail)
+    train.train(make_rows(), client=client, recipe=make_recipe(make_rows(), model="blank"), key="1", tags={})
+    assert len(versions(client, "blank")) == 1
+    assert "ZeroDivisionError: no room" in caplog.text
+
+
+@pytest.mark.slow
+def test_a_search_whose_process_was_killed_is_taken_up_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken, whole = (tmp_path / name for name in ("broken", "whole"))
+    for folder in (broken, whole):
+        folder.mkdir()
+    client = make_client(broken)
+    killed = subprocess.run(
+        [sys.executable, "-m", "killed_training", client.tracking_uri, "8"],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        check=False,
+    )
+    assert killed.returncode == -signal.SIGKILL
+    ended: list[trials.Trial] = []
+    end = trials.Store.end
+    monkeypatch.setattr(trials.Store, "end", lambda *given: (ended.append(given[2]), end(*given)))
+    ours = search(client)
+    assert len(ended) + 8 == TRIALS
+    theirs = search(make_client(whole))
+    assert (ours.digest, ours.params, ours.score, ours.trials) == (
+        theirs.digest, theirs.params, theirs.score, TRIALS,
+    )  # fmt: skip
+    assert len(versions(client, MODEL)) == 1
+    trained = [run for run in runs(client, MODEL) if trials.SEARCH not in run.data.tags]
+    assert sorted(run.info.status for run in trained) == ["FINISHED", "KILLED"]
+    below = [
+        run.data.tags["mlflow.parentRunId"] for run in runs(client, MODEL) if trials.SEARCH in run.data.tags
+    ]
+    assert below == [ours.run_id] * TRIALS
 
 
 def test_a_failed_training_leaves_a_failed_run_and_no_version(client: Any) -> None:

@@ -116,7 +116,7 @@ def test_time_limits_are_short_unless_the_connection_or_the_environment_sets_oth
     os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "9"
     connect(host="mlflow").get_conn()
     assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "9"
-    assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "30"
+    assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "20"
     assert os.environ["MLFLOW_ALLOW_HTTP_REDIRECTS"] == "false"
     connect(host="mlflow", extra={"max_retries": 1, "timeout": 5}).get_conn()
     assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "1"

@@ -18,13 +18,23 @@ from airflow_mlops.engines import outbox
 from airflow_mlops.exceptions import MailUndelivered, SpecError
 from airflow_mlops.local.airflow import free_port
 from airflow_mlops.operators.alert import AlertOperator
+from airflow_mlops.operators.guard import GuardOperator
 from airflow_mlops.operators.ingest import IngestOperator
 from airflow_mlops.operators.monitor import HealthOperator
 from airflow_mlops.operators.promote import RecordOperator
 from airflow_mlops.operators.validate import ValidateOperator
 from airflow_mlops.runs import table_uri
 from mail_server import Inbox, body, in_thread
-from notices import RUN, make_decision, make_health, make_report, make_version, make_warning
+from notices import (
+    RUN,
+    make_check,
+    make_decision,
+    make_guarded,
+    make_health,
+    make_report,
+    make_version,
+    make_warning,
+)
 
 TO = ("ml-team@example.com", "on-call@example.com")
 PAGE = "flights/2013-03/validation.html"
@@ -70,6 +80,9 @@ def execute(
         ValidateOperator(task_id="validate", dataset=None)
         BaseOperator(task_id="publish")
         BaseOperator(task_id="train")
+        GuardOperator(
+            task_id="guard", model="flights", target="late", task="classification", metric="roc_auc"
+        )
         HealthOperator(task_id="verdict", model="flights", drift=None, performance=None)
         RecordOperator(task_id="record", model="flights", retrain=None, evaluation=None, promotion="promote")
         alert = AlertOperator(task_id="alert", model="flights", **({"to": TO} | arguments))
@@ -258,6 +271,31 @@ def test_health_and_decisions_are_mailed_if_asked_for(inbox: Inbox) -> None:
     assert subjects(inbox)[1:] == ["flights 2013-03: version 5 is the new champion"]
     execute(attempt=2, said={("verdict", "return_value"): make_health(verdict="PASS").to_dict()})
     assert subjects(inbox)[2:] == ["flights 2013-03: health recovered"]
+
+
+def test_a_champion_that_was_moved_is_mailed_once_and_recovers_also_if_something_else_failed(
+    inbox: Inbox,
+) -> None:
+    astray = make_check("alias", "FAIL", reason="version 4 is champion, though r made version 5 the champion")
+    said = {("guard", "return_value"): make_guarded(alias=astray, partition="2013-03").to_dict()}
+    tell("train", said=said)
+    assert subjects(inbox) == [
+        "flights.ingest failed: train (2013-03)",
+        "flights 2013-03: the champion was changed outside of the ledger",
+    ]
+    execute(attempt=1, said=said)
+    assert subjects(inbox)[2:] == ["flights.ingest recovered (2013-03)"]
+    execute(attempt=2, said={("guard", "return_value"): make_guarded().to_dict()})
+    assert subjects(inbox)[3:] == ["flights 2013-03: health recovered"]
+
+
+def test_an_automatic_rollback_is_mailed_to_those_who_want_warnings(inbox: Inbox) -> None:
+    worse = make_check("probation", "FAIL", reason="worse by 0.02")
+    report = make_guarded(probation=worse, restored=make_decision("rolled back", after="3"))
+    alerts = Alerts(email=TO, warnings=["data@example.com"])
+    execute(said={("guard", "return_value"): report.to_dict()}, alerts=alerts, to=())
+    assert [mail["X-Recipients"] for mail in inbox.mails] == ["data@example.com"]
+    assert "rolled back to version 3" in subjects(inbox)[0]
 
 
 def test_warnings_go_to_their_own_addresses(inbox: Inbox) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from airflow_mlops import assets
 from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.results import (
     Action,
+    Answer,
     Evaluation,
     ModelRef,
     PromotionDecision,
@@ -19,7 +21,7 @@ from airflow_mlops.domain.results import (
 )
 from airflow_mlops.engines import ledger, registry
 from airflow_mlops.engines.ledger import Kind
-from airflow_mlops.exceptions import SpecError, TrainingFailed
+from airflow_mlops.exceptions import ApprovalMissing, SpecError, TrainingFailed
 from airflow_mlops.operators.promote import PromoteOperator, RecordOperator, RollbackOperator
 from contexts import Run, deploy
 from history import MODEL, STIFF, History, make_decision
@@ -43,8 +45,8 @@ def train(history: History) -> TrainedModel:
     return history.train(history.publish("2013-02"))
 
 
-def promoted(run: Run, evaluation: Evaluation) -> PromotionDecision:
-    arguments = {"evaluation": evaluation.to_dict(), "outlets": [CHAMPION]}
+def promoted(run: Run, evaluation: Evaluation, **changes: Any) -> PromotionDecision:
+    arguments = {"evaluation": evaluation.to_dict(), "outlets": [CHAMPION], **changes}
     return PromotionDecision.from_dict(run.execute(PromoteOperator, "promote", **arguments))
 
 
@@ -54,7 +56,7 @@ def test_a_candidate_that_passed_becomes_champion_once(history: History) -> None
     decision = promoted(run := train_run(), evaluation)
     assert (decision.action, decision.key) == (Action.PROMOTED, "flights.train/run-1/promote")
     assert registry.champion(history.client, MODEL) == make_ref(trained)
-    assert run.pushed == {"mlflow_run": trained.run_id, "decision": decision.to_dict()}
+    assert (run.pushed["mlflow_run"], run.pushed["decision"]) == (trained.run_id, decision.to_dict())
     assert run.facts(CHAMPION) == {"decision": decision.to_dict()}
     assert promoted(train_run(), evaluation) == decision
     assert [row.kind for row in ledger.rows(history.uri("ledger"))] == [Kind.INTENT, Kind.DONE]
@@ -83,12 +85,87 @@ def test_a_candidate_that_did_not_pass_skips_the_task_and_leaves_the_decision(
     assert len(run.outlet_events) == 0
 
 
+def say(person: str, approved: bool = True, reason: str = "looks right") -> dict[str, Any]:
+    answer = Answer(person=person, approved=approved, reason=reason, at=datetime(2013, 3, 1, tzinfo=UTC))
+    return answer.to_dict()
+
+
+def test_what_people_approved_is_promoted_with_their_words(history: History) -> None:
+    evaluation = make_evaluation(train(history), partition="2013-02")
+    # A task that asked nobody has pushed nothing.
+    decision = promoted(
+        train_run(), evaluation, people="two", approvals=[say("anna"), None, say("ben", reason="at last")]
+    )
+    assert decision.action is Action.PROMOTED
+    assert decision.reason.endswith("approved by anna: looks right; ben: at last")
+    assert ledger.moves(history.uri("ledger"))[-1].evidence.approval == decision.approval
+
+
+@pytest.mark.parametrize(
+    ("people", "approvals"),
+    [
+        ("one", None),
+        ("one", []),
+        ("one", [None]),
+        ("two", [say("anna")]),
+        ("two", say("anna")),
+        ("two", [say("anna"), say("anna")]),
+    ],
+)
+def test_without_enough_people_nothing_is_promoted(history: History, people: str, approvals: Any) -> None:
+    evaluation = make_evaluation(train(history), partition="2013-02")
+    with pytest.raises(ApprovalMissing):
+        promoted(train_run(), evaluation, people=people, approvals=approvals)
+    assert registry.champion(history.client, MODEL) is None
+    assert ledger.rows(history.uri("ledger")) == []
+
+
+def test_a_failed_gate_is_overridden_only_where_the_spec_allows_it(history: History) -> None:
+    evaluation = make_evaluation(train(history), verdict=Verdict.FAIL, partition="2013-02")
+    asked: dict[str, Any] = {"people": "one", "approvals": [say("anna")]}
+    with pytest.raises(AirflowSkipException, match="the gates say FAIL"):
+        promoted(train_run(), evaluation, **asked)
+    with pytest.raises(AirflowSkipException, match="anna did not approve: too early"):
+        promoted(
+            train_run(run_id="run-2"), evaluation, override=True, people="one",
+            approvals=[say("anna", False, "too early")],
+        )  # fmt: skip
+    decision = promoted(train_run(run_id="run-3"), evaluation, override=True, **asked)
+    assert (decision.action, decision.after) == (Action.PROMOTED, "1")
+    assert decision.approval is not None
+    assert decision.approval.overridden
+
+
+def test_the_model_card_tells_of_the_promotion(history: History) -> None:
+    evaluation = make_evaluation(train(history), partition="2013-02")
+    run = train_run()
+    promoted(run, evaluation, people="one", approvals=[say("anna")], description="Late or not?", owner="ops")
+    name = run.pushed["report"]
+    assert name == f"{MODEL}/2013-02/model_card.html"
+    page = (history.folder / "storage" / "reports" / name).read_text()
+    assert "Late or not?" in page
+    assert "anna" in page
+
+
+def test_a_card_that_cannot_be_written_does_not_undo_a_promotion(
+    history: History, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (history.folder / "file").write_text("no folder")
+    monkeypatch.setattr("airflow_mlops.config.reports", lambda: f"file://{history.folder}/file")
+    run = train_run()
+    decision = promoted(run, make_evaluation(train(history), partition="2013-02"))
+    assert decision.action is Action.PROMOTED
+    assert run.facts(CHAMPION) == {"decision": decision.to_dict()}
+    assert "The model card does not tell of the promotion" in capsys.readouterr().out
+
+
 def recorded(
     run: Run,
     *,
     retrain: RetrainDecision | None = None,
     evaluation: Evaluation | None = None,
     promotion: PromotionDecision | None = None,
+    approvals: Any = None,
     **states: str,
 ) -> PromotionDecision:
     """Record after tasks that gave what is given and ended in these states."""
@@ -99,6 +176,7 @@ def recorded(
         "promotion": "promote",
         "retrain": retrain.to_dict() if retrain else None,
         "evaluation": evaluation.to_dict() if evaluation else None,
+        "approvals": approvals,
     }
     return PromotionDecision.from_dict(run.execute(RecordOperator, "record", **arguments))
 
@@ -169,6 +247,19 @@ def test_a_promotion_that_nobody_approved_is_refused_with_the_evidence(history: 
     assert (decision.action, decision.after) == (Action.REFUSED, None)
     assert decision.reason == "a person did not approve the promotion"
     assert decision.metrics == evaluation.metrics
+
+
+def test_who_refused_a_promotion_and_why_is_the_reason(history: History) -> None:
+    evaluation = make_evaluation(train(history), partition="2013-02")
+    decision = recorded(
+        train_run(), retrain=make_retrain(history, True), evaluation=evaluation,
+        approvals=[say("anna"), say("ben", False, "too early")], promote="skipped",
+    )  # fmt: skip
+    assert (decision.action, decision.reason) == (Action.REFUSED, "ben did not approve: too early")
+    assert decision.approval is not None
+    assert [answer.person for answer in decision.approval.answers] == ["anna", "ben"]
+    assert decision.candidate == evaluation.candidate.version
+    assert decision_on(history) == decision
 
 
 @pytest.mark.parametrize("state", ["failed", "upstream_failed"])

@@ -9,8 +9,10 @@ import pytest
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import DownstreamTasksSkipped
 
+from airflow_mlops.domain.recipe import Recipe
 from airflow_mlops.domain.results import Action, DatasetVersion, RetrainDecision, TrainedModel
-from airflow_mlops.domain.spec import KofN, Retrain, RetrainWhen
+from airflow_mlops.domain.spec import Budget, KofN, Retrain, RetrainWhen
+from airflow_mlops.engines import fitting
 from airflow_mlops.exceptions import NotEnoughData, SpecError, TableMissing
 from airflow_mlops.operators.train import DecideOperator, TrainOperator
 from contexts import Run, deploy
@@ -178,6 +180,8 @@ def test_a_candidate_is_trained_on_the_pinned_data_and_registered_under_its_run(
     found = history.client.get_model_version(MODEL, "1")
     assert found.tags["airflow.dag_id"] == "flights.train"
     assert found.tags["airflow.run_id"] == "run-1"
+    assert found.tags["airflow.url"] == "http://127.0.0.1:8080/the-task"
+    assert found.tags["airflow.dag_file"] == run.dag.fileloc
     assert found.tags["mlops.key"].startswith("flights.train/run-1/train/LogisticRegression/")
     assert (history.folder / "storage/artifacts" / MODEL).is_dir()
     assert found.aliases == []
@@ -208,6 +212,42 @@ def test_features_are_derived_from_the_data_if_none_are_named(history: History) 
     model = trained(train_run(), history.publish("2013-02"), features=None, model="other")
     assert model.model == "other"
     assert model.features == ("distance", "wind", "delay", "carrier", "origin")
+
+
+def test_an_only_candidate_need_not_be_ranked(history: History) -> None:
+    history.publish("2013-01")
+    february = history.publish("2013-02")
+    assert trained(train_run(), february, ranked=False).score is None
+    assert trained(train_run(run_id="run-2"), february, folds=3).score is not None
+
+
+def test_the_recipe_has_what_the_operator_was_given(history: History) -> None:
+    history.publish("2013-01")
+    budget = Budget(trials=3, parallel=2)
+    trained(train_run(), history.publish("2013-02"), folds=2, seed=5, budget=budget, metric="brier")
+    recipe = Recipe.model_validate_json(history.client.get_model_version(MODEL, "1").tags["mlops.recipe"])
+    assert (recipe.folds, recipe.seed, recipe.metric) == (2, 5, "brier")
+    assert Budget.from_dict(recipe.budget) == budget
+    assert recipe.candidate == LOGISTIC
+
+
+def test_a_signal_ends_a_training_and_leaves_killed_runs(
+    history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history.publish("2013-01")
+    february = history.publish("2013-02")
+    operator = TrainOperator(
+        task_id="train", dataset=february.to_dict(), candidate=LOGISTIC, target="late", features=FEATURES
+    )
+    # What Airflow's handler of SIGTERM does, in the main thread, while a fit goes on in another.
+    monkeypatch.setattr(fitting, "waited", lambda work, what, **given: operator.on_kill())
+    with pytest.raises(SystemExit, match="cancelled"):
+        train_run().execute_task(operator)
+    experiment = history.client.get_experiment_by_name(MODEL)
+    (run,) = history.client.search_runs([experiment.experiment_id])
+    assert run.info.status == "KILLED"
+    assert list(history.client.search_model_versions(f"name = '{MODEL}'")) == []
+    operator.on_kill()  # as after a time-out, when there is nothing to end any more
 
 
 def test_too_little_data_is_an_error_where_training_was_asked_for(history: History) -> None:

@@ -1,0 +1,136 @@
+"""How often the champion gate lets a candidate through: one that is no better, and one that is better by so much."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from airflow_mlops.domain import gates
+from airflow_mlops.domain.checks import Verdict
+from airflow_mlops.domain.spec import VersusChampion
+from airflow_mlops.engines import paired
+
+TRIALS = int(os.environ.get("BENCHMARK_TRIALS", "500"))
+"""Evaluations of each case; a rate of 5 % is then known to within 2 %."""
+
+_MARGIN, _CONFIDENCE = 0.0, 0.95
+NOMINAL = round(1 - _CONFIDENCE, 4)
+"""How often a candidate may pass that is no better: the confidence is that the improvement is above the margin."""
+_SECONDS_A_DAY = 86_400
+
+
+@dataclass(frozen=True)
+class Case:
+    """Holdouts as they come, and a gate.
+
+    :param gain: how much better the candidate is in truth, in units of its signal; 0 for no better.
+    :param days: how many days the rows come from.
+    :param swing: by how much each model's signal differs from day to day, on its own: 0 for independent rows.
+    :param block: the gate's setting.
+    """
+
+    name: str
+    metric: str = "roc_auc"
+    gain: float = 0.0
+    rows: int = 5_000
+    days: int = 28
+    swing: float = 0.0
+    block: str = "auto"
+
+
+_DEPENDENT = 0.25
+CASES = (
+    Case("no better, independent rows, DeLong", block="none"),
+    Case("no better, independent rows, McNemar", "accuracy", block="none"),
+    Case("no better, independent rows, bootstrap", "brier", block="none"),
+    Case("no better, 28 dependent days", swing=_DEPENDENT),
+    Case("no better, 28 dependent days, log_loss", "log_loss", swing=_DEPENDENT),
+    Case("no better, 7 dependent days", days=7, swing=_DEPENDENT),
+    Case("no better, 28 dependent days taken for independent rows", swing=_DEPENDENT, block="none"),
+    *(
+        Case("better, independent rows, DeLong", gain=0.1, rows=rows, block="none")
+        for rows in (2_000, 5_000, 20_000)
+    ),
+    *(Case("better, 28 dependent days", gain=0.1, rows=rows, swing=_DEPENDENT) for rows in (5_000, 20_000)),
+    Case("better, 112 dependent days", gain=0.1, rows=20_000, days=112, swing=_DEPENDENT),
+)
+
+
+@dataclass(frozen=True)
+class Rate:
+    """How often the gate of a case said what.
+
+    :param gain: mean improvement that was measured, in units of the metric.
+    """
+
+    case: Case
+    promoted: float
+    failed: float
+    gain: float
+
+    def line(self) -> str:
+        """Return a JSON object in one line."""
+        return json.dumps(
+            {
+                "work": "gates",
+                "case": self.case.name,
+                "metric": self.case.metric,
+                "rows": self.case.rows,
+                "improvement": round(self.gain, 4),
+                "promoted": round(self.promoted, 4),
+                "nominal": NOMINAL if not self.case.gain else None,
+                "failed": round(self.failed, 4),
+                "evaluations": TRIALS,
+            }
+        )
+
+
+def compare(say: Callable[[str], None]) -> Iterator[Rate]:
+    """Judge many simulated candidates case by case."""
+    for case in CASES:
+        yield rate(case, TRIALS, say)
+
+
+def rate(case: Case, trials: int, say: Callable[[str], None] = lambda _: None) -> Rate:
+    """Judge simulated candidates of one case, and count what the gate says."""
+    random = np.random.default_rng(0)
+    gate = VersusChampion(margin=_MARGIN, confidence=_CONFIDENCE, block=case.block)  # type: ignore[arg-type]
+    verdicts, gains = [], []
+    for trial in range(trials):
+        if trial % 100 == 0:
+            say(f"{case.name}, {trial} of {trials}")
+        times, truth, ours, theirs = _holdout(case, random)
+        blocks = paired.blocks(gate, times, "month")
+        found = paired.difference(
+            truth, ours, theirs, case.metric, blocks=blocks, confidence=gate.confidence, test=gate.test
+        )
+        check = gates.versus_champion(case.metric, found, gate.margin, truth.size)
+        verdicts.append(check.verdict)
+        gains.append((found.observed or 0.0) - (found.baseline or 0.0))
+    shares = [verdicts.count(verdict) / trials for verdict in (Verdict.PASS, Verdict.FAIL)]
+    return Rate(case, *shares, gain=abs(float(np.mean(gains))))
+
+
+def _holdout(
+    case: Case, random: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return times, labels, and what candidate and champion predict: alike, each with some noise of its own."""
+    day = np.sort(random.integers(0, case.days, case.rows))
+    start = np.datetime64("2013-03-01", "s")
+    times = start + (day * _SECONDS_A_DAY + random.integers(0, _SECONDS_A_DAY, case.rows)).astype(
+        "timedelta64[s]"
+    )
+    # Some days have more late flights than others.
+    share = np.clip(0.25 + 0.4 * case.swing * random.normal(size=case.days), 0.05, 0.6)
+    truth = (random.random(case.rows) < share[day]).astype(int)
+    common = random.normal(size=case.rows)
+    predicted = []
+    for gain in (case.gain, 0.0):
+        signal = 1.0 + gain + case.swing * random.normal(size=case.days)
+        score = signal[day] * (truth - 0.25) + 0.8 * common + 0.6 * random.normal(size=case.rows) - 1.2
+        predicted.append(1 / (1 + np.exp(-score)))
+    return times, truth, predicted[0], predicted[1]

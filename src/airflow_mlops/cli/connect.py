@@ -1,0 +1,53 @@
+"""Services, as the commands reach them."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+log = logging.getLogger(__name__)
+
+
+def mlflow() -> MlflowClient:
+    """Return a client for the MLflow that tasks use.
+
+    :raises LookupError: if another connection than ``mlflow_default`` is configured and does not exist.
+    :raises RegistryUnavailable: if MLflow's database cannot be opened.
+    :raises ValueError: if the connection has no host, or an extra that is not known.
+    """
+    from airflow.sdk.exceptions import AirflowNotFoundException
+
+    from airflow_mlops.hooks.mlflow import MlflowHook
+
+    class Hook(MlflowHook):
+        @classmethod
+        def get_connection(cls, conn_id: str) -> Any:
+            return _connection(conn_id)
+
+    try:
+        return Hook().get_conn()
+    except AirflowNotFoundException as error:
+        raise LookupError(str(error)) from error
+
+
+def _connection(conn_id: str) -> Any:
+    """Return a connection as server processes find it.
+
+    Outside of a task hooks look into the environment alone, so that a connection that is stored in Airflow's database would
+    be passed over, and another MLflow asked.
+    """
+    from airflow.sdk.configuration import ensure_secrets_loaded
+    from airflow.sdk.exceptions import AirflowNotFoundException
+
+    for backend in ensure_secrets_loaded():
+        try:
+            found = backend.get_connection(conn_id=conn_id)
+        except Exception as error:  # noqa: BLE001 - backends raise what they like, and the next one may know it
+            log.warning("%s cannot be asked for %s: %s", type(backend).__name__, conn_id, error)
+        else:
+            if found is not None:
+                return found
+    raise AirflowNotFoundException(f"The connection {conn_id!r} does not exist.")

@@ -1,0 +1,96 @@
+"""``airflow mlops reproduce``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Callable
+
+    from rich.console import Console
+
+    from airflow_mlops.domain.checks import Check
+    from airflow_mlops.engines.reproduce import Reproduction
+
+
+def reproduce(args: Namespace) -> None:
+    """Train a version again, print what is the same and what differs, and exit with 0 only if the model is the same.
+
+    :raises SystemExit: if the training cannot be repeated, or another model or other metrics came out.
+    """
+    from airflow.cli.simple_table import AirflowConsole
+
+    from airflow_mlops.cli import connect
+    from airflow_mlops.engines import reproduce as engine
+
+    console = AirflowConsole()
+    _find_code()
+    try:
+        with _progress(console) as tell:
+            found = engine.reproduce(connect.mlflow(), args.model, args.version, tell)
+    except (LookupError, OSError, RuntimeError, ValueError) as error:
+        raise SystemExit(str(error)) from error
+    _print(console, found)
+    what = f"{args.model} version {args.version}"
+    if not found.reproduced:
+        differing = [check for check in found.environment if check.verdict != "PASS"]
+        hint = f"; it was trained with other {_names(differing)}" if differing else ""
+        raise SystemExit(f"{what} was not reproduced: {_names(_failed(found.outcome))} differs{hint}.")
+    print(f"{what} was reproduced: the same model, in {found.seconds:.1f} s.")
+
+
+def _find_code() -> None:
+    """Let transforms and candidates that lie beside the DAG files be imported, as those files do."""
+    import sys
+
+    from airflow.dag_processing.bundles.manager import DagBundlesManager
+
+    bundles = DagBundlesManager()  # type: ignore[no-untyped-call]
+    for bundle in bundles.get_all_dag_bundles():
+        if str(bundle.path) not in sys.path:
+            sys.path.append(str(bundle.path))
+
+
+@contextmanager
+def _progress(console: Console) -> Iterator[Callable[[str], None]]:
+    """Show steps as they come, each with the time that it takes."""
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(finished_text="✓"), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=console) as progress:
+
+        def end() -> None:
+            for task in progress.tasks:
+                progress.update(task.id, total=1, completed=1)
+
+        def tell(step: str) -> None:
+            end()
+            progress.add_task(step, total=None)
+
+        yield tell
+        end()
+
+
+def _print(console: Console, found: Reproduction) -> None:
+    from airflow.cli.simple_table import SimpleTable
+
+    from airflow_mlops.cli.history import shown
+
+    page = SimpleTable(show_header=True)  # type: ignore[no-untyped-call]
+    for name in ("what", "", "found"):
+        page.add_column(name, overflow="fold")
+    for check in (*found.environment, *found.outcome):
+        word = {"PASS": "same", "FAIL": "differs", "INCONCLUSIVE": "unknown"}[check.verdict]
+        page.add_row(check.name, word, shown(check.reason))
+    console.print(page)
+
+
+def _failed(checks: Iterable[Check]) -> list[Check]:
+    return [check for check in checks if check.verdict == "FAIL"]
+
+
+def _names(checks: Iterable[Check]) -> str:
+    return ", ".join(check.name for check in checks)

@@ -1,0 +1,177 @@
+"""The whole story of one version, for ``airflow mlops history --version``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow_mlops.cli.history import WIDTH, facts, shown, table, write
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from airflow_mlops.domain.checks import Check
+    from airflow_mlops.engines.ledger import Row
+    from airflow_mlops.engines.reproduce import Record
+
+
+def tell(model: str, version: str, rows: Sequence[Row], output: str) -> None:
+    """Print what a version was trained from, how it was judged, and what became of it.
+
+    What MLflow cannot say, because it does not answer or the version was deleted, is left out with a warning: the
+    ledger remembers the rest.
+
+    :param rows: the model's ledger.
+    :raises SystemExit: if neither MLflow nor the ledger knows the version.
+    """
+    from airflow.cli.simple_table import AirflowConsole
+
+    about = [row for row in rows if _concerns(version, row)]
+    moved = [row for row in rows if row.kind == "done"]
+    record, champion, problem = _asked(model, version, moved[-1].after if moved else None)
+    if problem:
+        if not about:
+            raise SystemExit(f"{problem} The ledger does not name version {version} either.")
+        print(f"Without what MLflow knows of it: {problem}", file=sys.stderr)
+    console = AirflowConsole()
+    standing = _standing(version, champion, moved)
+    checks = _checks(version, about)
+    training = _training(record) if record else {}
+    if output in ("json", "yaml"):
+        story = {
+            "model": model,
+            "version": version,
+            "standing": standing,
+            "training": training,
+            "gates": [check.to_dict() for check in checks],
+            "events": [facts(row) for row in about],
+        }
+        write(console, story, output)
+        return
+    width = min(console.width, WIDTH)
+    console.print(shown(f"{model} version {version}: {standing}\n"))
+    for each in (_grid(training), _gates(checks), table(about)):
+        if each.row_count:
+            console.print(each, width=width)
+
+
+def _concerns(version: str, row: Row) -> bool:
+    # While it is champion and stays so, it is other candidates that are decided on.
+    moved = row.before != row.after and version in (row.before, row.after)
+    return moved or row.evidence.candidate == version
+
+
+def _asked(model: str, version: str, champion: str | None) -> tuple[Record | None, str | None, str]:
+    """Return what MLflow knows of a version, the champion's version, and what MLflow could not say.
+
+    :param champion: by the ledger, which is believed if MLflow does not answer.
+    """
+    from airflow_mlops.cli import connect
+    from airflow_mlops.engines import registry, reproduce
+
+    try:
+        client = connect.mlflow()
+        champion = registry.champion_version(client, model)
+        return reproduce.record(client, model, version), champion, ""
+    except (LookupError, OSError, ValueError) as error:
+        return None, champion, str(error)
+
+
+def _standing(version: str, champion: str | None, moved: Sequence[Row]) -> str:
+    if version == champion:
+        return "the champion"
+    # What the alias was put back from was somebody's doing, and champion of nothing.
+    was = any(version == row.after or (version == row.before and row.action != "restored") for row in moved)
+    return "was champion" if was else "never was champion"
+
+
+def _checks(version: str, about: Sequence[Row]) -> tuple[Check, ...]:
+    """Return the gates that a version was judged by; the latest if that was done more than once."""
+    judged = [
+        row.evidence
+        for row in about
+        if row.evidence.candidate == version or (row.action == "promoted" and row.after == version)
+    ]
+    return judged[-1].checks if judged else ()
+
+
+def _training(record: Record) -> dict[str, Any]:
+    """Return what is known of a training, as plain JSON values."""
+    from airflow_mlops import config
+
+    trained, tags = record.trained, record.tags
+    url = config.mlflow_url()
+    return {
+        "registered_at": record.registered_at.isoformat(timespec="seconds"),
+        **trained.to_dict(),
+        "holdout": record.holdout,
+        "verdict": tags.get("mlops.verdict"),
+        "transform": tags.get("mlops.transform"),
+        "airflow": {
+            name.removeprefix("airflow."): value
+            for name, value in tags.items()
+            if name.startswith("airflow.")
+        },
+        "mlflow_url": f"{url}/#/runs/{trained.run_id}" if url else None,
+    }
+
+
+def _grid(training: dict[str, Any]) -> Table:
+    from rich.table import Table
+
+    page = Table.grid(padding=(0, 2))
+    page.add_column(no_wrap=True)
+    page.add_column(overflow="fold")
+    for name, value in _lines(training) if training else ():
+        if value:
+            page.add_row(name, shown(value))
+    if training:
+        page.add_row()
+    return page
+
+
+def _lines(training: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    data, split = training["dataset"], training["split"]
+    yield "candidate", f"{training['candidate']} {_pairs(training['params'])}"
+    yield "registered", f"{training['registered_at']} with digest {training['digest'][:12]}…"
+    yield (
+        "learned from",
+        f"{data['name']} {data['partition']}, version {data['version']} with digest {data['digest'][:12]}…, at {data['uri']}",
+    )
+    yield "", f"{split['train_rows']:,} rows from {split['start']} to {split['cut']}"
+    yield "", f"{len(training['features'])} features: {', '.join(training['features'])}"
+    yield "", f"prepared by {training['transform']}" if training["transform"] else ""
+    inner = {training["metric"]: training["score"]} if training["score"] is not None else {}
+    yield "inner score", _pairs(inner)
+    holdout = f"{split['holdout_rows']:,} rows to {split['end']}"
+    yield "judged on", f"{holdout}: {training['verdict']}" if training["verdict"] else ""
+    yield "", _pairs(training["holdout"])
+    yield "remarks", "\n".join(training["remarks"])
+    yield "Airflow run", " ".join(training["airflow"].values())
+    yield "MLflow run", training["mlflow_url"] or training["run_id"]
+    yield "train again", f"airflow mlops reproduce {training['model']} {training['version']}"
+
+
+def _pairs(values: dict[str, Any]) -> str:
+    return ", ".join(
+        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in values.items()
+    )
+
+
+def _gates(checks: Sequence[Check]) -> Table:
+    from airflow.cli.simple_table import SimpleTable
+
+    page = SimpleTable(show_header=True)  # type: ignore[no-untyped-call]
+    for name in ("gate", "slice", "verdict"):
+        page.add_column(name, overflow="fold")
+    page.add_column("why", overflow="fold")
+    for check in checks:
+        page.add_row(
+            shown(check.name),
+            shown(check.slice or ""),
+            check.verdict,
+            shown(f"{check.reason} (expected {check.expected})"),
+        )
+    return page

@@ -1,0 +1,60 @@
+"""Approval: whether what people said is enough for a promotion."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from airflow_mlops.domain.checks import Verdict
+from airflow_mlops.domain.results import Answer, Approval
+from airflow_mlops.exceptions import ApprovalMissing, SpecError
+
+_NEEDED = {"none": 0, "one": 1, "two": 2}
+
+
+def approval(
+    answers: Sequence[Answer], verdict: Verdict, *, people: str = "none", override: bool = False
+) -> Approval | None:
+    """Return what people said if that settles the matter: enough of them approved, or one did not.
+
+    Nobody has to be asked about a candidate that cannot be promoted anyway. An approval counts only with a name and a
+    reason.
+
+    :param answers: in the order in which they were given.
+    :param verdict: of the candidate's gates.
+    :param people: how many have to approve: ``none``, ``one`` or ``two`` different ones.
+    :param override: True if people may let a candidate through whose verdict is not PASS.
+    :return: None if nobody was asked and nobody had to be.
+    :raises ApprovalMissing: if too few people approved, or one of them twice.
+    :raises SpecError: if ``people`` is anything else.
+    """
+    if people not in _NEEDED:
+        raise SpecError([f"people: is {people!r}; write none, one or two"], "approval")
+    given = Approval(answers=tuple(answers)) if answers else None
+    passed = verdict is Verdict.PASS
+    if any(not answer.approved for answer in answers) or not (passed or (override and answers)):
+        return given
+    counted = [answer.person for answer in answers if answer.person.strip() and answer.reason.strip()]
+    needed = _NEEDED[people] if passed else max(1, _NEEDED[people])
+    if len(set(counted)) < needed:
+        raise ApprovalMissing(_missing(counted, needed))
+    return given if passed or given is None else given.model_copy(update={"overridden": True})
+
+
+def _missing(counted: list[str], needed: int) -> str:
+    who = f"{needed} different people have" if needed > 1 else "A person has"
+    if len(counted) > len(set(counted)):
+        said = f"{counted[0]} answered twice"
+    else:
+        said = f"only {counted[0]} has" if counted else "nobody has"
+    return f"{who} to approve, with a reason each, and {said}; clear the task that asks, to ask again."
+
+
+def told(given: Approval) -> str:
+    """Say who approved, and why."""
+    return "; ".join(f"{answer.person}: {answer.reason}" for answer in given.answers if answer.approved)
+
+
+def refusal(given: Approval | None) -> str | None:
+    """Say who did not approve, and why; None if nobody objected."""
+    against = [answer for answer in given.answers if not answer.approved] if given else []
+    return "; ".join(f"{each.person} did not approve: {each.reason}" for each in against) or None

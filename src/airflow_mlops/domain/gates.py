@@ -1,0 +1,188 @@
+"""Gates: what a candidate must pass, as pure decisions on measured values. Each answers with one check."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from airflow_mlops.domain.checks import Check, Verdict
+from airflow_mlops.domain.metrics import METRICS
+
+PASS, FAIL, INCONCLUSIVE = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE
+
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A candidate and a champion on the same rows.
+
+    :param observed: the candidate's metric; None if it is undefined on these rows.
+    :param baseline: the champion's.
+    :param interval: confidence interval of the improvement: the difference, positive where the candidate is better.
+    :param how: the method behind the interval, in words.
+    :param problem: why there is no interval, or why the two cannot be compared at all, and what to do; "" if nothing
+        is in the way.
+    """
+
+    observed: float | None
+    baseline: float | None
+    interval: Interval | None = None
+    how: str = ""
+    problem: str = ""
+
+
+def floor(
+    name: str,
+    observed: float | None,
+    bound: float,
+    greater_is_better: bool,
+    n: int | None,
+    interval: Interval | None = None,
+) -> Check:
+    """Ask that a metric is no worse than an absolute bound; the bound itself passes.
+
+    :param bound: least value of a metric that should be high, greatest of one that should be low.
+    :param interval: confidence interval of the metric, shown and not judged.
+    """
+    expected = _bound(bound, greater_is_better)
+    if observed is None:
+        verdict, reason = INCONCLUSIVE, f"{name} could not be measured"
+    else:
+        good = reached(observed, bound, greater_is_better)
+        verdict = PASS if good else FAIL
+        reason = f"{number(observed)} is {'' if good else 'not '}{expected}"
+    return Check(
+        name=f"floor.{name}",
+        verdict=verdict,
+        expected=expected,
+        observed=observed,
+        interval=interval,
+        n=n,
+        reason=reason,
+    )
+
+
+def versus_champion(
+    metric: str, found: Comparison, margin: float, n: int | None, *, has_champion: bool = True
+) -> Check:
+    """Ask that a candidate improves on the champion by more than ``margin``, beyond chance.
+
+    PASS if the whole interval lies above ``margin``; FAIL if the measured improvement, or the whole interval, lies
+    below it; INCONCLUSIVE in between, where the candidate may be better but the rows do not show it.
+
+    :param margin: least improvement that is worth a promotion, in units of the metric; a negative one asks only
+        that the candidate is not worse by more.
+    :param has_champion: False for a first model, which has nothing to improve on and passes.
+    """
+    verdict, reason = _improvement(metric, found, margin) if has_champion else (PASS, _FIRST)
+    return Check(
+        name=f"versus_champion.{metric}",
+        verdict=verdict,
+        expected=f"improvement > {margin:g}",
+        n=n,
+        observed=found.observed,
+        baseline=found.baseline,
+        interval=found.interval,
+        reason=reason,
+    )
+
+
+_FIRST = "first model: there is no champion to improve on"
+
+
+def _improvement(metric: str, found: Comparison, margin: float) -> tuple[Verdict, str]:
+    if found.observed is None or found.baseline is None:
+        return INCONCLUSIVE, found.problem or f"{metric} could not be measured for both models"
+    gain = found.observed - found.baseline
+    gain = gain if METRICS[metric].greater_is_better else -gain
+    told = f"improvement {gain:+.4g}"
+    if found.problem or found.interval is None:
+        return INCONCLUSIVE, f"{told}, but {found.problem or 'its interval could not be estimated'}"
+    if gain < margin:
+        return FAIL, f"{told} is below {margin:g}"
+    low, high = found.interval
+    told += f" with interval {span(found.interval)}{f' ({found.how})' if found.how else ''}"
+    if high < margin:
+        return FAIL, f"{told} lies below {margin:g}"
+    if low > margin:
+        return PASS, f"{told} lies above {margin:g}"
+    return INCONCLUSIVE, f"{told} does not lie above {margin:g}: it may be chance"
+
+
+def nothing_new(metric: str, margin: float, version: str) -> Check:
+    """Answer for a candidate that is the champion over again, byte for byte."""
+    return Check(
+        name=f"versus_champion.{metric}",
+        verdict=FAIL,
+        expected=f"improvement > {margin:g}",
+        reason=f"the candidate has the digest of version {version}, the champion: there is nothing new to promote",
+    )
+
+
+def calibration(error: float | None, interval: Interval | None, bound: float, n: int) -> Check:
+    """Ask that predicted probabilities lie at most ``bound`` from the share of positives, on average."""
+    return at_most("calibration", error, bound, "expected calibration error", n=n, interval=interval)
+
+
+def at_most(
+    name: str,
+    observed: float | None,
+    bound: float,
+    what: str,
+    *,
+    n: int | None = None,
+    interval: Interval | None = None,
+) -> Check:
+    """Ask that something is at most ``bound``.
+
+    :param what: what it is, in words, with its unit.
+    """
+    if observed is None:
+        verdict, reason = INCONCLUSIVE, f"{what} could not be measured"
+    else:
+        verdict = PASS if observed <= bound else FAIL
+        reason = f"{what} is {number(observed)}, {bound:g} allowed"
+    return Check(
+        name=name,
+        verdict=verdict,
+        expected=f"<= {bound:g}",
+        observed=observed,
+        interval=interval,
+        n=n,
+        reason=reason,
+    )
+
+
+def holm(chances: Sequence[float], level: float) -> list[bool]:
+    """Tell which of several hypotheses are rejected so that any false rejection has at most the chance ``level``.
+
+    Holm, A Simple Sequentially Rejective Multiple Test Procedure, Scandinavian Journal of Statistics 6 (1979).
+
+    :param chances: p-values, in any order.
+    """
+    rejected = [False] * len(chances)
+    for place, index in enumerate(sorted(range(len(chances)), key=lambda each: chances[each])):
+        if not chances[index] <= level / (len(chances) - place):
+            break
+        rejected[index] = True
+    return rejected
+
+
+def reached(observed: float, bound: float, greater_is_better: bool) -> bool:
+    """Tell whether a value is no worse than a bound."""
+    return observed >= bound if greater_is_better else observed <= bound
+
+
+def number(value: float | None) -> str:
+    """Write a measured value so that it does not round to its bound."""
+    return "unknown" if value is None else f"{value:.6g}"
+
+
+def span(interval: Interval | None) -> str:
+    """Write an interval."""
+    return f"{interval[0]:+.4g} to {interval[1]:+.4g}" if interval else "unknown"
+
+
+def _bound(bound: float, greater_is_better: bool) -> str:
+    return f"{'>=' if greater_is_better else '<='} {bound:g}"

@@ -1,0 +1,279 @@
+"""What people are asked about a candidate, with the evidence, and which of their answers count."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from airflow_mlops.domain.checks import Check, Verdict
+from airflow_mlops.domain.results import Answer, Evaluation
+from airflow_mlops.domain.spec_alerts import Event, Level
+from airflow_mlops.engines.alert import LISTED, Run
+from airflow_mlops.engines.alert_model import findings
+from airflow_mlops.engines.card_text import escape
+from airflow_mlops.engines.mails import Link, Notice, Passage, Status
+from airflow_mlops.engines.mails_text import line
+
+if TYPE_CHECKING:
+    from airflow_mlops.domain.spec_gates import Approval
+
+REASON = "reason"
+"""Name of the form's field."""
+SHORTEST, LONGEST = 3, 1000
+"""Signs of a reason."""
+
+_SHOWN = 40
+_ORDER = (Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.PASS)
+
+
+class Question(NamedTuple):
+    """What is asked.
+
+    :param evaluation: the candidate and the evidence.
+    :param policy: who may answer, until when, and whether a failed gate may be overridden.
+    :param first: what the first person answered; None if this is the first question.
+    """
+
+    evaluation: Evaluation
+    policy: Approval
+    first: Answer | None = None
+
+    @property
+    def passed(self) -> bool:
+        """Tell whether the gates were passed, so that saying yes overrides nothing."""
+        return self.evaluation.verdict is Verdict.PASS
+
+    @property
+    def moot(self) -> str | None:
+        """Why nobody needs to be asked; None if somebody does."""
+        if not self.passed and not self.policy.override:
+            return f"{self.evaluation.verdict}: {self.evaluation.reason}"
+        if self.first is not None and not self.first.approved:
+            return f"{self.first.person} has rejected it already: {self.first.reason}"
+        return None
+
+    @property
+    def subject(self) -> str:
+        """The question in one line."""
+        what = f"version {self.evaluation.candidate.version} of {self.evaluation.model}"
+        asks = f"Promote {what}?" if self.passed else f"Promote {what} although its gates were NOT passed?"
+        return f"{asks} Partition {self.evaluation.partition}{self._turn}"
+
+    @property
+    def _turn(self) -> str:
+        # Not by whom the first was: the form of a task that is cleared stays as it was.
+        return ", second approval" if self.first else ""
+
+
+class Given(NamedTuple):
+    """What somebody did with the form.
+
+    :param user: id of the Airflow user; None if nobody is known to have done it.
+    :param name: that user's name.
+    """
+
+    approved: bool
+    user: str | None
+    name: str
+    reason: str
+    at: datetime
+
+    @property
+    def person(self) -> str:
+        """Who it was, told apart from everybody else: names need not be unique, ids are."""
+        return self.name if self.name == self.user else f"{self.name} ({self.user})"
+
+
+def given(event: dict[str, Any], *, approved: bool) -> Given:
+    """Read what Airflow passes on from the form, which anybody may have sent by the REST API instead."""
+    user = event.get("responded_by_user") or {}
+    reason = (event.get("params_input") or {}).get(REASON)
+    return Given(
+        approved=approved,
+        user=str(user["id"]) if user.get("id") else None,
+        name=line(str(user.get("name") or user.get("id") or "")),
+        reason=line(reason[: 2 * LONGEST])[:LONGEST] if isinstance(reason, str) else "",
+        at=event["responded_at"],
+    )
+
+
+def accept(question: Question, said: Given) -> Answer | str:
+    """Return the answer, or why it is none.
+
+    A rejection counts without a reason too: to ask again would give others the chance to approve in the meantime.
+    """
+    users = question.policy.users
+    if said.user is None:
+        return "nobody is known to have given it"
+    if users and said.user not in users and said.name not in users:
+        return f"{said.person} is not among those who may: {', '.join(users)}"
+    if said.approved and question.first is not None and said.person == question.first.person:
+        return f"{said.person} has approved already; the second approval is another person's"
+    if said.approved and len(said.reason) < SHORTEST:
+        return f"{said.person} approved without a reason of at least {SHORTEST} signs"
+    reason = said.reason or "no reason given"
+    return Answer(person=said.person, approved=said.approved, reason=reason, at=said.at)
+
+
+def body(question: Question, links: Sequence[Link]) -> str:
+    """Return what the form says, in Markdown: the evidence, and what an answer does.
+
+    What stands in names, reasons and slices is shown as text, whatever it looks like.
+    """
+    return "\n\n".join(part for part in _parts(question, links) if part) + "\n"
+
+
+def notice(
+    run: Run, question: Question, *, form: str, until: datetime, asked: int = 0, why: str = ""
+) -> Notice:
+    """Tell people that they are asked, with the same evidence and a link to the form.
+
+    :param run: of the task that asks.
+    :param form: path of the form below the address of Airflow.
+    :param until: when the question lapses.
+    :param asked: how often it was asked before.
+    :param why: why the last answer was none; empty if there was none yet.
+    """
+    evaluation = question.evaluation
+    happened = run.happened(f"{run.topic}/asked")
+    who = ", ".join(question.policy.users) or "everyone who may edit the run"
+    verdict = f"{evaluation.verdict}: {evaluation.reason}"
+    links = run.links(("Open the form", form), ("Open the model card", card(evaluation)))
+    return Notice(
+        id=f"{happened}/{asked}" if asked else happened,
+        # Of several answers that were none, the first is mailed at once, the others when the cooldown is over.
+        key=f"{happened}/again" if asked else happened,
+        topic=run.topic,
+        event=Event.APPROVAL,
+        status=Status.NEWS if question.passed else Status.WARNED,
+        # The pipeline stands still until somebody answers, so this is not kept for a digest.
+        levels=(Level.URGENT,),
+        title=question.subject,
+        badge="APPROVAL" if question.passed else "GATES NOT PASSED",
+        summary=(f"Asked again, for the last answer does not count: {why}.", verdict) if why else (verdict,),
+        facts=run.facts(
+            ("Candidate", _candidate(evaluation)),
+            ("Champion", f"version {evaluation.champion.version}" if evaluation.champion else "none"),
+            ("Scores", ", ".join(_scores(evaluation))),
+            ("Asked", who),
+            ("Approved", f"by {question.first.person}: {question.first.reason}" if question.first else None),
+            ("Until", f"{until:%Y-%m-%d %H:%M} UTC"),
+        ),
+        findings=findings(sorted(evaluation.checks, key=lambda check: _ORDER.index(check.verdict))),
+        more=max(0, len(evaluation.checks) - LISTED),
+        passages=(Passage(heading="What an answer does", text=" ".join(_effects(question))),),
+        # The form first: mails show the first link as a button.
+        links=(*links[1:], *links[:1]),
+    )
+
+
+def card(evaluation: Evaluation) -> str:
+    """Return the path of the model card below the address of Airflow."""
+    return f"/mlops/reports/{evaluation.model}/{evaluation.partition}/model_card.html"
+
+
+def _parts(question: Question, links: Sequence[Link]) -> Iterator[str]:
+    evaluation = question.evaluation
+    count = len(evaluation.checks)
+    if question.passed:
+        yield (
+            f"**All {count} gates were passed.** {_text(evaluation.reason)}"
+            if count
+            else _text(evaluation.reason)
+        )
+    else:
+        broken = sum(check.verdict is not Verdict.PASS for check in evaluation.checks)
+        yield f"# ⚠ THE GATES WERE NOT PASSED: {evaluation.verdict}"
+        yield f"**{broken} of {count} gates were not passed.** {_text(evaluation.reason)}"
+    yield (
+        f"Candidate: {_text(_candidate(evaluation))}.  \n"
+        + (
+            f"Champion now: version {evaluation.champion.version}."
+            if evaluation.champion
+            else "There is no champion yet."
+        )
+    )
+    yield " · ".join(f"[{each.label}]({each.url})" for each in links)
+    yield _metrics(evaluation)
+    yield _gates(evaluation.checks)
+    yield "\n".join(f"- {_text(each)}" for each in evaluation.candidate.remarks)
+    yield " ".join(_effects(question))
+
+
+def _effects(question: Question) -> Iterator[str]:
+    if question.passed:
+        yield "Approve makes the candidate the champion."
+    else:
+        yield "Approve overrides the gates, and the ledger says so with your name and reason."
+    if question.first is not None:
+        yield "This is the second approval: whoever gave the first cannot give it."
+    elif question.policy.people == "two":
+        yield "A second person has to approve too."
+    yield "Reject leaves the champion as it is."
+    yield "A reason is needed, and is kept in the ledger."
+    yield "Without an answer in time the run fails and the champion stays."
+
+
+def _metrics(evaluation: Evaluation) -> str:
+    rows = [
+        (
+            name,
+            _number(value),
+            _interval(evaluation.intervals.get(name)),
+            _number(evaluation.champion_metrics.get(name)),
+        )
+        for name, value in evaluation.metrics.items()
+    ]
+    return _table(("metric", "candidate", "interval", "champion"), rows) if rows else ""
+
+
+def _gates(checks: Sequence[Check]) -> str:
+    shown = sorted(checks, key=lambda check: _ORDER.index(check.verdict))[:_SHOWN]
+    rows = [
+        (
+            _text(check.name + (f" [{check.slice}]" if check.slice else "")),
+            check.verdict.value if check.verdict is Verdict.PASS else f"**{check.verdict.value}**",
+            _text(check.expected),
+            _number(check.observed),
+            _number(check.baseline),
+            _interval(check.interval),
+            _text(check.reason),
+        )
+        for check in shown
+    ]
+    table = _table(("gate", "verdict", "expected", "observed", "champion", "interval", "what it says"), rows)
+    more = f"\n\n… and {len(checks) - _SHOWN} more gates: see the model card." if len(checks) > _SHOWN else ""
+    return table + more if rows else ""
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    return "\n".join("| " + " | ".join(row) + " |" for row in (head, ("---",) * len(head), *rows))
+
+
+def _candidate(evaluation: Evaluation) -> str:
+    candidate = evaluation.candidate
+    return (
+        f"version {candidate.version}, {candidate.candidate}, from {candidate.split.train_rows:,} rows before "
+        f"{candidate.split.cut:%Y-%m-%d}, judged on {candidate.split.holdout_rows:,} later ones"
+    )
+
+
+def _scores(evaluation: Evaluation) -> Iterator[str]:
+    for name, value in evaluation.metrics.items():
+        beside = evaluation.champion_metrics.get(name)
+        yield f"{name} {_number(value)}" + (f" (champion {_number(beside)})" if beside is not None else "")
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4g}"
+
+
+def _interval(value: tuple[float, float] | None) -> str:
+    return "–" if value is None else f"{value[0]:.4g} to {value[1]:.4g}"
+
+
+def _text(value: str) -> str:
+    # Airflow makes links of what looks like an address, escaped or not.
+    return re.sub(r"(?i)(:)(//)|(www)(\.)", "\\1\\3\u200b\\2\\4", escape(value))

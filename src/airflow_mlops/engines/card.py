@@ -1,0 +1,120 @@
+"""Model cards: what a version is for, how good it is, on which evidence, and where that ends."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from airflow_mlops.domain.checks import Verdict
+from airflow_mlops.engines import card_facts, card_page, card_text, pictures, provenance, tables, tracking
+from airflow_mlops.exceptions import ModelNotFound, TableMissing, TableUnreadable
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+    from airflow_mlops.domain.results import Evaluation, PromotionDecision
+
+_logger = logging.getLogger(__name__)
+
+MARKDOWN, PAGE = "model_card.md", "model_card.html"
+"""Artifacts of the candidate's run."""
+
+
+def write(
+    client: MlflowClient,
+    evaluation: Evaluation,
+    *,
+    validation_uri: str | None,
+    description: str,
+    owner: str,
+    decision: PromotionDecision | None = None,
+) -> str:
+    """Write the card of a candidate as Markdown and HTML, log both to its run, and return the page.
+
+    Writing it again, with a decision, replaces it, and describes the version in the registry too.
+
+    :param validation_uri: the table of validations; None leaves them out.
+    :param description: what the model is for.
+    :param owner: who answers for it; empty if that is not known.
+    :param decision: what became of the candidate; None before that is decided.
+    :raises RegistryUnavailable: if MLflow does not answer.
+    """
+    candidate = evaluation.candidate
+    artifacts = _artifacts(client, candidate.run_id)
+    known = provenance.read(client, candidate.run_id)
+    sources = card_facts.Sources(
+        evaluation=evaluation,
+        decision=decision,
+        description=description,
+        owner=owner,
+        provenance=known,
+        seen=_json(artifacts, pictures.ROWS),
+        importance=_json(artifacts, pictures.IMPORTANCE),
+        validations=_validations(validation_uri, known),
+        pictures=[path for path in artifacts if path.endswith(".png")],
+    )
+    facts = card_facts.gather(sources)
+    text = card_text.render(facts)
+    page = card_page.render(text, facts.title, artifacts)
+    with tracking.errors(client), TemporaryDirectory() as folder:
+        (Path(folder) / MARKDOWN).write_text(text, encoding="utf-8")
+        (Path(folder) / PAGE).write_text(page, encoding="utf-8")
+        client.log_artifacts(candidate.run_id, folder)
+        if decision is not None:
+            client.update_model_version(candidate.model, candidate.version, _summary(evaluation, decision))
+    return page
+
+
+def _artifacts(client: MlflowClient, run_id: str) -> dict[str, bytes]:
+    """Return the pictures of a run and what lies beside them, by path."""
+    try:
+        with tracking.errors(client), TemporaryDirectory() as folder:
+            if not client.list_artifacts(run_id, pictures.FOLDER):
+                return {}
+            root = Path(client.download_artifacts(run_id, pictures.FOLDER, folder))
+            return {
+                f"{pictures.FOLDER}/{file.name}": file.read_bytes()
+                for file in root.iterdir()
+                if file.is_file()
+            }
+    except ModelNotFound:
+        return {}
+
+
+def _json(artifacts: Mapping[str, bytes], name: str) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads(artifacts[f"{pictures.FOLDER}/{name}"])
+    except (KeyError, ValueError):
+        return {}
+    return found
+
+
+def _validations(uri: str | None, known: Mapping[str, Any]) -> dict[str, card_facts.Row]:
+    wanted = set(known.get("partitions", ()))
+    if uri is None or not wanted:
+        return {}
+    columns = ["partition", "verdict", "reason", "quarantined"]
+    try:
+        rows = tables.read(uri, columns=columns).to_pylist()
+    except TableMissing:
+        return {}
+    except TableUnreadable as error:
+        _logger.warning("The card shows no validations: %s", error)
+        return {}
+    return {
+        row["partition"]: (Verdict(row["verdict"]), row["reason"], row["quarantined"])
+        for row in rows
+        if row["partition"] in wanted
+    }
+
+
+def _summary(evaluation: Evaluation, decision: PromotionDecision) -> str:
+    candidate = evaluation.candidate
+    value = evaluation.metrics.get(candidate.metric)
+    measured = f"{candidate.metric} {card_facts.number(value)} on the holdout"
+    text = f"{decision.action.value} at {decision.partition}: {decision.reason} ({measured}). Model card: {PAGE} of the run."
+    return str(card_text.escape(text))

@@ -1,0 +1,281 @@
+"""What a model card says, gathered from an evaluation, its run and the tables of its data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from airflow_mlops.domain.checks import Check, Verdict
+from airflow_mlops.domain.metrics import METRICS
+from airflow_mlops.engines import card_limits
+from airflow_mlops.engines.card_text import Link
+
+if TYPE_CHECKING:
+    from airflow_mlops.domain.results import Action, Evaluation, PromotionDecision
+
+Row = tuple[Any, ...]
+
+_ORDER = (Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.PASS)
+_PARTITIONS = 12
+_RELIED = 5
+_CAPTIONS = {
+    "roc.png": "ROC curve on the holdout",
+    "precision_recall.png": "Precision and recall on the holdout",
+    "calibration.png": "Predicted probability beside the share of label 1",
+    "scores.png": "Distribution of the predictions",
+    "confusion.png": "Confusion matrix at probability 0.5",
+    "residuals.png": "Residuals on the holdout",
+    "importance.png": "Loss in the metric when a feature is shuffled",
+    "learning_curve.png": "Metric by number of training rows",
+}
+_INSIGHTS = ("importance.png", "learning_curve.png")
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What a card is written from.
+
+    :param provenance: what :func:`airflow_mlops.engines.provenance.read` returned; empty if nothing was kept.
+    :param seen: what :func:`airflow_mlops.engines.provenance.rows` has found in the training rows; empty if nothing.
+    :param importance: loss in the metric by feature, the greatest first.
+    :param validations: last validation by partition: verdict, reason, rows set aside.
+    :param pictures: paths of the pictures below the card.
+    """
+
+    evaluation: Evaluation
+    decision: PromotionDecision | None
+    description: str
+    owner: str
+    provenance: Mapping[str, Any]
+    seen: Mapping[str, Any]
+    importance: Mapping[str, float]
+    validations: Mapping[str, Row]
+    pictures: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Everything that a card shows, as text and rows of tables."""
+
+    title: str
+    verdict: Verdict | Action
+    reason: str
+    purpose: tuple[str, ...]
+    about: tuple[Row, ...]
+    approval: tuple[Row, ...]
+    judged: str
+    metric: str
+    metrics_head: Row
+    metrics: tuple[Row, ...]
+    leaderboard: tuple[Row, ...]
+    pictures: tuple[Row, ...]
+    insights: tuple[Row, ...]
+    relies: str
+    gates: tuple[Row, ...]
+    slices: tuple[Row, ...]
+    data: tuple[Row, ...]
+    partitions: tuple[Row, ...]
+    limits: tuple[str, ...]
+    ranges: tuple[Row, ...]
+    lineage: tuple[Row, ...]
+
+
+def gather(sources: Sources) -> Facts:
+    """Return what a card says."""
+    evaluation, decision = sources.evaluation, sources.decision
+    candidate = evaluation.candidate
+    checks = sorted(evaluation.checks, key=lambda check: _ORDER.index(check.verdict))
+    champion = evaluation.champion
+    head = (
+        "Metric",
+        "Value",
+        "Interval",
+        *((f"Champion, version {champion.version}", "Difference") if champion else ()),
+    )
+    relies = [
+        f"{name} ({number(loss)})" for name, loss in list(sources.importance.items())[:_RELIED] if loss > 0
+    ]
+    return Facts(
+        title=f"{evaluation.model} version {candidate.version}",
+        verdict=decision.action if decision else evaluation.verdict,
+        reason=decision.reason if decision else evaluation.reason,
+        purpose=tuple(part for part in sources.description.split("\n\n") if part.strip()),
+        about=tuple(_about(sources)),
+        approval=tuple(_approval(decision)),
+        judged=_judged(evaluation),
+        metric=candidate.metric,
+        metrics_head=head,
+        metrics=tuple(_metrics(evaluation)),
+        leaderboard=tuple(_leaderboard(evaluation)),
+        pictures=tuple(_pictured(sources.pictures, insights=False)),
+        insights=tuple(_pictured(sources.pictures, insights=True)),
+        relies=", ".join(relies),
+        gates=tuple(_gate(check) for check in checks if check.slice is None),
+        slices=tuple(_slice(check) for check in checks if check.slice is not None),
+        data=tuple(_data(evaluation)),
+        partitions=tuple(_partitions(sources)),
+        limits=tuple(card_limits.limits(evaluation, sources.seen, sources.validations)),
+        ranges=tuple(card_limits.ranges(sources.seen)),
+        lineage=tuple(_lineage(sources)),
+    )  # fmt: skip
+
+
+def number(value: float | None) -> str:
+    """Return a number in as many digits as tell something."""
+    return "undefined" if value is None else f"{value:,.4g}" if abs(value) < 1e6 else f"{value:.4g}"
+
+
+def interval(limits: tuple[float, float] | None) -> str:
+    """Return an interval in words; empty if there is none."""
+    return f"{number(limits[0])} to {number(limits[1])}" if limits else ""
+
+
+def moment(at: datetime) -> str:
+    """Return a time in the form that everyone reads alike."""
+    return f"{at:%Y-%m-%d %H:%M}"
+
+
+def _about(sources: Sources) -> Iterator[Row]:
+    evaluation, decision = sources.evaluation, sources.decision
+    candidate = evaluation.candidate
+    what = (
+        f"probability that {candidate.target} is 1"
+        if candidate.task == "classification"
+        else candidate.target
+    )
+    yield "Predicts", what
+    yield "Owner", sources.owner or "not named"
+    yield "Candidate", candidate.candidate
+    yield "As of partition", evaluation.partition
+    yield "Gates", evaluation.verdict
+    if decision:
+        yield "Decision", decision.action
+        yield "Champion", _moved(decision)
+    else:
+        yield "Champion before", f"version {evaluation.champion.version}" if evaluation.champion else "none"
+    if decision and decision.approval:
+        yield (
+            "Approved by people",
+            "although the gates did not pass" if decision.approval.overridden else "yes",
+        )
+
+
+def _moved(decision: PromotionDecision) -> str:
+    before, after = (f"version {each}" if each else "none" for each in (decision.before, decision.after))
+    return f"{before}, unchanged" if before == after else f"{before} before, {after} now"
+
+
+def _approval(decision: PromotionDecision | None) -> Iterator[Row]:
+    for answer in decision.approval.answers if decision and decision.approval else ():
+        yield answer.person, "approved" if answer.approved else "rejected", answer.reason, moment(answer.at)
+
+
+def _judged(evaluation: Evaluation) -> str:
+    split = evaluation.candidate.split
+    beside = ", beside the champion on the same rows" if evaluation.champion else ""
+    return (
+        f"Judged on rows of {moment(split.cut)} to {moment(split.end)} ({split.holdout_rows:,} rows), which it has not "
+        f"learned from{beside}."
+    )
+
+
+def _metrics(evaluation: Evaluation) -> Iterator[Row]:
+    for name, value in evaluation.metrics.items():
+        row: Row = (name, number(value), interval(evaluation.intervals.get(name)))
+        if evaluation.champion:
+            theirs = evaluation.champion_metrics.get(name)
+            row += (number(theirs), _difference(name, value, theirs))
+        yield row
+
+
+def _difference(name: str, ours: float | None, theirs: float | None) -> str:
+    if ours is None or theirs is None:
+        return ""
+    difference = ours - theirs
+    metric = METRICS.get(name)
+    if metric is None or not difference:
+        return f"{difference:+.4g}"
+    return f"{difference:+.4g}, {'better' if (difference > 0) == metric.greater_is_better else 'worse'}"
+
+
+def _leaderboard(evaluation: Evaluation) -> Iterator[Row]:
+    if len(evaluation.leaderboard) > 1:
+        sign = -1 if METRICS[evaluation.candidate.metric].greater_is_better else 1
+        ranked = sorted(
+            evaluation.leaderboard.items(), key=lambda each: (each[1] is None, sign * (each[1] or 0))
+        )
+        for name, score in ranked:
+            yield name, "not ranked" if score is None else number(score)
+
+
+def _pictured(pictures: Sequence[str], *, insights: bool) -> Iterator[Row]:
+    known = {path.rpartition("/")[2]: path for path in pictures}
+    for name, words in _CAPTIONS.items():
+        if name in known and (name in _INSIGHTS) == insights:
+            yield known[name], words
+
+
+def _gate(check: Check) -> Row:
+    return (
+        check.name, check.verdict, check.expected, *_measured(check), check.reason,
+    )  # fmt: skip
+
+
+def _measured(check: Check) -> Row:
+    observed = "" if check.observed is None else number(check.observed)
+    baseline = "" if check.baseline is None else number(check.baseline)
+    return observed, baseline, interval(check.interval), "" if check.n is None else f"{check.n:,}"
+
+
+def _slice(check: Check) -> Row:
+    observed, _, limits, rows = _measured(check)
+    return check.slice, check.name, check.verdict, check.expected, observed, limits, rows
+
+
+def _data(evaluation: Evaluation) -> Iterator[Row]:
+    candidate = evaluation.candidate
+    dataset, split = candidate.dataset, candidate.split
+    yield "Dataset", f"{dataset.name}, version {dataset.version}"
+    yield "Learned from", f"{moment(split.start)} to {moment(split.cut)}: {split.train_rows:,} rows"
+    yield "Judged on", f"{moment(split.cut)} to {moment(split.end)}: {split.holdout_rows:,} rows"
+    yield "Digest", f"{dataset.digest[:12]}… of partition {dataset.partition}"
+    yield "Prepared by", dataset.transform or "no function: used as published"
+
+
+def _partitions(sources: Sources) -> Iterator[Row]:
+    known = sources.provenance.get("partitions", {})
+    for key, each in list(known.items())[-_PARTITIONS:]:
+        verdict, reason, aside = sources.validations.get(key, (None, "not validated", None))
+        rows, digest = f"{each['rows']:,}", f"{each['version']} ({each['digest'][:8]})"
+        yield key, each["used for"], digest, rows, None if aside is None else f"{aside:,}", verdict, reason
+
+
+def _lineage(sources: Sources) -> Iterator[Row]:
+    candidate, known = sources.evaluation.candidate, sources.provenance
+    yield "MLflow run", candidate.run_id
+    yield "Model digest", candidate.digest
+    airflow = known.get("airflow", {})
+    if "airflow.run_id" in airflow:
+        run = f"{airflow.get('airflow.dag_id', '')} {airflow['airflow.run_id']}".strip()
+        yield "Airflow run", Link(run, airflow.get("airflow.url", ""))
+    yield "Data", f"{candidate.dataset.uri}, Delta version {candidate.dataset.version}"
+    params = ", ".join(f"{name} = {value}" for name, value in candidate.params.items())
+    yield (
+        "Parameters",
+        f"{params or 'defaults'}; the best of {candidate.trials}"
+        if candidate.trials > 1
+        else params or "defaults",
+    )
+    if known:
+        recipe, code, machine = known["recipe"], known["code"], known["environment"]
+        packages = known["packages"]
+        yield "Seed", recipe["seed"]
+        yield "Code", f"commit {code['commit'] or 'unknown'}, airflow-mlops {code['airflow_mlops']}"
+        yield (
+            "Environment",
+            f"{machine['python']} on {machine['platform']}, {machine['processors']} processors",
+        )
+        yield "Packages", ", ".join(f"{name} {packages[name]}" for name in known["named"] if name in packages)
+    yield "Again", f"airflow mlops reproduce {sources.evaluation.model} {candidate.version}"

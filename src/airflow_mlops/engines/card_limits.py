@@ -1,0 +1,86 @@
+"""What a model card warns of: what a model has not seen, and what its evaluation could not show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from airflow_mlops.domain.checks import Verdict
+
+if TYPE_CHECKING:
+    from airflow_mlops.domain.results import Evaluation
+
+Row = tuple[Any, ...]
+
+_SHOWN = 40
+_RARE = 0.05
+_FEW = 100
+
+
+def limits(evaluation: Evaluation, seen: Mapping[str, Any], validations: Mapping[str, Row]) -> Iterator[str]:
+    """Yield what a reader should know before trusting a model, in sentences."""
+    candidate = evaluation.candidate
+    split = candidate.split
+    yield (
+        f"It has seen nothing from {split.cut:%Y-%m-%d} on. How it does later is for monitoring to say: what holds here "
+        f"was measured up to {split.end:%Y-%m-%d}."
+    )
+    yield from _labels(seen)
+    undefined = [name for name, value in evaluation.metrics.items() if value is None]
+    if undefined:
+        yield f"The holdout does not suffice to measure {', '.join(undefined)}; all its rows may have one label."
+    for check in evaluation.checks:
+        if check.verdict is Verdict.INCONCLUSIVE:
+            about = f" of {check.slice}" if check.slice else ""
+            yield f"Not shown: {check.name}{about}: {check.reason}"
+    yield from (f"While it was fitted: {remark}" for remark in candidate.remarks)
+    empty = [name for name, each in seen.get("features", {}).items() if not each["values"]]
+    constant = [name for name, each in seen.get("features", {}).items() if each["values"] == 1]
+    if empty:
+        yield f"No training row has a value of {_several(empty)}."
+    if constant:
+        yield f"All training rows have the same value of {_several(constant)}: what another one means is unknown."
+    doubtful = [key for key, (verdict, *_) in validations.items() if verdict is not Verdict.PASS]
+    aside = sum(count or 0 for _, _, count in validations.values())
+    if doubtful:
+        yield f"Validation did not pass for {_several(sorted(doubtful))}."
+    if aside:
+        yield f"{aside:,} rows of its partitions were set aside as broken: it knows nothing of such rows."
+    if candidate.task == "classification":
+        yield "0.5 is where its probabilities are cut for accuracy and f1; another cost of errors needs another cut."
+
+
+def _several(names: list[str]) -> str:
+    more = f" and {len(names) - _FEW // 10} more" if len(names) > _FEW // 10 else ""
+    return ", ".join(names[: _FEW // 10]) + more
+
+
+def _labels(seen: Mapping[str, Any]) -> Iterator[str]:
+    target, rows = seen.get("target"), seen.get("rows", 0)
+    if not target or not rows:
+        return
+    if "positives" not in target:
+        yield f"Training rows have values of the target from {target['low']:.6g} to {target['high']:.6g}."
+        return
+    share = target["positives"] / rows
+    few = min(target["positives"], rows - target["positives"])
+    yield f"{share:.1%} of {rows:,} training rows have the label 1." + (
+        f" Only {few:,} have the rarer label, so what it says of them is uncertain."
+        if few < _FEW or min(share, 1 - share) < _RARE
+        else ""
+    )
+
+
+def ranges(seen: Mapping[str, Any]) -> Iterator[Row]:
+    """Yield what each feature's training rows hold: least, greatest, different values, share of missing ones."""
+    for name, each in list(seen.get("features", {}).items())[:_SHOWN]:
+        low, high = (_value(each.get(end), each["kind"]) for end in ("low", "high"))
+        count = f"{each['values']:,}" if each["kind"] == "categorical" else ""
+        yield name, low, high, count, f"{each['missing']:.1%}" if each["missing"] else "none"
+
+
+def _value(value: float | None, kind: str) -> str:
+    if value is None:
+        return ""
+    return f"{datetime.fromtimestamp(value, UTC):%Y-%m-%d %H:%M}" if kind == "dates" else f"{value:,.6g}"

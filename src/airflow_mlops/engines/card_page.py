@@ -1,0 +1,122 @@
+"""The page of a model card: self-contained, pictures inside, readable on a phone, in the dark and on paper."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+    from markdown_it import MarkdownIt
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
+<title>{{ title }}</title>
+<style>
+:root {
+  color-scheme: light dark;
+  --back: #fff; --text: #1d2430; --soft: #5b6675; --line: #dfe3e8; --head: #f5f7f9; --link: #0b57d0;
+  --good: #14713a; --bad: #b3261e; --open: #8a5300;
+}
+@media (prefers-color-scheme: dark) {
+  :root {
+    --back: #14181f; --text: #e6e9ee; --soft: #a3adba; --line: #303844; --head: #1c222b; --link: #8ab4f8;
+    --good: #6fd394; --bad: #ff9d94; --open: #f2bd66;
+  }
+}
+* { box-sizing: border-box; }
+body {
+  margin: 0 auto; max-width: 76rem; padding: 1.5rem 1rem 4rem; background: var(--back); color: var(--text);
+  font: 15px/1.55 system-ui, sans-serif; overflow-wrap: anywhere;
+}
+h1 { margin: 0 0 .5rem; font-size: 1.6rem; line-height: 1.25; }
+h1 + p { padding: .6rem .9rem; border-left: 4px solid var(--line); background: var(--head); max-width: none; }
+h2 { margin: 2.25rem 0 .5rem; padding-bottom: .25rem; border-bottom: 1px solid var(--line); font-size: 1.15rem; }
+p, ul { max-width: 60rem; margin: .5rem 0 1rem; } li { margin: .2rem 0; } a { color: var(--link); }
+.table { overflow-x: auto; margin: .5rem 0 1rem; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; overflow-wrap: normal; }
+th, td { padding: .35rem 1rem .35rem 0; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top; }
+th { color: var(--soft); font-size: .85rem; white-space: nowrap; }
+td { min-width: 5.5rem; max-width: 34rem; overflow-wrap: break-word; } td:last-child { min-width: 9rem; }
+td:first-child { font-weight: 600; min-width: 8rem; }
+.facts thead { display: none; } .facts td { overflow-wrap: anywhere; min-width: 0; }
+.facts td:first-child { color: var(--soft); font-weight: 400; min-width: 10rem; }
+.good, .bad, .open { white-space: nowrap; } .good { color: var(--good); } .bad { color: var(--bad); } .open { color: var(--open); }
+p:has(img) { display: flex; flex-wrap: wrap; gap: .75rem; max-width: none; }
+img {
+  max-width: 100%; max-height: 18.5rem; padding: .25rem; object-fit: contain; background: #fff;
+  border: 1px solid var(--line); border-radius: 6px;
+}
+@media print { body { max-width: none; padding: 0; } h2 { break-after: avoid; } tr, img { break-inside: avoid; } }
+</style>
+</head>
+<body>
+{{ body }}
+</body>
+</html>
+"""
+
+_CLASSES = {
+    "PASS": "good", "promoted": "good", "FAIL": "bad", "failed": "bad", "refused": "bad", "rolled back": "bad",
+    "INCONCLUSIVE": "open", "kept": "open",
+}  # fmt: skip
+
+
+def render(markdown: str, title: str, pictures: Mapping[str, bytes]) -> str:
+    """Return a card as a page that loads nothing from anywhere, and runs nothing.
+
+    :param markdown: the card; HTML in it is shown, not used.
+    :param pictures: PNG files by the path that the Markdown refers to; others are left out.
+    """
+    from markupsafe import Markup
+
+    body = _markdown().render(markdown, {"pictures": pictures})
+    return _template().render(title=title, body=Markup(body))
+
+
+@cache
+def _markdown() -> MarkdownIt:
+    from markdown_it import MarkdownIt
+
+    parser = MarkdownIt("commonmark", {"html": False}).enable("table")
+    parser.add_render_rule("image", _image)
+    parser.add_render_rule("strong_open", _strong)
+    parser.add_render_rule("table_open", _table)
+    parser.add_render_rule("table_close", lambda *_: "</table></div>\n")
+    return parser
+
+
+def _image(self: Any, tokens: Sequence[Any], at: int, options: Any, env: Any) -> str:
+    from markupsafe import escape
+
+    content = env["pictures"].get(tokens[at].attrGet("src"))
+    if content is None:
+        return ""
+    return (
+        f'<img alt="{escape(tokens[at].content)}" src="data:image/png;base64,{b64encode(content).decode()}">'
+    )
+
+
+def _strong(self: Any, tokens: Sequence[Any], at: int, options: Any, env: Any) -> str:
+    kind = _CLASSES.get(tokens[at + 1].content)
+    return f'<strong class="{kind}">' if kind else "<strong>"
+
+
+def _table(self: Any, tokens: Sequence[Any], at: int, options: Any, env: Any) -> str:
+    # A table whose head is empty lists facts: tokens are table, thead, tr, th, and the text of the first cell.
+    facts = at + 4 < len(tokens) and not tokens[at + 4].content
+    return f'<div class="table"><table{" class=facts" * facts}>\n'
+
+
+@cache
+def _template() -> Template:
+    from jinja2 import Environment, StrictUndefined
+
+    return Environment(autoescape=True, undefined=StrictUndefined).from_string(_PAGE)

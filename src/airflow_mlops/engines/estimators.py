@@ -1,0 +1,219 @@
+"""Estimators of a spec's candidates: found in the libraries we train with, or built by a function."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Collection, Mapping
+from difflib import get_close_matches
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from airflow_mlops.domain.spec_train import ESTIMATORS
+from airflow_mlops.engines import code, model_file
+from airflow_mlops.exceptions import TrainingFailed, UntrustedModel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sklearn.base import BaseEstimator
+
+    from airflow_mlops.domain.spec import Candidate
+
+FILE = "candidate.py"
+"""The file, among the artifacts of a logged model, of the code that built its estimator. Not below ``code/``, which
+MLflow runs without asking."""
+
+# With them the same data give the same trees on any number of threads, as LightGBM's documentation of `deterministic`
+# says. 0 leaves their number to OpenMP, which a task limits; LightGBM would count processors otherwise. The last keeps it
+# from printing.
+_LIGHTGBM: dict[str, Any] = {"deterministic": True, "force_col_wise": True, "n_jobs": 0, "verbosity": -1}
+_FUNCTION = "a function that returns one can be named instead, as module:function"
+
+
+def build(
+    candidate: Candidate, task: str, seed: int, params: Mapping[str, Any] | None = None
+) -> BaseEstimator:
+    """Build an unfitted estimator.
+
+    :param task: ``classification`` or ``regression``.
+    :param seed: ``random_state`` of the estimator, and of those within what a function returns, where nothing else
+        sets one.
+    :param params: parameters that override or join those of the candidate.
+    :raises TrainingFailed: if the estimator or one of its parameters does not exist or does not suit the task, or its
+        library is not installed.
+    :raises UntrustedModel: if a function returns what could not be stored.
+    """
+    given = {**candidate.params, **(params or {})}
+    names = {*given, *candidate.search}
+    if is_function(candidate):
+        model = _call(candidate, given, names, seed)
+    else:
+        model = _create(candidate, _class(candidate, task), given, names, seed)
+    _suits(candidate, model, task)
+    return model
+
+
+def is_function(candidate: Candidate) -> bool:
+    """Whether a candidate names a function rather than a class."""
+    return ":" in candidate.estimator
+
+
+def source(candidate: Candidate) -> code.Function | None:
+    """Return the code of the function that builds a candidate, to be stored as :data:`FILE`; None for a class.
+
+    :raises TrainingFailed: if it cannot be imported, or its module's code is not all there is.
+    """
+    if not is_function(candidate):
+        return None
+    try:
+        return code.find(candidate.estimator)
+    except ImportError as error:
+        raise _failed(candidate, str(error)) from error
+
+
+def _call(candidate: Candidate, given: Mapping[str, Any], names: Collection[str], seed: int) -> BaseEstimator:
+    found = source(candidate)
+    assert found is not None
+    _known(candidate, names, *_arguments(found.call))
+    try:
+        model = found.call(**given)
+    except Exception as error:
+        raise _failed(candidate, f"{type(error).__name__}: {error}") from error
+    if not (hasattr(model, "fit") and hasattr(model, "predict") and hasattr(model, "get_params")):
+        raise _failed(
+            candidate,
+            f"{candidate.estimator} returned {type(model).__name__}, which is no estimator of scikit-learn",
+        )
+    unset = {
+        name: seed
+        for name, value in model.get_params().items()
+        if name.rpartition("__")[2] == "random_state" and value is None
+    }
+    try:
+        model_file.check(model.set_params(**unset))
+    except UntrustedModel as error:
+        raise UntrustedModel(f"Candidate {candidate.name!r}: {error}") from error
+    return model
+
+
+def _arguments(function: Callable[..., Any]) -> tuple[str, Collection[str] | None]:
+    """Return a function's name and its arguments; None for any."""
+    arguments = inspect.signature(function).parameters
+    if any(each.kind is each.VAR_KEYWORD for each in arguments.values()):
+        return function.__name__, None
+    return function.__name__, [
+        name for name, each in arguments.items() if each.kind is not each.VAR_POSITIONAL
+    ]
+
+
+def _class(candidate: Candidate, task: str) -> type[BaseEstimator]:
+    from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+
+    place, _, name = candidate.estimator.rpartition(".")
+    package = place.partition(".")[0]
+    if package not in ESTIMATORS:
+        raise _failed(candidate, f"{candidate.estimator} is not part of {', '.join(ESTIMATORS)}; {_FUNCTION}")
+    mixin = ClassifierMixin if task == "classification" else RegressorMixin
+    fitting = {
+        key: value
+        for key, value in vars(_module(candidate, place)).items()
+        if isinstance(value, type) and issubclass(value, mixin) and issubclass(value, BaseEstimator)
+        if not inspect.isabstract(value) and model_file.is_trusted(value)
+    }
+    if name not in fitting:
+        raise _failed(candidate, f"{place} has no {name!r} for {task}{_hint(name, fitting)}")
+    return fitting[name]
+
+
+def _module(candidate: Candidate, place: str) -> Any:
+    try:
+        return import_module(place)
+    except ModuleNotFoundError as error:
+        package = place.partition(".")[0]
+        if error.name == package:
+            raise _failed(
+                candidate, f"{package} is not installed: pip install 'airflow-mlops[boosting]'"
+            ) from error
+        raise _failed(candidate, str(error)) from error
+    except (ImportError, OSError) as error:  # OSError: LightGBM without OpenMP on the machine
+        raise _failed(candidate, f"{place} cannot be imported: {error}") from error
+
+
+def _create(
+    candidate: Candidate, kind: type[BaseEstimator], given: dict[str, Any], names: Collection[str], seed: int
+) -> BaseEstimator:
+    known = _parameters(kind)
+    _known(candidate, names, kind.__name__, known)
+    settings = {"random_state": seed} if "random_state" in known else {}
+    if _package(kind) == "lightgbm":
+        settings = _but_aliases({**settings, **_LIGHTGBM}, given)
+    try:
+        return kind(**{**settings, **given})
+    except (TypeError, ValueError) as error:
+        raise _failed(candidate, f"{error}; {_FUNCTION}") from error
+
+
+def _parameters(kind: type[BaseEstimator]) -> set[str]:
+    known = set(kind._get_param_names())
+    if _package(kind) == "xgboost":  # names them in classes above
+        known |= set(kind().get_params())
+    if _package(kind) == "lightgbm":  # takes those of its own core, too
+        known |= {alias for names in _lightgbm_aliases().values() for alias in names}
+    return known
+
+
+def _lightgbm_aliases() -> dict[str, list[str]]:
+    from lightgbm.basic import _ConfigAliases
+
+    return _ConfigAliases._get_all_param_aliases()
+
+
+def _but_aliases(settings: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out what a candidate sets by another name, of which LightGBM would warn."""
+    groups = [{main, *names} for main, names in _lightgbm_aliases().items()]
+    said = {name for group in groups if group & set(given) for name in group}
+    if "force_row_wise" in said:
+        said.add("force_col_wise")
+    return {name: value for name, value in settings.items() if name not in said}
+
+
+def _suits(candidate: Candidate, model: BaseEstimator, task: str) -> None:
+    from sklearn.base import is_classifier, is_regressor
+
+    name = type(model).__name__
+    try:
+        tags = model.__sklearn_tags__()
+    except AttributeError as error:  # of an estimator that it lacks
+        raise _failed(candidate, f"{name} lacks a part with these parameters; {_FUNCTION}") from error
+    if not (is_classifier(model) if task == "classification" else is_regressor(model)):
+        raise _failed(candidate, f"{name} is not for {task}")
+    if task == "classification" and not hasattr(model, "predict_proba"):
+        raise _failed(
+            candidate,
+            f"{name} with these parameters gives no probabilities; a function can put it into a CalibratedClassifierCV",
+        )
+    if not tags.target_tags.single_output:
+        raise _failed(candidate, f"{name} is for several targets at once, and a model has one")
+
+
+def _known(candidate: Candidate, names: Collection[str], where: str, known: Collection[str] | None) -> None:
+    for name in names:
+        if known is not None and name not in known:
+            raise _failed(candidate, f"{where} has no parameter {name!r}{_hint(name, known)}")
+
+
+def _hint(name: str, known: Collection[str]) -> str:
+    close = get_close_matches(name, known, n=3)
+    return (
+        f"; did you mean {' or '.join(close)}?"
+        if close
+        else f"; it has {', '.join(sorted(known)) or 'none'}."
+    )
+
+
+def _package(kind: type) -> str:
+    return kind.__module__.partition(".")[0]
+
+
+def _failed(candidate: Candidate, problem: str) -> TrainingFailed:
+    return TrainingFailed(f"Candidate {candidate.name!r}: {problem}")

@@ -1,0 +1,190 @@
+"""Fitting: rows of a recipe in order, and one fit at a time that a person can follow and end."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass
+from threading import Thread
+from time import monotonic
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from airflow_mlops.domain.spec import Candidate, Features
+from airflow_mlops.engines import pipeline
+from airflow_mlops.exceptions import NotEnoughData, TrainingFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    import numpy as np
+    import pandas as pd
+    import pyarrow as pa
+    from sklearn.pipeline import Pipeline
+
+    from airflow_mlops.domain.recipe import Recipe
+
+log = logging.getLogger(__name__)
+
+LEAST_ROWS = 50
+"""Rows with a label that a training needs."""
+
+_TOLD_EVERY = 30.0  # seconds
+_LONGEST_REMARK = 300  # characters
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Data:
+    """Training rows in order of event time.
+
+    :param frame: features, as :func:`airflow_mlops.engines.pipeline.frame` prepares them.
+    :param labels: one for each row.
+    :param times: event time of each row.
+    """
+
+    frame: pd.DataFrame
+    labels: np.ndarray
+    times: np.ndarray
+
+    def between(self, first: int, end: int) -> Data:
+        """Return the rows from one position up to another."""
+        return Data(self.frame[first:end], self.labels[first:end], self.times[first:end])
+
+
+def between(table: pa.Table, recipe: Recipe, since: datetime, until: datetime) -> pa.Table:
+    """Return the rows of ``since <= event time < until``, in order of event time and key.
+
+    The files of a table come in any order, and fitting depends on it.
+    """
+    import pyarrow.compute as pc
+
+    dataset = recipe.dataset
+    times = table[dataset.event_time]
+    kept = pc.and_(pc.greater_equal(times, since), pc.less(times, until))
+    order = [(name, "ascending") for name in dict.fromkeys((dataset.event_time, *dataset.key))]
+    return table.filter(kept).sort_by(order)
+
+
+def data(table: pa.Table, recipe: Recipe) -> Data:
+    """Return the rows that a recipe trains on.
+
+    :raises NotEnoughData: if too few rows have a label.
+    :raises SchemaMismatch: if a column is missing or has another type than its use needs.
+    """
+    rows = between(table, recipe, recipe.split.start, recipe.split.cut)
+    known, labels = pipeline.labelled(rows, recipe.target, recipe.task)
+    if known.num_rows < rows.num_rows:
+        log.warning("%d of %d training rows have no label.", rows.num_rows - known.num_rows, rows.num_rows)
+    if known.num_rows < LEAST_ROWS:
+        raise NotEnoughData(f"{known.num_rows} training rows have a label; {LEAST_ROWS} are needed.")
+    frame = pipeline.frame(known, Features.from_dict(recipe.features))
+    return Data(frame, labels, known[recipe.dataset.event_time].to_numpy())
+
+
+def categories(recipe: Recipe, data: Data) -> dict[str, int]:
+    """Count what the preprocessing of a recipe depends on, in all of its rows."""
+    return pipeline.categories(data.frame, Features.from_dict(recipe.features))
+
+
+def build(recipe: Recipe, params: Mapping[str, Any], categories: Mapping[str, int]) -> Pipeline:
+    """Build the unfitted pipeline of a recipe with chosen parameters.
+
+    :param categories: of :func:`categories`.
+    :raises TrainingFailed: if the estimator or one of its parameters does not exist or does not suit the task.
+    """
+    return pipeline.build(
+        Candidate.model_validate(recipe.candidate),
+        Features.from_dict(recipe.features),
+        recipe.task,
+        recipe.seed,
+        params=params,
+        categories=categories,
+    )
+
+
+def name_of(recipe: Recipe, params: Mapping[str, Any]) -> str:
+    """Return a candidate's name and all its parameters, for messages."""
+    candidate = Candidate.model_validate(recipe.candidate)
+    return f"Candidate {candidate.name!r} with { ({**candidate.params, **params}) }"
+
+
+def fit(unfitted: Pipeline, data: Data, threads: int, name: str) -> Pipeline:
+    """Fit a pipeline in at most some threads, and return it.
+
+    The number of threads is not kept in the model: joblib's and OpenMP's own settings carry it.
+
+    :param name: of the candidate and its parameters, for messages.
+    :raises TrainingFailed: if the estimator refuses; its message names parameter and allowed values.
+    :raises NotEnoughData: if a classifier sees one class only.
+    """
+    import numpy as np
+    from joblib import parallel_config
+    from sklearn.base import is_classifier
+    from threadpoolctl import threadpool_limits
+
+    if is_classifier(unfitted) and np.unique(data.labels).size < 2:
+        raise NotEnoughData(f"All {data.labels.size} rows to fit on have the label {data.labels[0]}.")
+    # In threads: processes would import everything again, copy the rows, and outlive a task that is killed. OpenMP's
+    # limit holds for this thread alone, that of BLAS would hold for fits beside this one as well.
+    limits = threadpool_limits(threads, user_api="openmp")
+    with parallel_config("threading", n_jobs=threads), limits:
+        try:
+            return unfitted.fit(data.frame, data.labels)
+        except Exception as error:  # functions of users, LightGBM and others raise what they like
+            raise TrainingFailed(f"{name}: {error}") from error
+
+
+def threads(side_by_side: int = 1) -> int:
+    """Return how many threads one of several fits may use, by the processors that this task is allowed."""
+    from joblib import cpu_count
+
+    return max(1, int(cpu_count()) // side_by_side)
+
+
+def waited(work: Callable[[], T], what: str, meanwhile: Callable[[], None] = lambda: None) -> T:
+    """Do work in a thread and wait for it, with a line in the log every 30 seconds.
+
+    The main thread stays free to be interrupted: a signal to a process is handled by that thread alone, and only between
+    two steps of Python, of which a long fit may have none.
+
+    :param meanwhile: is done here, once the work has begun.
+    """
+    done: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            done.set_result(work())
+        except BaseException as error:  # noqa: BLE001 – it is raised again where the result is awaited
+            done.set_exception(error)
+
+    # A daemon, so that a process that was told to end does not wait for it.
+    Thread(target=run, name="fit", daemon=True).start()
+    began = monotonic()
+    meanwhile()
+    while True:
+        try:
+            return done.result(_TOLD_EVERY)
+        except TimeoutError:
+            if done.done():
+                raise
+            log.info("%s: %.0f s so far.", what, monotonic() - began)
+
+
+@contextmanager
+def remarks() -> Iterator[list[str]]:
+    """Collect what libraries warn of, once each; the list is filled when the context ends.
+
+    Only for one thread at a time, as Python's warnings are: the main one, around work in others.
+    """
+    found: list[str] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        warnings.simplefilter("ignore", DeprecationWarning)
+        yield found
+    texts = (" ".join(str(warning.message).split()) for warning in caught)
+    found += dict.fromkeys(text[:_LONGEST_REMARK] for text in texts)

@@ -1,0 +1,86 @@
+"""Jobs: a recipe, read, and what a run and a version say of it."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from airflow_mlops.domain.partitions import Partition
+from airflow_mlops.domain.spec import Candidate, Features
+from airflow_mlops.engines import code, estimators, transform
+
+if TYPE_CHECKING:
+    from airflow_mlops.domain.recipe import Recipe
+
+RECIPE = "mlops.recipe"
+"""Tag of versions: the :class:`~airflow_mlops.domain.recipe.Recipe`, from which the version can be trained again."""
+FUNCTION = "mlops.function"
+"""Tag of runs and versions: what built the estimator, as ``module:function@digest``; none if a class was named."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A recipe, read, and the code that its model depends on.
+
+    :param prepared: what prepared the features; None if nothing did.
+    :param function: what builds the estimator; None if it is a class.
+    """
+
+    recipe: Recipe
+    candidate: Candidate
+    features: Features
+    prepared: transform.Transform | None
+    function: code.Function | None
+
+    @classmethod
+    def of(cls, recipe: Recipe) -> Job:
+        """Read a recipe.
+
+        :raises TrainingFailed: if the function of the candidate cannot be imported.
+        :raises TransformFailed: if not all rows were prepared by the code that is there now.
+        """
+        candidate = Candidate.model_validate(recipe.candidate)
+        prepared = transform.of_training(recipe.dataset, recipe.split)
+        return cls(
+            recipe, candidate, Features.from_dict(recipe.features), prepared, estimators.source(candidate)
+        )
+
+    def identity(self, key: str) -> str:
+        """Name the search: trials of another recipe or other code are none of it, even under the same key."""
+        built = self.function.version if self.function else ""
+        return hashlib.sha256(f"{key}\n{built}\n{self.recipe.model_dump_json()}".encode()).hexdigest()[:32]
+
+    def sources(self) -> dict[str, str]:
+        """Return the code to be stored beside the model, by file name."""
+        found = {transform.FILE: self.prepared, estimators.FILE: self.function}
+        return {file: each.source for file, each in found.items() if each}
+
+    def tags(self) -> dict[str, str]:
+        """Return what the run says, and the version too."""
+        dataset = self.recipe.dataset
+        last = Partition.containing(self.recipe.split.cut - timedelta(microseconds=1), dataset.grain)
+        return {
+            "mlops.candidate": self.candidate.name,
+            "mlops.partition": dataset.partition,
+            "mlops.dataset_digest": dataset.digest,
+            "mlops.dataset_uri": dataset.uri,
+            "mlops.dataset_version": str(dataset.version),
+            "mlops.target": self.recipe.target,
+            "mlops.task": self.recipe.task,
+            "mlops.trained_through": last.key,
+            **({transform.VERSION_TAG: self.prepared.version} if self.prepared else {}),
+            **({FUNCTION: self.function.version} if self.function else {}),
+        }
+
+    def long_tags(self) -> dict[str, str]:
+        """Return what only the version says."""
+        # A run's tag holds 8,000 characters, a version's 100,000; columns of a wide table take more than the former.
+        return {
+            RECIPE: self.recipe.model_dump_json(),
+            "mlops.dataset": self.recipe.dataset.model_dump_json(),
+            "mlops.features": self.features.model_dump_json(),
+            "mlops.split": self.recipe.split.model_dump_json(),
+            **({transform.DIGEST_TAG: self.prepared.digest} if self.prepared else {}),
+        }

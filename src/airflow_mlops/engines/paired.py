@@ -1,0 +1,166 @@
+"""Paired tests: how much better one model is than another on the same rows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal
+
+from airflow_mlops.domain.gates import Comparison
+from airflow_mlops.domain.metrics import METRICS
+from airflow_mlops.engines import performance, resampling
+from airflow_mlops.engines.statistic import statistic
+from airflow_mlops.exceptions import SpecError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from airflow_mlops.domain.spec import VersusChampion
+    from airflow_mlops.engines.resampling import Blocks
+
+Test = Literal["auto", "bootstrap", "delong", "mcnemar"]
+
+_CLOSED = {"roc_auc": "delong", "accuracy": "mcnemar"}
+_NAMES = {"delong": "DeLong", "mcnemar": "McNemar"}
+
+
+def blocks(gate: VersusChampion, times: np.ndarray, grain: str) -> Blocks:
+    """Return which rows a gate takes for dependent.
+
+    A closed form that is asked for by name is one of independent rows.
+
+    :param times: event time of each row.
+    :param grain: length of a partition.
+    :raises SpecError: if a closed form is asked for together with a block.
+    """
+    if gate.test in _NAMES and gate.block not in ("auto", "none"):
+        raise SpecError(
+            [
+                f"gates.versus_champion.test: {gate.test} is for independent rows; use bootstrap with block: {gate.block}"
+            ],
+            "gates",
+        )
+    block = "none" if gate.test in _NAMES else gate.block
+    return resampling.blocks(times, block, grain)
+
+
+def difference(
+    truth: np.ndarray,
+    ours: np.ndarray,
+    theirs: np.ndarray,
+    metric: str,
+    *,
+    blocks: Blocks,
+    confidence: float,
+    test: Test = "auto",
+    seed: int = 0,
+) -> Comparison:
+    """Compare our predictions with theirs on the same rows.
+
+    What makes a row hard is the same for both, so their difference is known much better than either value.
+
+    :param ours: our predictions, in the form that :func:`performance.metrics` takes; ``theirs`` likewise.
+    :param metric: the interval is that of the improvement: positive where we are better, whichever direction the metric
+        has.
+    :param blocks: rows that depend on each other.
+    :param confidence: such as 0.95: the interval leaves (1 - confidence) / 2 on each side.
+    :param test: ``auto`` takes a closed form where the rows are independent and the metric has one, else the bootstrap.
+    :param seed: equal seeds and rows give equal intervals.
+    :raises SpecError: if the test does not judge the metric.
+    """
+    import numpy as np
+
+    truth, ours, theirs = (np.asarray(each, dtype=float) for each in (truth, ours, theirs))
+    found = Comparison(performance.measure(metric, truth, ours), performance.measure(metric, truth, theirs))
+    if found.observed is None or found.baseline is None:
+        return found
+    method = _chosen(test, metric, blocks)
+    if method == "bootstrap":
+        return _bootstrap(found, truth, ours, theirs, metric, blocks, confidence, seed)
+    closed: dict[str, Callable[..., tuple[float, float] | None]] = {"delong": _delong, "mcnemar": _mcnemar}
+    interval = closed[method](truth, ours, theirs, confidence)
+    problem = "" if interval else "there are too few rows of one class for an interval: hold out more"
+    return Comparison(found.observed, found.baseline, interval, _NAMES[method], problem)
+
+
+def _chosen(test: Test, metric: str, blocks: Blocks) -> str:
+    if test == "auto":
+        return _CLOSED.get(metric, "bootstrap") if blocks.unit == "row" else "bootstrap"
+    if test in _NAMES and _CLOSED.get(metric) != test:
+        judged = next(name for name, closed in _CLOSED.items() if closed == test)
+        raise SpecError(
+            [
+                f"gates.versus_champion.test: {test} compares {judged}, and candidates are ranked by {metric}; use bootstrap"
+            ],
+            "gates",
+        )
+    return test
+
+
+def _bootstrap(
+    found: Comparison,
+    truth: np.ndarray,
+    ours: np.ndarray,
+    theirs: np.ndarray,
+    metric: str,
+    blocks: Blocks,
+    confidence: float,
+    seed: int,
+) -> Comparison:
+    models = [statistic(metric, truth, predicted, blocks) for predicted in (ours, theirs)]
+    better, worse = (0, 1) if METRICS[metric].greater_is_better else (1, 0)
+    estimate = resampling.resample(models, blocks.count, seed).difference(better, worse)
+    interval = estimate.interval(confidence)
+    problem = ""
+    if interval is None:
+        few = blocks.count < resampling.LEAST_BLOCKS
+        problem = (
+            f"{blocks} cannot tell how much of it is chance, "
+            f"{resampling.LEAST_BLOCKS} are needed: hold out more, or name a shorter versus_champion.block"
+            if few
+            else f"{metric} is undefined in most of its resamples: hold out more rows"
+        )
+    return Comparison(found.observed, found.baseline, interval, f"bootstrap over {blocks}", problem)
+
+
+def _delong(
+    truth: np.ndarray, ours: np.ndarray, theirs: np.ndarray, confidence: float
+) -> tuple[float, float] | None:
+    """DeLong, DeLong and Clarke-Pearson (1988), by the ranks of Sun and Xu, Fast Implementation of DeLong's Algorithm (2014)."""
+    import numpy as np
+    from scipy.special import ndtri
+    from scipy.stats import rankdata
+
+    positive = truth == 1
+    m, n = int(positive.sum()), int((~positive).sum())
+    if min(m, n) < 2:
+        return None
+    parts = []
+    for scores in (ours, theirs):
+        above, below = scores[positive], scores[~positive]
+        together = rankdata(np.r_[above, below])
+        # For each row, the share of the other class's rows that it is on the right side of.
+        parts.append(((together[:m] - rankdata(above)) / n, 1 - (together[m:] - rankdata(below)) / m))
+    gains = [first - second for first, second in zip(*parts, strict=True)]
+    half = ndtri((1 + confidence) / 2) * math.sqrt(gains[0].var(ddof=1) / m + gains[1].var(ddof=1) / n)
+    gain = gains[0].mean()
+    return float(gain - half), float(gain + half)
+
+
+def _mcnemar(
+    truth: np.ndarray, ours: np.ndarray, theirs: np.ndarray, confidence: float
+) -> tuple[float, float]:
+    """The interval that belongs to McNemar's test (1947).
+
+    Only rows that one of the two gets right say anything. Bonett and Price, Adjusted Wald Confidence Interval for a
+    Difference of Binomial Proportions Based on Paired Data (2012), add one to both kinds, without which few such rows
+    would give too short an interval.
+    """
+    import numpy as np
+    from scipy.special import ndtri
+
+    right, other = (ours >= 0.5) == truth, (theirs >= 0.5) == truth
+    n = truth.size + 2
+    won, lost = ((np.sum(a & ~b) + 1) / n for a, b in ((right, other), (other, right)))
+    half = ndtri((1 + confidence) / 2) * math.sqrt((won + lost - (won - lost) ** 2) / n)
+    return float(won - lost - half), float(won - lost + half)

@@ -1,0 +1,156 @@
+"""Pictures of predictions beside the truth; each drawer takes the truth and the predictions of one side or two."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow_mlops.engines.plots_style import OURS, REFERENCE, THEIRS, legend, name, panels, thin
+
+if TYPE_CHECKING:
+    import numpy as np
+    from matplotlib.figure import Figure
+
+Sides = Sequence[tuple[str, "np.ndarray"]]
+"""Predictions by who made them: the candidate's first, then the champion's if there is one."""
+Drawer = Callable[["np.ndarray", Sides], "Figure"]
+
+_POINTS = 1_000
+_DOTS = 5_000
+_BINS = 10
+
+
+def classification(truth: np.ndarray) -> dict[str, Drawer]:
+    """Return what can be drawn of probabilities; labels of one class have no curves."""
+    drawers: dict[str, Drawer] = {"scores.png": _scores, "confusion.png": _confusion}
+    if truth.size and 0 < truth.mean() < 1:
+        curves: dict[str, Drawer] = {"roc.png": _roc, "precision_recall.png": _precision_recall}
+        return curves | {"calibration.png": _calibration} | drawers
+    return drawers if truth.size else {}
+
+
+def regression(truth: np.ndarray) -> dict[str, Drawer]:
+    """Return what can be drawn of predicted values."""
+    return {"residuals.png": _residuals, "scores.png": _values} if truth.size else {}
+
+
+def _styled(sides: Sides) -> list[tuple[str, np.ndarray, dict[str, Any]]]:
+    return [(side, predicted, style) for (side, predicted), style in zip(sides, (OURS, THEIRS), strict=False)]
+
+
+def _roc(truth: np.ndarray, sides: Sides) -> Figure:
+    from sklearn.metrics import roc_auc_score, roc_curve
+
+    figure, (axes,) = panels()
+    axes.plot([0, 1], [0, 1], **REFERENCE)
+    for side, predicted, style in _styled(sides):
+        false, true, _ = roc_curve(truth, predicted)
+        kept = thin(false, _POINTS)
+        axes.plot(
+            false[kept], true[kept], label=f"{side}, area {roc_auc_score(truth, predicted):.3f}", **style
+        )
+    name(axes, "ROC", "false positive rate", "true positive rate")
+    axes.legend(fontsize=9, frameon=False, loc="lower right")
+    return figure
+
+
+def _precision_recall(truth: np.ndarray, sides: Sides) -> Figure:
+    from sklearn.metrics import average_precision_score, precision_recall_curve
+
+    figure, (axes,) = panels()
+    axes.axhline(truth.mean(), **REFERENCE)
+    for side, predicted, style in _styled(sides):
+        precision, recall, _ = precision_recall_curve(truth, predicted, drop_intermediate=True)
+        kept = thin(precision, _POINTS)
+        area = average_precision_score(truth, predicted)
+        axes.plot(recall[kept], precision[kept], label=f"{side}, average {area:.3f}", **style)
+    name(axes, "Precision and recall", "recall", "precision")
+    axes.set_ylim(-0.02, 1.02)
+    axes.legend(fontsize=9, frameon=False)
+    return figure
+
+
+def _calibration(truth: np.ndarray, sides: Sides) -> Figure:
+    import numpy as np
+
+    figure, (axes,) = panels()
+    axes.plot([0, 1], [0, 1], **REFERENCE)
+    for side, predicted, style in _styled(sides):
+        parts = np.array_split(np.argsort(predicted, kind="stable"), min(_BINS, truth.size))
+        expected = np.array([predicted[part].mean() for part in parts])
+        observed = np.array([truth[part].mean() for part in parts])
+        # Bars of one standard error, so that a bin of few rows is not taken for more than it is.
+        error = np.sqrt(observed * (1 - observed) / [part.size for part in parts])
+        axes.errorbar(expected, observed, error, marker="o", markersize=4, label=side, **style)
+    name(axes, "Calibration", "predicted probability, bins of equal count", "share of label 1")
+    legend(axes, loc="upper left")
+    return figure
+
+
+def _confusion(truth: np.ndarray, sides: Sides) -> Figure:
+    import numpy as np
+    from sklearn.metrics import confusion_matrix
+
+    figure, several = panels(len(sides), width=3, height=3.2)
+    for axes, (side, predicted) in zip(several, sides, strict=True):
+        counts = confusion_matrix(truth, predicted >= 0.5, labels=[0, 1])
+        shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+        axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        for (row, column), count in np.ndenumerate(counts):
+            share = shares[row, column]
+            text = f"{count:,}\n{share:.0%}"
+            axes.text(column, row, text, ha="center", va="center", color="white" if share > 0.5 else "black")
+        name(axes, f"{side} at probability 0.5".capitalize(), "predicted", "true")
+        axes.set(xticks=[0, 1], yticks=[0, 1])
+        axes.grid(visible=False)
+    return figure
+
+
+def _scores(truth: np.ndarray, sides: Sides) -> Figure:
+    import numpy as np
+
+    figure, several = panels(len(sides))
+    for axes, (side, predicted) in zip(several, sides, strict=True):
+        edges = np.linspace(0, 1, 41)
+        for label, style in ((0, OURS), (1, THEIRS)):
+            part = predicted[truth == label]
+            if part.size:
+                heights = np.histogram(part, edges)[0] / part.size
+                axes.stairs(heights, edges, fill=True, alpha=0.25, color=style["color"])
+                axes.stairs(heights, edges, label=f"label {label}, {part.size:,} rows", **style)
+        name(axes, f"Scores of the {side}", "predicted probability of label 1", "share of the label's rows")
+        legend(axes)
+    highest = max(axes.get_ylim()[1] for axes in several)
+    for axes in several:
+        axes.set_ylim(0, highest)
+    return figure
+
+
+def _residuals(truth: np.ndarray, sides: Sides) -> Figure:
+    import numpy as np
+
+    figure, (scatter, histogram) = panels(2)
+    kept = thin(truth, _DOTS)
+    ours = sides[0][1]
+    scatter.scatter(ours[kept], (truth - ours)[kept], s=4, alpha=0.35, color=OURS["color"], linewidths=0)
+    scatter.axhline(0, **REFERENCE)
+    name(scatter, "Residuals of the candidate", "predicted", "true − predicted")
+    edges = np.histogram_bin_edges(np.concatenate([truth - each for _, each in sides]), 50)
+    for side, predicted, style in _styled(sides):
+        histogram.stairs(np.histogram(truth - predicted, edges)[0], edges, label=side, **style)
+    name(histogram, "Distribution of residuals", "true − predicted", "rows")
+    legend(histogram)
+    return figure
+
+
+def _values(truth: np.ndarray, sides: Sides) -> Figure:
+    import numpy as np
+
+    figure, (axes,) = panels()
+    edges = np.histogram_bin_edges(np.concatenate([truth, *(each for _, each in sides)]), 50)
+    axes.stairs(np.histogram(truth, edges)[0], edges, fill=True, color="0.85", label="true")
+    for side, predicted, style in _styled(sides):
+        axes.stairs(np.histogram(predicted, edges)[0], edges, label=side, **style)
+    name(axes, "Predicted and true values", "value", "rows")
+    legend(axes)
+    return figure

@@ -1,0 +1,56 @@
+"""One style for every picture: small, readable in print, and by people who see colours differently."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# Blue and vermilion of the palette of Okabe and Ito (Color Universal Design, 2008), which everyone can tell apart. Lines
+# differ in dashes too, for who prints in grey.
+OURS: dict[str, Any] = {"color": "#0072B2", "linestyle": "-", "linewidth": 1.8}
+"""How the model itself is drawn."""
+THEIRS: dict[str, Any] = {"color": "#D55E00", "linestyle": "--", "linewidth": 1.5}
+"""How what it is compared with is drawn."""
+REFERENCE: dict[str, Any] = {"color": "0.55", "linestyle": ":", "linewidth": 1.2}
+"""How chance, or what would be perfect, is drawn."""
+
+DPI = 110
+WIDTH, HEIGHT = 4.2, 3.6
+"""Of one panel, in inches."""
+
+_SMALL = 9
+
+
+def panels(count: int = 1, *, width: float = WIDTH, height: float = HEIGHT) -> tuple[Figure, Sequence[Any]]:
+    """Return a figure and its axes, side by side. No state of pyplot is touched, so that threads may draw."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width * count, height), dpi=DPI, layout="constrained")
+    return figure, figure.subplots(1, count, squeeze=False)[0]
+
+
+def name(axes: Any, title: str, x: str, y: str) -> None:
+    """Put title and labels, and leave out what says nothing."""
+    axes.set_title(title, fontsize=11, loc="left", fontweight="bold")
+    axes.set_xlabel(x, fontsize=_SMALL)
+    axes.set_ylabel(y, fontsize=_SMALL)
+    axes.tick_params(labelsize=_SMALL)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.25, linewidth=0.6)
+    axes.set_axisbelow(True)
+
+
+def legend(axes: Any, **options: Any) -> None:
+    """Explain the lines, if there is more than one."""
+    if len(axes.get_legend_handles_labels()[1]) > 1:
+        axes.legend(fontsize=_SMALL, frameon=False, **options)
+
+
+def thin(values: Any, most: int) -> Any:
+    """Return positions of evenly spaced values, the first and the last among them: more cannot be told apart."""
+    import numpy as np
+
+    return np.unique(np.linspace(0, len(values) - 1, most).astype(int)) if len(values) > most else slice(None)

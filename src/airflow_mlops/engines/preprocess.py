@@ -1,0 +1,177 @@
+"""Preprocessing that is derived from the schema: what an estimator needs done to numbers, categories and times."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sklearn.base import BaseEstimator
+    from sklearn.compose import ColumnTransformer
+
+    from airflow_mlops.domain.spec import Features
+
+# Trees order values and never measure distances, so a scale means nothing to them.
+_UNSCALED = ("sklearn.tree", "sklearn.ensemble", "sklearn.dummy", "lightgbm", "xgboost")
+# scikit-learn's trees are several times slower on sparse columns; XGBoost takes a zero that is not stored for missing.
+_DENSE = ("sklearn.tree", "sklearn.ensemble", "xgboost")
+_MISSING = float("nan")
+# More values than these are not one column each: rows × columns × 8 bytes are held where columns are not sparse.
+_FEW_SPARSE, _FEW_DENSE = 50, 20
+_DAY = 86_400.0
+# Seconds of each cycle, and the days from which on data show it. A year is the mean one of the Gregorian calendar. As
+# many bumps as in scikit-learn's example of time-related features: one for two hours, a day, a month.
+_CYCLES = (("day", _DAY, 12, 0), ("week", 7 * _DAY, 7, 7), ("year", 365.2425 * _DAY, 12, 365))
+
+
+def untouched(features: Features) -> ColumnTransformer:
+    """Return a step that hands a data frame of the features on, for an estimator that prepares them itself."""
+    from sklearn.compose import ColumnTransformer
+
+    steps = [(kind, "passthrough", names) for kind, names in _kinds(features)]
+    # The output need not be named after the step, as there is none.
+    return ColumnTransformer(steps, verbose_feature_names_out=False).set_output(transform="pandas")
+
+
+def derive(
+    model: BaseEstimator, features: Features, task: str, seed: int, counts: Mapping[str, int] | None = None
+) -> tuple[ColumnTransformer, int]:
+    """Return the step that prepares features for an estimator, and how many of its columns are codes of categories.
+
+    Those columns follow the numeric ones.
+
+    * Numbers: the median in place of missing ones, then scaled; each only if the estimator needs it.
+    * Categories: one column for each value, or for all but the rare ones; for histogram gradient boosting, codes. A
+      column with more values than that becomes the mean target of each value, fitted across folds and shrunk to the
+      common mean: regularised target encoding, which Pargent et al., "Regularized target encoding outperforms
+      traditional methods in supervised machine learning with high cardinality features", Computational Statistics
+      2022, found best. A value that was not seen in training counts as missing, as rare or as the mean.
+    * Times: periodic splines over the day, the week and the year (in UTC), zero where missing.
+
+    :param counts: see :func:`airflow_mlops.engines.pipeline.categories`; None means that categories are few, times
+        span years, and every number has values.
+    """
+    from sklearn.compose import ColumnTransformer
+
+    tags = model.__sklearn_tags__().input_tags
+    place, known = type(model).__module__, counts or {}
+    dense = not tags.sparse or place.startswith(_DENSE)
+    codes = hasattr(model, "categorical_features")
+    most = model.max_bins if codes else _FEW_DENSE if dense else _FEW_SPARSE
+    few = [name for name in features.categorical if known.get(name, 0) <= most]
+    many = [name for name in features.categorical if name not in few]
+    scale = [] if place.startswith(_UNSCALED) else [_scaler(tags.positive_only)]
+    takes_missing = tags.allow_nan and (dense or place.startswith("lightgbm"))
+    fill = _gaps(features.numeric, known) if takes_missing else _imputer()
+    encoders = _used(
+        [
+            ("few", _codes(most) if codes else _columns(most), few),
+            ("many", _chain([_means(task, seed), *scale]), many),
+        ]
+    )
+    steps = {
+        "numeric": _chain([fill, *scale]),
+        # How much of it is sparse is judged once, for all columns.
+        "categorical": ColumnTransformer(encoders, sparse_threshold=1),
+        "dates": _cycles(features.dates, known),
+    }
+    prepare = ColumnTransformer(
+        [(kind, steps[kind], names) for kind, names in _kinds(features)], sparse_threshold=0 if dense else 0.3
+    )
+    return prepare, len(few) if codes else 0
+
+
+def _kinds(features: Features) -> list[tuple[str, list[str]]]:
+    kinds = {"numeric": features.numeric, "categorical": features.categorical, "dates": features.dates}
+    return [(kind, list(names)) for kind, names in kinds.items() if names]
+
+
+def _used(steps: list[tuple[str, Any, list[str]]]) -> list[tuple[str, Any, list[str]]]:
+    return [step for step in steps if step[2]]
+
+
+def _chain(steps: list[Any]) -> Any:
+    from sklearn.pipeline import make_pipeline
+
+    return make_pipeline(*steps) if len(steps) > 1 else steps[0]
+
+
+def _gaps(names: tuple[str, ...], known: Mapping[str, int]) -> Any:
+    """Return a step that leaves numbers as they are, but fills columns that may have no value at all.
+
+    scikit-learn's histogram gradient boosting (1.9) cannot be fitted on such a column.
+    """
+    from sklearn.compose import ColumnTransformer
+
+    empty = [name for name in names if known.get(name, 1) == 0]
+    if not empty:
+        return "passthrough"
+    return ColumnTransformer([("empty", _imputer(), empty)], remainder="passthrough")
+
+
+def _imputer() -> Any:
+    from sklearn.impute import SimpleImputer
+
+    return SimpleImputer(strategy="median", keep_empty_features=True)
+
+
+def _scaler(positive: bool) -> Any:
+    from sklearn.preprocessing import MinMaxScaler, StandardScaler
+
+    return MinMaxScaler(clip=True) if positive else StandardScaler()
+
+
+def _columns(most: int) -> Any:
+    from sklearn.preprocessing import OneHotEncoder
+
+    return OneHotEncoder(handle_unknown="infrequent_if_exist", max_categories=most)
+
+
+def _codes(most: int) -> Any:
+    from sklearn.preprocessing import OrdinalEncoder
+
+    return OrdinalEncoder(
+        handle_unknown="use_encoded_value",
+        unknown_value=_MISSING,
+        encoded_missing_value=_MISSING,
+        max_categories=most,
+    )
+
+
+def _means(task: str, seed: int) -> Any:
+    from sklearn.model_selection import KFold
+    from sklearn.preprocessing import TargetEncoder
+
+    # Left to guess, it takes whole numbers of a regression for classes.
+    kind = "binary" if task == "classification" else "continuous"
+    return TargetEncoder(target_type=kind, cv=KFold(5, shuffle=True, random_state=seed))
+
+
+def _cycles(names: tuple[str, ...], known: Mapping[str, int]) -> Any:
+    import numpy as np
+    from sklearn.compose import ColumnTransformer
+    from sklearn.preprocessing import SplineTransformer
+
+    def splines(length: float, bumps: int, columns: int) -> SplineTransformer:
+        knots = np.linspace(0, length, bumps + 1)
+        return SplineTransformer(
+            degree=3,
+            knots=np.repeat(knots[:, None], columns, axis=1),
+            extrapolation="periodic",
+            include_bias=False,
+            handle_missing="zeros",
+        )
+
+    # A season that data do not show would be made up: that of another part of the year is not like it.
+    shown = [
+        (cycle, length, bumps, [name for name in names if known.get(name, days) >= days])
+        for cycle, length, bumps, days in _CYCLES
+    ]
+    return ColumnTransformer(
+        _used(
+            [
+                (cycle, splines(length, bumps, len(columns)), columns)
+                for cycle, length, bumps, columns in shown
+            ]
+        )
+    )

@@ -1,0 +1,161 @@
+"""Probation: whether a new champion does worse than the one before, on rows that came after its promotion."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from airflow_mlops.domain.checks import Check, Verdict
+from airflow_mlops.domain.metrics import METRICS
+from airflow_mlops.domain.partitions import Partition
+from airflow_mlops.domain.results import Action, DatasetVersion, ModelRef
+from airflow_mlops.engines import ledger, models, paired, pipeline, registry, resampling, tables, transform
+from airflow_mlops.exceptions import (
+    DigestMismatch,
+    ModelNotFound,
+    SchemaMismatch,
+    TransformFailed,
+    UntrustedModel,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+    from mlflow import MlflowClient
+
+    from airflow_mlops.domain.gates import Comparison
+    from airflow_mlops.domain.spec_rules import AutoRollback
+    from airflow_mlops.engines.ledger import Row
+
+NAME = "probation"
+LEAST_ROWS = 100
+"""Rows with matured labels below which nothing is judged."""
+
+PASS, FAIL, INCONCLUSIVE = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE
+
+
+class Question(NamedTuple):
+    """What the labels are, and how models are compared on them.
+
+    :param delay: how long after its event time a label is known.
+    """
+
+    target: str
+    task: str
+    metric: str
+    delay: timedelta
+
+
+def on_probation(ledger_uri: str) -> Row | None:
+    """Return the promotion that made the champion what it is; None if it replaced nobody, or was rolled back to."""
+    moves = [move for move in ledger.moves(ledger_uri) if move.action is not Action.RESTORED]
+    last = moves[-1] if moves else None
+    return last if last is not None and last.action is Action.PROMOTED and last.before is not None else None
+
+
+def judge(
+    client: MlflowClient, promotion: Row, *, dataset: DatasetVersion, policy: AutoRollback, question: Question
+) -> Check:
+    """Compare a new champion with the one that it replaced, both predicting the same rows.
+
+    The rows are those of the first ``policy.within`` partitions after its promotion, and after anything that either has
+    learned from, whose labels have matured by the end of the partition. They are compared each time that more labels have.
+    Each time a champion that is no worse may be taken back by chance, so each gets its share of ``1 - policy.confidence``
+    (Bonferroni): in all of them together the chance is no larger.
+
+    :param dataset: as published with the partition as of which is judged.
+    :return: FAIL only if it is shown to be worse by more than the margin; INCONCLUSIVE if the rows do not tell, or if the
+        two cannot be compared.
+    :raises DigestMismatch: if the champion's bytes are not what was trained; also UntrustedModel, ModelNotFound.
+    :raises RegistryUnavailable: if MLflow does not answer.
+    """
+    model, new, old = promotion.evidence.model, str(promotion.after), str(promotion.before)
+    looks = _looks(promotion.partition, dataset.grain, policy.within, question.delay)
+    here = Partition.parse(dataset.partition, dataset.grain)
+    expected = (
+        f"version {new} no worse than version {old} by more than {policy.margin:g} in {question.metric}, in the first "
+        f"{policy.within} partition{'s' * (policy.within != 1)} after {promotion.partition}"
+    )
+
+    def answer(verdict: Verdict, reason: str, **facts: Any) -> Check:
+        return Check(name=NAME, verdict=verdict, expected=expected, reason=reason, **facts)
+
+    if here < looks[0]:
+        return answer(INCONCLUSIVE, f"no label has matured since {promotion.partition}")
+    if here > looks[-1]:
+        return answer(PASS, f"the probation of version {new} is over")
+    after = Partition.parse(promotion.partition, dataset.grain)
+    since, until = after.end, min(here.end - question.delay, after.shift(policy.within).end)
+    champion = registry.version(client, model, new)
+    try:
+        former = registry.version(client, model, old)
+        cuts = [registry.training(client, ref).split.cut for ref in (champion, former)]
+        rows, truth, times = _rows(client, dataset, former, question, max(since, *cuts), until)
+        if truth.size < LEAST_ROWS:
+            found = f"{truth.size} rows with matured labels since {promotion.partition}"
+            return answer(INCONCLUSIVE, f"{found}; {LEAST_ROWS} are needed", n=truth.size)
+        theirs = models.predict(models.load_version(client, former), rows, question.task)
+    except (ModelNotFound, DigestMismatch, UntrustedModel, SchemaMismatch, TransformFailed) as error:
+        return answer(INCONCLUSIVE, f"version {new} cannot be compared with version {old}: {error}")
+    ours = models.predict(models.load_version(client, champion), rows, question.task)
+    chance = (1 - policy.confidence) / len(looks)
+    blocks = resampling.blocks(times, "auto", dataset.grain)
+    try:
+        comparison = paired.difference(
+            truth, ours, theirs, question.metric, blocks=blocks, confidence=1 - 2 * chance
+        )
+    except ValueError as error:
+        return answer(INCONCLUSIVE, str(error), n=truth.size)
+    verdict, reason = verdict_of(comparison, question.metric, policy.margin)
+    return answer(
+        verdict, f"{reason}, on {truth.size:,} rows (look {looks.index(here) + 1} of {len(looks)})", n=truth.size,
+        observed=comparison.observed, baseline=comparison.baseline, interval=comparison.interval,
+    )  # fmt: skip
+
+
+def _looks(promoted: str, grain: str, within: int, delay: timedelta) -> list[Partition]:
+    """Return the partitions at whose end labels mature of the first ``within`` partitions after a promotion."""
+    after = Partition.parse(promoted, grain)
+    first = Partition.containing(after.end + delay, grain)
+    end = after.shift(within).end + delay
+    return list(first.through(Partition.containing(end - timedelta(microseconds=1), grain)))
+
+
+def verdict_of(found: Comparison, metric: str, margin: float) -> tuple[Verdict, str]:
+    """Judge a new champion against the former one: FAIL if the whole interval lies below a loss of ``margin``.
+
+    :param found: with the interval of the improvement.
+    """
+    if found.observed is None or found.baseline is None:
+        return INCONCLUSIVE, f"{metric} could not be measured for both versions"
+    sign = 1 if METRICS[metric].greater_is_better else -1
+    told = f"{metric} {found.observed:.4g}, and {found.baseline:.4g} of the former one: "
+    told += f"improvement {sign * (found.observed - found.baseline):+.4g}"
+    if found.interval is None:
+        return INCONCLUSIVE, f"{told}, but {found.problem or 'its interval could not be estimated'}"
+    low, high = found.interval
+    told += f" with interval {low:+.4g} to {high:+.4g}"
+    if high < -margin:
+        return FAIL, f"{told} lies below {-margin:g}"
+    if low > -margin:
+        return PASS, f"{told} lies above {-margin:g}"
+    return INCONCLUSIVE, f"{told} lies on both sides of {-margin:g}"
+
+
+def _rows(
+    client: MlflowClient,
+    dataset: DatasetVersion,
+    former: ModelRef,
+    question: Question,
+    since: datetime,
+    until: datetime,
+) -> tuple[pa.Table, np.ndarray, np.ndarray]:
+    """Return the rows of a span that have a label, with their labels and times."""
+    # The champion was compared when the partition was scored.
+    transform.check_scoring(client, dataset, former)
+    rows = tables.read(
+        dataset.uri, version=dataset.version, event_time=dataset.event_time, since=since, until=until
+    )
+    rows, truth = pipeline.labelled(rows, question.target, question.task)
+    times = rows[dataset.event_time].to_numpy()
+    return rows, truth, times

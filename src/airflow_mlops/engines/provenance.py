@@ -1,0 +1,258 @@
+"""Provenance: what a run needs to be told apart from every other one, and to be done again."""
+
+from __future__ import annotations
+
+import json
+import logging
+import platform
+import subprocess
+from collections.abc import Iterator, Mapping
+from importlib.metadata import distributions
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from airflow_mlops.domain.partitions import Partition
+from airflow_mlops.domain.spec import Candidate
+from airflow_mlops.engines import tables, tracking
+from airflow_mlops.exceptions import ModelNotFound, TableMissing, TableUnreadable
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from mlflow import MlflowClient
+    from mlflow.entities import DatasetInput, Run
+
+    from airflow_mlops.domain.recipe import Recipe
+    from airflow_mlops.domain.results import DatasetVersion
+    from airflow_mlops.engines.fitting import Data
+
+_logger = logging.getLogger(__name__)
+
+FILE = "provenance.json"
+"""Run artifact: recipe, partitions, code, environment and packages."""
+
+DAG_FILE = "airflow.dag_file"
+"""Tag of runs: the file of the DAG that trains, beside which the code of the project lies."""
+BUNDLE_VERSION = "airflow.bundle_version"
+"""Tag of runs: version of the DAG bundle, which for a Git bundle is its commit."""
+
+_MOST_INPUTS = 100
+_LONGEST_PARAM = 500  # characters; MLflow refuses more than 6,000
+_NAMED = (
+    "scikit-learn", "numpy", "scipy", "pandas", "pyarrow", "deltalake", "skops", "optuna", "mlflow", "apache-airflow",
+)  # fmt: skip
+
+
+class Use(NamedTuple):
+    """One partition of the data, and what it was used for.
+
+    :param context: ``training``, ``holdout``, or both where the cut lies within it.
+    """
+
+    version: DatasetVersion
+    context: str
+
+
+def log(client: MlflowClient, run: Run, recipe: Recipe, tags: Mapping[str, str]) -> None:
+    """Log what a training is made of, before it begins: parameters, dataset versions, code, packages, machine, seed.
+
+    It takes three requests, whatever the number of partitions.
+
+    :param tags: of the run; :data:`DAG_FILE` and :data:`BUNDLE_VERSION` among them tell the commit of the code.
+    :raises RegistryUnavailable: if MLflow does not answer.
+    """
+    from mlflow.entities import Param, RunTag
+
+    run_id, used = run.info.run_id, uses(recipe)
+    packages, commit = _packages(), _commit(tags)
+    ours = packages.get("airflow-mlops", "unknown")  # when it runs from a folder
+    named = {name: packages[name] for name in (*_NAMED, *_libraries(recipe)) if name in packages}
+    said = {
+        "mlops.airflow_mlops": ours,
+        "mlops.packages": " ".join(f"{name}=={version}" for name, version in named.items()),
+        "mlops.platform": platform.platform(),
+        "mlops.python": platform.python_version(),
+        "mlops.seed": str(recipe.seed),
+        # Those that MLflow's own pages show as the source of a run.
+        **(
+            {"mlflow.source.git.commit": commit.removesuffix("-dirty"), "mlops.commit": commit}
+            if commit
+            else {}
+        ),
+        **(
+            {"mlflow.source.name": Path(tags[DAG_FILE]).name, "mlflow.source.type": "JOB"}
+            if DAG_FILE in tags
+            else {}
+        ),
+    }
+    facts = {
+        "recipe": recipe.to_dict(),
+        "partitions": {key: _described(each) for key, each in used.items()},
+        "code": {"commit": commit, "airflow_mlops": ours},
+        "environment": _environment(),
+        "packages": packages,
+        "named": list(named),
+        "airflow": {name: value for name, value in tags.items() if name.startswith("airflow.")},
+    }
+    with tracking.errors(client):
+        client.log_batch(
+            run_id,
+            params=[Param(name, str(value)[:_LONGEST_PARAM]) for name, value in _params(recipe).items()],
+            tags=[RunTag(name, value) for name, value in said.items()],
+        )
+        client.log_inputs(run_id, list(_inputs(recipe, used)))
+        client.log_dict(run_id, facts, FILE)
+
+
+def read(client: MlflowClient, run_id: str) -> dict[str, Any]:
+    """Return what :func:`log` has kept of a run; empty if it has kept nothing.
+
+    :raises RegistryUnavailable: if MLflow does not answer.
+    """
+    try:
+        with tracking.errors(client), TemporaryDirectory() as folder:
+            if all(file.path != FILE for file in client.list_artifacts(run_id)):
+                return {}
+            path = client.download_artifacts(run_id, FILE, folder)
+            found: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (ModelNotFound, ValueError):
+        return {}
+    return found
+
+
+def rows(data: Data, recipe: Recipe) -> dict[str, Any]:
+    """Return what training rows hold: by feature least and greatest value, or how many, and the share of missing ones.
+
+    None of the values of a category is kept: they may be personal.
+    """
+    features = {}
+    for kind, names in recipe.features.items():
+        for name in names:
+            features[name] = {"kind": kind, **_column(data.frame[name], kind)}
+    target: dict[str, float] = {"positives": int(data.labels.sum())}
+    if recipe.task != "classification":
+        target = {"low": float(data.labels.min()), "high": float(data.labels.max())}
+    return {"rows": len(data.labels), "target": target, "features": features}
+
+
+def _column(column: pd.Series, kind: str) -> dict[str, Any]:
+    facts: dict[str, Any] = {"missing": float(column.isna().mean()), "values": int(column.nunique())}
+    if kind != "categorical" and facts["values"]:
+        facts |= {"low": float(column.min()), "high": float(column.max())}
+    return facts
+
+
+def uses(recipe: Recipe) -> dict[str, Use]:
+    """Return the partitions that a recipe's rows lie in, as they were at its dataset version, by key."""
+    dataset, split = recipe.dataset, recipe.split
+    found = {}
+    for key, version in sorted(_as_of(dataset).items()):
+        span = Partition.parse(key, version.grain)
+        contexts = [
+            context
+            for context, since, until in (
+                ("training", split.start, split.cut),
+                ("holdout", split.cut, split.end),
+            )
+            if span.start < until and span.end > since
+        ]
+        if contexts:
+            found[key] = Use(version, " and ".join(contexts))
+    return found
+
+
+def _as_of(dataset: DatasetVersion) -> dict[str, DatasetVersion]:
+    known = {dataset.partition: dataset}
+    try:
+        for version in tables.versions(dataset.uri):
+            if version.version <= dataset.version:
+                known.setdefault(version.partition, version)
+    except (TableMissing, TableUnreadable, OSError) as error:
+        _logger.warning("Only the last partition is told of %s: %s", dataset.name, error)
+    return known
+
+
+def _described(each: Use) -> dict[str, Any]:
+    version = each.version
+    return {
+        "used for": each.context, "version": version.version, "rows": version.rows, "digest": version.digest,
+        "transform": version.transform,
+    }  # fmt: skip
+
+
+def _inputs(recipe: Recipe, used: Mapping[str, Use]) -> Iterator[DatasetInput]:
+    """Yield a dataset of MLflow for each partition: runs can then be searched by the data they have seen."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    split = recipe.split
+    span = {"mlops.start": split.start, "mlops.cut": split.cut, "mlops.end": split.end}
+    # Without a partition of its own, as for rows of another table, the dataset stands for itself.
+    latest = list(used.values())[-_MOST_INPUTS:] or [Use(recipe.dataset, "training")]
+    for version, context in reversed(latest):
+        source = {"uri": version.uri, "version": version.version, "partition": version.partition}
+        entry = Dataset(
+            name=version.name,
+            digest=version.digest[:36],  # MLflow keeps no more
+            source_type="delta",
+            source=json.dumps(source),
+            schema=json.dumps(version.columns),
+            profile=json.dumps({"rows": version.rows}),
+        )
+        said = {"mlflow.data.context": context, **{name: at.isoformat() for name, at in span.items()}}
+        yield DatasetInput(entry, [InputTag(name, value) for name, value in said.items()])
+
+
+def _params(recipe: Recipe) -> dict[str, Any]:
+    split = recipe.split
+    return {
+        "estimator": Candidate.model_validate(recipe.candidate).estimator,
+        "features": sum(len(names) for names in recipe.features.values()),
+        "folds": recipe.folds,
+        "metric": recipe.metric,
+        "seed": recipe.seed,
+        "train_start": split.start.isoformat(),
+        "train_cut": split.cut.isoformat(),
+        **{f"budget.{name}": value for name, value in recipe.budget.items()},
+    }
+
+
+def _libraries(recipe: Recipe) -> tuple[str, ...]:
+    package = Candidate.model_validate(recipe.candidate).estimator.partition(".")[0]
+    return {"lightgbm": ("lightgbm",), "xgboost": ("xgboost", "xgboost-cpu")}.get(package, ())
+
+
+def _packages() -> dict[str, str]:
+    return dict(sorted({each.name: each.version for each in distributions() if each.name}.items()))
+
+
+def _environment() -> dict[str, Any]:
+    from joblib import cpu_count
+    from threadpoolctl import threadpool_info
+
+    # Which BLAS and OpenMP computed, since the last bits of a model depend on them.
+    threads = {(each["internal_api"], each.get("version"), each["num_threads"]) for each in threadpool_info()}
+    return {
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "platform": platform.platform(),
+        "machine": platform.machine(),
+        "processors": cpu_count(),
+        "libraries": [
+            f"{name} {version}, {count} threads" for name, version, count in sorted(threads, key=str)
+        ],
+    }
+
+
+def _commit(tags: Mapping[str, str]) -> str | None:
+    """Return the commit of the project's code, with ``-dirty`` if files differ from it; None if that is not known."""
+    if tags.get(BUNDLE_VERSION):
+        return tags[BUNDLE_VERSION]
+    if DAG_FILE not in tags:
+        return None
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        found = subprocess.run(
+            command, cwd=Path(tags[DAG_FILE]).parent, capture_output=True, text=True, timeout=5, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None  # no Git, no repository, or one of another user
+    return found.stdout.strip() or None

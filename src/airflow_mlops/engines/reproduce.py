@@ -1,0 +1,264 @@
+"""Reproduce: train a version again from the data and the recipe recorded with it, and compare."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import monotonic
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from airflow_mlops.domain.checks import Check, Verdict
+from airflow_mlops.domain.recipe import Recipe
+from airflow_mlops.domain.results import TrainedModel
+from airflow_mlops.engines import (
+    code,
+    digests,
+    jobs,
+    model_file,
+    models,
+    performance,
+    pipeline,
+    registry,
+    tables,
+    tracking,
+    train,
+    transform,
+)
+from airflow_mlops.exceptions import (
+    ModelNotFound,
+    NotReproduced,
+    TableMissing,
+    TableUnreadable,
+)
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from mlflow import MlflowClient
+    from sklearn.pipeline import Pipeline
+
+_TRAINED = "mlops.trained"
+
+
+class Record(NamedTuple):
+    """What a registered version says of itself.
+
+    :param holdout: its metrics when it was evaluated; empty if it never was.
+    :param tags: of the version.
+    """
+
+    trained: TrainedModel
+    registered_at: datetime
+    holdout: dict[str, float]
+    tags: Mapping[str, str]
+
+
+class Reproduction(NamedTuple):
+    """What became of a training that was repeated.
+
+    :param digest: of the new model.
+    :param environment: what the training ran in, and whether it is the same here; what differs may explain another
+        model, and says what to put back.
+    :param outcome: digest and holdout metrics, and whether they are those of the version.
+    """
+
+    record: Record
+    digest: str
+    environment: tuple[Check, ...]
+    outcome: tuple[Check, ...]
+    seconds: float
+
+    @property
+    def reproduced(self) -> bool:
+        """Whether the new model is the version, content for content, and predicts as well."""
+        return all(check.verdict is not Verdict.FAIL for check in self.outcome)
+
+
+def record(client: MlflowClient, model: str, number: str) -> Record:
+    """Return what a registered version says of its training.
+
+    :raises ModelNotFound: if there is no such version, or it does not say.
+    :raises DigestMismatch: if no digest is known of it.
+    :raises RegistryUnavailable: if MLflow does not answer.
+    """
+    ref = registry.version(client, model, number)
+    with tracking.errors(client):
+        found = client.get_model_version(model, ref.version)
+    training = registry.training(client, ref)
+    try:
+        facts = json.loads(found.tags[_TRAINED])
+        parts = {"dataset": training.dataset, "split": training.split, "version": ref.version}
+        trained = TrainedModel.model_validate({**facts, **parts, "digest": ref.digest})
+    except (KeyError, ValueError) as error:
+        raise ModelNotFound(
+            f"Version {number} of {model!r} does not say how it was trained: {error}"
+        ) from error
+    moment = datetime.fromtimestamp(found.creation_timestamp / 1000, UTC)
+    return Record(trained, moment, training.metrics, found.tags)
+
+
+def reproduce(
+    client: MlflowClient, model: str, number: str, tell: Callable[[str], None] = lambda step: None
+) -> Reproduction:
+    """Train a version again and compare what comes out with what was registered; nothing is logged or written.
+
+    On the same machine with the same packages the digests are equal. Elsewhere they may differ in the last bits of
+    numbers; the metrics then tell whether it matters.
+
+    :param tell: called with each step, in words, when it begins.
+    :raises NotReproduced: if the version has no recipe, or its data is not there any more.
+    :raises ModelNotFound: if there is no such version.
+    :raises TrainingFailed: if the candidate cannot be built or fitted here.
+    :raises RegistryUnavailable: if MLflow does not answer.
+    """
+    began = monotonic()
+    tell(f"Reading what {model} version {number} was made of")
+    found = record(client, model, number)
+    recipe, trained = _recipe(found), found.trained
+    dataset, split = recipe.dataset, recipe.split
+    environment = tuple(_environment(client, found))
+    tell(f"Verifying {dataset.name} version {dataset.version} by its digest")
+    rows = _rows(recipe)
+    tell(f"Fitting {trained.candidate} to {split.train_rows:,} rows")
+    fitted = train.fit(rows, recipe, trained.params)
+    tell("Comparing digest and holdout metrics")
+    digest = _digest(fitted)
+    outcome = (_same(trained.digest, digest), *_metrics(found, recipe, rows, fitted))
+    return Reproduction(found, digest, environment, outcome, monotonic() - began)
+
+
+def _recipe(found: Record) -> Recipe:
+    ref = found.trained
+    text = found.tags.get(jobs.RECIPE)
+    if text is None:
+        raise NotReproduced(
+            f"Version {ref.version} of {ref.model!r} has no tag {jobs.RECIPE}: it was registered before recipes were kept. "
+            "Versions that are trained from now on have one."
+        )
+    try:
+        return Recipe.model_validate_json(text)
+    except ValueError as error:
+        raise NotReproduced(
+            f"The recipe of version {ref.version} of {ref.model!r} cannot be read: {error}"
+        ) from error
+
+
+def _rows(recipe: Recipe) -> pa.Table:
+    """Return the rows that the training read, once they have been found to be the same."""
+    dataset, split = recipe.dataset, recipe.split
+    what = f"Version {dataset.version} of {dataset.name!r} at {dataset.uri}"
+    try:
+        content = digests.of(
+            tables.batches(dataset.uri, version=dataset.version, partition=dataset.partition)
+        )
+        rows = tables.read(
+            dataset.uri,
+            version=dataset.version,
+            event_time=dataset.event_time,
+            since=split.start,
+            until=split.end,
+        )
+    except (TableMissing, TableUnreadable, FileNotFoundError) as error:
+        raise NotReproduced(
+            f"{what} cannot be read any more: {error} A vacuum keeps what champions were trained on, and of other "
+            "versions what its --days say; a table that was moved has to be put back."
+        ) from error
+    if content != dataset.digest:
+        raise NotReproduced(
+            f"{what} is not the data of this training: partition {dataset.partition} has the digest {content[:12]}…, "
+            f"and had {dataset.digest[:12]}…. The table was made anew or changed by hand."
+        )
+    _count(what, rows, recipe)
+    return rows
+
+
+def _count(what: str, rows: pa.Table, recipe: Recipe) -> None:
+    import pyarrow.compute as pc
+
+    split = recipe.split
+    before = pc.sum(pc.less(rows[recipe.dataset.event_time], split.cut)).as_py() or 0
+    if (before, rows.num_rows - before) != (split.train_rows, split.holdout_rows):
+        raise NotReproduced(
+            f"{what} is not the data of this training: it has {before:,} rows to train on and {rows.num_rows - before:,} "
+            f"held out, and had {split.train_rows:,} and {split.holdout_rows:,}."
+        )
+
+
+def _digest(fitted: Pipeline) -> str:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / tracking.MODEL_FILE
+        model_file.save(fitted, path)
+        return model_file.digest(path)
+
+
+def _same(expected: str, found: str) -> Check:
+    same = expected == found
+    reason = f"{found[:12]}… is {'' if same else 'not '}{expected[:12]}…"
+    return _check("digest", same, "the model of the version, content for content", reason)
+
+
+def _metrics(found: Record, recipe: Recipe, rows: pa.Table, fitted: Pipeline) -> Iterator[Check]:
+    import pyarrow.compute as pc
+
+    if not found.holdout:
+        reason = (
+            "this version was never evaluated: another candidate ranked above it, or the run ended before"
+        )
+        yield Check(name="metrics", verdict=Verdict.INCONCLUSIVE, expected="recorded metrics", reason=reason)
+        return
+    holdout = rows.filter(pc.greater_equal(rows[recipe.dataset.event_time], recipe.split.cut))
+    known, truth = pipeline.labelled(holdout, recipe.target, recipe.task)
+    measured = performance.metrics(truth, models.predict(fitted, known, recipe.task), recipe.task)
+    for name, expected in found.holdout.items():
+        if name not in measured:
+            continue
+        now = measured[name]
+        same = now is not None and math.isclose(now, expected, rel_tol=1e-9, abs_tol=1e-12)
+        reason = f"{'undefined' if now is None else format(now, '.6g')}, and was {expected:.6g}"
+        yield _check(name, same, f"{expected:.6g}", reason, observed=now, baseline=expected, n=known.num_rows)
+
+
+def _environment(client: MlflowClient, found: Record) -> Iterator[Check]:
+    for name, before, now in _packages(client, found.trained.run_id):
+        reason = f"{now} is installed" if now else "it is not installed"
+        yield _check(name, before == now, before, reason + ("" if before == now else f", and was {before}"))
+    # The table has what a transform prepared, so this training does without it.
+    for name, tag in (("transform", transform.VERSION_TAG), ("candidate", jobs.FUNCTION)):
+        if tag in found.tags:
+            yield _code(name, found.tags[tag])
+
+
+def _packages(client: MlflowClient, run_id: str) -> Iterator[tuple[str, str, str]]:
+    """Yield each package that the model needs, with the version it was trained with and the one that is here."""
+    import platform
+    from importlib.metadata import PackageNotFoundError, version
+
+    with TemporaryDirectory() as folder:
+        python = models.download(client, run_id, Path(folder), "python_env.yaml").read_text()
+        packages = models.download(client, run_id, Path(folder), "requirements.txt").read_text()
+    yield "python", python.partition("python: ")[2].partition("\n")[0], platform.python_version()
+    for line in packages.splitlines():
+        name, _, before = line.partition("==")
+        if before:
+            try:
+                now = version(name)
+            except PackageNotFoundError:
+                now = ""
+            yield name, before, now
+
+
+def _code(name: str, before: str) -> Check:
+    try:
+        now = code.find(before.partition("@")[0]).version
+    except ImportError as error:
+        return _check(name, False, before, str(error))
+    reason = f"the code is that of {before}" if now == before else f"the code is {now} now, and was {before}"
+    return _check(name, now == before, before, reason)
+
+
+def _check(name: str, same: bool, expected: str, reason: str, **facts: Any) -> Check:
+    verdict = Verdict.PASS if same else Verdict.FAIL
+    return Check(name=name, verdict=verdict, expected=expected, reason=reason, **facts)

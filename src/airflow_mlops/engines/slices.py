@@ -1,0 +1,209 @@
+"""Slices and groups: how a model does within parts of the data, and how far groups of people are apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import permutations
+from typing import TYPE_CHECKING, NamedTuple
+
+from airflow_mlops.domain import gates, gates_parts
+from airflow_mlops.domain.checks import Check
+from airflow_mlops.domain.metrics import METRICS
+from airflow_mlops.engines import performance, resampling
+from airflow_mlops.engines.resampling import Resampled
+from airflow_mlops.engines.statistic import statistic
+from airflow_mlops.exceptions import SchemaMismatch
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+    from airflow_mlops.domain.spec import Fairness, Slices
+    from airflow_mlops.engines.resampling import Blocks
+
+MISSING = "missing"
+"""What rows without a value are called."""
+_MOST_NAMED = 5
+_UNCORRECTED = 0.95
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Predictions and what they are judged by, row by row.
+
+    :param rows: the data, with the columns that parts are made by.
+    :param truth: labels 0 and 1, or values.
+    :param predicted: probability of label 1, or the predicted value; finite.
+    :param blocks: rows that depend on each other.
+    """
+
+    rows: pa.Table
+    truth: np.ndarray
+    predicted: np.ndarray
+    blocks: Blocks
+
+
+class _Part(NamedTuple):
+    """The rows that have one value in a column."""
+
+    column: str
+    value: str
+    chosen: np.ndarray
+
+
+def floors(gate: Slices, judged: Judged) -> tuple[list[Check], str]:
+    """Judge each slice by its floors, and tell which slices are too small to be judged.
+
+    A slice fails if it is shown to be below its floor, by Holm's correction for all slices and metrics: of twenty good
+    slices one would be shown to be by chance otherwise.
+
+    :raises SchemaMismatch: if the data has no such column.
+    """
+    large, small = _parts("gates.slices", gate.by, judged.rows, gate.min_rows)
+    asked = [(part, metric) for part in large for metric in gate.floor]
+    drawn = _measured(judged, asked)
+    estimates = [drawn.estimate(place) for place in range(len(asked))]
+    confidence = gate.confidence or _UNCORRECTED
+    shown = gates.holm(
+        [
+            found.chance(gate.floor[metric], -1 if METRICS[metric].greater_is_better else 1)
+            for (_, metric), found in zip(asked, estimates, strict=True)
+        ],
+        1 - confidence,
+    )
+    checks = [
+        gates_parts.slice_floor(
+            metric,
+            found.value,
+            gate.floor[metric],
+            interval=found.interval(confidence, METRICS[metric].low, METRICS[metric].high),
+            shown=beyond,
+            confidence=gate.confidence,
+            n=part.chosen.size,
+            part=f"{part.column}={part.value}",
+        )
+        for (part, metric), found, beyond in zip(asked, estimates, shown, strict=True)
+    ]
+    return [*checks, *_unjudged("slices", gate.by, large, gate.min_rows, judged, 1)], small
+
+
+def gaps(gate: Fairness, judged: Judged) -> list[Check]:
+    """Compare each two groups by each measure.
+
+    A gap fails if two groups are shown to be further apart than allowed, by Holm's correction for all pairs and measures.
+
+    :raises SchemaMismatch: if the data has no such column.
+    """
+    groups, _ = _parts("gates.fairness", gate.by, judged.rows, gate.min_rows)
+    asked = [(group, measure) for group in groups for measure in gate.gaps]
+    drawn = _measured(judged, asked)
+    # Both ways round: one of the two is the larger.
+    pairs = [
+        (high, low)
+        for high, low in permutations(range(len(asked)), 2)
+        if (asked[high][0].column, asked[high][1]) == (asked[low][0].column, asked[low][1])
+    ]
+    chances = [drawn.difference(*pair).chance(gate.gaps[asked[pair[0]][1]]) for pair in pairs]
+    shown = {
+        pair for pair, beyond in zip(pairs, gates.holm(chances, 1 - gate.confidence), strict=True) if beyond
+    }
+    few = _unjudged("fairness", gate.by, groups, gate.min_rows, judged, 2)
+    checks = []
+    for column in gate.by:
+        for measure, bound in gate.gaps.items():
+            mine = [
+                pair for pair in pairs if (asked[pair[0]][0].column, asked[pair[0]][1]) == (column, measure)
+            ]
+            if column not in {check.slice for check in few}:
+                gap = _widest(drawn, asked, mine, shown, gate.confidence)
+                checks.append(gates_parts.fairness(measure, column, gap, bound))
+    return [*checks, *few]
+
+
+def _widest(
+    drawn: Resampled,
+    asked: Sequence[tuple[_Part, str]],
+    pairs: Sequence[tuple[int, int]],
+    shown: set[tuple[int, int]],
+    confidence: float,
+) -> gates_parts.Gap | None:
+    """Return the pair that is furthest apart; of those that are shown to be too far apart, if any is."""
+    known = [pair for pair in pairs if drawn.difference(*pair).value is not None]
+    if not known:
+        return None
+    high, low = pair = max(known, key=lambda each: (each in shown, drawn.difference(*each).value))
+    found = drawn.difference(high, low)
+    assert found.value is not None
+    return gates_parts.Gap(
+        size=found.value,
+        interval=found.interval(confidence),
+        shown=pair in shown,
+        groups={asked[place][0].value: float(drawn.values[place]) for place in pair},
+        n=sum(asked[place][0].chosen.size for place in pair),
+    )
+
+
+def _measured(judged: Judged, asked: Iterable[tuple[_Part, str]]) -> Resampled:
+    statistics = [
+        statistic(
+            measure,
+            judged.truth[part.chosen],
+            judged.predicted[part.chosen],
+            judged.blocks.only(part.chosen),
+        )
+        for part, measure in asked
+    ]
+    return resampling.resample(statistics, judged.blocks.count)
+
+
+def _parts(gate: str, columns: Sequence[str], rows: pa.Table, least: int) -> tuple[list[_Part], str]:
+    """Return the parts with enough rows, and tell the others."""
+    import numpy as np
+    import pyarrow.compute as pc
+
+    large: list[_Part] = []
+    small: list[str] = []
+    for column in columns:
+        if column not in rows.column_names:
+            raise SchemaMismatch(f"{gate}: the data has no column {column!r}; it has {rows.column_names}.")
+        values = pc.fill_null(pc.cast(rows[column], "string"), MISSING)
+        encoded = values.combine_chunks().dictionary_encode()
+        codes, names = encoded.indices.to_numpy(), encoded.dictionary.to_pylist()
+        counts = np.bincount(codes, minlength=len(names))
+        for code in sorted(range(len(names)), key=names.__getitem__):
+            if counts[code] >= least:
+                large.append(_Part(column, names[code], np.flatnonzero(codes == code)))
+            else:
+                small.append(f"{column}={names[code]} ({counts[code]})")
+    more = f" and {len(small) - _MOST_NAMED:,} more" if len(small) > _MOST_NAMED else ""
+    return large, f"{', '.join(small[:_MOST_NAMED])}{more}"
+
+
+def _unjudged(
+    name: str, columns: Sequence[str], large: Sequence[_Part], least: int, judged: Judged, needed: int
+) -> list[Check]:
+    counts = {column: sum(part.column == column for part in large) for column in columns}
+    return [
+        gates_parts.not_judged(name, column, needed, least, judged.truth.size)
+        for column, count in counts.items()
+        if count < needed
+    ]
+
+
+def spans(judged: Judged, metric: str, by: Blocks, rows: int) -> dict[str, tuple[float, int]]:
+    """Return a metric and the number of rows for each span of time that has enough of them.
+
+    :param by: the spans.
+    :param rows: least rows of a span that is judged.
+    """
+    import numpy as np
+
+    found = {}
+    for code, name in enumerate(by.names):
+        chosen = np.flatnonzero(by.codes == code)
+        if chosen.size >= rows:
+            value = performance.measure(metric, judged.truth[chosen], judged.predicted[chosen])
+            if value is not None:
+                found[name] = (value, int(chosen.size))
+    return found

@@ -1,0 +1,164 @@
+"""Trials: each a run of MLflow below that of its training, from which a killed search is taken up again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from functools import cached_property
+from time import time
+from typing import TYPE_CHECKING, Any
+
+from airflow_mlops.engines import tracking
+from airflow_mlops.exceptions import RegistryUnavailable
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+SEARCH = "mlops.search"
+"""Tag of a trial's run: the search that it belongs to."""
+TRIAL = "mlops.trial"
+"""Tag of a trial's run, once it has ended: what it has shown, as JSON."""
+
+_PARENT = "mlflow.parentRunId"
+_MOST = 50_000  # runs that MLflow gives at once
+_LONGEST_ERROR = 1_000  # characters; a tag holds 8,000
+
+
+class Outcome(StrEnum):
+    """What became of a trial."""
+
+    DONE = "done"
+    BEHIND = "behind"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What a trial has shown.
+
+    :param params: that were tried.
+    :param values: the metric on each fold; None where it is undefined. A trial that fell behind has fewer.
+    :param error: why it failed.
+    """
+
+    params: Mapping[str, Any]
+    outcome: Outcome
+    values: tuple[float | None, ...]
+    seconds: float
+    error: str = ""
+
+    @property
+    def value(self) -> float | None:
+        """The mean over the folds that have a value."""
+        known = [value for value in self.values if value is not None]
+        return sum(known) / len(known) if known else None
+
+    def first(self, folds: int) -> Trial:
+        """Return what it had shown after some folds."""
+        return replace(self, values=self.values[:folds])
+
+    def then(self, value: float | None, seconds: float, error: str) -> Trial:
+        """Return what it has shown after one more fold."""
+        return replace(
+            self,
+            outcome=Outcome.FAILED if error else self.outcome,
+            values=(*self.values, value),
+            seconds=self.seconds + seconds,
+            error=error,
+        )
+
+
+@dataclass(frozen=True)
+class Store:
+    """The trials of one search.
+
+    :param run: of the training.
+    :param search: names the search; equal in every try of one training.
+    :param metric: name of what the trials' values measure.
+    """
+
+    client: MlflowClient
+    run: Run
+    search: str
+    metric: str
+
+    @contextmanager
+    def opened(self) -> Iterator[None]:
+        """Leave no trial running: neither one that a killed process has left, nor one that this one gives up."""
+        self._abandon()
+        try:
+            yield
+        except BaseException as error:
+            if not getattr(error, "silent", False):
+                # What went wrong counts for more than MLflow not hearing of it.
+                with suppress(RegistryUnavailable):
+                    self._abandon()
+            raise
+        # One that a repeated request has created twice is running, too.
+        self._abandon()
+
+    def find(self, params: Mapping[str, Any]) -> Trial | None:
+        """Return the trial of some parameters that an earlier try has ended; its run moves below that of this try."""
+        former = self._former.get(_key(params))
+        if former is None:
+            return None
+        run_id, facts = former
+        with tracking.errors(self.client):
+            self.client.set_tag(run_id, _PARENT, self.run.info.run_id)
+        return Trial(
+            params, Outcome(facts["outcome"]), tuple(facts["values"]), facts["seconds"], facts["error"]
+        )
+
+    @cached_property
+    def _former(self) -> dict[str, tuple[str, dict[str, Any]]]:
+        ended = {run.info.run_id: run.data.tags.get(TRIAL) for run in self._runs()}
+        found = [(run_id, json.loads(text)) for run_id, text in ended.items() if text]
+        return {_key(facts["params"]): (run_id, facts) for run_id, facts in found}
+
+    def _runs(self, further: str = "") -> list[Run]:
+        wanted = f"tags.`{SEARCH}` = '{self.search}'{further}"
+        with tracking.errors(self.client):
+            return list(self.client.search_runs([self.run.info.experiment_id], wanted, max_results=_MOST))
+
+    def begin(self, number: int) -> str:
+        """Return the id of a new trial's run."""
+        tags = {_PARENT: self.run.info.run_id, SEARCH: self.search}
+        with tracking.errors(self.client):
+            opened = self.client.create_run(
+                self.run.info.experiment_id, run_name=f"trial {number}", tags=tags
+            )
+        return str(opened.info.run_id)
+
+    def end(self, run_id: str, trial: Trial) -> None:
+        """Keep what a trial has shown."""
+        from mlflow.entities import Metric, Param, RunTag
+
+        facts = {
+            "params": dict(trial.params), "outcome": trial.outcome, "values": trial.values,
+            "seconds": round(trial.seconds, 3), "error": trial.error[:_LONGEST_ERROR],
+        }  # fmt: skip
+        measured = {"seconds": trial.seconds, f"inner/{self.metric}": trial.value}
+        if len(trial.values) > 1:
+            measured |= {f"fold_{fold}/{self.metric}": value for fold, value in enumerate(trial.values, 1)}
+        now = int(time() * 1000)
+        with tracking.errors(self.client):
+            self.client.log_batch(
+                run_id,
+                [Metric(name, value, now, 0) for name, value in measured.items() if value is not None],
+                [Param(name, str(value)) for name, value in trial.params.items()],
+                [RunTag(TRIAL, json.dumps(facts))],
+            )
+            self.client.set_terminated(run_id, "FAILED" if trial.outcome is Outcome.FAILED else "FINISHED")
+
+    def _abandon(self) -> None:
+        for run in self._runs(" and attributes.status = 'RUNNING'"):
+            with tracking.errors(self.client):
+                self.client.set_terminated(run.info.run_id, "KILLED")
+
+
+def _key(params: Mapping[str, Any]) -> str:
+    return json.dumps(dict(params), sort_keys=True)

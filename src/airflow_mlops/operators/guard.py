@@ -1,0 +1,88 @@
+"""Guard the champion alias, and take back a new champion that does worse than the one before."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+
+from airflow_mlops import assets
+from airflow_mlops.domain.checks import Verdict
+from airflow_mlops.domain.spec_rules import Monitor
+from airflow_mlops.engines import guard
+from airflow_mlops.engines.probation import Question
+from airflow_mlops.hooks.mlflow import MlflowHook
+from airflow_mlops.runs import dataset_of, push, run_of, table_uri
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class GuardOperator(BaseOperator):
+    """Compare the champion alias with the ledger, and a new champion with the one before; move back what the policy says.
+
+    Returns the :class:`~airflow_mlops.domain.results.GuardReport` as a dict. Nothing that is found fails the task. Its
+    outlet gets an event only if the champion moved.
+
+    :param model: name of the model.
+    :param target: column that holds the labels.
+    :param task: classification or regression.
+    :param metric: the metric that two champions are compared by.
+    :param delay: how long after its event time a label is known.
+    :param policy: of which ``alias_guard`` and ``rollback`` count; None means the defaults.
+    :param partition: key of the partition; None means the run's ``partition_key``, or the latest without one.
+    :param mlflow_conn_id: MLflow connection; None means ``[mlops] mlflow_conn_id``.
+    """
+
+    template_fields: Sequence[str] = ("model", "target", "partition", "mlflow_conn_id")
+    ui_color = "#fffde7"
+
+    def __init__(
+        self,
+        *,
+        model: str,
+        target: str,
+        task: str,
+        metric: str,
+        delay: timedelta = timedelta(0),
+        policy: Monitor | None = None,
+        partition: str | None = None,
+        mlflow_conn_id: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.model = model
+        self.target = target
+        self.task = task
+        self.metric = metric
+        self.delay = delay
+        self.policy = policy
+        self.partition = partition
+        self.mlflow_conn_id = mlflow_conn_id
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Check, and move back what has to be."""
+        report = guard.check(
+            MlflowHook(self.mlflow_conn_id).get_conn(),
+            ledger_uri=table_uri(self.model, "ledger"),
+            model=self.model,
+            dataset=dataset_of(context, self.model, self.partition),
+            policy=self.policy or Monitor(),
+            question=Question(self.target, self.task, self.metric, self.delay),
+            key=f"{run_of(context)}/{self.task_id}",
+            actor=run_of(context),
+        )
+        loud = Verdict.FAIL in (report.alias.verdict, report.probation.verdict)
+        (self.log.warning if loud else self.log.info)(
+            "%s %s: %s", self.model, report.partition, report.reason
+        )
+        champion = assets.champion(self.model)
+        if report.restored is None:
+            # Airflow sends an event for each outlet of a task that succeeds, and the champion has not moved.
+            self.outlets = [outlet for outlet in self.outlets if outlet != champion]
+        else:
+            push(context, "decision", report.restored.to_dict())
+            assets.emit(context, champion, decision=report.restored)
+        return report.to_dict()

@@ -1,0 +1,52 @@
+"""The DAG `<model>.monitor`: the champion's health as of one partition."""
+
+from __future__ import annotations
+
+from airflow.sdk import DAG
+
+from airflow_mlops import assets
+from airflow_mlops.domain.spec import ModelSpec
+from airflow_mlops.operators.guard import GuardOperator
+from airflow_mlops.operators.monitor import DriftOperator, HealthOperator, PerformanceOperator
+from airflow_mlops.pipelines import dag, docs
+
+
+def build(spec: ModelSpec) -> DAG:
+    """Build the DAG that predictions start."""
+    with dag.new(spec, "monitor", schedule=dag.after(assets.predictions(spec.name))) as stage:
+        drift = DriftOperator(
+            task_id="drift", model=spec.name, policy=spec.monitor.drift, doc_md=docs.TASKS["drift"]
+        )
+        performance = PerformanceOperator(
+            task_id="performance",
+            model=spec.name,
+            target=spec.target,
+            task=spec.task.value,
+            metric=spec.metric.name,
+            delay=spec.labels.delay,
+            policy=spec.monitor.performance,
+            doc_md=docs.TASKS["performance"],
+        )
+        health = HealthOperator(
+            task_id="verdict",
+            model=spec.name,
+            drift=drift.output,
+            performance=performance.output,
+            staleness=spec.monitor.staleness,
+            outlets=[assets.health(spec.name)],
+            doc_md=docs.TASKS["verdict"],
+        )
+        if spec.monitor.rollback is not None or spec.monitor.alias_guard != "off":
+            guard = GuardOperator(
+                task_id="guard",
+                model=spec.name,
+                policy=spec.monitor,
+                target=spec.target,
+                task=spec.task.value,
+                metric=spec.metric.name,
+                delay=spec.labels.delay,
+                outlets=[assets.champion(spec.name)],
+                doc_md=docs.TASKS["guard"],
+            )
+            guard >> health
+    return stage

@@ -1,0 +1,104 @@
+"""The DAG `<model>.train`: decide, train, judge, ask, promote."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.sdk import DAG
+from airflow.sdk.definitions.xcom_arg import XComArg
+
+from airflow_mlops import assets
+from airflow_mlops.domain.spec import ModelSpec
+from airflow_mlops.operators.evaluate import EvaluateOperator
+from airflow_mlops.operators.promote import PromoteOperator, RecordOperator
+from airflow_mlops.operators.train import DecideOperator, TrainOperator
+from airflow_mlops.pipelines import dag, docs, forms
+
+
+def build(spec: ModelSpec) -> DAG:
+    """Build the DAG that the champion's health starts, or a person."""
+    with dag.new(spec, "train", schedule=dag.after(assets.health(spec.name))) as stage:
+        rows: dict[str, Any] = {
+            "holdout": spec.train.holdout,
+            "window": f"{{{{ params.window or {str(spec.train.window)!r} }}}}",
+            "delay": spec.labels.delay,
+        }
+        candidates = spec.train.candidates
+        decide = DecideOperator(
+            task_id="decide",
+            model=spec.name,
+            policy=spec.retrain,
+            skips=["train"],
+            doc_md=docs.TASKS["decide"],
+            **rows,
+        )
+        train = TrainOperator.partial(
+            task_id="train",
+            dataset=XComArg(decide, key="dataset"),
+            target=spec.target,
+            task=spec.task.value,
+            metric=spec.metric.name,
+            features=spec.features,
+            budget=spec.train.budget,
+            folds=spec.train.folds,
+            ranked=len(candidates) > 1 or any(candidate.search for candidate in candidates),
+            seed=spec.train.seed,
+            map_index_template="{{ task.candidate | first }}",
+            doc_md=docs.TASKS["train"],
+            **rows,
+        ).expand(candidate=[candidate.to_dict() for candidate in candidates])
+        evaluate = EvaluateOperator(
+            task_id="evaluate",
+            models=train.output,
+            gates=spec.gates,
+            description=spec.description,
+            owner=spec.owner,
+            doc_md=docs.TASKS["evaluate"],
+        )
+        approvals = _approvals(spec, evaluate)
+        answers = [approval.output for approval in approvals]
+        promote = PromoteOperator(
+            task_id="promote",
+            evaluation=evaluate.output,
+            people=spec.gates.approval.people,
+            override=spec.gates.approval.override,
+            approvals=answers,
+            outlets=[assets.champion(spec.name)],
+            doc_md=docs.TASKS["promote"],
+        )
+        record = RecordOperator(
+            task_id="record",
+            model=spec.name,
+            retrain=decide.output,
+            evaluation=evaluate.output,
+            approvals=answers,
+            promotion=promote.task_id,
+            trigger_rule="all_done",
+            doc_md=docs.TASKS["record"],
+        )
+        promote >> record
+    return forms.attach(stage, forms.train(spec))
+
+
+def _approvals(spec: ModelSpec, evaluate: EvaluateOperator) -> list[Any]:
+    """Return the tasks that ask people: none, one, or a second one after the first."""
+    policy = spec.gates.approval
+    if policy.people == "none":
+        return []
+    # Not at the top: most specs ask nobody, and each DAG file would import it.
+    from airflow_mlops.operators.approve import PromotionApprovalOperator
+
+    def ask(task_id: str, first: Any = None) -> PromotionApprovalOperator:
+        return PromotionApprovalOperator(
+            task_id=task_id,
+            evaluation=evaluate.output,
+            policy=policy,
+            first=first,
+            alerts=spec.alerts,
+            doc_md=docs.TASKS["approve"],
+        )
+
+    first = ask("approve")
+    if policy.people == "one":
+        return [first]
+    return [first, ask("approve_again", first.output)]

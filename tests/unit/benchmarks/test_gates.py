@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+from benchmarks import gates
+
+BETTER = next(case for case in gates.CASES if case.gain)
+
+
+def test_a_much_better_candidate_is_promoted_more_often_than_one_that_is_no_better() -> None:
+    small = replace(BETTER, rows=1000)
+    better, equal = (gates.rate(replace(small, gain=gain), 20) for gain in (1.0, 0.0))
+    assert better.promoted == 1
+    assert equal.promoted < 0.5
+    assert better.gain > 0.05
+
+
+def test_rows_of_dependent_days_taken_for_independent_let_too_many_through() -> None:
+    days = gates.Case("days", rows=2000, swing=0.5)
+    honest, naive = (gates.rate(replace(days, block=block), 60).promoted for block in ("auto", "none"))
+    assert honest < 0.15 < naive
+
+
+def test_a_line_tells_the_rate_that_is_allowed_only_where_nothing_is_better() -> None:
+    lines = [json.loads(gates.Rate(case, 0.01, 0.5, 0.0).line()) for case in gates.CASES]
+    assert {line["nominal"] for line in lines if line["case"].startswith("no better")} == {0.05}
+    assert {line["nominal"] for line in lines if line["case"].startswith("better")} == {None}

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from airflow_mlops.domain.approval import approval, refusal
+from airflow_mlops.domain.checks import Verdict
+from airflow_mlops.domain.results import Answer
+from airflow_mlops.exceptions import ApprovalMissing, SpecError
+
+
+def say(person: str, approved: bool = True, reason: str = "looks right") -> Answer:
+    return Answer(person=person, approved=approved, reason=reason, at=datetime(2013, 2, 1, tzinfo=UTC))
+
+
+@pytest.mark.parametrize(
+    ("people", "answers"),
+    [
+        ("none", []),
+        ("none", [say("anna")]),
+        ("one", [say("anna")]),
+        ("two", [say("anna"), say("ben")]),
+        ("two", [say("anna"), say("anna"), say("ben")]),
+    ],
+)
+def test_enough_different_people_let_a_passed_candidate_through(people: str, answers: list[Answer]) -> None:
+    found = approval(answers, Verdict.PASS, people=people)
+    assert (found is None) == (not answers)
+    assert found is None or (found.answers, found.overridden) == (tuple(answers), False)
+
+
+@pytest.mark.parametrize(
+    ("people", "answers", "said"),
+    [
+        ("one", [], "A person has to approve, .* nobody has"),
+        ("one", [say("anna", reason="  ")], "nobody has"),
+        ("one", [say(" ")], "nobody has"),
+        ("two", [], "2 different people have to approve, .* nobody has"),
+        ("two", [say("anna")], "only anna has"),
+        ("two", [say("anna"), say("anna")], "anna answered twice"),
+    ],
+)
+def test_too_few_people_are_an_error_whatever_the_gates_say(
+    people: str, answers: list[Answer], said: str
+) -> None:
+    with pytest.raises(ApprovalMissing, match=said):
+        approval(answers, Verdict.PASS, people=people)
+    if answers:
+        with pytest.raises(ApprovalMissing, match=said):
+            approval(answers, Verdict.FAIL, people=people, override=True)
+
+
+@pytest.mark.parametrize("verdict", [Verdict.FAIL, Verdict.INCONCLUSIVE])
+def test_people_override_the_gates_only_where_they_may(verdict: Verdict) -> None:
+    both = [say("anna"), say("ben")]
+    assert approval([], verdict, people="two") is None
+    assert approval([], verdict, people="two", override=True) is None
+    refused, allowed = (approval(both, verdict, people="two", override=may) for may in (False, True))
+    assert refused is not None
+    assert not refused.overridden
+    assert allowed is not None
+    assert allowed.overridden
+
+
+def test_one_who_objects_settles_the_matter_and_is_named() -> None:
+    found = approval([say("anna"), say("ben", False, "too early")], Verdict.PASS, people="two")
+    assert refusal(found) == "ben did not approve: too early"
+    overruled = approval([say("ben", False), say("anna")], Verdict.FAIL, people="one", override=True)
+    assert overruled is not None
+    assert not overruled.overridden
+    assert refusal(approval([say("anna")], Verdict.PASS, people="one")) is None
+
+
+def test_an_unknown_number_of_people_is_no_free_pass() -> None:
+    with pytest.raises(SpecError, match="'three'; write none, one or two"):
+        approval([], Verdict.PASS, people="three")

@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import pytest
+
+from airflow_mlops.domain import gates, gates_data, gates_parts
+from airflow_mlops.domain.checks import Verdict
+from airflow_mlops.domain.gates import Comparison
+from airflow_mlops.domain.gates_parts import Gap
+
+PASS, FAIL, INCONCLUSIVE = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE
+
+
+@pytest.mark.parametrize(
+    ("observed", "greater_is_better", "expected"),
+    [
+        (0.6, True, PASS),
+        (0.599999, True, FAIL),
+        (0.7, True, PASS),
+        (0.6, False, PASS),
+        (0.600001, False, FAIL),
+        (0.5, False, PASS),
+        (None, True, INCONCLUSIVE),
+    ],
+)
+def test_a_floor_lets_its_own_bound_pass(
+    observed: float | None, greater_is_better: bool, expected: Verdict
+) -> None:
+    check = gates.floor("m", observed, 0.6, greater_is_better, 10)
+    assert check.verdict is expected
+    assert (check.name, check.n) == ("floor.m", 10)
+
+
+def test_a_floor_that_is_missed_by_little_does_not_round_its_reason_to_the_bound() -> None:
+    assert gates.floor("m", 0.59999, 0.6, True, 10).reason == "0.59999 is not >= 0.6"
+
+
+@pytest.mark.parametrize(
+    ("metric", "observed", "interval", "margin", "expected"),
+    [
+        ("roc_auc", 0.72, (0.01, 0.03), 0.0, PASS),
+        ("roc_auc", 0.72, (0.0, 0.04), 0.0, INCONCLUSIVE),
+        ("roc_auc", 0.72, (-0.01, 0.05), 0.0, INCONCLUSIVE),
+        ("roc_auc", 0.70, (0.0, 0.0), 0.0, INCONCLUSIVE),
+        ("roc_auc", 0.69, (-0.03, 0.01), 0.0, FAIL),
+        ("roc_auc", 0.72, (0.01, 0.03), 0.05, FAIL),
+        ("roc_auc", 0.72, (0.005, 0.03), 0.01, INCONCLUSIVE),
+        ("roc_auc", 0.69, (-0.015, -0.005), -0.02, PASS),
+        ("roc_auc", 0.72, None, 0.0, INCONCLUSIVE),
+        ("roc_auc", None, (0.01, 0.03), 0.0, INCONCLUSIVE),
+        ("log_loss", 0.68, (0.01, 0.03), 0.0, PASS),
+        ("log_loss", 0.72, (-0.03, 0.01), 0.0, FAIL),
+    ],
+)
+def test_a_candidate_passes_only_if_its_whole_interval_lies_above_the_margin(
+    metric: str,
+    observed: float | None,
+    interval: tuple[float, float] | None,
+    margin: float,
+    expected: Verdict,
+) -> None:
+    found = Comparison(observed, 0.7, interval)
+    assert gates.versus_champion(metric, found, margin, 500).verdict is expected
+
+
+def test_a_first_model_passes_and_a_champion_that_cannot_be_measured_does_not_make_it_one() -> None:
+    nothing = Comparison(0.6, None)
+    first = gates.versus_champion("roc_auc", nothing, 0.0, 500, has_champion=False)
+    assert first.verdict is PASS
+    assert "first model" in first.reason
+    assert gates.versus_champion("roc_auc", nothing, 0.0, 500).verdict is INCONCLUSIVE
+
+
+def test_a_problem_outweighs_whatever_was_measured() -> None:
+    for gain in (-0.1, 0.1):
+        found = Comparison(
+            0.7 + gain, 0.7, (gain - 0.01, gain + 0.01), problem="version 3 has seen these rows"
+        )
+        check = gates.versus_champion("roc_auc", found, 0.0, 500)
+        assert check.verdict is INCONCLUSIVE
+        assert "version 3 has seen these rows" in check.reason
+    check = gates.versus_champion("roc_auc", Comparison(0.7, None, problem="it cannot predict"), 0.0, 500)
+    assert (check.verdict, check.reason) == (INCONCLUSIVE, "it cannot predict")
+
+
+def test_a_candidate_that_is_the_champion_over_again_fails() -> None:
+    check = gates.nothing_new("roc_auc", -1.0, "7")
+    assert check.verdict is FAIL
+    assert "version 7" in check.reason
+
+
+@pytest.mark.parametrize(
+    ("chances", "rejected"),
+    [
+        ([], []),
+        ([0.04], [True]),
+        ([0.04, 0.03], [False, False]),
+        ([0.04, 0.02], [True, True]),
+        ([0.01, 0.04, 0.03], [True, False, False]),
+        ([0.011, 0.02, 0.015, 0.3], [True, True, True, False]),
+        ([1.0, float("nan")], [False, False]),
+    ],
+)
+def test_holm_rejects_the_smallest_chances_at_levels_that_grow(
+    chances: list[float], rejected: list[bool]
+) -> None:
+    assert gates.holm(chances, 0.05) == rejected
+
+
+@pytest.mark.parametrize(
+    ("observed", "interval", "shown", "confidence", "expected"),
+    [
+        (0.6, (0.5, 0.7), False, 0.95, PASS),
+        (0.5, (0.4, 0.6), False, 0.95, PASS),
+        (0.5, (0.45, 0.54), True, 0.95, FAIL),
+        (0.5, None, False, 0.95, INCONCLUSIVE),
+        (0.5, (0.4, 0.6), False, None, FAIL),
+        (None, None, False, 0.95, INCONCLUSIVE),
+    ],
+)
+def test_a_slice_fails_only_if_it_is_shown_to_be_below_its_floor(
+    observed: float | None,
+    interval: tuple[float, float] | None,
+    shown: bool,
+    confidence: float | None,
+    expected: Verdict,
+) -> None:
+    check = gates_parts.slice_floor(
+        "roc_auc", observed, 0.55, interval=interval, shown=shown, confidence=confidence, n=600, part="a=b"
+    )
+    assert (check.verdict, check.slice) == (expected, "a=b")
+
+
+@pytest.mark.parametrize(
+    ("size", "interval", "shown", "expected"),
+    [
+        (0.05, (0.0, 0.1), False, PASS),
+        (0.15, (0.05, 0.25), False, PASS),
+        (0.3, (0.2, 0.4), True, FAIL),
+        (0.3, None, False, INCONCLUSIVE),
+    ],
+)
+def test_a_gap_fails_only_if_it_is_shown_to_be_too_wide(
+    size: float, interval: tuple[float, float] | None, shown: bool, expected: Verdict
+) -> None:
+    gap = Gap(size, interval, shown, {"b": 0.5 + size, "a": 0.5}, 1000)
+    check = gates_parts.fairness("selection_rate", "sex", gap, 0.1)
+    assert check.verdict is expected
+    assert "for b and 0.5 for a" in check.reason
+
+
+@pytest.mark.parametrize(
+    ("metric", "spans", "expected", "worst"),
+    [
+        ("roc_auc", {"1": (0.66, 500), "2": (0.72, 500)}, PASS, "1"),
+        ("roc_auc", {"1": (0.60, 500), "2": (0.72, 500)}, FAIL, "1"),
+        ("log_loss", {"1": (0.60, 500), "2": (0.80, 500)}, FAIL, "2"),
+        ("roc_auc", {"1": (0.60, 500)}, INCONCLUSIVE, None),
+    ],
+)
+def test_a_model_is_even_if_its_worst_span_lies_close_to_the_whole(
+    metric: str, spans: dict[str, tuple[float, int]], expected: Verdict, worst: str | None
+) -> None:
+    check = gates_parts.stability(metric, 0.7, spans, 0.05, 500)
+    assert (check.verdict, check.slice) == (expected, worst)
+
+
+def test_a_feature_that_predicts_too_well_is_named() -> None:
+    check = gates_data.leakage({"wind": 0.7, "copy": 1.0, "other": 0.995}, 0.99, "ROC AUC", 500)
+    assert check.verdict is FAIL
+    assert "'copy' (1), 'other' (0.995)" in check.reason
+    assert "wind" not in check.reason
+    assert gates_data.leakage({"wind": 0.7}, 0.99, "ROC AUC", 500).verdict is PASS
+    assert gates_data.leakage(None, 0.99, "ROC AUC", 500).verdict is INCONCLUSIVE
