@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from airflow_mlops.domain.approval import Answer
 from airflow_mlops.domain.checks import Check, Outcome, Severity, Verdict
 from airflow_mlops.domain.results import (
     Action,
-    Answer,
     DatasetVersion,
     Evaluation,
     GuardReport,
@@ -178,7 +178,7 @@ def make_evaluation(verdict: Verdict = Verdict.PASS, **changes: Any) -> Evaluati
 
 def make_answer(person: str = "alice", **changes: Any) -> Answer:
     values = {"approved": True, "reason": "looks good", "at": datetime(2013, 5, 2, tzinfo=UTC)}
-    return Answer(**({"person": person} | values | changes))
+    return Answer(**({"version": "3", "person": person} | values | changes))
 
 
 def make_guarded(**changes: Any) -> GuardReport:

@@ -12,7 +12,7 @@ from airflow_mlops.domain.results import Action
 from airflow_mlops.exceptions import RegistryUnavailable
 from faults import processes
 from faults.conftest import SQLITE, Stopped
-from faults.proxy import Proxy
+from faults.proxy import Dropped, Proxy
 from faults.server import Server
 from faults.stories import Story, left
 from unit.engines.registry_builders import make_version
@@ -119,7 +119,12 @@ def test_a_server_that_is_killed_loses_nothing_that_it_has_done(
     server: Server, client: MlflowClient, direct: MlflowClient, proxy: Proxy, tmp_path: Path, model: str
 ) -> None:
     story = Story(direct, model, tmp_path)
-    proxy.after("POST registered-models/alias", server.kill)
+
+    def kill() -> None:
+        server.kill()
+        raise Dropped
+
+    proxy.after("POST registered-models/alias", kill)
     with pytest.raises(RegistryUnavailable):
         story.promote(client, story.one)
     with pytest.raises(RegistryUnavailable):

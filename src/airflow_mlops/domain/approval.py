@@ -1,18 +1,45 @@
-"""Approval: whether what people said is enough for a promotion."""
+"""Approval: what people said about a promotion, and whether it is enough."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
-from airflow_mlops.domain.checks import Verdict
-from airflow_mlops.domain.results import Answer, Approval
+from airflow_mlops.domain.checks import Fact, Verdict
 from airflow_mlops.exceptions import ApprovalMissing, SpecError
+
+
+class Answer(Fact):
+    """What one person said about a promotion.
+
+    :param version: the candidate that it is about.
+    :param person: name of the Airflow user.
+    :param reason: why, in that person's words.
+    """
+
+    version: str
+    person: str
+    approved: bool
+    reason: str
+    at: datetime
+
+
+class Approval(Fact):
+    """What people said about a promotion.
+
+    :param answers: in the order in which they were given.
+    :param overridden: True if they let a candidate through whose verdict was not PASS, as its spec allows.
+    """
+
+    answers: tuple[Answer, ...]
+    overridden: bool = False
+
 
 _NEEDED = {"none": 0, "one": 1, "two": 2}
 
 
 def approval(
-    answers: Sequence[Answer], verdict: Verdict, *, people: str = "none", override: bool = False
+    answers: Sequence[Answer], version: str, verdict: Verdict, *, people: str = "none", override: bool = False
 ) -> Approval | None:
     """Return what people said if that settles the matter: enough of them approved, or one did not.
 
@@ -20,15 +47,20 @@ def approval(
     reason.
 
     :param answers: in the order in which they were given.
+    :param version: the candidate; an answer about another one, from before a task was cleared, is none.
     :param verdict: of the candidate's gates.
     :param people: how many have to approve: ``none``, ``one`` or ``two`` different ones.
     :param override: True if people may let a candidate through whose verdict is not PASS.
     :return: None if nobody was asked and nobody had to be.
-    :raises ApprovalMissing: if too few people approved, or one of them twice.
+    :raises ApprovalMissing: if too few people approved, one of them twice, or another version.
     :raises SpecError: if ``people`` is anything else.
     """
     if people not in _NEEDED:
         raise SpecError([f"people: is {people!r}; write none, one or two"], "approval")
+    if stale := [answer for answer in answers if answer.version != version]:
+        raise ApprovalMissing(
+            f"{stale[0].person} was asked about version {stale[0].version}, not about version {version}; trigger a new run."
+        )
     given = Approval(answers=tuple(answers)) if answers else None
     passed = verdict is Verdict.PASS
     if any(not answer.approved for answer in answers) or not (passed or (override and answers)):

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import Field
 
+from airflow_mlops.domain.approval import Approval
 from airflow_mlops.domain.checks import Check, Fact, Number, Verdict
 
 
@@ -176,30 +177,6 @@ class TrainingData(Fact):
     start: datetime
     cut: datetime
     features: tuple[str, ...]
-
-
-class Answer(Fact):
-    """What one person said about a promotion.
-
-    :param person: name of the Airflow user.
-    :param reason: why, in that person's words.
-    """
-
-    person: str
-    approved: bool
-    reason: str
-    at: datetime
-
-
-class Approval(Fact):
-    """What people said about a promotion.
-
-    :param answers: in the order in which they were given.
-    :param overridden: True if they let a candidate through whose verdict was not PASS, as its spec allows.
-    """
-
-    answers: tuple[Answer, ...]
-    overridden: bool = False
 
 
 class PromotionDecision(Fact):

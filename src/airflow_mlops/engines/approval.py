@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from airflow_mlops.domain.approval import Answer
 from airflow_mlops.domain.checks import Check, Verdict
-from airflow_mlops.domain.results import Answer, Evaluation
+from airflow_mlops.domain.results import Evaluation
 from airflow_mlops.domain.spec_alerts import Event, Level
 from airflow_mlops.engines.alert import LISTED, Run
 from airflow_mlops.engines.alert_model import findings
@@ -114,7 +115,13 @@ def accept(question: Question, said: Given) -> Answer | str:
     if said.approved and len(said.reason) < SHORTEST:
         return f"{said.person} approved without a reason of at least {SHORTEST} signs"
     reason = said.reason or "no reason given"
-    return Answer(person=said.person, approved=said.approved, reason=reason, at=said.at)
+    return Answer(
+        version=question.evaluation.candidate.version,
+        person=said.person,
+        approved=said.approved,
+        reason=reason,
+        at=said.at,
+    )
 
 
 def body(question: Question, links: Sequence[Link]) -> str:

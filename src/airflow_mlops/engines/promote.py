@@ -7,19 +7,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from airflow_mlops.domain.approval import refusal, told
+from airflow_mlops.domain.approval import Approval, refusal, told
 from airflow_mlops.domain.checks import Check, Verdict
-from airflow_mlops.domain.results import (
-    Action,
-    Approval,
-    Evaluation,
-    ModelRef,
-    PromotionDecision,
-    TrainingData,
-)
-from airflow_mlops.engines import bless, ledger, models, moves, registry, tracking
+from airflow_mlops.domain.results import Action, Evaluation, ModelRef, PromotionDecision, TrainingData
+from airflow_mlops.engines import bless, ledger, models, moves, registry
 from airflow_mlops.engines.ledger import Row
-from airflow_mlops.engines.train import SAMPLE
+from airflow_mlops.engines.serving import BLESSING
 from airflow_mlops.exceptions import (
     DigestMismatch,
     ModelNotFound,
@@ -29,9 +22,6 @@ from airflow_mlops.exceptions import (
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-
-BLESSING = "blessing"
-"""Name of the check that a model loads and predicts alike in a fresh process."""
 
 
 def promote(
@@ -239,12 +229,7 @@ def _verified(
 def _blessed(client: MlflowClient, ref: ModelRef, task: str) -> Check:
     """Load a version in a fresh process, and return that as one more check."""
     with TemporaryDirectory() as folder:
-        path = models.download(client, ref.run_id, Path(folder))
-        try:
-            with tracking.errors(client):
-                sample = Path(client.download_artifacts(ref.run_id, SAMPLE, folder))
-        except OSError as error:
-            raise ModelNotFound(f"Run {ref.run_id} of {ref.model!r} has no {SAMPLE}: {error}") from error
+        path, sample = bless.fetch(client, ref, Path(folder))
         found = bless.bless(path, ref.digest, sample, task=task)
     return Check(
         name=BLESSING, verdict=Verdict.PASS, expected="the same predictions in a fresh process, by digest",

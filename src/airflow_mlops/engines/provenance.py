@@ -7,6 +7,7 @@ import logging
 import platform
 import subprocess
 from collections.abc import Iterator, Mapping
+from functools import cache
 from importlib.metadata import distributions
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -221,8 +222,13 @@ def _libraries(recipe: Recipe) -> tuple[str, ...]:
     return {"lightgbm": ("lightgbm",), "xgboost": ("xgboost", "xgboost-cpu")}.get(package, ())
 
 
+@cache
 def _packages() -> dict[str, str]:
-    return dict(sorted({each.name: each.version for each in distributions() if each.name}.items()))
+    found: dict[str, str] = {}
+    for each in distributions():
+        said = each.metadata  # parsed at each access, and so are name and version
+        found.setdefault(said["Name"], said["Version"])
+    return dict(sorted(found.items()))
 
 
 def _environment() -> dict[str, Any]:

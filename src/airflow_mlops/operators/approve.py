@@ -14,7 +14,8 @@ from airflow.sdk.exceptions import TaskAwaitingInput
 
 from airflow_mlops import config
 from airflow_mlops.alerts import Channel
-from airflow_mlops.domain.results import Answer, Evaluation
+from airflow_mlops.domain.approval import Answer
+from airflow_mlops.domain.results import Evaluation
 from airflow_mlops.domain.spec import Approval
 from airflow_mlops.engines import approval
 from airflow_mlops.engines.approval import Question

@@ -9,15 +9,8 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowSkipException
 
 from airflow_mlops import assets
-from airflow_mlops.domain.approval import approval, refusal
-from airflow_mlops.domain.results import (
-    Action,
-    Answer,
-    Approval,
-    Evaluation,
-    PromotionDecision,
-    RetrainDecision,
-)
+from airflow_mlops.domain.approval import Answer, Approval, approval, refusal
+from airflow_mlops.domain.results import Action, Evaluation, PromotionDecision, RetrainDecision
 from airflow_mlops.domain.section import Section
 from airflow_mlops.engines import ledger, promote, registry
 from airflow_mlops.exceptions import SpecError, TrainingFailed
@@ -74,7 +67,11 @@ class PromoteOperator(BaseOperator):
         """
         evaluation = Evaluation.from_dict(self.evaluation)
         given = approval(
-            _answers(self.approvals), evaluation.verdict, people=self.people, override=self.override
+            _answers(self.approvals),
+            evaluation.candidate.version,
+            evaluation.verdict,
+            people=self.people,
+            override=self.override,
         )
         client = MlflowHook(self.mlflow_conn_id).get_conn()
         decision = promote.promote(

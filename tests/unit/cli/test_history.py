@@ -11,8 +11,9 @@ from airflow.cli.cli_parser import get_parser
 from airflow.utils import yaml
 
 from airflow_mlops import config
+from airflow_mlops.domain.approval import Answer, Approval
 from airflow_mlops.domain.checks import Check, Verdict
-from airflow_mlops.domain.results import Action, Answer, Approval
+from airflow_mlops.domain.results import Action
 from airflow_mlops.engines import journal, ledger
 from airflow_mlops.engines.ledger import Kind
 from history import MODEL, History, make_decision
@@ -25,7 +26,13 @@ GATES = (
     ),
     Check(name="floor.brier", verdict=Verdict.PASS, expected="<= inf", interval=(0.1, float("inf")), reason="fine"),
 )  # fmt: skip
-ANNA = Answer(person="anna", approved=True, reason="looked at it", at=datetime(2013, 2, 3, 9, 30, tzinfo=UTC))
+ANNA = Answer(
+    version="2",
+    person="anna",
+    approved=True,
+    reason="looked at it",
+    at=datetime(2013, 2, 3, 9, 30, tzinfo=UTC),
+)
 
 
 @pytest.fixture(autouse=True)

@@ -4,14 +4,15 @@ from datetime import UTC, datetime
 
 import pytest
 
-from airflow_mlops.domain.approval import approval, refusal
+from airflow_mlops.domain.approval import Answer, approval, refusal
 from airflow_mlops.domain.checks import Verdict
-from airflow_mlops.domain.results import Answer
 from airflow_mlops.exceptions import ApprovalMissing, SpecError
 
 
 def say(person: str, approved: bool = True, reason: str = "looks right") -> Answer:
-    return Answer(person=person, approved=approved, reason=reason, at=datetime(2013, 2, 1, tzinfo=UTC))
+    return Answer(
+        version="2", person=person, approved=approved, reason=reason, at=datetime(2013, 2, 1, tzinfo=UTC)
+    )
 
 
 @pytest.mark.parametrize(
@@ -25,7 +26,7 @@ def say(person: str, approved: bool = True, reason: str = "looks right") -> Answ
     ],
 )
 def test_enough_different_people_let_a_passed_candidate_through(people: str, answers: list[Answer]) -> None:
-    found = approval(answers, Verdict.PASS, people=people)
+    found = approval(answers, "2", Verdict.PASS, people=people)
     assert (found is None) == (not answers)
     assert found is None or (found.answers, found.overridden) == (tuple(answers), False)
 
@@ -45,18 +46,18 @@ def test_too_few_people_are_an_error_whatever_the_gates_say(
     people: str, answers: list[Answer], said: str
 ) -> None:
     with pytest.raises(ApprovalMissing, match=said):
-        approval(answers, Verdict.PASS, people=people)
+        approval(answers, "2", Verdict.PASS, people=people)
     if answers:
         with pytest.raises(ApprovalMissing, match=said):
-            approval(answers, Verdict.FAIL, people=people, override=True)
+            approval(answers, "2", Verdict.FAIL, people=people, override=True)
 
 
 @pytest.mark.parametrize("verdict", [Verdict.FAIL, Verdict.INCONCLUSIVE])
 def test_people_override_the_gates_only_where_they_may(verdict: Verdict) -> None:
     both = [say("anna"), say("ben")]
-    assert approval([], verdict, people="two") is None
-    assert approval([], verdict, people="two", override=True) is None
-    refused, allowed = (approval(both, verdict, people="two", override=may) for may in (False, True))
+    assert approval([], "2", verdict, people="two") is None
+    assert approval([], "2", verdict, people="two", override=True) is None
+    refused, allowed = (approval(both, "2", verdict, people="two", override=may) for may in (False, True))
     assert refused is not None
     assert not refused.overridden
     assert allowed is not None
@@ -64,14 +65,19 @@ def test_people_override_the_gates_only_where_they_may(verdict: Verdict) -> None
 
 
 def test_one_who_objects_settles_the_matter_and_is_named() -> None:
-    found = approval([say("anna"), say("ben", False, "too early")], Verdict.PASS, people="two")
+    found = approval([say("anna"), say("ben", False, "too early")], "2", Verdict.PASS, people="two")
     assert refusal(found) == "ben did not approve: too early"
-    overruled = approval([say("ben", False), say("anna")], Verdict.FAIL, people="one", override=True)
+    overruled = approval([say("ben", False), say("anna")], "2", Verdict.FAIL, people="one", override=True)
     assert overruled is not None
     assert not overruled.overridden
-    assert refusal(approval([say("anna")], Verdict.PASS, people="one")) is None
+    assert refusal(approval([say("anna")], "2", Verdict.PASS, people="one")) is None
 
 
 def test_an_unknown_number_of_people_is_no_free_pass() -> None:
     with pytest.raises(SpecError, match="'three'; write none, one or two"):
-        approval([], Verdict.PASS, people="three")
+        approval([], "2", Verdict.PASS, people="three")
+
+
+def test_an_answer_about_another_version_is_none() -> None:
+    with pytest.raises(ApprovalMissing, match="anna was asked about version 2, not about version 3"):
+        approval([say("anna")], "3", Verdict.PASS, people="one")

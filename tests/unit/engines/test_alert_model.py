@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from airflow_mlops.domain.approval import Approval
 from airflow_mlops.domain.checks import Verdict
-from airflow_mlops.domain.results import Action, Approval
+from airflow_mlops.domain.results import Action
 from airflow_mlops.domain.spec_alerts import Level
 from airflow_mlops.engines.alert_model import health, moved, promotion, taken_back
 from airflow_mlops.engines.mails import Status

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from markdown_it import MarkdownIt
 
+from airflow_mlops.domain.approval import Answer
 from airflow_mlops.domain.checks import Verdict
-from airflow_mlops.domain.results import Answer
 from airflow_mlops.domain.spec import Approval
 from airflow_mlops.domain.spec_alerts import Level
 from airflow_mlops.engines.approval import LONGEST, Given, Question, accept, body, given, notice
@@ -54,7 +54,9 @@ def test_people_are_asked_about_what_passed_and_about_the_rest_only_if_the_spec_
 
 
 def test_the_answer_of_a_person_with_a_reason_counts() -> None:
-    assert accept(make_question(), said()) == Answer(person="bob", approved=True, reason="looks good", at=NOW)
+    assert accept(make_question(), said()) == Answer(
+        version="5", person="bob", approved=True, reason="looks good", at=NOW
+    )
 
 
 def test_people_with_the_same_name_are_told_apart() -> None:

@@ -9,16 +9,9 @@ from typing import Any
 import pyarrow.compute as pc
 import pytest
 
+from airflow_mlops.domain.approval import Answer, Approval
 from airflow_mlops.domain.checks import Check, Verdict
-from airflow_mlops.domain.results import (
-    Action,
-    Answer,
-    Approval,
-    Evaluation,
-    ModelRef,
-    PromotionDecision,
-    TrainedModel,
-)
+from airflow_mlops.domain.results import Action, Evaluation, ModelRef, PromotionDecision, TrainedModel
 from airflow_mlops.domain.validation import ValidationReport
 from airflow_mlops.engines import card, card_page, card_text, models, pictures, pipeline, registry, validate
 from airflow_mlops.engines.train import train
@@ -163,7 +156,11 @@ def test_nothing_in_a_card_means_more_than_its_signs(client: Any, trained: Train
         remarked, checks=(bad, bad.model_copy(update={"slice": None})), leaderboard={NASTY: 0.5, "b": 0.4}, reason=NASTY
     )  # fmt: skip
     answer = Answer(
-        person=NASTY, approved=False, reason=f"{NASTY}\n\n# heading", at=datetime(2026, 1, 1, tzinfo=UTC)
+        version="2",
+        person=NASTY,
+        approved=False,
+        reason=f"{NASTY}\n\n# heading",
+        at=datetime(2026, 1, 1, tzinfo=UTC),
     )
     decision = PromotionDecision(
         model="flights", partition="2013-02", action=Action.REFUSED, before=None, after=None, reason=NASTY,
@@ -239,7 +236,11 @@ def test_a_decision_is_told_with_who_approved_and_described_in_the_registry(
     client: Any, trained: TrainedModel
 ) -> None:
     answer = Answer(
-        person="jo", approved=True, reason="good at all airports", at=datetime(2026, 1, 2, tzinfo=UTC)
+        version="2",
+        person="jo",
+        approved=True,
+        reason="good at all airports",
+        at=datetime(2026, 1, 2, tzinfo=UTC),
     )
     decision = PromotionDecision(
         model="flights", partition="2013-02", action=Action.PROMOTED, before="9", after=trained.version,

@@ -13,15 +13,9 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
+from airflow_mlops.domain.approval import Answer, Approval
 from airflow_mlops.domain.checks import Check, Verdict
-from airflow_mlops.domain.results import (
-    Action,
-    Answer,
-    Approval,
-    Evaluation,
-    PromotionDecision,
-    TrainedModel,
-)
+from airflow_mlops.domain.results import Action, Evaluation, PromotionDecision, TrainedModel
 from airflow_mlops.engines import ledger, models, moves, promote, registry
 from airflow_mlops.engines.ledger import Kind
 from airflow_mlops.exceptions import (
@@ -360,7 +354,9 @@ def test_a_candidate_that_its_evaluation_has_blessed_is_verified_by_its_bytes_al
 
 
 def say(person: str, approved: bool = True, reason: str = "looks right") -> Answer:
-    return Answer(person=person, approved=approved, reason=reason, at=datetime(2013, 2, 1, tzinfo=UTC))
+    return Answer(
+        version="2", person=person, approved=approved, reason=reason, at=datetime(2013, 2, 1, tzinfo=UTC)
+    )
 
 
 def test_an_approved_candidate_is_blessed_again_for_people_may_have_taken_days(story: Story) -> None:

@@ -336,6 +336,36 @@ def test_a_search_whose_process_was_killed_is_taken_up_by_the_next(
     assert below == [ours.run_id] * TRIALS
 
 
+def test_the_code_of_a_function_is_stored_with_the_model(
+    client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = (
+        "from sklearn.linear_model import Ridge\n"
+        "from sklearn.compose import make_column_selector, make_column_transformer\n"
+        "from sklearn.impute import SimpleImputer\n"
+        "from sklearn.pipeline import make_pipeline\n"
+        "def make(alpha=1.0):\n"
+        "    numbers = make_column_transformer((SimpleImputer(), ['distance', 'wind']))\n"
+        "    return make_pipeline(numbers, Ridge(alpha=alpha))\n"
+    )
+    (tmp_path / "ridges.py").write_text(code)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    ridge = Candidate(estimator="ridges:make", search={"alpha": [0.1, 1e6]})
+    trained = make_trained(
+        client,
+        make_rows(),
+        "function",
+        model="coded",
+        candidate=ridge,
+        task="regression",
+        target="delay",
+        metric="rmse",
+    )
+    assert trained.params == {"alpha": 0.1}
+    assert models.download(client, trained.run_id, tmp_path, "candidate.py").read_text() == code
+    assert client.get_model_version("coded", "1").tags["mlops.function"].startswith("ridges:make@")
+
+
 def test_a_failed_training_leaves_a_failed_run_and_no_version(client: Any) -> None:
     broken = Candidate(estimator="sklearn.linear_model.LogisticRegression", params={"C": -1})
     with pytest.raises(TrainingFailed, match=r"'LogisticRegression'.*'C' parameter.*-1"):
@@ -344,13 +374,19 @@ def test_a_failed_training_leaves_a_failed_run_and_no_version(client: Any) -> No
     assert versions(client, "failed") == []
 
 
-def test_a_model_of_untrusted_types_is_not_registered(client: Any) -> None:
-    kernel = Candidate(
-        estimator="sklearn.gaussian_process.GaussianProcessRegressor", params={"optimizer": None}
+def test_a_model_of_untrusted_types_is_not_registered(
+    client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own_estimators.py").write_text(
+        "from sklearn.linear_model import LinearRegression\n"
+        "class Own(LinearRegression): pass\n"
+        "def make(): return Own()\n"
     )
-    with pytest.raises(UntrustedModel, match=r"gaussian_process\.kernels"):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    own = Candidate(estimator="own_estimators:make")
+    with pytest.raises(UntrustedModel, match=r"own_estimators\.Own"):
         make_trained(
-            client, make_rows(300), "kernel", model="untrusted", candidate=kernel, task="regression", target="delay",
+            client, make_rows(300), "own", model="untrusted", candidate=own, task="regression", target="delay",
             metric="rmse",
         )  # fmt: skip
     assert [run.info.status for run in runs(client, "untrusted")] == ["FAILED"]

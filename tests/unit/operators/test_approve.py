@@ -162,6 +162,7 @@ def test_an_approval_is_returned_with_who_and_why(forms: Forms) -> None:
     asking = Asking()
     asking.ask()
     assert asking.answer(reason="looks good") == {
+        "version": "5",
         "person": "bob",
         "approved": True,
         "reason": "looks good",

@@ -9,10 +9,10 @@ import pytest
 from airflow.sdk.exceptions import AirflowSkipException
 
 from airflow_mlops import assets
+from airflow_mlops.domain.approval import Answer
 from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.results import (
     Action,
-    Answer,
     Evaluation,
     ModelRef,
     PromotionDecision,
@@ -86,7 +86,9 @@ def test_a_candidate_that_did_not_pass_skips_the_task_and_leaves_the_decision(
 
 
 def say(person: str, approved: bool = True, reason: str = "looks right") -> dict[str, Any]:
-    answer = Answer(person=person, approved=approved, reason=reason, at=datetime(2013, 3, 1, tzinfo=UTC))
+    answer = Answer(
+        version="1", person=person, approved=approved, reason=reason, at=datetime(2013, 3, 1, tzinfo=UTC)
+    )
     return answer.to_dict()
 
 
