@@ -19,6 +19,7 @@ from airflow_mlops.local.airflow import LocalAirflow
 from airflow_mlops.local.demo import MODEL, demo_settings
 from airflow_mlops.local.replay import STAGES, Replay
 from airflow_mlops.local.summary import validations
+from people import SETTINGS, Asked
 
 ROOT = Path(__file__).parents[2]
 FIRST, LAST = Partition.parse("2013-01", "month"), Partition.parse("2013-04", "month")
@@ -62,18 +63,11 @@ def run(replay: Replay) -> None:
 
 def approve(replay: Replay, partition: str) -> str:
     """Wait until a person is asked, say yes, and return what was asked."""
-
-    def asked() -> str | None:
-        train = replay.states()[partition].get("train")
-        if train is None:
-            return None
-        task = f"dags/{train.dag_id}/dagRuns/{train.run_id}/taskInstances/approve"
-        return task if replay.airflow.call("GET", task)["state"] == "awaiting_input" else None
-
-    question = f"{replay.airflow.wait(asked, 'the question', seconds=120)}/-1/hitlDetails"
-    body: str = replay.airflow.call("GET", question)["body"]
-    answer = {"chosen_options": ["Approve"], "params_input": {"reason": "the parcels of January are fine"}}
-    replay.airflow.call("PATCH", question, json=answer)
+    replay.airflow.wait(lambda: "train" in replay.states()[partition], "training to start", seconds=120)
+    train = replay.states()[partition]["train"]
+    question = Asked(replay.airflow, train.dag_id, train.run_id)
+    body: str = question.wait()["body"]
+    assert question.answer("alice", "Approve", reason="the parcels of January are fine") == 200
     return body
 
 
@@ -85,7 +79,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     (home / "parcels").mkdir()
     (dags / "parcels.py").write_text(PARCELS.format(folder=home / "parcels"))
     with LocalAirflow(
-        home / "airflow", dags, plugins=ROOT / "plugins", settings=demo_settings(home)
+        home / "airflow", dags, plugins=ROOT / "plugins", settings=demo_settings(home) | SETTINGS
     ) as airflow:
         replay = Replay(airflow, MODEL, FIRST, LAST)
         run(replay)

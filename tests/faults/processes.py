@@ -6,7 +6,7 @@ import multiprocessing
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from multiprocessing.synchronize import Barrier
 from typing import Any
@@ -29,7 +29,9 @@ class Process:
         self._answer = answer
 
     def kill(self) -> None:
+        """Kill it, and wait until it is dead; its exit code is for one thread only to read."""
         self._process.kill()
+        wait([self._process.sentinel], 60)
 
     def ended(self) -> int | None:
         """Wait for its end, and return its exit code; the number of a signal is negative."""

@@ -130,12 +130,7 @@ def test_a_promotion_that_is_killed_is_finished_by_its_retry(
     two = story.twin("two")
     job = (proxy.uri, story.ledger, story.judged(two, story.one).model_dump_json(), "run")
     victims: list[processes.Process] = []
-
-    def kill() -> None:
-        victims[0].kill()
-        victims[0].ended()
-
-    (proxy.after if after else proxy.before)(call, kill)
+    (proxy.after if after else proxy.before)(call, lambda: victims[0].kill())
     with processes.started(processes.promote, 1, job) as [victim]:
         victims.append(victim)
         assert victim.ended() == -9

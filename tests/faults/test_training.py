@@ -65,12 +65,7 @@ def test_a_training_that_is_killed_is_done_by_its_retry_without_a_second_version
     client: MlflowClient, direct: MlflowClient, proxy: Proxy, model: str, call: str, runs: list[str]
 ) -> None:
     victims: list[processes.Process] = []
-
-    def kill() -> None:
-        victims[0].kill()
-        victims[0].ended()
-
-    proxy.after(call, kill)
+    proxy.after(call, lambda: victims[0].kill())
     with processes.started(processes.train, 1, (proxy.uri, model)) as [victim]:
         victims.append(victim)
         assert victim.ended() == -9
