@@ -278,7 +278,8 @@ class ModelSpec(Section):
     @classmethod
     def _gates(cls, value: Gates, info: ValidationInfo) -> Gates:
         if task := info.data.get("task"):
-            Problems.raise_any(value.problems(task, info.data.get("target", "")))
+            metric = getattr(info.data.get("train"), "metric", None)
+            Problems.raise_any(value.problems(task, info.data.get("target", ""), metric))
         return value
 
     @field_validator("monitor")

@@ -29,6 +29,9 @@ from airflow_mlops.domain.section import Section
 RATES = ("selection_rate", "true_positive_rate", "false_positive_rate")
 """What groups are compared by beside the metrics: shares of rows that a classifier calls positive, at 0.5."""
 
+CLOSED_FORMS = {"delong": "roc_auc", "mcnemar": "accuracy"}
+"""Tests with a formula of their own, and the metric that each is for."""
+
 Block = Literal["hour", "day", "week", "month"]
 """Span of event time whose rows are resampled, or judged, together."""
 
@@ -53,6 +56,14 @@ class VersusChampion(Section):
         description="Rows of one `hour`, `day`, `week` or `month` depend on each other and are resampled together; "
         "`none` for independent rows; `auto` takes one step below the partition: days of a month.",
     )
+
+    @model_validator(mode="after")
+    def _independent(self) -> VersusChampion:
+        if self.test in CLOSED_FORMS and self.block not in ("auto", "none"):
+            raise ValueError(
+                f"{self.test} is for independent rows; write test: bootstrap, or leave block out"
+            )
+        return self
 
 
 class Slices(Section):
@@ -197,12 +208,14 @@ class Gates(Section):
     serving: Serving = Field(default_factory=Serving, description="What loading and predicting may cost.")
     approval: Approval = Field(default_factory=Approval, description="Whether people have the last word.")
 
-    def problems(self, task: Task, target: str) -> list[tuple[Place, str]]:
-        """Return what does not suit a task and a target, each with its place."""
+    def problems(self, task: Task, target: str, metric: str | None) -> list[tuple[Place, str]]:
+        """Return what does not suit a task, a target and the training metric, each with its place."""
         found = other_task(self.floor, task, ("floor",))
         versus = self.versus_champion
-        if versus and task is Task.REGRESSION and versus.test in ("delong", "mcnemar"):
-            found.append((("versus_champion", "test"), f"{versus.test} is for classification; use bootstrap"))
+        judged = CLOSED_FORMS.get(versus.test) if versus else None
+        if versus and metric and judged not in (None, metric):
+            why = f"{versus.test} compares {judged}, and train.metric is {metric}; use bootstrap"
+            found.append((("versus_champion", "test"), why))
         if self.calibration is not None and task is Task.REGRESSION:
             found.append((("calibration",), "is for classification; leave it out"))
         if self.slices:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from airflow_mlops.domain.gates import Comparison
 from airflow_mlops.domain.metrics import METRICS
+from airflow_mlops.domain.spec_gates import CLOSED_FORMS
 from airflow_mlops.engines import performance, resampling
 from airflow_mlops.engines.statistic import statistic
 from airflow_mlops.exceptions import SpecError
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 Test = Literal["auto", "bootstrap", "delong", "mcnemar"]
 
-_CLOSED = {"roc_auc": "delong", "accuracy": "mcnemar"}
 _NAMES = {"delong": "DeLong", "mcnemar": "McNemar"}
 
 
@@ -31,15 +31,7 @@ def blocks(gate: VersusChampion, times: np.ndarray, grain: str) -> Blocks:
 
     :param times: event time of each row.
     :param grain: length of a partition.
-    :raises SpecError: if a closed form is asked for together with a block.
     """
-    if gate.test in _NAMES and gate.block not in ("auto", "none"):
-        raise SpecError(
-            [
-                f"gates.versus_champion.test: {gate.test} is for independent rows; use bootstrap with block: {gate.block}"
-            ],
-            "gates",
-        )
     block = "none" if gate.test in _NAMES else gate.block
     return resampling.blocks(times, block, grain)
 
@@ -85,9 +77,10 @@ def difference(
 
 def _chosen(test: Test, metric: str, blocks: Blocks) -> str:
     if test == "auto":
-        return _CLOSED.get(metric, "bootstrap") if blocks.unit == "row" else "bootstrap"
-    if test in _NAMES and _CLOSED.get(metric) != test:
-        judged = next(name for name, closed in _CLOSED.items() if closed == test)
+        closed = next((name for name, judged in CLOSED_FORMS.items() if judged == metric), "bootstrap")
+        return closed if blocks.unit == "row" else "bootstrap"
+    judged = CLOSED_FORMS.get(test, metric)
+    if judged != metric:
         raise SpecError(
             [
                 f"gates.versus_champion.test: {test} compares {judged}, and candidates are ranked by {metric}; use bootstrap"

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-    from airflow_mlops.domain.results import DatasetVersion
 
 KEY = "mlops.key"
 """Tag of runs and versions: the idempotency key of the training that made them."""
@@ -162,23 +161,6 @@ def _close_stale(client: MlflowClient, experiment_id: str, key: str) -> None:
 def _running(client: MlflowClient, experiment_id: str, tag: str, value: str) -> list[Run]:
     running = f"tags.`{tag}` = {quoted(value)} and attributes.status = 'RUNNING'"
     return list(client.search_runs([experiment_id], running, order_by=["attributes.start_time"]))
-
-
-def log_dataset(client: MlflowClient, run_id: str, dataset: DatasetVersion) -> None:
-    """Log which data a run was trained on, as a dataset of MLflow."""
-    from mlflow.entities import Dataset, DatasetInput, InputTag
-
-    source = {"uri": dataset.uri, "version": dataset.version, "partition": dataset.partition}
-    entry = Dataset(
-        name=dataset.name,
-        digest=dataset.digest[:36],  # MLflow keeps no more
-        source_type="delta",
-        source=json.dumps(source),
-        schema=json.dumps(dataset.columns),
-        profile=json.dumps({"rows": dataset.rows}),
-    )
-    with errors(client):
-        client.log_inputs(run_id, [DatasetInput(entry, [InputTag("mlflow.data.context", "training")])])
 
 
 def log_params(client: MlflowClient, run_id: str, params: Mapping[str, Any]) -> None:

@@ -165,7 +165,7 @@ def test_a_closed_form_takes_rows_for_independent_unless_the_spec_names_a_block(
     times = make_times(100)
     assert paired.blocks(VersusChampion(test="delong"), times, "month").unit == "row"
     assert paired.blocks(VersusChampion(), times, "month").unit == "day"
-    with pytest.raises(SpecError, match="use bootstrap with block: day"):
+    with pytest.raises(SpecError, match="write test: bootstrap, or leave block out"):
         paired.blocks(VersusChampion(test="delong", block="day"), times, "month")
 
 
