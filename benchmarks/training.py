@@ -106,6 +106,8 @@ def _compared(work: Work, say: Callable[[str], None]) -> Iterator[Comparison]:
         timed("evaluate with pictures", run, work.evaluate, trained, True)
         agree(expected, evaluation.metrics)
     yield Comparison("training", "train", took["train"], took["bare"], BARE, "s")
+    both = [sum(pair) for pair in zip(took["train"], took["evaluate"], strict=True)]
+    yield Comparison("training", "train and evaluate", both, took["bare"], BARE, "s")
     yield Comparison("training", "evaluate", took["evaluate"], took["bare predict"], PREDICTED, "s")
     for case in ("train", "evaluate"):
         pictured = f"{case} with pictures"

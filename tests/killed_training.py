@@ -13,12 +13,12 @@ from airflow_mlops.domain.spec import Budget, Candidate
 from airflow_mlops.engines import trials
 from synthetic import BOOSTING, make_rows, make_trained
 
-TRIALS = 12
+TRIALS = 6
 MODEL = "killed"
 
 
 def search(client: MlflowClient) -> TrainedModel:
-    """Train with a search of 12 trials."""
+    """Train with a search."""
     space = {
         "max_leaf_nodes": {"low": 3, "high": 30},
         "learning_rate": {"low": 0.01, "high": 1, "log": True},
@@ -26,7 +26,7 @@ def search(client: MlflowClient) -> TrainedModel:
     candidate = Candidate(estimator=BOOSTING.estimator, params={"max_iter": 5}, search=space)
     return make_trained(
         client,
-        make_rows(),
+        make_rows(400),
         "once",
         model=MODEL,
         candidate=candidate,

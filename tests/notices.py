@@ -178,7 +178,8 @@ def make_evaluation(verdict: Verdict = Verdict.PASS, **changes: Any) -> Evaluati
 
 def make_answer(person: str = "alice", **changes: Any) -> Answer:
     values = {"approved": True, "reason": "looks good", "at": datetime(2013, 5, 2, tzinfo=UTC)}
-    return Answer(**({"version": "3", "person": person} | values | changes))
+    whose = {"version": "3", "verdict": Verdict.PASS, "user": person, "person": person}
+    return Answer(**(whose | values | changes))
 
 
 def make_guarded(**changes: Any) -> GuardReport:

@@ -135,7 +135,7 @@ class ApprovalMissing(PermissionError):
 
 
 class NotReproduced(ValueError):
-    """A training cannot be repeated, or gave another model. A retry cannot help."""
+    """A training cannot be repeated. A retry cannot help."""
 
 
 class NoDecision(TimeoutError):

@@ -14,7 +14,7 @@ from airflow_mlops.engines import ledger, registry
 from airflow_mlops.engines.ledger import Kind
 from airflow_mlops.exceptions import ModelNotFound, RegistryUnavailable
 from faults import processes
-from faults.conftest import SQLITE, Stopped
+from faults.conftest import BOTH, Stopped
 from faults.proxy import Proxy
 from faults.server import Server
 from faults.stories import Story
@@ -56,7 +56,12 @@ class Reader:
             self._stop.wait(0.02)
 
 
-@pytest.mark.parametrize("crowned", [True, False], ids=["with a champion", "for the first time"])
+@pytest.mark.parametrize(
+    ("server", "crowned"),
+    [("sqlite", True), ("sqlite", False), ("postgresql", True)],
+    ids=["sqlite with a champion", "sqlite for the first time", "postgresql with a champion"],
+    indirect=["server"],
+)
 def test_of_eight_processes_that_promote_at_once_exactly_one_wins_and_no_reader_sees_a_gap(
     server: Server, story: Story, crowned: bool
 ) -> None:
@@ -102,7 +107,6 @@ def test_a_move_whose_every_answer_is_lost_once_is_one_move(
     assert proxy.count(ALIAS) == 2
 
 
-@SQLITE
 @pytest.mark.parametrize("call", [ALIAS, TAG])
 def test_a_move_whose_answers_are_all_lost_is_finished_by_its_retry(
     story: Story, client: MlflowClient, proxy: Proxy, call: str
@@ -119,10 +123,14 @@ def test_a_move_whose_answers_are_all_lost_is_finished_by_its_retry(
 
 
 @pytest.mark.parametrize(
-    ("call", "after", "moved"),
-    [(ALIAS, False, False), (ALIAS, True, True), (TAG, True, True)],
-    ids=["at its intent", "after the alias", "before it is done"],
-)
+    ("server", "call", "after", "moved"),
+    [
+        ("sqlite", ALIAS, False, False), ("sqlite", ALIAS, True, True), ("sqlite", TAG, True, True),
+        ("postgresql", ALIAS, True, True),
+    ],
+    ids=["at its intent", "after the alias", "before it is done", "after the alias on postgresql"],
+    indirect=["server"],
+)  # fmt: skip
 def test_a_promotion_that_is_killed_is_finished_by_its_retry(
     story: Story, client: MlflowClient, proxy: Proxy, call: str, after: bool, moved: bool
 ) -> None:
@@ -142,7 +150,6 @@ def test_a_promotion_that_is_killed_is_finished_by_its_retry(
     assert len(ledger.moves(story.ledger)) == 2
 
 
-@SQLITE
 def test_a_server_that_is_stopped_during_any_call_of_a_promotion_fails_it_and_the_retry_succeeds(
     story: Story, client: MlflowClient, proxy: Proxy, stopped: Stopped
 ) -> None:
@@ -163,6 +170,7 @@ def test_a_server_that_is_stopped_during_any_call_of_a_promotion_fails_it_and_th
     assert [row.key for row in ledger.moves(story.ledger)] == ["first", *calls]
 
 
+@BOTH
 def test_a_registry_that_only_reads_moves_nothing_and_the_retry_does_once_it_writes(
     server: Server, story: Story, client: MlflowClient, proxy: Proxy
 ) -> None:
@@ -177,7 +185,6 @@ def test_a_registry_that_only_reads_moves_nothing_and_the_retry_does_once_it_wri
     assert (story.champion, story.kinds[2:]) == (two.version, [Kind.INTENT, Kind.DONE])
 
 
-@SQLITE
 def test_a_registry_that_lets_nobody_write_moves_nothing(
     story: Story, client: MlflowClient, proxy: Proxy
 ) -> None:

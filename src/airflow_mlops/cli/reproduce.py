@@ -9,11 +9,18 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Callable
+    from pathlib import Path
 
     from rich.console import Console
 
     from airflow_mlops.domain.checks import Check
     from airflow_mlops.engines.reproduce import Reproduction
+
+
+_ELSEWHERE = (
+    "; packages and code do not. Values may have been changed in an earlier partition than the last, whose digest alone is "
+    "known, or another kind of processor computes other last bits"
+)
 
 
 def reproduce(args: Namespace) -> None:
@@ -27,31 +34,39 @@ def reproduce(args: Namespace) -> None:
     from airflow_mlops.engines import reproduce as engine
 
     console = AirflowConsole()
-    _find_code()
+    folders = _find_code()
     try:
         with _progress(console) as tell:
-            found = engine.reproduce(connect.mlflow(), args.model, args.version, tell)
+            found = engine.reproduce(connect.mlflow(), args.model, args.version, tell, folders)
     except (LookupError, OSError, RuntimeError, ValueError) as error:
         raise SystemExit(str(error)) from error
     _print(console, found)
     what = f"{args.model} version {args.version}"
     if not found.reproduced:
-        differing = [check for check in found.environment if check.verdict != "PASS"]
-        hint = f"; it was trained with other {_names(differing)}" if differing else ""
+        differing = _failed(found.environment)
+        hint = f"; it was trained with other {_names(differing)}" if differing else _ELSEWHERE
         raise SystemExit(f"{what} was not reproduced: {_names(_failed(found.outcome))} differs{hint}.")
     print(f"{what} was reproduced: the same model, in {found.seconds:.1f} s.")
 
 
-def _find_code() -> None:
-    """Let transforms and candidates that lie beside the DAG files be imported, as those files do."""
-    import sys
+def _find_code() -> list[Path]:
+    """Let transforms and candidates that lie beside the DAG files be imported, as those files do.
 
+    :returns: the folders that may hold them: those of the DAG bundles and of the plugins.
+    """
+    import sys
+    from pathlib import Path
+
+    from airflow import settings
     from airflow.dag_processing.bundles.manager import DagBundlesManager
 
     bundles = DagBundlesManager()  # type: ignore[no-untyped-call]
-    for bundle in bundles.get_all_dag_bundles():
-        if str(bundle.path) not in sys.path:
-            sys.path.append(str(bundle.path))
+    folders = [Path(bundle.path) for bundle in bundles.get_all_dag_bundles()]
+    for folder in folders:
+        if str(folder) not in sys.path:
+            sys.path.append(str(folder))
+    # Airflow has put this one there.
+    return [*folders, *([Path(settings.PLUGINS_FOLDER)] if settings.PLUGINS_FOLDER else [])]
 
 
 @contextmanager

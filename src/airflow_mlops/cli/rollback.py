@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from argparse import Namespace
+    from collections.abc import Sequence
+
+    from airflow_mlops.engines.ledger import Row
 
 
 def rollback(args: Namespace) -> None:
@@ -13,7 +16,7 @@ def rollback(args: Namespace) -> None:
 
     The scheduler is not needed. A command that was killed is finished by its repetition.
 
-    :raises SystemExit: if it cannot be done, saying why; the champion is then the one that it was.
+    :raises SystemExit: if it cannot be done, saying why, and whether the champion may have moved all the same.
     """
     from airflow_mlops import config
     from airflow_mlops.cli import connect
@@ -22,22 +25,29 @@ def rollback(args: Namespace) -> None:
 
     if not args.reason.strip():
         raise SystemExit("--reason is empty; say why, the ledger keeps it.")
-    uri, actor = tables.uri_of(config.storage(), args.model, "ledger"), _person()
+    uri, actor, key = tables.uri_of(config.storage(), args.model, "ledger"), _person(), None
     try:
-        partition = ledger.latest_partition(uri)
+        rows = ledger.rows(uri)
+        partition = ledger.latest_partition(rows)
         if partition is None:
             raise SystemExit(f"There is no ledger of {args.model!r} at {uri}: it had no champion yet.")
+        key = _key(rows, actor, args.to)
         decision = promote.rollback(
             connect.mlflow(),
             ledger_uri=uri,
             model=args.model,
             to=args.to,
             reason=args.reason.strip(),
-            key=_key(uri, actor),
+            key=key,
             actor=actor,
             partition=partition,
         )
     except (LookupError, OSError, RuntimeError, ValueError) as error:
+        if key is not None and _left_open(uri, key):
+            again = (
+                "The champion may have moved, for the rollback is not finished. Run it again to finish it."
+            )
+            raise SystemExit(f"{error}\n{again}") from error
         raise SystemExit(f"Nothing was rolled back: {error}") from error
     if decision.action is Action.KEPT:
         print(f"Nothing to do: {decision.reason}.")
@@ -53,14 +63,28 @@ def _person() -> str:
     return f"{getpass.getuser()}@{socket.gethostname()}"
 
 
-def _key(uri: str, actor: str) -> str:
+def _key(rows: Sequence[Row], actor: str, to: str | None) -> str:
+    """Return the key of a rollback of this person that was cut off and had the same aim, or else a new one."""
     from uuid import uuid4
 
     from airflow_mlops.domain.results import Action
     from airflow_mlops.engines import ledger
 
-    left = [row for row in ledger.pending(uri) if row.action is Action.ROLLED_BACK and row.actor == actor]
+    left = [
+        row
+        for row in ledger.pending(rows)
+        if row.action is Action.ROLLED_BACK and row.actor == actor and to in (None, row.after)
+    ]
     return left[-1].key if left else f"{actor}/{uuid4()}"
+
+
+def _left_open(uri: str, key: str) -> bool:
+    from airflow_mlops.engines import ledger
+
+    try:
+        return ledger.begun(uri, key) is not None
+    except (OSError, RuntimeError, ValueError):
+        return True  # nobody can tell
 
 
 def _named(version: str | None) -> str:

@@ -39,15 +39,22 @@ def floor(
     greater_is_better: bool,
     n: int | None,
     interval: Interval | None = None,
+    least: int = 0,
 ) -> Check:
     """Ask that a metric is no worse than an absolute bound; the bound itself passes.
 
     :param bound: least value of a metric that should be high, greatest of one that should be low.
     :param interval: confidence interval of the metric, shown and not judged.
+    :param least: rows below which a value says too little either way.
     """
     expected = _bound(bound, greater_is_better)
     if observed is None:
         verdict, reason = INCONCLUSIVE, f"{name} could not be measured"
+    elif n is not None and n < least:
+        verdict, reason = (
+            INCONCLUSIVE,
+            f"{name} is {number(observed)} on {n:,} rows; {least} are needed: hold out more",
+        )
     else:
         good = reached(observed, bound, greater_is_better)
         verdict = PASS if good else FAIL
@@ -88,6 +95,7 @@ def versus_champion(
     )
 
 
+_LEAST_CALIBRATED = 1_000
 _FIRST = "first model: there is no champion to improve on"
 
 
@@ -121,7 +129,21 @@ def nothing_new(metric: str, margin: float, version: str) -> Check:
 
 
 def calibration(error: float | None, interval: Interval | None, bound: float, n: int) -> Check:
-    """Ask that predicted probabilities lie at most ``bound`` from the share of positives, on average."""
+    """Ask that predicted probabilities lie at most ``bound`` from the share of positives, on average.
+
+    Below 1,000 rows there are too few bins of a hundred rows each: in one bin, a model that has everything the wrong way
+    round may look calibrated.
+    """
+    if error is not None and n < _LEAST_CALIBRATED:
+        return Check(
+            name="calibration",
+            verdict=INCONCLUSIVE,
+            expected=f"<= {bound:g}",
+            observed=error,
+            interval=interval,
+            n=n,
+            reason=f"{n:,} rows are too few to tell; {_LEAST_CALIBRATED:,} are needed: hold out more, or leave calibration out",
+        )
     return at_most("calibration", error, bound, "expected calibration error", n=n, interval=interval)
 
 

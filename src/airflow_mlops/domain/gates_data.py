@@ -16,7 +16,7 @@ def leakage(scores: Mapping[str, float] | None, bound: float, what: str, n: int)
     """
     name, expected = "leakage.features", f"<= {bound:g} for each feature alone"
     if not scores:
-        reason = "it cannot be told what a feature predicts on rows of one label"
+        reason = "too few rows of one label, or one value only, to tell what a feature predicts alone: hold out more"
         return Check(name=name, verdict=INCONCLUSIVE, expected=expected, n=n, reason=reason)
     ranked = sorted(scores, key=lambda each: -scores[each])
     above = [each for each in ranked if scores[each] > bound]

@@ -138,6 +138,7 @@ class Evaluation(Fact):
     :param intervals: confidence interval of each of the candidate's metrics that has one.
     :param checks: every gate, and the blessing: that the candidate loads and predicts alike in a fresh process.
     :param leaderboard: inner score by candidate.
+    :param unjudged: slices and groups with too few rows to be judged, in words; "" for none.
     """
 
     model: str
@@ -151,6 +152,7 @@ class Evaluation(Fact):
     verdict: Verdict
     leaderboard: dict[str, Number]
     reason: str
+    unjudged: str = ""
 
 
 class Action(StrEnum):

@@ -44,7 +44,9 @@ class VersusChampion(Section):
         description="Least improvement worth a promotion, in units of the metric; negative tolerates a loss.",
     )
     confidence: Confidence = Field(
-        default=0.95, description="Confidence that the improvement is above the margin, from 0.5 to below 1."
+        default=0.95,
+        description="Confidence of the interval of the improvement, which must lie above the margin as a whole, from 0.5 to "
+        "below 1; at 0.95, 2.5 % of candidates that are no better pass.",
     )
     test: Literal["auto", "bootstrap", "delong", "mcnemar"] = Field(
         default="auto",
@@ -143,7 +145,8 @@ class Approval(Section):
     )
     users: Annotated[tuple[Line, ...], AfterValidator(unique)] = Field(
         default=(),
-        description="Names of the Airflow users who may answer; without any, everyone who may edit the run.",
+        description="Ids of the Airflow users who may answer, with the simple auth manager their names; without any, "
+        "everyone who may edit the run.",
     )
     timeout: Duration = Field(
         default=timedelta(days=7),

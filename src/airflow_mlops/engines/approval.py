@@ -108,15 +108,18 @@ def accept(question: Question, said: Given) -> Answer | str:
     users = question.policy.users
     if said.user is None:
         return "nobody is known to have given it"
-    if users and said.user not in users and said.name not in users:
+    # By the id alone: whoever may choose a name could choose one of these.
+    if users and said.user not in users:
         return f"{said.person} is not among those who may: {', '.join(users)}"
-    if said.approved and question.first is not None and said.person == question.first.person:
+    if said.approved and question.first is not None and said.user == question.first.user:
         return f"{said.person} has approved already; the second approval is another person's"
     if said.approved and len(said.reason) < SHORTEST:
         return f"{said.person} approved without a reason of at least {SHORTEST} signs"
     reason = said.reason or "no reason given"
     return Answer(
         version=question.evaluation.candidate.version,
+        verdict=question.evaluation.verdict,
+        user=said.user,
         person=said.person,
         approved=said.approved,
         reason=reason,

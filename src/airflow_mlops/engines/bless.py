@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
     from airflow_mlops.domain.results import ModelRef
 
+SAMPLE = "mlops.sample"
+"""Tag of versions: the sha256 of the sample that they were logged with."""
+
 _TOLERANCE = 1e-9
 _SINGLES = 30
 # Nothing of the worker's settings or secrets; HOME is where Python looks for packages installed by a user.
@@ -33,7 +37,7 @@ _ERRORS: dict[str, type[Exception]] = {kind.__name__: kind for kind in (DigestMi
 class Blessing(NamedTuple):
     """What a fresh process found.
 
-    :param seconds: from its start to its last prediction, imports included.
+    :param seconds: from its start to its last prediction, imports included; not the wait until somebody asked.
     :param memory_mb: the most resident memory that it had, in MiB.
     :param n: rows of the sample.
     :param max_difference: largest difference to the predictions of the training process, relative above 1.
@@ -60,7 +64,8 @@ def start(
 ) -> Iterator[Callable[[], Blessing]]:
     """Begin to load a model by its digest in a fresh process and to compare its predictions with those made in training.
 
-    The context gives a function that waits for the result; leaving it ends the process.
+    The context gives a function that waits for the result; leaving it ends the process. The process measures what one row
+    takes only when it is asked for the result: whoever started it needs the processors until then.
 
     :param path: the model's skops file.
     :param sample: Parquet file of features with the column ``_prediction``.
@@ -85,14 +90,19 @@ def start(
         process = subprocess.Popen(
             # -P: a file of the working directory must not stand in for a library.
             [sys.executable, "-P", "-m", "airflow_mlops.engines.bless", *map(str, arguments)],
-            env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=errors, text=True, start_new_session=True,
+            env=environment, stdin=subprocess.PIPE, stdout=output, stderr=errors, bufsize=0, start_new_session=True,
         )  # fmt: skip
 
         def result() -> Blessing:
+            assert process.stdin is not None
+            with suppress(BrokenPipeError):  # It has ended already.
+                process.stdin.write(b"\n")
             try:
-                code = process.wait(max(0.0, began + seconds - monotonic()))
+                code = process.wait(seconds)
             except subprocess.TimeoutExpired:
-                raise BlessingFailed(f"The model did not load and predict within {seconds:g} s.") from None
+                code = -signal.SIGALRM
+            if code == -signal.SIGALRM:
+                raise BlessingFailed(f"The model did not load and predict within {seconds:g} s.")
             return _judged(code, _text(output), _text(errors), seconds, memory_mb)
 
         try:
@@ -102,13 +112,23 @@ def start(
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
+            assert process.stdin is not None
+            process.stdin.close()
 
 
 def bless(
-    path: Path, digest: str, sample: Path, *, task: str, seconds: float = 60, memory_mb: float = 4096
+    path: Path,
+    digest: str,
+    sample: Path,
+    *,
+    task: str,
+    requirements: Path | None = None,
+    seconds: float = 60,
+    memory_mb: float = 4096,
 ) -> Blessing:
     """Do what :func:`start` begins, and wait for the result; with its errors."""
-    with start(path, digest, sample, task=task, seconds=seconds, memory_mb=memory_mb) as result:
+    limits = {"seconds": seconds, "memory_mb": memory_mb}
+    with start(path, digest, sample, task=task, requirements=requirements, **limits) as result:
         return result()
 
 
@@ -116,17 +136,30 @@ def fetch(client: MlflowClient, ref: ModelRef, folder: Path) -> tuple[Path, Path
     """Download a version's model and the sample that it was logged with.
 
     :raises ModelNotFound: if either does not exist.
+    :raises DigestMismatch: if the sample is not what was logged.
     :raises RegistryUnavailable: if MLflow does not answer.
     """
-    from airflow_mlops.engines import models, tracking
-    from airflow_mlops.engines.train import SAMPLE
+    from airflow_mlops.engines import models, tracking, train
 
     path = models.download(client, ref.run_id, folder)
     try:
         with tracking.errors(client):
-            return path, Path(client.download_artifacts(ref.run_id, SAMPLE, str(folder)))
+            wanted = client.get_model_version(ref.model, ref.version).tags.get(SAMPLE)
+            sample = Path(client.download_artifacts(ref.run_id, train.SAMPLE, str(folder)))
     except OSError as error:
-        raise ModelNotFound(f"Run {ref.run_id} of {ref.model!r} has no {SAMPLE}: {error}") from error
+        raise ModelNotFound(f"Run {ref.run_id} of {ref.model!r} has no {train.SAMPLE}: {error}") from error
+    # Versions of earlier releases have no such tag.
+    if wanted and sha256(sample) != wanted:
+        raise DigestMismatch(
+            f"{train.SAMPLE} of {ref.model!r} version {ref.version} has the digest {sha256(sample)[:12]}…; the version was "
+            f"registered with {wanted[:12]}…: it proves nothing. Train again."
+        )
+    return path, sample
+
+
+def sha256(sample: Path | str) -> str:
+    """Return what a version's tag :data:`SAMPLE` must be."""
+    return hashlib.sha256(Path(sample).read_bytes()).hexdigest()
 
 
 def _judged(code: int, output: str, errors: str, seconds: float, memory_mb: float) -> Blessing:
@@ -166,7 +199,9 @@ def _ending(code: int) -> str:
     return f"signal {signal.Signals(-code).name}" if code < 0 else f"code {code}"
 
 
-def _predict(path: Path, digest: str, sample: Path, task: str) -> dict[str, Any]:
+def _predict(
+    path: Path, digest: str, sample: Path, task: str, asked: Callable[[], None] = lambda: None
+) -> dict[str, Any]:
     import numpy as np
     import pyarrow.parquet as pq
 
@@ -181,6 +216,7 @@ def _predict(path: Path, digest: str, sample: Path, task: str) -> dict[str, Any]
     rows = rows.drop_columns([PREDICTION])
     found = models.predict(fitted, rows, task)
     difference = np.max(np.abs(found - wanted) / np.maximum(1, np.abs(wanted)))
+    asked()
     singles = []
     for place in range(min(_SINGLES, rows.num_rows)):
         began = monotonic()
@@ -232,12 +268,23 @@ def _peak_memory() -> float:
 def _main(began: str, seconds: str, path: str, digest: str, sample: str, task: str, requirements: str) -> int:
     # If whoever started this is killed, nobody else ends it.
     signal.setitimer(signal.ITIMER_REAL, float(seconds) + 5)
+    waited = 0.0
+
+    def asked() -> None:
+        nonlocal waited
+        since = monotonic()
+        left, _ = signal.setitimer(signal.ITIMER_REAL, 0)
+        if not sys.stdin.readline():
+            os._exit(1)  # Whoever started this is gone.
+        signal.setitimer(signal.ITIMER_REAL, left)
+        waited = monotonic() - since
+
     try:
         if requirements:
             _meet(Path(requirements))
-        found, code = _predict(Path(path), digest, Path(sample), task), 0
+        found, code = _predict(Path(path), digest, Path(sample), task, asked), 0
         # Both processes read one clock.
-        found["seconds"] = monotonic() - float(began)
+        found["seconds"] = monotonic() - float(began) - waited
     except Exception as error:  # noqa: BLE001 - whatever it is goes to the process that asked
         found, code = {"error": type(error).__name__, "message": f"{type(error).__name__}: {error}"}, 1
     sys.stdout.write(f"\n{json.dumps(found)}\n")

@@ -175,8 +175,14 @@ def _approval(decision: PromotionDecision | None) -> Iterator[Row]:
 def _judged(evaluation: Evaluation) -> str:
     split = evaluation.candidate.split
     beside = ", beside the champion on the same rows" if evaluation.champion else ""
+    labelled = next((check.n for check in evaluation.checks if check.name == "leakage.rows"), None)
+    counted = (
+        f"{split.holdout_rows:,} rows"
+        if labelled is None
+        else f"{labelled:,} labelled ones of {split.holdout_rows:,}"
+    )
     return (
-        f"Judged on rows of {moment(split.cut)} to {moment(split.end)} ({split.holdout_rows:,} rows), which it has not "
+        f"Judged on rows of {moment(split.cut)} to {moment(split.end)} ({counted}), which it has not "
         f"learned from{beside}."
     )
 

@@ -34,6 +34,8 @@ def limits(evaluation: Evaluation, seen: Mapping[str, Any], validations: Mapping
         if check.verdict is Verdict.INCONCLUSIVE:
             about = f" of {check.slice}" if check.slice else ""
             yield f"Not shown: {check.name}{about}: {check.reason}"
+    if evaluation.unjudged:
+        yield f"Too few rows to judge {evaluation.unjudged}: how it does there is not known."
     yield from (f"While it was fitted: {remark}" for remark in candidate.remarks)
     empty = [name for name, each in seen.get("features", {}).items() if not each["values"]]
     constant = [name for name, each in seen.get("features", {}).items() if each["values"] == 1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.abc import InspectLoader
@@ -62,6 +62,39 @@ def find(path: str) -> Function:
     return Function(version(path, source), source, found)
 
 
+def outside(path: str, folders: Iterable[Path]) -> str | None:
+    """Tell why a function is not known to lie below one of some folders; None if it is.
+
+    Nothing is run meanwhile but packages above its module, once they have been found to lie there.
+
+    :param path: ``module:function``.
+    """
+    allowed = [Path(folder).resolve() for folder in folders]
+    where = f"below {', '.join(map(str, allowed))}" if allowed else "in a folder that was named as trusted"
+    parts = path.partition(":")[0].split(".")
+    for end in range(1, len(parts) + 1):
+        name = ".".join(parts[:end])
+        try:
+            spec = find_spec(name)
+        except (ImportError, ValueError) as error:
+            return f"{name} cannot be imported: {error}"
+        if spec is None:
+            return f"there is no module {name}; put it {where}"
+        # A folder without __init__.py has no code of its own.
+        if spec.origin is None and end < len(parts):
+            continue
+        above = Path(spec.origin or "").resolve().parents
+        # An environment may lie below the folder that holds the DAG files.
+        installed = not _installed().isdisjoint(above)
+        if not spec.has_location or installed or not any(each in above for each in allowed):
+            return f"its module {name} does not lie {where}"
+    return None
+
+
+def _installed() -> set[Path]:
+    return {Path(get_paths()[kind]).resolve() for kind in ("purelib", "platlib", "stdlib")}
+
+
 def version(path: str, source: str) -> str:
     """Return how a function is called with the code that it has: ``module:function@digest``."""
     return f"{path}@{digest(source)[:12]}"
@@ -98,7 +131,7 @@ def beside(source: str, name: str, file: str) -> Iterator[str]:
     """
     package = Path(file).name == "__init__.py"
     root = Path(file).parents[name.count(".") + package].resolve()
-    if root in {Path(get_paths()[kind]).resolve() for kind in ("purelib", "platlib", "stdlib")}:
+    if root in _installed():
         return
     for node in ast.walk(ast.parse(source)):
         names = [each.name for each in node.names] if isinstance(node, ast.Import) else []

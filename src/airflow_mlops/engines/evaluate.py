@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -30,6 +32,7 @@ from airflow_mlops.engines import (
     tracking,
 )
 from airflow_mlops.engines.champions import Rival
+from airflow_mlops.engines.fitting import LEAST_ROWS
 from airflow_mlops.engines.pictures import log as draw
 from airflow_mlops.engines.slices import Judged
 from airflow_mlops.engines.statistic import statistic
@@ -45,7 +48,10 @@ if TYPE_CHECKING:
     from airflow_mlops.domain.spec import Gates
     from airflow_mlops.engines.resampling import Blocks
 
+log = logging.getLogger(__name__)
+
 _REQUIREMENTS = "requirements.txt"
+_FILE = "evaluation.json"
 
 
 @dataclass(frozen=True)
@@ -55,7 +61,7 @@ class _Found:
     :param metrics: by name; None where one is undefined.
     :param intervals: of the metrics that have one.
     :param checks: gate by gate.
-    :param small: slices that are too small to be judged, in words.
+    :param small: slices and groups that are too small to be judged, in words.
     """
 
     metrics: dict[str, float | None]
@@ -78,7 +84,8 @@ def evaluate(
     """Judge the candidate with the best inner score on the holdout, and log what was found to its run.
 
     Candidate and champion predict the same rows. Rows without a label are left out. Meanwhile the candidate is loaded
-    and predicts in a fresh process.
+    and predicts in a fresh process. A candidate that is the champion by now, because its evaluation was cleared after its
+    promotion, is not judged again: its evaluation is the evidence of that promotion.
 
     :param holdout: rows from ``split.cut`` to ``split.end``.
     :param seen: key and event time of the rows before the holdout, which prove that it is untouched.
@@ -98,11 +105,15 @@ def evaluate(
         raise TrainingFailed(
             f"{partition}: the candidates were trained on different data; clear all of them."
         )
+    ref = ModelRef(model=best.model, version=best.version, digest=best.digest, run_id=best.run_id)
+    mine = champion and champion.model_copy(update={"trained_through": None})
+    if mine == ref and (known := _judged_before(client, ref)):
+        log.info("Version %s is the champion; what it was promoted on stays as it is.", ref.version)
+        return known
     rows, truth = pipeline.labelled(holdout, best.target, best.task)
     if not rows.num_rows:
         raise NotEnoughData(f"{partition}: none of the {holdout.num_rows} rows of the holdout has a label.")
     untouched = leakage.untouched(rows, seen, best.dataset, best.split)
-    ref = ModelRef(model=best.model, version=best.version, digest=best.digest, run_id=best.run_id)
     blocks = _blocks(gates, best, rows)
     with TemporaryDirectory() as folder:
         path, sample = bless.fetch(client, ref, Path(folder))
@@ -121,7 +132,7 @@ def evaluate(
     evaluation = Evaluation(
         model=best.model, partition=partition, candidate=best, champion=champion, metrics=found.metrics,
         champion_metrics=_metrics(truth, rival.predicted if rival else None, best.task), intervals=found.intervals,
-        checks=checks, verdict=verdict, reason=_reason(best, checks, verdict, found.small),
+        checks=checks, verdict=verdict, reason=_reason(best, checks, verdict, found.small), unjudged=found.small,
         leaderboard={candidate.candidate: candidate.score for candidate in candidates},
     )  # fmt: skip
     _log(client, evaluation)
@@ -129,6 +140,14 @@ def evaluate(
         theirs = rival.predicted if rival else None
         draw(client, best.run_id, evaluation, model, rows, truth, judged.predicted, theirs)
     return evaluation
+
+
+def _judged_before(client: MlflowClient, ref: ModelRef) -> Evaluation | None:
+    with tracking.errors(client), TemporaryDirectory() as folder:
+        if not any(file.path == _FILE for file in client.list_artifacts(ref.run_id)):
+            return None
+        stored = Path(client.download_artifacts(ref.run_id, _FILE, folder)).read_text(encoding="utf-8")
+    return Evaluation.from_dict(json.loads(stored))
 
 
 def _best(candidates: Sequence[TrainedModel]) -> TrainedModel:
@@ -155,12 +174,15 @@ def _judge(gates: Gates, best: TrainedModel, judged: Judged, rival: Rival | None
     confidence = (gates.versus_champion or VersusChampion()).confidence
     intervals = _intervals(metrics, judged, best.task, confidence)
     floors = [
-        decisions.floor(name, metrics[name], bound, METRICS[name].greater_is_better, n, intervals.get(name))
+        decisions.floor(
+            name, metrics[name], bound, METRICS[name].greater_is_better, n, intervals.get(name), LEAST_ROWS
+        )
         for name, bound in gates.floor.items()
     ]
     versus = _versus(gates.versus_champion, best, judged, rival, metrics) if gates.versus_champion else []
     sliced, small = slices.floors(gates.slices, judged) if gates.slices else ([], "")
-    fair = slices.gaps(gates.fairness, judged) if gates.fairness else []
+    fair, fewer = slices.gaps(gates.fairness, judged) if gates.fairness else ([], "")
+    small = ", ".join(each for each in (small, fewer) if each)
     even = _even(gates, best, judged, metrics) if gates.stability else []
     calibrated = _calibrated(gates.calibration, judged, confidence) if gates.calibration is not None else []
     return _Found(metrics, intervals, [*floors, *versus, *sliced, *calibrated, *fair, *even], small)
@@ -254,7 +276,7 @@ def _log(client: MlflowClient, evaluation: Evaluation) -> None:
         bounds = {name: interval[end] for name, interval in evaluation.intervals.items()}
         tracking.log_metrics(client, run_id, group, bounds)
     with tracking.errors(client):
-        client.log_dict(run_id, evaluation.to_dict(), "evaluation.json")
+        client.log_dict(run_id, evaluation.to_dict(), _FILE)
         client.set_tag(run_id, "mlops.verdict", evaluation.verdict.value)
         client.set_model_version_tag(
             candidate.model, candidate.version, "mlops.verdict", evaluation.verdict.value

@@ -6,14 +6,14 @@ import logging
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from threading import Thread
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_mlops.domain.spec import Candidate, Features
-from airflow_mlops.engines import pipeline
+from airflow_mlops.engines import models, pipeline
 from airflow_mlops.exceptions import NotEnoughData, TrainingFailed
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def fit(unfitted: Pipeline, data: Data, threads: int, name: str) -> Pipeline:
     if is_classifier(unfitted) and np.unique(data.labels).size < 2:
         raise NotEnoughData(f"All {data.labels.size} rows to fit on have the label {data.labels[0]}.")
     # In threads: processes would import everything again, copy the rows, and outlive a task that is killed. OpenMP's
-    # limit holds for this thread alone, that of BLAS would hold for fits beside this one as well.
+    # limit holds for this thread alone; for that of BLAS see bounded().
     limits = threadpool_limits(threads, user_api="openmp")
     with parallel_config("threading", n_jobs=threads), limits:
         try:
@@ -139,11 +139,35 @@ def fit(unfitted: Pipeline, data: Data, threads: int, name: str) -> Pipeline:
             raise TrainingFailed(f"{name}: {error}") from error
 
 
+def predicted(model: Pipeline, data: Data, task: str, name: str) -> np.ndarray:
+    """Predict rows by a model that was fitted.
+
+    :param name: of the candidate and its parameters, for messages.
+    :raises TrainingFailed: if the model cannot.
+    """
+    try:
+        return models.predicted(model, data.frame, task)
+    except Exception as error:  # as in a fit
+        raise TrainingFailed(f"{name}: {error}") from error
+
+
 def threads(side_by_side: int = 1) -> int:
     """Return how many threads one of several fits may use, by the processors that this task is allowed."""
     from joblib import cpu_count
 
     return max(1, int(cpu_count()) // side_by_side)
+
+
+def bounded(threads: int) -> AbstractContextManager[object]:
+    """Bound the threads of linear algebra for the whole process, around all fits that go on at a time.
+
+    Its libraries have one limit for all threads, so fits beside each other cannot set it each for itself.
+    """
+    import scipy.linalg  # noqa: F401 – only libraries that are loaded can be bounded
+    from threadpoolctl import threadpool_limits
+
+    limits: AbstractContextManager[object] = threadpool_limits(threads, user_api="blas")
+    return limits
 
 
 def waited(work: Callable[[], T], what: str, meanwhile: Callable[[], None] = lambda: None) -> T:

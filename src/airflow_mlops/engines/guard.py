@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.checks import Check, Verdict
@@ -60,30 +61,33 @@ def check(
     :raises RegistryUnavailable: if MLflow does not answer, which is never the same as having no champion.
     :raises DigestMismatch: if the bytes of a champion on probation are not what was trained; also UntrustedModel.
     """
-    begun = ledger.begun(ledger_uri, key)
-    if begun is not None:
+    rows = ledger.rows(ledger_uri)
+    if (begun := ledger.begun(rows, key)) is not None:
         return _resumed(client, ledger_uri, model, dataset, begun, actor)
-    moves.settle(client, ledger_uri, model, key, actor)
-    alias, astray = _alias(client, ledger_uri, model, policy)
-    judged = _probation(client, ledger_uri, dataset, policy, question, alias)
+    moves.settle(client, ledger_uri, model, key, actor, rows)
+    if ledger.pending(rows):
+        rows = ledger.rows(ledger_uri)
+    promotion = probation.on_probation(rows)
+    alias, astray = _alias(client, ledger_uri, model, policy, rows)
+    judged = _probation(client, ledger.rows(ledger_uri), dataset, policy, question, alias, promotion)
     report = GuardReport(
         model=model, partition=dataset.partition, alias=alias, probation=judged, reason=_told(alias, judged)
     )
-    action, to = None, None
+    action, to, expected = None, None, None
     if astray and policy.alias_guard == "revert":
-        left = moves.last_champion(client, ledger_uri, model)
+        left = moves.last_champion(client, rows, model)
         if left is None:
             return _unable(report, "MLflow has none of the ledger's champions any more: train again")
         action, to = Action.RESTORED, left.version
-    elif judged.verdict is FAIL:
-        promotion = probation.on_probation(ledger_uri)
-        action, to = Action.ROLLED_BACK, promotion.before if promotion else None
+    elif judged.verdict is FAIL and promotion is not None:
+        # By now the champion may be one that nobody has judged.
+        action, to, expected = Action.ROLLED_BACK, promotion.before, promotion.after
     if action is None:
         return report
     try:
         restored = promote.rollback(
             client, ledger_uri=ledger_uri, model=model, to=to, reason=report.reason, key=key, actor=actor,
-            partition=dataset.partition, checks=(alias, judged), action=action,
+            partition=dataset.partition, checks=(alias, judged), action=action, expected=expected,
         )  # fmt: skip
     except _UNABLE as error:
         return _unable(report, str(error))
@@ -94,20 +98,17 @@ def check(
 def _resumed(
     client: MlflowClient, ledger_uri: str, model: str, dataset: DatasetVersion, begun: Row, actor: str
 ) -> GuardReport:
-    found = begun.evidence
-    if begun.kind is not Kind.DONE:
-        found = promote.rollback(
-            client, ledger_uri=ledger_uri, model=model, to=begun.after, reason=begun.reason, key=begun.key,
-            actor=actor, partition=begun.partition,
-        )  # fmt: skip
-    checks = {each.name: each for each in found.checks}
-    return _moved(
-        GuardReport(
-            model=model, partition=dataset.partition, alias=checks[ALIAS], probation=checks[probation.NAME],
-            reason=found.reason,
-        ),
-        found,
+    checks = {each.name: each for each in begun.evidence.checks}
+    report = GuardReport(
+        model=model, partition=dataset.partition, alias=checks[ALIAS], probation=checks[probation.NAME],
+        reason=begun.evidence.reason,
     )  # fmt: skip
+    try:
+        return _moved(report, moves.resume(client, ledger_uri, begun, begun.after, actor))
+    except _UNABLE as error:
+        if begun.kind is Kind.DONE:
+            return report.model_copy(update={"reason": f"{report.reason}; {error}"})
+        return _unable(report, str(error))
 
 
 def _moved(report: GuardReport, restored: PromotionDecision) -> GuardReport:
@@ -124,7 +125,9 @@ def _told(alias: Check, judged: Check) -> str:
     return "; ".join(f"{each.name}: {each.reason}" for each in failed or (alias, judged))
 
 
-def _alias(client: MlflowClient, ledger_uri: str, model: str, policy: Monitor) -> tuple[Check, bool]:
+def _alias(
+    client: MlflowClient, ledger_uri: str, model: str, policy: Monitor, rows: Sequence[Row]
+) -> tuple[Check, bool]:
     """Compare the alias with the ledger's last move, and tell whether it is at another version."""
     expected = "a ledger that has moved the alias"
 
@@ -135,7 +138,7 @@ def _alias(client: MlflowClient, ledger_uri: str, model: str, policy: Monitor) -
     if policy.alias_guard == "off":
         expected = "off"
         return answer(PASS, "the policy does not ask"), False
-    known = ledger.moves(ledger_uri)
+    known = ledger.moves(rows)
     if not known:
         return answer(
             INCONCLUSIVE, "the ledger has not moved the alias yet, so any place is its place"
@@ -144,7 +147,8 @@ def _alias(client: MlflowClient, ledger_uri: str, model: str, policy: Monitor) -
     expected = f"version {last.after}"
     found = registry.champion_version(client, model)
     # Read before and after: a move that is under way between the two reads is no other's.
-    if ledger.pending(ledger_uri) or ledger.moves(ledger_uri) != known:
+    later = ledger.rows(ledger_uri)
+    if ledger.pending(later) or ledger.moves(later) != known:
         return answer(INCONCLUSIVE, "a move of the champion is under way", found), False
     if found != last.after:
         return answer(FAIL, _astray(last, found), found), True
@@ -167,23 +171,23 @@ def _astray(last: Row, found: str | None) -> str:
 
 def _probation(
     client: MlflowClient,
-    ledger_uri: str,
+    rows: Sequence[Row],
     dataset: DatasetVersion,
     policy: Monitor,
     question: Question,
     alias: Check,
+    promotion: Row | None,
 ) -> Check:
     def answer(verdict: Verdict, expected: str, reason: str) -> Check:
         return Check(name=probation.NAME, verdict=verdict, expected=expected, reason=reason)
 
     if policy.rollback is None:
         return answer(PASS, "off", "the policy does not ask")
-    promotion = probation.on_probation(ledger_uri)
     if promotion is None:
         return answer(PASS, "no champion on probation", "no champion has replaced another one since")
-    if ledger.reached(ledger_uri, dataset.partition):
+    if ledger.reached(rows, dataset.partition):
         return answer(INCONCLUSIVE, "a new partition", "this one was decided on before: it is being replayed")
-    if ledger.pending(ledger_uri) or alias.verdict is FAIL or not _in_place(client, promotion):
+    if ledger.pending(rows) or alias.verdict is FAIL or not _in_place(client, promotion):
         return answer(INCONCLUSIVE, "the ledger's champion", "the alias is elsewhere, or on its way")
     return probation.judge(client, promotion, dataset=dataset, policy=policy.rollback, question=question)
 

@@ -47,8 +47,8 @@ class Job:
             recipe, candidate, Features.from_dict(recipe.features), prepared, estimators.source(candidate)
         )
 
-    def identity(self, key: str) -> str:
-        """Name the search: trials of another recipe or other code are none of it, even under the same key."""
+    def identity(self, key: str = "") -> str:
+        """Name what is trained: under the same key, another recipe or other code has another name."""
         built = self.function.version if self.function else ""
         return hashlib.sha256(f"{key}\n{built}\n{self.recipe.model_dump_json()}".encode()).hexdigest()[:32]
 
@@ -76,7 +76,7 @@ class Job:
 
     def long_tags(self) -> dict[str, str]:
         """Return what only the version says."""
-        # A run's tag holds 8,000 characters, a version's 100,000; columns of a wide table take more than the former.
+        # A run's tag holds 8,000 characters, and the columns of a wide table take more.
         return {
             RECIPE: self.recipe.model_dump_json(),
             "mlops.dataset": self.recipe.dataset.model_dump_json(),

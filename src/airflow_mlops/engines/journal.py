@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.engines import tables
 from airflow_mlops.exceptions import TableMissing, TableUnreadable, WriteConflict
 
+if TYPE_CHECKING:
+    from deltalake import DeltaTable
+
 _ATTEMPTS = 50
+# Every append leaves a file, and a reader opens each of them.
+_FILES = 50
 Values = dict[str, Any]
 
 
@@ -66,6 +72,7 @@ def append(
             continue
         except Exception as error:
             raise TableUnreadable(f"The journal at {uri} cannot be written: {error}") from error
+        _tidy(tables.open_table(uri))
         return
     raise WriteConflict(f"The journal at {uri} is being written by too many at once.")
 
@@ -74,6 +81,16 @@ def _after(known: list[Values], now: datetime | None) -> datetime:
     # Clocks of two machines differ; the order of the rows must not.
     now = now or datetime.now(UTC)
     return max(now, known[-1]["at"] + timedelta(microseconds=1)) if known else now
+
+
+def _tidy(table: DeltaTable) -> None:
+    """Put many small files together; a journal to which somebody else appends meanwhile is left to the next append."""
+    from deltalake import CommitProperties
+
+    # The row has been written: nothing that goes wrong here may say otherwise.
+    with suppress(Exception):
+        if len(table.file_uris()) >= _FILES:
+            table.optimize.compact(commit_properties=CommitProperties(max_commit_retries=0))
 
 
 def _rows(uri: str, version: int | None) -> list[Values]:

@@ -23,6 +23,8 @@ _ROWS = 20_000
 _BINS = 256
 _ROWS_PER_BIN = 20
 _EXAMPLES = 3
+LEAST_OF_A_CLASS = 10
+"""Rows of either class below which a feature may seem to predict them by chance."""
 
 
 def untouched(holdout: pa.Table, seen: pa.Table, dataset: DatasetVersion, split: Split) -> Check:
@@ -87,17 +89,33 @@ def alone(frame: pd.DataFrame, features: Features, truth: np.ndarray, task: str)
     256 bins of as many rows; so a text that is another one in each row predicts nothing, and a feature that is missing
     wherever the target is 1 predicts it.
 
-    :param frame: features, as :func:`pipeline.frame` prepares them; of many rows, evenly spaced ones are used.
-    :returns: None if the target is the same everywhere.
+    :param frame: features, as :func:`pipeline.frame` prepares them; of many rows, evenly spaced ones are used, of the
+        rarer class as many as there are, up to half.
+    :returns: None if the target is the same everywhere, or has fewer than ten rows of one class.
     """
     import numpy as np
 
-    chosen = np.unique(np.linspace(0, truth.size - 1, min(_ROWS, truth.size)).astype(np.int64))
-    frame, truth = frame.iloc[chosen], truth[chosen].astype(float)
+    truth = np.asarray(truth, dtype=float)
     metric = "roc_auc" if task == "classification" else "r2"
+    kinds = (
+        [np.flatnonzero(truth == label) for label in (0, 1)]
+        if metric == "roc_auc"
+        else [np.arange(truth.size)]
+    )
+    kinds.sort(key=len)
+    if metric == "roc_auc" and kinds[0].size < LEAST_OF_A_CLASS:
+        return None
+    left = _ROWS
+    picked, turns = [], []
+    for place, kind in enumerate(kinds):
+        some = _spaced(kind, left // (len(kinds) - place))
+        left -= some.size
+        picked.append(some)
+        # The halves take turns, so that each has every time of the year, and its part of a rare class.
+        turns.append(np.arange(some.size) % 2 == 0)
+    chosen, half = np.concatenate(picked), np.concatenate(turns)
+    frame, truth = frame.iloc[chosen], truth[chosen]
     found: dict[str, float] = {}
-    # The halves take turns, so that each has every time of the year.
-    half = np.arange(truth.size) % 2 == 0
     for name in features.names:
         codes = _codes(frame[name], name not in features.categorical)
         predicted = np.where(half, _means(codes, truth, ~half)[codes], _means(codes, truth, half)[codes])
@@ -108,6 +126,12 @@ def alone(frame: pd.DataFrame, features: Features, truth: np.ndarray, task: str)
             value, _line(frame[name], truth) if metric == "r2" and name in features.numeric else 0.0
         )
     return found
+
+
+def _spaced(places: np.ndarray, most: int) -> np.ndarray:
+    import numpy as np
+
+    return places[np.linspace(0, places.size - 1, min(most, places.size)).astype(np.int64)]
 
 
 def _codes(values: pd.Series, numeric: bool) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 
@@ -54,10 +55,11 @@ def record(
 ) -> Row:
     """Append a row and return it; what the last row of its key says already is not written again.
 
-    An intent is a claim: while one of another key is open, none is added.
+    An intent is a claim: while one of another key is open, none is added. A claim that somebody else has ended is lost:
+    its move is not done, and one that is done is not given up.
 
     :param reason: None means the decision's own.
-    :raises PromotionConflict: if another key's move is under way.
+    :raises PromotionConflict: if another key's move is under way, or this key's has been ended by somebody else.
     :raises WriteConflict: if other writers were faster again and again.
     """
     row: Row
@@ -70,6 +72,7 @@ def record(
         if last is not None and _said(last) == _said(row):
             row = last
             return None
+        _refuse_ended(_last(known, row.key), row)
         if kind is Kind.INTENT:
             _refuse_second_claim(known, row)
         return row.model_dump() | {"evidence": json.dumps(decision.to_dict())}
@@ -83,21 +86,22 @@ def record_decision(uri: str, decision: PromotionDecision, *, actor: str) -> Row
     return record(uri, Kind.DECISION, decision, actor=actor)
 
 
-def rows(uri: str) -> list[Row]:
+def rows(source: str | Sequence[Row]) -> list[Row]:
     """Return every row, oldest first; none if there is no ledger yet.
 
+    :param source: the ledger's URI, or its rows if they were read before; so too of the functions below.
     :raises TableUnreadable: if the ledger is damaged.
     """
-    return [_row(values) for values in journal.rows(uri)]
+    return [_row(values) for values in journal.rows(source)] if isinstance(source, str) else list(source)
 
 
-def decisions(uri: str) -> list[PromotionDecision]:
+def decisions(source: str | Sequence[Row]) -> list[PromotionDecision]:
     """Return the latest decision on each partition, in order of partitions.
 
     A promotion is the decision on its partition from the moment the champion has moved. A rollback decides on none:
     it must not stand in for a decision whose turn has yet to come.
     """
-    latest = {row.partition: row.evidence for row in rows(uri) if _decides(row)}
+    latest = {row.partition: row.evidence for row in rows(source) if _decides(row)}
     return [latest[partition] for partition in sorted(latest)]
 
 
@@ -106,14 +110,14 @@ def decision(uri: str, partition: str) -> PromotionDecision | None:
     return next((each for each in decisions(uri) if each.partition == partition), None)
 
 
-def latest_partition(uri: str) -> str | None:
+def latest_partition(source: str | Sequence[Row]) -> str | None:
     """Return the latest partition that was decided on; None if none was."""
-    return max((each.partition for each in decisions(uri)), default=None)
+    return max((each.partition for each in decisions(source)), default=None)
 
 
-def moves(uri: str) -> list[Row]:
+def moves(source: str | Sequence[Row]) -> list[Row]:
     """Return the moves of the champion that were carried out, oldest first."""
-    return [row for row in rows(uri) if row.kind is Kind.DONE]
+    return [row for row in rows(source) if row.kind is Kind.DONE]
 
 
 def champion_as_of(uri: str, partition: str) -> str | None:
@@ -130,25 +134,23 @@ def champion_as_of(uri: str, partition: str) -> str | None:
     return earlier[-1].after if earlier else None
 
 
-def reached(uri: str, partition: str) -> bool:
+def reached(source: str | Sequence[Row], partition: str) -> bool:
     """Tell whether a partition or a later one was decided on, or had the champion rolled back at it.
 
     Which version was champion when that partition arrived is then for the ledger to say, and no longer for the alias.
     """
-    return any(_tells(row) and row.partition >= partition for row in rows(uri))
+    return any(_tells(row) and row.partition >= partition for row in rows(source))
 
 
-def begun(uri: str, key: str) -> Row | None:
+def begun(source: str | Sequence[Row], key: str) -> Row | None:
     """Return the intent, or what ended it, of a key; None if its move was never begun, or was given up."""
-    last = next(
-        (row for row in reversed(rows(uri)) if row.key == key and row.kind is not Kind.DECISION), None
-    )
+    last = _last(rows(source), key)
     return None if last is None or last.kind is Kind.ABORT else last
 
 
-def pending(uri: str) -> list[Row]:
+def pending(source: str | Sequence[Row]) -> list[Row]:
     """Return the intents that nothing has ended yet, oldest first."""
-    return _pending(rows(uri))
+    return _pending(rows(source))
 
 
 def _decides(row: Row) -> bool:
@@ -160,9 +162,26 @@ def _tells(row: Row) -> bool:
     return _decides(row) or (row.kind is Kind.DONE and row.action is Action.ROLLED_BACK)
 
 
+def _last(known: list[Row], key: str) -> Row | None:
+    return next((row for row in reversed(known) if row.key == key and row.kind is not Kind.DECISION), None)
+
+
 def _pending(known: list[Row]) -> list[Row]:
     last = {row.key: row for row in known if row.kind is not Kind.DECISION}
     return [row for row in last.values() if row.kind is Kind.INTENT]
+
+
+def _refuse_ended(last: Row | None, row: Row) -> None:
+    if row.kind is Kind.DONE and (last is None or last.kind is not Kind.INTENT):
+        why = f"{last.actor} has ended it: {last.reason}" if last else "it never made one"
+        raise PromotionConflict(
+            f"{row.key} has no claim any more to make version {row.after} the champion: {why}. If the alias has moved all "
+            "the same, a rollback puts it where the ledger says."
+        )
+    if row.kind is Kind.ABORT and last is not None and last.kind is Kind.DONE:
+        raise PromotionConflict(
+            f"{row.key} has made version {last.after} the champion and cannot be given up any more."
+        )
 
 
 def _refuse_second_claim(known: list[Row], row: Row) -> None:

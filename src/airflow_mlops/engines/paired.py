@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from airflow_mlops.domain.spec import VersusChampion
-    from airflow_mlops.engines.resampling import Blocks
+    from airflow_mlops.engines.resampling import Blocks, Support
 
 Test = Literal["auto", "bootstrap", "delong", "mcnemar"]
 
@@ -69,10 +69,13 @@ def difference(
     method = _chosen(test, metric, blocks)
     if method == "bootstrap":
         return _bootstrap(found, truth, ours, theirs, metric, blocks, confidence, seed)
-    closed: dict[str, Callable[..., tuple[float, float] | None]] = {"delong": _delong, "mcnemar": _mcnemar}
+    positives = int(np.sum(truth == 1))
+    known = min(positives, truth.size - positives) if method == "delong" else truth.size
+    if known < resampling.LEAST_ROWS:
+        return Comparison(found.observed, found.baseline, None, _NAMES[method], _too_few_rows(known))
+    closed: dict[str, Callable[..., tuple[float, float]]] = {"delong": _delong, "mcnemar": _mcnemar}
     interval = closed[method](truth, ours, theirs, confidence)
-    problem = "" if interval else "there are too few rows of one class for an interval: hold out more"
-    return Comparison(found.observed, found.baseline, interval, _NAMES[method], problem)
+    return Comparison(found.observed, found.baseline, interval, _NAMES[method])
 
 
 def _chosen(test: Test, metric: str, blocks: Blocks) -> str:
@@ -104,21 +107,37 @@ def _bootstrap(
     better, worse = (0, 1) if METRICS[metric].greater_is_better else (1, 0)
     estimate = resampling.resample(models, blocks.count, seed).difference(better, worse)
     interval = estimate.interval(confidence)
-    problem = ""
-    if interval is None:
-        few = blocks.count < resampling.LEAST_BLOCKS
-        problem = (
-            f"{blocks} cannot tell how much of it is chance, "
-            f"{resampling.LEAST_BLOCKS} are needed: hold out more, or name a shorter versus_champion.block"
-            if few
-            else f"{metric} is undefined in most of its resamples: hold out more rows"
-        )
+    problem = "" if interval else _unknown(metric, blocks, models[0].support)
     return Comparison(found.observed, found.baseline, interval, f"bootstrap over {blocks}", problem)
+
+
+def _unknown(metric: str, blocks: Blocks, support: Support) -> str:
+    if support.enough:
+        return f"{metric} is undefined in most of its resamples: hold out more rows"
+    if blocks.unit == "row":
+        return _too_few_rows(support.holding)
+    chance = "cannot tell how much of it is chance"
+    todo = "hold out more, or name a shorter versus_champion.block"
+    if support.holding < resampling.LEAST_BLOCKS:
+        informing = f"of {blocks}, the {support.holding:,} that inform {metric}"
+        told = str(blocks) if support.holding == blocks.count else informing
+        return f"{told} {chance}, {resampling.LEAST_BLOCKS} are needed: {todo}"
+    return (
+        f"{blocks} of very different weight for {metric} {chance}: they are worth {support.even:.1f} even ones, "
+        f"{resampling.LEAST_EVEN} are needed: {todo}"
+    )
+
+
+def _too_few_rows(found: int) -> str:
+    return (
+        f"there are too few rows, or rows of one class, for an interval: {found:,}, {resampling.LEAST_ROWS} are needed: "
+        "hold out more"
+    )
 
 
 def _delong(
     truth: np.ndarray, ours: np.ndarray, theirs: np.ndarray, confidence: float
-) -> tuple[float, float] | None:
+) -> tuple[float, float]:
     """DeLong, DeLong and Clarke-Pearson (1988), by the ranks of Sun and Xu, Fast Implementation of DeLong's Algorithm (2014)."""
     import numpy as np
     from scipy.special import ndtri
@@ -126,8 +145,6 @@ def _delong(
 
     positive = truth == 1
     m, n = int(positive.sum()), int((~positive).sum())
-    if min(m, n) < 2:
-        return None
     parts = []
     for scores in (ours, theirs):
         above, below = scores[positive], scores[~positive]

@@ -65,16 +65,22 @@ def log(
 
 
 def log_training(
-    client: MlflowClient, run_id: str, recipe: Recipe, data: Data, fit: Callable[[Data], Pipeline]
+    client: MlflowClient,
+    run_id: str,
+    recipe: Recipe,
+    data: Data,
+    fit: Callable[[Data], Pipeline],
+    took: float,
 ) -> None:
     """Log the learning curve of a candidate and what its training rows hold; what fails is a warning.
 
     :param data: the training rows.
     :param fit: fits the candidate, with the parameters that were chosen, to some of them.
+    :param took: seconds that it took to fit it to all of them.
     """
     try:
         with fitting.remarks():  # what is warned of the model itself has been told
-            curve = plots.learning_curve(fit, data, task=recipe.task, metric=recipe.metric)
+            curve = plots.learning_curve(fit, data, task=recipe.task, metric=recipe.metric, took=took)
         drawn = {} if curve is None else {"learning_curve.png": curve}
         _keep(client, run_id, drawn, ROWS, provenance.rows(data, recipe))
     except Exception as error:  # noqa: BLE001 - the model is fitted, and no worse without its pictures

@@ -163,6 +163,7 @@ def learning_curve(
     *,
     task: str,
     metric: str,
+    took: float = 0.0,
     seconds: float = SECONDS,
 ) -> Figure | None:
     """Draw how a model does on the latest fifth of the rows when it is fitted to ever more of those just before.
@@ -172,6 +173,7 @@ def learning_curve(
 
     :param fit: fits the chosen candidate to some rows.
     :param data: training rows, in order of event time.
+    :param took: seconds that a fit to all of them took; 0 if that is not known.
     :param seconds: limit of time; a fit that has begun is not interrupted.
     :returns: None if there are not two points to draw a line between.
     """
@@ -181,10 +183,13 @@ def learning_curve(
         return None
     validated = data.between(fold.cut, fold.end)
     points: list[tuple[int, float | None, float | None]] = []
-    left, took, before = seconds, 0.0, 0
+    left, before = seconds, data.labels.size
     for rows in sorted({fold.cut // share for share in _SHARES}):
-        if before and took * (rows / before) ** _SUPERLINEAR > left:
-            log.info("The learning curve ends at %d of %d rows: more would take too long.", before, fold.cut)
+        # Fewer rows may well take no less than in proportion.
+        if took * (rows / before) ** (_SUPERLINEAR if rows > before else 1) > left:
+            log.info(
+                "The learning curve ends before %d of %d rows: they would take too long.", rows, fold.cut
+            )
             break
         began = monotonic()
         fitted_to = data.between(fold.cut - rows, fold.cut)
@@ -194,7 +199,7 @@ def learning_curve(
                 (rows, _score(model, fitted_to, task, metric), _score(model, validated, task, metric))
             )
         except (NotEnoughData, TrainingFailed):
-            continue  # few rows may hold one class, or none of a category
+            pass  # few rows may hold one class, or none of a category
         took, before = monotonic() - began, rows
         left -= took
     return _curve(points, metric) if len(points) > 1 else None

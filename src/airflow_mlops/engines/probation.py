@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -46,9 +47,12 @@ class Question(NamedTuple):
     delay: timedelta
 
 
-def on_probation(ledger_uri: str) -> Row | None:
-    """Return the promotion that made the champion what it is; None if it replaced nobody, or was rolled back to."""
-    moves = [move for move in ledger.moves(ledger_uri) if move.action is not Action.RESTORED]
+def on_probation(rows: Sequence[Row]) -> Row | None:
+    """Return the promotion that made the champion what it is; None if it replaced nobody, or was rolled back to.
+
+    :param rows: of the ledger.
+    """
+    moves = [move for move in ledger.moves(rows) if move.action is not Action.RESTORED]
     last = moves[-1] if moves else None
     return last if last is not None and last.action is Action.PROMOTED and last.before is not None else None
 

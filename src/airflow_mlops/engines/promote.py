@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from airflow_mlops.domain.approval import Approval, refusal, told
 from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.results import Action, Evaluation, ModelRef, PromotionDecision, TrainingData
+from airflow_mlops.domain.spec_gates import Serving
 from airflow_mlops.engines import bless, ledger, models, moves, registry
 from airflow_mlops.engines.ledger import Row
 from airflow_mlops.engines.serving import BLESSING
@@ -23,6 +24,10 @@ from airflow_mlops.exceptions import (
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+_REQUIREMENTS = "requirements.txt"
+# What a rollback may take: a champion of old has been accepted, by limits that may have been others.
+_PATIENCE = Serving(seconds=600, memory=2**20)
+
 
 def promote(
     client: MlflowClient,
@@ -32,38 +37,43 @@ def promote(
     key: str,
     actor: str,
     approval: Approval | None = None,
+    serving: Serving | None = None,
 ) -> PromotionDecision:
     """Make a candidate the champion if its verdict is PASS, and record what was decided.
 
     Its bytes are verified by their digest; unless the evaluation has blessed them, or if people were asked since, it is
     also loaded and predicts in a fresh process. The champion must still be the one that the candidate was judged
-    against. A second call with the same key finishes what the first began, or returns what it decided.
+    against. A second call with the same key finishes what the first began, or returns what it decided; if a gate or a person
+    is against it by then, it gives up what has moved nothing yet.
 
     :param ledger_uri: URI of the model's ledger.
     :param key: idempotency key: one promotion per key.
     :param actor: the run or person that promotes.
     :param approval: what people said; None if nobody was asked. One who did not approve is enough to refuse. With
         ``overridden`` a verdict other than PASS does not, except that a model that failed its blessing is no champion.
+    :param serving: what loading and predicting may cost if the candidate is blessed here; None means the defaults.
     :return: action PROMOTED; REFUSED if the verdict or a person is against it; KEPT if the candidate is the champion
         already.
-    :raises PromotionConflict: if the champion is another one by now, is being moved by somebody else, or has been lost
-        while a former one is still there.
+    :raises PromotionConflict: if the champion is another one by now, is being moved by somebody else, has been lost
+        while a former one is still there, or was moved to the candidate before a gate or a person turned against it.
     :raises ModelNotFound: if the candidate's version does not exist or is not ready.
     :raises BlessingFailed: if the candidate fails in a fresh process; also DigestMismatch and UntrustedModel.
     :raises RegistryUnavailable: if MLflow does not answer; a retry goes on from there.
     """
     candidate, former = evaluation.candidate, evaluation.champion
     before = former.version if former else None
-    begun = ledger.begun(ledger_uri, key)
+    begun, against = ledger.begun(ledger_uri, key), _against(evaluation, approval)
     if begun is not None:
-        return moves.resume(client, ledger_uri, begun, candidate.version, actor)
+        if against is None or _judged_as_champion(client, evaluation, approval):
+            return moves.resume(client, ledger_uri, begun, candidate.version, actor)
+        moves.withdraw(client, ledger_uri, begun, against, actor)
     decision = PromotionDecision(
         model=evaluation.model, partition=evaluation.partition, action=Action.PROMOTED, before=before,
         after=candidate.version, digest=candidate.digest, checks=evaluation.checks, metrics=evaluation.metrics,
         champion_metrics=evaluation.champion_metrics, reason=_why(evaluation, approval), key=key, approval=approval,
         candidate=candidate.version,
     )  # fmt: skip
-    if (against := _against(evaluation, approval)) is not None:
+    if against is not None:
         refused = {"action": Action.REFUSED, "after": before, "digest": former.digest if former else None}
         refused["reason"] = against
         return ledger.record_decision(ledger_uri, decision.model_copy(update=refused), actor=actor).evidence
@@ -84,7 +94,9 @@ def promote(
         cut=candidate.split.cut,
         features=candidate.features,
     )
-    evidence = {"checks": _verified(client, ref, evaluation, approval), "trained_on": trained_on}
+    checks = _verified(client, ref, evaluation, approval, serving or Serving())
+    evidence = {"checks": checks, "trained_on": trained_on}
+    moves.settle(client, ledger_uri, evaluation.model, key, actor)
     return moves.move(client, ledger_uri, decision.model_copy(update=evidence), actor)
 
 
@@ -110,6 +122,17 @@ def _against(evaluation: Evaluation, approval: Approval | None) -> str | None:
     return None
 
 
+def _judged_as_champion(client: MlflowClient, evaluation: Evaluation, approval: Approval | None) -> bool:
+    # If a whole run is repeated after it has moved the alias, its candidate is compared with itself, which no margin lets
+    # pass. That says nothing against the move.
+    version = evaluation.candidate.version
+    return (
+        evaluation.champion is not None
+        and evaluation.champion.version == version == registry.champion_version(client, evaluation.model)
+        and refusal(approval) is None
+    )
+
+
 def _blessing(evaluation: Evaluation) -> Check | None:
     return next((check for check in evaluation.checks if check.name == BLESSING), None)
 
@@ -119,7 +142,7 @@ def _refuse_lost_champion(client: MlflowClient, ledger_uri: str, model: str) -> 
     known = ledger.moves(ledger_uri)
     if not known or registry.champion_version(client, model) is not None:
         return
-    left, lost = moves.last_champion(client, ledger_uri, model), known[-1]
+    left, lost = moves.last_champion(client, known, model), known[-1]
     if left is None:
         return
     raise PromotionConflict(
@@ -141,6 +164,7 @@ def rollback(
     partition: str,
     checks: tuple[Check, ...] = (),
     action: Action = Action.ROLLED_BACK,
+    expected: str | None = None,
 ) -> PromotionDecision:
     """Give the champion alias back to a version that had it before, and record why.
 
@@ -149,27 +173,35 @@ def rollback(
     :param partition: the latest partition; later ones are scored with the restored version.
     :param checks: what was measured that speaks for it.
     :param action: RESTORED if nothing is taken back but a move outside of the ledger.
+    :param expected: the champion that is to be taken back; None means whichever there is.
     :return: that action, or KEPT if there is nothing to do, as in a second call.
     :raises ModelNotFound: if there is no such version, or none before the champion.
     :raises PromotionRefused: if the version never was champion.
-    :raises PromotionConflict: if the champion is being moved by somebody else.
+    :raises PromotionConflict: if the champion is being moved by somebody else, or is not the expected one.
     :raises BlessingFailed: if the version fails in a fresh process; also DigestMismatch and UntrustedModel.
     """
-    begun = ledger.begun(ledger_uri, key)
-    if begun is not None:
+    rows = ledger.rows(ledger_uri)
+    if (begun := ledger.begun(rows, key)) is not None:
         return moves.resume(client, ledger_uri, begun, to or begun.after, actor)
-    current = moves.settle(client, ledger_uri, model, key, actor)
-    target = registry.version(client, model, to or _former(client, ledger_uri, model, current))
+    current = moves.settle(client, ledger_uri, model, key, actor, rows)
+    if ledger.pending(rows):
+        rows = ledger.rows(ledger_uri)
+    if expected is not None and current != expected:
+        raise PromotionConflict(
+            f"Version {expected} of {model!r} was to be taken back, but the champion is {moves.named(current)} by now."
+        )
+    known = ledger.moves(rows)
+    target = registry.version(client, model, to or _former(client, known, model, current))
     decision = PromotionDecision(
         model=model, partition=partition, action=action, before=current, after=target.version,
         digest=target.digest, reason=reason, key=key, checks=checks,
     )  # fmt: skip
-    known = ledger.moves(ledger_uri)
-    if target.version == current and known and known[-1].after == current:
+    in_place = bool(known) and known[-1].after == current
+    if in_place and (target.version == current or action is Action.RESTORED):
         why = f"version {current} is the champion already; name an older version to go further back"
         return decision.model_copy(update={"action": Action.KEPT, "reason": why})
     _refuse_stranger(target, known)
-    check = _blessed(client, target, registry.training(client, target).task)
+    check = _blessed(client, target, registry.training(client, target).task, None)
     return moves.move(client, ledger_uri, decision.model_copy(update={"checks": (*checks, check)}), actor)
 
 
@@ -189,17 +221,17 @@ def _refuse_stranger(target: ModelRef, known: Sequence[Row]) -> None:
         )
 
 
-def _former(client: MlflowClient, ledger_uri: str, model: str, current: str | None) -> str:
+def _former(client: MlflowClient, known: Sequence[Row], model: str, current: str | None) -> str:
     """Return the version to go back to: the one before, or the champion itself if it has been restored already."""
-    known = ledger.moves(ledger_uri)
     if current is None and not known:
         raise ModelNotFound(f"Model {model!r} has no champion to roll back from.")
     if current is None or not known or known[-1].after != current:
-        left = moves.last_champion(client, ledger_uri, model)
+        left = moves.last_champion(client, known, model)
         if left is None:
             where = f"version {current}, which it does not know" if current else "none"
             raise ModelNotFound(
-                f"The champion of {model!r} is {where}, and the ledger names none to go back to that MLflow still has."
+                f"The champion of {model!r} is {where}, and the ledger names none to go back to that MLflow still has "
+                "and that was not rolled back itself."
             )
         return left.version
     last = next((m for m in reversed(known) if m.after == current and m.action is not Action.RESTORED), None)
@@ -213,24 +245,35 @@ def _former(client: MlflowClient, ledger_uri: str, model: str, current: str | No
 
 
 def _verified(
-    client: MlflowClient, ref: ModelRef, evaluation: Evaluation, approval: Approval | None
+    client: MlflowClient,
+    ref: ModelRef,
+    evaluation: Evaluation,
+    approval: Approval | None,
+    serving: Serving,
 ) -> tuple[Check, ...]:
     """Prove that the candidate is what was evaluated and can be loaded, and return the evaluation's checks with that."""
     blessing = _blessing(evaluation)
     # People may have taken days, in which the environment can have become another one.
     if blessing is not None and blessing.verdict is Verdict.PASS and approval is None:
-        with TemporaryDirectory() as folder:
-            models.verify(models.download(client, ref.run_id, Path(folder)), ref.digest)
+        moves.verify(client, ref, ref.digest)
         return evaluation.checks
     others = (check for check in evaluation.checks if check.name != BLESSING)
-    return (*others, _blessed(client, ref, evaluation.candidate.task))
+    return (*others, _blessed(client, ref, evaluation.candidate.task, serving))
 
 
-def _blessed(client: MlflowClient, ref: ModelRef, task: str) -> Check:
-    """Load a version in a fresh process, and return that as one more check."""
+def _blessed(client: MlflowClient, ref: ModelRef, task: str, serving: Serving | None) -> Check:
+    """Load a version in a fresh process, and return that as one more check.
+
+    :param serving: None means that it was champion: neither newer packages nor today's limits keep it from being restored
+        as long as it predicts alike.
+    """
+    limits = serving or _PATIENCE
     with TemporaryDirectory() as folder:
         path, sample = bless.fetch(client, ref, Path(folder))
-        found = bless.bless(path, ref.digest, sample, task=task)
+        needed = models.download(client, ref.run_id, Path(folder), _REQUIREMENTS) if serving else None
+        found = bless.bless(
+            path, ref.digest, sample, task=task, requirements=needed, seconds=limits.seconds, memory_mb=limits.memory
+        )  # fmt: skip
     return Check(
         name=BLESSING, verdict=Verdict.PASS, expected="the same predictions in a fresh process, by digest",
         observed=found.max_difference, n=found.n,

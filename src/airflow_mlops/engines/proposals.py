@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Mapping
 from itertools import product
+from statistics import median
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_mlops.domain.metrics import METRICS
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 # Proposals in a row that repeat earlier ones: before the next are drawn at random, and before a space counts as exhausted.
 _REPEATED = 10
 _MOST_REPEATED = 1_000
+# Trials on all folds that others are compared with.
+_LEAST = 5
 
 
 class Proposal(NamedTuple):
@@ -35,8 +38,9 @@ class Proposals:
     No combination comes twice. Each proposal has a seed of its own, so a search that is taken up again with what its
     trials have shown proposes what it would have proposed without a break.
 
-    A trial falls behind if its mean over the folds so far is worse than the median of those of at least five trials
-    before it. In 4 searches of 30 trials on 3 and on 4 folds this saved 4 fits in 10, and the best trial was as good.
+    A trial falls behind if its mean over the folds so far is worse than the median of those, over as many folds, of at
+    least five trials that were fitted to all folds. In 4 searches of 30 trials on 3 and on 4 folds this saved 2 to 5 fits in
+    10, and the best was at most 0.002 (ROC AUC) worse.
     Optuna's Wilcoxon pruner saved none: on fewer than four folds its test cannot come out at its level of 0.1.
 
     :param space: what to try for each parameter.
@@ -49,12 +53,12 @@ class Proposals:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._space = {name: _distinct(values) for name, values in space.items()}
         self._seed = seed
+        self._greater = METRICS[metric].greater_is_better
         self._seen: set[str] = set()
         self._asked = 0
         self._study = optuna.create_study(
-            direction="maximize" if METRICS[metric].greater_is_better else "minimize",
+            direction="maximize" if self._greater else "minimize",
             sampler=optuna.samplers.RandomSampler(),
-            pruner=optuna.pruners.MedianPruner(),
         )
         sizes = [math.inf if isinstance(values, Range) else len(values) for values in self._space.values()]
         self.total = int(min(math.prod(sizes), trials))
@@ -96,8 +100,14 @@ class Proposals:
         """Tell what a trial has shown on its folds so far, and return whether to give it up."""
         if trial.value is None:
             return False
-        proposal.asked.report(trial.value, len(trial.values))
-        return bool(proposal.asked.should_prune())
+        from optuna.trial import TrialState
+
+        step, sign = len(trial.values), 1 if self._greater else -1
+        proposal.asked.report(trial.value, step)
+        # Optuna's median pruner takes the best of what a trial has reported: one good fold would save it.
+        done = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        others = [each.intermediate_values[step] for each in done if step in each.intermediate_values]
+        return len(others) >= _LEAST and sign * trial.value < sign * median(others)
 
     def tell(self, proposal: Proposal, trial: Trial) -> None:
         """Tell what a trial has shown in the end."""

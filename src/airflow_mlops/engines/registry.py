@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import suppress
+import hashlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NamedTuple
 
 from airflow_mlops.domain.results import DatasetVersion, ModelRef, Split
@@ -17,6 +20,10 @@ if TYPE_CHECKING:
 
 CHAMPION = "champion"
 """The alias of the version that predictions are made with."""
+
+# Characters of a tag: MLflow takes 100,000, but a MySQL below it 65,535 bytes. Columns of a wide table take more.
+_LONGEST = 16_000
+_KEPT = "artifact:sha256:"
 
 # Seconds for a registry that makes a version in the background; MLflow's own limit is five minutes.
 _PATIENCE = 60
@@ -105,17 +112,18 @@ def training(client: MlflowClient, ref: ModelRef) -> Training:
     """Return what a version was trained on.
 
     :raises ModelNotFound: if the version or its run does not exist, or does not say.
+    :raises DigestMismatch: see :func:`tags`.
     :raises RegistryUnavailable: if MLflow does not answer.
     """
-    tags = _get(client, ref.model, ref.version).tags
+    said = tags(client, _get(client, ref.model, ref.version))
     with tracking.errors(client):
         logged = client.get_run(ref.run_id).data.metrics
     try:
         return Training(
-            task=tags["mlops.task"],
-            features=Features.model_validate_json(tags["mlops.features"]),
-            split=Split.model_validate_json(tags["mlops.split"]),
-            dataset=DatasetVersion.model_validate_json(tags["mlops.dataset"]),
+            task=said["mlops.task"],
+            features=Features.model_validate_json(said["mlops.features"]),
+            split=Split.model_validate_json(said["mlops.split"]),
+            dataset=DatasetVersion.model_validate_json(said["mlops.dataset"]),
             metrics={
                 name.removeprefix("holdout/"): logged[name] for name in logged if name.startswith("holdout/")
             },
@@ -124,6 +132,42 @@ def training(client: MlflowClient, ref: ModelRef) -> Training:
         raise ModelNotFound(
             f"Version {ref.version} of {ref.model!r} does not say what it was trained on: {error}"
         ) from error
+
+
+def tags(client: MlflowClient, version: ModelVersion) -> dict[str, str]:
+    """Return the tags of a version; what was too long for one is read from the artifacts of its run.
+
+    :raises DigestMismatch: if it is not what was registered.
+    :raises ModelNotFound: if it is not there any more.
+    :raises RegistryUnavailable: if MLflow does not answer.
+    """
+    return {
+        name: _read(client, version, name, value.removeprefix(_KEPT)) if value.startswith(_KEPT) else value
+        for name, value in version.tags.items()
+    }
+
+
+def _read(client: MlflowClient, version: ModelVersion, name: str, digest: str) -> str:
+    with TemporaryDirectory() as folder, tracking.errors(client):
+        found = Path(client.download_artifacts(str(version.run_id), _file(name), folder)).read_bytes()
+    if hashlib.sha256(found).hexdigest() != digest:
+        raise DigestMismatch(
+            f"Tag {name} of version {version.version} of {version.name!r} is kept as {_file(name)} of run "
+            f"{version.run_id}, which is not what was registered."
+        )
+    return found.decode()
+
+
+def _keep(client: MlflowClient, run_id: str, name: str, value: str) -> str:
+    if len(value) <= _LONGEST:
+        return value
+    with tracking.errors(client):
+        client.log_text(run_id, value, _file(name))
+    return _KEPT + hashlib.sha256(value.encode()).hexdigest()
+
+
+def _file(tag: str) -> str:
+    return f"tags/{tag}.json"
 
 
 def only_version(client: MlflowClient, model: str, key: str) -> ModelVersion | None:
@@ -170,14 +214,16 @@ def register(
 
     :param source: URI of the logged model's artifacts; ``models:/<id>`` would be looked up at MLflow's global
         tracking URI, which need not be this client's.
+    :param tags: of any length: read long ones with :func:`tags`.
     :raises RegistryUnavailable: if no usable version could be created.
     """
+    kept = {name: _keep(client, run_id, name, value) for name, value in tags.items()}
     failure: RegistryUnavailable | None = None
     try:
         with tracking.errors(client):
             _ensure_registered(client, model)
             client.create_model_version(
-                model, source, run_id, tags={**tags, tracking.KEY: key}, model_id=model_id
+                model, source, run_id, tags={**kept, tracking.KEY: key}, model_id=model_id
             )
     except RegistryUnavailable as error:
         if error.silent:
@@ -190,6 +236,29 @@ def register(
             tracking.told(client, f"the new version of {model!r} cannot be used.")
         )
     return str(version.version)
+
+
+@contextmanager
+def whole(client: MlflowClient, model: str, key: str) -> Iterator[None]:
+    """Take back what is registered under a key if the work is cancelled, as by SystemExit, as far as MLflow answers.
+
+    Work that fails by an error may leave a version, which the next try adopts.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if not isinstance(error, Exception):
+            _withdraw(client, model, key)
+        raise
+
+
+def _withdraw(client: MlflowClient, model: str, key: str) -> None:
+    with suppress(ModelNotFound, RegistryUnavailable), tracking.errors(client):
+        for found in client.search_model_versions(
+            f"name = '{model}' and tags.`{tracking.KEY}` = {tracking.quoted(key)}"
+        ):
+            client.delete_model_version(model, found.version)
+            client.set_terminated(str(found.run_id), "KILLED")
 
 
 def _ensure_registered(client: MlflowClient, name: str) -> None:

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.recipe import Recipe
 from airflow_mlops.domain.results import TrainedModel
+from airflow_mlops.domain.spec import Candidate
 from airflow_mlops.engines import (
     code,
     digests,
+    estimators,
     jobs,
     model_file,
     models,
@@ -87,9 +90,9 @@ def record(client: MlflowClient, model: str, number: str) -> Record:
     ref = registry.version(client, model, number)
     with tracking.errors(client):
         found = client.get_model_version(model, ref.version)
-    training = registry.training(client, ref)
+    training, tags = registry.training(client, ref), registry.tags(client, found)
     try:
-        facts = json.loads(found.tags[_TRAINED])
+        facts = json.loads(tags[_TRAINED])
         parts = {"dataset": training.dataset, "split": training.split, "version": ref.version}
         trained = TrainedModel.model_validate({**facts, **parts, "digest": ref.digest})
     except (KeyError, ValueError) as error:
@@ -97,19 +100,27 @@ def record(client: MlflowClient, model: str, number: str) -> Record:
             f"Version {number} of {model!r} does not say how it was trained: {error}"
         ) from error
     moment = datetime.fromtimestamp(found.creation_timestamp / 1000, UTC)
-    return Record(trained, moment, training.metrics, found.tags)
+    return Record(trained, moment, training.metrics, tags)
 
 
 def reproduce(
-    client: MlflowClient, model: str, number: str, tell: Callable[[str], None] = lambda step: None
+    client: MlflowClient,
+    model: str,
+    number: str,
+    tell: Callable[[str], None] = lambda step: None,
+    folders: Iterable[Path] = (),
 ) -> Reproduction:
     """Train a version again and compare what comes out with what was registered; nothing is logged or written.
 
     On the same machine with the same packages the digests are equal. Elsewhere they may differ in the last bits of
-    numbers; the metrics then tell whether it matters.
+    numbers; the metrics then tell whether it matters. Of the data, the digest of the last partition and the number of
+    rows are verified: values that were changed in an earlier partition make another model too.
 
     :param tell: called with each step, in words, when it begins.
-    :raises NotReproduced: if the version has no recipe, or its data is not there any more.
+    :param folders: where the code lies that may be run. Its name comes from a tag in MLflow, and who can write tags
+        could name any function that is installed; none below other folders is imported.
+    :raises NotReproduced: if the version has no recipe, its data is not there any more, or it was built by a function
+        that lies elsewhere.
     :raises ModelNotFound: if there is no such version.
     :raises TrainingFailed: if the candidate cannot be built or fitted here.
     :raises RegistryUnavailable: if MLflow does not answer.
@@ -117,10 +128,11 @@ def reproduce(
     began = monotonic()
     tell(f"Reading what {model} version {number} was made of")
     found = record(client, model, number)
-    recipe, trained = _recipe(found), found.trained
+    folders = tuple(folders)
+    recipe, trained = _recipe(found, folders), found.trained
     dataset, split = recipe.dataset, recipe.split
-    environment = tuple(_environment(client, found))
-    tell(f"Verifying {dataset.name} version {dataset.version} by its digest")
+    environment = tuple(_environment(client, found, folders))
+    tell(f"Verifying {dataset.partition} of {dataset.name} version {dataset.version} by its digest")
     rows = _rows(recipe)
     tell(f"Fitting {trained.candidate} to {split.train_rows:,} rows")
     fitted = train.fit(rows, recipe, trained.params)
@@ -130,20 +142,22 @@ def reproduce(
     return Reproduction(found, digest, environment, outcome, monotonic() - began)
 
 
-def _recipe(found: Record) -> Recipe:
-    ref = found.trained
-    text = found.tags.get(jobs.RECIPE)
+def _recipe(found: Record, folders: tuple[Path, ...]) -> Recipe:
+    ref, text = found.trained, found.tags.get(jobs.RECIPE)
+    whose = f"ersion {ref.version} of {ref.model!r}"
     if text is None:
         raise NotReproduced(
-            f"Version {ref.version} of {ref.model!r} has no tag {jobs.RECIPE}: it was registered before recipes were kept. "
-            "Versions that are trained from now on have one."
+            f"V{whose} has no tag {jobs.RECIPE}: it was registered before recipes were kept. Versions that are trained from "
+            "now on have one."
         )
     try:
-        return Recipe.model_validate_json(text)
+        recipe = Recipe.model_validate_json(text)
+        candidate = Candidate.model_validate(recipe.candidate)
     except ValueError as error:
-        raise NotReproduced(
-            f"The recipe of version {ref.version} of {ref.model!r} cannot be read: {error}"
-        ) from error
+        raise NotReproduced(f"The recipe of v{whose} cannot be read: {error}") from error
+    if estimators.is_function(candidate) and (why := code.outside(candidate.estimator, folders)):
+        raise NotReproduced(f"V{whose} was built by {candidate.estimator}, which is not called: {why}")
+    return recipe
 
 
 def _rows(recipe: Recipe) -> pa.Table:
@@ -212,23 +226,41 @@ def _metrics(found: Record, recipe: Recipe, rows: pa.Table, fitted: Pipeline) ->
     holdout = rows.filter(pc.greater_equal(rows[recipe.dataset.event_time], recipe.split.cut))
     known, truth = pipeline.labelled(holdout, recipe.target, recipe.task)
     measured = performance.metrics(truth, models.predict(fitted, known, recipe.task), recipe.task)
-    for name, expected in found.holdout.items():
-        if name not in measured:
-            continue
-        now = measured[name]
-        same = now is not None and math.isclose(now, expected, rel_tol=1e-9, abs_tol=1e-12)
-        reason = f"{'undefined' if now is None else format(now, '.6g')}, and was {expected:.6g}"
-        yield _check(name, same, f"{expected:.6g}", reason, observed=now, baseline=expected, n=known.num_rows)
+    for name, recorded in found.holdout.items():
+        # MLflow keeps an infinite metric as the greatest number that there is.
+        before = recorded if abs(recorded) < sys.float_info.max else None
+        yield _metric(name, before, measured, known.num_rows)
 
 
-def _environment(client: MlflowClient, found: Record) -> Iterator[Check]:
+def _metric(name: str, before: float | None, measured: Mapping[str, float | None], rows: int) -> Check:
+    was, now = _shown(before), measured.get(name)
+    if name not in measured:
+        verdict, reason = (
+            Verdict.INCONCLUSIVE,
+            f"it was {was}, and is not among the metrics that are measured here",
+        )
+    else:
+        same = now is before or (
+            now is not None and before is not None and math.isclose(now, before, rel_tol=1e-9, abs_tol=1e-12)
+        )
+        verdict, reason = Verdict.PASS if same else Verdict.FAIL, f"{_shown(now)}, and was {was}"
+    return Check(
+        name=name, verdict=verdict, expected=was, reason=reason, observed=now, baseline=before, n=rows
+    )
+
+
+def _shown(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.6g}"
+
+
+def _environment(client: MlflowClient, found: Record, folders: tuple[Path, ...]) -> Iterator[Check]:
     for name, before, now in _packages(client, found.trained.run_id):
         reason = f"{now} is installed" if now else "it is not installed"
         yield _check(name, before == now, before, reason + ("" if before == now else f", and was {before}"))
     # The table has what a transform prepared, so this training does without it.
     for name, tag in (("transform", transform.VERSION_TAG), ("candidate", jobs.FUNCTION)):
         if tag in found.tags:
-            yield _code(name, found.tags[tag])
+            yield _code(name, found.tags[tag], folders)
 
 
 def _packages(client: MlflowClient, run_id: str) -> Iterator[tuple[str, str, str]]:
@@ -250,15 +282,18 @@ def _packages(client: MlflowClient, run_id: str) -> Iterator[tuple[str, str, str
             yield name, before, now
 
 
-def _code(name: str, before: str) -> Check:
+def _code(name: str, before: str, folders: tuple[Path, ...]) -> Check:
+    path = before.partition("@")[0]
+    if why := code.outside(path, folders):
+        return Check(name=name, verdict=Verdict.INCONCLUSIVE, expected=before, reason=f"{path}: {why}")
     try:
-        now = code.find(before.partition("@")[0]).version
+        now = code.find(path).version
     except ImportError as error:
         return _check(name, False, before, str(error))
     reason = f"the code is that of {before}" if now == before else f"the code is {now} now, and was {before}"
     return _check(name, now == before, before, reason)
 
 
-def _check(name: str, same: bool, expected: str, reason: str, **facts: Any) -> Check:
+def _check(name: str, same: bool, expected: str, reason: str) -> Check:
     verdict = Verdict.PASS if same else Verdict.FAIL
-    return Check(name=name, verdict=verdict, expected=expected, reason=reason, **facts)
+    return Check(name=name, verdict=verdict, expected=expected, reason=reason)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -14,10 +14,35 @@ if TYPE_CHECKING:
 
 LEAST_BLOCKS = 7
 """Blocks that an interval needs: a week of days. Below, the spread of so few values says next to nothing."""
+LEAST_ROWS = 30
+"""Independent rows, of each class where a metric tells two apart, that an interval needs."""
+LEAST_EVEN = 5
+"""Blocks of equal weight that those of an interval must be worth; seven days are never quite alike."""
 
 _BELOW = {Grain.HOUR: "minute", Grain.DAY: "hour", Grain.WEEK: "day", Grain.MONTH: "day"}
 _UNITS = {"minute": "m", "hour": "h", "day": "D", "month": "M"}
 _RESAMPLES = 200
+
+
+@dataclass(frozen=True)
+class Support:
+    """What a measured value rests on.
+
+    :param even: how many blocks of equal weight its blocks are worth.
+    :param holding: how many blocks hold rows that count at all.
+    :param unit: ``row``, or the span of time that a block is.
+    """
+
+    even: float
+    holding: int
+    unit: str = "day"
+
+    @property
+    def enough(self) -> bool:
+        """Whether that suffices for an interval."""
+        if self.unit == "row":
+            return self.even >= LEAST_ROWS
+        return self.holding >= LEAST_BLOCKS and self.even >= LEAST_EVEN
 
 
 @dataclass(frozen=True)
@@ -34,6 +59,25 @@ class Blocks:
     count: int
     unit: str
     names: Sequence[str] = ()
+
+    def support(self, weights: Iterable[np.ndarray]) -> Support:
+        """Return how many blocks something rests on: each block counts by its share of the weight.
+
+        Blocks of very different size are worth 1 / Σ share² even ones (Kish, Survey Sampling, 1965); an interval that
+        took them for more would be too short: Carter, Schnepel and Steigerwald, Asymptotic Behavior of a t-Test Robust to
+        Cluster Heterogeneity (2017).
+
+        :param weights: of the rows, such as 1 for those of one class; of several, the one that rests on least counts.
+        """
+        import numpy as np
+
+        found = []
+        for weight in weights:
+            sums = np.bincount(self.codes, weights=weight, minlength=self.count)
+            total = sums.sum()
+            even = float(total**2 / np.sum(sums**2)) if total > 0 else 0.0
+            found.append(Support(even, int(np.count_nonzero(sums)), self.unit))
+        return min(found, key=lambda each: each.even)
 
     def only(self, chosen: np.ndarray) -> Blocks:
         """Return the blocks of some of the rows."""
@@ -72,11 +116,11 @@ class Statistic:
 
     :param compute: takes the number of times that each block was drawn, and returns the value; not a number where it is
         undefined.
-    :param blocks: how many blocks these rows come from.
+    :param support: the blocks that inform it.
     """
 
     compute: Callable[[np.ndarray], float]
-    blocks: int
+    support: Support
 
 
 @dataclass(frozen=True)
@@ -90,7 +134,7 @@ class Estimate:
 
     value: float | None
     error: float | None
-    freedom: int
+    freedom: float
 
     def interval(
         self, confidence: float, low: float = -math.inf, high: float = math.inf
@@ -121,23 +165,23 @@ class Resampled:
 
     :param values: of the rows as they are.
     :param drawn: one row a draw, one column a statistic.
-    :param blocks: how many blocks each statistic rests on.
+    :param supports: what each statistic rests on.
     """
 
     values: np.ndarray
     drawn: np.ndarray
-    blocks: Sequence[int]
+    supports: Sequence[Support]
 
     def estimate(self, place: int) -> Estimate:
         """Return one of the statistics with its error."""
-        return _estimate(self.values[place], self.drawn[:, place], self.blocks[place])
+        return _estimate(self.values[place], self.drawn[:, place], self.supports[place])
 
     def difference(self, place: int, other: int) -> Estimate:
         """Return how much larger one statistic is than another, with the error of that."""
         return _estimate(
             self.values[place] - self.values[other],
             self.drawn[:, place] - self.drawn[:, other],
-            min(self.blocks[place], self.blocks[other]),
+            min(self.supports[place], self.supports[other], key=lambda each: each.even),
         )
 
 
@@ -149,7 +193,7 @@ def resample(statistics: Sequence[Statistic], count: int, seed: int = 0) -> Resa
     the Bootstrap for General Stationary Observations (1989). 200 draws suffice for a standard error: Efron and
     Tibshirani, An Introduction to the Bootstrap (1993), chapter 6. The errors of few blocks come out too small, hence
     the factor √(G / (G - 1)) and Student's distribution with G - 1 degrees of freedom: Cameron, Gelbach and Miller,
-    Bootstrap-Based Improvements for Inference with Clustered Errors (2008).
+    Bootstrap-Based Improvements for Inference with Clustered Errors (2008); G is what the blocks are worth in even ones.
 
     :param count: how many blocks there are in all.
     :param seed: equal seeds and rows give equal errors.
@@ -158,20 +202,20 @@ def resample(statistics: Sequence[Statistic], count: int, seed: int = 0) -> Resa
 
     values = np.array([each.compute(np.ones(count, np.int64)) for each in statistics], dtype=float)
     drawn = np.full((_RESAMPLES, len(statistics)), np.nan)
-    judged = [place for place, each in enumerate(statistics) if each.blocks >= LEAST_BLOCKS]
+    judged = [place for place, each in enumerate(statistics) if each.support.enough]
     random = np.random.default_rng(seed)
     for draw in range(_RESAMPLES if judged else 0):
         times = np.bincount(random.integers(0, count, count), minlength=count)
         for place in judged:
             drawn[draw, place] = statistics[place].compute(times)
-    return Resampled(values, drawn, [each.blocks for each in statistics])
+    return Resampled(values, drawn, [each.support for each in statistics])
 
 
-def _estimate(value: float, drawn: np.ndarray, blocks: int) -> Estimate:
+def _estimate(value: float, drawn: np.ndarray, support: Support) -> Estimate:
     import numpy as np
 
     known = drawn[np.isfinite(drawn)]
     error = None
     if 2 * known.size > drawn.size:
-        error = float(known.std(ddof=1)) * math.sqrt(blocks / (blocks - 1))
-    return Estimate(float(value) if math.isfinite(value) else None, error, blocks - 1)
+        error = float(known.std(ddof=1)) * math.sqrt(support.even / (support.even - 1))
+    return Estimate(float(value) if math.isfinite(value) else None, error, support.even - 1)

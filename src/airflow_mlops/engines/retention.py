@@ -42,6 +42,7 @@ def needed(client: MlflowClient, uri: str, ledgers: Mapping[str, str]) -> dict[i
     :param ledgers: URI of each ledger there is, by model.
     :raises RegistryUnavailable: if MLflow does not answer, or does not know a model of which a ledger names champions.
     :raises TableUnreadable: if a ledger is damaged.
+    :raises DigestMismatch: see :func:`airflow_mlops.engines.registry.tags`.
     """
     versions = _versions(client)
     known = {version.name for version in versions}
@@ -57,8 +58,10 @@ def needed(client: MlflowClient, uri: str, ledgers: Mapping[str, str]) -> dict[i
         moved = (version.name, str(version.version)) in champions or any(
             tag in version.tags for tag in _MOVED
         )
-        dataset = json.loads(version.tags.get("mlops.dataset", "{}"))
-        if moved and _tail(dataset.get("uri", "")) == _tail(uri):
+        if not moved:
+            continue
+        dataset = json.loads(registry.tags(client, version).get("mlops.dataset", "{}"))
+        if _tail(dataset.get("uri", "")) == _tail(uri):
             found.setdefault(int(dataset["version"]), f"version {version.version} of {version.name!r}")
     return found
 

@@ -88,14 +88,14 @@ def floors(gate: Slices, judged: Judged) -> tuple[list[Check], str]:
     return [*checks, *_unjudged("slices", gate.by, large, gate.min_rows, judged, 1)], small
 
 
-def gaps(gate: Fairness, judged: Judged) -> list[Check]:
-    """Compare each two groups by each measure.
+def gaps(gate: Fairness, judged: Judged) -> tuple[list[Check], str]:
+    """Compare each two groups by each measure, and tell which groups are too small to be judged.
 
     A gap fails if two groups are shown to be further apart than allowed, by Holm's correction for all pairs and measures.
 
     :raises SchemaMismatch: if the data has no such column.
     """
-    groups, _ = _parts("gates.fairness", gate.by, judged.rows, gate.min_rows)
+    groups, small = _parts("gates.fairness", gate.by, judged.rows, gate.min_rows)
     asked = [(group, measure) for group in groups for measure in gate.gaps]
     drawn = _measured(judged, asked)
     # Both ways round: one of the two is the larger.
@@ -116,9 +116,9 @@ def gaps(gate: Fairness, judged: Judged) -> list[Check]:
                 pair for pair in pairs if (asked[pair[0]][0].column, asked[pair[0]][1]) == (column, measure)
             ]
             if column not in {check.slice for check in few}:
-                gap = _widest(drawn, asked, mine, shown, gate.confidence)
+                gap = _widest(drawn, asked, mine, shown, gate)
                 checks.append(gates_parts.fairness(measure, column, gap, bound))
-    return [*checks, *few]
+    return [*checks, *few], small
 
 
 def _widest(
@@ -126,18 +126,27 @@ def _widest(
     asked: Sequence[tuple[_Part, str]],
     pairs: Sequence[tuple[int, int]],
     shown: set[tuple[int, int]],
-    confidence: float,
+    gate: Fairness,
 ) -> gates_parts.Gap | None:
-    """Return the pair that is furthest apart; of those that are shown to be too far apart, if any is."""
+    """Return the pair that is furthest apart.
+
+    First come those that are shown to be too far apart, then those of which that cannot be told.
+    """
     known = [pair for pair in pairs if drawn.difference(*pair).value is not None]
     if not known:
         return None
-    high, low = pair = max(known, key=lambda each: (each in shown, drawn.difference(*each).value))
+
+    def rank(pair: tuple[int, int]) -> tuple[bool, bool, float]:
+        found = drawn.difference(*pair)
+        size = found.value or 0.0
+        return pair in shown, found.error is None and size > gate.gaps[asked[pair[0]][1]], size
+
+    high, low = pair = max(known, key=rank)
     found = drawn.difference(high, low)
     assert found.value is not None
     return gates_parts.Gap(
         size=found.value,
-        interval=found.interval(confidence),
+        interval=found.interval(gate.confidence),
         shown=pair in shown,
         groups={asked[place][0].value: float(drawn.values[place]) for place in pair},
         n=sum(asked[place][0].chosen.size for place in pair),

@@ -36,7 +36,18 @@ def statistic(measure: str, truth: np.ndarray, predicted: np.ndarray, blocks: Bl
             [np.bincount(blocks.codes, weights=column, minlength=blocks.count) for column in columns]
         )
         compute = partial(_combined, combine, sums)
-    return Statistic(compute, int(np.unique(blocks.codes).size))
+    return Statistic(compute, blocks.support(_informing(measure, truth)))
+
+
+def _informing(measure: str, truth: np.ndarray) -> list[np.ndarray]:
+    """Return what makes a row count for a measure; rows that are none of it say nothing, however many days they fill."""
+    import numpy as np
+
+    if measure in ("roc_auc", "average_precision"):
+        return [truth, 1 - truth]
+    if measure in ("f1", "true_positive_rate"):
+        return [truth]
+    return [1 - truth if measure == "false_positive_rate" else np.ones(truth.size)]
 
 
 def _combined(combine: Callable[..., float], sums: np.ndarray, drawn: np.ndarray) -> float:

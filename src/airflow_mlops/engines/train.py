@@ -14,6 +14,7 @@ from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.results import DatasetVersion, Split, TrainedModel
 from airflow_mlops.domain.spec import Features
 from airflow_mlops.engines import (
+    bless,
     fitting,
     jobs,
     models,
@@ -128,6 +129,7 @@ class _Chosen(NamedTuple):
     """What a training has come to.
 
     :param score: None if the candidate was not ranked.
+    :param seconds: of the last fit.
     """
 
     model: Pipeline
@@ -135,6 +137,7 @@ class _Chosen(NamedTuple):
     score: float | None
     trials: int
     rows: int
+    seconds: float
     remarks: tuple[str, ...]
 
 
@@ -153,7 +156,8 @@ def train(
 
     Only rows of ``split.start <= event time < split.cut`` are fitted; their order in the table does not matter. The
     search, and the score, use the latest of them as validation rows; the model is fitted on all of them. A search whose
-    process was killed is taken up again by a call with the same key.
+    process was killed is taken up again by a call with the same key. What ends it from outside, as SystemExit does, leaves
+    no version.
 
     :param table: rows of at least the features, target, key and event time, those of the holdout included.
     :param key: idempotency key, unique to a DAG run, step and candidate.
@@ -172,7 +176,7 @@ def train(
     former = registry.only_version(client, model, key)
     if former is not None:
         log.info("Version %s of %s was trained under this key already.", former.version, model)
-        trained = _trained(former.tags, former.version)
+        trained = _trained(registry.tags(client, former), former.version)
         tracking.finish(client, trained.run_id)
         return trained
     job = jobs.Job.of(recipe)
@@ -180,15 +184,16 @@ def train(
     tags = {**job.tags(), **tags}
     began = monotonic()
     name = job.candidate.name
-    with tracking.run(client, experiment_id, f"{name} {recipe.dataset.partition}", key, tags) as run:
+    title = f"{name} {recipe.dataset.partition}"
+    with registry.whole(client, model, key), tracking.run(client, experiment_id, title, key, tags) as run:
         provenance.log(client, run, recipe, tags)
         data = fitting.data(table, recipe)
         chosen = _choose(job, data, trials.Store(client, run, job.identity(key), recipe.metric), dask)
         logged = models.log(client, run, model, chosen.model, job.features, recipe.task, job.sources())
         _log_facts(client, run, job, chosen)
-        _log_sample(client, run, job, chosen.model, table)
+        sample = _log_sample(client, run, job, chosen.model, table)
         if pictures:
-            _log_curve(client, run, job, data, chosen.params)
+            _log_curve(client, run, job, data, chosen)
         facts = {
             "model": model, "candidate": name, "run_id": run.info.run_id, "digest": logged.digest,
             "task": recipe.task, "target": recipe.target, "metric": recipe.metric, "score": chosen.score,
@@ -196,6 +201,7 @@ def train(
             "seconds": round(monotonic() - began, 3), "trials": chosen.trials, "remarks": chosen.remarks,
         }  # fmt: skip
         tags = {**tags, **job.long_tags(), "mlops.digest": logged.digest, _TRAINED: json.dumps(facts)}
+        tags[bless.SAMPLE] = sample
         version = registry.register(
             client,
             model,
@@ -228,8 +234,9 @@ def fit(table: pa.Table, recipe: Recipe, params: Mapping[str, Any]) -> Pipeline:
 def _fit(recipe: Recipe, data: fitting.Data, params: Mapping[str, Any]) -> Pipeline:
     unfitted = fitting.build(recipe, params, fitting.categories(recipe, data))
     name = fitting.name_of(recipe, params)
-    what = f"Fitting {name} to {data.labels.size:,} rows"
-    return fitting.waited(lambda: fitting.fit(unfitted, data, fitting.threads(), name), what)
+    what, threads = f"Fitting {name} to {data.labels.size:,} rows", fitting.threads()
+    with fitting.bounded(threads):
+        return fitting.waited(lambda: fitting.fit(unfitted, data, threads, name), what)
 
 
 def _choose(job: jobs.Job, data: fitting.Data, store: trials.Store, dask: str | None) -> _Chosen:
@@ -237,12 +244,14 @@ def _choose(job: jobs.Job, data: fitting.Data, store: trials.Store, dask: str | 
     found = tune.Found({}, None, 1)
     if recipe.ranked or job.candidate.search:
         found = tune.search(recipe, data, store if job.candidate.search else None, dask)
+    began = monotonic()
     with fitting.remarks() as remarks:
         model = _fit(recipe, data, found.params)
     for remark in remarks:
         log.warning("%s: %s", name, remark)
-    rows = data.labels.size
-    return _Chosen(model, found.params, found.score, found.trials, rows, (*found.remarks, *remarks))
+    rows, seconds = data.labels.size, monotonic() - began
+    told = (*found.remarks, *remarks)
+    return _Chosen(model, found.params, found.score, found.trials, rows, seconds, told)
 
 
 def _trained(tags: Mapping[str, str], version: str) -> TrainedModel:
@@ -256,7 +265,8 @@ def _log_facts(client: MlflowClient, run: Run, job: jobs.Job, chosen: _Chosen) -
     tracking.log_metrics(client, run.info.run_id, "inner", {job.recipe.metric: chosen.score})
 
 
-def _log_sample(client: MlflowClient, run: Run, job: jobs.Job, fitted: Pipeline, table: pa.Table) -> None:
+def _log_sample(client: MlflowClient, run: Run, job: jobs.Job, fitted: Pipeline, table: pa.Table) -> str:
+    """Log what a fresh process must predict alike, and return its digest."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -268,11 +278,11 @@ def _log_sample(client: MlflowClient, run: Run, job: jobs.Job, fitted: Pipeline,
     with TemporaryDirectory() as folder, tracking.errors(client):
         pq.write_table(rows.append_column(PREDICTION, predicted), f"{folder}/{name}")
         client.log_artifact(run.info.run_id, f"{folder}/{name}", place)
+        return bless.sha256(f"{folder}/{name}")
 
 
-def _log_curve(
-    client: MlflowClient, run: Run, job: jobs.Job, data: fitting.Data, params: Mapping[str, Any]
-) -> None:
-    pictures.log_training(
-        client, run.info.run_id, job.recipe, data, lambda part: _fit(job.recipe, part, params)
-    )
+def _log_curve(client: MlflowClient, run: Run, job: jobs.Job, data: fitting.Data, chosen: _Chosen) -> None:
+    def again(part: fitting.Data) -> Pipeline:
+        return _fit(job.recipe, part, chosen.params)
+
+    pictures.log_training(client, run.info.run_id, job.recipe, data, again, chosen.seconds)

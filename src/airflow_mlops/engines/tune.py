@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_mlops.domain.metrics import METRICS
 from airflow_mlops.domain.spec import Budget, Candidate
-from airflow_mlops.engines import fitting, folds, models, performance
+from airflow_mlops.engines import fitting, folds, performance
 from airflow_mlops.engines.proposals import Proposal, Proposals
 from airflow_mlops.engines.trials import Outcome, Trial
 from airflow_mlops.exceptions import NotEnoughData, TrainingFailed
@@ -57,8 +57,9 @@ def search(recipe: Recipe, data: fitting.Data, store: Store | None = None, dask:
     candidate = Candidate.model_validate(recipe.candidate)
     spans = folds.folds(data, recipe.folds, recipe.task)
     with fitting.remarks() as warned, _workers(dask, data, recipe) as pool, _opened(store):
-        search = _Search(recipe, candidate, data, spans, store, pool)
-        search.run()
+        search = _Search(recipe, candidate, data, spans, store, pool, _threads(dask, recipe))
+        with fitting.bounded(search.threads):
+            search.run()
     for remark in warned:
         log.warning("%s, while it was searched: %s", candidate.name, remark)
     return search.found()
@@ -66,6 +67,11 @@ def search(recipe: Recipe, data: fitting.Data, store: Store | None = None, dask:
 
 def _opened(store: Store | None) -> AbstractContextManager[None]:
     return store.opened() if store else nullcontext()
+
+
+def _threads(dask: str | None, recipe: Recipe) -> int:
+    # How many processors a worker of Dask has, and how many fits share them, is its own affair: so many threads it has.
+    return 1 if dask else fitting.threads(Budget.model_validate(recipe.budget).parallel)
 
 
 @contextmanager
@@ -123,6 +129,7 @@ class _Search:
         spans: Sequence[Fold],
         store: Store | None,
         pool: Any,
+        threads: int,
     ) -> None:
         self.recipe = recipe
         self.candidate = candidate
@@ -131,7 +138,7 @@ class _Search:
         self.store = store
         self.pool = pool
         self.budget = Budget.model_validate(recipe.budget)
-        self.threads = fitting.threads(self.budget.parallel)
+        self.threads = threads
         self.categories = fitting.categories(recipe, data)
         self.proposals = Proposals(candidate.search, self.budget.trials, recipe.metric, recipe.seed)
         self.ended: list[Trial] = []
@@ -228,7 +235,7 @@ class _Search:
             )  # fmt: skip
             return
         value = "undefined" if shown.value is None else f"{shown.value:.4f}"
-        behind = f", given up after {len(shown.values)} of {len(self.folds)} folds"
+        behind = f" on the first {len(shown.values)} of {len(self.folds)} folds, given up"
         log.info(
             "%s: trial %d of %d: %s %s%s%s; %.0f s so far, about %.0f s left; %s",
             self.candidate.name, attempt.number, total, self.recipe.metric, value,
@@ -279,7 +286,7 @@ def _measure(
     try:
         model = fitting.fit(clone(unfitted), data.between(0, fold.cut), threads, name)
         later = data.between(fold.cut, fold.end)
-        predicted = models.predicted(model, later.frame, recipe.task)
+        predicted = fitting.predicted(model, later, recipe.task, name)
         value = performance.measure(recipe.metric, later.labels, predicted)
     except TrainingFailed as error:
         return _Measured(None, monotonic() - began, str(error))

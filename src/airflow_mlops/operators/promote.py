@@ -12,6 +12,7 @@ from airflow_mlops import assets
 from airflow_mlops.domain.approval import Answer, Approval, approval, refusal
 from airflow_mlops.domain.results import Action, Evaluation, PromotionDecision, RetrainDecision
 from airflow_mlops.domain.section import Section
+from airflow_mlops.domain.spec_gates import Serving
 from airflow_mlops.engines import ledger, promote, registry
 from airflow_mlops.exceptions import SpecError, TrainingFailed
 from airflow_mlops.hooks.mlflow import MlflowHook
@@ -21,6 +22,9 @@ from airflow_mlops.runs import asked, dataset_of, push, run_of, save_report, tab
 if TYPE_CHECKING:
     from airflow.sdk import Context
     from mlflow import MlflowClient
+
+
+_LEAST_REASON = 3
 
 
 class PromoteOperator(BaseOperator):
@@ -33,6 +37,8 @@ class PromoteOperator(BaseOperator):
     :param approvals: what each :class:`PromotionApprovalOperator` returned; None of one that asked nobody.
     :param people: how many have to approve: ``none``, ``one`` or ``two`` different ones.
     :param override: True if they may let a candidate through whose verdict is not PASS; the ledger says so then.
+    :param serving: what loading and predicting may cost after people were asked, who may have taken days; None means the
+        defaults.
     :param description: of the model, for its card, which names the task's ``owner`` too.
     :param mlflow_conn_id: MLflow connection; None means ``[mlops] mlflow_conn_id``.
     """
@@ -48,6 +54,7 @@ class PromoteOperator(BaseOperator):
         approvals: Any = None,
         people: str = "none",
         override: bool = False,
+        serving: Serving | None = None,
         description: str = "",
         mlflow_conn_id: str | None = None,
         **kwargs: Any,
@@ -57,6 +64,7 @@ class PromoteOperator(BaseOperator):
         self.approvals = approvals
         self.people = people
         self.override = override
+        self.serving = serving
         self.description = description
         self.mlflow_conn_id = mlflow_conn_id
 
@@ -81,6 +89,7 @@ class PromoteOperator(BaseOperator):
             key=f"{run_of(context)}/{self.task_id}",
             actor=run_of(context),
             approval=given,
+            serving=self.serving,
         )
         push(context, "mlflow_run", evaluation.candidate.run_id)
         push(context, "decision", decision.to_dict())
@@ -107,9 +116,7 @@ class PromoteOperator(BaseOperator):
                 decision=decision,
             )
             save_report(context, evaluation.model, evaluation.partition, "model_card", html)
-        except (
-            Exception
-        ):  # the champion has moved, and is recorded: a page that cannot be written changes nothing
+        except Exception:  # the champion has moved: a page that cannot be written changes nothing
             self.log.warning("The model card does not tell of the promotion", exc_info=True)
 
 
@@ -166,14 +173,9 @@ class RecordOperator(BaseOperator):
                 ledger.record_decision(uri, decision, actor=run_of(context))
             raise TrainingFailed(decision.reason)
         ledger.record_decision(uri, decision, actor=run_of(context))
+        moved = f"champion {decision.before} → {decision.after}"
         self.log.info(
-            "%s %s: champion %s → %s: %s: %s",
-            self.model,
-            decision.partition,
-            decision.before,
-            decision.after,
-            decision.action,
-            decision.reason,
+            "%s %s: %s: %s: %s", self.model, decision.partition, moved, decision.action, decision.reason
         )
         return decision.to_dict()
 
@@ -273,9 +275,9 @@ class RollbackOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Verify the target, move the alias, and record it."""
         request = asked(context, RollbackRequest)
-        reason = self.reason or request.reason
-        if not reason:
-            raise SpecError(["reason: is missing; say why, the ledger keeps it"], "rollback")
+        reason = (self.reason or request.reason or "").strip()
+        if len(reason) < _LEAST_REASON:
+            raise SpecError(["reason: is missing or too short; say why, the ledger keeps it"], "rollback")
         uri = table_uri(self.model, "ledger")
         decision = promote.rollback(
             MlflowHook(self.mlflow_conn_id).get_conn(),

@@ -15,7 +15,7 @@ from airflow_mlops.domain.recipe import Recipe
 from airflow_mlops.domain.results import Action, DatasetVersion, PromotionDecision, RetrainDecision, Split
 from airflow_mlops.domain.section import Section
 from airflow_mlops.domain.spec import Budget, Candidate, Features, Retrain
-from airflow_mlops.engines import decide, ledger, monitor, provenance, registry, tables, train
+from airflow_mlops.engines import decide, jobs, ledger, monitor, provenance, registry, tables, train
 from airflow_mlops.exceptions import NotEnoughData
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.links import MlflowRunLink
@@ -162,7 +162,8 @@ class TrainOperator(BaseOperator):
     """Train one candidate on a pinned dataset version, log it to MLflow and register it as a model version.
 
     Returns the :class:`~airflow_mlops.domain.results.TrainedModel` as a dict. Map it over ``candidate`` to train
-    several. A retry adopts what an earlier try has registered.
+    several. A retry adopts what an earlier try has registered, if it was
+    made of the same data, with the same settings.
 
     :param dataset: the dataset version, as a dict.
     :param candidate: a :class:`~airflow_mlops.domain.spec.Candidate`, or its form in a spec:
@@ -258,8 +259,8 @@ class TrainOperator(BaseOperator):
             ),
             client=hook.get_conn(),
             recipe=recipe,
-            # With the data in it: a run that is cleared after a correction trains anew.
-            key=f"{run_of(context)}/{self.task_id}/{name}/{dataset.version}-{dataset.digest[:12]}/{self.window}",
+            # With data, spec and code in it: a run that is cleared after a correction trains anew.
+            key=f"{run_of(context)}/{self.task_id}/{name}/{jobs.Job.of(recipe).identity()}",
             tags=_tags(context),
             artifacts=hook.artifact_location(recipe.model),
             dask=config.dask_scheduler() or None,

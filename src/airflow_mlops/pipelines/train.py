@@ -62,6 +62,7 @@ def build(spec: ModelSpec) -> DAG:
             evaluation=evaluate.output,
             people=spec.gates.approval.people,
             override=spec.gates.approval.override,
+            serving=spec.gates.serving,
             description=spec.description,
             approvals=answers,
             outlets=[assets.champion(spec.name)],

@@ -98,7 +98,7 @@ class ModelAliasTrigger(BaseEventTrigger):
         """Wait until the alias is where it is waited for, or the deadline has passed."""
         watch = _Watch(self)
         while True:
-            found = await watch.look()
+            found = await self._look_in_time(watch)
             if found is not None and self.wanted(found):
                 yield TriggerEvent({"version": found})  # type: ignore[no-untyped-call]
                 return
@@ -106,6 +106,16 @@ class ModelAliasTrigger(BaseEventTrigger):
                 yield TriggerEvent({"version": None})  # type: ignore[no-untyped-call]
                 return
             await asyncio.sleep(self.interval)
+
+    async def _look_in_time(self, watch: _Watch) -> str | None:
+        """Look, and give up if that takes beyond the deadline; None also then."""
+        left = None if self.deadline is None else self.deadline - time.time()
+        try:
+            # Many may have to wait for their turn while MLflow is silent. Who comes late, as after a restart of the
+            # triggerer, has time for one look all the same.
+            return await asyncio.wait_for(watch.look(), None if left is None else max(left, self.interval))
+        except TimeoutError:
+            return None
 
     def wanted(self, found: str) -> bool:
         """Tell whether a version is one that is waited for."""

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 
+import pytest
 from benchmarks import gates
 
 BETTER = next(case for case in gates.CASES if case.gain)
@@ -24,5 +26,12 @@ def test_rows_of_dependent_days_taken_for_independent_let_too_many_through() -> 
 
 def test_a_line_tells_the_rate_that_is_allowed_only_where_nothing_is_better() -> None:
     lines = [json.loads(gates.Rate(case, 0.01, 0.5, 0.0).line()) for case in gates.CASES]
-    assert {line["nominal"] for line in lines if line["case"].startswith("no better")} == {0.05}
+    assert {line["nominal"] for line in lines if line["case"].startswith("no better")} == {0.025}
     assert {line["nominal"] for line in lines if line["case"].startswith("better")} == {None}
+
+
+@pytest.mark.parametrize("facts", [{"positive_days": 3}, {"heavy": 0.9, "metric": "brier"}])
+def test_days_that_do_not_count_let_nothing_through(facts: dict[str, Any]) -> None:
+    few = gates.Case("few", rows=1000, swing=0.5, **facts)
+    assert gates.rate(few, 20).promoted == 0
+    assert gates.rate(replace(few, gain=5.0), 3).promoted == 0

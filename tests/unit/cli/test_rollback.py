@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -10,12 +11,13 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from airflow_mlops import config
+from airflow_mlops.cli import rollback
 from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.results import Action
-from airflow_mlops.engines import ledger, promote, registry
+from airflow_mlops.engines import ledger, moves, promote, registry
 from airflow_mlops.engines.ledger import Kind
 from contexts import deploy
-from history import MODEL, STIFF, History
+from history import MODEL, STIFF, History, make_decision
 from synthetic import make_client
 
 Capture = pytest.CaptureFixture[str]
@@ -77,12 +79,25 @@ def test_a_command_that_was_cut_off_is_finished_by_its_repetition(
 
     with monkeypatch.context() as down:
         down.setattr(MlflowClient, "set_registered_model_alias", refuse)
-        with pytest.raises(SystemExit, match="Nothing was rolled back: .* refused"):
+        with pytest.raises(SystemExit, match=r"refused\n.*may have moved, .*Run it again"):
             mlops("--reason", "complaints")
     assert registry.champion_version(history.client, MODEL) == "2"
     mlops("--reason", "complaints")
     assert registry.champion_version(history.client, MODEL) == "1"
     assert [row.kind for row in ledger.rows(history.uri("ledger"))[-2:]] == [Kind.INTENT, Kind.DONE]
+
+
+@pytest.mark.usefixtures("unblessed")
+def test_a_command_with_another_aim_than_one_that_was_cut_off_does_not_continue_it(
+    history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = make_decision("2013-03", Action.ROLLED_BACK, before="2", after="3", key="cut off")
+    ledger.record(history.uri("ledger"), Kind.INTENT, left, actor=rollback._person())
+    with pytest.raises(SystemExit, match="Nothing was rolled back: .* while cut off moves the alias"):
+        mlops("--reason", "complaints", "--to", "1")
+    monkeypatch.setattr(moves, "_LEASE", timedelta(0))
+    mlops("--reason", "complaints", "--to", "1")
+    assert registry.champion_version(history.client, MODEL) == "1"
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,21 @@ def test_a_floor_that_is_missed_by_little_does_not_round_its_reason_to_the_bound
     assert gates.floor("m", 0.59999, 0.6, True, 10).reason == "0.59999 is not >= 0.6"
 
 
+def test_a_floor_on_too_few_rows_is_inconclusive_either_way() -> None:
+    for observed in (0.5, 0.9):
+        check = gates.floor("m", observed, 0.6, True, 49, least=50)
+        assert (check.verdict, check.observed) == (INCONCLUSIVE, observed)
+        assert "49 rows; 50 are needed" in check.reason
+    assert gates.floor("m", 0.9, 0.6, True, 50, least=50).verdict is PASS
+
+
+def test_calibration_on_too_few_rows_is_inconclusive_whatever_was_measured() -> None:
+    found = [gates.calibration(error, None, 0.05, n).verdict for error, n in ((0.0, 999), (0.9, 999))]
+    assert found == [INCONCLUSIVE, INCONCLUSIVE]
+    assert [gates.calibration(error, None, 0.05, 1000).verdict for error in (0.05, 0.06)] == [PASS, FAIL]
+    assert gates.calibration(None, None, 0.05, 10).verdict is INCONCLUSIVE
+
+
 @pytest.mark.parametrize(
     ("metric", "observed", "interval", "margin", "expected"),
     [

@@ -43,6 +43,16 @@ def run(folder: Path, **changed: Any) -> bless.Blessing:
     return bless.bless(path, **arguments | changed)
 
 
+def here(folder: Path, *, memory_mb: float = 4096, **changed: Path) -> bless.Blessing:
+    """Judge what this process finds: a fresh one takes seconds to start."""
+    path, sample = (
+        changed.get(name, folder / file)
+        for name, file in (("path", "model.skops"), ("sample", "sample.parquet"))
+    )
+    found = {"seconds": 1.0, **bless._predict(path, models.digest(path), sample, "classification")}
+    return bless._judged(0, json.dumps(found), "", 60, memory_mb)
+
+
 def test_a_model_is_blessed_without_counting_the_memory_of_the_process_that_asks(folder: Path) -> None:
     ballast = np.ones(150_000_000)  # 1.2 GB
     found = run(folder)
@@ -61,7 +71,7 @@ def test_a_model_of_another_digest_is_not_loaded(folder: Path) -> None:
 def test_a_model_of_unknown_types_is_not_loaded(folder: Path, tmp_path: Path) -> None:
     skops.io.dump(Stranger(), tmp_path / "model.skops")
     with pytest.raises(UntrustedModel, match="Stranger"):
-        run(folder, path=tmp_path / "model.skops")
+        here(folder, path=tmp_path / "model.skops")
 
 
 def test_other_predictions_than_in_training_fail(folder: Path, tmp_path: Path) -> None:
@@ -70,18 +80,18 @@ def test_other_predictions_than_in_training_fail(folder: Path, tmp_path: Path) -
     wrong = pa.array([*sample["_prediction"].to_pylist()[:2], float("nan")])
     pq.write_table(sample.set_column(1, "_prediction", wrong), tmp_path / "sample.parquet")
     with pytest.raises(BlessingFailed, match="differ .* on 3 rows"):
-        run(folder, sample=tmp_path / "sample.parquet")
+        here(folder, sample=tmp_path / "sample.parquet")
 
 
 def test_a_sample_without_rows_proves_nothing(folder: Path, tmp_path: Path) -> None:
     pq.write_table(pq.read_table(folder / "sample.parquet").slice(0, 0), tmp_path / "sample.parquet")
     with pytest.raises(BlessingFailed, match="no rows"):
-        run(folder, sample=tmp_path / "sample.parquet")
+        here(folder, sample=tmp_path / "sample.parquet")
 
 
 def test_a_model_that_needs_more_memory_than_allowed_fails(folder: Path) -> None:
     with pytest.raises(BlessingFailed, match="1 MiB are allowed"):
-        run(folder, memory_mb=1)
+        here(folder, memory_mb=1)
 
 
 def stand_in(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
@@ -165,6 +175,45 @@ def test_a_result_is_judged_by_the_time_that_it_took_and_not_by_when_it_is_asked
             else:
                 with pytest.raises(BlessingFailed, match="took 3.0 s; 2 s are allowed"):
                     result()
+
+
+class Clock:
+    """Time that passes only while somebody is waited for."""
+
+    now = 1000.0
+
+    def readline(self) -> str:
+        self.now += 500
+        return "\n"
+
+
+def test_one_row_is_measured_once_it_is_asked_for_and_the_wait_does_not_count(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock, asked, timers = Clock(), [], []
+    real = models.predict
+
+    def predict(model: Any, rows: pa.Table, task: str) -> np.ndarray:
+        asked.append((rows.num_rows, clock.now))
+        clock.now += 1
+        return real(model, rows, task)
+
+    def setitimer(_: int, seconds: float) -> tuple[float, float]:
+        timers.append(seconds)
+        return 59.0, 0.0
+
+    monkeypatch.setattr(bless.signal, "setitimer", setitimer)
+    monkeypatch.setattr(bless, "monotonic", lambda: clock.now)
+    monkeypatch.setattr(sys, "stdin", clock)
+    monkeypatch.setattr(models, "predict", predict)
+    path = folder / "model.skops"
+    arguments = (models.digest(path), str(folder / "sample.parquet"), "classification", "")
+    assert bless._main("990", "60", str(path), *arguments) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert asked[:2] == [(60, 1000), (1, 1501)]
+    assert (found["seconds"], found["latency_ms"]) == (10 + len(asked), 1000)
+    # The process does not end itself while it waits, and does so afterwards if it hangs.
+    assert timers == [65, 0, 59]
 
 
 def test_a_model_whose_packages_are_others_here_is_not_loaded(folder: Path, tmp_path: Path) -> None:

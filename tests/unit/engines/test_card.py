@@ -157,6 +157,8 @@ def test_nothing_in_a_card_means_more_than_its_signs(client: Any, trained: Train
     )  # fmt: skip
     answer = Answer(
         version="2",
+        verdict=Verdict.FAIL,
+        user="7",
         person=NASTY,
         approved=False,
         reason=f"{NASTY}\n\n# heading",
@@ -237,6 +239,8 @@ def test_a_decision_is_told_with_who_approved_and_described_in_the_registry(
 ) -> None:
     answer = Answer(
         version="2",
+        verdict=Verdict.FAIL,
+        user="jo",
         person="jo",
         approved=True,
         reason="good at all airports",

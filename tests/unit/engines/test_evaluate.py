@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 
 from airflow_mlops.domain.checks import Check, Verdict
@@ -25,7 +26,7 @@ from airflow_mlops.domain.spec import (
 )
 from airflow_mlops.engines import bless, evaluate, models, tracking
 from airflow_mlops.exceptions import DigestMismatch, LeakedRows, ModelNotFound, NotEnoughData, SchemaMismatch
-from synthetic import LOGISTIC, make_client, make_rows, make_split, make_trained
+from synthetic import make_client, make_rows, make_split, make_trained
 
 GUESS = Candidate(estimator="sklearn.dummy.DummyClassifier", params={"strategy": "prior"})
 ROWS = make_rows(1200)
@@ -39,6 +40,12 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Any:
 @pytest.fixture(scope="module")
 def good(client: Any) -> TrainedModel:
     return make_trained(client, ROWS, "good")
+
+
+@pytest.fixture(scope="module")
+def again(client: Any) -> TrainedModel:
+    """The same model as another version."""
+    return make_trained(client, ROWS, "again")
 
 
 @pytest.fixture(scope="module")
@@ -126,8 +133,10 @@ def test_a_better_candidate_passes_with_the_interval_of_its_improvement(
     assert evaluation.champion_metrics["roc_auc"] == 0.5
 
 
-def test_a_candidate_that_is_the_champion_over_again_fails(client: Any, good: TrainedModel) -> None:
-    evaluation = judged(client, good, champion=ref_of(good))
+def test_a_candidate_that_is_the_champion_over_again_fails(
+    client: Any, good: TrainedModel, again: TrainedModel
+) -> None:
+    evaluation = judged(client, good, champion=ref_of(again))
     [check] = named(evaluation, "versus_champion.roc_auc")
     assert check.verdict is Verdict.FAIL
     assert "nothing new" in check.reason
@@ -135,9 +144,9 @@ def test_a_candidate_that_is_the_champion_over_again_fails(client: Any, good: Tr
 
 
 def test_without_a_comparison_a_candidate_may_be_the_champion_over_again(
-    client: Any, good: TrainedModel
+    client: Any, good: TrainedModel, again: TrainedModel
 ) -> None:
-    evaluation = judged(client, good, champion=ref_of(good), gates=Gates(versus_champion=None))
+    evaluation = judged(client, good, champion=ref_of(again), gates=Gates(versus_champion=None))
     assert evaluation.verdict is Verdict.PASS
 
 
@@ -190,6 +199,44 @@ def test_what_no_spec_has_to_ask_for_is_checked_all_the_same(client: Any, good: 
     assert [check.name for check in evaluation.checks] == ["leakage.rows", "blessing"]
 
 
+def test_an_evaluation_that_is_cleared_after_its_promotion_stays_as_it_is(
+    client: Any, again: TrainedModel
+) -> None:
+    first = judged(client, again)
+    cleared = judged(client, again, champion=ref_of(again), gates=Gates(floor={"roc_auc": 1.0}))
+    assert cleared == first
+    assert client.get_model_version(again.model, again.version).tags["mlops.verdict"] == "PASS"
+
+
+def test_a_holdout_with_three_labels_is_inconclusive(client: Any, good: TrainedModel) -> None:
+    holdout = ROWS.filter(pc.greater_equal(ROWS["departure"], good.split.cut))
+    known = pc.less(pa.array(range(holdout.num_rows)), 3)
+    labels = pc.if_else(known, holdout["late"], None)
+    few = holdout.set_column(holdout.column_names.index("late"), "late", labels)
+    gates = Gates(floor={"accuracy": 0.0}, versus_champion=None, leakage=None)
+    evaluation = judged(client, good, holdout=few, gates=gates)
+    [check] = named(evaluation, "floor.accuracy")
+    assert (evaluation.verdict, check.verdict, check.n) == (Verdict.INCONCLUSIVE, Verdict.INCONCLUSIVE, 3)
+
+
+def test_a_sample_that_is_not_the_one_that_was_logged_blesses_nothing(
+    client: Any, again: TrainedModel, tmp_path: Path
+) -> None:
+    sample = bless.fetch(client, ref_of(again), tmp_path)[1]
+    rows = pq.read_table(sample)
+    try:
+        pq.write_table(rows.slice(0, 1), sample)
+        client.log_artifact(again.run_id, str(sample), "blessing")
+        with pytest.raises(DigestMismatch, match="it proves nothing"):
+            bless.fetch(client, ref_of(again), tmp_path)
+        # Versions of earlier releases have no such tag.
+        client.delete_model_version_tag(again.model, again.version, bless.SAMPLE)
+        assert pq.read_table(bless.fetch(client, ref_of(again), tmp_path)[1]).num_rows == 1
+    finally:
+        pq.write_table(rows, sample)
+        client.log_artifact(again.run_id, str(sample), "blessing")
+
+
 def test_a_champion_that_cannot_be_read_is_never_no_champion(client: Any, good: TrainedModel) -> None:
     with pytest.raises(ModelNotFound):
         judged(client, good, champion=ref_of(good, run_id="nowhere"))
@@ -210,8 +257,10 @@ def test_a_holdout_of_one_class_is_inconclusive(client: Any, good: TrainedModel)
     assert evaluation.metrics["roc_auc"] is None
 
 
-def test_what_was_found_is_logged_to_the_run_of_the_candidate(client: Any, tmp_path: Path) -> None:
-    trained = make_trained(client, ROWS, "logged", candidate=LOGISTIC, model="logged")
+def test_what_was_found_is_logged_to_the_run_of_the_candidate(
+    client: Any, again: TrainedModel, tmp_path: Path
+) -> None:
+    trained = again
     evaluation = judged(client, trained)
     run = client.get_run(trained.run_id)
     assert run.data.metrics["holdout/roc_auc"] == evaluation.metrics["roc_auc"]
@@ -220,13 +269,13 @@ def test_what_was_found_is_logged_to_the_run_of_the_candidate(client: Any, tmp_p
     assert low < evaluation.metrics["roc_auc"] < high
     written = Path(client.download_artifacts(trained.run_id, "evaluation.json", str(tmp_path))).read_text()
     assert Evaluation.from_dict(json.loads(written)) == evaluation
-    assert client.get_model_version("logged", trained.version).tags["mlops.verdict"] == "PASS"
+    assert client.get_model_version(trained.model, trained.version).tags["mlops.verdict"] == "PASS"
 
 
-def test_pictures_are_drawn_when_they_are_wanted(client: Any) -> None:
-    trained = make_trained(client, ROWS, "drawn", model="drawn")
-    judged(client, trained, pictures=True)
-    assert client.list_artifacts(trained.run_id, "plots")
+def test_pictures_are_drawn_when_they_are_wanted(client: Any, good: TrainedModel) -> None:
+    assert not client.list_artifacts(good.run_id, "plots")
+    judged(client, good, pictures=True)
+    assert client.list_artifacts(good.run_id, "plots")
 
 
 @pytest.mark.slow
@@ -369,14 +418,18 @@ def test_calibration_fairness_and_stability_are_judged_when_the_spec_asks(
 ) -> None:
     gates = Gates(
         calibration=0.2,
-        fairness=Fairness(by=("origin",), gaps={"selection_rate": 0.5}, min_rows=100),
+        fairness=Fairness(by=("origin", "carrier"), gaps={"selection_rate": 0.9}, min_rows=100),
         stability=Stability(drop=0.3, by="week", min_rows=100),
     )
     evaluation = judged(client, good, gates=gates)
     found = {check.name: check for check in evaluation.checks}
-    assert evaluation.verdict is Verdict.PASS, evaluation.reason
     assert found["calibration"].interval is not None
-    assert found["fairness.selection_rate"].slice == "origin"
+    # 531 rows.
+    assert (found["calibration"].verdict, evaluation.verdict) == (Verdict.INCONCLUSIVE,) * 2
+    fair = named(evaluation, "fairness.selection_rate")
+    assert {check.slice: check.verdict for check in fair} == {"origin": Verdict.PASS, "carrier": Verdict.PASS}
+    assert evaluation.unjudged.startswith("carrier=missing (")
+    assert f"too few rows to judge {evaluation.unjudged}" in evaluation.reason
     assert found["stability.roc_auc"].slice.startswith("2013-0")
 
 

@@ -263,6 +263,45 @@ def test_a_guard_that_was_cut_off_is_finished_by_its_retry_with_the_same_report(
     assert story.actions == [Action.PROMOTED, Action.PROMOTED, Action.ROLLED_BACK]
 
 
+def test_a_guard_that_was_cut_off_reports_what_its_retry_cannot_move(story: Story) -> None:
+    third = story.history.train(story.february, features=Features(numeric=("wind",)))
+    story.crown(story.good)
+    story.point(story.bad)
+    with pytest.raises(RegistryUnavailable):
+        story.check(REVERT, key="guard", client=broken(story, Down))
+    story.point(third)
+    report = story.check(REVERT, key="guard")
+    assert (report.alias.verdict, report.restored, story.champion) == (FAIL, None, third.version)
+    assert "nothing was moved back: Version 1 of 'flights' was to follow version 2" in report.reason
+
+
+def test_a_cleared_guard_claims_no_move_that_has_been_undone_since(story: Story) -> None:
+    story.crown(story.good)
+    story.point(story.bad)
+    assert story.check(REVERT, key="guard").restored is not None
+    story.point(story.bad)
+    report = story.check(REVERT, key="guard")
+    assert report.restored is None
+    assert "guard has made version 1 the champion, which is version 2 by now" in report.reason
+
+
+def test_a_champion_that_was_promoted_while_the_one_before_was_judged_stays(
+    story: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    story.crown(story.good, story.bad)
+
+    def judge(*_: object, **__: object) -> Check:
+        story.history.crown(story.good, "2013-03")
+        return BLESSED.model_copy(update={"name": "probation", "verdict": FAIL})
+
+    monkeypatch.setattr(guard.probation, "judge", judge)
+    report = story.check(on_probation())
+    assert (report.restored, story.champion) == (None, "1")
+    assert (
+        "Version 2 of 'flights' was to be taken back, but the champion is version 1 by now" in report.reason
+    )
+
+
 def test_a_new_champion_that_does_worse_on_later_rows_is_rolled_back_once(story: Story) -> None:
     story.crown(story.good, story.bad)
     report = story.check(on_probation())

@@ -114,3 +114,18 @@ def test_a_million_rows_are_looked_at_in_part() -> None:
     truth = np.tile(TRUTH, 250)
     found = alone(truth=truth, copy=truth.astype(float))
     assert found["copy"] == 1.0
+
+
+@pytest.mark.parametrize("positives", [10, 30])
+def test_a_copy_of_a_rare_target_is_found_among_many_rows(positives: int) -> None:
+    truth = np.zeros(100_000)
+    truth[np.random.default_rng(1).choice(truth.size, positives, replace=False)] = 1
+    noise = np.random.default_rng(2).normal(size=truth.size)
+    found = alone(truth=truth, copy=truth.copy(), opposite=1 - truth, noise=noise)
+    assert (found["copy"], found["opposite"]) == (1.0, 1.0)
+    assert found["noise"] < 0.9
+
+
+def test_of_a_few_rows_of_one_label_nothing_can_be_told() -> None:
+    truth = (np.arange(1000) < 9).astype(float)
+    assert alone(truth=truth, copy=truth.copy()) == {}

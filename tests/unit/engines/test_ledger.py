@@ -9,7 +9,7 @@ import pytest
 
 from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.results import Action, PromotionDecision
-from airflow_mlops.engines import ledger
+from airflow_mlops.engines import journal, ledger, tables
 from airflow_mlops.engines.ledger import Kind
 from airflow_mlops.exceptions import PromotionConflict, TableUnreadable
 
@@ -18,7 +18,8 @@ WRITER = """
 import os
 import sys
 from airflow_mlops.domain.results import PromotionDecision
-from airflow_mlops.engines import ledger
+from airflow_mlops.engines import journal, ledger
+journal._FILES = 4
 uri, who = sys.argv[1:]
 for number in range(8):
     for key in (f"{who}-{number}", f"shared-{number}"):
@@ -166,6 +167,27 @@ def test_rows_of_processes_that_write_at_the_same_time_all_survive_and_none_is_d
     own = [f"{who}-{number}" for who in "abc" for number in range(8)]
     assert sorted(row.key for row in rows) == sorted([*own, *(f"shared-{number}" for number in range(8))])
     assert len({row.at for row in rows}) == len(rows)
+
+
+def test_a_long_ledger_has_few_files_and_every_row(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal, "_FILES", 4)
+    for number in range(9):
+        ledger.record_decision(uri, make_decision(f"run-{number}"), actor="me")
+    assert [row.key for row in ledger.rows(uri)] == [f"run-{number}" for number in range(9)]
+    assert len(tables.open_table(uri).file_uris()) < 4
+
+
+def test_a_move_is_ended_once(uri: str) -> None:
+    with pytest.raises(PromotionConflict, match="run-1 has no claim any more .*: it never made one"):
+        ledger.record(uri, Kind.DONE, make_decision(), actor="me")
+    ledger.record(uri, Kind.INTENT, make_decision(), actor="me")
+    ledger.record(uri, Kind.ABORT, make_decision(), actor="you", reason="too late")
+    with pytest.raises(PromotionConflict, match="you has ended it: too late"):
+        ledger.record(uri, Kind.DONE, make_decision(), actor="me")
+    move(uri, make_decision())
+    with pytest.raises(PromotionConflict, match="cannot be given up any more"):
+        ledger.record(uri, Kind.ABORT, make_decision(), actor="you", reason="too late")
+    assert ledger.record(uri, Kind.DONE, make_decision(), actor="you") == ledger.rows(uri)[-1]
 
 
 def test_a_torn_ledger_is_refused_rather_than_read_as_older(uri: str, tmp_path: Path) -> None:

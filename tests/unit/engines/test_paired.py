@@ -52,8 +52,8 @@ def test_delong_and_the_bootstrap_agree_on_independent_rows() -> None:
 
 
 def test_delongs_variance_is_that_of_its_pairs() -> None:
-    truth, ours = make_scores(60)
-    theirs = make_scores(60, seed=1)[1]
+    truth, ours = make_scores(200)
+    theirs = make_scores(200, seed=1)[1]
     positive, negative = np.flatnonzero(truth == 1), np.flatnonzero(truth == 0)
 
     def wins(scores: np.ndarray) -> np.ndarray:
@@ -144,10 +144,47 @@ def test_an_undefined_metric_has_no_interval(labels: list[int]) -> None:
     assert (found.observed, found.interval) == (None, None)
 
 
-def test_one_row_of_a_class_is_too_few_for_delong() -> None:
-    found = compared(np.array([1, 0, 0]), np.array([0.9, 0.1, 0.2]), np.array([0.1, 0.2, 0.3]), "roc_auc")
+@pytest.mark.parametrize(
+    ("metric", "rows", "positives", "known"),
+    [
+        ("roc_auc", 1000, 29, False),
+        ("roc_auc", 1000, 30, True),
+        ("roc_auc", 1000, 971, False),
+        ("accuracy", 29, 10, False),
+        ("accuracy", 30, 10, True),
+        ("brier", 29, 10, False),
+        ("brier", 30, 10, True),
+        ("average_precision", 1000, 29, False),
+    ],
+)
+def test_thirty_independent_rows_are_needed_of_each_class_where_the_metric_tells_two_apart(
+    metric: str, rows: int, positives: int, known: bool
+) -> None:
+    truth = (np.arange(rows) < positives).astype(int)
+    ours, theirs = np.random.default_rng(0).uniform(0.1, 0.9, (2, rows))
+    found = compared(truth, ours, theirs, metric)
+    assert (found.interval is not None) is known
+    assert ("30 are needed" in found.problem) is not known
+
+
+def test_days_without_a_positive_do_not_count_for_a_curve() -> None:
+    truth, ours = make_scores(2800)
+    theirs = make_scores(2800, seed=1)[1]
+    days = resampling.blocks(make_times(2800), "auto", "month").codes
+    for last, known in ((3, False), (7, True)):
+        found = compared(np.where(days < last, truth, 0), ours, theirs, "roc_auc", block="auto")
+        assert (found.interval is not None) is known
+        assert ("of 28 days, the 3 that inform roc_auc cannot tell" in found.problem) is not known
+
+
+def test_a_day_that_holds_nearly_all_rows_is_not_twenty_eight() -> None:
+    truth, ours = make_scores(2000)
+    theirs = make_scores(2000, seed=1)[1]
+    codes = np.r_[np.zeros(1800, int), 1 + np.arange(200) % 27]
+    blocks = resampling.Blocks(codes, 28, "day")
+    found = paired.difference(truth, ours, theirs, "brier", blocks=blocks, confidence=0.95)
     assert found.interval is None
-    assert "too few rows of one class" in found.problem
+    assert "they are worth 1.2 even ones, 5 are needed" in found.problem
 
 
 @pytest.mark.parametrize(("test", "metric"), [("delong", "brier"), ("mcnemar", "roc_auc")])

@@ -155,6 +155,23 @@ def test_a_learning_curve_ends_when_time_runs_out() -> None:
     assert len(fits) == 1
 
 
+@pytest.mark.parametrize(("took", "count"), [(0.0, 2), (1_000.0, 0)])
+def test_a_learning_curve_keeps_to_its_time_also_if_fits_fail_or_the_first_is_long(
+    monkeypatch: pytest.MonkeyPatch, took: float, count: int
+) -> None:
+    fits = []
+
+    def fail(data: fitting.Data) -> Any:
+        fits.append(data)
+        raise TrainingFailed("too few")
+
+    now = iter(range(0, 100, 6))  # each fit takes six seconds
+    monkeypatch.setattr(plots, "monotonic", lambda: next(now))
+    curve = plots.learning_curve(fail, DATA, task="classification", metric="roc_auc", took=took, seconds=24)
+    assert curve is None
+    assert len(fits) == count
+
+
 def test_sizes_that_cannot_be_fitted_are_left_out_of_a_learning_curve() -> None:
     def picky(data: fitting.Data) -> Any:
         if data.times.size < 150:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mlflow import MlflowClient
@@ -16,7 +17,8 @@ from mlflow.exceptions import MlflowException
 from airflow_mlops.domain.approval import Answer, Approval
 from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.results import Action, Evaluation, PromotionDecision, TrainedModel
-from airflow_mlops.engines import ledger, models, moves, promote, registry
+from airflow_mlops.domain.spec_gates import Serving
+from airflow_mlops.engines import bless, ledger, models, moves, promote, registry
 from airflow_mlops.engines.ledger import Kind
 from airflow_mlops.exceptions import (
     DigestMismatch,
@@ -99,10 +101,11 @@ class Story:
         key: str = "run-2",
         client: MlflowClient | None = None,
         approval: Approval | None = None,
+        serving: Serving | None = None,
     ) -> PromotionDecision:
         return promote.promote(
             client or self.client, ledger_uri=self.uri, evaluation=evaluation, key=key, actor="test",
-            approval=approval,
+            approval=approval, serving=serving,
         )  # fmt: skip
 
     def rollback(self, to: str | None = None, key: str = "undo") -> PromotionDecision:
@@ -306,6 +309,81 @@ def test_a_registry_that_is_down_leaves_the_promotion_to_a_retry(story: Story) -
 
 
 @pytest.mark.usefixtures("unblessed")
+@pytest.mark.parametrize("vetoed", [False, True])
+def test_a_promotion_that_something_is_against_by_now_is_given_up_by_its_retry(
+    story: Story, vetoed: bool
+) -> None:
+    verdict = Verdict.PASS if vetoed else Verdict.FAIL
+    approval = Approval(answers=(say("ben", False, "too early"),)) if vetoed else None
+    uri = story.client.tracking_uri
+    story.crown(story.one)
+    with pytest.raises(RegistryUnavailable):
+        story.promote(make_evaluation(story.two, story.one), client=Down(uri, uri))
+    again = make_evaluation(story.two, story.one, verdict)
+    assert story.promote(again, approval=approval).action is Action.REFUSED
+    assert (story.champion, story.kinds[2:]) == ("1", [Kind.INTENT, Kind.ABORT, Kind.DECISION])
+    with pytest.raises(RegistryUnavailable):
+        story.promote(make_evaluation(story.two, story.one), client=Down(uri, uri))
+    registry.set_champion(story.client, story.model, "2")
+    for _ in range(2):
+        with pytest.raises(
+            PromotionConflict, match="has made version 2 the champion before .* mlops rollback"
+        ):
+            story.promote(again, approval=approval)
+        moves.settle(story.client, story.uri, story.model, "another", "test")
+    assert story.rollback().after == "1"
+
+
+@pytest.mark.usefixtures("unblessed")
+def test_a_retry_moves_the_alias_to_no_bytes_that_have_changed_meanwhile(story: Story) -> None:
+    uri = story.client.tracking_uri
+    story.crown(story.one)
+    evaluation = make_evaluation(story.two, story.one)
+    with pytest.raises(RegistryUnavailable):
+        story.promote(evaluation, client=Down(uri, uri))
+    story.tamper(story.two, story.one)
+    with pytest.raises(DigestMismatch, match="model.skops has the digest"):
+        story.promote(evaluation)
+    assert (story.champion, story.kinds[2:]) == ("1", [Kind.INTENT, Kind.ABORT])
+
+
+@pytest.mark.usefixtures("unblessed")
+@pytest.mark.parametrize("late", ["before the alias", "with the alias"])
+def test_a_move_whose_claim_was_ended_by_another_is_not_recorded_as_done(
+    story: Story, late: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(moves, "_LEASE", timedelta(0))
+    three = make_version(story.client, story.model, 0.1)
+    story.crown(story.one)
+
+    class Slow(MlflowClient):
+        asked = 0
+
+        def get_registered_model(self, name: str) -> object:
+            found = super().get_registered_model(name)
+            Slow.asked += 1
+            if late == "before the alias" and Slow.asked == 2:  # the first is before the claim
+                story.promote(make_evaluation(three, story.one), key="rival")
+            return found
+
+        def set_registered_model_alias(self, *arguments: str) -> None:
+            if late == "with the alias":
+                story.promote(make_evaluation(three, story.one), key="rival")
+            super().set_registered_model_alias(*arguments)
+
+    uri = story.client.tracking_uri
+    said = (
+        "somebody has ended its claim"
+        if late == "before the alias"
+        else "no claim any more to make version 2"
+    )
+    with pytest.raises(PromotionConflict, match=said):
+        story.promote(make_evaluation(story.two, story.one), client=Slow(uri, uri))
+    assert [row.key for row in ledger.moves(story.uri)] == ["crown/1", "rival"]
+    assert story.champion == ("3" if late == "before the alias" else "2")
+
+
+@pytest.mark.usefixtures("unblessed")
 def test_a_first_alias_that_others_set_meanwhile_is_left_to_them(story: Story) -> None:
     uri = story.client.tracking_uri
     with pytest.raises(PromotionConflict, match="Version 2 .* follow none, .* is version 1 now"):
@@ -355,8 +433,9 @@ def test_a_candidate_that_its_evaluation_has_blessed_is_verified_by_its_bytes_al
 
 def say(person: str, approved: bool = True, reason: str = "looks right") -> Answer:
     return Answer(
-        version="2", person=person, approved=approved, reason=reason, at=datetime(2013, 2, 1, tzinfo=UTC)
-    )
+        version="2", verdict=Verdict.PASS, user=person, person=person, approved=approved, reason=reason,
+        at=datetime(2013, 2, 1, tzinfo=UTC),
+    )  # fmt: skip
 
 
 def test_an_approved_candidate_is_blessed_again_for_people_may_have_taken_days(story: Story) -> None:
@@ -368,6 +447,23 @@ def test_an_approved_candidate_is_blessed_again_for_people_may_have_taken_days(s
     [blessing] = decision.checks
     assert (blessing.name, blessing.n) == ("blessing", 200)
     assert ledger.rows(story.uri)[-1].evidence == decision
+
+
+def test_a_model_is_blessed_by_the_limits_that_its_spec_has_and_restored_by_none(
+    story: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[tuple[float, float, bool]] = []
+
+    def blessed(*_: object, **limits: Any) -> bless.Blessing:
+        given.append((limits["seconds"], limits["memory_mb"], limits["requirements"] is not None))
+        return bless.Blessing(1, 1, 1, 0, 1)
+
+    monkeypatch.setattr(bless, "bless", blessed)
+    story.crown(story.one)
+    approval, serving = Approval(answers=(say("anna"),)), Serving(seconds=300, memory=9000)
+    story.promote(make_evaluation(story.two, story.one), approval=approval, serving=serving)
+    assert story.rollback().after == "1"
+    assert given == [(300, 9000, True), (600, 2**20, False)]
 
 
 @pytest.mark.usefixtures("unblessed")
@@ -514,6 +610,18 @@ def test_a_rollback_without_a_champion_takes_the_last_one_that_is_left(story: St
     delete(story, story.one)
     with pytest.raises(ModelNotFound, match="is none, and the ledger names none to go back to"):
         story.rollback(key="again")
+
+
+@pytest.mark.usefixtures("unblessed")
+def test_what_was_rolled_back_does_not_come_back_by_itself(story: Story) -> None:
+    story.crown(story.one)
+    story.crown(story.two, before=story.one)
+    story.rollback()
+    delete(story, story.one)
+    with pytest.raises(ModelNotFound, match="names none to go back to .* not rolled back itself"):
+        story.rollback(key="again")
+    assert moves.last_champion(story.client, story.uri, story.model) is None
+    assert story.rollback("2", "on purpose").after == "2" == story.champion
 
 
 def test_a_rollback_restores_the_former_champion_and_a_second_one_changes_nothing(story: Story) -> None:

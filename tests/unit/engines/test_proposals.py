@@ -93,6 +93,18 @@ def test_a_trial_falls_behind_once_it_is_worse_than_most_of_five_before_it(metri
     assert proposals.behind(each, shown(each.params, sign * 0.6))
 
 
+def test_one_good_fold_does_not_save_a_trial_whose_mean_is_worse() -> None:
+    proposals = make_proposals(depth=[*range(10)])
+    for _ in range(6):
+        (each,) = proposals.next(1)
+        for values in ((0.8,), (0.8, 0.8)):
+            assert not proposals.behind(each, shown(each.params, *values))
+        proposals.tell(each, shown(each.params, 0.8, 0.8, 0.8))
+    (each,) = proposals.next(1)
+    assert not proposals.behind(each, shown(each.params, 0.81))
+    assert proposals.behind(each, shown(each.params, 0.81, 0.5))
+
+
 def test_a_trial_that_does_as_well_as_half_of_the_others_goes_on() -> None:
     proposals = make_proposals(depth=[*range(10)])
     for value in (0.5, 0.6, 0.7, 0.8, 0.9):

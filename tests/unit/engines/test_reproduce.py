@@ -149,11 +149,65 @@ def test_code_that_built_a_candidate_and_has_changed_is_named(
     monkeypatch.syspath_prepend(tmp_path)
     candidate = Candidate(estimator="built_for_reproduce:build", params={"C": 0.1})
     found = history.train(published(history), candidate=candidate)
-    assert differing(again(history, found).environment) == []
+    assert differing(again(history, found, folders=[tmp_path]).environment) == []
     monkeypatch.delitem(sys.modules, "built_for_reproduce")
     module.write_text(BUILT.replace("StandardScaler()", "StandardScaler(with_mean=False)"))
-    done = again(history, found)
+    done = again(history, found, folders=[tmp_path])
     assert (done.reproduced, differing(done.environment)) == (False, ["candidate"])
+    monkeypatch.delitem(sys.modules, "built_for_reproduce")
+    with pytest.raises(
+        NotReproduced,
+        match="was built by built_for_reproduce:build, which is not called: .* named as trusted",
+    ):
+        again(history, found)
+    assert "built_for_reproduce" not in sys.modules
+
+
+def test_a_function_that_a_tag_names_elsewhere_is_neither_imported_nor_called(
+    trained: tuple[History, TrainedModel], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history, found = trained
+    canary, trusted = tmp_path / "canary", tmp_path / "dags"
+    trusted.mkdir()
+    (tmp_path / "stowaway.py").write_text(f"open({str(canary)!r}, 'w').close()\ndef build(): ...\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    tag = history.client.get_model_version(MODEL, found.version).tags[jobs.RECIPE]
+    recipe = json.loads(tag)
+    try:
+        for named in ("stowaway:build", "subprocess:call"):
+            recipe["candidate"] = Candidate(estimator=named).to_dict()
+            history.client.set_model_version_tag(MODEL, found.version, jobs.RECIPE, json.dumps(recipe))
+            with pytest.raises(
+                NotReproduced, match=f"built by {named}, which is not called: .* does not lie below"
+            ):
+                again(history, found, folders=[trusted])
+    finally:
+        history.client.set_model_version_tag(MODEL, found.version, jobs.RECIPE, tag)
+    record = reproduce.record(history.client, MODEL, found.version)
+    tagged = record._replace(tags={**record.tags, "mlops.transform": "stowaway:build@0123456789ab"})
+    checks = {check.name: check for check in reproduce._environment(history.client, tagged, (trusted,))}
+    assert checks["transform"].verdict is Verdict.INCONCLUSIVE
+    assert not canary.exists()
+
+
+def test_metrics_that_are_undefined_or_not_measured_here_are_no_difference(
+    trained: tuple[History, TrainedModel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history, found = trained
+    for name in ("holdout/mystery", "holdout/log_loss"):
+        history.client.log_metric(found.run_id, name, float("inf" if name.endswith("loss") else "0.5"))
+    honest = performance.metrics
+    monkeypatch.setattr(performance, "metrics", lambda *values: {**honest(*values), "log_loss": None})
+    try:
+        outcome = {check.name: check for check in again(history, found).outcome}
+    finally:
+        judge(history, found)
+    assert (outcome["log_loss"].verdict, outcome["log_loss"].reason) == (
+        Verdict.PASS,
+        "undefined, and was undefined",
+    )
+    assert outcome["mystery"].verdict is Verdict.INCONCLUSIVE
+    assert outcome["mystery"].reason == "it was 0.5, and is not among the metrics that are measured here"
 
 
 def test_a_version_without_a_recipe_is_told(history: History) -> None:

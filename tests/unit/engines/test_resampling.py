@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from airflow_mlops.engines import resampling
-from airflow_mlops.engines.resampling import Blocks, Estimate, Statistic
+from airflow_mlops.engines.resampling import Blocks, Estimate, Statistic, Support
 from scores import make_times
 
 
@@ -48,7 +48,10 @@ def test_times_before_1970_and_out_of_order_are_put_in_their_days() -> None:
 def mean_of(values: np.ndarray, blocks: Blocks) -> Statistic:
     sums = np.bincount(blocks.codes, weights=values, minlength=blocks.count)
     sizes = np.bincount(blocks.codes, minlength=blocks.count)
-    return Statistic(lambda drawn: float((sums * drawn).sum() / (sizes * drawn).sum()), blocks.count)
+    return Statistic(
+        lambda drawn: float((sums * drawn).sum() / (sizes * drawn).sum()),
+        blocks.support([np.ones(values.size)]),
+    )
 
 
 def test_the_error_of_a_mean_of_independent_rows_is_the_one_of_the_textbook() -> None:
@@ -63,7 +66,7 @@ def test_rows_that_repeat_their_day_know_no_more_than_the_days() -> None:
     days = resampling.blocks(make_times(2800), "auto", "month")
     found = resampling.resample([mean_of(each_day[days.codes], days)], days.count).estimate(0)
     assert found.error == pytest.approx(each_day.std(ddof=1) / 28**0.5, rel=0.15)
-    assert found.freedom == 27
+    assert found.freedom == pytest.approx(27)
 
 
 def test_six_days_are_too_few_for_an_interval_and_seven_are_enough() -> None:
@@ -93,5 +96,30 @@ def test_the_chance_of_a_value_is_small_on_the_far_side_of_its_bound_only() -> N
 
 
 def test_a_value_that_most_draws_leave_undefined_has_no_error() -> None:
-    lonely = Statistic(lambda drawn: 1.0 if drawn[0] > 2 else float("nan"), 10)
+    lonely = Statistic(lambda drawn: 1.0 if drawn[0] > 2 else float("nan"), Support(10, 10))
     assert resampling.resample([lonely], 10).estimate(0).error is None
+
+
+@pytest.mark.parametrize(
+    ("sizes", "even", "enough"),
+    [
+        ([10] * 28, 28.0, True),
+        ([10] * 3 + [0] * 25, 3.0, False),
+        ([900] + [100 / 27] * 27, 1.23, False),
+        ([300] + [700 / 27] * 27, 9.25, True),
+        ([20, 9, 12, 8, 15, 11, 9], 6.32, True),
+        ([10] * 6, 6.0, False),
+        ([0] * 9, 0.0, False),
+    ],
+)
+def test_blocks_count_by_what_they_weigh(sizes: list[float], even: float, enough: bool) -> None:
+    days = Blocks(np.arange(len(sizes)), len(sizes), "day")
+    found = days.support([np.array(sizes)])
+    assert (round(found.even, 2), found.enough) == (pytest.approx(even, abs=0.03), enough)
+
+
+def test_thirty_independent_rows_are_needed_and_the_class_that_has_fewer_counts() -> None:
+    for positives, enough in ((29, False), (30, True)):
+        truth = (np.arange(200) < positives).astype(float)
+        found = Blocks(np.arange(200), 200, "row").support([truth, 1 - truth])
+        assert (found.even, found.enough) == (positives, enough)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -93,7 +94,7 @@ def test_a_column_that_is_not_there_is_named() -> None:
 
 def gaps(judged: Judged, bound: float = 0.1, **changes: Any) -> dict[str, Check]:
     settings: dict[str, Any] = {"by": judged.rows.column_names, "gaps": {"selection_rate": bound}, **changes}
-    return {check.name: check for check in slices.gaps(Fairness(**settings), judged)}
+    return {check.name: check for check in slices.gaps(Fairness(**settings), judged)[0]}
 
 
 def test_groups_that_are_treated_alike_pass() -> None:
@@ -131,6 +132,31 @@ def test_of_many_equal_groups_no_two_are_apart_by_chance() -> None:
 def test_one_group_has_nobody_to_be_compared_with() -> None:
     check = gaps(make_judged(), min_rows=ROWS // 2 + 500)["fairness"]
     assert (check.verdict, check.slice) == (INCONCLUSIVE, "group")
+
+
+def test_groups_that_are_too_small_to_be_judged_are_told() -> None:
+    groups = np.repeat(["a", "b", "c"], [3000, 2700, 300])
+    checks, small = slices.gaps(Fairness(by=("group",), gaps={"accuracy": 0.5}), make_judged(group=groups))
+    assert ([check.verdict for check in checks], small) == ([PASS], "group=c (300)")
+
+
+def test_a_gap_that_may_be_chance_does_not_hide_one_of_which_nothing_can_be_told() -> None:
+    # b, of all days, is further from a than c is, whose rows come from three days.
+    judged = make_judged(group=np.repeat(["a", "b", "c"], 2000))
+    days = np.r_[np.arange(4000) % 28, np.arange(2000) % 3]
+    selected = np.zeros(ROWS, bool)
+    selected[:2000:2] = True
+    selected[2000:4000] = days[2000:4000] < 22
+    selected[4000:5400] = True
+    judged = replace(
+        judged, predicted=np.where(selected, 0.9, 0.1), blocks=resampling.Blocks(days, 28, "day")
+    )
+    check = gaps(judged, bound=0.15)["fairness.selection_rate"]
+    assert check.verdict is INCONCLUSIVE
+    assert " for c and " in check.reason
+    only = replace(judged, rows=judged.rows.slice(0, 4000), truth=judged.truth[:4000])
+    alone = replace(only, predicted=only.predicted[:4000], blocks=resampling.Blocks(days[:4000], 28, "day"))
+    assert gaps(alone, bound=0.15)["fairness.selection_rate"].verdict is PASS
 
 
 def test_a_rate_that_is_undefined_for_all_but_one_group_is_inconclusive() -> None:

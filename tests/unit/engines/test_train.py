@@ -17,9 +17,9 @@ import pytest
 
 from airflow_mlops.domain.recipe import Recipe
 from airflow_mlops.domain.results import ModelRef, TrainedModel
-from airflow_mlops.domain.spec import Candidate
-from airflow_mlops.engines import fitting, model_file, models, plots, registry, train, trials
-from airflow_mlops.exceptions import NotEnoughData, TrainingFailed, UntrustedModel
+from airflow_mlops.domain.spec import Candidate, Features
+from airflow_mlops.engines import fitting, model_file, models, plots, registry, tracking, train, trials
+from airflow_mlops.exceptions import DigestMismatch, NotEnoughData, TrainingFailed, UntrustedModel
 from killed_training import MODEL, TRIALS, search
 from synthetic import (
     BOOSTING,
@@ -37,12 +37,17 @@ AGAIN = """
 import json, sys
 from pathlib import Path
 import numpy as np
-from synthetic import BOOSTING, LOGISTIC, make_client, make_rows, make_trained
+from airflow_mlops.engines import model_file, train
+from synthetic import BOOSTING, LOGISTIC, make_recipe, make_rows
 
 rows = make_rows()
-rows = rows.take(np.random.default_rng(9).permutation(rows.num_rows))
-client = make_client(Path(sys.argv[1]))
-print(json.dumps([make_trained(client, rows, f"again {c.name}", candidate=c).to_dict() for c in (LOGISTIC, BOOSTING)]))
+turned = rows.take(np.random.default_rng(9).permutation(rows.num_rows))
+digests = []
+for candidate in (LOGISTIC, BOOSTING):
+    path = Path(sys.argv[1], candidate.name)
+    model_file.save(train.fit(turned, make_recipe(rows, candidate=candidate), {}), path)
+    digests.append(model_file.digest(path))
+print(json.dumps(digests))
 """
 
 
@@ -72,6 +77,11 @@ def ref_of(trained: TrainedModel) -> ModelRef:
 def digest_of(model: Any, path: Path) -> str:
     model_file.save(model, path)
     return model_file.digest(path)
+
+
+def fitted(rows: pa.Table, folder: Path, **changes: Any) -> str:
+    """Return the digest of what a training on the rows would register."""
+    return digest_of(train.fit(rows, make_recipe(rows, **changes), {}), folder / "model.skops")
 
 
 def at(month: int, day: int = 1) -> datetime:
@@ -142,9 +152,7 @@ def test_times_other_than_the_event_time_are_derived_as_dates() -> None:
     assert train.derive_features(make_dataset(dated), "late").dates == ("booked", "day")
 
 
-def test_the_same_data_spec_and_seed_give_the_same_model_in_another_process(
-    client: Any, tmp_path: Path
-) -> None:
+def test_the_same_data_spec_and_seed_give_the_same_model_in_another_process(tmp_path: Path) -> None:
     tests = Path(__file__).parents[2]
     environment = {**os.environ, "PYTHONPATH": str(tests), "PYTHONHASHSEED": "77"}
     again = subprocess.run(
@@ -154,31 +162,24 @@ def test_the_same_data_spec_and_seed_give_the_same_model_in_another_process(
         text=True,
         check=True,
     )
-    for candidate, theirs in zip(
-        (LOGISTIC, BOOSTING), json.loads(again.stdout.splitlines()[-1]), strict=True
-    ):
-        ours = make_trained(
-            client, make_rows(), f"once {candidate.name}", candidate=candidate, model="repeated"
-        )
-        assert (ours.digest, ours.score, ours.params) == (theirs["digest"], theirs["score"], theirs["params"])
+    ours = [fitted(make_rows(), tmp_path, candidate=candidate) for candidate in (LOGISTIC, BOOSTING)]
+    assert json.loads(again.stdout.splitlines()[-1]) == ours
 
 
-def test_another_seed_or_other_data_give_another_digest(client: Any) -> None:
+def test_another_seed_or_other_data_give_another_digest(tmp_path: Path) -> None:
     rows = make_rows()
     digests = {
-        make_trained(client, rows, "seed 0", model="varied").digest,
-        make_trained(client, rows, "seed 1", model="varied", seed=1).digest,
-        make_trained(client, make_rows(signal=1.9), "data", model="varied").digest,
+        fitted(rows, tmp_path),
+        fitted(rows, tmp_path, seed=1),
+        fitted(make_rows(signal=1.9), tmp_path),
     }
     assert len(digests) == 3
 
 
-def test_only_rows_before_the_cut_are_learnt_from(client: Any) -> None:
+def test_only_rows_before_the_cut_are_learnt_from(tmp_path: Path) -> None:
     rows = make_rows()
     late = pc.xor(rows["late"], pc.greater_equal(rows["departure"], at(2)))
-    one = make_trained(client, rows, "as it was", model="blind")
-    two = make_trained(client, changed(rows, "late", late), "holdout turned around", model="blind")
-    assert one.digest == two.digest
+    assert fitted(rows, tmp_path) == fitted(changed(rows, "late", late), tmp_path)
 
 
 def test_rows_without_a_label_are_dropped_and_told(client: Any, caplog: pytest.LogCaptureFixture) -> None:
@@ -190,17 +191,53 @@ def test_rows_without_a_label_are_dropped_and_told(client: Any, caplog: pytest.L
     assert "training rows have no label" in caplog.text
 
 
-def test_training_again_under_the_same_key_adopts_the_version(client: Any) -> None:
-    first = make_trained(client, make_rows(), "once", model="adopted")
-    assert make_trained(client, make_rows(), "once", model="adopted") == first
+def test_training_again_under_the_same_key_adopts_the_version_and_another_key_makes_another(
+    client: Any,
+) -> None:
+    first = make_trained(client, make_rows(), "one's", model="adopted")
+    assert make_trained(client, make_rows(), "one's", model="adopted") == first
     assert len(versions(client, "adopted")) == len(runs(client, "adopted")) == 1
+    assert make_trained(client, make_rows(), 'the "other"', model="adopted").version == "2"
 
 
-def test_training_under_another_key_makes_another_version(client: Any) -> None:
-    numbers = [
-        make_trained(client, make_rows(), key, model="several").version for key in ("one's", 'the "other"')
-    ]
-    assert numbers == ["1", "2"]
+@pytest.mark.parametrize("after", ["register", "close"])
+def test_a_training_that_is_cancelled_as_it_ends_leaves_no_version(
+    client: Any, monkeypatch: pytest.MonkeyPatch, after: str
+) -> None:
+    module, name = (registry, "register") if after == "register" else (tracking, "_close")
+    called = getattr(module, name)
+
+    def cancel(*given: Any, **named: Any) -> None:
+        called(*given, **named)
+        assert len(versions(client, after)) == 1
+        monkeypatch.undo()
+        raise SystemExit("cancelled")
+
+    monkeypatch.setattr(module, name, cancel)
+    with pytest.raises(SystemExit):
+        make_trained(client, make_rows(), after, model=after, ranked=False)
+    assert versions(client, after) == []
+    assert [run.info.status for run in runs(client, after)] == ["KILLED"]
+
+
+def test_a_table_with_far_more_columns_than_rows_is_trained_on_and_told_in_full(
+    client: Any, tmp_path: Path
+) -> None:
+    few, random = make_rows(120), np.random.default_rng(0)
+    names = tuple(f"{'long ' * 80}{number}" for number in range(250))  # more than a tag of MLflow takes
+    rows = few
+    for name in names:
+        rows = rows.append_column(name, pa.array(random.normal(size=120)))
+    wide: dict[str, Any] = {"model": "wide", "ranked": False, "features": Features(numeric=names)}
+    trained = make_trained(client, rows, "wide", **wide)
+    assert make_trained(client, rows, "wide", **wide) == trained
+    assert registry.training(client, ref_of(trained)).features.numeric == names
+    assert Recipe.model_validate_json(
+        registry.tags(client, client.get_model_version("wide", "1"))["mlops.recipe"]
+    ) == make_recipe(rows, **wide)
+    client.log_text(trained.run_id, "{}", "tags/mlops.features.json")
+    with pytest.raises(DigestMismatch, match="mlops.features of version 1 .* not what was registered"):
+        registry.training(client, ref_of(trained))
 
 
 def test_a_version_says_what_it_was_made_of(client: Any) -> None:
@@ -268,7 +305,9 @@ def test_a_search_is_ranked_even_if_nothing_else_is(client: Any) -> None:
 
 
 def test_a_fit_of_the_recipe_is_the_model_that_was_trained(client: Any, tmp_path: Path) -> None:
-    candidate = Candidate(estimator=BOOSTING.estimator, search={"max_leaf_nodes": [4, 8]})
+    candidate = Candidate(
+        estimator=BOOSTING.estimator, params={"max_iter": 3}, search={"max_leaf_nodes": [4, 8]}
+    )
     trained = make_trained(client, make_rows(), "fit", model="refitted", candidate=candidate)
     recipe = Recipe.model_validate_json(client.get_model_version("refitted", "1").tags["mlops.recipe"])
     again = train.fit(make_rows(), recipe, trained.params)
@@ -313,7 +352,7 @@ def test_a_search_whose_process_was_killed_is_taken_up_by_the_next(
         folder.mkdir()
     client = make_client(broken)
     killed = subprocess.run(
-        [sys.executable, "-m", "killed_training", client.tracking_uri, "8"],
+        [sys.executable, "-m", "killed_training", client.tracking_uri, "4"],
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
         check=False,
     )
@@ -322,7 +361,7 @@ def test_a_search_whose_process_was_killed_is_taken_up_by_the_next(
     end = trials.Store.end
     monkeypatch.setattr(trials.Store, "end", lambda *given: (ended.append(given[2]), end(*given)))
     ours = search(client)
-    assert len(ended) + 8 == TRIALS
+    assert len(ended) + 4 == TRIALS
     theirs = search(make_client(whole))
     assert (ours.digest, ours.params, ours.score, ours.trials) == (
         theirs.digest, theirs.params, theirs.score, TRIALS,

@@ -163,6 +163,8 @@ def test_an_approval_is_returned_with_who_and_why(forms: Forms) -> None:
     asking.ask()
     assert asking.answer(reason="looks good") == {
         "version": "5",
+        "verdict": "PASS",
+        "user": "bob",
         "person": "bob",
         "approved": True,
         "reason": "looks good",

@@ -85,10 +85,13 @@ def test_a_candidate_that_did_not_pass_skips_the_task_and_leaves_the_decision(
     assert len(run.outlet_events) == 0
 
 
-def say(person: str, approved: bool = True, reason: str = "looks right") -> dict[str, Any]:
+def say(
+    person: str, approved: bool = True, reason: str = "looks right", verdict: Verdict = Verdict.PASS
+) -> dict[str, Any]:
     answer = Answer(
-        version="1", person=person, approved=approved, reason=reason, at=datetime(2013, 3, 1, tzinfo=UTC)
-    )
+        version="1", verdict=verdict, user=person, person=person, approved=approved, reason=reason,
+        at=datetime(2013, 3, 1, tzinfo=UTC),
+    )  # fmt: skip
     return answer.to_dict()
 
 
@@ -124,13 +127,13 @@ def test_without_enough_people_nothing_is_promoted(history: History, people: str
 
 def test_a_failed_gate_is_overridden_only_where_the_spec_allows_it(history: History) -> None:
     evaluation = make_evaluation(train(history), verdict=Verdict.FAIL, partition="2013-02")
-    asked: dict[str, Any] = {"people": "one", "approvals": [say("anna")]}
+    asked: dict[str, Any] = {"people": "one", "approvals": [say("anna", verdict=Verdict.FAIL)]}
     with pytest.raises(AirflowSkipException, match="the gates say FAIL"):
         promoted(train_run(), evaluation, **asked)
     with pytest.raises(AirflowSkipException, match="anna did not approve: too early"):
         promoted(
             train_run(run_id="run-2"), evaluation, override=True, people="one",
-            approvals=[say("anna", False, "too early")],
+            approvals=[say("anna", False, "too early", Verdict.FAIL)],
         )  # fmt: skip
     decision = promoted(train_run(run_id="run-3"), evaluation, override=True, **asked)
     assert (decision.action, decision.after) == (Action.PROMOTED, "1")
@@ -316,6 +319,7 @@ def rolled_back(conf: dict[str, Any] | None, run_id: str = "run-1", **changes: A
         (None, "reason"),
         ({}, "reason"),
         ({"reason": ""}, "reason"),
+        ({"reason": "  x "}, "reason"),
         ({"to": 1, "reason": "complaints"}, "to"),
         ({"reason": "complaints", "version": "1"}, "version"),
     ],

@@ -198,6 +198,15 @@ def test_a_retry_adopts_the_version_that_was_registered_and_another_run_makes_an
     assert (other.version, other.digest) == ("2", first.digest)
 
 
+def test_a_cleared_training_whose_spec_was_changed_trains_anew(history: History) -> None:
+    history.publish("2013-01")
+    february = history.publish("2013-02")
+    first = trained(train_run(), february, ranked=False)
+    changed = trained(train_run(), february, ranked=False, seed=3)
+    assert (first.version, changed.version) == ("1", "2")
+    assert trained(train_run(), february, ranked=False) == first
+
+
 def test_a_window_arrives_as_the_text_that_a_template_gives(history: History) -> None:
     for key in ("2013-01", "2013-02"):
         history.publish(key)

@@ -14,6 +14,7 @@ from airflow.sdk.exceptions import (
     AirflowNotFoundException,
     AirflowRescheduleException,
     AirflowSensorTimeout,
+    AirflowSkipException,
     TaskDeferred,
 )
 
@@ -80,7 +81,9 @@ def deferred(**arguments: Any) -> Any:
         async def first() -> Any:
             return (await anext(trigger.run())).payload
 
-        return getattr(sensor, left.method_name)(Run().context(sensor), event=asyncio.run(first()))
+        return sensor.resume_execution(
+            left.method_name, {"event": asyncio.run(first())}, Run().context(sensor)
+        )
 
 
 def rescheduled(**arguments: Any) -> Any:
@@ -131,6 +134,12 @@ def test_a_server_that_is_away_for_a_while_is_asked_again(
 
     monkeypatch.setattr(ModelAliasTrigger, "look", flaky)
     assert wait(timeout=20) == "1"
+
+
+@pytest.mark.parametrize("wait", [poked, deferred, rescheduled])
+def test_a_soft_failure_is_skipped(history: History, wait: Callable[..., Any]) -> None:
+    with pytest.raises(AirflowSkipException):
+        wait(version="2", soft_fail=True)
 
 
 @pytest.mark.parametrize("wait", [poked, deferred, rescheduled])

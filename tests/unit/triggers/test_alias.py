@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -243,6 +244,35 @@ def test_looking_does_not_hold_up_other_triggers(monkeypatch: pytest.MonkeyPatch
         return turns
 
     assert asyncio.run(story()) > 10
+
+
+def test_many_waits_end_at_their_deadline_while_one_look_is_not_answered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answer, looks = threading.Event(), []
+
+    def silent(trigger: ModelAliasTrigger) -> None:
+        looks.append(trigger.model)
+        answer.wait(20)
+
+    monkeypatch.setattr(ModelAliasTrigger, "look", silent)
+
+    async def story() -> list[Any]:
+        deadline = time.time() + 0.2
+        waits = (first(ModelAliasTrigger(MODEL, interval=0.01, deadline=deadline)) for _ in range(5))
+        try:
+            return await asyncio.wait_for(asyncio.gather(*waits), 10)
+        finally:
+            answer.set()
+
+    assert asyncio.run(story()) == [{"version": None}] * 5
+    assert looks == [MODEL]
+
+
+def test_a_deadline_that_passed_while_no_triggerer_ran_leaves_time_for_one_look(history: History) -> None:
+    registry.set_champion(history.client, MODEL, "2")
+    late = ModelAliasTrigger(MODEL, interval=20, former="1", deadline=time.time() - 60)
+    assert asyncio.run(first(late)) == {"version": "2"}
 
 
 def test_it_is_the_trigger_of_a_watcher_and_made_again_from_what_is_serialised() -> None:
