@@ -46,6 +46,12 @@ def shifted(key: str, by: float = 5.0) -> pa.Table:
     return changed(rows, wind=pc.add(rows["wind"], by))
 
 
+def moved(uri: str, decision: PromotionDecision) -> None:
+    """Leave in a ledger what a move of the champion leaves there."""
+    for kind in (Kind.INTENT, Kind.DONE):
+        ledger.record(uri, kind, decision, actor="test")
+
+
 class History:
     """What is stored of one model under a folder."""
 
@@ -93,8 +99,7 @@ class History:
         promoted = make_decision(
             key, Action.PROMOTED, before=before, after=trained.version, digest=trained.digest
         )
-        for kind in (Kind.INTENT, Kind.DONE):
-            ledger.record(self.uri("ledger"), kind, promoted, actor="test")
+        moved(self.uri("ledger"), promoted)
         return registry.version(self.client, MODEL, trained.version)
 
     def decide(self, partition: str, action: Action = Action.KEPT, /, **changes: Any) -> PromotionDecision:

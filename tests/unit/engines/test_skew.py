@@ -14,10 +14,9 @@ from airflow_mlops.domain.checks import Outcome, Severity
 from airflow_mlops.domain.results import Action, DatasetVersion, TrainingData
 from airflow_mlops.domain.spec import Skew
 from airflow_mlops.domain.validation import ExpectationResult
-from airflow_mlops.engines import ledger, skew, tables
-from airflow_mlops.engines.ledger import Kind
+from airflow_mlops.engines import skew, tables
 from airflow_mlops.engines.skew import Reference
-from history import changed, make_decision
+from history import changed, make_decision, moved
 from unit.engines.registry_builders import make_client, make_evaluation, make_ref, make_version
 
 START = datetime(2013, 1, 1, tzinfo=UTC)
@@ -181,7 +180,7 @@ def test_training_data_that_is_gone_is_one_result(tmp_path: Path, severity: str)
     gone = store.trained.dataset.model_copy(update={"uri": f"file://{tmp_path}/gone"})
     trained_on = store.trained.model_copy(update={"dataset": gone})
     promoted = make_decision("2013-01", Action.PROMOTED, after="1", trained_on=trained_on)
-    ledger.record(store.ledger, Kind.DONE, promoted, actor="test")
+    moved(store.ledger, promoted)
     staged = store.publish(store.staging, "2013-02", make_rows(2))
     policy = Skew.from_dict({"severity": severity})
     (found,) = skew.check(staged, policy, ledger_uri=store.ledger)
@@ -194,13 +193,13 @@ def test_the_champion_of_the_partition_is_the_one_compared_with(tmp_path: Path) 
     for month, version in (("2013-02", "1"), ("2013-04", "2")):
         trained_on = store.trained.model_copy(update={"features": (f"feature_{version}",)})
         promoted = make_decision(month, Action.PROMOTED, after=version, trained_on=trained_on)
-        ledger.record(store.ledger, Kind.DONE, promoted, actor="test")
+        moved(store.ledger, promoted)
     assert skew.reference(store.ledger, "2013-02") is None
     assert skew.reference(store.ledger, "2013-03") == Reference(
         "1", store.trained.model_copy(update={"features": ("feature_1",)})
     )
     undone = make_decision("2013-05", Action.ROLLED_BACK, before="2", after="1", key="undo")
-    ledger.record(store.ledger, Kind.DONE, undone, actor="test")
+    moved(store.ledger, undone)
     later = skew.reference(store.ledger, "2013-06")
     assert later is not None
     assert later.version == "1"
@@ -233,7 +232,7 @@ def test_a_ledger_that_does_not_say_what_the_champion_was_trained_on_is_readable
     store = Store(tmp_path)
     former = make_decision("2013-01", Action.PROMOTED, after="1")
     assert "trained_on" not in {k: v for k, v in former.to_dict().items() if v is not None}
-    ledger.record(store.ledger, Kind.DONE, former, actor="test")
+    moved(store.ledger, former)
     assert skew.check(store.trained.dataset, Skew(), ledger_uri=store.ledger) == []
 
 

@@ -15,7 +15,7 @@ from airflow_mlops import assets
 from airflow_mlops.domain.checks import Verdict
 from airflow_mlops.domain.results import Action, DatasetVersion, PromotionDecision, TrainingData
 from airflow_mlops.domain.validation import ValidationReport
-from airflow_mlops.engines import ledger, quarantine, tables
+from airflow_mlops.engines import quarantine, tables
 from airflow_mlops.engines.source_delta import DeltaSource
 from airflow_mlops.engines.sources import PythonSource
 from airflow_mlops.exceptions import SuiteUnreadable, ValidationErrored, ValidationFailed
@@ -23,7 +23,7 @@ from airflow_mlops.hooks.sources import FileSource, SqlSource
 from airflow_mlops.operators.ingest import PublishOperator
 from airflow_mlops.operators.validate import ValidateOperator
 from contexts import Run, deploy
-from history import MODEL, History, month
+from history import MODEL, History, month, moved
 
 DATA = assets.data(MODEL)
 RANGE = {"column": "wind", "min_value": 0, "max_value": 50}
@@ -244,7 +244,7 @@ def promote(history: History, trained_on: DatasetVersion) -> None:
         model=MODEL, partition="2013-01", action=Action.PROMOTED, before=None, after="1", reason="first",
         key="k", trained_on=learned,
     )  # fmt: skip
-    ledger.record(history.uri("ledger"), ledger.Kind.DONE, decision, actor="test")
+    moved(history.uri("ledger"), decision)
 
 
 @pytest.mark.parametrize(("severity", "fails"), [("block", True), ("warn", False)])
