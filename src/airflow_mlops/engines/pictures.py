@@ -80,11 +80,18 @@ def log_training(
     """
     try:
         with fitting.remarks():  # what is warned of the model itself has been told
-            curve = plots.learning_curve(fit, data, task=recipe.task, metric=recipe.metric, took=took)
+            curve = plots.learning_curve(
+                fit, data, task=recipe.task, metric=recipe.metric, took=took, seconds=_worth(took)
+            )
         drawn = {} if curve is None else {"learning_curve.png": curve}
         _keep(client, run_id, drawn, ROWS, provenance.rows(data, recipe))
     except Exception as error:  # noqa: BLE001 - the model is fitted, and no worse without its pictures
         _warn(run_id, error)
+
+
+def _worth(took: float) -> float:
+    # A picture may take as long as the model itself, but not keep a large one from its registration.
+    return min(plots.SECONDS, max(2.0, took))
 
 
 def _warn(run_id: str, error: Exception) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.spec import Candidate
 from airflow_mlops.engines import tables, tracking
-from airflow_mlops.exceptions import ModelNotFound, TableMissing, TableUnreadable
+from airflow_mlops.exceptions import ModelNotFound, RegistryUnavailable, TableMissing, TableUnreadable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,6 +38,7 @@ BUNDLE_VERSION = "airflow.bundle_version"
 """Tag of runs: version of the DAG bundle, which for a Git bundle is its commit."""
 
 _MOST_INPUTS = 100
+_TRIES = 5
 _LONGEST_PARAM = 500  # characters; MLflow refuses more than 6,000
 _NAMED = (
     "scikit-learn", "numpy", "scipy", "pandas", "pyarrow", "deltalake", "skops", "optuna", "mlflow", "apache-airflow",
@@ -101,8 +102,21 @@ def log(client: MlflowClient, run: Run, recipe: Recipe, tags: Mapping[str, str])
             params=[Param(name, str(value)[:_LONGEST_PARAM]) for name, value in _params(recipe).items()],
             tags=[RunTag(name, value) for name, value in said.items()],
         )
-        client.log_inputs(run_id, list(_inputs(recipe, used)))
         client.log_dict(run_id, facts, FILE)
+    _log_inputs(client, run_id, list(_inputs(recipe, used)))
+
+
+def _log_inputs(client: MlflowClient, run_id: str, inputs: list[DatasetInput]) -> None:
+    # Candidates are trained side by side on the same data, and of those that log a dataset at the same time MLflow lets
+    # one make it and refuses the others, which find it the next time.
+    for left in reversed(range(_TRIES)):
+        try:
+            with tracking.errors(client):
+                client.log_inputs(run_id, inputs)
+            return
+        except RegistryUnavailable as error:
+            if error.silent or not left:
+                raise
 
 
 def read(client: MlflowClient, run_id: str) -> dict[str, Any]:

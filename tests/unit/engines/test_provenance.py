@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 
 from airflow_mlops.domain.spec import Budget, Features
 from airflow_mlops.engines import fitting, provenance, tables, tracking, train
@@ -135,3 +137,22 @@ def test_training_rows_are_described_without_the_values_of_categories() -> None:
     assert (carrier["values"], carrier["kind"], "low" in carrier) == (3, "categorical", False)
     assert found["target"] == {"positives": int(data.labels.sum())}
     assert "UA" not in json.dumps(found)
+
+
+class Beaten(MlflowClient):
+    """A client whose first dataset another one makes a moment before: MLflow itself has no lock against that."""
+
+    beaten = 0
+
+    def log_inputs(self, run_id: str, *arguments: Any, **named: Any) -> None:
+        self.beaten += 1
+        if self.beaten == 1:
+            raise MlflowException("UNIQUE constraint failed: datasets.experiment_id, datasets.name")
+        super().log_inputs(run_id, *arguments, **named)
+
+
+def test_a_dataset_that_another_candidate_logs_at_the_same_time_is_logged_all_the_same(client: Any) -> None:
+    beaten = Beaten(client.tracking_uri)
+    run = logged(beaten, make_recipe(make_rows()))
+    assert beaten.beaten == 2
+    assert [each.dataset.name for each in run.inputs.dataset_inputs] == ["flights"]
