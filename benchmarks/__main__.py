@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
+import subprocess
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 
 from rich.console import Console
-from rich.status import Status
 
 WORKS = ("loop", "parse", "ingest", "validation", "tuning", "gates", "training")
 """Each is a module of this package with a function ``compare``, which yields what it found, with a method ``line``."""
@@ -21,16 +21,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one work, or all of them, and return an exit code."""
     options = _parser().parse_args(arguments)
     os.environ.update(_TELEMETRY_OFF)
-    console = Console(stderr=True)
-    for work in WORKS if options.work is None else (options.work,):
-        compare = import_module(f"benchmarks.{work}").compare
-        with console.status(work) as status:
-
-            def say(what: str, work: str = work, status: Status = status) -> None:
-                status.update(f"{work}: {what}")
-
-            for comparison in compare(say):
-                print(comparison.line(), flush=True)
+    if options.work is None:
+        # Each in a process of its own: what one imports and warms up is no matter of the next.
+        return max(subprocess.run([sys.executable, "-m", "benchmarks", work]).returncode for work in WORKS)
+    with Console(stderr=True).status(options.work) as status:
+        for comparison in import_module(f"benchmarks.{options.work}").compare(
+            lambda what: status.update(f"{options.work}: {what}")
+        ):
+            print(comparison.line(), flush=True)
     return 0
 
 

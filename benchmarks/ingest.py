@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import re
 import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
-from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.partitions import Partition
 from benchmarks.comparison import RUNS, Comparison
+from benchmarks.processes import apart, warm
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -67,38 +65,27 @@ def compare(say: Callable[[str], None], rows: int = ROWS) -> Iterator[Comparison
 
     :raises RuntimeError: if not all rows are published.
     """
-    server = multiprocessing.get_context("forkserver")
-    server.set_forkserver_preload([__name__, "pyarrow.parquet", *_LIBRARIES])
+    server = warm([__name__, "pyarrow.parquet", *_LIBRARIES])
     with tempfile.TemporaryDirectory(prefix="benchmark-ingest-") as folder:
         say(f"making {rows:,} rows")
-        _run(server, _make, folder, rows)
+        apart(server, _measure, _make, folder, rows)
         ours: list[Took] = []
         theirs: list[Took] = []
         for run in range(RUNS):
             say(f"{rows:,} rows, run {run + 1} of {RUNS}")
-            ours.append(_run(server, _ingest, folder, rows))
-            theirs.append(_run(server, _copy, folder, rows))
+            ours.append(apart(server, _measure, _ingest, folder, rows))
+            theirs.append(apart(server, _measure, _copy, folder, rows))
     for part, unit, name in (("", "s", "seconds"), ("/memory", "MB", "megabytes")):
         figures = [[getattr(each, name) for each in side] for side in (ours, theirs)]
         yield Comparison("ingest", f"{rows}{part}", figures[0], figures[1], PEER, unit)
 
 
-def _run(server: ForkServerContext, work: Callable[[str, int], None], folder: str, rows: int) -> Took:
-    answers, answer = server.Pipe(duplex=False)
-    process = server.Process(target=_measure, args=(answer, work, folder, rows))
-    process.start()
-    answer.close()
-    took: Took = answers.recv()
-    process.join()
-    return took
-
-
-def _measure(answer: Connection, work: Callable[[str, int], None], folder: str, rows: int) -> None:
+def _measure(work: Callable[[str, int], None], folder: str, rows: int) -> Took:
     began = time.perf_counter()
     work(folder, rows)
     seconds = time.perf_counter() - began
     [peak] = re.findall(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text(encoding="utf-8"))
-    answer.send(Took(seconds, int(peak) * 1024 / 1e6))
+    return Took(seconds, int(peak) * 1024 / 1e6)
 
 
 def _make(folder: str, rows: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import re
 import sys
@@ -10,11 +9,11 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
-from multiprocessing.context import ForkServerContext
+from multiprocessing.context import BaseContext
 from pathlib import Path
 
 from benchmarks.comparison import RUNS, Comparison
+from benchmarks.processes import apart, warm
 
 TUTORIAL = "TaskFlow, imports at top level"
 LEAN = "TaskFlow, imports inside tasks"
@@ -73,13 +72,12 @@ def compare(say: Callable[[str], None]) -> Iterator[Comparison]:
     """
     with tempfile.TemporaryDirectory(prefix="benchmark-parse-") as home:
         os.environ.update(AIRFLOW_HOME=home, AIRFLOW__LOGGING__LOGGING_LEVEL="CRITICAL")
-        server = multiprocessing.get_context("forkserver")
-        server.set_forkserver_preload(["airflow.dag_processing.dagbag"])
+        server = warm(["airflow.dag_processing.dagbag"])
         for case in CASES:
             yield from _compare(case, server, say)
 
 
-def _compare(case: Case, server: ForkServerContext, say: Callable[[str], None]) -> Iterator[Comparison]:
+def _compare(case: Case, server: BaseContext, say: Callable[[str], None]) -> Iterator[Comparison]:
     ours: list[Parsed] = []
     theirs: dict[str, list[Parsed]] = {peer: [] for peer in case.peers}
     for run in range(RUNS):
@@ -87,7 +85,13 @@ def _compare(case: Case, server: ForkServerContext, say: Callable[[str], None]) 
         ours.append(_ours(case, server))
         for peer, runs in theirs.items():
             runs.append(
-                _parse(server, _FILES[peer], case.models, f"model_{case.models - 1}" if case.task else None)
+                apart(
+                    server,
+                    _measure,
+                    _FILES[peer],
+                    case.models,
+                    f"model_{case.models - 1}" if case.task else None,
+                )
             )
     for peer, runs in theirs.items():
         if peer != AIRFLOW:
@@ -97,8 +101,10 @@ def _compare(case: Case, server: ForkServerContext, say: Callable[[str], None]) 
         yield Comparison("parse", f"{case.name}/memory", *megabytes, peer, "MB")
 
 
-def _ours(case: Case, server: ForkServerContext) -> Parsed:
-    parsed = _parse(server, "ours.py", case.models, f"model_{case.models - 1}.train" if case.task else None)
+def _ours(case: Case, server: BaseContext) -> Parsed:
+    parsed: Parsed = apart(
+        server, _measure, "ours.py", case.models, f"model_{case.models - 1}.train" if case.task else None
+    )
     expected = 1 if case.task else case.models * 5
     if parsed.heavy or parsed.dags != expected:
         raise RuntimeError(
@@ -107,18 +113,8 @@ def _ours(case: Case, server: ForkServerContext) -> Parsed:
     return parsed
 
 
-def _parse(server: ForkServerContext, file: str, models: int, dag_id: str | None) -> Parsed:
-    answers, answer = server.Pipe(duplex=False)
-    process = server.Process(target=_measure, args=(answer, file, models, dag_id))
-    process.start()
-    answer.close()
-    parsed: Parsed = answers.recv()
-    process.join()
-    return parsed
-
-
-def _measure(answer: Connection, file: str, models: int, dag_id: str | None) -> None:
-    """Parse a file as Airflow's task runner does, and send what it took."""
+def _measure(file: str, models: int, dag_id: str | None) -> Parsed:
+    """Parse a file as Airflow's task runner does, and return what it took."""
     from airflow.dag_processing.dagbag import BundleDagBag
 
     os.environ["BENCHMARK_MODELS"] = str(models)
@@ -135,6 +131,4 @@ def _measure(answer: Connection, file: str, models: int, dag_id: str | None) -> 
     seconds = time.perf_counter() - began
     # Peak, in kB. getrusage would tell the peak of the process that this one was forked from.
     [peak] = re.findall(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text(encoding="utf-8"))
-    answer.send(
-        Parsed(seconds, int(peak) * 1024 / 1e6, len(bag.dags), tuple(sorted(_HEAVY & sys.modules.keys())))
-    )
+    return Parsed(seconds, int(peak) * 1024 / 1e6, len(bag.dags), tuple(sorted(_HEAVY & sys.modules.keys())))

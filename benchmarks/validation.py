@@ -9,12 +9,12 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any
 
 from benchmarks.comparison import RUNS, Comparison
+from benchmarks.processes import apart, warm
 
 BARE = "bare Great Expectations"
 """As its own pages show it: one suite in its default format, and its Data Docs."""
@@ -87,11 +87,10 @@ def compare(say: Callable[[str], None]) -> Iterator[Comparison]:
     :raises RuntimeError: if two sides do not find the same.
     """
     with tempfile.TemporaryDirectory(prefix="benchmark-validation-") as folder:
-        warm = multiprocessing.get_context("forkserver")
-        warm.set_forkserver_preload(list(PRELOADED))
-        _in_process(warm, _write, folder)
+        server = warm(PRELOADED)
+        apart(server, _write, folder)
         for case in CASES:
-            yield from _compare(case, warm, folder, say)
+            yield from _compare(case, server, folder, say)
 
 
 def _compare(
@@ -101,10 +100,10 @@ def _compare(
     theirs: dict[str, list[Validated]] = {peer: [] for peer in case.peers}
     for run in range(RUNS):
         say(f"{case.name}, run {run + 1} of {RUNS}")
-        ours.append(_in_process(server, _measure, folder, case, ""))
+        ours.append(apart(server, _measure, folder, case, ""))
         for peer, runs in theirs.items():
             context = multiprocessing.get_context("spawn") if peer == COLD else server
-            runs.append(_in_process(context, _measure, folder, case, peer))
+            runs.append(apart(context, _measure, folder, case, peer))
     for peer, runs in theirs.items():
         if {each.failed for each in (*ours, *runs)} != {ours[0].failed}:
             raise RuntimeError(f"{case.name}: ours and {peer} do not find the same: {ours[0]}, {runs[0]}")
@@ -112,25 +111,6 @@ def _compare(
         yield Comparison("validation", case.name, *seconds, peer, "s")
         megabytes = [each.megabytes for each in ours], [each.megabytes for each in runs]
         yield Comparison("validation", f"{case.name}/memory", *megabytes, peer, "MB")
-
-
-def _in_process(context: BaseContext, function: Callable[..., Any], *arguments: Any) -> Any:
-    answers, answer = context.Pipe(duplex=False)
-    process = context.Process(target=_answer, args=(answer, function, *arguments))  # type: ignore[attr-defined]
-    process.start()
-    answer.close()
-    found = answers.recv()
-    process.join()
-    if isinstance(found, BaseException):
-        raise found
-    return found
-
-
-def _answer(answer: Connection, function: Callable[..., Any], *arguments: Any) -> None:
-    try:
-        answer.send(function(*arguments))
-    except Exception as error:  # noqa: BLE001 - told by the process that asked
-        answer.send(error)
 
 
 def _write(folder: str) -> None:

@@ -80,8 +80,11 @@ def log_training(
     """
     try:
         with fitting.remarks():  # what is warned of the model itself has been told
-            curve = plots.learning_curve(
-                fit, data, task=recipe.task, metric=recipe.metric, took=took, seconds=_worth(took)
+            curve = fitting.waited(
+                lambda: plots.learning_curve(
+                    fit, data, task=recipe.task, metric=recipe.metric, took=took, seconds=_worth(took)
+                ),
+                "Fitting the learning curve",
             )
         drawn = {} if curve is None else {"learning_curve.png": curve}
         _keep(client, run_id, drawn, ROWS, provenance.rows(data, recipe))

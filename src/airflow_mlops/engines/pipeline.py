@@ -100,7 +100,9 @@ def frame(rows: pa.Table | pd.DataFrame, features: Features) -> pd.DataFrame:
     columns = {name: _numbers(table, name) for name in features.numeric}
     columns |= {name: _categories(table, name) for name in features.categorical}
     columns |= {name: _seconds(table, name) for name in features.dates}
-    return pd.DataFrame({name: pd.Series(values, dtype=values.dtype) for name, values in columns.items()})
+    # None of the arrays is anybody else's.
+    series = {name: pd.Series(values, dtype=values.dtype, copy=False) for name, values in columns.items()}
+    return pd.DataFrame(series, copy=False)
 
 
 def labelled(table: pa.Table, target: str, task: str) -> tuple[pa.Table, np.ndarray]:
@@ -117,7 +119,8 @@ def labelled(table: pa.Table, target: str, task: str) -> tuple[pa.Table, np.ndar
         )
     values = _numbers(table, target)
     known = ~np.isnan(values)
-    table, values = table.filter(known), values[known]
+    if not known.all():
+        table, values = table.filter(known), values[known]
     if task == "classification":
         strange = np.setdiff1d(values, [0, 1])
         if strange.size:

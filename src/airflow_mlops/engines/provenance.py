@@ -66,9 +66,9 @@ def log(client: MlflowClient, run: Run, recipe: Recipe, tags: Mapping[str, str])
     from mlflow.entities import Param, RunTag
 
     run_id, used = run.info.run_id, uses(recipe)
-    packages, commit = _packages(), _commit(tags)
-    ours = packages.get("airflow-mlops", "unknown")  # when it runs from a folder
-    named = {name: packages[name] for name in (*_NAMED, *_libraries(recipe)) if name in packages}
+    installed, commit = packages(), _commit(tags)
+    ours = installed.get("airflow-mlops", "unknown")  # when it runs from a folder
+    named = {name: installed[name] for name in (*_NAMED, *_libraries(recipe)) if name in installed}
     said = {
         "mlops.airflow_mlops": ours,
         "mlops.packages": " ".join(f"{name}=={version}" for name, version in named.items()),
@@ -92,7 +92,7 @@ def log(client: MlflowClient, run: Run, recipe: Recipe, tags: Mapping[str, str])
         "partitions": {key: _described(each) for key, each in used.items()},
         "code": {"commit": commit, "airflow_mlops": ours},
         "environment": _environment(),
-        "packages": packages,
+        "packages": installed,
         "named": list(named),
         "airflow": {name: value for name, value in tags.items() if name.startswith("airflow.")},
     }
@@ -237,7 +237,8 @@ def _libraries(recipe: Recipe) -> tuple[str, ...]:
 
 
 @cache
-def _packages() -> dict[str, str]:
+def packages() -> dict[str, str]:
+    """Return the version of each distribution that is installed, by name, as first asked for in this process."""
     found: dict[str, str] = {}
     for each in distributions():
         said = each.metadata  # parsed at each access, and so are name and version

@@ -228,15 +228,19 @@ def fit(table: pa.Table, recipe: Recipe, params: Mapping[str, Any]) -> Pipeline:
     :raises NotEnoughData: if too few rows have a label, or all have the same.
     :raises SchemaMismatch: if a column is missing or has another type than its use needs.
     """
-    return _fit(recipe, fitting.data(table, recipe), params)
+    return _waited(recipe, fitting.data(table, recipe), params)
+
+
+def _waited(recipe: Recipe, data: fitting.Data, params: Mapping[str, Any]) -> Pipeline:
+    what = f"Fitting {fitting.name_of(recipe, params)} to {data.labels.size:,} rows"
+    return fitting.waited(lambda: _fit(recipe, data, params), what)
 
 
 def _fit(recipe: Recipe, data: fitting.Data, params: Mapping[str, Any]) -> Pipeline:
     unfitted = fitting.build(recipe, params, fitting.categories(recipe, data))
-    name = fitting.name_of(recipe, params)
-    what, threads = f"Fitting {name} to {data.labels.size:,} rows", fitting.threads()
+    threads = fitting.threads()
     with fitting.bounded(threads):
-        return fitting.waited(lambda: fitting.fit(unfitted, data, threads, name), what)
+        return fitting.fit(unfitted, data, threads, fitting.name_of(recipe, params))
 
 
 def _choose(job: jobs.Job, data: fitting.Data, store: trials.Store, dask: str | None) -> _Chosen:
@@ -246,7 +250,7 @@ def _choose(job: jobs.Job, data: fitting.Data, store: trials.Store, dask: str | 
         found = tune.search(recipe, data, store if job.candidate.search else None, dask)
     began = monotonic()
     with fitting.remarks() as remarks:
-        model = _fit(recipe, data, found.params)
+        model = _waited(recipe, data, found.params)
     for remark in remarks:
         log.warning("%s: %s", name, remark)
     rows, seconds = data.labels.size, monotonic() - began
@@ -273,7 +277,7 @@ def _log_sample(client: MlflowClient, run: Run, job: jobs.Job, fitted: Pipeline,
     split = job.recipe.split
     rows = fitting.between(table, job.recipe, split.start, split.end).select(list(job.features.names))
     rows = rows.slice(max(0, rows.num_rows - _SAMPLE_ROWS))
-    predicted = pa.array(models.predict(fitted, rows, job.recipe.task), pa.float64())
+    predicted = pa.array(fitting.waited(lambda: models.predict(fitted, rows, job.recipe.task), "Predicting"))
     place, _, name = SAMPLE.rpartition("/")
     with TemporaryDirectory() as folder, tracking.errors(client):
         pq.write_table(rows.append_column(PREDICTION, predicted), f"{folder}/{name}")

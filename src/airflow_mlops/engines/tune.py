@@ -204,8 +204,8 @@ class _Search:
         ]
         numbers = ", ".join(str(each.number) for each in live)
         what = f"{self.candidate.name}: fitting trial {numbers} of {self.proposals.total}"
-        # MLflow takes some 50 ms a trial, for which no fit need wait.
-        measured = fitting.waited(lambda: self.pool(calls), what, meanwhile=self._keep)
+        self._keep()
+        measured = fitting.waited(lambda: self.pool(calls), what)
         for each, one in zip(live, measured, strict=True):
             each.shown = each.shown.then(one.value, one.seconds, one.error)
             if each.live(len(self.folds)) and self.proposals.behind(each.proposal, each.shown):

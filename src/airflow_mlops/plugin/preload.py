@@ -81,6 +81,7 @@ def preload() -> None:
         # skops looks names up in every module that is loaded, and meets a thousand deprecated ones.
         warnings.simplefilter("ignore")
         loaded = sum(map(_load, MODULES))
+        _list_packages()
     os.register_at_fork(after_in_child=_reseed)
     log.info("Preloaded %s of %s modules in %.1f s.", loaded, len(MODULES), time.monotonic() - start)
 
@@ -98,6 +99,18 @@ def _load(name: str) -> bool:
         log.warning("Could not preload %s: %s: %s", name, type(error).__name__, error)
         return False
     return True
+
+
+def _list_packages() -> None:
+    """Have the list of installed packages read, by MLflow and by us, which takes most of the time of logging a model."""
+    try:
+        from mlflow.utils.requirements_utils import warn_dependency_requirement_mismatches
+
+        from airflow_mlops.engines import provenance
+
+        warn_dependency_requirement_mismatches([f"mlflow=={provenance.packages()['mlflow']}"])
+    except Exception as error:  # noqa: BLE001 as above
+        log.warning("Could not read the list of packages: %s: %s", type(error).__name__, error)
 
 
 def _scheduler_forks_tasks() -> bool:

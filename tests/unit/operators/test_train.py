@@ -249,7 +249,7 @@ def test_a_signal_ends_a_training_and_leaves_killed_runs(
         task_id="train", dataset=february.to_dict(), candidate=LOGISTIC, target="late", features=FEATURES
     )
     # What Airflow's handler of SIGTERM does, in the main thread, while a fit goes on in another.
-    monkeypatch.setattr(fitting, "waited", lambda work, what, **given: operator.on_kill())
+    monkeypatch.setattr(fitting, "waited", lambda work, what: operator.on_kill())
     with pytest.raises(SystemExit, match="cancelled"):
         train_run().execute_task(operator)
     experiment = history.client.get_experiment_by_name(MODEL)
