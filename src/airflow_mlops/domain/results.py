@@ -234,6 +234,8 @@ class HealthReport(Fact):
     :param columns: drift of each column.
     :param performance: quality on labels that have matured since the last partition.
     :param staleness: partitions since the champion's training data ended.
+    :param others: further checks, such as concept drift and what performance is estimated to be; they decide nothing by
+        themselves.
     """
 
     model: str
@@ -245,6 +247,7 @@ class HealthReport(Fact):
     performance: Check
     metrics: dict[str, Number] = Field(default_factory=dict)
     staleness: Check
+    others: tuple[Check, ...] = ()
     reason: str
 
 

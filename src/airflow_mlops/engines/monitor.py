@@ -2,114 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
 
 from airflow_mlops.domain import policies
 from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.results import DatasetVersion, HealthReport, ModelRef
-from airflow_mlops.engines import drift as drift_engine
-from airflow_mlops.engines import performance as performance_engine
-from airflow_mlops.engines import pipeline, registry, reports, tables
-from airflow_mlops.engines.score import SCORE
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-    from mlflow import MlflowClient
-
-    from airflow_mlops.domain.spec import DriftPolicy, PerformancePolicy
+from airflow_mlops.engines import reports, tables
 
 
 def no_champion(name: str) -> Check:
     """Return the check of a model that has no champion to measure."""
     reason = "there is no champion yet"
     return Check(name=name, verdict=Verdict.INCONCLUSIVE, expected="a champion", reason=reason)
-
-
-def drift(
-    client: MlflowClient, *, dataset: DatasetVersion, champion: ModelRef, policy: DriftPolicy
-) -> drift_engine.Drift:
-    """Compare a partition's features with those that the champion was trained on.
-
-    :raises TableMissing: if the champion's training data is gone.
-    """
-    training = registry.training(client, champion)
-    split, source, features = training.split, training.dataset, training.features
-    columns = [*features.numeric, *features.categorical]
-    reference = tables.read(
-        source.uri,
-        version=source.version,
-        columns=[*columns, source.event_time],
-        event_time=source.event_time,
-        since=split.start,
-        until=split.cut,
-    )
-    current = tables.read(dataset.uri, version=dataset.version, partition=dataset.partition, columns=columns)
-    return drift_engine.measure(
-        reference.select(columns),
-        current,
-        numeric=features.numeric,
-        categorical=features.categorical,
-        policy=policy,
-        title=f"{champion.model} {dataset.partition} against version {champion.version}",
-    )
-
-
-def performance(
-    client: MlflowClient,
-    *,
-    dataset: DatasetVersion,
-    champion: ModelRef,
-    predictions_uri: str,
-    target: str,
-    task: str,
-    metric: str,
-    delay: timedelta,
-    policy: PerformancePolicy,
-) -> tuple[Check, dict[str, float | None]]:
-    """Judge the predictions whose labels matured during a partition.
-
-    Labels mature ``delay`` after their event time, so these are the rows with an event time between the partition's
-    start and end, both less the delay. Only what this champion has predicted counts: what the one before it served says
-    nothing about it.
-    """
-    partition = Partition.parse(dataset.partition, dataset.grain)
-    bounds = {
-        "event_time": dataset.event_time,
-        "since": partition.start - delay,
-        "until": partition.end - delay,
-    }
-    joined = _joined(dataset, champion, predictions_uri, target, bounds)
-    metrics: dict[str, float | None] = {}
-    rows = 0
-    if joined is not None:
-        labelled, truth = pipeline.labelled(joined, target, task)
-        rows = labelled.num_rows
-        if rows:
-            metrics = performance_engine.metrics(truth, labelled[SCORE].to_numpy(), task)
-    expected = registry.training(client, champion).metrics
-    return policies.performance(metrics, expected, policy, metric, rows), metrics
-
-
-def _joined(
-    dataset: DatasetVersion,
-    champion: ModelRef,
-    predictions_uri: str,
-    target: str,
-    bounds: Mapping[str, Any],
-) -> pa.Table | None:
-    import pyarrow.compute as pc
-
-    if not tables.exists(predictions_uri):
-        return None
-    key = list(dataset.key)
-    served = tables.read(predictions_uri, columns=[*key, SCORE, "model_version"], **bounds)
-    served = served.filter(pc.field("model_version") == champion.version).drop_columns(["model_version"])
-    labels = tables.read(dataset.uri, version=dataset.version, columns=[*key, target], **bounds)
-    # A join gives its rows in any order, and the last digits of a sum depend on it.
-    return served.join(labels, keys=key, join_type="inner").sort_by([(name, "ascending") for name in key])
 
 
 def health(
@@ -122,9 +27,11 @@ def health(
     performance: Check,
     metrics: Mapping[str, float | None],
     staleness: int | None,
+    others: Sequence[Check] = (),
 ) -> HealthReport:
     """Put the measures of one partition together.
 
+    :param others: further checks, which tell more of it and decide nothing here.
     :param staleness: most partitions that may pass since training; None means any number.
     """
     age = policies.staleness(since_training(champion, dataset.partition, dataset.grain), staleness)
@@ -139,6 +46,7 @@ def health(
         performance=performance,
         metrics=dict(metrics),
         staleness=age,
+        others=tuple(others),
         reason="; ".join(check.reason for check in checks),
     )
 

@@ -6,8 +6,10 @@ from airflow.sdk import DAG
 
 from airflow_mlops import assets
 from airflow_mlops.domain.spec import ModelSpec
+from airflow_mlops.operators.drift import DriftOperator
 from airflow_mlops.operators.guard import GuardOperator
-from airflow_mlops.operators.monitor import DriftOperator, HealthOperator, PerformanceOperator
+from airflow_mlops.operators.monitor import HealthOperator
+from airflow_mlops.operators.performance import PerformanceOperator
 from airflow_mlops.pipelines import dag, docs
 
 

@@ -12,7 +12,9 @@ from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.results import HealthReport
 from airflow_mlops.domain.spec import DriftPolicy, PerformancePolicy
 from airflow_mlops.engines import monitor
-from airflow_mlops.operators.monitor import DriftOperator, HealthOperator, PerformanceOperator
+from airflow_mlops.operators.drift import DriftOperator
+from airflow_mlops.operators.monitor import HealthOperator
+from airflow_mlops.operators.performance import PerformanceOperator
 from airflow_mlops.operators.score import ScoreOperator
 from contexts import Run, deploy
 from history import MODEL, History, rows_of, shifted

@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+from airflow_mlops.domain.checks import Check, Verdict
+from airflow_mlops.domain.results import DatasetVersion, ModelRef
+from airflow_mlops.domain.spec import PerformancePolicy
+from airflow_mlops.engines import monitor_performance, score, tracking
+from airflow_mlops.exceptions import RegistryUnavailable
+from history import MODEL, STIFF, History, changed, month, rows_of
+
+WEEK = timedelta(days=7)
+# Of one month with one month more, under a delay of a week: labels that mature in March.
+MATURED = (month("2013-03").start - WEEK, month("2013-03").end - WEEK)
+
+
+@pytest.fixture
+def history(tmp_path: Path) -> History:
+    return History(tmp_path)
+
+
+@pytest.fixture
+def champion(history: History) -> ModelRef:
+    """A version that was trained on January and promoted in February."""
+    history.publish("2013-01")
+    return history.crown(history.train(history.publish("2013-02")), "2013-02")
+
+
+def performance_of(
+    history: History, dataset: DatasetVersion, champion: ModelRef, **changes: Any
+) -> tuple[Check, dict[str, float | None]]:
+    settings: dict[str, Any] = {
+        "target": "late",
+        "task": "classification",
+        "metric": "roc_auc",
+        "delay": WEEK,
+        "policy": PerformancePolicy(),
+    }
+    return monitor_performance.performance(
+        history.client,
+        dataset=dataset,
+        champion=champion,
+        predictions_uri=history.uri("predictions"),
+        **settings | changes,
+    )
+
+
+def serve(history: History, key: str, champion: ModelRef, rows: pa.Table | None = None) -> DatasetVersion:
+    """Publish and score a month."""
+    dataset = history.publish(key, rows)
+    score.score(
+        history.client,
+        model=MODEL,
+        dataset=dataset,
+        champion=champion,
+        task="classification",
+        uri=history.uri("predictions"),
+    )
+    return dataset
+
+
+def with_wrong_labels(key: str, since: Any, until: Any) -> pa.Table:
+    rows = rows_of(key)
+    chosen = pc.and_(pc.greater_equal(rows["departure"], since), pc.less(rows["departure"], until))
+    return changed(rows, late=pc.xor(rows["late"], chosen))
+
+
+def count(since: Any, until: Any) -> int:
+    both = pa.concat_tables([rows_of("2013-02"), rows_of("2013-03")])["departure"]
+    return pc.sum(pc.and_(pc.greater_equal(both, since), pc.less(both, until))).as_py()
+
+
+def test_only_labels_that_matured_during_the_partition_are_judged(
+    history: History, champion: ModelRef
+) -> None:
+    serve(history, "2013-02", champion)
+    march = serve(history, "2013-03", champion)
+    check, metrics = performance_of(history, march, champion)
+    assert check.n == count(*MATURED)
+    assert check.observed == metrics["roc_auc"]
+    assert metrics["roc_auc"] is not None
+    assert metrics["roc_auc"] > 0.8
+    everything, _ = performance_of(history, march, champion, delay=timedelta(0))
+    assert everything.n == rows_of("2013-03").num_rows
+
+
+def test_labels_that_mature_later_or_matured_earlier_change_nothing(
+    history: History, champion: ModelRef
+) -> None:
+    serve(history, "2013-02", champion)
+    before = performance_of(history, serve(history, "2013-03", champion), champion)
+    early = with_wrong_labels("2013-02", month("2013-02").start, MATURED[0])
+    late = with_wrong_labels("2013-03", MATURED[1], month("2013-03").end)
+    history.publish("2013-02", early)
+    assert performance_of(history, history.publish("2013-03", late), champion) == before
+
+
+def test_labels_that_matured_during_the_partition_change_the_answer(
+    history: History, champion: ModelRef
+) -> None:
+    serve(history, "2013-02", champion)
+    good, _ = performance_of(history, serve(history, "2013-03", champion), champion)
+    wrong = with_wrong_labels("2013-03", month("2013-03").start, MATURED[1])
+    bad, _ = performance_of(history, history.publish("2013-03", wrong), champion)
+    assert bad.n == good.n
+    assert bad.observed < 0.5 < good.observed
+
+
+def test_labels_are_those_of_the_dataset_version_also_after_a_correction(
+    history: History, champion: ModelRef
+) -> None:
+    march = serve(history, "2013-03", champion)
+    before = performance_of(history, march, champion)
+    history.publish("2013-03", with_wrong_labels("2013-03", *MATURED))
+    assert performance_of(history, march, champion) == before
+
+
+def test_only_what_the_champion_itself_has_predicted_is_judged(history: History, champion: ModelRef) -> None:
+    march = serve(history, "2013-03", champion)
+    other = history.crown(history.train(march, candidate=STIFF), "2013-03")
+    check, metrics = performance_of(history, march, other)
+    assert (check.n, check.verdict, metrics) == (0, Verdict.INCONCLUSIVE, {})
+    april = serve(history, "2013-04", other)
+    check, _ = performance_of(history, april, other)
+    assert check.n == pc.sum(pc.less(rows_of("2013-04")["departure"], month("2013-05").start - WEEK)).as_py()
+
+
+def test_performance_is_compared_with_that_of_the_champions_own_holdout(
+    history: History, champion: ModelRef
+) -> None:
+    march, policy = serve(history, "2013-03", champion), PerformancePolicy(drop=0.05)
+    unknown, _ = performance_of(history, march, champion, policy=policy)
+    assert (unknown.verdict, unknown.baseline) == (Verdict.INCONCLUSIVE, None)
+    tracking.log_metrics(history.client, champion.run_id, "holdout", {"roc_auc": 0.999})
+    dropped, _ = performance_of(history, march, champion, policy=policy)
+    assert (dropped.verdict, dropped.baseline) == (Verdict.FAIL, 0.999)
+
+
+def test_rows_without_a_label_are_left_out(history: History, champion: ModelRef) -> None:
+    rows = rows_of("2013-03")
+    early = pc.less(rows["departure"], month("2013-03").start + WEEK)
+    march = serve(history, "2013-03", champion, changed(rows, late=pc.if_else(early, None, rows["late"])))
+    check, _ = performance_of(history, march, champion, delay=timedelta(0))
+    assert check.n == rows.num_rows - pc.sum(early).as_py()
+
+
+def test_a_number_that_is_none_is_no_label(history: History, champion: ModelRef) -> None:
+    rows = rows_of("2013-03")
+    delays = pa.chunked_array([[float("nan"), *rows["delay"].to_pylist()[1:]]])
+    march = serve(history, "2013-03", champion, changed(rows, delay=delays))
+    check, metrics = performance_of(
+        history, march, champion, target="delay", task="regression", metric="rmse", delay=timedelta(0)
+    )
+    assert check.n == rows.num_rows - 1
+    assert metrics["rmse"] is not None
+
+
+def test_the_event_time_may_be_part_of_the_key(history: History, champion: ModelRef) -> None:
+    march = history.publish("2013-03").model_copy(update={"key": ("flight", "departure")})
+    score.score(
+        history.client, model=MODEL, dataset=march, champion=champion, task="classification",
+        uri=history.uri("predictions"),
+    )  # fmt: skip
+    check, _ = performance_of(history, march, champion, delay=timedelta(0))
+    assert check.n == march.rows
+
+
+def test_without_predictions_nothing_is_known(history: History, champion: ModelRef) -> None:
+    check, metrics = performance_of(history, history.publish("2013-03"), champion)
+    assert (check.verdict, check.n, metrics) == (Verdict.INCONCLUSIVE, 0, {})
+
+
+def test_a_registry_that_cannot_be_reached_is_no_finding(
+    history: History, champion: ModelRef, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow import MlflowClient
+
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    march = history.publish("2013-03")
+    history.client = MlflowClient("http://127.0.0.1:1", "http://127.0.0.1:1")
+    with pytest.raises(RegistryUnavailable):
+        performance_of(history, march, champion)
