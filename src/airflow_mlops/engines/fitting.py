@@ -169,7 +169,8 @@ def threads(side_by_side: int = 1) -> int:
 def bounded(threads: int) -> AbstractContextManager[object]:
     """Bound the threads of linear algebra for the whole process, around all fits that go on at a time.
 
-    Its libraries have one limit for all threads, so fits beside each other cannot set it each for itself.
+    Its libraries have one limit for all threads, so fits beside each other cannot set it each for itself; and OpenBLAS hears
+    of it from the main thread only.
     """
     import scipy.linalg  # noqa: F401 – only libraries that are loaded can be bounded
     from threadpoolctl import threadpool_limits

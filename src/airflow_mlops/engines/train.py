@@ -233,14 +233,13 @@ def fit(table: pa.Table, recipe: Recipe, params: Mapping[str, Any]) -> Pipeline:
 
 def _waited(recipe: Recipe, data: fitting.Data, params: Mapping[str, Any]) -> Pipeline:
     what = f"Fitting {fitting.name_of(recipe, params)} to {data.labels.size:,} rows"
-    return fitting.waited(lambda: _fit(recipe, data, params), what)
+    with fitting.bounded(fitting.threads()):
+        return fitting.waited(lambda: _fit(recipe, data, params), what)
 
 
 def _fit(recipe: Recipe, data: fitting.Data, params: Mapping[str, Any]) -> Pipeline:
     unfitted = fitting.build(recipe, params, fitting.categories(recipe, data))
-    threads = fitting.threads()
-    with fitting.bounded(threads):
-        return fitting.fit(unfitted, data, threads, fitting.name_of(recipe, params))
+    return fitting.fit(unfitted, data, fitting.threads(), fitting.name_of(recipe, params))
 
 
 def _choose(job: jobs.Job, data: fitting.Data, store: trials.Store, dask: str | None) -> _Chosen:
@@ -289,4 +288,5 @@ def _log_curve(client: MlflowClient, run: Run, job: jobs.Job, data: fitting.Data
     def again(part: fitting.Data) -> Pipeline:
         return _fit(job.recipe, part, chosen.params)
 
-    pictures.log_training(client, run.info.run_id, job.recipe, data, again, chosen.seconds)
+    with fitting.bounded(fitting.threads()):
+        pictures.log_training(client, run.info.run_id, job.recipe, data, again, chosen.seconds)
