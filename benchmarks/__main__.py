@@ -11,7 +11,18 @@ from importlib import import_module
 
 from rich.console import Console
 
-WORKS = ("loop", "parse", "ingest", "validation", "tuning", "gates", "training")
+WORKS = (
+    "loop",
+    "parse",
+    "ingest",
+    "validation",
+    "tuning",
+    "gates",
+    "training",
+    "scoring",
+    "estimate",
+    "replay",
+)
 """Each is a module of this package with a function ``compare``, which yields what it found, with a method ``line``."""
 
 _TELEMETRY_OFF = {"DO_NOT_TRACK": "true", "GX_ANALYTICS_ENABLED": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}

@@ -13,7 +13,7 @@ from airflow_mlops.domain.checks import Verdict
 from airflow_mlops.domain.results import DatasetVersion, GuardReport, HealthReport, PromotionDecision
 from airflow_mlops.domain.spec_alerts import Alerts, Event, Level
 from airflow_mlops.domain.validation import ValidationReport
-from airflow_mlops.engines import alert, mails, outbox
+from airflow_mlops.engines import alert, incidents, mails, monitor, outbox
 from airflow_mlops.engines.alert import Run
 from airflow_mlops.engines.alert_model import health, moved, promotion, taken_back
 from airflow_mlops.engines.alert_validation import validation
@@ -136,10 +136,11 @@ class Channel(NamedTuple):
     def _send(self, server: MailServer, notice: Notice, to: Sequence[str]) -> Receipt:
         page = notice.report
         attached = mails.attachment(page, _read(page)) if page else None
+        picture = _read(notice.picture) if notice.picture else None
 
         def write(sender: str, large: bool) -> EmailMessage:
             what = attached if large or page is None else mails.unattached(page)
-            return mails.message(notice, sender=sender, to=to, attached=what)
+            return mails.message(notice, sender=sender, to=to, attached=what, picture=picture)
 
         return server.send(write, to)
 
@@ -197,17 +198,26 @@ def _judge(said: _Said, run: Run, failed: Sequence[str]) -> tuple[list[Notice], 
     notices = list(_validations(said, run, failed))
     # What has happened to the champion is told whatever else has failed.
     guarded = [GuardReport.from_dict(each) for each in said.results("GuardOperator")]
-    incidents = [
+    champion = [
         notice for report in guarded for notice in (moved(run, report), taken_back(run, report)) if notice
     ]
     if failed:
-        return [*(notices or [alert.failure(run, failed)]), *incidents], []
+        return [*(notices or [alert.failure(run, failed)]), *champion], []
     well = [] if notices else [run.topic]
     well += [run.alias for report in guarded if report.alias.verdict is Verdict.PASS]
-    notices += incidents
+    notices += champion
     for report in map(HealthReport.from_dict, said.results("HealthOperator")):
         if report.verdict is Verdict.FAIL:
-            notices.append(health(run, report, said.page("DriftOperator")))
+            since = incidents.newest(monitor.history(table_uri(report.model, "monitoring"), report.partition))
+            notices.append(
+                health(
+                    run,
+                    report,
+                    said.page("DriftOperator"),
+                    since=since,
+                    picture=said.page("DriftOperator", "picture"),
+                )
+            )
         elif report.verdict is Verdict.PASS:
             well.append(run.health)
     decided = said.results("PromoteOperator", "RecordOperator", "RollbackOperator")
@@ -270,8 +280,8 @@ class _Said:
     def results(self, *kinds: str) -> list[Any]:
         return [value for _, values in self.pulled("return_value", *kinds) for value in values]
 
-    def page(self, kind: str) -> str | None:
-        return next((str(values[0]) for _, values in self.pulled("report", kind)), None)
+    def page(self, kind: str, key: str = "report") -> str | None:
+        return next((str(values[0]) for _, values in self.pulled(key, kind)), None)
 
 
 def _read(page: str) -> bytes | None:

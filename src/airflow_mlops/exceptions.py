@@ -146,7 +146,12 @@ class MailUndelivered(ConnectionError):
     """The mail server did not take a mail, which stays in the outbox. A retry can help."""
 
 
+class OutputUnavailable(ConnectionError):
+    """A database that predictions go to does not answer, or gave up. A retry can help."""
+
+
 RETRYABLE: tuple[type[Exception], ...] = (
+    OutputUnavailable,
     SourceMissing,
     SourceChanging,
     TableMissing,

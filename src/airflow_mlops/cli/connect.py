@@ -6,6 +6,8 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from mlflow import MlflowClient
 
 log = logging.getLogger(__name__)
@@ -51,3 +53,23 @@ def _connection(conn_id: str) -> Any:
             if found is not None:
                 return found
     raise AirflowNotFoundException(f"The connection {conn_id!r} does not exist.")
+
+
+def find_code() -> list[Path]:
+    """Let transforms and candidates that lie beside the DAG files be imported, as those files do.
+
+    :returns: the folders that may hold them: those of the DAG bundles and of the plugins.
+    """
+    import sys
+    from pathlib import Path
+
+    from airflow import settings
+    from airflow.dag_processing.bundles.manager import DagBundlesManager
+
+    bundles = DagBundlesManager()  # type: ignore[no-untyped-call]
+    folders = [Path(bundle.path) for bundle in bundles.get_all_dag_bundles()]
+    for folder in folders:
+        if str(folder) not in sys.path:
+            sys.path.append(str(folder))
+    # Airflow has put this one there.
+    return [*folders, *([Path(settings.PLUGINS_FOLDER)] if settings.PLUGINS_FOLDER else [])]

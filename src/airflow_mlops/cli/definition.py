@@ -83,7 +83,35 @@ def _models() -> tuple[CLICommand, ...]:
         _MODEL,
         _arg("version", help="version of the registered model"),
     )
-    return spec, suggest, history, rollback, reproduce
+    replay = _command(
+        "replay",
+        "replay",
+        "Run retrain policies over the recorded partitions, and compare what each comes to",
+        _arg(
+            "model",
+            help="path of a spec, or name of a model whose models/<name>.yaml lies beside the DAG files",
+        ),
+        _arg(
+            "--policy",
+            action="append",
+            default=[],
+            metavar="FILE",
+            help="YAML file with any of retrain, monitor, gates; repeatable",
+        ),
+        _arg(
+            "--without",
+            action="append",
+            default=[],
+            metavar="NAME",
+            help="leave out current, never, every_partition or oracle; repeatable",
+        ),
+        _arg("--from", dest="first", help="first partition"),
+        _arg("--to", dest="last", help="last partition"),
+        _arg("--jobs", type=int, help="processes; as many as processors without it"),
+        _arg("--output", help="folder to write; replay-<model> without it"),
+        _arg("--quiet", metavar="FIRST..LAST", help="count false alarms of drift there; or all"),
+    )
+    return spec, suggest, history, rollback, reproduce, replay
 
 
 def _datasets() -> GroupCommand:

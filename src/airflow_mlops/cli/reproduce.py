@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Callable
-    from pathlib import Path
 
     from rich.console import Console
 
@@ -34,7 +33,7 @@ def reproduce(args: Namespace) -> None:
     from airflow_mlops.engines import reproduce as engine
 
     console = AirflowConsole()
-    folders = _find_code()
+    folders = connect.find_code()
     try:
         with _progress(console) as tell:
             found = engine.reproduce(connect.mlflow(), args.model, args.version, tell, folders)
@@ -47,26 +46,6 @@ def reproduce(args: Namespace) -> None:
         hint = f"; it was trained with other {_names(differing)}" if differing else _ELSEWHERE
         raise SystemExit(f"{what} was not reproduced: {_names(_failed(found.outcome))} differs{hint}.")
     print(f"{what} was reproduced: the same model, in {found.seconds:.1f} s.")
-
-
-def _find_code() -> list[Path]:
-    """Let transforms and candidates that lie beside the DAG files be imported, as those files do.
-
-    :returns: the folders that may hold them: those of the DAG bundles and of the plugins.
-    """
-    import sys
-    from pathlib import Path
-
-    from airflow import settings
-    from airflow.dag_processing.bundles.manager import DagBundlesManager
-
-    bundles = DagBundlesManager()  # type: ignore[no-untyped-call]
-    folders = [Path(bundle.path) for bundle in bundles.get_all_dag_bundles()]
-    for folder in folders:
-        if str(folder) not in sys.path:
-            sys.path.append(str(folder))
-    # Airflow has put this one there.
-    return [*folders, *([Path(settings.PLUGINS_FOLDER)] if settings.PLUGINS_FOLDER else [])]
 
 
 @contextmanager

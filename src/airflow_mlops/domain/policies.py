@@ -10,7 +10,7 @@ from airflow_mlops.domain.gates import FAIL, INCONCLUSIVE, PASS, floor, number
 from airflow_mlops.domain.metrics import METRICS
 
 if TYPE_CHECKING:
-    from airflow_mlops.domain.spec import KofN, PerformancePolicy, Retrain
+    from airflow_mlops.domain.spec import PerformancePolicy
 
 
 def overall(checks: Iterable[Check]) -> Verdict:
@@ -111,98 +111,3 @@ def _drop(metric: str, observed: float | None, baseline: float | None, bound: fl
         verdict = FAIL if drop > bound else PASS
         reason = f"{number(observed)} is {number(drop)} worse than {number(baseline)} at training"
     return Check(name=f"drop.{metric}", verdict=verdict, expected=expected, reason=reason)
-
-
-def retrain(
-    policy: Retrain,
-    *,
-    has_champion: bool,
-    drift_history: tuple[Verdict, ...],
-    performance_history: tuple[Verdict, ...],
-    since_training: int | None,
-    since_attempt: int | None,
-    force: bool,
-    reason: str | None,
-) -> tuple[bool, tuple[Check, ...], str]:
-    """Decide whether to retrain; FAIL of a rule means that it asks for retraining.
-
-    Drift, performance and age are automatic rules: the cooldown holds them back. A first model and a request by hand
-    are not held back.
-
-    :param drift_history: verdicts, the newest first; so is ``performance_history``.
-    :param since_training: partitions since the champion's training data ended; None if unknown.
-    :param since_attempt: partitions since the last attempt at an earlier partition, so 1 or more; None if there was
-        none. The cooldown is the number of partitions after an attempt at which automatic rules do not retrain.
-    :param reason: why a person asked for it; used with ``force``.
-    :returns: the answer, every rule, and one sentence that names why or why not.
-    """
-    when = policy.when
-    certain = (_first(has_champion), _requested(force, reason))
-    automatic = (
-        _lasting("retrain.drift", when.drift, drift_history),
-        _lasting("retrain.performance", when.performance, performance_history),
-        _every(since_attempt, since_training, when.every),
-    )
-    cooling = _cooldown(since_attempt, policy.cooldown)
-    checks = (*certain, *automatic, cooling)
-    now, later = _asking(certain), _asking(automatic)
-    if now or (later and cooling.verdict is PASS):
-        return True, checks, _told((*now, *later))
-    if later:
-        return False, checks, f"{_told((cooling,))}, though {_told(later)}"
-    return False, checks, f"no rule asks for it: {_told(automatic)}"
-
-
-def _asking(rules: tuple[Check, ...]) -> tuple[Check, ...]:
-    return tuple(rule for rule in rules if rule.verdict is FAIL)
-
-
-def _told(rules: tuple[Check, ...]) -> str:
-    return "; ".join(f"{rule.name.removeprefix('retrain.')}: {rule.reason}" for rule in rules)
-
-
-def _first(has_champion: bool) -> Check:
-    verdict, reason = (PASS, "there is a champion") if has_champion else (FAIL, "there is no champion yet")
-    return Check(name="retrain.first_model", verdict=verdict, expected="a champion", reason=reason)
-
-
-def _requested(force: bool, reason: str | None) -> Check:
-    verdict, why = (
-        (FAIL, reason or "asked for without a reason") if force else (PASS, "not asked for by hand")
-    )
-    return Check(name="retrain.requested", verdict=verdict, expected="no request by hand", reason=why)
-
-
-def _lasting(name: str, rule: KofN | None, history: tuple[Verdict, ...]) -> Check:
-    return _off(name) if rule is None else k_of_n(name, history, rule.k, rule.n)
-
-
-def _every(since_attempt: int | None, since_training: int | None, every: int | None) -> Check:
-    name = "retrain.every"
-    if every is None:
-        return _off(name)
-    age, since = since_attempt, "the last attempt"
-    if age is None:
-        age, since = since_training, "the champion's training data ended"
-    if age is None:
-        verdict, reason = INCONCLUSIVE, "it is not known what the champion was trained through"
-    else:
-        verdict = FAIL if age >= every else PASS
-        reason = f"{age} partition(s) since {since}, due at {every}"
-    return Check(name=name, verdict=verdict, expected=f"< {every}", observed=age, reason=reason)
-
-
-def _cooldown(since_attempt: int | None, cooldown: int) -> Check:
-    held = since_attempt is not None and since_attempt <= cooldown
-    ago = "no attempt yet" if since_attempt is None else f"last attempt {since_attempt} partition(s) ago"
-    return Check(
-        name="retrain.cooldown",
-        verdict=FAIL if held else PASS,
-        expected=f"> {cooldown}",
-        observed=since_attempt,
-        reason=f"{ago}, cooldown {cooldown}",
-    )
-
-
-def _off(name: str) -> Check:
-    return Check(name=name, verdict=PASS, expected="off", reason="not in the policy")

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from airflow_mlops.domain.approval import Approval
 from airflow_mlops.domain.checks import Check, Fact, Number, Verdict
+from airflow_mlops.domain.scoring import ShadowReport
 
 
 class Difference(Fact):
@@ -214,6 +215,8 @@ class ScoringReport(Fact):
 
     :param rows: rows of predictions; 0 while there is no champion.
     :param written: False if the same predictions were already there.
+    :param shadow: a challenger that has predicted the same rows; None if there was none.
+    :param outputs: where else the predictions went, in words.
     """
 
     model: str
@@ -224,6 +227,8 @@ class ScoringReport(Fact):
     uri: str
     written: bool
     reason: str
+    shadow: ShadowReport | None = None
+    outputs: tuple[str, ...] = ()
 
 
 class HealthReport(Fact):

@@ -44,6 +44,7 @@ from airflow_mlops.domain.spec_performance import PerformancePolicy
 from airflow_mlops.domain.spec_quality import SchemaPolicy, Skew
 from airflow_mlops.domain.spec_retrain import Retrain, RetrainWhen
 from airflow_mlops.domain.spec_rules import AutoRollback, Monitor
+from airflow_mlops.domain.spec_score import Score
 from airflow_mlops.domain.spec_source import Function, Source
 from airflow_mlops.domain.spec_train import Budget, Candidate, Range, Train
 
@@ -67,6 +68,7 @@ __all__ = [
     "Retrain",
     "RetrainWhen",
     "SchemaPolicy",
+    "Score",
     "Serving",
     "Skew",
     "Slices",
@@ -152,6 +154,9 @@ class ModelSpec(Section):
         default_factory=Train, validate_default=True, description="What is trained, on which rows."
     )
     gates: Gates = Field(default_factory=Gates, description="What a candidate must pass to become champion.")
+    score: Score = Field(
+        default_factory=Score, description="How a partition is predicted, and where that goes."
+    )
     monitor: Monitor = Field(default_factory=Monitor, description="What is watched in production.")
     retrain: Retrain = Field(default_factory=Retrain, description="When to train again.")
     alerts: Alerts = Field(default_factory=Alerts, description="Who is told of what, and how often.")

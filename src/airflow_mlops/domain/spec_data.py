@@ -24,6 +24,7 @@ from airflow_mlops.domain.fields import Columns, Duration, Json, Line
 from airflow_mlops.domain.loading import describe
 from airflow_mlops.domain.problems import Problems, one_of
 from airflow_mlops.domain.section import Section, short_form, short_schema
+from airflow_mlops.domain.spec_source import Source
 
 
 class Labels(Section):
@@ -32,6 +33,11 @@ class Labels(Section):
     delay: Duration = Field(
         default=timedelta(),
         description="ISO 8601 duration from a row's event time until its label counts.",
+    )
+    source: Source | None = Field(
+        default=None,
+        description="Where the labels come from by which predictions are judged in production; `null` for the target column "
+        "of the data, which training always uses.",
     )
 
 

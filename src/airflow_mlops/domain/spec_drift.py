@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -17,6 +17,26 @@ class DriftPolicy(Section):
         default=0.3, description="Share of the columns that must have drifted, above 0 and up to 1."
     )
     threshold: Annotated[Number, Field(gt=0)] = Field(
-        default=0.1, description="Distance from which one column has drifted."
+        default=0.1, description="Distance from which one column has drifted, if it is significant."
+    )
+    missing: Share = Field(
+        default=0.1,
+        description="Change of a column's share of missing values, or of infinite ones, from which it has drifted, if it "
+        "is significant.",
+    )
+    significance: Annotated[Number, Field(gt=0, lt=1)] = Field(
+        default=0.05,
+        description="Chance with which data that did not change may be found to have drifted, over all columns.",
     )
     min_rows: Count = Field(default=500, description="Rows on either side below which drift is not judged.")
+    window: Count = Field(
+        default=1, description="Partitions that are judged together: this one and those before it."
+    )
+    weights: Literal["equal", "importance"] = Field(
+        default="equal",
+        description="What a column counts in the share: all the same, or what the champion's evaluation found it to matter.",
+    )
+    season: Literal["month", "weekday"] | None = Field(
+        default=None,
+        description="Compare with training rows of the same months, or days of the week, only; `null` for all of them.",
+    )

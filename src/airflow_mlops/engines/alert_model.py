@@ -17,19 +17,28 @@ if TYPE_CHECKING:
 _ORDER = (Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.PASS)
 
 
-def health(run: Run, report: HealthReport, page: str | None = None) -> Notice:
+def health(
+    run: Run,
+    report: HealthReport,
+    page: str | None = None,
+    *,
+    since: str | None = None,
+    picture: str | None = None,
+) -> Notice:
     """Tell that the champion is in bad health: drift, performance or staleness.
 
     :param page: place of the drift report under ``[mlops] reports``; None if there is none.
+    :param since: partition at which what is wrong began, which is told once; None means this one.
+    :param picture: place of a PNG of the drift; None if there is none.
     """
     parts = (report.drift, report.performance, report.staleness)
     failed = [check for check in parts if check.verdict is Verdict.FAIL]
     drifted = [check for check in report.columns if check.verdict is Verdict.FAIL]
     what = ", ".join(check.name for check in failed) or "health"
-    key = f"{run.health}/{what}"
+    key = f"{run.health}/{since or report.partition}"
     champion = report.champion
     return Notice(
-        id=run.happened(f"{key}/{report.partition}"),
+        id=key,
         key=key,
         topic=run.health,
         event=Event.HEALTH,
@@ -49,6 +58,7 @@ def health(run: Run, report: HealthReport, page: str | None = None) -> Notice:
             ),
         ),
         links=run.links(*([("Open the drift report", f"/mlops/reports/{page}")] if page else [])),
+        picture=picture,
     )
 
 

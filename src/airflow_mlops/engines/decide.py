@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from airflow_mlops.domain import policies
+from airflow_mlops.domain import retraining
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.results import (
-    Action,
     DatasetVersion,
     HealthReport,
     ModelRef,
     PromotionDecision,
     RetrainDecision,
 )
-from airflow_mlops.engines.monitor import since_training
+from airflow_mlops.domain.retraining_facts import Fresh, Known
+from airflow_mlops.engines import tables
 
 if TYPE_CHECKING:
     from airflow_mlops.domain.spec import Retrain
-
-_ATTEMPTS = {Action.PROMOTED, Action.REFUSED, Action.FAILED}
 
 
 def decide(
@@ -34,6 +34,7 @@ def decide(
     shortage: str | None = None,
     force: bool = False,
     reason: str | None = None,
+    delay: timedelta = timedelta(0),
 ) -> RetrainDecision:
     """Apply the retrain policy at one partition.
 
@@ -42,28 +43,60 @@ def decide(
     :param shortage: why there is too little data to train on; None if there is enough.
     :param force: retrain whatever the policy says.
     :param reason: why it was forced.
+    :param delay: how long after its event time a label is known.
     """
-    here = dataset.partition
-    earlier = [
-        decision for decision in decisions if decision.partition < here and decision.action in _ATTEMPTS
-    ]
-    last = max((decision.partition for decision in earlier), default=None)
-    since_attempt = None
-    if last is not None:
-        span = Partition.parse(last, dataset.grain).through(Partition.parse(here, dataset.grain))
-        since_attempt = sum(1 for _ in span) - 1
-    retrain, checks, why = policies.retrain(
-        policy,
+    known = Known(
+        partition=dataset.partition,
+        grain=dataset.grain,
         has_champion=champion is not None,
-        drift_history=tuple(report.drift.verdict for report in health),
-        performance_history=tuple(report.performance.verdict for report in health),
-        since_training=since_training(champion, here, dataset.grain),
-        since_attempt=since_attempt,
+        trained_through=champion.trained_through if champion else None,
+        health=health,
+        decisions=decisions,
+        shortage=shortage,
         force=force,
         reason=reason,
     )
-    if retrain and shortage is not None and not force:
-        retrain, why = False, f"too little data, though asked for ({why}): {shortage}"
+    if policy.when.rows is not None or policy.skip_unchanged:
+        known = replace(known, fresh=fresh(dataset, known.last_attempt or known.trained_through, delay))
+    answer = retraining.retrain(policy, known)
     return RetrainDecision(
-        model=model, partition=here, retrain=retrain, checks=checks, dataset=dataset, reason=why
+        model=model,
+        partition=dataset.partition,
+        retrain=answer.retrain,
+        checks=answer.checks,
+        dataset=dataset,
+        reason=answer.reason,
+    )
+
+
+def fresh(dataset: DatasetVersion, since: str | None, delay: timedelta) -> Fresh | None:
+    """Look for what is new in the data since a training.
+
+    A row is new if its label was not known at the end of the training's partition and is at the end of this one. Its
+    content is not looked at: a row counts whether or not it has a label.
+
+    :param dataset: the data as of this partition.
+    :param since: the partition of the training; None, if there was none, gives None.
+    :param delay: how long after its event time a label is known.
+    """
+    if since is None:
+        return None
+    then, now = (Partition.parse(key, dataset.grain).end - delay for key in (since, dataset.partition))
+    rows = tables.read(
+        dataset.uri,
+        version=dataset.version,
+        columns=[dataset.event_time],
+        event_time=dataset.event_time,
+        since=then,
+        until=now,
+    ).num_rows
+    return Fresh(rows, _corrected(dataset, since))
+
+
+def _corrected(dataset: DatasetVersion, since: str) -> bool:
+    """Tell whether a partition up to another has been written again after that one was published."""
+    known = [each for each in tables.versions(dataset.uri) if each.version <= dataset.version]
+    published = min((each.version for each in known if each.partition == since), default=None)
+    return published is not None and any(
+        each.version > published and each.partition <= since for each in known
     )

@@ -81,6 +81,7 @@ class Notice(Fact):
     :param more: findings that are left out.
     :param sample: some rows, masked.
     :param report: place of a page under ``[mlops] reports`` that is attached when the mail is sent.
+    :param picture: place of a PNG there, which the mail shows.
     """
 
     id: str
@@ -99,6 +100,7 @@ class Notice(Fact):
     passages: tuple[Passage, ...] = ()
     links: tuple[Link, ...] = ()
     report: str | None = None
+    picture: str | None = None
 
 
 class Attachment(NamedTuple):
@@ -145,13 +147,19 @@ def unattached(path: str) -> Attachment:
 
 
 def message(
-    notice: Notice, *, sender: str, to: Sequence[str], attached: Attachment | None = None
+    notice: Notice,
+    *,
+    sender: str,
+    to: Sequence[str],
+    attached: Attachment | None = None,
+    picture: bytes | None = None,
 ) -> EmailMessage:
     """Write a mail, as text and as HTML that say the same.
 
     :param sender: address in From.
     :param to: addresses.
     :param attached: the report; None if the notice has none.
+    :param picture: PNG that the HTML shows; None if the notice has none, or it cannot be read.
     """
     # Not every server on the way takes bytes above 127.
     mail = EmailMessage(policy=policy.default.clone(cte_type="7bit"))
@@ -164,7 +172,11 @@ def message(
     mail["Auto-Submitted"] = "auto-generated"
     note = attached.note if attached else ""
     mail.set_content(mails_text.render(notice, note))
-    mail.add_alternative(mails_html.render(notice, note), subtype="html")
+    mail.add_alternative(mails_html.render(notice, note, picture is not None), subtype="html")
+    page = mail.get_body(["html"])
+    if page is not None and picture is not None:
+        # Within the mail: programs do not load pictures from elsewhere unless they are told to.
+        page.add_related(picture, "image", "png", cid=f"<{mails_html.PICTURE}>", disposition="inline")
     if attached and attached.content is not None:
         packed = attached.name.endswith(".gz")
         kind = ("application", "gzip") if packed else ("text", "html")

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 # shades between are half transparent for the same reason.
 _COLOURS = {"failed": "#b3261e", "warned": "#8a5300", "recovered": "#14713a", "news": "#0b57d0"}
 
+PICTURE = "picture"
+"""Content-ID of the picture in a mail."""
+
 _PAGE = """<!doctype html>
 <html lang="en">
 <head>
@@ -56,6 +59,9 @@ _PAGE = """<!doctype html>
 <td style="padding:2px 0;vertical-align:top">{{ value | line }}</td></tr>
 {% endfor -%}
 </table>
+{% endif -%}
+{% if picture -%}
+<p style="margin:8px 0"><img src="cid:{{ picture }}" alt="{{ notice.title | line }}" style="max-width:100%;height:auto"></p>
 {% endif -%}
 {% if notice.findings -%}
 {{ heading("Expected and observed") }}
@@ -109,12 +115,14 @@ _PAGE = """<!doctype html>
 """
 
 
-def render(notice: Notice, note: str = "") -> str:
+def render(notice: Notice, note: str = "", picture: bool = False) -> str:
     """Return the HTML part of a mail.
 
     :param note: what became of the report; empty if there is none.
+    :param picture: whether the mail has one, as part :data:`PICTURE`.
     """
-    return _template().render(notice=notice, note=note, colour=_COLOURS[notice.status.value])
+    colour = _COLOURS[notice.status.value]
+    return _template().render(notice=notice, note=note, colour=colour, picture=PICTURE if picture else "")
 
 
 @cache

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from airflow_mlops.domain import policies
 from airflow_mlops.domain.checks import Check, Verdict
-from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.results import DatasetVersion, HealthReport, ModelRef
+from airflow_mlops.domain.retraining_facts import steps
 from airflow_mlops.engines import reports, tables
 
 
@@ -55,8 +55,7 @@ def since_training(champion: ModelRef | None, partition: str, grain: str) -> int
     """Count the partitions from the last one that the champion saw to this one; None without a champion."""
     if champion is None or champion.trained_through is None:
         return None
-    first = Partition.parse(champion.trained_through, grain)
-    return sum(1 for _ in first.through(Partition.parse(partition, grain))) - 1
+    return steps(champion.trained_through, partition, grain)
 
 
 def record(uri: str, report: HealthReport) -> None:

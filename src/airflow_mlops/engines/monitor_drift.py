@@ -1,12 +1,26 @@
-"""Drift as of one partition: its features beside those that the champion was trained on."""
+"""Drift as of one partition: its data beside the data that the champion was trained on."""
 
 from __future__ import annotations
 
+import json
+from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.results import DatasetVersion, ModelRef
 from airflow_mlops.engines import drift as drift_engine
-from airflow_mlops.engines import registry, tables
+from airflow_mlops.engines import (
+    drift_page,
+    drift_reference,
+    drift_window,
+    pictures,
+    tracking,
+)
+from airflow_mlops.engines.drift_reference import PREDICTION, TARGET, Reference
+from airflow_mlops.engines.summary import Column
+from airflow_mlops.exceptions import TableMissing, TableUnreadable
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -15,29 +29,80 @@ if TYPE_CHECKING:
 
 
 def drift(
-    client: MlflowClient, *, dataset: DatasetVersion, champion: ModelRef, policy: DriftPolicy
+    client: MlflowClient,
+    *,
+    dataset: DatasetVersion,
+    champion: ModelRef,
+    policy: DriftPolicy,
+    summaries_uri: str,
+    predictions_uri: str | None = None,
+    target: str | None = None,
+    delay: timedelta = timedelta(0),
+    page: bool = True,
 ) -> drift_engine.Drift:
-    """Compare a partition's features with those that the champion was trained on.
+    """Compare a partition, or the window that ends with it, with what the champion was trained on.
 
-    :raises TableMissing: if the champion's training data is gone.
+    Features are judged; what the champion predicts, beside its predictions of its own training rows, and the labels that
+    matured in the window are told as ``drift.prediction`` and ``drift.target``, and do not count in the share of columns.
+    No row is read twice: summaries are kept, of the training data with the champion's run, of partitions at
+    ``summaries_uri``.
+
+    :param summaries_uri: Delta table of summaries; made if there is none.
+    :param predictions_uri: Delta table of predictions; None leaves them out.
+    :param target: column with the label; None leaves it out, and so does data without that column.
+    :param delay: time from an event until its label can be known.
+    :param page: draw a page and a picture too.
     """
-    training = registry.training(client, champion)
-    split, source, features = training.split, training.dataset, training.features
-    columns = [*features.numeric, *features.categorical]
-    reference = tables.read(
-        source.uri,
-        version=source.version,
-        columns=[*columns, source.event_time],
-        event_time=source.event_time,
-        since=split.start,
-        until=split.cut,
-    )
-    current = tables.read(dataset.uri, version=dataset.version, partition=dataset.partition, columns=columns)
-    return drift_engine.measure(
-        reference.select(columns),
-        current,
-        numeric=features.numeric,
-        categorical=features.categorical,
+    window = drift_window.of(dataset, policy.window)
+    title = f"{champion.model} {window} against version {champion.version}"
+    try:
+        groups = window.seasons(policy.season)
+        reference = drift_reference.read(client, champion, season=policy.season, groups=groups)
+    except (TableMissing, TableUnreadable) as error:
+        return _no_reference(champion, error, title, page)
+    now = drift_window.features(window, reference.training.features, summaries_uri)
+    extra: dict[str, tuple[Column, Column]] = {}
+    if predictions_uri is not None:
+        predicted = drift_window.predictions(window, champion, predictions_uri, summaries_uri)
+        extra |= _beside("prediction", reference, PREDICTION, predicted)
+    if target is not None:
+        classes = reference.training.task == "classification"
+        labels = drift_window.target(window, target, delay, classes=classes)
+        extra |= _beside("target", reference, TARGET, labels)
+    return drift_engine.compare(
+        {name: reference.columns[name] for name in now},
+        now,
         policy=policy,
-        title=f"{champion.model} {dataset.partition} against version {champion.version}",
+        title=title,
+        extra=extra,
+        weights=_importance(client, champion) if policy.weights == "importance" else None,
+        page=page,
     )
+
+
+def _beside(
+    name: str, reference: Reference, column: str, now: Column | None
+) -> dict[str, tuple[Column, Column]]:
+    return {} if now is None else {name: (reference.columns[column], now)}
+
+
+def _no_reference(champion: ModelRef, error: Exception, title: str, page: bool) -> drift_engine.Drift:
+    overall = Check(
+        name="drift",
+        verdict=Verdict.INCONCLUSIVE,
+        expected="the data that the champion was trained on",
+        reason=f"no summary of what version {champion.version} was trained on is kept with its run, and the data is gone: "
+        f"{error} Train again, or restore it.",
+    )
+    return drift_engine.Drift(overall, (), drift_page.render(title, (overall,), {}, 1.0) if page else "")
+
+
+def _importance(client: MlflowClient, champion: ModelRef) -> dict[str, float] | None:
+    """Return how much each feature matters, as the champion's evaluation found; None if it is not known."""
+    path = f"{pictures.FOLDER}/{pictures.IMPORTANCE}"
+    with TemporaryDirectory() as folder, tracking.errors(client):
+        if not any(each.path == path for each in client.list_artifacts(champion.run_id, pictures.FOLDER)):
+            return None
+        file = client.download_artifacts(champion.run_id, path, folder)
+        found: dict[str, float] = json.loads(Path(file).read_text(encoding="utf-8"))
+    return found

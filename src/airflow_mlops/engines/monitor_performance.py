@@ -2,23 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
 from airflow_mlops.domain import policies
-from airflow_mlops.domain.checks import Check
-from airflow_mlops.domain.partitions import Partition
+from airflow_mlops.domain.checks import Check, Verdict
+from airflow_mlops.domain.performance import Judgement
 from airflow_mlops.domain.results import DatasetVersion, ModelRef
+from airflow_mlops.engines import judge, judge_checks, judge_metrics, judge_window, registry, tables
 from airflow_mlops.engines import performance as performance_engine
-from airflow_mlops.engines import pipeline, registry, tables
-from airflow_mlops.engines.score import SCORE
+from airflow_mlops.engines.judge_rows import Models, Subject
+from airflow_mlops.engines.labels_join import Truth, arrays
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from mlflow import MlflowClient
 
     from airflow_mlops.domain.spec import PerformancePolicy
+
+
+class Performance(NamedTuple):
+    """How the champion does, as far as labels tell.
+
+    :param check: the verdict on the rows whose labels matured during the partition.
+    :param metrics: of these rows.
+    :param others: further checks, which decide nothing by themselves: ``labels``, ``baseline``, ``estimate``,
+        ``estimate.error``, ``concept``, ``volume``, ``latency``, ``feedback``, and one for each slice.
+    :param history: what is known of each partition by now, the newest first; empty if no history is kept.
+    """
+
+    check: Check
+    metrics: dict[str, float | None]
+    others: tuple[Check, ...] = ()
+    history: tuple[Judgement, ...] = ()
 
 
 def performance(
@@ -27,50 +42,50 @@ def performance(
     dataset: DatasetVersion,
     champion: ModelRef,
     predictions_uri: str,
+    labels_uri: str | None = None,
+    performance_uri: str | None = None,
     target: str,
     task: str,
     metric: str,
     delay: timedelta,
     policy: PerformancePolicy,
-) -> tuple[Check, dict[str, float | None]]:
-    """Judge the predictions whose labels matured during a partition.
+) -> Performance:
+    """Judge the predictions whose labels matured during a partition, and keep the history of all.
 
-    Labels mature ``delay`` after their event time, so these are the rows with an event time between the partition's
-    start and end, both less the delay. Only what this champion has predicted counts: what the one before it served says
-    nothing about it.
+    Labels mature ``delay`` after their event time, and not before they are known. Only what this champion has predicted
+    counts for the verdict: what the one before it served says nothing about it. The history judges each partition
+    by the version that has scored it.
+
+    :param labels_uri: table of labels (:mod:`airflow_mlops.engines.labels`); None if they are in the data.
+    :param performance_uri: table of the history (:mod:`airflow_mlops.engines.judge`); None keeps none.
+    :raises SchemaMismatch: if labels do not fit the task, or the predictions' keys.
     """
-    partition = Partition.parse(dataset.partition, dataset.grain)
-    bounds = {
-        "event_time": dataset.event_time,
-        "since": partition.start - delay,
-        "until": partition.end - delay,
-    }
-    joined = _joined(dataset, champion, predictions_uri, target, bounds)
-    metrics: dict[str, float | None] = {}
-    rows = 0
-    if joined is not None:
-        labelled, truth = pipeline.labelled(joined, target, task)
-        rows = labelled.num_rows
-        if rows:
-            metrics = performance_engine.metrics(truth, labelled[SCORE].to_numpy(), task)
-    expected = registry.training(client, champion).metrics
-    return policies.performance(metrics, expected, policy, metric, rows), metrics
-
-
-def _joined(
-    dataset: DatasetVersion,
-    champion: ModelRef,
-    predictions_uri: str,
-    target: str,
-    bounds: Mapping[str, Any],
-) -> pa.Table | None:
-    import pyarrow.compute as pc
-
+    truth = Truth(dataset, target, task, delay, labels_uri)
+    subject = Subject(client, champion.model, predictions_uri, truth, metric, policy.slices, policy.min_rows)
+    holdout = registry.training(client, champion).metrics
     if not tables.exists(predictions_uri):
-        return None
-    key = list(dataset.key)
-    served = tables.read(predictions_uri, columns=[*key, SCORE, "model_version"], **bounds)
-    served = served.filter(pc.field("model_version") == champion.version).drop_columns(["model_version"])
-    labels = tables.read(dataset.uri, version=dataset.version, columns=[*key, target], **bounds)
-    # A join gives its rows in any order, and the last digits of a sum depend on it.
-    return served.join(labels, keys=key, join_type="inner").sort_by([(name, "ascending") for name in key])
+        return Performance(policies.performance({}, holdout, policy, metric, 0, policy.min_rows), {})
+    matured = judge_window.matured(subject, champion.version)
+    rows = matured.rows
+    values, predicted = arrays(rows)
+    metrics = performance_engine.metrics(values, predicted, task) if rows.num_rows else {}
+    found = None
+    if rows.num_rows:
+        found = judge_metrics.measured(rows, dataset.event_time, dataset.grain, [metric])[metric]
+    check = policies.performance(metrics, holdout, policy, metric, rows.num_rows, policy.min_rows)
+    said = judge_window.labels(matured, policy)
+    if found is not None:
+        check = check.model_copy(update={"interval": found.interval})
+    if matured.due and matured.coverage < policy.min_coverage:
+        check = check.model_copy(update={"verdict": Verdict.INCONCLUSIVE, "reason": said.reason})
+    history = judge.update(subject, performance_uri) if performance_uri is not None else []
+    models = Models(subject, {each.model_version: each.prior for each in history if each.prior is not None})
+    others = (
+        said,
+        judge_checks.baseline(subject, champion, rows, found, models, policy),
+        *judge_checks.slices(subject, rows, policy),
+        *judge_checks.estimates(subject, champion, history, models, policy),
+        *judge_checks.served(subject, champion, policy),
+        *judge_checks.feedback(matured, task, policy),
+    )
+    return Performance(check, metrics, others, tuple(history))

@@ -1,18 +1,27 @@
-"""Score: predict one partition with the champion, once."""
+"""Score: predict one partition with the champion, once, and with a challenger beside it."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.results import DatasetVersion, ModelRef, ScoringReport
-from airflow_mlops.engines import ledger, models, registry, tables, transform
+from airflow_mlops.domain.scoring import ShadowReport
+from airflow_mlops.engines import ledger, registry, score_batches, score_pass, score_shadow, transform
+from airflow_mlops.engines.score_batches import SCORE
+from airflow_mlops.engines.score_pass import Beside, Plan
+from airflow_mlops.exceptions import (
+    DigestMismatch,
+    ModelNotFound,
+    TransformFailed,
+    UntrustedModel,
+)
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from mlflow import MlflowClient
 
-SCORE = "score"
-"""Column of predictions: probability of the positive class, or the predicted value."""
+__all__ = ["SCORE", "Beside", "champion_for", "score"]
 
 
 def champion_for(client: MlflowClient, ledger_uri: str, model: str, partition: str) -> ModelRef | None:
@@ -38,65 +47,74 @@ def score(
     champion: ModelRef | None,
     task: str,
     uri: str,
+    beside: Beside | None = None,
+    split: float | None = None,
+    now: datetime | None = None,
 ) -> ScoringReport:
-    """Write the champion's predictions of one partition to the Delta table at ``uri``.
+    """Write the champion's predictions of one partition to the Delta table at ``uri``, in batches of bounded memory.
 
-    The table has the dataset's key and event time, ``score``, and which model version, digest, dataset version and
-    dataset digest it came from. The same model on the same data writes nothing again.
+    The table has the dataset's key and event time, ``score`` and perhaps its bounds, which model version, digest,
+    dataset version and dataset digest it came from, and when. The same models on the same data write nothing again.
 
+    A challenger that fails is told of in the report and never stops the champion, which then serves every row.
+
+    :param beside: a challenger that predicts the same rows; None for none.
+    :param split: share of the keys that the challenger serves, if there is one; None if the champion serves all.
+    :param now: what the clock says; None means to look.
     :raises DigestMismatch: if the champion's bytes are not those that were trained.
     :raises TransformFailed: if the features were prepared by other code than those that the champion learned from.
+    :raises SchemaMismatch: if the data has no such feature as the champion needs, or one of another type.
     """
 
-    def report(rows: int, written: bool, reason: str) -> ScoringReport:
+    def report(rows: int, written: bool, reason: str, shadow: ShadowReport | None = None) -> ScoringReport:
         return ScoringReport(
-            model=model,
-            dataset=dataset,
-            partition=dataset.partition,
-            rows=rows,
-            champion=champion,
-            uri=uri,
-            written=written,
-            reason=reason,
-        )
+            model=model, dataset=dataset, partition=dataset.partition, rows=rows, champion=champion, uri=uri,
+            written=written, reason=reason, shadow=shadow,
+        )  # fmt: skip
 
     if champion is None:
         return report(0, False, "there is no champion yet, so nothing is scored")
-    if _already_written(uri, dataset, champion):
-        return report(dataset.rows, False, f"version {champion.version} has scored this data already")
-    transform.check_scoring(client, dataset, champion)
-    rows = tables.read(dataset.uri, version=dataset.version, partition=dataset.partition)
-    fitted = models.load_version(client, champion)
-    predicted = models.predict(fitted, rows.to_pandas(), task)
-    tables.replace_partition(uri, _predictions(rows, predicted, dataset, champion), dataset.partition)
-    return report(rows.num_rows, True, f"scored with version {champion.version}")
+    if beside is not None and beside.challenger.version == champion.version:
+        beside = None
+    plan = Plan(dataset, champion, uri, beside, split)
+    written, problem = _done(client, plan, task, now)
+    told = f"scored with version {champion.version}"
+    if not written:
+        told = f"version {champion.version} has scored this data already"
+    if not dataset.rows:
+        told = "the partition has no rows"
+    if beside is None:
+        return report(dataset.rows, written, told)
+    known = beside.challenger
+    told += f", version {known.version} beside it" + (f" has failed: {problem}" if problem else "")
+    if problem:
+        shadow = ShadowReport(
+            version=known.version, digest=known.digest, uri=beside.uri, rows=0, problem=problem
+        )
+    else:
+        served = score_pass.served_by_challenger(plan)
+        shadow = score_shadow.report(beside.uri, dataset.partition, known, task, served)
+    return report(dataset.rows, written, told, shadow)
 
 
-def _predictions(rows: pa.Table, predicted: object, dataset: DatasetVersion, champion: ModelRef) -> pa.Table:
-    import pyarrow as pa
-
-    table = rows.select(list(dict.fromkeys([*dataset.key, dataset.event_time])))
-    table = table.append_column(SCORE, pa.array(predicted, pa.float64()))
-    for name, value in {
-        "model_version": champion.version,
-        "model_digest": champion.digest,
-        "dataset_version": str(dataset.version),
-        "dataset_digest": dataset.digest,
-    }.items():
-        table = table.append_column(name, pa.array([value] * rows.num_rows, pa.string()))
-    return table
+def _done(client: MlflowClient, plan: Plan, task: str, now: datetime | None) -> tuple[bool, str]:
+    """Return whether anything was written, and why the challenger failed; "" if it did not."""
+    if score_pass.is_done(plan):
+        return False, ""
+    problem = _pass(client, plan, task, now)
+    if not problem:
+        return True, ""
+    return _done(client, replace(plan, beside=None), task, now)[0], problem
 
 
-def _already_written(uri: str, dataset: DatasetVersion, champion: ModelRef) -> bool:
-    if not tables.exists(uri):
-        return False
-    origin = ["model_version", "model_digest", "dataset_digest"]
-    found = tables.read(uri, partition=dataset.partition, columns=origin)
-    wanted = {
-        "model_version": champion.version,
-        "model_digest": champion.digest,
-        "dataset_digest": dataset.digest,
-    }
-    return bool(
-        found.num_rows == dataset.rows and found.group_by(origin).aggregate([]).to_pylist() == [wanted]
-    )
+def _pass(client: MlflowClient, plan: Plan, task: str, now: datetime | None) -> str:
+    transform.check_scoring(client, plan.dataset, plan.champion)
+    champion = score_batches.scorer(client, plan.champion, task)
+    challenger = None
+    if plan.beside is not None:
+        try:
+            transform.check_scoring(client, plan.dataset, plan.beside.challenger)
+            challenger = score_batches.scorer(client, plan.beside.challenger, task)
+        except (DigestMismatch, ModelNotFound, TransformFailed, UntrustedModel) as error:
+            return str(error)
+    return score_pass.write(plan, champion, challenger, now or datetime.now(UTC))

@@ -74,7 +74,7 @@ class MlflowHook(BaseHook):
         from sqlalchemy.exc import SQLAlchemyError
 
         uri, settings = self._resolve()
-        _configure(settings)
+        configure(settings)
         if uri.startswith("sqlite:///"):
             Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -137,7 +137,11 @@ def _settings(connection: Connection) -> dict[str, str]:
     return settings
 
 
-def _configure(settings: dict[str, str] | None) -> None:
+def configure(settings: dict[str, str] | None) -> None:
+    """Set how long this process waits for MLflow, and turn MLflow's telemetry off.
+
+    :param settings: further variables of MLflow's environment; None for none.
+    """
     from mlflow import environment_variables
     from mlflow.telemetry import set_telemetry_client
 

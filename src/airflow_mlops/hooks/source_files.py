@@ -88,7 +88,7 @@ class FileSource:
         :raises SourceUnreadable: if one lies outside of the folder that the path begins with, or the file system
             cannot be reached.
         """
-        root = self._open(fill(self.path, partition))
+        root = self.open(fill(self.path, partition))
         try:
             # Listings are cached, and would never show a new file to a process that waits for it.
             root.fs.invalidate_cache()
@@ -101,7 +101,7 @@ class FileSource:
             raise SourceUnreadable(f"{self.describe(partition)} cannot be listed: {error}") from error
         layout = Layout(self.format, self.delimiter, self.encoding, tuple(self.nulls), dict(self.types))
         if _is_local(root):
-            _refuse_outside(found, self._open(fixed_folder(self.path)).path)
+            _refuse_outside(found, self.open(fixed_folder(self.path)).path)
         return [
             File(root.fs, path, path if _is_local(root) else _shown(root.fs.unstrip_protocol(path)), layout)
             for path in found
@@ -112,7 +112,7 @@ class FileSource:
 
         :param grain: length of a partition; None takes what stands in place of ``{partition}`` as it is.
         """
-        pattern = self._open(fixed_folder(self.path)).fs._strip_protocol(_bare(self.path))
+        pattern = self.open(fixed_folder(self.path)).fs._strip_protocol(_bare(self.path))
         match = re.fullmatch(_regex(str(pattern)), file.path)
         found = match.groupdict() if match else {}
         try:
@@ -128,7 +128,7 @@ class FileSource:
         except ValueError:
             return None
 
-    def _open(self, path: str) -> ObjectStoragePath:
+    def open(self, path: str) -> ObjectStoragePath:
         import fsspec
         from airflow.sdk import ObjectStoragePath
         from airflow.sdk.exceptions import AirflowNotFoundException

@@ -47,9 +47,9 @@ class SqlSource:
 
         where = self.describe(partition)
         if self.changed is None:
-            count = source_sql.count(self._engine(), self.sql, partition, where)
+            count = source_sql.count(self.engine(), self.sql, partition, where)
             return str(count) if count else None
-        row = source_sql.first_row(self._engine(), self.changed, partition, where)
+        row = source_sql.first_row(self.engine(), self.changed, partition, where)
         return repr(row) if row and any(row) else None
 
     def batches(
@@ -62,9 +62,9 @@ class SqlSource:
         """
         from airflow_mlops.engines import source_sql
 
-        yield from source_sql.batches(self._engine(), self.sql, partition, types, self.describe(partition))
+        yield from source_sql.batches(self.engine(), self.sql, partition, types, self.describe(partition))
 
-    def _engine(self) -> Engine:
+    def engine(self) -> Engine:
         from airflow.providers.common.sql.hooks.sql import DbApiHook
         from airflow.sdk import BaseHook
         from airflow.sdk.exceptions import AirflowException, AirflowNotFoundException

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
@@ -12,19 +13,22 @@ from airflow_mlops.domain.spec import DriftPolicy
 from airflow_mlops.engines import monitor, monitor_drift
 from airflow_mlops.links import ReportLink
 from airflow_mlops.operators.subject import subject
-from airflow_mlops.runs import save_report
+from airflow_mlops.runs import push, report_path, save_report, table_uri
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
 class DriftOperator(BaseOperator):
-    """Compare a partition's features with the champion's training data, by Evidently.
+    """Compare a partition with the champion's training data, by Evidently's methods.
 
-    Returns ``{"overall": Check, "columns": [Check, …]}`` as dicts; Evidently's report is linked from the task.
+    Returns ``{"overall": Check, "columns": [Check, …]}`` as dicts. Evidently's report is linked from the task, and a small
+    picture lies beside it, its place in the XCom ``picture``.
 
     :param model: name of the model.
     :param policy: what counts as drift; None means the defaults.
+    :param target: column with the label, whose drift is told too; None leaves it out.
+    :param delay: time from an event until its label can be known.
     :param partition: key of the partition; None means the run's ``partition_key``, or the latest without one.
     :param mlflow_conn_id: MLflow connection; None means ``[mlops] mlflow_conn_id``.
     """
@@ -38,6 +42,8 @@ class DriftOperator(BaseOperator):
         *,
         model: str,
         policy: DriftPolicy | None = None,
+        target: str | None = None,
+        delay: timedelta = timedelta(0),
         partition: str | None = None,
         mlflow_conn_id: str | None = None,
         **kwargs: Any,
@@ -45,18 +51,32 @@ class DriftOperator(BaseOperator):
         super().__init__(**kwargs)
         self.model = model
         self.policy = policy
+        self.target = target
+        self.delay = delay
         self.partition = partition
         self.mlflow_conn_id = mlflow_conn_id
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Measure every feature and keep the report."""
+        """Measure every column, and keep the report."""
         client, dataset, champion = subject(context, self.model, self.partition, self.mlflow_conn_id)
         overall = monitor.no_champion("drift")
         columns: tuple[Check, ...] = ()
         if champion is not None:
-            overall, columns, html = monitor_drift.drift(
-                client, dataset=dataset, champion=champion, policy=self.policy or DriftPolicy()
+            found = monitor_drift.drift(
+                client,
+                dataset=dataset,
+                champion=champion,
+                policy=self.policy or DriftPolicy(),
+                summaries_uri=table_uri(self.model, "summaries"),
+                predictions_uri=table_uri(self.model, "predictions"),
+                target=self.target,
+                delay=self.delay,
             )
-            save_report(context, self.model, dataset.partition, "drift", html)
+            overall, columns = found.overall, found.columns
+            save_report(context, self.model, dataset.partition, "drift", found.html)
+            if found.picture is not None:
+                name = f"{self.model}/{dataset.partition}/drift.png"
+                report_path(name).write_bytes(found.picture)
+                push(context, "picture", name)
         self.log.info("%s %s: drift %s: %s", self.model, dataset.partition, overall.verdict, overall.reason)
         return {"overall": overall.to_dict(), "columns": [column.to_dict() for column in columns]}

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
+from airflow.sdk.observability import stats
 
 from airflow_mlops import assets
 from airflow_mlops.domain.checks import Check
-from airflow_mlops.engines import monitor
+from airflow_mlops.engines import checks_table, monitor
 from airflow_mlops.operators.subject import subject
 from airflow_mlops.runs import table_uri
 
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 class HealthOperator(BaseOperator):
     """Put drift, performance and staleness together, and keep the verdict in the monitoring table.
 
-    Returns the :class:`~airflow_mlops.domain.results.HealthReport` as a dict.
+    Every check becomes a row of the Delta table ``<storage>/<model>/checks``, and a metric of Airflow:
+    ``mlops.<model>.<check>``. Returns the :class:`~airflow_mlops.domain.results.HealthReport` as a dict.
 
     :param model: name of the model.
     :param drift: what :class:`DriftOperator` returned.
@@ -66,7 +68,11 @@ class HealthOperator(BaseOperator):
             staleness=self.staleness,
             others=[Check.from_dict(each) for each in self.performance.get("others", ())],
         )
+        checks_table.record(table_uri(self.model, "checks"), report)
+        # Last of the two: what waits for the report finds its checks.
         monitor.record(table_uri(self.model, "monitoring"), report)
+        for name, value in checks_table.gauges(report).items():
+            stats.gauge(name, value)
         assets.emit(context, assets.health(self.model), health=report)
         self.log.info("%s %s: health %s: %s", self.model, report.partition, report.verdict, report.reason)
         return report.to_dict()

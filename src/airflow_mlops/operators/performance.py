@@ -1,4 +1,4 @@
-"""Judge predictions by the labels that have matured."""
+"""Bring labels in, and judge predictions by those that have matured."""
 
 from __future__ import annotations
 
@@ -8,19 +8,23 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
+from airflow_mlops.domain.checks import Check
 from airflow_mlops.domain.spec import PerformancePolicy
-from airflow_mlops.engines import monitor, monitor_performance
+from airflow_mlops.engines import labels, monitor, monitor_performance
 from airflow_mlops.operators.subject import subject
-from airflow_mlops.runs import table_uri
+from airflow_mlops.runs import partition_of, table_uri
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from airflow_mlops.engines.sources import Source
+
 
 class PerformanceOperator(BaseOperator):
-    """Judge the predictions whose labels have matured since the last partition.
+    """Judge the predictions whose labels have matured since the last partition, and all others again.
 
-    Returns ``{"check": Check, "metrics": {name: value}}`` as dicts.
+    Returns ``{"check": Check, "metrics": {name: value}, "others": [Check, …]}`` as dicts. What is known of each scored
+    partition is kept in the model's table ``performance``.
 
     :param model: name of the model.
     :param target: column that holds the labels.
@@ -28,6 +32,8 @@ class PerformanceOperator(BaseOperator):
     :param metric: the metric that the policy's ``drop`` is about.
     :param delay: how long after its event time a label is known.
     :param policy: what counts as bad; None means the defaults.
+    :param labels: labels are in the model's table ``labels``, where :class:`IngestLabelsOperator` puts them, and not
+        in its data.
     :param partition: key of the partition; None means the run's ``partition_key``, or the latest without one.
     :param mlflow_conn_id: MLflow connection; None means ``[mlops] mlflow_conn_id``.
     """
@@ -44,6 +50,7 @@ class PerformanceOperator(BaseOperator):
         metric: str,
         delay: timedelta = timedelta(0),
         policy: PerformancePolicy | None = None,
+        labels: bool = False,
         partition: str | None = None,
         mlflow_conn_id: str | None = None,
         **kwargs: Any,
@@ -55,25 +62,102 @@ class PerformanceOperator(BaseOperator):
         self.metric = metric
         self.delay = delay
         self.policy = policy
+        self.labels = labels
         self.partition = partition
         self.mlflow_conn_id = mlflow_conn_id
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Join predictions with matured labels and judge them."""
         client, dataset, champion = subject(context, self.model, self.partition, self.mlflow_conn_id)
-        check = monitor.no_champion("performance")
-        metrics: dict[str, float | None] = {}
+        found = monitor_performance.Performance(monitor.no_champion("performance"), {})
         if champion is not None:
-            check, metrics = monitor_performance.performance(
+            found = monitor_performance.performance(
                 client,
                 dataset=dataset,
                 champion=champion,
                 predictions_uri=table_uri(self.model, "predictions"),
+                labels_uri=table_uri(self.model, "labels") if self.labels else None,
+                performance_uri=table_uri(self.model, "performance"),
                 target=self.target,
                 task=self.task,
                 metric=self.metric,
                 delay=self.delay,
                 policy=self.policy or PerformancePolicy(),
             )
-        self.log.info("%s %s: performance %s: %s", self.model, dataset.partition, check.verdict, check.reason)
-        return {"check": check.to_dict(), "metrics": metrics}
+        for check in (found.check, *found.others):
+            self.log.info("%s %s: %s %s: %s", self.model, dataset.partition, *_line(check))
+        others = [each.to_dict() for each in found.others]
+        return {"check": found.check.to_dict(), "metrics": found.metrics, "others": others}
+
+
+class IngestLabelsOperator(BaseOperator):
+    """Read the labels that became known during a partition into a model's table of labels.
+
+    Returns the :class:`~airflow_mlops.engines.labels.LabelsReport` as a dict. The same labels again change nothing. A
+    label is known from the time in its column ``labelled_at``, or from the partition that brings it.
+
+    :param model: name of the model.
+    :param source: where the labels come from: rows of key, event time, target and perhaps ``labelled_at``, those of a
+        partition being what became known during it, whatever their event times.
+    :param key: columns that identify a row of the data.
+    :param event_time: column of the event time of the row that a label is about.
+    :param target: column that holds the labels; rows without a value are left out.
+    :param task: classification or regression.
+    :param grain: length of a partition: hour, day, week or month.
+    :param partition: key of the partition; None means the run's ``partition_key``.
+    """
+
+    template_fields: Sequence[str] = ("model", "target", "partition")
+    ui_color = "#e3f2fd"
+
+    def __init__(
+        self,
+        *,
+        model: str,
+        source: Source,
+        key: Sequence[str],
+        event_time: str,
+        target: str,
+        task: str,
+        grain: str = "day",
+        partition: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.model = model
+        self.source = source
+        self.key = key
+        self.event_time = event_time
+        self.target = target
+        self.task = task
+        self.grain = grain
+        self.partition = partition
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Read, merge and say what was new."""
+        partition = partition_of(context, self.partition, self.grain)
+        report = labels.ingest(
+            self.source,
+            partition,
+            uri=table_uri(self.model, "labels"),
+            key=self.key,
+            event_time=self.event_time,
+            target=self.target,
+            task=self.task,
+        )
+        self.log.info(
+            "%s %s: %s labels, %s of them new, from %s; %s rows without a label",
+            *(self.model, partition.key, f"{report.rows:,}", f"{report.new:,}"),
+            *(self.source.describe(partition), f"{report.empty:,}"),
+        )
+        if report.contradictory:
+            self.log.warning(
+                "%s: %s keys have labels that contradict each other; they are set aside until the source is corrected",
+                *(self.model, f"{report.contradictory:,}"),
+            )
+        return report.to_dict()
+
+
+def _line(check: Check) -> tuple[str, str, str]:
+    name = f"{check.name} of {check.slice}" if check.slice else check.name
+    return name, check.verdict.value, check.reason

@@ -8,23 +8,29 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 
 from airflow_mlops import assets
-from airflow_mlops.engines import score
+from airflow_mlops.domain.spec_score import Score
+from airflow_mlops.engines import outputs, score, score_shadow
+from airflow_mlops.exceptions import DigestMismatch, ModelNotFound
 from airflow_mlops.hooks.mlflow import MlflowHook
+from airflow_mlops.hooks.outputs import from_spec
 from airflow_mlops.runs import dataset_of, table_uri
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+    from mlflow import MlflowClient
 
 
 class ScoreOperator(BaseOperator):
     """Write the champion's predictions of one partition, once for each model and data version.
 
-    Returns the :class:`~airflow_mlops.domain.results.ScoringReport` as a dict; it has no rows while there is no
-    champion.
+    To score many partitions in one run, map it: ``ScoreOperator.partial(…).expand(partition=[…])``. Returns the
+    :class:`~airflow_mlops.domain.results.ScoringReport` as a dict; it has no rows while there is no champion.
 
     :param model: name of the registered model and of its dataset.
     :param task: classification or regression.
     :param partition: key of the partition; None means the run's ``partition_key``, or the latest without one.
+    :param score: where else predictions go, and whether a challenger predicts beside the champion; None means the Delta
+        table alone.
     :param mlflow_conn_id: MLflow connection; None means ``[mlops] mlflow_conn_id``.
     """
 
@@ -37,6 +43,7 @@ class ScoreOperator(BaseOperator):
         model: str,
         task: str,
         partition: str | None = None,
+        score: Score | None = None,
         mlflow_conn_id: str | None = None,
         **kwargs: Any,
     ) -> None:
@@ -44,10 +51,12 @@ class ScoreOperator(BaseOperator):
         self.model = model
         self.task = task
         self.partition = partition
+        self.score = score
         self.mlflow_conn_id = mlflow_conn_id
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Resolve the champion of that time, and score."""
+        """Resolve the champion of that time and its challenger, score, and hand the predictions on."""
+        asked = self.score or Score()
         dataset = dataset_of(context, self.model, self.partition)
         client = MlflowHook(self.mlflow_conn_id).get_conn()
         champion = score.champion_for(client, table_uri(self.model, "ledger"), self.model, dataset.partition)
@@ -58,7 +67,21 @@ class ScoreOperator(BaseOperator):
             champion=champion,
             task=self.task,
             uri=table_uri(self.model, "predictions"),
+            beside=self._beside(client, dataset.partition) if asked.shadow is not None else None,
+            split=asked.split,
         )
+        report = outputs.deliver(report, [from_spec(each) for each in asked.outputs])
         assets.emit(context, assets.predictions(self.model), scoring=report)
         self.log.info("%s %s: %s rows: %s", self.model, report.partition, f"{report.rows:,}", report.reason)
         return report.to_dict()
+
+    def _beside(self, client: MlflowClient, partition: str) -> score.Beside | None:
+        uri = table_uri(self.model, "challenger")
+        try:
+            found = score_shadow.challenger_for(
+                client, model=self.model, partition=partition, ledger_uri=table_uri(self.model, "ledger"), uri=uri
+            )  # fmt: skip
+        except (ModelNotFound, DigestMismatch) as error:
+            self.log.warning("%s %s is scored without its challenger: %s", self.model, partition, error)
+            return None
+        return score.Beside(found, uri) if found is not None else None

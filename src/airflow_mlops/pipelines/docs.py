@@ -38,11 +38,13 @@ TASKS = {
     "wait": "Waits until the partition before has its decision, so that a backfill replays history in order.",
     "score": "Predicts the partition with the champion, once for each model and data version.",
     "drift": "Compares the partition with the champion's training data by Evidently, column by column.",
+    "labels": "Reads the labels that became known during the partition.",
     "performance": "Judges predictions whose labels have matured since the last partition.",
     "guard": "Checks that the champion alias is where the ledger has put it, and takes back a new champion that does worse "
     "than the one before, if the spec says so.",
     "verdict": "Puts drift, performance and staleness together and keeps them in the monitoring table.",
     "decide": "Applies the retrain policy to what is recorded, and says why or why not.",
+    "suggest": "Waits for a person to say whether to retrain, when a rule asks for it.",
     "train": "Searches for the parameters of one candidate, fits it on the rows before the holdout and registers it as a model "
     "version. The trials are nested runs of its MLflow run.",
     "evaluate": "Judges the best candidate and the champion on the same holdout rows, gate by gate; loads the candidate in a fresh "

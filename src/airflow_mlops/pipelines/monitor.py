@@ -6,10 +6,11 @@ from airflow.sdk import DAG
 
 from airflow_mlops import assets
 from airflow_mlops.domain.spec import ModelSpec
+from airflow_mlops.hooks.sources import from_spec
 from airflow_mlops.operators.drift import DriftOperator
 from airflow_mlops.operators.guard import GuardOperator
 from airflow_mlops.operators.monitor import HealthOperator
-from airflow_mlops.operators.performance import PerformanceOperator
+from airflow_mlops.operators.performance import IngestLabelsOperator, PerformanceOperator
 from airflow_mlops.pipelines import dag, docs
 
 
@@ -27,8 +28,22 @@ def build(spec: ModelSpec) -> DAG:
             metric=spec.metric.name,
             delay=spec.labels.delay,
             policy=spec.monitor.performance,
+            labels=spec.labels.source is not None,
             doc_md=docs.TASKS["performance"],
         )
+        if spec.labels.source is not None:
+            labels = IngestLabelsOperator(
+                task_id="labels",
+                model=spec.name,
+                source=from_spec(spec.labels.source),
+                key=spec.key,
+                event_time=spec.event_time,
+                target=spec.target,
+                task=spec.task.value,
+                grain=spec.partition.value,
+                doc_md=docs.TASKS["labels"],
+            )
+            labels >> performance
         health = HealthOperator(
             task_id="verdict",
             model=spec.name,

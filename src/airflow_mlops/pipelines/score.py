@@ -19,6 +19,7 @@ def build(spec: ModelSpec) -> DAG:
             task_id="score",
             model=spec.name,
             task=spec.task.value,
+            score=spec.score,
             outlets=[assets.predictions(spec.name)],
             doc_md=docs.TASKS["score"],
         )

@@ -9,9 +9,11 @@ from airflow.sdk.definitions.xcom_arg import XComArg
 
 from airflow_mlops import assets
 from airflow_mlops.domain.spec import ModelSpec
+from airflow_mlops.domain.spec_retrain import Mode
+from airflow_mlops.operators.decide import DecideOperator
 from airflow_mlops.operators.evaluate import EvaluateOperator
 from airflow_mlops.operators.promote import PromoteOperator, RecordOperator
-from airflow_mlops.operators.train import DecideOperator, TrainOperator
+from airflow_mlops.operators.train import TrainOperator
 from airflow_mlops.pipelines import dag, docs, forms
 
 
@@ -28,10 +30,11 @@ def build(spec: ModelSpec) -> DAG:
             task_id="decide",
             model=spec.name,
             policy=spec.retrain,
-            skips=["train"],
+            skips=[] if spec.retrain.mode is Mode.SUGGEST else ["train"],
             doc_md=docs.TASKS["decide"],
             **rows,
         )
+        suggested = _suggestion(spec, decide)
         train = TrainOperator.partial(
             task_id="train",
             dataset=XComArg(decide, key="dataset"),
@@ -47,6 +50,8 @@ def build(spec: ModelSpec) -> DAG:
             doc_md=docs.TASKS["train"],
             **rows,
         ).expand(candidate=[candidate.to_dict() for candidate in candidates])
+        if suggested is not None:
+            suggested >> train
         evaluate = EvaluateOperator(
             task_id="evaluate",
             models=train.output,
@@ -71,7 +76,7 @@ def build(spec: ModelSpec) -> DAG:
         record = RecordOperator(
             task_id="record",
             model=spec.name,
-            retrain=decide.output,
+            retrain=(suggested or decide).output,
             evaluation=evaluate.output,
             approvals=answers,
             promotion=promote.task_id,
@@ -80,6 +85,23 @@ def build(spec: ModelSpec) -> DAG:
         )
         promote >> record
     return forms.attach(stage, forms.train(spec))
+
+
+def _suggestion(spec: ModelSpec, decide: DecideOperator) -> Any:
+    """Return the task that asks a person whether to retrain; None if nobody is asked."""
+    if spec.retrain.mode is not Mode.SUGGEST:
+        return None
+    # Not at the top: most specs ask nobody, and each DAG file would import it.
+    from airflow_mlops.operators.suggest import RetrainSuggestionOperator
+
+    return RetrainSuggestionOperator(
+        task_id="suggest",
+        decision=decide.output,
+        skips=["train"],
+        users=spec.gates.approval.users,
+        alerts=spec.alerts,
+        doc_md=docs.TASKS["suggest"],
+    )
 
 
 def _approvals(spec: ModelSpec, evaluate: EvaluateOperator) -> list[Any]:

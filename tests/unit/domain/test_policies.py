@@ -1,32 +1,16 @@
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from airflow_mlops.domain import policies
 from airflow_mlops.domain.checks import Check, Verdict
-from airflow_mlops.domain.spec import KofN, PerformancePolicy, Retrain, RetrainWhen
+from airflow_mlops.domain.spec import PerformancePolicy
 
 PASS, FAIL, INCONCLUSIVE = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE
 
 
 def make_check(verdict: Verdict) -> Check:
     return Check(name="c", verdict=verdict, expected="x", reason="r")
-
-
-def make_retrain(cooldown: int = 0, **when: Any) -> Retrain:
-    return Retrain(
-        when=RetrainWhen(**{"drift": None, "performance": None, "every": None, **when}), cooldown=cooldown
-    )
-
-
-def decide(policy: Retrain, **facts: Any) -> tuple[bool, tuple[Check, ...], str]:
-    known: dict[str, Any] = {
-        "has_champion": True, "drift_history": (), "performance_history": (),
-        "since_training": 1, "since_attempt": None, "force": False, "reason": None,
-    }  # fmt: skip
-    return policies.retrain(policy, **{**known, **facts})
 
 
 @pytest.mark.parametrize(
@@ -114,40 +98,3 @@ def test_performance_without_a_policy_passes_and_says_so() -> None:
     check = policies.performance({"roc_auc": 0.6}, {}, PerformancePolicy(), "roc_auc", 500)
     assert check.verdict is PASS
     assert "no floor or drop" in check.reason
-
-
-DRIFTED = {"drift_history": (FAIL, FAIL, PASS)}
-
-
-@pytest.mark.parametrize(
-    ("policy", "facts", "expected", "because"),
-    [
-        (make_retrain(), {"has_champion": False}, True, "first_model: there is no champion yet"),
-        (make_retrain(), {}, False, "no rule asks for it"),
-        (make_retrain(every=3), {"since_training": 3}, True, "due at 3"),
-        (make_retrain(every=3), {"since_training": 2}, False, "due at 3"),
-        (make_retrain(every=3), {"since_training": None}, False, "not known"),
-        (make_retrain(every=3), {"since_training": 9, "since_attempt": 2}, False, "2 partition(s) since the last attempt"),
-        (make_retrain(every=3), {"since_training": 1, "since_attempt": 3}, True, "due at 3"),
-        (make_retrain(drift=KofN(k=2, n=3)), DRIFTED, True, "drift: 2 of the last 3 failed"),
-        (make_retrain(drift=KofN(k=2, n=3)), {"performance_history": (FAIL, FAIL)}, False, "no partition yet"),
-        (make_retrain(performance=KofN(k=1, n=1)), {"performance_history": (FAIL,)}, True, "performance: 1 of"),
-        (make_retrain(performance=KofN(k=1, n=1)), {"performance_history": (INCONCLUSIVE,)}, False, "INCONCLUSIVE"),
-        (make_retrain(), {"force": True, "reason": "new labels"}, True, "requested: new labels"),
-        (make_retrain(1, drift=KofN(k=2, n=3)), {**DRIFTED, "since_attempt": 1}, False, "though drift"),
-        (make_retrain(1, drift=KofN(k=2, n=3)), {**DRIFTED, "since_attempt": 2}, True, "drift"),
-        (make_retrain(0, drift=KofN(k=2, n=3)), {**DRIFTED, "since_attempt": 1}, True, "drift"),
-        (make_retrain(5), {"has_champion": False, "since_attempt": 1}, True, "first_model"),
-        (make_retrain(5), {"force": True, "since_attempt": 1}, True, "without a reason"),
-    ],
-)  # fmt: skip
-def test_retraining_follows_its_rules_and_says_why(
-    policy: Retrain, facts: dict[str, Any], expected: bool, because: str
-) -> None:
-    retrains, checks, sentence = decide(policy, **facts)
-    assert retrains is expected
-    assert because in sentence
-    assert [check.name for check in checks] == [
-        f"retrain.{rule}"
-        for rule in ("first_model", "requested", "drift", "performance", "every", "cooldown")
-    ]

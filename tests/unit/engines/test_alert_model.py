@@ -27,13 +27,13 @@ def test_bad_health_names_what_drifted_with_expected_and_observed() -> None:
     assert notice.links[-1].url == "https://airflow.example.com/team/mlops/reports/flights/2013-06/drift.html"
 
 
-def test_bad_health_goes_on_from_partition_to_partition() -> None:
-    june, july = (
-        health(make_run(dag="flights.monitor", partition=each), make_health(partition=each))
-        for each in ("2013-06", "2013-07")
+def test_bad_health_that_goes_on_from_partition_to_partition_is_one_thing_to_tell() -> None:
+    june, july, august = (
+        health(make_run(dag="flights.monitor", partition=each), make_health(partition=each), since=since)
+        for each, since in (("2013-06", "2013-06"), ("2013-07", "2013-06"), ("2013-08", "2013-08"))
     )
-    assert june.key == july.key
-    assert june.id != july.id
+    assert june.id == july.id != august.id
+    assert june.topic == august.topic
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,8 +16,8 @@ from airflow_mlops.domain.results import (
     RetrainDecision,
 )
 from airflow_mlops.domain.spec import KofN, Retrain, RetrainWhen
-from airflow_mlops.engines import decide
-from history import MODEL, make_decision
+from airflow_mlops.engines import decide, tables
+from history import MODEL, History, make_decision, rows_of, shifted
 
 CHAMPION = ModelRef(model=MODEL, version="1", digest="a" * 64, run_id="r", trained_through="2013-02")
 DRIFTS = Retrain(when=RetrainWhen(drift=KofN(1, 1)), cooldown=1)
@@ -135,3 +137,48 @@ def test_drift_and_performance_have_histories_of_their_own() -> None:
 def test_age_counts_partitions_since_the_champions_training_data_ended(key: str, due: bool) -> None:
     every = Retrain(when=RetrainWhen(every=3))
     assert decided(policy=every, dataset=make_dataset(key), health=[]).retrain is due
+
+
+WEEK = timedelta(days=7)
+
+
+def test_new_rows_are_those_whose_labels_have_matured_since_a_training(tmp_path: Path) -> None:
+    history = History(tmp_path)
+    for key in ("2013-01", "2013-02", "2013-03"):
+        history.publish(key)
+    february = tables.published(history.uri("data"), "2013-02")
+    assert february is not None
+    assert decide.fresh(february, "2013-01", timedelta(0)) == (rows_of("2013-02").num_rows, False)
+    late = decide.fresh(february, "2013-01", WEEK)
+    assert late is not None
+    assert 0 < late.rows < rows_of("2013-01").num_rows + rows_of("2013-02").num_rows
+    assert decide.fresh(february, "2013-02", WEEK) == (0, False)
+    assert decide.fresh(february, None, WEEK) is None
+
+
+def test_a_corrected_partition_is_new_also_without_new_rows(tmp_path: Path) -> None:
+    history = History(tmp_path)
+    for key in ("2013-01", "2013-02"):
+        february = history.publish(key)
+    assert decide.fresh(february, "2013-01", timedelta(0)) == (rows_of("2013-02").num_rows, False)
+    history.publish("2013-01", shifted("2013-01"))
+    again = history.publish("2013-02", shifted("2013-02"))
+    assert decide.fresh(again, "2013-01", timedelta(days=365)) == (0, True)
+    assert decide.fresh(february, "2013-01", timedelta(days=365)) == (0, False)
+
+
+def test_the_data_is_looked_at_only_where_the_policy_asks_for_it(tmp_path: Path) -> None:
+    history = History(tmp_path)
+    history.publish("2013-01")
+    february = history.publish("2013-02")
+    champion = CHAMPION.model_copy(update={"trained_through": "2013-01"})
+    facts = {"dataset": february, "champion": champion, "health": []}
+    few, many = (Retrain(when=RetrainWhen(rows=rows)) for rows in (100, 1000))
+    assert decided(**facts, policy=few).retrain
+    assert not decided(**facts, policy=many).retrain
+    assert not decided(**facts, policy=few, delay=timedelta(days=60)).retrain
+    quiet = Retrain(when=RetrainWhen(every=1), skip_unchanged=True)
+    assert decided(**facts, policy=quiet).retrain
+    held = decided(**facts, policy=quiet, delay=timedelta(days=365))
+    assert not held.retrain
+    assert "new_data: 0 rows whose labels have matured" in held.reason

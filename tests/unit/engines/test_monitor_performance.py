@@ -11,7 +11,7 @@ import pytest
 from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.results import DatasetVersion, ModelRef
 from airflow_mlops.domain.spec import PerformancePolicy
-from airflow_mlops.engines import monitor_performance, score, tracking
+from airflow_mlops.engines import estimate, labels, monitor_performance, score, tables, tracking
 from airflow_mlops.exceptions import RegistryUnavailable
 from history import MODEL, STIFF, History, changed, month, rows_of
 
@@ -42,13 +42,14 @@ def performance_of(
         "delay": WEEK,
         "policy": PerformancePolicy(),
     }
-    return monitor_performance.performance(
+    found = monitor_performance.performance(
         history.client,
         dataset=dataset,
         champion=champion,
         predictions_uri=history.uri("predictions"),
         **settings | changes,
     )
+    return found.check, found.metrics
 
 
 def serve(history: History, key: str, champion: ModelRef, rows: pa.Table | None = None) -> DatasetVersion:
@@ -186,3 +187,112 @@ def test_a_registry_that_cannot_be_reached_is_no_finding(
     history.client = MlflowClient("http://127.0.0.1:1", "http://127.0.0.1:1")
     with pytest.raises(RegistryUnavailable):
         performance_of(history, march, champion)
+
+
+def others_of(
+    history: History, dataset: DatasetVersion, champion: ModelRef, **changes: Any
+) -> dict[str, Check]:
+    settings: dict[str, Any] = {"delay": WEEK, "policy": PerformancePolicy(), "metric": "roc_auc"}
+    found = monitor_performance.performance(
+        history.client,
+        dataset=dataset,
+        champion=champion,
+        predictions_uri=history.uri("predictions"),
+        performance_uri=history.uri("performance"),
+        target="late",
+        task="classification",
+        **settings | changes,
+    )
+    return {f"{each.name} {each.slice}" if each.slice else each.name: each for each in found.others}
+
+
+def test_further_checks_say_more_and_the_verdict_has_an_interval(
+    history: History, champion: ModelRef
+) -> None:
+    for key in ("2013-01", "2013-02"):
+        serve(history, key, champion)
+    march = serve(history, "2013-03", champion)
+    policy = PerformancePolicy(floor={"roc_auc": 0.5}, slices=("origin",), min_rows=20, concept=0.002)
+    found = others_of(history, march, champion, policy=policy)
+    check, _ = performance_of(history, march, champion)
+    assert check.interval is not None
+    assert check.interval[0] < check.observed < check.interval[1]
+    assert found["labels"].verdict is Verdict.PASS
+    assert found["labels"].observed == 1.0
+    assert (found["baseline"].verdict, found["baseline"].baseline) == (Verdict.PASS, 0.5)
+    assert found["volume"].verdict is Verdict.PASS
+    assert found["feedback"].verdict is Verdict.PASS
+    assert {"slice.floor.roc_auc origin=EWR", "slice.floor.roc_auc origin=JFK"} <= set(found)
+    # A holdout of a month of 270 rows is too short to calibrate by.
+    assert found["estimate"].verdict is Verdict.INCONCLUSIVE
+    assert found["estimate.error"].verdict is Verdict.INCONCLUSIVE
+    assert found["concept"].n is None or found["concept"].verdict is not Verdict.INCONCLUSIVE
+
+
+def test_coverage_below_the_least_makes_the_verdict_inconclusive(
+    history: History, champion: ModelRef
+) -> None:
+    rows = rows_of("2013-03")
+    early = pc.less(rows["departure"], month("2013-03").start + WEEK)
+    march = serve(history, "2013-03", champion, changed(rows, late=pc.if_else(early, None, rows["late"])))
+    check, _ = performance_of(history, march, champion, policy=PerformancePolicy(min_coverage=0.9))
+    assert check.verdict is Verdict.INCONCLUSIVE
+    assert "of the" in check.reason
+
+
+def test_labels_of_their_own_count_from_when_they_are_known(history: History, champion: ModelRef) -> None:
+    february, march = serve(history, "2013-02", champion), serve(history, "2013-03", champion)
+    for dataset in (february, march):
+        # Those of both months become known in March.
+        labels.write(
+            history.uri("labels"), rows_of(dataset.partition).select(["flight", "departure", "late"]),
+            month("2013-03"), key=["flight"], event_time="departure", target="late", task="classification",
+        )  # fmt: skip
+    uri = {"labels_uri": history.uri("labels")}
+    check, metrics = performance_of(history, february, champion, **uri)
+    assert (check.n, metrics) == (0, {})
+    check, _ = performance_of(history, march, champion, **uri)
+    rows = rows_of("2013-03")
+    due = pc.sum(pc.less(rows["departure"], MATURED[1])).as_py()
+    assert check.n == rows_of("2013-02").num_rows + due
+
+
+def test_labels_that_exist_only_for_positive_decisions_are_hinted_at(
+    history: History, champion: ModelRef
+) -> None:
+    march = serve(history, "2013-03", champion)
+    scores = tables.read(history.uri("predictions"), columns=["flight", "score"])
+    flights = scores.filter(pc.greater_equal(scores["score"], 0.5))["flight"]
+    rows = rows_of("2013-03").select(["flight", "departure", "late"])
+    labels.write(
+        history.uri("labels"), rows.filter(pc.is_in(rows["flight"], flights)), month("2013-03"),
+        key=["flight"], event_time="departure", target="late", task="classification",
+    )  # fmt: skip
+    policy = PerformancePolicy(min_rows=20)
+    found = others_of(history, march, champion, labels_uri=history.uri("labels"), policy=policy)
+    assert found["feedback"].verdict is Verdict.FAIL
+    assert found["labels"].observed < 0.7
+
+
+def test_a_partition_with_few_predictions_is_told(history: History, champion: ModelRef) -> None:
+    for key in ("2013-01", "2013-02"):
+        serve(history, key, champion)
+    march = serve(history, "2013-03", champion, rows_of("2013-03").slice(0, 20))
+    assert others_of(history, march, champion)["volume"].verdict is Verdict.FAIL
+
+
+def test_an_estimate_is_made_before_labels_come_and_held_to_them_later(
+    history: History, champion: ModelRef, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(estimate, "LEAST_ROWS", 100)
+    late = {"delay": timedelta(days=31), "policy": PerformancePolicy(floor={"roc_auc": 0.6})}
+    march = others_of(history, serve(history, "2013-03", champion), champion, **late)
+    assert march["labels"].verdict is Verdict.INCONCLUSIVE
+    assert march["estimate"].verdict is Verdict.PASS
+    assert march["estimate"].reason.startswith("estimated without labels: ")
+    assert march["estimate.error"].n == 0
+    april = others_of(history, serve(history, "2013-04", champion), champion, **late)
+    assert april["estimate.error"].n == 1
+    assert april["estimate.error"].observed < 0.1
+    again = others_of(history, serve(history, "2013-03", champion), champion, **late)
+    assert again == march

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,15 @@ import pytest
 from mlflow import MlflowClient
 
 from airflow_mlops.domain.results import DatasetVersion, ModelRef, ScoringReport
-from airflow_mlops.engines import models, registry, score, tables
-from airflow_mlops.exceptions import DigestMismatch, RegistryUnavailable, TransformFailed
+from airflow_mlops.domain.spec import Candidate
+from airflow_mlops.engines import delta, models, registry, score, score_batches, tables
+from airflow_mlops.exceptions import (
+    DigestMismatch,
+    ModelNotFound,
+    RegistryUnavailable,
+    SchemaMismatch,
+    TransformFailed,
+)
 from history import MODEL, STIFF, History, rows_of, shifted
 from unit.engines.registry_builders import make_ref
 
@@ -42,6 +50,19 @@ def predictions(history: History, key: str) -> Any:
     return tables.read(history.uri("predictions"), partition=key)
 
 
+def regression(history: History, estimator: str) -> tuple[DatasetVersion, Any]:
+    """Train on how late flights are, and return what March then is predicted to be."""
+    history.publish("2013-01")
+    candidate = Candidate(estimator=estimator)
+    trained = history.train(
+        history.publish("2013-02"), task="regression", target="delay", metric="rmse", candidate=candidate
+    )
+    dataset, champion = history.publish("2013-03"), history.crown(trained, "2013-02")
+    uri = history.uri("predictions")
+    score.score(history.client, model=MODEL, dataset=dataset, champion=champion, task="regression", uri=uri)
+    return dataset, predictions(history, "2013-03")
+
+
 def version(history: History) -> int:
     return tables.open_table(history.uri("predictions")).version()
 
@@ -64,7 +85,7 @@ def test_every_row_gets_what_the_champion_predicts_and_where_it_came_from(
     fitted = models.load_version(history.client, champion)
     expected = models.predict(fitted, rows_of("2013-03"), "classification")
     np.testing.assert_allclose(found["score"].to_numpy(), expected)
-    assert found.drop_columns(["flight", "departure", "score"]).to_pylist()[0] == {
+    assert found.drop_columns(["flight", "departure", "score", "scored_at"]).to_pylist()[0] == {
         "model_version": champion.version,
         "model_digest": champion.digest,
         "dataset_version": str(dataset.version),
@@ -109,6 +130,87 @@ def test_a_partition_that_was_scored_by_halves_is_scored_again(history: History,
     tables.replace_partition(history.uri("predictions"), half, "2013-03")
     assert scored(history, dataset, champion).written
     assert predictions(history, "2013-03").num_rows == dataset.rows
+
+
+def test_small_batches_predict_the_same_as_all_rows_at_once(
+    history: History, champion: ModelRef, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = history.publish("2013-03")
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    whole = {"model": MODEL, "dataset": dataset, "champion": champion, "task": "classification", "now": now}
+    score.score(history.client, uri=history.uri("predictions"), **whole)
+    monkeypatch.setattr(delta, "_BATCH_ROWS", 7)
+    monkeypatch.setattr(score_batches, "_ROWS", 20)
+    score.score(history.client, uri=history.uri("others"), **whole)
+    one, other = (tables.read(history.uri(name)) for name in ("predictions", "others"))
+    assert other.drop_columns(["score"]).equals(one.drop_columns(["score"]))
+    np.testing.assert_allclose(other["score"].to_numpy(), one["score"].to_numpy(), rtol=1e-12)
+    assert set(predictions(history, "2013-03")["scored_at"].to_pylist()) == {now}
+
+
+def test_a_regressor_that_knows_its_spread_gives_an_interval_that_covers_what_it_should(
+    history: History,
+) -> None:
+    dataset, found = regression(history, "sklearn.linear_model.BayesianRidge")
+    actual = tables.read(dataset.uri, version=dataset.version, partition="2013-03")
+    assert actual["flight"].equals(found["flight"])
+    low, value, high = (found[name].to_numpy() for name in ("score_low", "score", "score_high"))
+    np.testing.assert_allclose(value - low, high - value)
+    delay = actual["delay"].to_numpy()
+    # 270 rows: two standard errors are 0.037.
+    assert np.mean((delay >= low) & (delay <= high)) == pytest.approx(0.9, abs=0.05)
+
+
+def test_a_regressor_that_does_not_know_its_spread_gives_no_interval(history: History) -> None:
+    _, found = regression(history, "sklearn.linear_model.Ridge")
+    assert not {"score_low", "score_high"} & {*found.column_names}
+
+
+def test_a_table_of_an_older_release_gets_the_new_columns_and_keeps_its_rows(
+    history: History, champion: ModelRef
+) -> None:
+    uri, february = history.uri("predictions"), history.publish("2013-02")
+    scored(history, february, champion)
+    tables.replace_partition(
+        uri + "-old", predictions(history, "2013-02").drop_columns(["scored_at"]), "2013-02"
+    )
+    old = {"model": MODEL, "champion": champion, "task": "classification", "uri": uri + "-old"}
+    assert not score.score(history.client, dataset=february, **old).written
+    assert score.score(history.client, dataset=history.publish("2013-03"), **old).written
+    found = tables.read(uri + "-old", columns=["scored_at"], partition="2013-02")["scored_at"]
+    assert found.null_count == february.rows
+
+
+def test_an_empty_partition_is_no_error_and_leaves_no_row_of_what_was_there(
+    history: History, champion: ModelRef
+) -> None:
+    dataset = history.publish("2013-03")
+    scored(history, dataset, champion)
+    empty = history.publish("2013-03", rows_of("2013-03").slice(0, 0))
+    report = scored(history, empty, champion)
+    assert (report.rows, report.written, report.reason) == (0, True, "the partition has no rows")
+    assert predictions(history, "2013-03").num_rows == 0
+    assert not scored(history, empty, champion).written
+
+
+def test_a_feature_that_is_missing_is_named_and_nothing_is_written(
+    history: History, champion: ModelRef
+) -> None:
+    tables.replace_partition(
+        history.uri("other"), rows_of("2013-03").drop_columns(["wind", "late"]), "2013-03"
+    )
+    dataset = history.publish("2013-03").model_copy(update={"uri": history.uri("other"), "version": 0})
+    dataset = dataset.model_copy(update={"version": tables.open_table(dataset.uri).version()})
+    with pytest.raises(SchemaMismatch, match="no column wind"):
+        scored(history, dataset, champion)
+    assert not tables.exists(history.uri("predictions"))
+
+
+def test_a_version_that_was_deleted_scores_nothing(history: History, champion: ModelRef) -> None:
+    history.client.delete_model_version(MODEL, champion.version)
+    with pytest.raises(ModelNotFound):
+        scored(history, history.publish("2013-03"), champion)
+    assert not tables.exists(history.uri("predictions"))
 
 
 def test_a_champion_of_other_bytes_scores_nothing(history: History, champion: ModelRef) -> None:

@@ -14,7 +14,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from airflow_mlops import config
 from airflow_mlops.alerts import Channel
 from airflow_mlops.domain.spec import Alerts
-from airflow_mlops.engines import outbox
+from airflow_mlops.engines import monitor, outbox
 from airflow_mlops.exceptions import MailUndelivered, SpecError
 from airflow_mlops.local.airflow import free_port
 from airflow_mlops.operators.alert import AlertOperator
@@ -271,6 +271,18 @@ def test_health_and_decisions_are_mailed_if_asked_for(inbox: Inbox) -> None:
     assert subjects(inbox)[1:] == ["flights 2013-03: version 5 is the new champion"]
     execute(attempt=2, said={("verdict", "return_value"): make_health(verdict="PASS").to_dict()})
     assert subjects(inbox)[2:] == ["flights 2013-03: health recovered"]
+
+
+def test_bad_health_is_mailed_when_it_begins_and_when_it_is_over(inbox: Inbox) -> None:
+    for key, verdict in (("2013-03", "FAIL"), ("2013-04", "FAIL"), ("2013-05", "PASS"), ("2013-06", "FAIL")):
+        report = make_health(partition=key, verdict=verdict, drift=make_check("drift", verdict))
+        monitor.record(table_uri("flights", "monitoring"), report)
+        execute(said={("verdict", "return_value"): report.to_dict()})
+    assert subjects(inbox) == [
+        "flights 2013-03: the champion is in bad health (drift)",
+        "flights 2013-03: health recovered",
+        "flights 2013-06: the champion is in bad health (drift)",
+    ]
 
 
 def test_a_champion_that_was_moved_is_mailed_once_and_recovers_also_if_something_else_failed(

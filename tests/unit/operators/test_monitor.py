@@ -11,7 +11,7 @@ from airflow_mlops import assets
 from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.results import HealthReport
 from airflow_mlops.domain.spec import DriftPolicy, PerformancePolicy
-from airflow_mlops.engines import monitor
+from airflow_mlops.engines import checks_table, monitor, tables
 from airflow_mlops.operators.drift import DriftOperator
 from airflow_mlops.operators.monitor import HealthOperator
 from airflow_mlops.operators.performance import PerformanceOperator
@@ -69,8 +69,8 @@ def test_a_storm_is_found_and_its_page_is_linked_from_the_task(history: History)
     columns = {check["name"]: Check.from_dict(check).verdict for check in found["columns"]}
     assert columns["drift.wind"] is Verdict.FAIL
     assert columns["drift.distance"] is Verdict.PASS
-    assert run.pushed == {"report": "flights/2013-03/drift.html"}
-    assert (history.folder / "storage/reports/flights/2013-03/drift.html").exists()
+    assert run.pushed == {"report": "flights/2013-03/drift.html", "picture": "flights/2013-03/drift.png"}
+    assert all((history.folder / "storage/reports" / name).exists() for name in run.pushed.values())
 
 
 def test_performance_is_that_of_the_predictions_that_were_served(history: History) -> None:
@@ -100,3 +100,19 @@ def test_health_joins_the_measures_and_replaces_what_was_recorded_of_the_partiti
     fresh = health(run, drifted, performed)
     assert stale.metrics == fresh.metrics == performed["metrics"]
     assert monitor.history(history.uri("monitoring"), "2013-03") == [fresh]
+
+
+def test_every_check_becomes_a_row_and_a_metric(history: History, monkeypatch: pytest.MonkeyPatch) -> None:
+    history.publish("2013-01")
+    sent: dict[str, float] = {}
+    monkeypatch.setattr("airflow.sdk.observability.stats.gauge", sent.__setitem__)
+    run = Run(partition="2013-01")
+    drifted, performed = drift(run), performance(run)
+    concept = Check(name="concept", verdict=Verdict.FAIL, expected="e", observed=0.5, reason="r")
+    for _ in range(2):
+        health(run, drifted, performed | {"others": [concept.to_dict()]})
+    rows = tables.read(history.uri("checks")).to_pylist()
+    assert [row["check"] for row in rows] == ["health", "drift", "performance", "staleness", "concept"]
+    assert checks_table.verdict(history.uri("checks"), "2013-01", "concept") is Verdict.FAIL
+    assert sent["mlops.flights.concept"] == 0.5
+    assert sent["mlops.flights.drift.verdict"] == -1

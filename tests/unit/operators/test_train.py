@@ -6,20 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import DownstreamTasksSkipped
 
 from airflow_mlops.domain.recipe import Recipe
-from airflow_mlops.domain.results import Action, DatasetVersion, RetrainDecision, TrainedModel
-from airflow_mlops.domain.spec import Budget, KofN, Retrain, RetrainWhen
+from airflow_mlops.domain.results import DatasetVersion, TrainedModel
+from airflow_mlops.domain.spec import Budget
 from airflow_mlops.engines import fitting
-from airflow_mlops.exceptions import NotEnoughData, SpecError, TableMissing
-from airflow_mlops.operators.train import DecideOperator, TrainOperator
+from airflow_mlops.exceptions import NotEnoughData
+from airflow_mlops.operators.train import TrainOperator
 from contexts import Run, deploy
 from history import MODEL, History, month, shifted
 from synthetic import FEATURES
 
-QUIET = Retrain(when=RetrainWhen(drift=KofN(1, 1)))
 LOGISTIC = {"sklearn.linear_model.LogisticRegression": {"C": 0.5}}
 
 
@@ -31,131 +28,6 @@ def history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[History
 def train_run(key: str | None = "2013-02", **changes: Any) -> Run:
     form = {"reason": None, "force": False, "window": None}
     return Run(f"{MODEL}.train", key, form=form, **changes)
-
-
-def decided(run: Run, **changes: Any) -> RetrainDecision:
-    """Decide in a DAG of ``decide`` before ``train`` and ``record``."""
-    arguments: dict[str, Any] = {"model": MODEL, "policy": QUIET, "skips": ["train"]}
-    decide = DecideOperator(task_id="decide", dag=run.dag, **arguments | changes)
-    decide >> [BaseOperator(task_id="train", dag=run.dag), BaseOperator(task_id="record", dag=run.dag)]
-    skipped: list[Any] = []
-    try:
-        returned = run.execute_task(decide)
-    except DownstreamTasksSkipped as skipping:
-        skipped, returned = list(skipping.tasks), run.pushed["return_value"]
-    decision = RetrainDecision.from_dict(returned)
-    assert skipped == ([] if decision.retrain else ["train"])
-    return decision
-
-
-def crown(history: History) -> None:
-    history.publish("2013-01")
-    history.crown(history.train(history.publish("2013-02")), "2013-02")
-
-
-def test_a_first_model_is_trained_once_a_month_can_be_held_out(history: History) -> None:
-    january = history.publish("2013-01")
-    early = decided(train_run("2013-01"))
-    assert not early.retrain
-    assert "too little data" in early.reason
-    assert (early.dataset, early.partition) == (january, "2013-01")
-    february = history.publish("2013-02")
-    decision = decided(run := train_run("2013-02"))
-    assert decision.retrain
-    assert run.pushed == {"dataset": february.to_dict()}
-
-
-def test_labels_that_have_not_matured_make_the_data_too_little(history: History) -> None:
-    history.publish("2013-01")
-    history.publish("2013-02")
-    decision = decided(train_run("2013-02"), delay=timedelta(days=40))
-    assert not decision.retrain
-    assert "too little data" in decision.reason
-
-
-def test_with_a_champion_and_nothing_wrong_nothing_is_trained(history: History) -> None:
-    crown(history)
-    march = history.publish("2013-03")
-    decision = decided(run := train_run("2013-03"))
-    assert not decision.retrain
-    assert "no rule asks for it" in decision.reason
-    assert run.pushed["dataset"] == march.to_dict()
-
-
-def test_a_person_may_force_it_with_a_reason(history: History) -> None:
-    crown(history)
-    history.publish("2013-03")
-    conf = {"force": True, "reason": "new aeroplanes", "window": None}
-    decision = decided(train_run("2013-03", conf=conf))
-    assert decision.retrain
-    assert "new aeroplanes" in decision.reason
-
-
-@pytest.mark.parametrize("action", [Action.KEPT, Action.REFUSED, Action.PROMOTED])
-def test_a_settled_partition_is_not_decided_again_by_another_run(history: History, action: Action) -> None:
-    for key in ("2013-01", "2013-02"):
-        history.publish(key)
-    # Of two run ids one may begin with the other.
-    history.decide("2013-02", action, key=f"{MODEL}.train/run-10", reason="as it was")
-    decision = decided(train_run())
-    assert not decision.retrain
-    assert decision.reason == f"2013-02 was decided before: {action}: as it was"
-    assert decided(train_run(conf={"force": True})).retrain
-
-
-def test_a_partition_before_the_last_decision_is_not_decided_any_more(history: History) -> None:
-    for key in ("2013-01", "2013-02", "2013-03"):
-        history.publish(key)
-    history.decide("2013-03")
-    decision = decided(train_run("2013-02"))
-    assert not decision.retrain
-    assert decision.reason == "later partitions, up to 2013-03, have been decided already"
-
-
-def test_a_retry_of_the_run_that_decided_decides_again(history: History) -> None:
-    for key in ("2013-01", "2013-02"):
-        history.publish(key)
-    history.decide("2013-02", Action.REFUSED, key=f"{MODEL}.train/run-1/promote")
-    assert decided(train_run()).retrain
-
-
-def test_a_partition_whose_run_failed_is_decided_again(history: History) -> None:
-    for key in ("2013-01", "2013-02"):
-        history.publish(key)
-    history.decide("2013-02", Action.FAILED, key=f"{MODEL}.train/another")
-    assert decided(train_run()).retrain
-
-
-def test_a_run_without_a_partition_works_on_the_latest(history: History) -> None:
-    for key in ("2013-02", "2013-01"):
-        history.publish(key)
-    assert decided(train_run(None)).partition == "2013-02"
-    assert decided(train_run(None), partition="2013-01").partition == "2013-01"
-
-
-@pytest.mark.parametrize(
-    ("conf", "key"),
-    [
-        ({"forec": True}, "forec"),
-        ({"force": "yes"}, "force"),
-        ({"window": float("nan")}, "window"),
-        ({"window": 2.0}, "window"),
-        ({"window": 0}, "window"),
-        ({"reason": 7}, "reason"),
-    ],
-)
-def test_a_request_that_airflow_lets_pass_is_refused_by_its_key(
-    history: History, conf: dict[str, Any], key: str
-) -> None:
-    for month_key in ("2013-01", "2013-02"):
-        history.publish(month_key)
-    with pytest.raises(SpecError, match=key):
-        decided(train_run(conf=conf))
-
-
-def test_without_data_there_is_nothing_to_decide_on() -> None:
-    with pytest.raises(TableMissing, match=r"run flights.ingest first"):
-        decided(train_run())
 
 
 def trained(run: Run, dataset: DatasetVersion, **changes: Any) -> TrainedModel:

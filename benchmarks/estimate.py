@@ -1,0 +1,126 @@
+"""How far off performance that is estimated without labels is, and how often intervals of performance hold the truth."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pyarrow as pa
+
+from airflow_mlops.engines import estimate, judge_metrics, performance
+from airflow_mlops.engines.labels_join import TRUTH
+from airflow_mlops.engines.score import SCORE
+
+TRIALS = int(os.environ.get("BENCHMARK_TRIALS", "200"))
+"""Simulations of each case; a coverage of 95 % is then known to within 3 %."""
+
+_METRICS = ("roc_auc", "log_loss", "brier", "accuracy")
+_LARGE = 200_000
+# Apart from the seed of what else a trial draws: equal seeds would make rows and days depend on each other.
+_OTHER = 1_000_000
+_START = datetime(2013, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What the trials of one case gave, by metric.
+
+    :param error: mean distance from the truth.
+    :param bias: mean difference to it.
+    :param covered: share of the 95 % intervals that hold it.
+    """
+
+    case: str
+    error: dict[str, float] = field(default_factory=dict)
+    bias: dict[str, float] = field(default_factory=dict)
+    covered: dict[str, float] = field(default_factory=dict)
+
+    def line(self) -> str:
+        """Return the result as a JSON object in one line."""
+        rounded = {
+            name: {key: round(value, 4) for key, value in getattr(self, name).items()}
+            for name in ("error", "bias", "covered")
+        }
+        return json.dumps(
+            {"work": "estimate", "case": self.case, **rounded, "nominal": 0.95, "trials": TRIALS}
+        )
+
+
+def compare(progress: Callable[[str], None]) -> Iterator[Result]:
+    """Yield the error of the estimate, by holdout and shift, and the coverage of measured metrics' intervals."""
+    for holdout in (300, 3_000, 20_000):
+        for shift in (0.0, 0.7):
+            progress(f"{holdout} rows of holdout, shift {shift}")
+            yield _result(
+                f"estimate: holdout of {holdout:,}, 5,000 rows, features shifted by {shift:g} deviations",
+                lambda seed, holdout=holdout, shift=shift: _estimated(seed, holdout, shift),
+            )
+    for days, swing in ((28, 0.0), (28, 0.25), (10, 0.25)):
+        progress(f"{days} days")
+        yield _result(
+            f"interval: 2,000 labels of {days} days, signal of a day swings by {swing:g}",
+            lambda seed, days=days, swing=swing: _measured(seed, days, swing),
+        )
+
+
+def _draw(
+    seed: int, rows: int, shift: float = 0.0, signal: np.ndarray | float = 1.2
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return labels, and the scores of a model that is too sure of itself."""
+    random = np.random.default_rng(seed)
+    known = random.normal(shift, 1.0, rows)
+    likely = 1 / (1 + np.exp(0.8 - signal * known))
+    return (random.random(rows) < likely).astype(float), 1 / (1 + np.exp(-(2 * known + 0.3)))
+
+
+def _estimated(seed: int, holdout: int, shift: float) -> dict[str, tuple[float, float, float, float]]:
+    calibration = estimate.calibrate(*_draw(seed, holdout))
+    truth, scores = _draw(seed + _OTHER, 5_000, shift)
+    return {
+        name: (each.value, each.low, each.high, performance.measure(name, truth, scores))
+        for name, each in estimate.estimate(scores, calibration).items()
+        if name in _METRICS
+    }
+
+
+def _measured(seed: int, days: int, swing: float) -> dict[str, tuple[float, float, float, float]]:
+    """Measure some days of many; the truth is that of very many days."""
+    random = np.random.default_rng(seed)
+    day = np.sort(random.integers(0, days, 2_000))
+    signal = np.maximum(1.2 + swing * random.normal(size=days), 0)[day]
+    truth, scores = _draw(seed + _OTHER, day.size, signal=signal)
+    rows = pa.table(
+        {"at": pa.array([_START + timedelta(days=int(each)) for each in day]), TRUTH: truth, SCORE: scores}
+    )
+    found = judge_metrics.measured(rows, "at", "month", _METRICS)
+    whole = _whole(swing)
+    return {name: (each.value, each.low, each.high, whole[name]) for name, each in found.items()}
+
+
+def _whole(swing: float) -> dict[str, float]:
+    if swing not in _KNOWN:
+        signal = np.maximum(1.2 + swing * np.random.default_rng(0).normal(size=_LARGE), 0)
+        truth, scores = _draw(_OTHER, _LARGE, signal=signal)
+        _KNOWN[swing] = {name: performance.measure(name, truth, scores) for name in _METRICS}
+    return _KNOWN[swing]
+
+
+_KNOWN: dict[float, dict[str, float]] = {}
+
+
+def _result(case: str, trial: Callable[[int], dict[str, tuple[float, float, float, float]]]) -> Result:
+    found = [trial(seed) for seed in range(TRIALS)]
+    values = {name: np.array([each[name] for each in found], dtype=float) for name in _METRICS}
+    return Result(
+        case,
+        {name: float(np.abs(each[:, 0] - each[:, 3]).mean()) for name, each in values.items()},
+        {name: float((each[:, 0] - each[:, 3]).mean()) for name, each in values.items()},
+        {
+            name: float(((each[:, 1] <= each[:, 3]) & (each[:, 3] <= each[:, 2])).mean())
+            for name, each in values.items()
+        },
+    )

@@ -1,0 +1,112 @@
+"""What it takes to replay three policies together, beside one after the other without anything shared."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.comparison import RUNS, Comparison
+from benchmarks.processes import apart, warm
+
+MONTHS = 5
+ROWS = int(os.environ.get("BENCHMARK_ROWS", "20000"))
+"""Rows of each month."""
+PEER = "each policy alone, nothing shared"
+
+_MODULES = ["benchmarks.replay", "airflow_mlops.engines.replay_compare"]
+
+
+def compare(say: Callable[[str], None]) -> Iterator[Comparison]:
+    """Replay `current`, `never` and `every_partition` over five months, in one process of one thread each time.
+
+    :raises RuntimeError: if the two sides do not find the same.
+    """
+    os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
+    server = warm(_MODULES)
+    together, alone, again = [], [], []
+    with tempfile.TemporaryDirectory(prefix="benchmark-replay-") as folder:
+        say("making the data")
+        apart(server, publish, folder)
+        for run in range(RUNS):
+            say(f"together, {run + 1} of {RUNS}")
+            seconds, expected = apart(server, _timed, folder, f"together-{run}", None)
+            together.append(seconds)
+            say(f"alone, {run + 1} of {RUNS}")
+            found = [apart(server, _timed, folder, f"{name}-{run}", name) for name in expected]
+            alone.append(sum(each[0] for each in found))
+            if {name: each for _, some in found for name, each in some.items()} != expected:
+                raise RuntimeError("policies that are replayed together find something else than alone")
+            say(f"again, {run + 1} of {RUNS}")
+            again.append(apart(server, _timed, folder, f"together-{run}", None)[0])
+    yield Comparison("replay", "3 policies", together, alone, PEER, "s")
+    yield Comparison("replay", "3 policies, gone on with", again, together, "the first time", "s")
+
+
+def spec() -> Any:
+    """Return the model that is replayed."""
+    from airflow_mlops.domain.spec import ModelSpec
+
+    return ModelSpec.from_dict(
+        {
+            "name": "benchmark",
+            "task": "classification",
+            "target": "y",
+            "key": ["id"],
+            "event_time": "at",
+            "partition": "month",
+            "source": {"files": "/data/{partition}.parquet"},
+            "train": {"candidates": ["sklearn.ensemble.HistGradientBoostingClassifier"]},
+            "retrain": {"when": {"every": 2}},
+        }
+    )
+
+
+def publish(folder: str) -> None:
+    """Publish months in which what decides the label moves a little."""
+    import numpy as np
+    import pyarrow as pa
+
+    from airflow_mlops.domain.partitions import Partition
+    from airflow_mlops.engines import tables
+
+    random, model = np.random.default_rng(0), spec()
+    uri = tables.uri_of(Path(folder, "storage").as_uri(), model.name, "data")
+    for place, month in enumerate(_months(Partition.parse("2013-01", "month"))):
+        values = random.normal(size=(10, ROWS))
+        y = values[0] + 0.3 * place * values[1] + random.normal(size=ROWS) > 0
+        step = (month.end - month.start) / ROWS
+        columns = {
+            "id": np.arange(place * ROWS, (place + 1) * ROWS),
+            "at": pa.array([month.start + row * step for row in range(ROWS)], pa.timestamp("us", "UTC")),
+            **{f"x{number}": column for number, column in enumerate(values)},
+            "y": y,
+        }
+        tables.publish(
+            uri, pa.table(columns), name=model.name, grain="month", partition=month.key, key=model.key,
+            event_time=model.event_time, source="benchmark", run="benchmark",
+        )  # fmt: skip
+
+
+def _months(first: Any) -> Iterator[Any]:
+    return first.through(first.shift(MONTHS - 1))  # type: ignore[no-any-return]
+
+
+def _timed(folder: str, work: str, only: str | None) -> tuple[float, dict[str, Sequence[Any]]]:
+    """Replay one policy, or all three, and return the seconds and what was decided."""
+    from airflow_mlops.domain.spec_replay import BUILT_IN, built_in
+    from airflow_mlops.engines import replay_compare, replay_plan, replay_workers
+
+    began = time.perf_counter()
+    plan = replay_plan.make(spec(), Path(folder, "storage").as_uri(), Path(folder, work))
+    policies = [built_in(name, plan.spec) for name in BUILT_IN if only in (None, name)]
+    with replay_workers.pool(1) as pool:
+        found = replay_compare.compare(pool, plan, policies, oracle=False)
+    seconds = time.perf_counter() - began
+    return seconds, {
+        name: [(point.partition, point.action.value, point.quality) for point in points]
+        for name, points in found.points.items()
+    }

@@ -1,0 +1,112 @@
+"""What is known of a challenger: how far it agrees with the champion, and whether it has done well for long enough."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from airflow_mlops.domain.checks import Check, Fact, Number, Verdict
+from airflow_mlops.domain.spec_score import Shadow
+
+PASS, FAIL, INCONCLUSIVE = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE
+
+
+class ShadowReport(Fact):
+    """A challenger beside the champion, on the rows of one partition.
+
+    :param version: the challenger's version.
+    :param digest: digest of its content.
+    :param uri: the Delta table with what both have predicted.
+    :param rows: rows that both have predicted; 0 if the challenger could not.
+    :param served: rows whose served prediction is the challenger's.
+    :param agreement: share of the rows on which both decide alike, a probability of 0.5 or more being a yes; None for
+        regression.
+    :param correlation: Pearson's; None if one of them predicts the same for all rows.
+    :param difference: mean absolute difference of what they predict.
+    :param divergence: root mean square of the difference, in standard deviations of what the champion predicts: 0 is
+        the same, above 1 they have nothing to do with each other; None if the champion predicts the same for all rows.
+    :param problem: why the challenger could not predict, and what to do; "" if it could.
+    """
+
+    version: str
+    digest: str
+    uri: str
+    rows: int
+    served: int = 0
+    agreement: Number = None
+    correlation: Number = None
+    difference: Number = None
+    divergence: Number = None
+    problem: str = ""
+
+
+class ShadowWindow(Fact):
+    """How a challenger did in one partition.
+
+    :param verdict: PASS is a clean window; FAIL starts the count again; INCONCLUSIVE does not count either way.
+    """
+
+    partition: str
+    checks: tuple[Check, ...]
+    verdict: Verdict
+
+
+def agreement(report: ShadowReport, policy: Shadow) -> Check:
+    """Ask that a challenger predicts every row, and much as the champion does."""
+
+    def answer(verdict: Verdict, expected: str, observed: float | None, reason: str) -> Check:
+        return Check(
+            name="shadow.agreement", verdict=verdict, expected=expected, observed=observed, n=report.rows, reason=reason
+        )  # fmt: skip
+
+    if report.problem:
+        return answer(FAIL, "a prediction of every row", None, report.problem)
+    if not report.rows:
+        return answer(INCONCLUSIVE, "a prediction of every row", None, "the partition has no rows")
+    if policy.divergence is None:
+        return answer(PASS, "a prediction of every row", report.divergence, "every row is predicted")
+    expected = f"divergence <= {policy.divergence:g}"
+    if report.divergence is None:
+        return answer(INCONCLUSIVE, expected, None, "the champion predicts the same for all rows")
+    good = report.divergence <= policy.divergence
+    reason = f"{report.divergence:.4g} is {'' if good else 'not '}<= {policy.divergence:g}"
+    return answer(PASS if good else FAIL, expected, report.divergence, reason)
+
+
+def window(partition: str, checks: Sequence[Check]) -> ShadowWindow:
+    """Judge one window: a failed check fails it, and it is clean if every check passes."""
+    verdicts = {check.verdict for check in checks}
+    verdict = FAIL if FAIL in verdicts else INCONCLUSIVE if INCONCLUSIVE in verdicts or not verdicts else PASS
+    return ShadowWindow(partition=partition, checks=tuple(checks), verdict=verdict)
+
+
+def clean_windows(windows: Sequence[ShadowWindow], needed: int) -> Check:
+    """Ask for clean windows in a row, the newest of those that could be judged among them.
+
+    :param windows: of one challenger, in any order.
+    :param needed: how many; at least 1.
+    :return: FAIL if the newest judged window is not clean, INCONCLUSIVE while there are too few.
+    """
+    judged = [
+        each for each in sorted(windows, key=lambda each: each.partition) if each.verdict is not INCONCLUSIVE
+    ]
+    count = 0
+    for each in reversed(judged):
+        if each.verdict is FAIL:
+            break
+        count += 1
+    open_windows = len(windows) - len(judged)
+    told = f"{count} clean window{'s' * (count != 1)} in a row of {needed}"
+    if count >= needed:
+        verdict, reason = PASS, told
+    elif judged and judged[-1].verdict is FAIL:
+        failed = next(check for check in judged[-1].checks if check.verdict is FAIL)
+        verdict, reason = FAIL, f"{judged[-1].partition}: {failed.reason}"
+    else:
+        verdict, reason = (
+            INCONCLUSIVE,
+            f"{told}, {open_windows} not judged yet: wait for labels of more partitions",
+        )
+    return Check(
+        name="shadow.windows", verdict=verdict, expected=f">= {needed} clean windows in a row", observed=count,
+        n=len(judged), reason=reason,
+    )  # fmt: skip

@@ -1,0 +1,100 @@
+"""Concept drift: whether the champion's errors have become larger, seen in their stream."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airflow_mlops.domain.checks import Check, Verdict
+from airflow_mlops.domain.gates import FAIL, INCONCLUSIVE, PASS
+from airflow_mlops.engines.labels_join import arrays
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    import numpy as np
+    import pyarrow as pa
+
+LONGEST = 200_000
+"""Errors that the detector sees at most, the newest; what they need is some tenths of a second."""
+_EXPECTED = "errors no larger than before"
+
+
+def concept(
+    rows: pa.Table | None,
+    *,
+    since: datetime,
+    event_time: str,
+    matured: str,
+    task: str,
+    chance: float,
+    least: int,
+) -> Check:
+    """Look for a change in the errors that matured since a time, against all errors of the same model before.
+
+    The errors (0 or 1 for a class at 0.5, the absolute one for a number) are shown in the order of their event time to
+    ADWIN, of river: Bifet and Gavaldà, Learning from Time-Changing Data with Adaptive Windowing (2007). It keeps no
+    state between runs and draws nothing at random: the same rows give the same answer.
+
+    :param rows: predictions of one version, with labels; None for none.
+    :param matured: column of the time from which a label counts.
+    :param chance: of a false alarm, ADWIN's δ.
+    :param least: rows below which nothing is said.
+    """
+    try:
+        from river.drift import ADWIN
+    except ImportError:
+        return _said(INCONCLUSIVE, "river is not installed: pip install 'airflow-mlops[concept]'")
+    if rows is None or rows.num_rows < least:
+        return _said(INCONCLUSIVE, f"{rows.num_rows if rows else 0:,} rows with labels; {least} are needed")
+    rows = rows.sort_by([(event_time, "ascending")])[-LONGEST:]
+    errors = _errors(rows, task)
+    # ADWIN takes errors of any size for those of 0 to 1.
+    scale = float(errors.max()) or 1.0
+    new = rows[matured].cast("timestamp[us]").to_numpy() >= _micros(since)
+    detector, place, before = ADWIN(delta=chance), None, 0.0  # type: ignore[no-untyped-call]
+    for number, error in enumerate((errors / scale).tolist()):
+        mean = detector.estimation
+        detector.update(error)  # type: ignore[no-untyped-call]
+        if detector.drift_detected and new[number] and detector.estimation > mean:
+            place, before = number, mean * scale
+    observed = float(detector.estimation) * scale
+    if place is None:
+        return _said(PASS, f"no rise of the mean error, {observed:.4g}", observed, rows.num_rows)
+    at = rows[event_time][place].as_py()
+    reason = f"the mean error rose from {before:.4g} to {observed:.4g}, seen at {at:%Y-%m-%d %H:%M} UTC"
+    return _said(FAIL, reason, observed, rows.num_rows, before)
+
+
+def _errors(rows: pa.Table, task: str) -> np.ndarray:
+    import numpy as np
+
+    truth, predicted = arrays(rows)
+    if task == "classification":
+        wrong: np.ndarray = (predicted >= 0.5) != (truth == 1)
+        return wrong.astype(float)
+    found: np.ndarray = np.abs(truth - predicted)
+    return found
+
+
+def _micros(moment: datetime) -> np.datetime64:
+    import numpy as np
+
+    return np.datetime64(moment.replace(tzinfo=None), "us")
+
+
+def _said(
+    verdict: Verdict,
+    reason: str,
+    observed: float | None = None,
+    n: int | None = None,
+    baseline: float | None = None,
+) -> Check:
+    return Check(
+        name="concept",
+        verdict=verdict,
+        expected=_EXPECTED,
+        observed=observed,
+        baseline=baseline,
+        n=n,
+        reason=reason,
+    )

@@ -1,0 +1,121 @@
+"""The page about a drift: its verdicts, and Evidently's report on the summaries."""
+
+from __future__ import annotations
+
+import html
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow_mlops.domain.checks import Check
+from airflow_mlops.engines import drift_measure
+from airflow_mlops.engines.summary import Column, Kind
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+DRAWN = 50
+"""Columns that are drawn at most, those that are furthest off."""
+
+_POINTS = 10_000
+_METHODS = {Kind.NUMERIC: "wasserstein", Kind.CATEGORICAL: "jensenshannon"}
+
+
+def render(
+    title: str,
+    checks: Sequence[Check],
+    columns: Mapping[str, tuple[Check, Column, Column]],
+    threshold: float,
+) -> str:
+    """Return a page without external resources.
+
+    :param checks: every verdict, in the order in which they are shown.
+    :param columns: what was measured, by name: the check, the reference's summary, and the current one.
+    :param threshold: distance from which Evidently says that a column has drifted.
+    """
+    far = sorted(columns, key=lambda name: (-(columns[name][0].observed or 0.0), name))[:DRAWN]
+    with warnings.catch_warnings():
+        # Evidently warns of numpy, pandas and scipy matters that nobody who reads a task's log can act on.
+        warnings.simplefilter("ignore")
+        return _page(
+            title, checks, [widget for name in far for widget in _drawn(name, columns[name], threshold)]
+        )
+
+
+def _drawn(name: str, column: tuple[Check, Column, Column], threshold: float) -> list[Any]:
+    from evidently import DataDefinition, Dataset, Report
+    from evidently.core.report import ReferenceMetricNotFound
+    from evidently.legacy.renderers.html_widgets import text_widget
+    from evidently.metrics import ValueDrift
+
+    label, (_, before, now) = _escape(name), column
+    first, second = points(before, now)
+    definition = (
+        DataDefinition(numerical_columns=[label])
+        if before.kind is Kind.NUMERIC
+        else DataDefinition(categorical_columns=[label])
+    )
+    try:
+        snapshot = Report([ValueDrift(column=label, method=_METHODS[before.kind], threshold=threshold)]).run(
+            Dataset.from_pandas(second.to_frame(label), definition),
+            Dataset.from_pandas(first.to_frame(label), definition),
+        )
+        (result,) = snapshot.metric_results.values()
+        widgets: list[Any] = result.get_widgets()
+    # Evidently raises errors of any class here, and this one derives from BaseException.
+    except (Exception, ReferenceMetricNotFound) as error:  # noqa: BLE001 - the verdicts stand without a drawing
+        said = f"Evidently could not draw this column: {type(error).__name__}: {error}"
+        widgets = [text_widget(title=label, text=_escape(said))]
+    return widgets
+
+
+def points(before: Column, now: Column) -> tuple[pd.Series, pd.Series]:
+    """Return up to 10,000 values a side that are spread as those of the summaries are."""
+    import pandas as pd
+
+    if before.kind is Kind.NUMERIC:
+        # Evidently divides by at least 0.001, so a column of a smaller scale would never drift.
+        scale = before.deviation if 0 < before.deviation < 0.001 else 1.0
+        return pd.Series(_spread(before) / scale), pd.Series(_spread(now) / scale)
+    labels, *counts = drift_measure.together(before, now)
+    first, second = (
+        pd.Series([_escape(labels[place]) for place in _places(side)], dtype=object) for side in counts
+    )
+    return first, second
+
+
+def _spread(column: Column) -> np.ndarray:
+    values: np.ndarray = column.values[_places(column.counts)]
+    return values
+
+
+def _places(counts: np.ndarray) -> np.ndarray:
+    """Return the place of the value that holds each of evenly spaced ranks."""
+    import numpy as np
+
+    ends = np.cumsum(counts)
+    many = min(int(ends[-1]), _POINTS)
+    places: np.ndarray = np.searchsorted(ends, (np.arange(many) + 0.5) * (ends[-1] / many), side="left")
+    return places
+
+
+def _escape(text: str) -> str:
+    # Evidently writes data into a script element as it is; Plotly shows these three as what they stand for.
+    return html.escape(text, quote=False)
+
+
+def _page(title: str, checks: Sequence[Check], widgets: list[Any]) -> str:
+    from evidently.core.metric_types import render_widgets
+    from evidently.legacy.renderers.html_widgets import group_widget, table_data
+
+    facts = [
+        [_escape(check.name), check.verdict, check.expected, check.observed, check.n, _escape(check.reason)]
+        for check in checks
+    ]
+    table = table_data(
+        column_names=["check", "verdict", "expected", "observed", "rows", "reason"],
+        data=facts,
+    )
+    page: str = render_widgets([group_widget(title=_escape(title), widgets=[table, *widgets])])
+    return page

@@ -1,0 +1,78 @@
+"""What is measured of predictions whose labels are known: every metric, with its interval, and slice by slice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from airflow_mlops.domain.metrics import METRICS, names
+from airflow_mlops.domain.performance import CONFIDENCE, Measured
+from airflow_mlops.engines import performance, resampling
+from airflow_mlops.engines.labels_join import arrays
+from airflow_mlops.engines.statistic import statistic
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+_MOST_SLICES = 100
+_MISSING = "missing"
+
+
+def measured(rows: pa.Table, event_time: str, grain: str, metrics: Sequence[str]) -> dict[str, Measured]:
+    """Measure metrics with confidence intervals, by the bootstrap over blocks of time (see :mod:`.resampling`).
+
+    :param rows: as :func:`airflow_mlops.engines.labels_join.join` returns them, all with a label.
+    :param grain: length of a partition; a block is one step below.
+    """
+    truth, predicted = arrays(rows)
+    times = rows[event_time].cast("timestamp[us]").to_numpy()
+    blocks = resampling.blocks(times, "auto", grain)
+    drawn = resampling.resample([statistic(name, truth, predicted, blocks) for name in metrics], blocks.count)
+    found = {}
+    for place, name in enumerate(metrics):
+        known = METRICS[name]
+        interval = drawn.estimate(place).interval(CONFIDENCE, known.low, known.high)
+        low, high = interval or (None, None)
+        found[name] = Measured(
+            value=performance.measure(name, truth, predicted), low=low, high=high, n=truth.size
+        )
+    return found
+
+
+def every(rows: pa.Table, event_time: str, grain: str, task: str) -> dict[str, Measured]:
+    """Measure every metric of a task; none without rows."""
+    return measured(rows, event_time, grain, names(task)) if rows.num_rows else {}
+
+
+def naive(truth: np.ndarray, prior: float | None, task: str) -> dict[str, float | None]:
+    """Return the metrics of a prediction that is always the same; none if it is not known.
+
+    :param prior: the share of label 1, or the mean value, in the training data.
+    """
+    import numpy as np
+
+    if prior is None or not truth.size:
+        return {}
+    return performance.metrics(truth, np.full(truth.size, prior), task)
+
+
+def slices(
+    rows: pa.Table, event_time: str, grain: str, metric: str, by: Sequence[str], least: int
+) -> dict[str, Measured]:
+    """Measure a metric within each value of some columns that has enough rows, e.g. under ``origin=JFK``.
+
+    :param by: columns of the rows.
+    :param least: rows below which a slice is not measured.
+    """
+    import pyarrow.compute as pc
+
+    found = {}
+    for column in by:
+        values = pc.fill_null(pc.cast(rows[column], "string"), _MISSING)
+        counts = sorted((each["values"], each["counts"]) for each in pc.value_counts(values).to_pylist())
+        large = [(value, count) for value, count in counts if count >= least]
+        for value, _ in sorted(large, key=lambda each: -each[1])[:_MOST_SLICES]:
+            part = rows.filter(pc.equal(values, value))
+            found[f"{column}={value}"] = measured(part, event_time, grain, [metric])[metric]
+    return dict(sorted(found.items()))

@@ -1,0 +1,188 @@
+"""Labels that come later than what they are about: a table of their own, in which each is known from a certain time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from airflow_mlops.domain.checks import Fact
+from airflow_mlops.domain.partitions import Partition
+from airflow_mlops.engines import delta, pipeline, tables
+from airflow_mlops.engines.promises import in_utc
+from airflow_mlops.exceptions import BadRows, SchemaMismatch
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from airflow_mlops.engines.sources import Source
+
+LABELLED_AT = "labelled_at"
+"""Column of the time from which a label is known."""
+_TICK = timedelta(microseconds=1)
+
+
+class LabelsReport(Fact):
+    """What became of the labels that one run brought.
+
+    :param partition: that of the run.
+    :param rows: rows with a label.
+    :param new: labels that were not known before.
+    :param empty: rows without a label, which are left out.
+    :param contradictory: keys of the partitions written to that have more than one label by now.
+    :param touched: partitions of event time that got new labels.
+    """
+
+    partition: str
+    rows: int
+    new: int
+    empty: int
+    contradictory: int
+    touched: tuple[str, ...] = ()
+
+
+def ingest(
+    source: Source,
+    partition: Partition,
+    *,
+    uri: str,
+    key: Sequence[str],
+    event_time: str,
+    target: str,
+    task: str,
+) -> LabelsReport:
+    """Write what a source has for a partition: the labels that became known during it.
+
+    :raises SourceMissing: if nothing is there.
+    """
+    import pyarrow as pa
+
+    batches = list(source.batches(partition))
+    if not batches:
+        return LabelsReport(partition=partition.key, rows=0, new=0, empty=0, contradictory=0)
+    rows = pa.Table.from_batches(batches)
+    return write(uri, rows, partition, key=key, event_time=event_time, target=target, task=task)
+
+
+def write(
+    uri: str,
+    rows: pa.Table,
+    partition: Partition,
+    *,
+    key: Sequence[str],
+    event_time: str,
+    target: str,
+    task: str,
+) -> LabelsReport:
+    """Add labels to those that are known. The same label again changes nothing, in whatever order they come.
+
+    A label is known from its ``labelled_at``, or the end of the partition if there is no such column; never from before
+    the partition, whose run was the first that could see it. Labels of one key that differ are all kept: which one is
+    true is not for us to say (see :mod:`airflow_mlops.engines.labels_join`).
+
+    :param partition: of the run that brings them.
+    :param rows: key, event time (of the row that the label is about), target and perhaps ``labelled_at``.
+    :raises SchemaMismatch: if a column is missing or of a wrong type, or a class is none.
+    :raises BadRows: if a key or time is missing.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    where = f"the labels of partition {partition.key}"
+    given = _columns(tables.normalise(rows), partition, [*key], event_time, target, where)
+    labelled, values = pipeline.labelled(given, target, task)
+    labelled = labelled.set_column(
+        labelled.column_names.index(target), target, pa.array(values, pa.float64())
+    )
+    folders = _partitions(labelled[event_time], partition)
+    new = contradictory = 0
+    touched = []
+    for name in pc.unique(folders).sort().to_pylist() if labelled.num_rows else []:
+        added, clashes = _merge(uri, labelled.filter(pc.equal(folders, name)), name, [*key], target)
+        contradictory += clashes
+        if added:
+            new += added
+            touched.append(name)
+    return LabelsReport(
+        partition=partition.key,
+        rows=labelled.num_rows,
+        new=new,
+        empty=given.num_rows - labelled.num_rows,
+        contradictory=contradictory,
+        touched=tuple(touched),
+    )
+
+
+def touched(uri: str, partition: Partition) -> list[str]:
+    """Return the partitions of event time that have labels which became known during a partition."""
+    import pyarrow.compute as pc
+    import pyarrow.dataset as ds
+
+    if not tables.exists(uri):
+        return []
+    at = ds.field(LABELLED_AT)
+    with delta.errors(uri):
+        found = tables.dataset(uri).to_table(
+            columns=[tables.PARTITION], filter=(at >= partition.start) & (at < partition.end)
+        )
+    return sorted(pc.unique(found[tables.PARTITION]).to_pylist())
+
+
+def later(times: pa.ChunkedArray, others: pa.ChunkedArray | pa.Scalar) -> pa.ChunkedArray:
+    """Return the later of two times, row by row; null where one is."""
+    import pyarrow.compute as pc
+
+    return pc.if_else(pc.less(times, others), others, times)
+
+
+def _columns(
+    rows: pa.Table, partition: Partition, key: list[str], event_time: str, target: str, where: str
+) -> pa.Table:
+    import pyarrow as pa
+
+    names = list(dict.fromkeys([*key, event_time, target]))
+    if missing := [name for name in names if rows.column_names.count(name) != 1]:
+        raise SchemaMismatch(
+            f"{where}: column {', '.join(missing)} must be there once; there is {', '.join(rows.column_names)}"
+        )
+    kind = pa.timestamp("us", "UTC")
+    # One that is known during the partition is seen at its end.
+    known = pa.array([partition.end - _TICK] * rows.num_rows, kind)
+    if LABELLED_AT in rows.column_names:
+        rows = in_utc(rows, LABELLED_AT, where)
+        known = later(rows[LABELLED_AT], pa.scalar(partition.start, kind))
+    rows = in_utc(rows.select(names), event_time, where).append_column(LABELLED_AT, known)
+    for name in [*key, event_time, LABELLED_AT]:
+        if nulls := rows[name].null_count:
+            raise BadRows(f"{where}: {name} is missing in {nulls:,} of {rows.num_rows:,} rows")
+    return rows
+
+
+def _partitions(times: pa.ChunkedArray, partition: Partition) -> pa.Array:
+    """Return the key of the partition that holds each time."""
+    import pyarrow as pa
+
+    encoded = times.cast(pa.timestamp("s", "UTC"), safe=False).combine_chunks().dictionary_encode()
+    keys = [Partition.containing(moment, partition.grain).key for moment in encoded.dictionary.to_pylist()]
+    return pa.array(keys, pa.string()).take(encoded.indices)
+
+
+def _merge(uri: str, rows: pa.Table, name: str, key: list[str], target: str) -> tuple[int, int]:
+    """Add labels to one partition of event time; return how many are new, and how many keys have several."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    known = tables.read(uri, partition=name) if tables.exists(uri) else rows.schema.empty_table()
+    try:
+        both = pa.concat_tables([known, rows.select(known.column_names).cast(known.schema)])
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, KeyError) as error:
+        raise SchemaMismatch(f"the labels at {uri} have other columns than these: {error}") from error
+    same = [column for column in both.column_names if column != LABELLED_AT]
+    earliest = both.group_by(same).aggregate([(LABELLED_AT, "min")])
+    earliest = earliest.rename_columns([*same, LABELLED_AT]).select(both.column_names)
+    earliest = earliest.sort_by([(column, "ascending") for column in [*key, target]])
+    values = earliest.group_by(key).aggregate([(target, "count_distinct")])
+    clashes = pc.sum(pc.greater(values[f"{target}_count_distinct"], 1), min_count=0).as_py()
+    if tables.digest(earliest) != tables.digest(known):
+        tables.replace_partition(uri, earliest, name)
+    return earliest.num_rows - known.num_rows, clashes

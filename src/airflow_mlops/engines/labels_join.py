@@ -1,0 +1,225 @@
+"""Predictions beside the labels that are known of them, from the data itself or from a table of labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow_mlops.domain.partitions import Partition
+from airflow_mlops.domain.results import DatasetVersion
+from airflow_mlops.engines import labels, pipeline, tables, versions
+from airflow_mlops.engines.score import SCORE
+from airflow_mlops.exceptions import SchemaMismatch
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+TRUTH = "_truth"
+"""Column of the label; null while it is not known, or if labels contradict each other."""
+MATURED = "_matured"
+"""Column of the time from which the label counts."""
+_OTHER = "_other"
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Where labels are.
+
+    A label counts from ``delay`` after the event time of its row, and not before it is known.
+
+    :param dataset: the data, at the version that a run sees.
+    :param uri: table of labels; None if they are in the data.
+    """
+
+    dataset: DatasetVersion
+    target: str
+    task: str
+    delay: timedelta
+    uri: str | None = None
+
+    def at(self, version: int) -> Truth:
+        """Return the labels as another version of the data has them."""
+        return replace(self, dataset=self.dataset.model_copy(update={"version": version}))
+
+    @property
+    def key(self) -> list[str]:
+        """Columns that identify a row."""
+        return list(self.dataset.key)
+
+    def known(self, scored: Partition, as_of: Partition) -> pa.Table:
+        """Return the labels of the rows of one partition that count by the end of another, once for each key.
+
+        :raises SchemaMismatch: if the column of labels is missing, or no label.
+        """
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        rows = self._rows(scored)
+        rows, values = pipeline.labelled(rows, self.target, self.task)
+        matured = pc.add(rows[self.dataset.event_time], pa.scalar(self.delay, pa.duration("us")))
+        if labels.LABELLED_AT in rows.column_names:
+            matured = labels.later(matured, rows[labels.LABELLED_AT])
+        rows = rows.select(self.key)
+        rows = rows.append_column(TRUTH, pa.array(values, pa.float64())).append_column(MATURED, matured)
+        rows = rows.filter(pc.less(matured, pa.scalar(as_of.end, pa.timestamp("us", "UTC"))))
+        once = rows.group_by(self.key).aggregate([(TRUTH, "min"), (TRUTH, "max"), (MATURED, "min")])
+        return once.rename_columns([*self.key, TRUTH, _OTHER, MATURED])
+
+    def digests(self) -> dict[str, str]:
+        """Return the digest of each partition of the data."""
+        found: dict[str, str] = {}
+        for each in versions.versions(self.dataset.uri):
+            if each.version <= self.dataset.version:
+                found.setdefault(each.partition, each.digest)
+        return found
+
+    def with_columns(self, rows: pa.Table, scored: Partition, columns: Sequence[str]) -> pa.Table:
+        """Add columns of the data to rows of one partition, in order of their key.
+
+        :raises SchemaMismatch: if the data has no such column.
+        """
+        version = _version_of(self.dataset, scored)
+        there = tables.dataset(self.dataset.uri, version).schema.names
+        if missing := [name for name in columns if name not in there]:
+            raise SchemaMismatch(
+                f"monitor.performance.slices: the data has no column {', '.join(missing)}; it has {', '.join(there)}."
+            )
+        wanted = [name for name in columns if name not in rows.column_names]
+        data = tables.read(
+            self.dataset.uri, version=version, partition=scored.key, columns=[*self.key, *wanted]
+        )
+        joined = rows.join(data, keys=self.key, join_type="left outer")
+        return joined.sort_by([(name, "ascending") for name in self.key])
+
+    def with_all_columns(self, rows: pa.Table, columns: Sequence[str]) -> pa.Table:
+        """Add columns of the data to rows of several partitions, in order of their key; errors as above."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        event = self.dataset.event_time
+        first, last = (
+            Partition.containing(bound, self.dataset.grain)
+            for bound in pc.min_max(rows[event]).as_py().values()
+        )
+        kind = pa.timestamp("us", "UTC")
+        parts = []
+        for each in first.through(last):
+            inside = pc.and_(
+                pc.greater_equal(rows[event], pa.scalar(each.start, kind)),
+                pc.less(rows[event], pa.scalar(each.end, kind)),
+            )
+            if pc.any(inside).as_py():
+                parts.append(self.with_columns(rows.filter(inside), each, columns))
+        return pa.concat_tables(parts).sort_by([(name, "ascending") for name in self.key])
+
+    def _rows(self, scored: Partition) -> pa.Table:
+        columns = list(dict.fromkeys([*self.key, self.dataset.event_time, self.target]))
+        if self.uri is None:
+            return tables.read(
+                self.dataset.uri,
+                version=_version_of(self.dataset, scored),
+                partition=scored.key,
+                columns=columns,
+            )
+        if tables.exists(self.uri):
+            return tables.read(self.uri, partition=scored.key)
+        return _nothing(columns, self.dataset)
+
+
+@dataclass(frozen=True)
+class Joined:
+    """Predictions of a partition, each once, beside their labels; in order of their key.
+
+    :param rows: columns of the predictions, :data:`TRUTH` and :data:`MATURED`.
+    :param contradictory: predictions whose labels contradict each other; they have none here.
+    :param unknown: labels that belong to no prediction.
+    """
+
+    rows: pa.Table
+    contradictory: int = 0
+    unknown: int = 0
+
+    @property
+    def labelled(self) -> pa.Table:
+        """The rows that have a label."""
+        return self.rows.filter(self.rows[TRUTH].is_valid())
+
+    def of(self, version: str) -> Joined:
+        """Return the predictions of one version of the model."""
+        import pyarrow.compute as pc
+
+        return replace(self, rows=self.rows.filter(pc.equal(self.rows["model_version"], version)))
+
+
+def arrays(rows: pa.Table) -> tuple[np.ndarray, np.ndarray]:
+    """Return labels and predictions."""
+    return rows[TRUTH].to_numpy(), rows[SCORE].to_numpy()
+
+
+def join(predictions_uri: str, truth: Truth, scored: Partition, as_of: Partition) -> Joined:
+    """Put the predictions of one partition beside the labels that count by the end of another.
+
+    :raises SchemaMismatch: if the keys of labels are of another type than those of the data.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    served = tables.read(predictions_uri, partition=scored.key)
+    known = _of_same_keys(truth.known(scored, as_of), served, truth.key)
+    rows = served.join(known, keys=truth.key, join_type="left outer")
+    # A join gives its rows in any order, and the last digits of a sum depend on it.
+    rows = rows.sort_by([(name, "ascending") for name in truth.key])
+    clash = pc.fill_null(pc.not_equal(rows[TRUTH], rows[_OTHER]), False)
+    found = rows[TRUTH].is_valid()
+    none = pa.scalar(None, pa.float64())
+    rows = rows.set_column(rows.column_names.index(TRUTH), TRUTH, pc.if_else(clash, none, rows[TRUTH]))
+    return Joined(
+        rows.drop_columns([_OTHER]),
+        contradictory=_count(clash),
+        unknown=known.num_rows - _count(found),
+    )
+
+
+def _count(chosen: Any) -> int:
+    import pyarrow.compute as pc
+
+    return int(pc.sum(chosen, min_count=0).as_py())
+
+
+def _of_same_keys(known: pa.Table, served: pa.Table, key: Sequence[str]) -> pa.Table:
+    import pyarrow as pa
+
+    for name in key:
+        kind = served.schema.field(name).type
+        if known.schema.field(name).type != kind:
+            try:
+                column = known[name].cast(kind)
+            except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+                raise SchemaMismatch(
+                    f"{name!r} is {known[name].type} in the labels and {kind} in the data: {error}"
+                ) from error
+            known = known.set_column(known.column_names.index(name), name, column)
+    return known
+
+
+def _nothing(columns: Sequence[str], dataset: DatasetVersion) -> pa.Table:
+    """Return no rows, as a table of labels that nobody has written to."""
+    import pyarrow as pa
+
+    schema = tables.dataset(dataset.uri, dataset.version).schema
+    fields = [
+        pa.field(name, schema.field(name).type if name in schema.names else pa.float64()) for name in columns
+    ]
+    return tables.normalise(pa.schema(fields).empty_table())
+
+
+def _version_of(dataset: DatasetVersion, scored: Partition) -> int:
+    """Return the version to read a partition at: the first one that has it, if it was published later (a backfill)."""
+    at = tables.open_table(dataset.uri, dataset.version)
+    if scored.key in {str(each[tables.PARTITION]) for each in at.partitions()}:
+        return dataset.version
+    later = [each.version for each in versions.versions(dataset.uri) if each.partition == scored.key]
+    return min((each for each in later if each > dataset.version), default=dataset.version)

@@ -1,0 +1,69 @@
+"""Outputs: predictions of a partition, handed on from the Delta table to where consumers are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from airflow_mlops.domain.partitions import Partition
+from airflow_mlops.engines import tables
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from airflow_mlops.domain.results import ScoringReport
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """The predictions of one partition, which can be read more than once.
+
+    :param model: name of the model.
+    :param key: columns that identify a row within the partition.
+    :param uri: the Delta table that holds them.
+    :param version: its version: what others write meanwhile is not seen.
+    """
+
+    model: str
+    partition: Partition
+    key: tuple[str, ...]
+    uri: str
+    version: int
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Names and types of the columns."""
+        found = tables.dataset(self.uri, self.version).schema
+        return found.remove(found.get_field_index(tables.PARTITION))
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """Yield the rows in batches of bounded memory."""
+        yield from tables.batches(self.uri, version=self.version, partition=self.partition.key)
+
+
+class Output(Protocol):
+    """A place that holds what was written for a partition last, however often that is."""
+
+    def describe(self, partition: Partition | None) -> str:
+        """Name the place, without credentials."""
+        ...
+
+    def write(self, predictions: Predictions) -> None:
+        """Put predictions in place of those that the partition had there, all at once or not at all."""
+        ...
+
+
+def deliver(report: ScoringReport, outputs: Sequence[Output]) -> ScoringReport:
+    """Write predictions to each output, in order, and return the report with the names of those outputs.
+
+    This is done also if the predictions were there already: an earlier try may have failed here.
+    """
+    if not outputs or report.champion is None or not tables.exists(report.uri):
+        return report
+    partition = Partition.parse(report.partition, report.dataset.grain)
+    version = tables.open_table(report.uri).version()
+    predictions = Predictions(report.model, partition, report.dataset.key, report.uri, version)
+    for output in outputs:
+        output.write(predictions)
+    return report.model_copy(update={"outputs": tuple(output.describe(partition) for output in outputs)})

@@ -1,0 +1,61 @@
+"""Predictions as a file, which is there as a whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from fsspec import AbstractFileSystem
+
+    from airflow_mlops.engines.outputs import Predictions
+
+
+def write(predictions: Predictions, files: AbstractFileSystem, path: str, form: str) -> None:
+    """Write predictions to a file in place of the one that may be there.
+
+    On this machine a finished file takes the other's name. To elsewhere a finished file is sent: object stores show one
+    once it has arrived.
+
+    :param path: of the file, as the file system knows it.
+    :param form: ``csv`` or ``parquet``.
+    """
+    if "file" in _protocols(files):
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        draft = target.with_name(f".{target.name}.{uuid4().hex[:12]}")
+        try:
+            _fill(predictions, draft, form)
+            os.replace(draft, target)
+        finally:
+            draft.unlink(missing_ok=True)
+        return
+    with TemporaryDirectory() as folder:
+        draft = Path(folder) / "draft"
+        _fill(predictions, draft, form)
+        files.makedirs(path.rpartition("/")[0], exist_ok=True)
+        files.put_file(str(draft), path)
+
+
+def _protocols(files: AbstractFileSystem) -> tuple[str, ...]:
+    return (files.protocol,) if isinstance(files.protocol, str) else tuple(files.protocol)
+
+
+def _fill(predictions: Predictions, path: Path, form: str) -> None:
+    with _writer(path, predictions.schema, form) as writer:
+        for batch in predictions.batches():
+            writer.write_batch(batch)
+
+
+def _writer(path: Path, schema: pa.Schema, form: str) -> Any:
+    if form == "csv":
+        from pyarrow import csv
+
+        return csv.CSVWriter(path, schema)
+    import pyarrow.parquet as pq
+
+    return pq.ParquetWriter(path, schema)

@@ -1,0 +1,98 @@
+"""The plan of a replay: which partitions of which data, and where its own MLflow and tables are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from airflow_mlops.domain.partitions import Partition
+from airflow_mlops.domain.results import DatasetVersion
+from airflow_mlops.domain.spec import ModelSpec
+from airflow_mlops.engines import tables, versions
+from airflow_mlops.exceptions import TableMissing
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is replayed, and where.
+
+    :param spec: of the model; its data, candidates and training hold for every policy.
+    :param datasets: the partitions in order, each pinned to the version in which it and all before it are there.
+    :param folder: of the replay's own MLflow, tables and cache.
+    :param labels: URI of the model's table of labels; None if labels come with the data.
+    """
+
+    spec: ModelSpec
+    datasets: tuple[DatasetVersion, ...]
+    folder: Path
+    labels: str | None = None
+
+    @property
+    def tracking(self) -> str:
+        """URI of the replay's own MLflow."""
+        return f"sqlite:///{self.folder}/mlflow.db"
+
+    def client(self) -> MlflowClient:
+        """Return a client for the replay's own MLflow."""
+        return client(self.tracking)
+
+    def partition(self, place: int) -> Partition:
+        """Return one of the partitions."""
+        return Partition.parse(self.datasets[place].partition, self.datasets[place].grain)
+
+    def uri(self, *parts: str) -> str:
+        """Return the URI of one of the replay's own tables."""
+        return self.folder.joinpath("tables", *parts).as_uri()
+
+
+@cache
+def client(uri: str) -> MlflowClient:
+    """Return a client for an MLflow, one a process."""
+    from mlflow import MlflowClient
+
+    return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+def make(
+    spec: ModelSpec,
+    storage: str,
+    folder: Path,
+    first: str | None = None,
+    last: str | None = None,
+) -> Plan:
+    """Pin the data of a replay, and make its folder and its own MLflow.
+
+    :param storage: URI under which the model's tables are; they are only read.
+    :param folder: of what the replay computes; a replay that is found there is gone on with.
+    :param first: partition to begin with, with all rows before it as known; None means the first that is published.
+    :param last: partition to end with; None means the last.
+    :raises UnknownPartition: if a key is none of the spec's grain.
+    :raises TableMissing: if nothing was published in that span.
+    """
+    uri = tables.uri_of(storage, spec.name, "data")
+    bounds = [Partition.parse(key, spec.partition).key for key in (first, last) if key is not None]
+    low, high = (bounds[0] if first else ""), (bounds[-1] if last else "~")
+    chosen = tuple(each for each in pinned(uri) if low <= each.partition <= high)
+    if not chosen:
+        span = f" from {first or 'the first'} to {last or 'the last'}" if first or last else ""
+        raise TableMissing(f"No partition of {spec.name!r} is published at {uri}{span}; ingest it first.")
+    labels = tables.uri_of(storage, spec.name, "labels")
+    found = Plan(spec, chosen, folder.resolve(), labels if tables.exists(labels) else None)
+    found.folder.mkdir(parents=True, exist_ok=True)
+    found.client().search_experiments(max_results=1)  # makes MLflow's tables
+    return found
+
+
+def pinned(uri: str) -> list[DatasetVersion]:
+    """Return each partition, in order, at the first version in which it and all before it are as they are now."""
+    newest = versions.newest(uri)
+    reached, found = -1, []
+    for key in sorted(newest):
+        reached = max(reached, newest[key].version)
+        found.append(newest[key].model_copy(update={"version": reached}))
+    return found

@@ -1,0 +1,142 @@
+"""Predictions batch by batch: what a model says of some rows, and which columns that makes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from statistics import NormalDist
+from typing import TYPE_CHECKING, NamedTuple
+
+from airflow_mlops.domain.results import DatasetVersion, ModelRef
+from airflow_mlops.engines import models, pipeline, tables
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+    from mlflow import MlflowClient
+    from sklearn.pipeline import Pipeline
+
+SCORE = "score"
+"""Column of predictions: probability of the positive class, or the predicted value."""
+INTERVAL = ("score_low", "score_high")
+"""Columns of predictions: bounds of the predicted value, where the estimator offers them."""
+COVERAGE = 0.9
+"""Share of the values that are meant to lie between those bounds."""
+# Rows that are predicted at a time. Threads of a model wait for each other once for each tree and each time.
+_ROWS = 1 << 18
+_BYTES = 1 << 26
+
+
+class Predicted(NamedTuple):
+    """What a model says of some rows.
+
+    :param bounds: low and high of each row; None if the model offers none.
+    """
+
+    score: np.ndarray
+    bounds: tuple[np.ndarray, np.ndarray] | None
+
+
+class Scorer(NamedTuple):
+    """A version and the pipeline that it is.
+
+    :param task: ``classification`` or ``regression``.
+    """
+
+    ref: ModelRef
+    fitted: Pipeline
+    task: str
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """The columns that it needs."""
+        return pipeline.features_of(self.fitted).names
+
+    @property
+    def has_interval(self) -> bool:
+        """Whether the estimator can tell the standard deviation of what it predicts.
+
+        Scikit-learn's Bayesian regressors and Gaussian processes take ``return_std`` for it.
+        """
+        import inspect
+
+        if self.task != "regression":
+            return False
+        return "return_std" in inspect.signature(self.fitted[-1].predict).parameters
+
+    def predict(self, rows: pa.Table) -> Predicted:
+        """Predict rows, of which there may be none.
+
+        The bounds are those of a normal distribution around the prediction, with the standard deviation that the
+        estimator tells, at :data:`COVERAGE`. Whether that many values lie between them depends on how far the estimator
+        is right.
+
+        :raises SchemaMismatch: if a feature is missing or cannot be converted.
+        """
+        import numpy as np
+
+        frame = pipeline.frame(rows, pipeline.features_of(self.fitted))
+        if not rows.num_rows:
+            nothing = np.empty(0)
+            return Predicted(nothing, (nothing, nothing) if self.has_interval else None)
+        if not self.has_interval:
+            return Predicted(models.predicted(self.fitted, frame, self.task), None)
+        value, deviation = self.fitted.predict(frame, return_std=True)
+        half = NormalDist().inv_cdf((1 + COVERAGE) / 2) * deviation
+        return Predicted(value, (value - half, value + half))
+
+
+def scorer(client: MlflowClient, ref: ModelRef, task: str) -> Scorer:
+    """Load a version, digest-verified; raises what :func:`airflow_mlops.engines.models.load_version` does."""
+    return Scorer(ref, models.load_version(client, ref), task)
+
+
+def read(dataset: DatasetVersion, scorers: Sequence[Scorer]) -> Iterator[pa.Table]:
+    """Yield the rows to predict, first a table of none: what identifies them, and the features that there are."""
+    import pyarrow as pa
+
+    there = tables.dataset(dataset.uri, dataset.version).schema.names
+    wanted = [*identity(dataset), *(name for each in scorers for name in each.features if name in there)]
+    reader = tables.batches(
+        dataset.uri,
+        version=dataset.version,
+        partition=dataset.partition,
+        columns=list(dict.fromkeys(wanted)),
+    )
+    yield reader.schema.empty_table()
+    waiting: list[pa.RecordBatch] = []
+    for batch in reader:
+        waiting.append(batch)
+        if sum(map(len, waiting)) >= _ROWS or sum(each.nbytes for each in waiting) >= _BYTES:
+            yield pa.Table.from_batches(waiting)
+            waiting = []
+    if waiting:
+        yield pa.Table.from_batches(waiting)
+
+
+def identity(dataset: DatasetVersion) -> list[str]:
+    """Return the columns that tell which row a prediction is about, and when that was."""
+    return list(dict.fromkeys([*dataset.key, dataset.event_time]))
+
+
+def predictions(
+    rows: pa.Table, dataset: DatasetVersion, said: Predicted, ref: ModelRef, at: datetime
+) -> pa.Table:
+    """Return the table of what one version has predicted.
+
+    :param at: when, which is recorded and decides nothing.
+    """
+    import pyarrow as pa
+
+    table = rows.select(identity(dataset)).append_column(SCORE, pa.array(said.score, pa.float64()))
+    for name, bound in zip(INTERVAL, said.bounds or (), strict=False):
+        table = table.append_column(name, pa.array(bound, pa.float64()))
+    for name, value in {
+        "model_version": ref.version,
+        "model_digest": ref.digest,
+        "dataset_version": str(dataset.version),
+        "dataset_digest": dataset.digest,
+    }.items():
+        table = table.append_column(name, pa.repeat(pa.scalar(value, pa.string()), table.num_rows))
+    times = pa.repeat(pa.scalar(at, pa.timestamp("us", "UTC")), table.num_rows)
+    return tables.normalise(table.append_column("scored_at", times))

@@ -1,0 +1,232 @@
+"""Summaries of rows that come batch by batch, in memory that does not grow with them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from airflow_mlops.engines import summary
+from airflow_mlops.engines.summary import Column, Kind
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+# Bytes of numbers that wait to be sorted, and most and fewest values of a column among them.
+_WAITING = 32_000_000
+_MOST, _FEWEST = 262_144, 32_768
+# Summaries that are added up at a time.
+_TOGETHER = 4
+_LABELS = 10 * summary.CATEGORIES
+_LONGEST = 100
+
+
+def summarise(
+    batches: Iterable[pa.RecordBatch | pa.Table], *, numeric: Sequence[str], categorical: Sequence[str]
+) -> dict[str, Column]:
+    """Summarise columns of some rows, by name; see :class:`Summariser`."""
+    summariser = Summariser(numeric, categorical)
+    for batch in batches:
+        summariser.add(batch)
+    return summariser.columns()
+
+
+class Summariser:
+    """Summarise columns of rows that are handed in batch by batch.
+
+    A column that is not there, is there twice, or has a type that is neither number nor category gets a summary that names
+    the problem. Whole numbers are the same categories as equal fractions, since gaps turn one into the other.
+
+    :param numeric: columns to be looked at as numbers: integers, fractions, decimals and booleans.
+    :param categorical: columns to be looked at as categories: all these, text, times and dates.
+    :param beside: how many others are at work at the same time, and share the memory.
+    """
+
+    def __init__(self, numeric: Sequence[str], categorical: Sequence[str], beside: int = 0) -> None:
+        chunk = _WAITING // (8 * max(len(numeric), 1) * (beside + 1))
+        chunk = min(max(chunk, _FEWEST), _MOST)
+        self._cells: dict[str, _Numbers | _Labels] = {name: _Numbers(chunk) for name in numeric}
+        self._cells |= {name: _Labels() for name in categorical}
+
+    def add(self, batch: pa.RecordBatch | pa.Table) -> None:
+        """Take in some rows."""
+        for name, cells in self._cells.items():
+            cells.take(batch, name)
+
+    def columns(self) -> dict[str, Column]:
+        """Return the summaries of all rows, by column."""
+        return {name: cells.summary() for name, cells in self._cells.items()}
+
+
+class _Cells:
+    """One column as it comes."""
+
+    kind: Kind
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self.missing = 0
+        self.problem = ""
+
+    def take(self, batch: pa.RecordBatch | pa.Table, name: str) -> None:
+        import pyarrow as pa
+
+        self.rows += batch.num_rows
+        places = batch.schema.get_all_field_indices(name)
+        if len(places) != 1:
+            self.problem = (
+                f"there are {len(places)} columns of this name" if places else "there is no such column"
+            )
+        elif not self.problem:
+            cells = batch.column(places[0])
+            if pa.types.is_null(cells.type):
+                self.missing += len(cells)
+            else:
+                self.add(cells)
+
+    def add(self, cells: pa.Array | pa.ChunkedArray) -> None:
+        raise NotImplementedError
+
+    def found(self) -> Column:
+        raise NotImplementedError
+
+    def summary(self) -> Column:
+        return summary.empty(self.kind, self.rows, self.problem) if self.problem else self.found()
+
+
+class _Numbers(_Cells):
+    kind = Kind.NUMERIC
+
+    def __init__(self, chunk: int) -> None:
+        super().__init__()
+        self.chunk = chunk
+        self.waiting: list[np.ndarray] = []
+        self.count = 0
+        self.infinite = 0
+        self.levels: list[list[Column]] = []
+
+    def add(self, cells: pa.Array | pa.ChunkedArray) -> None:
+        import numpy as np
+        import pyarrow as pa
+
+        kind = cells.type.value_type if pa.types.is_dictionary(cells.type) else cells.type
+        if not _is_number(kind):
+            self.problem = f"it holds {kind}, not numbers"
+            return
+        if pa.types.is_boolean(kind):
+            cells = cells.cast(pa.uint8())
+        numbers = cells.cast(pa.float64(), safe=False)
+        values: np.ndarray = (
+            numbers.to_numpy()
+            if isinstance(numbers, pa.ChunkedArray)
+            else numbers.to_numpy(zero_copy_only=False)
+        )
+        finite = np.isfinite(values)
+        if not finite.all():
+            missing = int(np.isnan(values).sum())
+            self.missing += missing
+            self.infinite += int((~finite).sum()) - missing
+            values = values[finite]
+        for start in range(0, len(values), self.chunk):
+            part = values[start : start + self.chunk]
+            self.waiting.append(part)
+            self.count += len(part)
+            if self.count >= self.chunk:
+                self._sort()
+
+    def _sort(self) -> None:
+        import numpy as np
+
+        values = np.sort(np.concatenate(self.waiting))
+        self.waiting, self.count = [], 0
+        with np.errstate(all="ignore"):
+            squares = float(((values - values.mean()) ** 2).sum())
+        low, high, known = float(values[0]), float(values[-1]), len(values)
+        means, counts = summary.bins(*summary.collapse(values, None))
+        self._keep(0, Column(Kind.NUMERIC, known, 0, 0, means, counts, squares=squares, low=low, high=high))
+
+    def _keep(self, level: int, part: Column) -> None:
+        """Keep a summary among those that were binned as often, so that none is binned more often than need be."""
+        if level == len(self.levels):
+            self.levels.append([])
+        self.levels[level].append(part)
+        if len(self.levels[level]) == _TOGETHER:
+            parts, self.levels[level] = self.levels[level], []
+            self._keep(level + 1, summary.compact(summary.merge(parts)))
+
+    def found(self) -> Column:
+        from dataclasses import replace
+
+        if self.count:
+            self._sort()
+        parts = [part for level in self.levels for part in level]
+        whole = summary.compact(summary.merge(parts or [summary.empty(self.kind)]))
+        return replace(whole, rows=self.rows, missing=self.missing, infinite=self.infinite)
+
+
+class _Labels(_Cells):
+    kind = Kind.CATEGORICAL
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counts: Counter[str] = Counter()
+        self.others = 0
+
+    def add(self, cells: pa.Array | pa.ChunkedArray) -> None:
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        kind = cells.type.value_type if pa.types.is_dictionary(cells.type) else cells.type
+        written = _writer(kind)
+        if written is None:
+            self.problem = f"it holds {kind}, not categories"
+            return
+        found = pc.value_counts(cells)
+        values, counts = found.field("values"), found.field("counts")
+        if pa.types.is_dictionary(values.type):
+            values = values.dictionary_decode()
+        for value, count in zip(values.to_pylist(), counts.to_pylist(), strict=True):
+            if value is None or value != value:
+                self.missing += count
+            else:
+                self.counts[written(value)] += count
+        if len(self.counts) > _LABELS:
+            kept = dict(self.counts.most_common(summary.CATEGORIES))
+            self.others += self.counts.total() - sum(kept.values())
+            self.counts = Counter(kept)
+
+    def found(self) -> Column:
+        return summary.categories(self.counts, self.rows, self.missing, self.others)
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    from pyarrow import types
+
+    return bool(
+        types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind) or types.is_boolean(kind)
+    )
+
+
+def _writer(kind: pa.DataType) -> Callable[..., str] | None:
+    """Return what writes a value of a type as text; None for a type whose values are no categories."""
+    from pyarrow import types
+
+    if types.is_floating(kind):
+        return _number
+    if types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind):
+        return _text
+    if _is_number(kind) or types.is_temporal(kind):
+        return str
+    return None
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if value.is_integer() else repr(value)
+
+
+def _text(value: str) -> str:
+    if len(value) <= _LONGEST:
+        return value
+    return f"{value[:_LONGEST]}… {hashlib.sha256(value.encode()).hexdigest()[:16]}"

@@ -1,0 +1,85 @@
+"""Outputs behind Airflow's connections, and the way from a spec to them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from airflow_mlops.domain.partitions import Partition
+from airflow_mlops.engines.outputs import Output, Predictions
+from airflow_mlops.hooks.source_files import FileSource, fill
+from airflow_mlops.hooks.source_sql import SqlSource
+
+if TYPE_CHECKING:
+    from airflow_mlops.domain import spec_score as spec
+
+__all__ = ["FileOutput", "Output", "SqlOutput", "from_spec"]
+
+
+@dataclass(frozen=True)
+class SqlOutput:
+    """Write predictions to a table of any database that Airflow has a ``DbApiHook`` for, in one transaction.
+
+    :param conn_id: the connection.
+    :param table: ``table`` or ``schema.table``; it is made if there is none.
+    """
+
+    conn_id: str
+    table: str
+
+    def describe(self, partition: Partition | None) -> str:
+        """Name the table and the connection."""
+        return f"table {self.table} on {self.conn_id}"
+
+    def write(self, predictions: Predictions) -> None:
+        """Put predictions in place of those that the table has of their model and partition.
+
+        :raises SourceUnreadable: if the connection does not exist or takes no SQL.
+        :raises ConnectionError: if the database cannot be reached or gives up.
+        :raises WriteConflict: if the rows break a constraint.
+        :raises SchemaMismatch: if the table lacks a column or takes no such values.
+        """
+        from airflow_mlops.engines import outputs_sql
+
+        engine = SqlSource(self.conn_id, "").engine()
+        outputs_sql.write(predictions, engine, self.table, self.describe(predictions.partition))
+
+
+@dataclass(frozen=True)
+class FileOutput:
+    """Write predictions to a file for each partition, on any file system that ``ObjectStoragePath`` reaches.
+
+    :param path: a path or URL with ``{partition}``, or with ``{year}``, ``{month}``, ``{day}`` and ``{hour}`` of the
+        partition's start. It ends in ``.csv`` or ``.parquet``.
+    :param conn_id: connection with the credentials of the file system; None means those of the environment.
+    :param format: ``csv`` or ``parquet``; None means what the end of the path says.
+    """
+
+    path: str
+    conn_id: str | None = None
+    format: str | None = None
+
+    def describe(self, partition: Partition | None) -> str:
+        """Return the path, without credentials; what any partition would fill in is ``*``."""
+        return re.sub(r"://[^/]*@", "://", fill(self.path, partition))
+
+    def write(self, predictions: Predictions) -> None:
+        """Put the predictions in place of the file that may be there.
+
+        :raises SourceUnreadable: if the connection does not exist, or its file system cannot be opened.
+        """
+        from airflow_mlops.engines import outputs_files
+
+        path = fill(self.path, predictions.partition)
+        opened = FileSource(self.path, self.conn_id).open(path)
+        form = self.format or path.rpartition(".")[2]
+        outputs_files.write(predictions, opened.fs, opened.path, form)
+
+
+def from_spec(output: spec.Output) -> Output:
+    """Return the output that a spec describes."""
+    if output.sql is not None:
+        return SqlOutput(output.sql.conn_id, output.sql.table)
+    assert output.files is not None
+    return FileOutput(output.files.path, output.files.conn_id, output.files.format)

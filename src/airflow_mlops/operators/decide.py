@@ -1,0 +1,189 @@
+"""Decide whether to train."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated, Any
+
+from airflow.sdk import Asset, BaseOperator, SkipMixin
+from airflow.sdk.observability import stats
+from pydantic import Field, StrictBool, StrictInt
+
+from airflow_mlops.domain.partitions import Partition
+from airflow_mlops.domain.results import Action, DatasetVersion, PromotionDecision, RetrainDecision, Split
+from airflow_mlops.domain.retraining_facts import suggested
+from airflow_mlops.domain.section import Section
+from airflow_mlops.domain.spec import Retrain
+from airflow_mlops.engines import decide, ledger, monitor, registry, tables, train
+from airflow_mlops.exceptions import NotEnoughData
+from airflow_mlops.hooks.mlflow import MlflowHook
+from airflow_mlops.runs import asked, dataset_of, push, run_of, table_uri
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+_REASON = 500
+"""Signs of a reason that somebody else's event gives."""
+
+
+class TrainRequest(Section):
+    """What a person or a REST call may ask of a training run; Airflow itself lets unknown keys pass."""
+
+    reason: str | None = None
+    force: StrictBool = False
+    window: Annotated[StrictInt, Field(ge=1)] | None = None
+
+
+class DecideOperator(BaseOperator, SkipMixin):
+    """Decide by the retrain policy whether this run trains; skip the tasks in ``skips`` if not.
+
+    Returns the :class:`~airflow_mlops.domain.results.RetrainDecision` as a dict and pushes the pinned
+    :class:`~airflow_mlops.domain.results.DatasetVersion` as XCom ``dataset``. A partition that has its decision
+    already is not decided again, unless somebody asks for it: by the run's ``force``, or by an event of an asset in
+    ``requests``. Where the policy leaves the decision to a person, put a
+    :class:`~airflow_mlops.operators.suggest.RetrainSuggestionOperator` behind this one.
+
+    :param model: name of the model.
+    :param policy: when to retrain.
+    :param skips: ids of direct downstream tasks that do not run without retraining.
+    :param requests: assets whose events ask for retraining, whatever the policy says; the ``reason`` in an event's extra
+        is the reason.
+    :param holdout: partitions, or share of the latest rows, that are kept for evaluation.
+    :param window: partitions to train on, or ``all``.
+    :param delay: how long after its event time a label is known.
+    :param partition: key of the partition; None means the run's ``partition_key``, or the latest without one.
+    :param mlflow_conn_id: MLflow connection; None means ``[mlops] mlflow_conn_id``.
+    """
+
+    # Without it Airflow forgets the skip where mapped tasks were expanded before this one ran.
+    inherits_from_skipmixin = True
+    template_fields: Sequence[str] = ("model", "partition", "window", "mlflow_conn_id")
+    ui_color = "#fff3e0"
+
+    def __init__(
+        self,
+        *,
+        model: str,
+        policy: Retrain,
+        skips: Sequence[str],
+        requests: Sequence[Asset] = (),
+        holdout: int | float = 1,
+        window: int | str = "all",
+        delay: timedelta = timedelta(0),
+        partition: str | None = None,
+        mlflow_conn_id: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.model = model
+        self.policy = policy
+        self.skips = skips
+        self.requests = requests
+        self.holdout = holdout
+        self.window = window
+        self.delay = delay
+        self.partition = partition
+        self.mlflow_conn_id = mlflow_conn_id
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Gather the recorded facts, apply the policy, and skip training if it is not due."""
+        dataset = dataset_of(context, self.model, self.partition)
+        push(context, "dataset", dataset.to_dict())
+        decision = self._decide(context, dataset)
+        for check in decision.checks:
+            self.log.info("%-20s %-12s %s", check.name, check.verdict, check.reason)
+        answer = (
+            "retrain" if decision.retrain else "a person decides" if suggested(decision) else "no retraining"
+        )
+        self.log.info("%s %s: %s: %s", self.model, decision.partition, answer, decision.reason)
+        stats.gauge(f"mlops.{self.model}.retrain", float(decision.retrain))
+        if not decision.retrain:
+            # Skipping ends the task, so what it returns is pushed before.
+            push(context, "return_value", decision.to_dict())
+            downstream = context["task"].get_direct_relatives(upstream=False)
+            self.skip(ti=context["ti"], tasks=[task for task in downstream if task.task_id in self.skips])
+        return decision.to_dict()
+
+    def _decide(self, context: Context, dataset: DatasetVersion) -> RetrainDecision:
+        request, uri = self._request(context), table_uri(self.model, "ledger")
+        if not request.force and (reason := self._settled(context, dataset.partition, ledger.decisions(uri))):
+            return RetrainDecision(
+                model=self.model,
+                partition=dataset.partition,
+                retrain=False,
+                checks=(),
+                dataset=dataset,
+                reason=reason,
+            )
+        return decide.decide(
+            model=self.model,
+            dataset=dataset,
+            champion=registry.champion(MlflowHook(self.mlflow_conn_id).get_conn(), self.model),
+            policy=self.policy,
+            health=monitor.history(table_uri(self.model, "monitoring"), dataset.partition),
+            decisions=ledger.decisions(uri),
+            shortage=_shortage(dataset, self.holdout, self.window, self.delay),
+            force=request.force,
+            reason=request.reason,
+            delay=self.delay,
+        )
+
+    def _request(self, context: Context) -> TrainRequest:
+        """Return what was asked for by hand, by REST, or by an event of an asset."""
+        request = asked(context, TrainRequest)
+        reasons = list(self._events(context))
+        if request.force or not reasons:
+            return request
+        return request.model_copy(update={"force": True, "reason": "; ".join(reasons)})
+
+    def _events(self, context: Context) -> Iterator[str]:
+        found: Any = context.get("triggering_asset_events") or {}
+        for asset in self.requests:
+            for event in found.get(asset, ()):
+                said = (event.extra or {}).get("reason")
+                why = " ".join(said.split())[:_REASON] if isinstance(said, str) else ""
+                yield why or f"an event of the asset {asset.name}"
+
+    def _settled(
+        self, context: Context, partition: str, decisions: Sequence[PromotionDecision]
+    ) -> str | None:
+        """Return why a partition is not decided any more; None if it is to be."""
+        later = [each.partition for each in decisions if each.partition > partition]
+        if later:
+            # The champion has seen more than a candidate of that time could.
+            return f"later partitions, up to {max(later)}, have been decided already"
+        known = next((each for each in decisions if each.partition == partition), None)
+        # A key is its run, or begins with it and a slash: of two run ids one may begin with the other.
+        if (
+            known is None
+            or known.action is Action.FAILED
+            or f"{known.key}/".startswith(f"{run_of(context)}/")
+        ):
+            return None
+        return f"{partition} was decided before: {known.action}: {known.reason}"
+
+
+def split_of(dataset: DatasetVersion, holdout: int | float, window: int | str, delay: timedelta) -> Split:
+    """Return the split of a dataset version, as of its partition.
+
+    :raises NotEnoughData: if there is too little to train or to judge on.
+    """
+    when = dataset.event_time
+    return train.split(
+        tables.read(dataset.uri, version=dataset.version, columns=[when])[when],
+        holdout=holdout,
+        partition=Partition.parse(dataset.partition, dataset.grain),
+        window="all" if window == "all" else int(window),
+        delay=delay,
+    )
+
+
+def _shortage(
+    dataset: DatasetVersion, holdout: int | float, window: int | str, delay: timedelta
+) -> str | None:
+    try:
+        split_of(dataset, holdout, window, delay)
+    except NotEnoughData as error:
+        return str(error)
+    return None

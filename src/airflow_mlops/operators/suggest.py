@@ -1,0 +1,125 @@
+"""Ask a person before a retraining."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from airflow.providers.standard.operators.hitl import ApprovalOperator, HITLOperator
+from airflow.sdk import Param
+from airflow.sdk.definitions.param import ParamsDict
+from airflow.sdk.exceptions import TaskAwaitingInput
+
+from airflow_mlops.alerts import Channel
+from airflow_mlops.domain.results import RetrainDecision
+from airflow_mlops.domain.retraining_facts import suggested
+from airflow_mlops.engines import approval, suggestions
+from airflow_mlops.runs import push
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from airflow_mlops.domain.spec import Alerts
+
+
+class RetrainSuggestionOperator(ApprovalOperator):
+    """Wait for a person's word where the retrain policy only suggests (``mode: suggest``); else pass its decision on.
+
+    The form shows every rule. An answer counts if one of ``users`` gives it; any other is asked for again, in the time
+    that is left. Without an answer in time nothing is trained, and the run goes on. What does not lead to a training
+    skips the tasks in ``skips``.
+
+    Returns the :class:`~airflow_mlops.domain.results.RetrainDecision` as a dict, as it is after the answer.
+
+    :param decision: what :class:`~airflow_mlops.operators.decide.DecideOperator` returned; give that one no ``skips``.
+    :param skips: ids of direct downstream tasks that do not run without retraining.
+    :param users: ids of the users who may answer; empty means everyone who may edit the run.
+    :param wait: how long to wait for an answer. Later partitions wait as long for this one's decision.
+    :param alerts: who is mailed that they are asked, as in a spec; None means nobody.
+    :param smtp_conn_id: SMTP connection; None means ``[mlops] smtp_conn_id``.
+    """
+
+    # As DecideOperator: without it Airflow forgets the skip of mapped tasks.
+    inherits_from_skipmixin = True
+    template_fields: Sequence[str] = (*ApprovalOperator.template_fields, "decision", "smtp_conn_id")
+    ui_color = "#fff3e0"
+
+    def __init__(
+        self,
+        *,
+        decision: Any,
+        skips: Sequence[str],
+        users: Sequence[str] = (),
+        wait: timedelta = timedelta(hours=5),
+        alerts: Alerts | None = None,
+        smtp_conn_id: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(subject="", **kwargs)
+        self.decision = decision
+        self.skips = skips
+        self.users = users
+        self.wait = wait
+        self.alerts = alerts
+        self.smtp_conn_id = smtp_conn_id
+
+    def execute(self, context: Context) -> Any:
+        """Ask, if it was left to a person.
+
+        :raises TaskAwaitingInput: to leave the worker until somebody answers.
+        """
+        decision = RetrainDecision.from_dict(self.decision)
+        if decision.retrain or not suggested(decision):
+            self.log.info("nobody is asked: %s", decision.reason)
+            return self._pass_on(context, decision)
+        return self._ask(context, decision, datetime.now(UTC) + self.wait)
+
+    def execute_complete(
+        self, context: Context, event: dict[str, Any], until: str = "", asked: int = 0
+    ) -> dict[str, Any]:
+        """Take the answer, or ask again if it is none."""
+        decision = RetrainDecision.from_dict(self.decision)
+        # What Airflow answers with when the time is over: no person has.
+        if event.get("timedout") or event.get("error_type") == "timeout":
+            return self._pass_on(context, suggestions.lapsed(decision))
+        HITLOperator.execute_complete(self, context, event)
+        said = approval.given(event, approved=event["chosen_options"] == [self.APPROVE])
+        if problem := suggestions.problem(said, self.users):
+            self.log.warning("The answer does not count, so it is asked for again: %s", problem)
+            return self._ask(context, decision, datetime.fromisoformat(until), asked + 1, problem)
+        return self._pass_on(context, suggestions.answered(decision, said))
+
+    def _ask(
+        self, context: Context, decision: RetrainDecision, until: datetime, asked: int = 0, why: str = ""
+    ) -> NoReturn:
+        self.subject, self.body = suggestions.subject(decision), suggestions.body(decision)
+        reason = Param(
+            "", "Why; it is kept in the ledger.", type="string", title="Reason", maxLength=approval.LONGEST
+        )
+        self.params = ParamsDict({approval.REASON: reason})
+        self.assigned_users = [{"id": user, "name": user} for user in self.users]
+        self.defaults = [self.REJECT]
+        self.response_timeout = until - datetime.now(UTC)
+        try:
+            super().execute(context)
+        except TaskAwaitingInput as waiting:
+            waiting.kwargs = {"until": until.isoformat(), "asked": asked}
+            if self.alerts is not None:
+                channel = Channel(decision.model, alerts=self.alerts, smtp_conn_id=self.smtp_conn_id)
+                channel.say(
+                    context,
+                    self.task_id,
+                    lambda run: suggestions.notice(run, decision, until, asked, why),
+                )
+            raise
+        raise AssertionError("Airflow has not left the task waiting")
+
+    def _pass_on(self, context: Context, decision: RetrainDecision) -> dict[str, Any]:
+        self.log.info("%s %s: %s", decision.model, decision.partition, decision.reason)
+        if not decision.retrain:
+            # Skipping ends the task, so what it returns is pushed before.
+            push(context, "return_value", decision.to_dict())
+            downstream = context["task"].get_direct_relatives(upstream=False)
+            self.skip(ti=context["ti"], tasks=[task for task in downstream if task.task_id in self.skips])
+        return decision.to_dict()

@@ -1,0 +1,117 @@
+"""Wait for the verdict on drift, or on another check."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseSensorOperator, PokeReturnValue
+from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException
+
+from airflow_mlops.domain.checks import Verdict
+from airflow_mlops.domain.partitions import Partition
+from airflow_mlops.engines import checks_table, tables
+from airflow_mlops.runs import dataset_of, table_uri
+from airflow_mlops.triggers.check import CheckTrigger
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class DriftSensor(BaseSensorOperator):
+    """Wait until a partition's drift is judged; go on if it is one of the verdicts that are waited for, else skip.
+
+    Returns the verdict. By default what comes after it runs only if the data has drifted. What is skipped may be all that
+    comes after: a verdict on a partition does not change by waiting.
+
+    :param model: name of the model.
+    :param partition: key of the partition; None means the run's ``partition_key``, or the latest without one.
+    :param verdicts: go on with any of these: PASS, FAIL, INCONCLUSIVE; empty means with each.
+    :param check: the check, as it stands in the table of checks: ``drift``, ``drift.<column>``, ``performance``,
+        ``health`` …
+    :param deferrable: wait in the triggerer instead of in a worker.
+    """
+
+    template_fields: Sequence[str] = ("model", "partition", "check")
+    ui_color = "#eceff1"
+
+    def __init__(
+        self,
+        *,
+        model: str,
+        partition: str | None = None,
+        verdicts: Sequence[str] = ("FAIL",),
+        check: str = "drift",
+        deferrable: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.model = model
+        self.partition = partition
+        self.verdicts = verdicts
+        self.check = check
+        self.deferrable = deferrable
+
+    def poke(self, context: Context) -> PokeReturnValue:
+        """Look once.
+
+        :raises AirflowSkipException: if the verdict is another one than those that are waited for.
+        """
+        found = checks_table.verdict(self._uri, self._key(context), self.check)
+        if found is None:
+            self.log.info("%s of %s %s is not judged yet", self.check, self.model, self._key(context))
+            return PokeReturnValue(is_done=False)
+        return PokeReturnValue(is_done=True, xcom_value=self._wanted(found, self._key(context)))
+
+    def execute(self, context: Context) -> Any:
+        """Look, and wait if need be."""
+        if self.deferrable:
+            seen = self.poke(context)
+            if seen.is_done:
+                return seen.xcom_value
+            self.defer(
+                trigger=CheckTrigger(
+                    self._uri, self._key(context), self.check, time.time() + self.timeout, self.poke_interval
+                ),
+                method_name="resume",
+            )
+        try:
+            return super().execute(context)
+        except AirflowSensorTimeout:
+            return self.resume(context, {"verdict": None})
+
+    def resume(self, context: Context, event: dict[str, Any]) -> str:
+        """Go on, or say what is missing.
+
+        :raises AirflowSensorTimeout: if there was no verdict in time.
+        :raises AirflowSkipException: if the verdict is another one than those that are waited for.
+        """
+        key = self._key(context)
+        if event["verdict"] is None:
+            raise AirflowSensorTimeout(
+                f"{self.check} of {self.model} {key} was not judged within {timedelta(seconds=self.timeout)} h. Has "
+                f"{self.model}.monitor run for that partition, and is there a check of that name? Then clear this task."
+            )
+        return self._wanted(Verdict(event["verdict"]), key)
+
+    @property
+    def _uri(self) -> str:
+        return table_uri(self.model, "checks")
+
+    def _key(self, context: Context) -> str:
+        key = self.partition or context.get("partition_key")
+        if not key:
+            return dataset_of(context, self.model).partition
+        # A key of another form would be waited for in vain; before the first data nobody knows the form.
+        known = tables.latest(table_uri(self.model, "data"))
+        return Partition.parse(key, known.grain).key if known else key
+
+    def _wanted(self, found: Verdict, key: str) -> str:
+        said = f"{self.check} of {self.model} {key} is {found}"
+        wanted = [Verdict(each) for each in self.verdicts]
+        if wanted and found not in wanted:
+            raise AirflowSkipException(f"{said}, not {' or '.join(wanted)}")
+        self.log.info("%s", said)
+        return found.value

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import json
+from argparse import Namespace
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_mlops import config
+from airflow_mlops.cli import replay
+from history import MODEL, History
+
+SPEC = """
+name: flights
+task: classification
+target: late
+key: [flight]
+event_time: departure
+partition: month
+source: {files: "/data/{partition}.csv"}
+features: {numeric: [distance, wind], categorical: [carrier, origin]}
+train: {candidates: [sklearn.linear_model.LogisticRegression]}
+monitor: {drift: {min_rows: 100}, performance: {floor: {roc_auc: 0.6}}}
+"""
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[History]:
+    found = History(tmp_path)
+    monkeypatch.setenv("AIRFLOW__MLOPS__STORAGE", found.storage)
+    config.storage.cache_clear()
+    (tmp_path / "dags" / "models").mkdir(parents=True)
+    (tmp_path / "dags" / "models" / f"{MODEL}.yaml").write_text(SPEC)
+    monkeypatch.setattr("airflow.settings.DAGS_FOLDER", str(tmp_path / "dags"))
+    yield found
+    config.storage.cache_clear()
+
+
+def mlops(model: str = MODEL, **options: Any) -> None:
+    given = {
+        "policy": [],
+        "without": [],
+        "first": None,
+        "last": None,
+        "jobs": 1,
+        "output": None,
+        "quiet": None,
+    }
+    replay.replay(Namespace(model=model, **given | options))
+
+
+def test_policies_are_replayed_in_processes_and_printed_and_written(
+    store: History, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for key in ("2013-01", "2013-02", "2013-03"):
+        store.publish(key)
+    (tmp_path / "patient.yaml").write_text("retrain: {when: {drift: 2 of 3}, cooldown: 2}")
+    output = tmp_path / "out"
+    mlops(
+        policy=[str(tmp_path / "patient.yaml")], without=["every_partition", "oracle", "current"], jobs=2,
+        output=str(output), quiet="all",
+    )  # fmt: skip
+    out = capsys.readouterr().out
+    page = out.partition("cried in quiet partitions")[0]
+    rows = {line.split("|")[0].strip(): line for line in page.splitlines() if "|" in line}
+    assert "1 in 3" in rows["patient"]
+    assert "0 of 1" in rows["never"]
+    assert "cried in quiet partitions" in out
+    written = json.loads((output / "replay.json").read_text())
+    assert list(written["points"]) == ["patient", "never"]
+    assert (output / "replay.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"model": "trains"}, "There is no spec trains"),
+        ({"without": ["nevr"]}, "did you mean 'never'"),
+        ({"without": ["current", "never", "every_partition"]}, "nothing is left to replay"),
+        ({"policy": ["missing.yaml"]}, "missing.yaml"),
+        ({"jobs": 0}, "at least 1"),
+        ({"quiet": "2013-01"}, "first..last"),
+        ({"last": "2012-01"}, "No partition of 'flights'"),
+    ],
+)
+def test_what_cannot_be_replayed_is_told_in_a_line(
+    store: History, tmp_path: Path, options: dict[str, Any], told: str
+) -> None:
+    store.publish("2013-01")
+    with pytest.raises(SystemExit, match=told):
+        mlops(output=str(tmp_path / "out"), **options)
+    assert not (tmp_path / "out" / "replay.json").exists()

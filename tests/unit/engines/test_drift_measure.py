@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from scipy import stats
+
+from airflow_mlops.domain.drift import Measure
+from airflow_mlops.engines import drift_measure, summary_build
+from airflow_mlops.engines.summary import Column
+
+ROWS = 60_000
+
+
+def summarise(values: Any, categorical: bool = False) -> Column:
+    names = ((), ("x",)) if categorical else (("x",), ())
+    batches = pa.table({"x": values}).to_batches(10_000)
+    return summary_build.summarise(batches, numeric=names[0], categorical=names[1])["x"]
+
+
+def measured(before: Any, now: Any, categorical: bool = False) -> Measure:
+    found = drift_measure.measure(
+        "x", summarise(before, categorical), summarise(now, categorical), min_rows=1
+    )
+    return next(found)
+
+
+def evidently(before: Any, now: Any, categorical: bool = False) -> float:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from evidently.legacy.calculations.stattests import jensenshannon_stat_test, wasserstein_stat_test
+        from evidently.legacy.core import ColumnType
+
+    test = jensenshannon_stat_test if categorical else wasserstein_stat_test
+    kind = ColumnType.Categorical if categorical else ColumnType.Numerical
+    return float(test(pd.Series(before), pd.Series(now), kind, 0.1).drift_score)
+
+
+SHAPES: dict[str, Any] = {
+    "normal": lambda random: random.normal(size=ROWS),
+    "lognormal": lambda random: random.lognormal(0, 2, ROWS),
+    "pareto": lambda random: random.pareto(1.5, ROWS),
+    "discrete": lambda random: random.poisson(3, ROWS).astype(float),
+    "constant": lambda random: np.ones(ROWS),
+    "large": lambda random: 1e9 + random.normal(size=ROWS),
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("size", [0.0, 0.095, 0.105, 1.0])
+def test_the_distance_of_summaries_is_what_evidently_finds_in_the_rows(shape: str, size: float) -> None:
+    before = SHAPES[shape](np.random.default_rng(1))
+    now = SHAPES[shape](np.random.default_rng(2)) + size * before.std()
+    expected = evidently(before, now)
+    found = measured(before, now).distance
+    assert found == pytest.approx(expected, abs=1e-4)
+
+
+def test_the_distance_of_categories_is_what_evidently_finds_in_the_rows() -> None:
+    random = np.random.default_rng(0)
+    before, now = (random.choice(["a", "b", "c", "d"], ROWS, p=p) for p in ([0.4, 0.3, 0.2, 0.1], [0.25] * 4))
+    assert measured(before, now, True).distance == pytest.approx(evidently(before, now, True), abs=1e-6)
+
+
+@pytest.mark.parametrize("rows", [300, 5_000])
+def test_the_significance_of_numbers_is_that_of_kolmogorov_and_smirnov(rows: int) -> None:
+    before, now = (np.random.default_rng(seed).normal(0.05 * seed, 1, rows) for seed in (1, 2))
+    expected = stats.ks_2samp(before, now, method="asymp").statistic
+    p = stats.kstwobign.sf(expected * (rows / 2) ** 0.5)
+    assert measured(before, now).p == pytest.approx(p, rel=1e-6)
+
+
+def test_binning_makes_no_difference_significant() -> None:
+    values = np.random.default_rng(0).normal(size=400_000)
+    assert measured(values, values[::-1] + 1e-9).p == 1.0
+
+
+def test_the_significance_of_categories_is_that_of_pearson() -> None:
+    before, now = ["a"] * 60 + ["b"] * 40, ["a"] * 45 + ["b"] * 55
+    expected = stats.chi2_contingency([[60, 40], [45, 55]], correction=False).pvalue
+    assert measured(before, now, True).p == pytest.approx(expected)
+
+
+def test_many_rare_categories_are_tested_together() -> None:
+    names = [f"c{place}" for place in range(400)]
+    found = measured(names[:200] * 2 + ["often"] * 600, names[200:] * 2 + ["often"] * 600, True)
+    assert found.p == 1.0
+
+
+@pytest.mark.parametrize("rows", [100, 1_000])
+@pytest.mark.parametrize(
+    "shape",
+    [
+        lambda random, rows: random.normal(size=rows),
+        lambda random, rows: random.pareto(1.1, rows),
+        lambda random, rows: random.poisson(1, rows).astype(float),
+    ],
+    ids=["normal", "pareto", "poisson"],
+)
+def test_chance_is_found_significant_no_more_often_than_said(rows: int, shape: Any) -> None:
+    random = np.random.default_rng(0)
+    found = [measured(shape(random, rows), shape(random, rows)).p for _ in range(400)]
+    alarms = sum(p is not None and p <= 0.05 for p in found)
+    # Of 400, 20 are expected at most; 32 have a chance of 0.5 % if that is so.
+    assert alarms <= 32

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from airflow_mlops.engines import estimate, models, performance, registry, tables
+from history import History
+from synthetic import make_rows
+
+
+def draw(seed: int, rows: int, shift: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+    """Return labels, and the scores of a model that is too sure of itself."""
+    random = np.random.default_rng(seed)
+    known = random.normal(shift, 1.0, rows)
+    likely = 1 / (1 + np.exp(-(1.2 * known - 0.8)))
+    return (random.random(rows) < likely).astype(float), 1 / (1 + np.exp(-(2 * known + 0.3)))
+
+
+@pytest.fixture(scope="module", params=[3000, 20_000], ids=["logistic", "isotonic"])
+def calibration(request: pytest.FixtureRequest) -> estimate.Calibration:
+    return estimate.calibrate(*draw(0, request.param))
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.7])
+def test_what_labels_will_say_is_estimated_without_them(calibration: Any, shift: float) -> None:
+    truth, scores = draw(1, 4000, shift)
+    found = estimate.estimate(scores, calibration)
+    later = performance.metrics(truth, scores, "classification")
+    assert found.keys() == later.keys()
+    for name, guess in found.items():
+        assert guess.value == pytest.approx(later[name], abs=0.1 if name == "log_loss" else 0.05), name
+        assert guess.low < guess.value < guess.high
+
+
+def test_a_model_that_knows_nothing_is_estimated_as_one() -> None:
+    random = np.random.default_rng(0)
+    calibrated = estimate.calibrate((random.random(4000) < 0.3).astype(float), random.random(4000))
+    found = estimate.estimate(random.random(2000), calibrated)
+    assert found["roc_auc"].value == pytest.approx(0.5, abs=0.05)
+
+
+def test_equal_rows_give_equal_estimates() -> None:
+    one, two = (estimate.estimate(draw(1, 500)[1], estimate.calibrate(*draw(0, 500))) for _ in range(2))
+    assert one == two
+
+
+def test_too_few_rows_calibrate_nothing() -> None:
+    assert not estimate.calibrate(*draw(0, 200)).scores.size
+    assert not estimate.calibrate(np.zeros(5000), np.random.default_rng(0).random(5000)).scores.size
+
+
+def test_a_version_is_calibrated_once_and_does_not_need_its_data_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history = History(tmp_path)
+    rows = make_rows(1200, months=2)
+    first = rows.filter([moment.month == 1 for moment in rows["departure"].to_pylist()])
+    history.publish("2013-01", first)
+    second = rows.filter([moment.month == 2 for moment in rows["departure"].to_pylist()])
+    trained = history.train(history.publish("2013-02", second))
+    ref = registry.version(history.client, trained.model, trained.version)
+    training = registry.training(history.client, ref)
+    scores = models.predict(models.load_version(history.client, ref), second, "classification")
+    once = estimate.of(history.client, ref, training, scores, "late")
+    truth = second["late"].to_numpy(zero_copy_only=False)
+    later = performance.measure("roc_auc", truth, scores)
+    assert once["roc_auc"].value == pytest.approx(later, abs=0.05)
+    monkeypatch.delattr(tables, "read")
+    assert estimate.of(history.client, ref, training, scores, "late") == once
+
+
+def test_without_training_data_nothing_is_estimated_and_nothing_fails(tmp_path: Path) -> None:
+    history = History(tmp_path)
+    history.publish("2013-01")
+    trained = history.train(history.publish("2013-02"))
+    ref = registry.version(history.client, trained.model, trained.version)
+    training = registry.training(history.client, ref)
+    gone = training._replace(dataset=training.dataset.model_copy(update={"uri": history.uri("gone")}))
+    assert estimate.of(history.client, ref, gone, np.array([0.5]), "late") == {}

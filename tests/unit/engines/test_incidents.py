@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import pytest
+
+from airflow_mlops.domain.checks import Check, Verdict
+from airflow_mlops.domain.results import HealthReport
+from airflow_mlops.engines import incidents
+
+VERDICTS = {"p": Verdict.PASS, "F": Verdict.FAIL, "?": Verdict.INCONCLUSIVE}
+
+
+def reports(drift: str, performance: str) -> list[HealthReport]:
+    """Return reports on January, February … with these verdicts, the newest first."""
+
+    def check(name: str, letter: str) -> Check:
+        return Check(name=name, verdict=VERDICTS[letter], expected="e", reason="r")
+
+    return [
+        HealthReport(
+            model="flights", partition=f"2013-{number:02}", champion=None, verdict=Verdict.PASS,
+            drift=check("drift", one), performance=check("performance", other), staleness=check("staleness", "p"),
+            reason="r",
+        )
+        for number, (one, other) in enumerate(zip(drift, performance, strict=True), start=1)
+    ][::-1]  # fmt: skip
+
+
+def test_each_signal_has_incidents_of_its_own() -> None:
+    found = incidents.history(reports("pFFp", "FF?F"))
+    assert [(each.id, each.closed) for each in found] == [
+        ("performance/2013-01", None),
+        ("drift/2013-02", "2013-04"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("drift", "performance", "expected"),
+    [
+        ("", "", None),
+        ("ppp", "pp?", None),
+        ("pFF", "ppp", "2013-02"),
+        ("pF?", "ppp", "2013-02"),
+        ("pFp", "ppp", None),
+        ("FFF", "pFF", "2013-02"),
+        ("FFF", "pFp", "2013-01"),
+        ("FpF", "ppp", "2013-03"),
+    ],
+)
+def test_the_mail_about_it_is_named_by_what_went_wrong_last(
+    drift: str, performance: str, expected: str | None
+) -> None:
+    assert incidents.newest(reports(drift, performance)) == expected

@@ -1,0 +1,257 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_mlops.domain import spec_replay
+from airflow_mlops.domain.checks import Verdict
+from airflow_mlops.domain.replay import Replay, Step
+from airflow_mlops.domain.results import Action, Evaluation, ModelRef, TrainedModel
+from airflow_mlops.domain.spec import AutoRollback, ModelSpec
+from airflow_mlops.domain.spec_replay import CURRENT, NEVER
+from airflow_mlops.engines import (
+    replay,
+    replay_calibrate,
+    replay_compare,
+    replay_plan,
+    replay_report,
+    replay_stages,
+    replay_workers,
+    tables,
+)
+from airflow_mlops.engines.replay_plan import Plan
+from airflow_mlops.exceptions import TableMissing, UnknownPartition
+from history import MODEL, History, shifted
+from synthetic import FEATURES, LOGISTIC
+
+MONTHS = ("2013-01", "2013-02", "2013-03", "2013-04")
+SPEC = ModelSpec(
+    name=MODEL, task="classification", target="late", key=("flight",), event_time="departure", partition="month",
+    source={"files": "/data/{partition}.csv"}, labels={"delay": "P7D"}, features=FEATURES,
+    train={"candidates": [LOGISTIC]},
+    monitor={"drift": {"min_rows": 100, "columns": 0.2}, "performance": {"floor": {"roc_auc": 0.95}}},
+    retrain={"when": {"drift": "1 of 1", "performance": None}},
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def history(tmp_path_factory: pytest.TempPathFactory) -> History:
+    """Four months, the last of them in a stronger wind."""
+    found = History(tmp_path_factory.mktemp("replay"))
+    for key in MONTHS[:3]:
+        found.publish(key)
+    found.publish("2013-04", shifted("2013-04"))
+    return found
+
+
+@pytest.fixture(scope="module")
+def plan(history: History) -> Plan:
+    return replay_plan.make(SPEC, history.storage, history.folder / "work")
+
+
+def here(plan: Plan, **options: Any) -> Replay:
+    """Replay in this process."""
+    policies = [spec_replay.built_in(name, plan.spec) for name in (CURRENT, NEVER)]
+    with replay_workers.pool(1) as pool:
+        return replay_compare.compare(pool, plan, policies, **options)
+
+
+@pytest.fixture(scope="module")
+def found(plan: Plan) -> Replay:
+    return here(plan, quiet=MONTHS[3:])
+
+
+def steps(plan: Plan, name: str, count: int = 4) -> list[Step]:
+    policy = spec_replay.built_in(name, plan.spec)
+    return [replay.step(plan, policy, place) for place in range(count)]
+
+
+@pytest.fixture
+def unjudged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let each candidate pass: to judge one takes a process of its own."""
+
+    def passed(
+        plan: Plan, spec: ModelSpec, place: int, candidates: Sequence[TrainedModel], champion: ModelRef | None
+    ) -> tuple[Evaluation, float]:
+        found = Evaluation(
+            model=MODEL, partition=MONTHS[place], candidate=candidates[0], champion=champion, metrics={}, checks=(),
+            verdict=Verdict.PASS, leaderboard={}, reason="better",
+        )  # fmt: skip
+        return found, 0.0
+
+    monkeypatch.setattr(replay_stages, "evaluated", passed)
+
+
+def test_the_first_model_comes_with_the_first_holdout_and_serves_from_the_next_partition_on(
+    found: Replay,
+) -> None:
+    points = found.points[NEVER]
+    assert [point.action for point in points] == [Action.KEPT, Action.PROMOTED, Action.KEPT, Action.KEPT]
+    assert "too little data" in points[0].reason
+    assert [point.model for point in points] == [None, None, "2013-01", "2013-01"]
+    assert [point.retrain for point in points] == [False, True, False, False]
+
+
+def test_each_policy_trains_when_its_rules_ask_for_it(found: Replay) -> None:
+    trained = {summary.name: summary.retrainings for summary in found.summaries}
+    # Drift comes with April.
+    assert (trained[NEVER], trained[CURRENT]) == (1, 2)
+    assert [point.drift for point in found.points[CURRENT]][2:] == [Verdict.PASS, Verdict.FAIL]
+    assert "drift" in found.points[CURRENT][3].why
+
+
+def test_models_are_trained_once_for_all_policies(plan: Plan, found: Replay) -> None:
+    # As of February, March and April: January has no holdout.
+    assert len(plan.client().search_model_versions(f"name = '{MODEL}'")) == 3
+
+
+def test_what_was_replayed_is_not_computed_again(
+    plan: Plan, found: Replay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("trained", "evaluated", "health", "quality"):
+        monkeypatch.setattr(replay_stages, name, None)
+    assert here(plan, oracle=False).points == found.points
+
+
+def test_nothing_of_a_later_partition_is_seen(
+    history: History, plan: Plan, found: Replay, unjudged: None
+) -> None:
+    shorter = replay_plan.make(SPEC, history.storage, history.folder / "shorter", last="2013-03")
+    alone, all_of_them = steps(shorter, NEVER, 3), steps(plan, NEVER, 3)
+    for one, other in zip(alone, all_of_them, strict=True):
+        assert one.retrain == other.retrain
+        assert one.quality == other.quality
+        assert one.health.drift == other.health.drift
+        judged = [
+            (each.observed, each.interval, each.n)
+            for each in (one.health.performance, other.health.performance)
+        ]
+        assert judged[0] == judged[1]
+        assert one.decision.action == other.decision.action
+
+
+def test_the_models_own_tables_and_registry_are_left_alone(history: History, found: Replay) -> None:
+    assert {path.name for path in (history.folder / "storage" / MODEL).iterdir()} == {"data"}
+    assert tables.open_table(history.uri("data")).version() == 4
+    assert not (history.folder / "mlflow.db").exists()
+
+
+def test_quality_is_measured_on_all_labels_and_the_monitors_on_those_that_had_matured(
+    plan: Plan, found: Replay
+) -> None:
+    march = steps(plan, NEVER)[2]
+    assert march.health.performance.n is not None
+    assert march.health.performance.n < plan.datasets[2].rows
+    assert march.quality["roc_auc"] != march.health.metrics["roc_auc"]
+
+
+def test_no_policy_is_better_than_the_oracle_in_any_partition(found: Replay) -> None:
+    assert [served.model for served in found.oracle][:2] == [None, None]
+    for points in found.points.values():
+        for served, point in zip(found.oracle, points, strict=True):
+            if point.quality:
+                assert served.quality["roc_auc"] >= point.quality["roc_auc"]
+
+
+def test_partitions_below_the_floor_of_the_spec_are_degraded(plan: Plan, found: Replay) -> None:
+    points = found.points[NEVER]
+    assert [point.degraded for point in points] == [
+        bool(point.quality) and point.quality["roc_auc"] < 0.95 for point in points
+    ]
+
+
+def test_a_higher_threshold_never_cries_more_often(found: Replay) -> None:
+    rates = [rate for rate in found.rates if rate.policy == NEVER]
+    assert [rate.threshold for rate in rates] == [0.05, 0.1, 0.15, 0.2, 0.3]
+    alarms = [rate.alarms for rate in rates]
+    assert alarms == sorted(alarms, reverse=True)
+    assert (alarms[0], {rate.judged for rate in rates}) == (1, {1})
+    assert all(rate.interval and rate.interval[0] <= rate.alarms <= rate.interval[1] for rate in rates)
+
+
+def test_the_report_can_be_read_again_and_has_a_picture(found: Replay, tmp_path: Path) -> None:
+    replay_report.write(found, tmp_path / "report")
+    assert Replay.model_validate_json((tmp_path / "report" / "replay.json").read_text()) == found
+    assert (tmp_path / "report" / "replay.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_corrected_partition_is_gone_through_again_and_those_before_it_are_not(
+    tmp_path: Path, unjudged: None
+) -> None:
+    history = History(tmp_path)
+    for key in MONTHS[:3]:
+        history.publish(key)
+    before = replay_plan.make(SPEC, history.storage, tmp_path / "work")
+    first = steps(before, NEVER, 3)
+    history.publish("2013-03", shifted("2013-03"))
+    after = replay_plan.make(SPEC, history.storage, tmp_path / "work")
+    assert [each.version for each in after.datasets] == [1, 2, 4]
+    second = steps(after, NEVER, 3)
+    assert second[:2] == first[:2]
+    assert (first[2].health.drift.verdict, second[2].health.drift.verdict) == (Verdict.PASS, Verdict.FAIL)
+
+
+def test_partitions_that_came_in_another_order_are_seen_whole(tmp_path: Path) -> None:
+    history = History(tmp_path)
+    for key in ("2013-02", "2013-01", "2013-03"):
+        history.publish(key)
+    found = replay_plan.pinned(history.uri("data"))
+    assert [(each.partition, each.version) for each in found] == [
+        ("2013-01", 2),
+        ("2013-02", 2),
+        ("2013-03", 3),
+    ]
+
+
+def test_a_span_begins_with_what_was_known_before_it(plan: Plan, found: Replay, history: History) -> None:
+    later = replay_plan.make(SPEC, history.storage, history.folder / "work", first="2013-03")
+    assert [each.partition for each in later.datasets] == ["2013-03", "2013-04"]
+    assert later.datasets == plan.datasets[2:]
+    split, _ = replay_stages.split(later, 0)
+    assert split is not None
+    assert split.start.month == 1
+
+
+def test_a_champion_on_probation_is_taken_back_as_the_policy_says(
+    plan: Plan, found: Replay, unjudged: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+    first = steps(plan, NEVER)
+    failed = first[3].health.drift.model_copy(update={"name": "probation", "verdict": Verdict.FAIL})
+
+    def worse(client: Any, promotion: Any, **facts: Any) -> Any:
+        asked.append((promotion.before, promotion.after))
+        return failed
+
+    monkeypatch.setattr("airflow_mlops.engines.probation.judge", worse)
+    monkeypatch.setattr(replay_stages, "health", lambda *_: first[3].health)
+    every = spec_replay.built_in("every_partition", plan.spec).spec
+    monitor = every.monitor.model_copy(update={"rollback": AutoRollback()})
+    policy = spec_replay.Policy("watched", every.model_copy(update={"monitor": monitor}))
+    taken = [replay.step(plan, policy, place) for place in range(4)]
+    old, new = (taken[place].champion.version for place in (1, 2))
+    assert asked == [(old, new)]
+    assert [each.restored is not None for each in taken] == [False, False, False, True]
+    assert (taken[3].served.version, taken[3].restored.after) == (new, old)
+    assert taken[3].decision.before == old
+
+
+def test_a_span_without_data_and_a_key_of_another_grain_are_told(history: History, tmp_path: Path) -> None:
+    with pytest.raises(
+        TableMissing, match="No partition of 'flights' .* from 2014-01 to the last; ingest it"
+    ):
+        replay_plan.make(SPEC, history.storage, tmp_path, first="2014-01")
+    with pytest.raises(UnknownPartition, match="2013-01-01"):
+        replay_plan.make(SPEC, history.storage, tmp_path, first="2013-01-01")
+
+
+def test_quiet_partitions_are_named_by_a_span_or_all() -> None:
+    assert replay_calibrate.quiet("2013-02..2013-03", SPEC.partition, MONTHS) == MONTHS[1:3]
+    assert replay_calibrate.quiet("all", SPEC.partition, MONTHS) == MONTHS
+    with pytest.raises(ValueError, match=r"first\.\.last"):
+        replay_calibrate.quiet("2013-02", SPEC.partition, MONTHS)
+    with pytest.raises(ValueError, match="none of the replayed"):
+        replay_calibrate.quiet("2014-02..2014-03", SPEC.partition, MONTHS)
