@@ -155,7 +155,11 @@ def _timed(folder: Path, what: str) -> tuple[float, float, Any]:
     warnings.simplefilter("ignore")
     before = _ours_before(folder) if what in ("verdicts", "with page") else None
     began, base = time.perf_counter(), _resident()
-    found = _ours(folder, before, what == "with page") if before else _theirs(folder, what == "sample")
+    found = None
+    if before:
+        found = _ours(folder, before, what == "with page")
+    else:
+        _theirs(folder, what == "sample")
     return time.perf_counter() - began, _peak() - base, found
 
 

@@ -37,7 +37,7 @@ def get_provider_info() -> dict[str, Any]:
         ),
         "sensors": _modules("sensors", "alias", "decision", "drift", "partition"),
         "triggers": _modules("triggers", "alias", "check", "decision", "new_data", "partition"),
-        "hooks": _modules("hooks", "mail", "mlflow", "source_files", "source_sql", "sources"),
+        "hooks": _modules("hooks", "mail", "mlflow", "outputs", "source_files", "source_sql", "sources"),
         "notifications": ["airflow_mlops.notifications.alert.MlopsNotifier"],
         "connection-types": [_mlflow_connection()],
         "extra-links": ["airflow_mlops.links.MlflowRunLink", "airflow_mlops.links.ReportLink"],

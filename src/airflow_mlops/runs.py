@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from airflow_mlops import config
 from airflow_mlops.domain.partitions import Grain, Partition
 from airflow_mlops.domain.section import Section
-from airflow_mlops.engines import tables
+from airflow_mlops.engines import score, tables
 from airflow_mlops.exceptions import TableMissing, UnknownPartition
+from airflow_mlops.hooks.mlflow import MlflowHook
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, ObjectStoragePath
+    from mlflow import MlflowClient
 
-    from airflow_mlops.domain.results import DatasetVersion
+    from airflow_mlops.domain.results import DatasetVersion, ModelRef
 
 
 Request = TypeVar("Request", bound=Section)
@@ -67,6 +69,15 @@ def asked(context: Context, request: type[Request]) -> Request:
     asks = form & set(request.model_fields)
     extra = set(context["dag_run"].conf or {}) - form - set(known) if asks else set()
     return request.from_dict(known | dict.fromkeys(extra))
+
+
+def subject(
+    context: Context, model: str, partition: str | None, conn_id: str | None
+) -> tuple[MlflowClient, DatasetVersion, ModelRef | None]:
+    """Return MLflow, the data as of a run's partition, and the champion of that time; None if there was none."""
+    dataset = dataset_of(context, model, partition)
+    client = MlflowHook(conn_id).get_conn()
+    return client, dataset, score.champion_for(client, table_uri(model, "ledger"), model, dataset.partition)
 
 
 def run_of(context: Context) -> str:

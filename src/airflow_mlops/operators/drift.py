@@ -12,8 +12,7 @@ from airflow_mlops.domain.checks import Check
 from airflow_mlops.domain.spec import DriftPolicy
 from airflow_mlops.engines import monitor, monitor_drift
 from airflow_mlops.links import ReportLink
-from airflow_mlops.operators.subject import subject
-from airflow_mlops.runs import push, report_path, save_report, table_uri
+from airflow_mlops.runs import push, report_path, save_report, subject, table_uri
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

@@ -11,8 +11,7 @@ from airflow.sdk.observability import stats
 from airflow_mlops import assets
 from airflow_mlops.domain.checks import Check
 from airflow_mlops.engines import checks_table, monitor
-from airflow_mlops.operators.subject import subject
-from airflow_mlops.runs import table_uri
+from airflow_mlops.runs import subject, table_uri
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

@@ -11,8 +11,7 @@ from airflow.sdk import BaseOperator
 from airflow_mlops.domain.checks import Check
 from airflow_mlops.domain.spec import PerformancePolicy
 from airflow_mlops.engines import labels, monitor, monitor_performance
-from airflow_mlops.operators.subject import subject
-from airflow_mlops.runs import partition_of, table_uri
+from airflow_mlops.runs import partition_of, subject, table_uri
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

@@ -18,7 +18,12 @@ def build(spec: ModelSpec) -> DAG:
     """Build the DAG that predictions start."""
     with dag.new(spec, "monitor", schedule=dag.after(assets.predictions(spec.name))) as stage:
         drift = DriftOperator(
-            task_id="drift", model=spec.name, policy=spec.monitor.drift, doc_md=docs.TASKS["drift"]
+            task_id="drift",
+            model=spec.name,
+            policy=spec.monitor.drift,
+            target=spec.target,
+            delay=spec.labels.delay,
+            doc_md=docs.TASKS["drift"],
         )
         performance = PerformanceOperator(
             task_id="performance",
