@@ -218,7 +218,8 @@ def _judge(said: _Said, run: Run, failed: Sequence[str]) -> tuple[list[Notice], 
                     picture=said.page("DriftOperator", "picture"),
                 )
             )
-        elif report.verdict is Verdict.PASS:
+        elif incidents.newest(monitor.history(table_uri(report.model, "monitoring"))) is None:
+            # Also if labels are missing, and not if an earlier partition was judged again while later ones are bad.
             well.append(run.health)
     decided = said.results("PromoteOperator", "RecordOperator", "RollbackOperator")
     told = {

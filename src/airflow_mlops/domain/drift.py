@@ -39,8 +39,8 @@ def judge(
 ) -> tuple[Check, tuple[Check, ...]]:
     """Judge each measure, and the table by the share of its features that have drifted.
 
-    A measure fails that is both large, by the policy's threshold, and significant: p-values are adjusted for their number
-    by Benjamini and Hochberg (Journal of the Royal Statistical Society B 57, 1995). A feature has drifted if any of its
+    A measure fails that is both large, by the policy's threshold, and significant: p-values are adjusted for their
+    number by Benjamini and Hochberg (Journal of the Royal Statistical Society B 57, 1995). A feature has drifted if any of its
     measures fails. Predictions and target are judged alike but do not count in the share.
 
     :param weights: what each feature counts; None means all the same, and so do weights that are nowhere above 0.

@@ -33,7 +33,8 @@ def incident(policy: Retrain, known: Known, lasting: Sequence[Lasting], *, aged:
     lasts = ", ".join(each.incident.id for each in lasting if each.incident is not None)
     reason = f"open: {lasts}" if lasts else "no problem lasts"
     if held:
-        until = "is over" if policy.again is None else f"is over, or {policy.again} partition(s) after that"
+        waits = {_again(policy, each) for each in asking} - {None}
+        until = f"is over, or {min(filter(None, waits))} partition(s) after that" if waits else "is over"
         reason = f"{lasts} was answered at {known.last_answer}, and is not again before it {until}"
     count = sum(1 for each in lasting if each.incident is not None)
     return rule("incident", held, "a problem that has not been answered yet", reason, count)
@@ -43,7 +44,16 @@ def _answered(policy: Retrain, known: Known, each: Lasting) -> bool:
     answer, since = known.last_answer, known.since(known.last_answer)
     if each.incident is None or answer is None or since is None or answer < each.incident.opened:
         return False
-    return policy.again is None or since < policy.again
+    again = _again(policy, each)
+    return again is None or since < again
+
+
+def _again(policy: Retrain, each: Lasting) -> int | None:
+    """Return after how many partitions a problem that lasts may cause another training; None for never."""
+    if policy.again is None and each.incident is not None and each.incident.signal == "staleness":
+        # Age ends by a training alone, so it may ask for one again after as long as it was allowed.
+        return policy.when.staleness
+    return policy.again
 
 
 def budget(policy: Retrain, known: Known) -> Check:

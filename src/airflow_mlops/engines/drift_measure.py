@@ -38,8 +38,9 @@ def measure(
 
     Numbers: the Wasserstein distance in units of the reference's standard deviation; significance by the two-sample
     Kolmogorov-Smirnov test, whose asymptotic p-value is an upper bound where values repeat (Noether, 1963). Categories:
-    the Jensen-Shannon distance (natural logarithm, 0 to 0.83); significance by Pearson's chi-squared test of homogeneity,
-    categories with fewer than 5 expected rows taken together (Cochran, Biometrics 10, 1954), which also tests the shares.
+    the Jensen-Shannon distance (natural logarithm, 0 to 0.83); significance by Pearson's chi-squared test of
+    homogeneity, categories with fewer than 5 expected rows taken together (Cochran, Biometrics 10, 1954), which also
+    tests the shares.
 
     :param min_rows: rows with a value that a side must have, or rows at all for a share.
     :param feature: see :class:`~airflow_mlops.domain.drift.Measure`.

@@ -72,10 +72,16 @@ def record(uri: str, report: HealthReport) -> None:
     )
 
 
-def history(uri: str, partition: str) -> list[HealthReport]:
-    """Return the reports up to and including one partition, the newest first."""
+def history(uri: str, partition: str | None = None) -> list[HealthReport]:
+    """Return the reports, the newest first.
+
+    :param partition: up to and including this one; None means all.
+    """
     if not tables.exists(uri):
         return []
     rows = tables.read(uri, columns=["partition", "report"]).to_pylist()
-    known = sorted((row for row in rows if row["partition"] <= partition), key=lambda row: row["partition"])
+    known = sorted(
+        (row for row in rows if partition is None or row["partition"] <= partition),
+        key=lambda row: row["partition"],
+    )
     return [HealthReport.model_validate_json(row["report"]) for row in reversed(known)]

@@ -42,9 +42,9 @@ def drift(
 ) -> drift_engine.Drift:
     """Compare a partition, or the window that ends with it, with what the champion was trained on.
 
-    Features are judged; what the champion predicts, beside its predictions of its own training rows, and the labels that
-    matured in the window are told as ``drift.prediction`` and ``drift.target``, and do not count in the share of columns.
-    No row is read twice: summaries are kept, of the training data with the champion's run, of partitions at
+    Features are judged; what the champion predicts, beside its predictions of its own training rows, and the labels
+    that matured in the window are told as ``drift.prediction`` and ``drift.target``, and do not count in the share of
+    columns. No row is read twice: summaries are kept, of the training data with the champion's run, of partitions at
     ``summaries_uri``.
 
     :param summaries_uri: Delta table of summaries; made if there is none.
@@ -91,8 +91,8 @@ def _no_reference(champion: ModelRef, error: Exception, title: str, page: bool) 
         name="drift",
         verdict=Verdict.INCONCLUSIVE,
         expected="the data that the champion was trained on",
-        reason=f"no summary of what version {champion.version} was trained on is kept with its run, and the data is gone: "
-        f"{error} Train again, or restore it.",
+        reason=f"no summary of what version {champion.version} was trained on is kept with its run, and the data is "
+        f"gone: {error} Train again, or restore it.",
     )
     return drift_engine.Drift(overall, (), drift_page.render(title, (overall,), {}, 1.0) if page else "")
 

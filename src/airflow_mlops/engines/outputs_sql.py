@@ -57,10 +57,20 @@ def _table(
     connection: Connection, name: str, schema: str | None, predictions: Predictions, where: str
 ) -> Table:
     import sqlalchemy as sa
+    from sqlalchemy.exc import ProgrammingError
 
+    if taken := {MODEL, PARTITION_KEY} & set(predictions.schema.names):
+        raise SchemaMismatch(
+            f"{where}: the data has a column {min(taken)!r}, which the table needs for itself"
+        )
     if not sa.inspect(connection).has_table(name, schema=schema):
         made = sa.Table(name, sa.MetaData(), *_columns(predictions, where), schema=schema)
-        made.create(connection)
+        try:
+            made.create(connection)
+        except ProgrammingError as error:
+            if "exists" in str(error.orig):
+                raise WriteConflict(f"{where} is being made by another writer.") from None
+            raise
         return made
     found = sa.Table(name, sa.MetaData(), schema=schema, autoload_with=connection)
     needed = [MODEL, PARTITION_KEY, *predictions.key, SCORE]
@@ -74,10 +84,9 @@ def _table(
 def _columns(predictions: Predictions, where: str) -> list[Column[Any]]:
     import sqlalchemy as sa
 
-    own = [MODEL, PARTITION_KEY]
-    if taken := [name for name in own if name in predictions.schema.names]:
-        raise SchemaMismatch(f"{where}: the data has a column {taken[0]!r}, which the table needs for itself")
-    columns: list[Column[Any]] = [sa.Column(name, sa.String(), primary_key=True) for name in own]
+    columns: list[Column[Any]] = [
+        sa.Column(name, sa.String(), primary_key=True) for name in (MODEL, PARTITION_KEY)
+    ]
     for field in predictions.schema:
         kind, is_key = _type(field.type, field.name, where), field.name in predictions.key
         columns.append(sa.Column(field.name, kind, primary_key=is_key, autoincrement=False))

@@ -53,7 +53,8 @@ def _content(spec: ModelSpec) -> str:
 
 def _keys(plan: Plan, policy: Policy) -> list[str]:
     """Return what each step depends on: the policy, and the data up to it."""
-    found, key = [], _content(policy.spec)
+    labels = tables.open_table(plan.labels).version() if plan.labels else None
+    found, key = [], key_of(_content(policy.spec), plan.labels, labels)
     for dataset in plan.datasets:
         key = key_of(key, dataset.to_dict())
         found.append(key)

@@ -161,7 +161,9 @@ def evaluated(
         return {"evaluation": found.to_dict(), "seconds": round(monotonic() - began, 3)}
 
     against = champion.digest if champion else None
-    judged = [each.digest for each in candidates], against, spec.gates.to_dict(), dataset.to_dict()
+    # A model's bytes depend neither on the metric that it is ranked by nor on where the holdout ends.
+    ours = [(each.version, each.digest, each.metric, each.split.to_dict()) for each in candidates]
+    judged = ours, against, spec.gates.to_dict(), dataset.to_dict()
     key = key_of(*judged, "pictures") if pictures else key_of(*judged)
     found = cached(plan.folder, "evaluated", key, compute)
     return Evaluation.from_dict(found["evaluation"]), found["seconds"]

@@ -117,4 +117,8 @@ def _pass(client: MlflowClient, plan: Plan, task: str, now: datetime | None) -> 
             challenger = score_batches.scorer(client, plan.beside.challenger, task)
         except (DigestMismatch, ModelNotFound, TransformFailed, UntrustedModel) as error:
             return str(error)
+        except RegistryUnavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever a challenger does, the champion serves
+            return f"it cannot be loaded: {type(error).__name__}; train it again or remove its alias"
     return score_pass.write(plan, champion, challenger, now or datetime.now(UTC))

@@ -56,12 +56,15 @@ class Plan:
 
 def is_done(plan: Plan) -> bool:
     """Tell whether the same models have predicted the same data already."""
+    beside = plan.beside
+    known = beside is None or _is_of(plan, beside.uri, [CHAMPION_VERSION], beside.challenger)
+    return known and _is_served(plan)
+
+
+def _is_served(plan: Plan) -> bool:
     key = plan.dataset.key if plan.beside is not None and plan.split is not None else ()
     names = [*key, *((SERVED_BY,) if plan.split is not None else ())]
-    if not _is_of(plan, plan.uri, names, plan.champion):
-        return False
-    beside = plan.beside
-    return beside is None or _is_of(plan, beside.uri, [CHAMPION_VERSION], beside.challenger)
+    return _is_of(plan, plan.uri, names, plan.champion)
 
 
 def served_by_challenger(plan: Plan) -> int:
@@ -134,8 +137,13 @@ def write(plan: Plan, champion: Scorer, challenger: Scorer | None, at: datetime)
                 shadow.add(_beside(plan, rows, ours, theirs, champion, challenger, at))
             served.add(_served(plan, rows, ours, theirs, champion, challenger, at))
         if shadow is not None:
-            commit(shadow, {})
-        commit(served, {})
+            try:
+                commit(shadow, {})
+            except SchemaMismatch as error:
+                return str(error)
+        # A challenger that came later changes nothing of what was served.
+        if not _is_served(plan):
+            commit(served, {})
     return ""
 
 

@@ -36,8 +36,8 @@ def summarise(
 class Summariser:
     """Summarise columns of rows that are handed in batch by batch.
 
-    A column that is not there, is there twice, or has a type that is neither number nor category gets a summary that names
-    the problem. Whole numbers are the same categories as equal fractions, since gaps turn one into the other.
+    A column that is not there, is there twice, or has a type that is neither number nor category gets a summary that
+    names the problem. Whole numbers are the same categories as equal fractions, since gaps turn one into the other.
 
     :param numeric: columns to be looked at as numbers: integers, fractions, decimals and booleans.
     :param categorical: columns to be looked at as categories: all these, text, times and dates.
@@ -142,7 +142,7 @@ class _Numbers(_Cells):
         values = np.sort(np.concatenate(self.waiting))
         self.waiting, self.count = [], 0
         with np.errstate(all="ignore"):
-            squares = float(((values - values.mean()) ** 2).sum())
+            squares = float(values.var()) * len(values)
         low, high, known = float(values[0]), float(values[-1]), len(values)
         means, counts = summary.bins(*summary.collapse(values, None))
         self._keep(0, Column(Kind.NUMERIC, known, 0, 0, means, counts, squares=squares, low=low, high=high))

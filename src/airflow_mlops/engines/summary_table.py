@@ -59,7 +59,10 @@ def kept(uri: str, partition: str) -> dict[str, dict[str, Column]]:
 
 
 def keep(uri: str, partition: str, groups: Mapping[str, Mapping[str, Column]], of: Iterable[str]) -> None:
-    """Keep summaries of a partition, in place of those that it has, except for those that are made ``of`` the same as now."""
+    """Keep summaries of a partition, in place of those that it has.
+
+    :param of: those that stay, by what they were made of.
+    """
     still = {name: columns for name, columns in kept(uri, partition).items() if name in set(of)}
     tables.replace_partition(uri, to_table({**still, **groups}), partition)
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 class DriftOperator(BaseOperator):
     """Compare a partition with the champion's training data, by Evidently's methods.
 
-    Returns ``{"overall": Check, "columns": [Check, …]}`` as dicts. Evidently's report is linked from the task, and a small
-    picture lies beside it, its place in the XCom ``picture``.
+    Returns ``{"overall": Check, "columns": [Check, …]}`` as dicts. Evidently's report is linked from the task, and a
+    small picture lies beside it, its place in the XCom ``picture``.
 
     :param model: name of the model.
     :param policy: what counts as drift; None means the defaults.

@@ -104,7 +104,7 @@ def test_training_data_that_is_gone_before_it_was_summarised_is_named(
     found = drift_of(history, march, champion, page=True)
     assert (found.overall.verdict, found.columns) == (Verdict.INCONCLUSIVE, ())
     assert "flights/data" in found.overall.reason
-    assert "the data is gone" in found.html
+    assert "and the data is gone" in found.html
 
 
 def test_a_check_reads_the_training_data_once_for_all_checks_of_a_champion(
