@@ -20,6 +20,8 @@ WORKS = (
     "gates",
     "training",
     "scoring",
+    "drift",
+    "drift_alarms",
     "estimate",
     "replay",
 )

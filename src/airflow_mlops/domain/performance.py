@@ -98,7 +98,7 @@ def labels(
     told = [
         f"{labelled:,} of the {due:,} predictions that are due have a label",
         f"complete before {watermark:%Y-%m-%d %H:%M} UTC" if watermark else "",
-        f"{contradictory:,} have labels that contradict each other and are set aside: correct the source"
+        f"{contradictory:,} have labels that contradict each other and are set aside: correct the data, or delete the wrong ones from the table of labels"
         if contradictory
         else "",
         f"{unknown:,} labels belong to no prediction" if unknown else "",
@@ -121,7 +121,7 @@ def baseline(metric: str, found: Measured | None, naive: float | None, margin: f
     rows = found.n if found else 0
     if value is None or naive is None or rows < least:
         verdict = INCONCLUSIVE
-        missing = f"{metric} could not be measured" if naive is not None else "the training labels are gone"
+        missing = f"{metric} could not be measured" if value is None else "the training labels are gone"
         reason = f"{rows:,} rows with matured labels; {least} are needed" if rows < least else missing
     else:
         gain = -worse_by(metric, value, naive)
@@ -139,17 +139,18 @@ def baseline(metric: str, found: Measured | None, naive: float | None, margin: f
     )
 
 
-def estimate_error(metric: str, judged: Sequence[Judgement]) -> Check:
+def estimate_error(metric: str, judged: Sequence[Judgement], least: int = 1) -> Check:
     """Compare what was estimated before labels came with what they then said.
 
     FAIL if the intervals of the newest pair do not meet: the estimate is not to be trusted.
 
     :param judged: the latest judgement of each partition with its estimates, the newest first.
+    :param least: labels below which a partition does not count.
     """
     pairs = [
         (each.estimates[metric], each.metrics[metric])
         for each in judged
-        if metric in each.estimates and metric in each.metrics
+        if metric in each.estimates and metric in each.metrics and each.metrics[metric].n >= least
     ]
     gaps = [
         abs(one.value - two.value) for one, two in pairs if one.value is not None and two.value is not None

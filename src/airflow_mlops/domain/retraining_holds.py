@@ -33,8 +33,8 @@ def incident(policy: Retrain, known: Known, lasting: Sequence[Lasting], *, aged:
     lasts = ", ".join(each.incident.id for each in lasting if each.incident is not None)
     reason = f"open: {lasts}" if lasts else "no problem lasts"
     if held:
-        waits = {_again(policy, each) for each in asking} - {None}
-        until = f"is over, or {min(filter(None, waits))} partition(s) after that" if waits else "is over"
+        waits = [again for each in asking if (again := _again(policy, each)) is not None]
+        until = f"is over, or {min(waits)} partition(s) after that" if waits else "is over"
         reason = f"{lasts} was answered at {known.last_answer}, and is not again before it {until}"
     count = sum(1 for each in lasting if each.incident is not None)
     return rule("incident", held, "a problem that has not been answered yet", reason, count)

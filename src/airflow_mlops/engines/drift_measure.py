@@ -103,6 +103,8 @@ def _numbers(before: Column, now: Column) -> tuple[float, float]:
     from scipy.stats import wasserstein_distance
 
     unit = before.deviation or _CONSTANT
+    if not math.isfinite(unit):
+        return math.nan, 1.0
     with np.errstate(all="ignore"):
         moved = float(wasserstein_distance(before.values, now.values, before.counts, now.counts))
         return moved / unit, kolmogorov_smirnov(before, now)

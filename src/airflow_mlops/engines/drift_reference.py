@@ -77,7 +77,7 @@ def _kept(
         file = client.download_artifacts(champion.run_id, path, folder)
         try:
             return summary_table.from_table(pq.read_table(file))
-        except (pa.ArrowException, KeyError) as error:
+        except (pa.ArrowException, OSError, KeyError, ValueError, AttributeError, TypeError) as error:
             _log.warning(
                 "%s of run %s is damaged and made again: %s", path, champion.run_id, type(error).__name__
             )

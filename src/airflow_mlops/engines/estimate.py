@@ -159,8 +159,16 @@ def _kept(client: MlflowClient, ref: ModelRef) -> Calibration | None:
                 file = client.download_artifacts(ref.run_id, CALIBRATION, folder)
         except ModelNotFound:
             return None
-        kept = json.loads(Path(file).read_text())
-    return Calibration(np.array(kept["scores"]), np.array(kept["shares"]))
+        try:
+            kept = json.loads(Path(file).read_text(encoding="utf-8"))
+            scores, shares = (np.array(kept[name], dtype=float) for name in ("scores", "shares"))
+            if scores.size and shares.shape[1:] != scores.shape:
+                raise ValueError("as many shares as scores are needed")
+        except (ValueError, KeyError, TypeError) as error:
+            # It is copied, so a task that was killed may have left half of it.
+            log.warning("%s of run %s is damaged and made again: %s", CALIBRATION, ref.run_id, error)
+            return None
+    return Calibration(scores, shares)
 
 
 def _made(client: MlflowClient, ref: ModelRef, training: Training, target: str) -> Calibration | None:

@@ -89,7 +89,7 @@ def estimates(
         check = policies.performance(values, holdout, policy, subject.metric, n, policy.min_rows)
         yield performance.as_estimate(check, metric)
     if history:
-        yield performance.estimate_error(subject.metric, mine)
+        yield performance.estimate_error(subject.metric, mine, policy.min_rows)
 
 
 def served(subject: Subject, champion: ModelRef, policy: PerformancePolicy) -> Iterator[Check]:

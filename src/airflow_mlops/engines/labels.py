@@ -89,7 +89,7 @@ def write(
     import pyarrow.compute as pc
 
     where = f"the labels of partition {partition.key}"
-    given = _columns(tables.normalise(rows), partition, [*key], event_time, target, where)
+    given = _columns(tables.normalise(rows), partition, [*key], event_time, target, task, where)
     labelled, values = pipeline.labelled(given, target, task)
     labelled = labelled.set_column(
         labelled.column_names.index(target), target, pa.array(values, pa.float64())
@@ -136,7 +136,13 @@ def later(times: pa.ChunkedArray, others: pa.ChunkedArray | pa.Scalar) -> pa.Chu
 
 
 def _columns(
-    rows: pa.Table, partition: Partition, key: list[str], event_time: str, target: str, where: str
+    rows: pa.Table,
+    partition: Partition,
+    key: list[str],
+    event_time: str,
+    target: str,
+    task: str,
+    where: str,
 ) -> pa.Table:
     import pyarrow as pa
 
@@ -152,9 +158,11 @@ def _columns(
         rows = in_utc(rows, LABELLED_AT, where)
         known = later(rows[LABELLED_AT], pa.scalar(partition.start, kind))
     rows = in_utc(rows.select(names), event_time, where).append_column(LABELLED_AT, known)
+    # A row without a label yet says nothing, and so need not say when.
+    due, _ = pipeline.labelled(rows, target, task)
     for name in [*key, event_time, LABELLED_AT]:
-        if nulls := rows[name].null_count:
-            raise BadRows(f"{where}: {name} is missing in {nulls:,} of {rows.num_rows:,} rows")
+        if nulls := due[name].null_count:
+            raise BadRows(f"{where}: {name} is missing in {nulls:,} of {due.num_rows:,} rows with a label")
     return rows
 
 

@@ -18,7 +18,7 @@ from airflow_mlops.domain.results import Action, DatasetVersion, ModelRef, Promo
 from airflow_mlops.domain.spec import ModelSpec
 from airflow_mlops.domain.spec_replay import Policy
 from airflow_mlops.domain.spec_retrain import Mode, Retrain
-from airflow_mlops.engines import decide, probation, registry, replay_stages
+from airflow_mlops.engines import decide, probation, registry, replay_stages, tables
 from airflow_mlops.engines.ledger import Kind, Row
 from airflow_mlops.engines.replay_cache import key_of, load, save
 from airflow_mlops.engines.replay_plan import Plan

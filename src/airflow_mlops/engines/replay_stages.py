@@ -229,7 +229,8 @@ def drift(
 
     # What was served before, which a longer window looks at, is the policy's own.
     whose = owner if policy.window > 1 else owner is not None
-    key = key_of(champion.digest, dataset.to_dict(), policy.to_dict(), whose)
+    told = plan.spec.target, plan.spec.labels.to_dict()
+    key = key_of(champion.digest, dataset.to_dict(), policy.to_dict(), whose, *told)
     return tuple(Check.from_dict(each) for each in cached(plan.folder, "drift", key, compute))
 
 

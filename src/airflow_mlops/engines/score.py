@@ -14,6 +14,7 @@ from airflow_mlops.engines.score_pass import Beside, Plan
 from airflow_mlops.exceptions import (
     DigestMismatch,
     ModelNotFound,
+    RegistryUnavailable,
     TransformFailed,
     UntrustedModel,
 )

@@ -229,10 +229,13 @@ def test_another_problem_or_a_date_retrains_within_an_answered_incident() -> Non
     assert not answer(policy(drift=ONCE, every=2), health=weak, **facts).retrain
 
 
-def test_an_old_champion_is_replaced_once_and_not_again_each_month() -> None:
+def test_an_old_champion_is_retried_after_as_long_as_its_age_was_allowed_and_not_each_month() -> None:
     rules = policy(staleness=2)
     stale = {"trained_through": "2013-01"}
-    assert not answer(rules, **stale, decisions=refused("2013-04")).retrain
+    held = answer(rules, **stale, decisions=refused("2013-05"))
+    assert not held.retrain
+    assert "2 partition(s) after that" in held.reason
+    assert answer(rules, **stale, decisions=refused("2013-04")).retrain
     assert answer(rules, **stale, decisions=refused("2013-03")).retrain
 
 

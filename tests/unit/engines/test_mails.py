@@ -58,7 +58,9 @@ def test_a_line_break_in_an_address_is_refused(address: str) -> None:
 
 
 def test_a_picture_stands_in_the_mail_itself() -> None:
-    mail = read(mails.message(make_notice(), sender="airflow@example.com", to=TO, picture=b"\x89PNG of drift"))
+    mail = read(
+        mails.message(make_notice(), sender="airflow@example.com", to=TO, picture=b"\x89PNG of drift")
+    )
     [shown] = [part for part in mail.walk() if part.get_content_type() == "image/png"]
     assert (shown["Content-ID"], shown.get_content()) == ("<picture>", b"\x89PNG of drift")
     assert 'src="cid:picture"' in body(mail, "html")
