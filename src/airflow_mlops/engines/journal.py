@@ -11,7 +11,7 @@ from airflow_mlops.engines import tables
 from airflow_mlops.exceptions import TableMissing, TableUnreadable, WriteConflict
 
 if TYPE_CHECKING:
-    from deltalake import DeltaTable
+    import pyarrow as pa
 
 _ATTEMPTS = 50
 # Every append leaves a file, and a reader opens each of them.
@@ -72,7 +72,7 @@ def append(
             continue
         except Exception as error:
             raise TableUnreadable(f"The journal at {uri} cannot be written: {error}") from error
-        _tidy(tables.open_table(uri))
+        _tidy(uri, schema)
         return
     raise WriteConflict(f"The journal at {uri} is being written by too many at once.")
 
@@ -83,14 +83,18 @@ def _after(known: list[Values], now: datetime | None) -> datetime:
     return max(now, known[-1]["at"] + timedelta(microseconds=1)) if known else now
 
 
-def _tidy(table: DeltaTable) -> None:
+def _tidy(uri: str, schema: pa.Schema) -> None:
     """Put many small files together; a journal to which somebody else appends meanwhile is left to the next append."""
-    from deltalake import CommitProperties
+    from deltalake import CommitProperties, write_deltalake
 
     # The row has been written: nothing that goes wrong here may say otherwise.
     with suppress(Exception):
+        table = tables.open_table(uri)
         if len(table.file_uris()) >= _FILES:
-            table.optimize.compact(commit_properties=CommitProperties(max_commit_retries=0))
+            rows = tables.read(uri, version=table.version()).select(schema.names).cast(schema)
+            # Only onto the version that was read. Two of deltalake's own compactions at once can double the rows.
+            alone = CommitProperties(max_commit_retries=0)
+            write_deltalake(table, rows, mode="overwrite", commit_properties=alone)
 
 
 def _rows(uri: str, version: int | None) -> list[Values]:
