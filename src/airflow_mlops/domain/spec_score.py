@@ -109,10 +109,9 @@ class Score(Section):
     outputs: Annotated[tuple[Output, ...], AfterValidator(unique)] = Field(
         default=(), description="Where predictions go besides the Delta table."
     )
-    shadow: Shadow | None = Field(
-        default=None,
-        description="The version with the alias `challenger` predicts the same rows, for comparison; `true` for the "
-        "defaults below, `null` or `false` for not.",
+    shadow: Annotated[bool, Field(strict=True)] = Field(
+        default=False,
+        description="The version with the alias `challenger` predicts the same rows, for comparison.",
     )
     split: Share | None = Field(
         default=None,
@@ -120,15 +119,8 @@ class Score(Section):
         "`shadow`. `null` for none.",
     )
 
-    @model_validator(mode="before")
-    @classmethod
-    def _switch(cls, value: Any) -> Any:
-        if isinstance(value, dict) and isinstance(value.get("shadow"), bool):
-            return {**value, "shadow": {} if value["shadow"] else None}
-        return value
-
     @model_validator(mode="after")
     def _whole(self) -> Self:
-        if self.split is not None and self.shadow is None:
+        if self.split is not None and not self.shadow:
             raise Problems([(("split",), "needs shadow: true, as the challenger predicts these rows")])
         return self

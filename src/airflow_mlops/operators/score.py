@@ -67,7 +67,7 @@ class ScoreOperator(BaseOperator):
             champion=champion,
             task=self.task,
             uri=table_uri(self.model, "predictions"),
-            beside=self._beside(client, dataset.partition) if asked.shadow is not None else None,
+            beside=self._beside(client, dataset.partition) if asked.shadow else None,
             split=asked.split,
         )
         report = outputs.deliver(report, [from_spec(each) for each in asked.outputs])

@@ -142,6 +142,17 @@ def test_another_split_is_another_prediction(
     assert (counts > 0.8 * dataset.rows) if split else counts == 0
 
 
+def test_a_challenger_that_comes_later_changes_nothing_of_what_was_served(
+    history: History, champion: ModelRef, challenger: ModelRef
+) -> None:
+    march = history.publish("2013-03")
+    scored(history, march, champion, None)
+    before = tables.open_table(history.uri("predictions")).version()
+    assert scored(history, march, champion, challenger).shadow is not None
+    assert tables.open_table(history.uri("predictions")).version() == before
+    assert read(history, "challenger").num_rows == march.rows
+
+
 def test_a_split_without_a_challenger_leaves_all_keys_to_the_champion(
     history: History, champion: ModelRef
 ) -> None:

@@ -285,6 +285,24 @@ def test_bad_health_is_mailed_when_it_begins_and_when_it_is_over(inbox: Inbox) -
     ]
 
 
+def test_that_bad_health_is_over_is_mailed_though_labels_are_missing_and_not_while_it_lasts(
+    inbox: Inbox,
+) -> None:
+    unknown = make_check("performance", "INCONCLUSIVE")
+    for key, drift in (("2013-03", "FAIL"), ("2013-02", "PASS"), ("2013-04", "PASS")):
+        report = make_health(
+            partition=key,
+            verdict="FAIL" if drift == "FAIL" else "INCONCLUSIVE",
+            drift=make_check("drift", drift),
+            performance=unknown,
+        )
+        monitor.record(table_uri("flights", "monitoring"), report)
+        quiet = pytest.raises(AirflowSkipException) if key == "2013-02" else contextlib.nullcontext()
+        with quiet:
+            execute(said={("verdict", "return_value"): report.to_dict()})
+    assert subjects(inbox)[1:] == ["flights 2013-03: health recovered"]
+
+
 def test_a_champion_that_was_moved_is_mailed_once_and_recovers_also_if_something_else_failed(
     inbox: Inbox,
 ) -> None:
