@@ -21,9 +21,17 @@ os.environ.update(
     MLFLOW_DISABLE_TELEMETRY="true",
 )
 
+import pytest  # noqa: E402
+
 # Before Airflow is: skops asks every module that is loaded for the functions of SciPy, and Airflow's would answer with
 # warnings, which are errors here.
 import skops.io  # noqa: E402, F401
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # A file stays with one worker, as its fixtures cost more than its tests; all of e2e do, which share one Airflow.
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group("e2e" if item.path.parent.name == "e2e" else str(item.path)))
 
 
 def pytest_unconfigure() -> None:

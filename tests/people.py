@@ -29,11 +29,9 @@ class Asked:
         self.airflow = airflow
         self.dag, self.run, self.task = dag, run, task
         self.path = f"dags/{dag}/dagRuns/{run}/taskInstances/{task}"
-        self.times = 0
 
     def wait(self, seconds: float = 120) -> dict[str, Any]:
-        """Wait until the task asks once more, and return the form."""
-        self.times += 1
+        """Wait until the task asks, and its last question has no answer yet; return the form."""
         self.airflow.wait(self._asks, f"{self.task} to ask", seconds)
         form: dict[str, Any] = self.airflow.call("GET", f"{self.path}/-1/hitlDetails")
         return form
@@ -41,16 +39,16 @@ class Asked:
     def _asks(self) -> bool:
         if self.airflow.call("GET", self.path)["state"] != "awaiting_input":
             return False
+        # Until it goes on, a task that was answered waits still.
+        if self.airflow.call("GET", f"{self.path}/-1/hitlDetails")["response_received"]:
+            return False
         # Airflow fails a task that goes on before the scheduler has heard that the worker left it.
-        log = (self.airflow.home / "logs" / "scheduler.log").read_text(errors="replace")
-        heard = [
-            line
-            for line in log.splitlines()
-            if "Received executor event" in line
-            and f"task_id='{self.task}', run_id='{self.run}'" in line
-            and f"dag_id='{self.dag}'" in line
-        ]
-        return len(heard) >= self.times
+        log = (self.airflow.home / "logs" / "scheduler.log").read_text(errors="replace").splitlines()
+        asked = f"{self.dag}.{self.task} {self.run} "
+        sent = [line for line in log if "Trying to enqueue tasks" in line and asked in line]
+        key = f"dag_id='{self.dag}', task_id='{self.task}', run_id='{self.run}'"
+        heard = [line for line in log if "Received executor event" in line and key in line]
+        return len(sent) == len(heard)
 
     def answer(self, user: str, choice: str, **params: Any) -> int:
         """Send what the form sends, and return the status."""

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
@@ -16,10 +14,9 @@ import pytest
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.results import Action
 from airflow_mlops.engines import ledger, tables
-from airflow_mlops.local.airflow import LocalAirflow, free_port
-from airflow_mlops.local.demo import demo_settings
-from mail_server import body, in_thread
-from people import SETTINGS, Asked
+from deployment import Deployment
+from mail_server import body
+from people import Asked
 
 JANUARY = Partition.parse("2013-01", "month")
 TRAIN = "parcels.train"
@@ -67,11 +64,11 @@ with DAG("follows", schedule=[CHAMPION], catchup=False):
 pytestmark = pytest.mark.slow
 
 
-def publish(home: Path) -> None:
+def publish(uri: str) -> None:
     """Publish the parcels of January, the heavy ones of which are mostly late."""
     numbers = range(2800)
     tables.publish(
-        tables.uri_of(f"file://{home}/storage", "parcels", "data"),
+        uri,
         pa.table(
             {
                 "id": [str(i) for i in numbers],
@@ -90,59 +87,21 @@ def publish(home: Path) -> None:
     )
 
 
-def ended(airflow: LocalAirflow, dag: str, run: str) -> str:
-    """Wait for a run to end, and return its state."""
-
-    def state() -> Any:
-        found = airflow.call("GET", f"dags/{dag}/dagRuns/{run}")["state"]
-        return found if found in ("success", "failed") else None
-
-    return str(airflow.wait(state, f"{dag} to end", seconds=120))
-
-
-def parsed(airflow: LocalAirflow) -> bool:
-    dags = airflow.call("GET", "dags", params={"limit": 100})["dags"]
-    return {TRAIN, "waits", "follows"} <= {dag["dag_id"] for dag in dags}
-
-
-def started(airflow: LocalAirflow, dag: str, **arguments: Any) -> str:
-    answer = airflow.call("POST", f"dags/{dag}/dagRuns", json={"logical_date": None, **arguments})
-    return str(answer["dag_run_id"])
-
-
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+def told(deployment: Deployment) -> dict[str, Any]:
     """A first model that bob rejects, and that alice and bob approve when they are asked again."""
-    home = tmp_path_factory.mktemp("parcels")
-    publish(home)
-    (home / "dags").mkdir()
-    (home / "dags" / "parcels.yaml").write_text(SPEC)
-    (home / "dags" / "parcels.py").write_text(DAG_FILE)
-    port = free_port()
-    prefixed = f"http://127.0.0.1:{port}/team/airflow"
-    settings = demo_settings(home) | SETTINGS | {"AIRFLOW__API__BASE_URL": prefixed}
-    settings["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"] = f"{prefixed}/execution/"
-    with in_thread(home / "mails", free_port()) as inbox:
-        extra = {"from_email": "airflow@example.com", "disable_ssl": True, "disable_tls": True}
-        smtp = {"conn_type": "smtp", "host": "127.0.0.1", "port": inbox.port, "extra": extra}
-        settings["AIRFLOW_CONN_SMTP_DEFAULT"] = json.dumps(smtp)
-        with LocalAirflow(home / "airflow", home / "dags", port=port, settings=settings) as airflow:
-            yield story(airflow, home) | {"mails": inbox.mails, "url": prefixed}
-
-
-def story(airflow: LocalAirflow, home: Path) -> dict[str, Any]:
-    seen: dict[str, Any] = {}
-    airflow.wait(lambda: parsed(airflow), "the DAGs", seconds=120)
-    waits = started(airflow, "waits")
-    run = started(airflow, TRAIN, partition_key="2013-01", conf={"force": True, "reason": "a first model"})
+    publish(deployment.uri("parcels", "data"))
+    deployment.deploy({"parcels.yaml": SPEC, "parcels.py": DAG_FILE}, TRAIN, "waits", "follows")
+    airflow, seen = deployment.airflow, {"url": deployment.airflow.url}
+    waits = deployment.start("waits")
+    run = deployment.start(TRAIN, partition_key="2013-01", conf={"force": True, "reason": "a first model"})
     first, second = Asked(airflow, TRAIN, run), Asked(airflow, TRAIN, run, "approve_again")
     seen["form"] = first.wait()
     seen["stranger"] = first.answer("carol", "Approve", reason="why not")
     first.answer("bob", "Reject", reason="not before a holiday")
-    seen["refused run"] = ended(airflow, TRAIN, run)
-    tasks = airflow.call("GET", f"dags/{TRAIN}/dagRuns/{run}/taskInstances")["task_instances"]
-    seen["states"] = {task["task_id"]: task["state"] for task in tasks}
-    uri = tables.uri_of(f"file://{home}/storage", "parcels", "ledger")
+    seen["refused run"] = deployment.ended(TRAIN, run)
+    seen["states"] = deployment.states(TRAIN, run)
+    uri = deployment.uri("parcels", "ledger")
     seen["refused"], seen["refused moves"] = ledger.decision(uri, "2013-01"), ledger.moves(uri)
     again = {"task_ids": ["approve"], "include_downstream": True, "only_failed": False, "dry_run": False}
     airflow.call("POST", f"dags/{TRAIN}/clearTaskInstances", json={"dag_run_id": run, **again})
@@ -154,21 +113,16 @@ def story(airflow: LocalAirflow, home: Path) -> dict[str, Any]:
     second.answer("alice", "Approve", reason="it is me again")
     second.wait()
     second.answer("bob", "Approve", reason="I agree")
-    seen["promoted run"] = ended(airflow, TRAIN, run)
+    seen["promoted run"] = deployment.ended(TRAIN, run)
     seen["promoted"], seen["promoted moves"] = ledger.decision(uri, "2013-01"), ledger.moves(uri)
-    seen["waits"] = ended(airflow, "waits", waits)
-    path = f"dags/waits/dagRuns/{waits}/taskInstances/wait/xcomEntries/return_value"
-    seen["waited"] = airflow.call("GET", path)
+    seen["waits"] = deployment.ended("waits", waits)
+    seen["waited"] = deployment.answer("waits", waits, "wait")
     airflow.wait(lambda: airflow.call("GET", "dags/follows/dagRuns")["dag_runs"], "the event", seconds=60)
-    follows = airflow.call("GET", "dags/follows/dagRuns")["dag_runs"]
+    follows = [each["dag_run_id"] for each in airflow.call("GET", "dags/follows/dagRuns")["dag_runs"]]
     seen["followed"] = [
-        airflow.call(
-            "GET", f"dags/follows/dagRuns/{each['dag_run_id']}/taskInstances/told/xcomEntries/return_value"
-        )
-        for each in follows
-        if ended(airflow, "follows", each["dag_run_id"])
+        deployment.answer("follows", each, "told") for each in follows if deployment.ended("follows", each)
     ]
-    return seen
+    return seen | {"mails": deployment.mails("owners@example.com")}
 
 
 def test_the_form_shows_the_evidence_and_is_for_the_users_of_the_spec(told: dict[str, Any]) -> None:
@@ -221,9 +175,6 @@ def test_each_question_is_one_mail_whose_link_leads_to_the_form_behind_the_prefi
 
 
 def test_other_dags_see_the_promotion(told: dict[str, Any]) -> None:
-    assert (told["waits"], told["waited"]["value"]) == ("success", "1")
-    payloads = [
-        json.loads(each["value"]) if isinstance(each["value"], str) else each["value"]
-        for each in told["followed"]
-    ]
+    assert (told["waits"], told["waited"]) == ("success", "1")
+    payloads = [json.loads(each) if isinstance(each, str) else each for each in told["followed"]]
     assert payloads == [[{"model": "parcels", "alias": "champion", "version": "1", "former": None}]]

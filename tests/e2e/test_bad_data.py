@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import email.policy
-import json
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from email.message import EmailMessage
-from pathlib import Path
 from typing import Any
 
 import pytest
-from aiosmtpd.controller import Controller
-from aiosmtpd.handlers import Message
 
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.engines import ledger, tables
-from airflow_mlops.local.airflow import LocalAirflow, free_port
-from airflow_mlops.local.demo import demo_settings
 from airflow_mlops.local.replay import STAGES, Replay, StageRun
+from deployment import Deployment
+from mail_server import body
 
 MODEL = "orders"
 JANUARY, FEBRUARY = Partition.parse("2013-01", "month"), Partition.parse("2013-02", "month")
@@ -53,20 +47,6 @@ continuous_training(ModelSpec.load("orders.yaml"))
 pytestmark = pytest.mark.slow
 
 
-class Inbox(Message):
-    """Mails that a real SMTP server took."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.mails: list[EmailMessage] = []
-
-    def prepare_message(self, session: Any, envelope: Any) -> Any:
-        return email.message_from_bytes(envelope.content, policy=email.policy.default)
-
-    def handle_message(self, message: Any) -> None:
-        self.mails.append(message)
-
-
 def rows(month: str, *, light: int = 0, lost: int = 0) -> list[list[str]]:
     """Build the orders of a month; ``light`` of them weigh less than nothing, ``lost`` have no weight."""
     table = [
@@ -88,21 +68,25 @@ def rows(month: str, *, light: int = 0, lost: int = 0) -> list[list[str]]:
 class Shop:
     """A shop whose orders come as files, and the Airflow that reads them."""
 
-    airflow: LocalAirflow
-    home: Path
-    inbox: Inbox
+    deployment: Deployment
+
+    @property
+    def mails(self) -> list[EmailMessage]:
+        return self.deployment.mails("shop@example.com")
 
     def uri(self, table: str) -> str:
-        return tables.uri_of(f"file://{self.home}/storage", MODEL, table)
+        return self.deployment.uri(MODEL, table)
 
     def write(self, month: str, table: list[list[str]]) -> None:
         lines = [",".join(row) for row in [["id", "at", "weight", "email", "late"], *table]]
-        (self.home / "orders" / f"{month}.csv").write_text("\n".join(lines) + "\n")
+        (self.deployment.home / "orders" / f"{month}.csv").write_text("\n".join(lines) + "\n")
 
     def clear(self, replay: Replay, partition: Partition) -> dict[str, StageRun]:
         """Run a partition again as the documentation says, and return the runs of all stages that follow."""
         before = replay.states()[partition.key]
-        self.airflow.run("dags", "clear", f"{MODEL}.ingest", "--partition-key", partition.key, "--yes")
+        self.deployment.airflow.run(
+            "dags", "clear", f"{MODEL}.ingest", "--partition-key", partition.key, "--yes"
+        )
 
         def ended() -> dict[str, StageRun] | None:
             runs = replay.states()[partition.key]
@@ -113,61 +97,47 @@ class Shop:
             )
             return runs if anew and all(run.state in ENDED for run in runs.values()) else None
 
-        runs: dict[str, StageRun] = self.airflow.wait(ended, f"{partition} to end", seconds=180, interval=1)
+        runs: dict[str, StageRun] = self.deployment.airflow.wait(
+            ended, f"{partition} to end", seconds=180, interval=1
+        )
         return runs
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    home = tmp_path_factory.mktemp("shop")
-    (home / "orders").mkdir()
-    (home / "dags").mkdir()
-    (home / "dags" / "orders.py").write_text(DAG_FILE)
-    (home / "dags" / "orders.yaml").write_text(SPEC.format(folder=home / "orders"))
-    inbox = Inbox()
-    server = Controller(inbox, hostname="127.0.0.1", port=free_port())
-    server.start()
-    extra = {"from_email": "airflow@example.com", "disable_ssl": True, "disable_tls": True}
-    connection = {"conn_type": "smtp", "host": "127.0.0.1", "port": server.port, "extra": extra}
-    settings = {**demo_settings(home), "AIRFLOW_CONN_SMTP_DEFAULT": json.dumps(connection)}
-    try:
-        with LocalAirflow(home / "airflow", home / "dags", settings=settings) as airflow:
-            yield Shop(airflow, home, inbox)
-    finally:
-        server.stop()
+def shop(deployment: Deployment) -> Shop:
+    folder = deployment.home / "orders"
+    folder.mkdir()
+    stages = [f"{MODEL}.{stage}" for stage in STAGES]
+    deployment.deploy({"orders.yaml": SPEC.format(folder=folder), "orders.py": DAG_FILE}, *stages)
+    return Shop(deployment)
 
 
 @pytest.fixture(scope="module")
 def told(shop: Shop) -> dict[str, Any]:
     """A warned January, a stopped February, its correction, and the release of what January had set aside."""
     seen: dict[str, Any] = {}
+    airflow = shop.deployment.airflow
     shop.write("2013-01", rows("2013-01", light=5))
     shop.write("2013-02", rows("2013-02", lost=3))
-    replay = Replay(shop.airflow, MODEL, JANUARY, FEBRUARY)
+    replay = Replay(airflow, MODEL, JANUARY, FEBRUARY)
     replay.start()
-    shop.airflow.wait(replay.ended, "the months to end", seconds=180, interval=1)
+    airflow.wait(replay.ended, "the months to end", seconds=180, interval=1)
     seen["warned"], seen["stopped"] = replay.states()["2013-01"], replay.states()["2013-02"]
     seen["first"] = tables.published(shop.uri("data"), "2013-01")
     seen["unpublished"] = tables.published(shop.uri("data"), "2013-02")
     seen["aside"] = tables.read(shop.uri("quarantine"), partition="2013-01")
-    shop.airflow.wait(lambda: len(shop.inbox.mails) >= 2, "the mails", seconds=30)
-    seen["told"] = list(shop.inbox.mails)
+    airflow.wait(lambda: len(shop.mails) >= 2, "the mails", seconds=30)
+    seen["told"] = shop.mails
     shop.write("2013-02", rows("2013-02"))
     seen["mended"] = shop.clear(replay, FEBRUARY)
-    seen["recovery"] = shop.inbox.mails[len(seen["told"]) :]
+    seen["recovery"] = shop.mails[len(seen["told"]) :]
     seen["decision"] = ledger.decision(shop.uri("ledger"), "2013-02")
     seen["february"] = tables.published(shop.uri("data"), "2013-02")
-    seen["said"] = shop.airflow.run(
+    seen["said"] = airflow.run(
         "mlops", "quarantine", "release", MODEL, "--partition", "2013-01", "--reason", "returns weigh less"
     )
     seen["released"] = shop.clear(replay, JANUARY)
     return seen
-
-
-def plain(mail: EmailMessage) -> str:
-    part = mail.get_body(("plain",))
-    assert part is not None
-    return part.get_content()
 
 
 def test_bad_rows_are_set_aside_and_the_others_go_on(told: dict[str, Any]) -> None:
@@ -179,7 +149,7 @@ def test_bad_rows_are_set_aside_and_the_others_go_on(told: dict[str, Any]) -> No
 def test_one_mail_warns_of_the_rows_set_aside_and_shows_no_personal_data(told: dict[str, Any]) -> None:
     [mail] = [mail for mail in told["told"] if "2013-01" in mail["Subject"]]
     for part in ("weight", "5", "quarantine"):
-        assert part in plain(mail)
+        assert part in body(mail, "plain")
     whole = mail.as_string() + "".join(
         part.get_content() for part in mail.walk() if part.get_content_type().startswith("text/")
     )
@@ -196,7 +166,7 @@ def test_one_mail_says_what_is_wrong_with_the_stopped_partition(told: dict[str, 
     [mail] = [mail for mail in told["told"] if "2013-02" in mail["Subject"]]
     assert mail["To"] == "shop@example.com"
     for part in ("weight", "3", "validation failed", "/mlops/reports/orders/2013-02/validation.html"):
-        assert part in plain(mail)
+        assert part in body(mail, "plain")
 
 
 def test_a_recovery_follows_when_the_partition_passes(told: dict[str, Any], shop: Shop) -> None:

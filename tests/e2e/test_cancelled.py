@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from airflow_mlops.engines import trials
-from airflow_mlops.local.airflow import LocalAirflow
+from deployment import Deployment
 from history import MODEL, History
 from synthetic import make_rows
 
@@ -30,34 +29,18 @@ with DAG("{model}.train", schedule=None):
 """
 
 
-def test_a_cancelled_training_leaves_killed_runs_and_no_version(tmp_path: Path) -> None:
-    history, dags = History(tmp_path), tmp_path / "dags"
-    dags.mkdir()
+def test_a_cancelled_training_leaves_killed_runs_and_no_version(deployment: Deployment) -> None:
+    history, airflow, client = History(deployment.home), deployment.airflow, deployment.client
     dataset = history.publish("2013-01", make_rows(60_000, months=1))
-    (dags / "train.py").write_text(
-        DAG.format(
-            model=MODEL, dataset=json.dumps(dataset.to_dict()).replace("true", "True").replace("null", "None")
-        )
-    )
-    settings = {
-        "AIRFLOW__MLOPS__STORAGE": history.storage,
-        "AIRFLOW__MLOPS__TRACKING_URI": history.client.tracking_uri,
-    }
-    with LocalAirflow(tmp_path / "airflow", dags, settings=settings) as airflow:
-        airflow.wait(lambda: _dags(airflow), "the DAG", seconds=60)
-        run = airflow.call("POST", f"dags/{MODEL}.train/dagRuns", json={"logical_date": None})
-        airflow.wait(
-            lambda: _states(history.client) == ["RUNNING", "RUNNING"], "a trial to be fitted", seconds=90
-        )
-        task = f"dags/{MODEL}.train/dagRuns/{run['dag_run_id']}/taskInstances/train"
-        airflow.call("PATCH", task, json={"new_state": "failed"})
-        airflow.wait(lambda: "RUNNING" not in _states(history.client), "the runs to be closed", seconds=60)
-    assert _states(history.client) == ["KILLED", "KILLED"]
-    assert list(history.client.search_model_versions(f"name = '{MODEL}'")) == []
-
-
-def _dags(airflow: LocalAirflow) -> Any:
-    return airflow.call("GET", "dags")["total_entries"]
+    values = json.dumps(dataset.to_dict()).replace("true", "True").replace("null", "None")
+    deployment.deploy({"train.py": DAG.format(model=MODEL, dataset=values)}, f"{MODEL}.train")
+    run = deployment.start(f"{MODEL}.train")
+    airflow.wait(lambda: _states(client) == ["RUNNING", "RUNNING"], "a trial to be fitted", seconds=90)
+    task = f"dags/{MODEL}.train/dagRuns/{run}/taskInstances/train"
+    airflow.call("PATCH", task, json={"new_state": "failed"})
+    airflow.wait(lambda: "RUNNING" not in _states(client), "the runs to be closed", seconds=60)
+    assert _states(client) == ["KILLED", "KILLED"]
+    assert list(client.search_model_versions(f"name = '{MODEL}'")) == []
 
 
 def _states(client: Any) -> list[str]:

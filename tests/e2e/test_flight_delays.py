@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,19 +13,19 @@ from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.results import Action, PromotionDecision
 from airflow_mlops.engines import ledger, monitor, registry, tables
 from airflow_mlops.local.airflow import LocalAirflow
-from airflow_mlops.local.demo import MODEL, demo_settings
+from airflow_mlops.local.demo import MODEL
 from airflow_mlops.local.replay import STAGES, Replay
 from airflow_mlops.local.summary import validations
-from people import SETTINGS, Asked
+from deployment import Deployment
+from people import Asked
 
-ROOT = Path(__file__).parents[2]
 FIRST, LAST = Partition.parse("2013-01", "month"), Partition.parse("2013-04", "month")
 
-PARCELS = """# Airflow looks for the word DAG in a file before it reads it.
+CRATES = """# Airflow looks for the word DAG in a file before it reads it.
 from airflow_mlops import ModelSpec, continuous_training
 
 continuous_training(ModelSpec.from_dict({{
-    "name": "parcels", "task": "classification", "target": "late", "key": ["id"], "event_time": "at",
+    "name": "crates", "task": "classification", "target": "late", "key": ["id"], "event_time": "at",
     "partition": "month", "start": "2013-01", "end": "2013-02", "source": {{"files": "{folder}/{{partition}}.csv"}},
     "train": {{"holdout": 0.25, "candidates": ["sklearn.linear_model.LogisticRegression"]}},
     "gates": {{"approval": "one"}},
@@ -42,18 +39,21 @@ pytestmark = pytest.mark.slow
 class Story:
     """A replayed loop and where it keeps its state."""
 
-    airflow: LocalAirflow
-    home: Path
+    deployment: Deployment
     replay: Replay
 
+    @property
+    def airflow(self) -> LocalAirflow:
+        return self.deployment.airflow
+
     def uri(self, table: str, model: str = MODEL) -> str:
-        return tables.uri_of(f"file://{self.home}/storage", model, table)
+        return self.deployment.uri(model, table)
+
+    def client(self) -> MlflowClient:
+        return self.deployment.client
 
     def decisions(self) -> list[PromotionDecision]:
         return [ledger.decision(self.uri("ledger"), partition.key) for partition in self.replay.partitions]
-
-    def client(self) -> MlflowClient:
-        return MlflowClient(tracking_uri=f"sqlite:///{self.home}/mlflow.db")
 
 
 def run(replay: Replay) -> None:
@@ -72,18 +72,11 @@ def approve(replay: Replay, partition: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
-    home = tmp_path_factory.mktemp("loop")
-    dags = home / "dags"
-    shutil.copytree(ROOT / "dags", dags)
-    (home / "parcels").mkdir()
-    (dags / "parcels.py").write_text(PARCELS.format(folder=home / "parcels"))
-    with LocalAirflow(
-        home / "airflow", dags, plugins=ROOT / "plugins", settings=demo_settings(home) | SETTINGS
-    ) as airflow:
-        replay = Replay(airflow, MODEL, FIRST, LAST)
-        run(replay)
-        yield Story(airflow, home, replay)
+def story(deployment: Deployment) -> Story:
+    deployment.deploy({}, *(f"{MODEL}.{stage}" for stage in STAGES))
+    replay = Replay(deployment.airflow, MODEL, FIRST, LAST)
+    run(replay)
+    return Story(deployment, replay)
 
 
 def test_every_stage_of_every_partition_succeeds(story: Story) -> None:
@@ -184,11 +177,14 @@ def test_a_version_is_reproduced_from_what_is_recorded_with_it(story: Story) -> 
 
 
 def test_a_partition_that_cannot_be_read_stops_its_chain_and_nothing_else(story: Story) -> None:
-    folder = story.home / "parcels"
+    folder = story.deployment.home / "crates"
+    folder.mkdir()
+    file = CRATES.format(folder=folder)
+    story.deployment.deploy({"crates.py": file}, *(f"crates.{stage}" for stage in STAGES))
     rows = "".join(f"{i},2013-01-{i % 28 + 1:02d},{i % 7}.5,{i % 3 == 0:d}\n" for i in range(600))
     (folder / "2013-01.csv").write_text("id,at,weight,late\n" + rows)
     (folder / "2013-02.csv").write_text("id,at,heaviness,late\n" + rows.replace("2013-01-", "2013-02-"))
-    replay = Replay(story.airflow, "parcels", FIRST, FIRST.shift(1))
+    replay = Replay(story.airflow, "crates", FIRST, FIRST.shift(1))
     replay.start()
     # Nobody has been asked about flight delays; whoever made the parcels' spec wants to be.
     assert "first model" in approve(replay, "2013-01")
@@ -199,8 +195,8 @@ def test_a_partition_that_cannot_be_read_stops_its_chain_and_nothing_else(story:
     [error] = replay.errors(states["2013-02"]["ingest"])
     for part in ("2013-02.csv", "partition 2013-02", "'weight' is lost", "'heaviness' is new"):
         assert part in error
-    assert tables.read(story.uri("data", "parcels")).num_rows == 600
-    decision = ledger.decision(story.uri("ledger", "parcels"), "2013-01")
+    assert tables.read(story.uri("data", "crates")).num_rows == 600
+    decision = ledger.decision(story.uri("ledger", "crates"), "2013-01")
     assert decision is not None
     assert (decision.action, decision.after) == (Action.PROMOTED, "1")
     assert decision.approval is not None
@@ -241,10 +237,8 @@ def test_an_alias_moved_by_hand_is_noticed_and_a_rollback_puts_it_right(story: S
 
 def finished(story: Story, stage: str, asked: dict[str, Any]) -> dict[str, str]:
     """Start a DAG as a person would, wait for its end, and return the place of each of its tasks."""
-    run = story.airflow.call("POST", f"dags/{MODEL}.{stage}/dagRuns", json={"logical_date": None, **asked})
-    path = f"dags/{MODEL}.{stage}/dagRuns/{run['dag_run_id']}"
-    story.airflow.wait(
-        lambda: story.airflow.call("GET", path)["state"] == "success", f"{stage} to end", seconds=60
-    )
-    tasks = story.airflow.call("GET", f"{path}/taskInstances")["task_instances"]
-    return {task["task_id"]: f"{path}/taskInstances/{task['task_id']}" for task in tasks}
+    dag = f"{MODEL}.{stage}"
+    run = story.deployment.start(dag, **asked)
+    assert story.deployment.ended(dag, run) == "success"
+    tasks = story.deployment.states(dag, run)
+    return {task: f"dags/{dag}/dagRuns/{run}/taskInstances/{task}" for task in tasks}
