@@ -1,4 +1,4 @@
-"""What it takes to find drift, beside Evidently's preset on all rows and on a sample of them."""
+"""What it takes to find drift, beside Evidently's preset on all rows and on a sample of them, and beside NannyML."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from benchmarks import peer
 from benchmarks.comparison import RUNS, Comparison
 from benchmarks.processes import apart, warm
 
@@ -48,6 +49,7 @@ def compare(say: Callable[[str], None]) -> Iterator[Comparison]:
         exact = apart(server, make, Path(folder), ROWS)
         took: dict[str, list[float]] = {}
         peaks: dict[str, list[float]] = {}
+        other = peer.python(say)
         for run in range(RUNS):
             for what in ("verdicts", "with page", "sample") + (("preset",) if run == 0 else ()):
                 say(f"{what}, {run + 1} of {RUNS}")
@@ -56,11 +58,20 @@ def compare(say: Callable[[str], None]) -> Iterator[Comparison]:
                 peaks.setdefault(what, []).append(peak)
                 if what in ("verdicts", "with page"):
                     agree(exact, found)
-        for what in ("verdicts", "with page"):
-            for name, peer in ((PRESET, "preset"), (SAMPLE, "sample")):
+            say(f"{peer.NAME}, {run + 1} of {RUNS}")
+            if other and (told := peer.run(other, "drift", Path(folder))):
+                took.setdefault("nannyml", []).append(told["seconds"])
+                peaks.setdefault("nannyml", []).append(told["megabytes"])
+        evidently = (PRESET, "preset"), (SAMPLE, "sample")
+        # NannyML draws no page of its own accord.
+        beside = {"verdicts": (*evidently, (peer.NAME, "nannyml")), "with page": evidently}
+        for what, peers in beside.items():
+            for name, side in peers:
+                if side not in took:
+                    continue
                 case = f"{what}, {ROWS:,} rows × {COLUMNS} columns"
-                yield Comparison("drift", case, took[what], took[peer], name, "s")
-                yield Comparison("drift", f"{case}/memory", peaks[what], peaks[peer], name, "MB")
+                yield Comparison("drift", case, took[what], took[side], name, "s")
+                yield Comparison("drift", f"{case}/memory", peaks[what], peaks[side], name, "MB")
         say(f"{PARTITIONS} partitions")
         yield from _window(server)
 

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from airflow_mlops.engines import estimate, judge_metrics, performance
 from airflow_mlops.engines.labels_join import TRUTH
 from airflow_mlops.engines.score import SCORE
+from benchmarks import peer
 
 TRIALS = int(os.environ.get("BENCHMARK_TRIALS", "200"))
 """Simulations of each case; a coverage of 95 % is then known to within 3 %."""
@@ -52,13 +56,17 @@ class Result:
 
 def compare(progress: Callable[[str], None]) -> Iterator[Result]:
     """Yield the error of the estimate, by holdout and shift, and the coverage of measured metrics' intervals."""
+    other = peer.python(progress)
     for holdout in (300, 3_000, 20_000):
         for shift in (0.0, 0.7):
             progress(f"{holdout} rows of holdout, shift {shift}")
+            case = f"holdout of {holdout:,}, 5,000 rows, features shifted by {shift:g} deviations"
             yield _result(
-                f"estimate: holdout of {holdout:,}, 5,000 rows, features shifted by {shift:g} deviations",
+                f"estimate: {case}",
                 lambda seed, holdout=holdout, shift=shift: _estimated(seed, holdout, shift),
             )
+            if other and (found := _cbpe(other, holdout, shift)):
+                yield Result(f"CBPE of {peer.NAME}: {case}", *found)
     for days, swing in ((28, 0.0), (28, 0.25), (10, 0.25)):
         progress(f"{days} days")
         yield _result(
@@ -85,6 +93,44 @@ def _estimated(seed: int, holdout: int, shift: float) -> dict[str, tuple[float, 
         for name, each in estimate.estimate(scores, calibration).items()
         if name in _METRICS
     }
+
+
+def _cbpe(other: Path, holdout: int, shift: float) -> tuple[dict[str, float], dict[str, float]] | None:
+    """Return the error and the bias of the peer's estimates, of the very rows that ours are made of."""
+    drawn = {
+        "holdouts": [_draw(seed, holdout) for seed in range(TRIALS)],
+        "served": [_draw(seed + _OTHER, 5_000, shift) for seed in range(TRIALS)],
+    }
+    with tempfile.TemporaryDirectory(prefix="benchmark-estimate-") as folder:
+        for name, trials in drawn.items():
+            parts = [
+                pa.table(
+                    {
+                        "trial": np.full(truth.size, seed),
+                        "truth": truth.astype(int),
+                        "score": scores,
+                        "decided": (scores >= 0.5).astype(int),
+                    }
+                )
+                for seed, (truth, scores) in enumerate(trials)
+            ]
+            pq.write_table(pa.concat_tables(parts), Path(folder, f"{name}.parquet"))
+        found = peer.run(other, "cbpe", Path(folder))
+    if found is None:
+        return None
+    off = {
+        name: np.array(
+            [
+                told[name] - performance.measure(name, *rows)
+                for told, rows in zip(found["trials"], drawn["served"], strict=True)
+            ]
+        )
+        for name in ("roc_auc", "accuracy")
+    }
+    return (
+        {name: float(np.abs(each).mean()) for name, each in off.items()},
+        {name: float(each.mean()) for name, each in off.items()},
+    )
 
 
 def _measured(seed: int, days: int, swing: float) -> dict[str, tuple[float, float, float, float]]:

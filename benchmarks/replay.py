@@ -16,6 +16,7 @@ MONTHS = 5
 ROWS = int(os.environ.get("BENCHMARK_ROWS", "20000"))
 """Rows of each month."""
 PEER = "each policy alone, nothing shared"
+FLOOR = "scikit-learn alone: as of each month, fit and predict the rows held out and the next month"
 
 _MODULES = ["benchmarks.replay", "airflow_mlops.engines.replay_compare"]
 
@@ -27,7 +28,7 @@ def compare(say: Callable[[str], None]) -> Iterator[Comparison]:
     """
     os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
     server = warm(_MODULES)
-    together, alone, again = [], [], []
+    together, alone, again, floor = [], [], [], []
     with tempfile.TemporaryDirectory(prefix="benchmark-replay-") as folder:
         say("making the data")
         apart(server, publish, folder)
@@ -42,7 +43,10 @@ def compare(say: Callable[[str], None]) -> Iterator[Comparison]:
                 raise RuntimeError("policies that are replayed together find something else than alone")
             say(f"again, {run + 1} of {RUNS}")
             again.append(apart(server, _timed, folder, f"together-{run}", None)[0])
+            say(f"scikit-learn alone, {run + 1} of {RUNS}")
+            floor.append(apart(server, bare, folder))
     yield Comparison("replay", "3 policies", together, alone, PEER, "s")
+    yield Comparison("replay", "3 policies", together, floor, FLOOR, "s")
     yield Comparison("replay", "3 policies, gone on with", again, together, "the first time", "s")
 
 
@@ -89,6 +93,30 @@ def publish(folder: str) -> None:
             uri, pa.table(columns), name=model.name, grain="month", partition=month.key, key=model.key,
             event_time=model.event_time, source="benchmark", run="benchmark",
         )  # fmt: skip
+
+
+def bare(folder: str) -> float:
+    """Return the seconds of what no replay can do without: reading, a fit as of each month, and predictions.
+
+    Of each month's model, the latest fifth of the rows so far is held out.
+    """
+    import numpy as np
+    from sklearn.ensemble import HistGradientBoostingClassifier
+    from sklearn.metrics import roc_auc_score
+
+    from airflow_mlops.engines import tables
+
+    began = time.perf_counter()
+    rows = tables.read(tables.uri_of(Path(folder, "storage").as_uri(), spec().name, "data")).sort_by("at")
+    values = np.column_stack([rows[f"x{number}"] for number in range(10)])
+    truth = rows["y"].to_numpy()
+    for end in range(ROWS, len(truth) + 1, ROWS):
+        cut = end * 4 // 5
+        fitted = HistGradientBoostingClassifier(random_state=0).fit(values[:cut], truth[:cut])
+        for later in (slice(cut, end), slice(end, end + ROWS)):
+            if len(truth[later]):
+                roc_auc_score(truth[later], fitted.predict_proba(values[later])[:, 1])
+    return time.perf_counter() - began
 
 
 def _months(first: Any) -> Iterator[Any]:

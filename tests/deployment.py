@@ -98,6 +98,7 @@ def deployed(home: Path) -> Iterator[Deployment]:
             "AIRFLOW__API__BASE_URL": url,
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
             "AIRFLOW_CONN_SMTP_DEFAULT": json.dumps(smtp),
+            "AIRFLOW_CONN_WAREHOUSE": f"sqlite:///{home}/warehouse.db",
         }
         with LocalAirflow(
             home / "airflow", home / "dags", plugins=ROOT / "plugins", port=port, settings=settings

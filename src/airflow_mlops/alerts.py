@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow.sdk import conf
 
+from airflow_mlops.domain.challenge import ChallengeReport
 from airflow_mlops.domain.checks import Verdict
 from airflow_mlops.domain.results import DatasetVersion, GuardReport, HealthReport, PromotionDecision
 from airflow_mlops.domain.spec_alerts import Alerts, Event, Level
@@ -201,6 +202,8 @@ def _judge(said: _Said, run: Run, failed: Sequence[str]) -> tuple[list[Notice], 
     champion = [
         notice for report in guarded for notice in (moved(run, report), taken_back(run, report)) if notice
     ]
+    trials = [ChallengeReport.from_dict(each).moved for each in said.results("ShadowOperator")]
+    champion += [notice for each in trials if each and (notice := promotion(run, each))]
     if failed:
         return [*(notices or [alert.failure(run, failed)]), *champion], []
     well = [] if notices else [run.topic]
@@ -208,7 +211,9 @@ def _judge(said: _Said, run: Run, failed: Sequence[str]) -> tuple[list[Notice], 
     notices += champion
     for report in map(HealthReport.from_dict, said.results("HealthOperator")):
         if report.verdict is Verdict.FAIL:
-            since = incidents.newest(monitor.history(table_uri(report.model, "monitoring"), report.partition))
+            since = incidents.failing(
+                monitor.history(table_uri(report.model, "monitoring")), report.partition
+            )
             notices.append(
                 health(
                     run,
@@ -218,7 +223,7 @@ def _judge(said: _Said, run: Run, failed: Sequence[str]) -> tuple[list[Notice], 
                     picture=said.page("DriftOperator", "picture"),
                 )
             )
-        elif incidents.newest(monitor.history(table_uri(report.model, "monitoring"))) is None:
+        elif not incidents.failing(monitor.history(table_uri(report.model, "monitoring"))):
             # Also if labels are missing, and not if an earlier partition was judged again while later ones are bad.
             well.append(run.health)
     decided = said.results("PromoteOperator", "RecordOperator", "RollbackOperator")

@@ -32,6 +32,7 @@ def get_provider_info() -> dict[str, Any]:
             "performance",
             "monitor",
             "guard",
+            "shadow",
             "alert",
             "announce",
         ),

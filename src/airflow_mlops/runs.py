@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from airflow_mlops import config
 from airflow_mlops.domain.partitions import Grain, Partition
 from airflow_mlops.domain.section import Section
-from airflow_mlops.engines import score, tables
+from airflow_mlops.engines import learning, score, tables
 from airflow_mlops.exceptions import TableMissing, UnknownPartition
 from airflow_mlops.hooks.mlflow import MlflowHook
 
@@ -56,6 +56,16 @@ def dataset_of(context: Context, model: str, explicit: str | None = None) -> Dat
         what = f"partition {key}" if key else "data"
         raise TableMissing(f"No {what} of {model!r} has been published at {uri}; run {model}.ingest first.")
     return dataset if key else dataset.model_copy(update={"version": tables.open_table(uri).version()})
+
+
+def with_labels(dataset: DatasetVersion, model: str, target: str | None) -> DatasetVersion:
+    """Pin data to the labels in a model's own table of them, as of its partition.
+
+    :param target: its column with the label; None leaves the data as it is: the label is one of its columns.
+    """
+    if target is None or dataset.labels is not None:
+        return dataset
+    return learning.with_labels(dataset, table_uri(model, "labels"), target)
 
 
 def asked(context: Context, request: type[Request]) -> Request:

@@ -100,14 +100,16 @@ def vacuum(args: Namespace) -> None:
         ledgers = {
             name: uri for name in _folders() if tables.exists(uri := tables.uri_of(storage, name, "ledger"))
         }
-        needed = retention.needed(connect.mlflow(), _uri(args.name), ledgers)
-        for version, why in sorted(needed.items()):
-            print(f"Version {version} stays: {why} was trained on it, and is or was champion.")
-        for table, keep in (("data", needed), ("staging", {})):
+        client = connect.mlflow()
+        for table in ("data", "labels", "staging"):
             uri = tables.uri_of(storage, args.name, table)
             if not tables.exists(uri):
                 continue
-            found = retention.vacuum(uri, keep, days=args.days, delete=args.delete)
+            needed = retention.needed(client, uri, ledgers)
+            for version, why in sorted(needed.items()):
+                whose = "" if table == "data" else f" of {table}"
+                print(f"Version {version}{whose} stays: {why} was trained on it, and is or was champion.")
+            found = retention.vacuum(uri, needed, days=args.days, delete=args.delete)
             for file in found.files:
                 print(f"{uri}/{file}")
             verb = "were removed" if args.delete else "can be removed (--delete removes them)"

@@ -144,7 +144,7 @@ def _why(row: Row) -> list[str]:
     evidence = row.evidence
     told = [row.reason]
     # The rules of a decision to keep the champion are no gates, and its reason names them.
-    if row.action in (Action.PROMOTED, Action.REFUSED) and evidence.checks:
+    if row.action in (Action.PROMOTED, Action.REFUSED, Action.CHALLENGING) and evidence.checks:
         told.append(_gates(row))
     if evidence.trained_on is not None:
         learned = evidence.trained_on

@@ -24,6 +24,8 @@ def replay(args: Namespace) -> None:
     :raises SystemExit: if the model, a policy or its data cannot be read, or a partition cannot be replayed.
     """
     from airflow.cli.simple_table import AirflowConsole
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
 
     from airflow_mlops.engines import replay_report
 
@@ -33,6 +35,11 @@ def replay(args: Namespace) -> None:
         replay_report.write(found, folder)
     except (LookupError, OSError, RuntimeError, ValueError) as error:
         raise SystemExit(str(error)) from error
+    except (MlflowException, SQLAlchemyError) as error:
+        told = str(error).partition("\n")[0]
+        raise SystemExit(
+            f"The replay's own MLflow failed: {told}. To begin anew, remove the folder work-… from the replay's."
+        ) from error
     except KeyboardInterrupt:
         raise SystemExit("Stopped; the same command goes on from here.") from None
     console.print(_policies_page(found))

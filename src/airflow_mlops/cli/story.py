@@ -27,15 +27,19 @@ def tell(model: str, version: str, rows: Sequence[Row], output: str) -> None:
     """
     from airflow.cli.simple_table import AirflowConsole
 
+    from airflow_mlops.engines import ledger
+
     about = [row for row in rows if _concerns(version, row)]
-    moved = [row for row in rows if row.kind == "done"]
+    moved = ledger.moves(rows)
     record, champion, problem = _asked(model, version, moved[-1].after if moved else None)
     if problem:
         if not about:
             raise SystemExit(f"{problem} The ledger does not name version {version} either.")
         print(f"Without what MLflow knows of it: {problem}", file=sys.stderr)
     console = AirflowConsole()
-    standing = _standing(version, champion, moved)
+    trial = ledger.trial(rows)
+    on_trial = trial is not None and trial.evidence.candidate == version
+    standing = "the challenger, on trial" if on_trial else _standing(version, champion, moved)
     checks = _checks(version, about)
     training = _training(record) if record else {}
     if output in ("json", "yaml"):
@@ -91,7 +95,8 @@ def _checks(version: str, about: Sequence[Row]) -> tuple[Check, ...]:
     judged = [
         row.evidence
         for row in about
-        if row.evidence.candidate == version or (row.action == "promoted" and row.after == version)
+        if (row.evidence.candidate == version and row.action != "dropped")
+        or (row.action == "promoted" and row.after == version)
     ]
     return judged[-1].checks if judged else ()
 

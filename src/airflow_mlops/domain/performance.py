@@ -53,8 +53,8 @@ class Judgement(Fact):
     :param prior: that mean; None if it is not known any more.
     :param holdout: metrics of the model's own evaluation.
     :param estimates: metrics as they were estimated without labels, when the partition was scored.
-    :param content: digest of the predictions and labels.
-    :param data_digest: digest of the partition's data, which the labels are in; None if they have a table of their own.
+    :param content: digest of the predictions, the labels and the data.
+    :param data_digest: digest of the partition's data; None if it is not known.
     """
 
     scored: str

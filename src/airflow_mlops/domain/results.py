@@ -21,6 +21,23 @@ class Difference(Fact):
     changed: int
 
 
+class LabelsVersion(Fact):
+    """The labels of a dataset that come from a source of their own, as a run of one partition knows them.
+
+    :param uri: URI of the Delta table of labels.
+    :param target: its column with the label.
+    :param version: Delta version; None if nobody had written a label.
+    :param until: labels count that were known before; None counts all that the version has.
+    :param digest: sha256 of the labels that a training, or a replay, has used; None before they are.
+    """
+
+    uri: str
+    target: str
+    version: int | None
+    until: datetime | None = None
+    digest: str | None = None
+
+
 class DatasetVersion(Fact):
     """One partition of a Delta table at one version: what a dataset version is.
 
@@ -37,6 +54,7 @@ class DatasetVersion(Fact):
     :param changed: False if the same content was already there, so that nothing was written.
     :param transform: what prepared the features, as ``module:function@digest``; None if nothing did.
     :param difference: against the version of the partition before; None if it is the first.
+    :param labels: where the labels of its rows are; None if they are a column of the data, or nobody has asked.
     """
 
     name: str
@@ -52,6 +70,7 @@ class DatasetVersion(Fact):
     changed: bool = True
     transform: str | None = None
     difference: Difference | None = None
+    labels: LabelsVersion | None = None
 
 
 class Coverage(Fact):
@@ -159,7 +178,8 @@ class Evaluation(Fact):
 class Action(StrEnum):
     """What became of the champion at one partition.
 
-    ``restored`` is the alias put back after it was moved outside of the ledger.
+    ``restored`` is the alias put back after it was moved outside of the ledger. A candidate that is ``challenging``
+    predicts beside the champion, which stays; one that is ``dropped`` does so no longer.
     """
 
     PROMOTED = "promoted"
@@ -168,6 +188,8 @@ class Action(StrEnum):
     FAILED = "failed"
     ROLLED_BACK = "rolled back"
     RESTORED = "restored"
+    CHALLENGING = "challenging"
+    DROPPED = "dropped"
 
 
 class TrainingData(Fact):
@@ -188,8 +210,9 @@ class PromotionDecision(Fact):
     :param action: ``kept`` means that no retraining was due; ``refused`` that a candidate did not pass.
     :param before: champion's version before; None if there was none.
     :param after: champion's version after.
+    :param digest: of the content of the version that an alias was moved to, or taken from.
     :param key: idempotency key: one promotion per key.
-    :param trained_on: what a version that was promoted has learned from; None if none was.
+    :param trained_on: what the version that was judged has learned from; None if there was none.
     :param approval: what people said; None if nobody was asked.
     :param candidate: the version that was judged; None if there was none.
     """

@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, NamedTuple
 from airflow_mlops.domain.checks import Verdict
 from airflow_mlops.domain.partitions import Grain, Partition
 from airflow_mlops.domain.results import Action
+from airflow_mlops.domain.scoring import WINDOWS
 
 if TYPE_CHECKING:
-    from airflow_mlops.domain.results import HealthReport, PromotionDecision, RetrainDecision
+    from airflow_mlops.domain.results import DatasetVersion, HealthReport, PromotionDecision, RetrainDecision
 
 MODE = "retrain.mode"
 """Name of the check that is INCONCLUSIVE where a person is to decide."""
-TRAININGS = {Action.PROMOTED, Action.REFUSED, Action.FAILED}
+ANSWER = "retrain.answer"
+"""Name of the check of that person's answer: FAIL asks for retraining, INCONCLUSIVE is none in time."""
+TRAININGS = {Action.PROMOTED, Action.CHALLENGING, Action.REFUSED, Action.FAILED}
 """What became of runs that trained."""
 
 
@@ -23,7 +26,7 @@ class Fresh(NamedTuple):
     """What is new in the data since the last training.
 
     :param rows: rows whose labels have matured since.
-    :param corrected: whether a partition that was there then has been written again.
+    :param corrected: whether a partition up to it has other rows than the training has seen, or is new.
     """
 
     rows: int
@@ -69,13 +72,25 @@ class Known:
     @property
     def last_attempt(self) -> str | None:
         """The last partition at which a model was trained, or a person did not want it to be; None without one."""
-        return _last(each for each in self.before if each.action in TRAININGS or declined(each))
+        return _last(each for each in self.before if trained(each) or declined(each))
 
     @property
     def last_answer(self) -> str | None:
         """As :attr:`last_attempt`, without the trainings that broke: they have answered no problem."""
-        ended = TRAININGS - {Action.FAILED}
-        return _last(each for each in self.before if each.action in ended or declined(each))
+        ended = (each for each in self.before if each.action is not Action.FAILED)
+        return _last(each for each in ended if trained(each) or declined(each))
+
+    @property
+    def seen(self) -> DatasetVersion | None:
+        """The data that the last training has seen; None if no training before has told."""
+        told = [(each.partition, each.trained_on) for each in self.before if each.trained_on is not None]
+        return max(told, key=lambda each: each[0])[1].dataset if told else None
+
+
+def trained(decision: PromotionDecision) -> bool:
+    """Tell whether a run has trained at a partition; a challenger that became champion there was trained before."""
+    waited = any(check.name == WINDOWS for check in decision.checks)
+    return decision.action in TRAININGS and not waited
 
 
 def suggested(decision: RetrainDecision | PromotionDecision) -> bool:
@@ -84,8 +99,9 @@ def suggested(decision: RetrainDecision | PromotionDecision) -> bool:
 
 
 def declined(decision: PromotionDecision) -> bool:
-    """Tell whether a person was asked to retrain at a partition and did not want it."""
-    return decision.action is Action.KEPT and suggested(decision)
+    """Tell whether a person was asked to retrain at a partition and did not want it: no answer in time is no no."""
+    said = any(check.name == ANSWER and check.verdict is Verdict.PASS for check in decision.checks)
+    return decision.action is Action.KEPT and said
 
 
 def steps(first: str, last: str, grain: str) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.checks import Check, Verdict
-from airflow_mlops.domain.retraining_facts import MODE, TRAININGS
+from airflow_mlops.domain.retraining_facts import MODE, trained
 from airflow_mlops.domain.retraining_rules import Lasting, off, rule, unknown
 from airflow_mlops.domain.spec_retrain import Mode
 
@@ -61,9 +61,7 @@ def budget(policy: Retrain, known: Known) -> Check:
     name, most = "budget", policy.budget
     if most is None:
         return off(name)
-    spent = sum(
-        1 for each in known.before if each.action in TRAININGS and (known.since(each.partition) or 0) < most.n
-    )
+    spent = sum(1 for each in known.before if trained(each) and (known.since(each.partition) or 0) < most.n)
     reason = f"{spent} training(s) in the last {most.n} partitions, {most.k} allowed"
     return rule(name, spent >= most.k, f"< {most.k}", reason, spent)
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from airflow_mlops.domain.checks import Check, Fact, Number, Verdict
-from airflow_mlops.domain.spec_score import Shadow
+from airflow_mlops.domain.spec_gates import Shadow
 
+WINDOWS = "shadow.windows"
+"""Name of the check that counts a challenger's clean windows."""
 PASS, FAIL, INCONCLUSIVE = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE
 
 
@@ -50,26 +52,37 @@ class ShadowWindow(Fact):
     verdict: Verdict
 
 
-def agreement(report: ShadowReport, policy: Shadow) -> Check:
-    """Ask that a challenger predicts every row, and much as the champion does."""
-
-    def answer(verdict: Verdict, expected: str, observed: float | None, reason: str) -> Check:
-        return Check(
-            name="shadow.agreement", verdict=verdict, expected=expected, observed=observed, n=report.rows, reason=reason
-        )  # fmt: skip
-
+def agreement(report: ShadowReport) -> Check:
+    """Ask that a challenger predicts every row; what is observed is how far it decides as the champion does."""
+    verdict, reason = PASS, f"{report.rows:,} rows are predicted"
+    if report.agreement is not None:
+        reason += f", {report.agreement:.1%} of them alike"
     if report.problem:
-        return answer(FAIL, "a prediction of every row", None, report.problem)
-    if not report.rows:
-        return answer(INCONCLUSIVE, "a prediction of every row", None, "the partition has no rows")
-    if policy.divergence is None:
-        return answer(PASS, "a prediction of every row", report.divergence, "every row is predicted")
-    expected = f"divergence <= {policy.divergence:g}"
-    if report.divergence is None:
-        return answer(INCONCLUSIVE, expected, None, "the champion predicts the same for all rows")
-    good = report.divergence <= policy.divergence
-    reason = f"{report.divergence:.4g} is {'' if good else 'not '}<= {policy.divergence:g}"
-    return answer(PASS if good else FAIL, expected, report.divergence, reason)
+        verdict, reason = FAIL, report.problem
+    elif not report.rows:
+        verdict, reason = INCONCLUSIVE, "the partition has no rows"
+    return Check(
+        name="shadow.agreement", verdict=verdict, expected="a prediction of every row", observed=report.agreement,
+        n=report.rows, reason=reason,
+    )  # fmt: skip
+
+
+def divergence(report: ShadowReport, policy: Shadow) -> Check:
+    """Ask that a challenger predicts much as the champion does, if the policy says how much."""
+    most, found = policy.divergence, report.divergence
+    verdict, reason = PASS, "the policy allows any"
+    if most is not None and found is not None:
+        verdict = PASS if found <= most else FAIL
+        reason = f"{found:.4g} is {'' if verdict is PASS else 'not '}<= {most:g}"
+    elif most is not None:
+        reason = (
+            "the champion predicts the same for all rows" if report.rows else "there is nothing to compare"
+        )
+        verdict = INCONCLUSIVE
+    expected = "any" if most is None else f"<= {most:g}"
+    return Check(
+        name="shadow.divergence", verdict=verdict, expected=expected, observed=found, n=report.rows, reason=reason
+    )  # fmt: skip
 
 
 def window(partition: str, checks: Sequence[Check]) -> ShadowWindow:
@@ -107,6 +120,6 @@ def clean_windows(windows: Sequence[ShadowWindow], needed: int) -> Check:
             f"{told}, {open_windows} not judged yet: wait for labels of more partitions",
         )
     return Check(
-        name="shadow.windows", verdict=verdict, expected=f">= {needed} clean windows in a row", observed=count,
+        name=WINDOWS, verdict=verdict, expected=f">= {needed} clean windows in a row", observed=count,
         n=len(judged), reason=reason,
     )  # fmt: skip

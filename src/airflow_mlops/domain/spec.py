@@ -36,6 +36,7 @@ from airflow_mlops.domain.spec_gates import (
     Fairness,
     Gates,
     Serving,
+    Shadow,
     Slices,
     Stability,
     VersusChampion,
@@ -70,6 +71,7 @@ __all__ = [
     "SchemaPolicy",
     "Score",
     "Serving",
+    "Shadow",
     "Skew",
     "Slices",
     "Source",
@@ -153,10 +155,8 @@ class ModelSpec(Section):
     train: Train = Field(
         default_factory=Train, validate_default=True, description="What is trained, on which rows."
     )
+    score: Score = Field(default_factory=Score, description="How a partition is predicted and where it goes.")
     gates: Gates = Field(default_factory=Gates, description="What a candidate must pass to become champion.")
-    score: Score = Field(
-        default_factory=Score, description="How a partition is predicted, and where that goes."
-    )
     monitor: Monitor = Field(default_factory=Monitor, description="What is watched in production.")
     retrain: Retrain = Field(default_factory=Retrain, description="When to train again.")
     alerts: Alerts = Field(default_factory=Alerts, description="Who is told of what, and how often.")
@@ -280,7 +280,8 @@ class ModelSpec(Section):
     def _gates(cls, value: Gates, info: ValidationInfo) -> Gates:
         if task := info.data.get("task"):
             metric = getattr(info.data.get("train"), "metric", None)
-            Problems.raise_any(value.problems(task, info.data.get("target", ""), metric))
+            shadow = getattr(info.data.get("score"), "shadow", True)
+            Problems.raise_any(value.problems(task, info.data.get("target", ""), metric, shadow=shadow))
         return value
 
     @field_validator("monitor")

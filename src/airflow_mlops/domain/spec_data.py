@@ -36,8 +36,8 @@ class Labels(Section):
     )
     source: Source | None = Field(
         default=None,
-        description="Where the labels come from by which predictions are judged in production; `null` for the target column "
-        "of the data, which training always uses.",
+        description="Where the labels come from, if they come later than the data and apart from it; `null` for the target "
+        "column of the data.",
     )
 
 

@@ -17,6 +17,7 @@ from airflow_mlops.domain.fields import (
     Number,
     Share,
     SomeColumns,
+    Whole,
     iso,
     other_task,
     unique,
@@ -136,6 +137,36 @@ class Serving(Section):
     )
 
 
+class Shadow(Section):
+    """How a challenger is judged while it predicts beside the champion; in YAML also the number of windows alone."""
+
+    windows: Count = Field(
+        default=3,
+        description="Clean partitions in a row after which the challenger becomes champion.",
+    )
+    divergence: Annotated[Number, Field(gt=0)] | None = Field(
+        default=None,
+        description="Largest root mean square difference from the champion's predictions, in their standard "
+        "deviations; `null` for any.",
+    )
+    margin: Annotated[Number, Field(ge=0)] = Field(
+        default=0.0, description="How much worse a clean partition may be, in units of the training metric."
+    )
+    min_rows: Whole = Field(
+        default=100, description="Rows with matured labels below which a partition is not judged."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read(cls, value: Any) -> Any:
+        return {"windows": value} if isinstance(value, int) else value
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: Any, handler: Any) -> dict[str, Any]:
+        schema = handler.resolve_ref_schema(handler(core))
+        return {"anyOf": [schema["properties"]["windows"], schema], "description": cls.__doc__}
+
+
 class Approval(Section):
     """Whether people have the last word, and who; in YAML also `none`, `one` or `two`."""
 
@@ -209,11 +240,24 @@ class Gates(Section):
         "taken for a copy of it; `null` for any.",
     )
     serving: Serving = Field(default_factory=Serving, description="What loading and predicting may cost.")
+    shadow: Shadow | None = Field(
+        default=None,
+        description="What a candidate that passed has to show beside the champion before it takes its place; it needs "
+        "`score.shadow`. `null` for nothing.",
+    )
     approval: Approval = Field(default_factory=Approval, description="Whether people have the last word.")
 
-    def problems(self, task: Task, target: str, metric: str | None) -> list[tuple[Place, str]]:
-        """Return what does not suit a task, a target and the training metric, each with its place."""
+    def problems(
+        self, task: Task, target: str, metric: str | None, *, shadow: bool
+    ) -> list[tuple[Place, str]]:
+        """Return what does not suit a task, a target and the training metric, each with its place.
+
+        :param shadow: whether challengers predict beside the champion.
+        """
         found = other_task(self.floor, task, ("floor",))
+        if self.shadow and not shadow:
+            why = "needs score: {shadow: true}: what counts is what a challenger predicts beside the champion"
+            found.append((("shadow",), why))
         versus = self.versus_champion
         judged = CLOSED_FORMS.get(versus.test) if versus else None
         if versus and metric and judged not in (None, metric):

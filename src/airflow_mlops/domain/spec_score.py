@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
-from airflow_mlops.domain.fields import Line, Number, Share, Whole, unique
+from airflow_mlops.domain.fields import Line, Share, unique
 from airflow_mlops.domain.loading import describe
 from airflow_mlops.domain.problems import Problems
 from airflow_mlops.domain.section import Section
@@ -87,22 +87,6 @@ class Output(Section):
         return self
 
 
-class Shadow(Section):
-    """How a challenger is judged while it predicts beside the champion."""
-
-    divergence: Annotated[Number, Field(gt=0)] | None = Field(
-        default=None,
-        description="Largest root mean square difference from the champion's predictions, in their standard "
-        "deviations; `null` for any.",
-    )
-    margin: Annotated[Number, Field(ge=0)] = Field(
-        default=0.0, description="How much worse a clean partition may be, in units of the training metric."
-    )
-    min_rows: Whole = Field(
-        default=100, description="Rows with matured labels below which a partition is not judged."
-    )
-
-
 class Score(Section):
     """How a partition is predicted, and where that goes."""
 
@@ -111,7 +95,8 @@ class Score(Section):
     )
     shadow: Annotated[bool, Field(strict=True)] = Field(
         default=False,
-        description="The version with the alias `challenger` predicts the same rows, for comparison.",
+        description="The version with the alias `challenger` predicts the same rows, for comparison; `gates.shadow` lets "
+        "candidates do so before they become champion.",
     )
     split: Share | None = Field(
         default=None,

@@ -22,23 +22,24 @@ def health(
     report: HealthReport,
     page: str | None = None,
     *,
-    since: str | None = None,
+    since: Sequence[str] = (),
     picture: str | None = None,
 ) -> Notice:
     """Tell that the champion is in bad health: drift, performance or staleness.
 
     :param page: place of the drift report under ``[mlops] reports``; None if there is none.
-    :param since: partition at which what is wrong began, which is told once; None means this one.
+    :param since: partitions at which what is wrong has failed, the oldest first; it is told once. None means this one.
     :param picture: place of a PNG of the drift; None if there is none.
     """
     parts = (report.drift, report.performance, report.staleness)
     failed = [check for check in parts if check.verdict is Verdict.FAIL]
     drifted = [check for check in report.columns if check.verdict is Verdict.FAIL]
     what = ", ".join(check.name for check in failed) or "health"
-    key = f"{run.health}/{since or report.partition}"
+    key, *same = [f"{run.health}/{each}" for each in since or (report.partition,)]
     champion = report.champion
     return Notice(
         id=key,
+        same=tuple(same),
         key=key,
         topic=run.health,
         event=Event.HEALTH,
@@ -144,6 +145,8 @@ def promotion(run: Run, decision: PromotionDecision) -> Notice | None:
         + (", although its gates were not passed" if overridden else ""),
         Action.ROLLED_BACK: f"champion rolled back to version {decision.after}",
         Action.REFUSED: "a candidate was refused",
+        Action.CHALLENGING: f"version {decision.candidate} predicts beside the champion, on trial",
+        Action.DROPPED: f"the challenger, version {decision.candidate}, was dropped",
     }
     if decision.action not in said:
         return None

@@ -100,17 +100,26 @@ def given(event: dict[str, Any], *, approved: bool) -> Given:
     )
 
 
-def accept(question: Question, said: Given) -> Answer | str:
-    """Return the answer, or why it is none.
+def problem(said: Given, users: Sequence[str]) -> str | None:
+    """Return why nobody who may has given an answer; None if somebody has.
 
-    A rejection counts without a reason too: to ask again would give others the chance to approve in the meantime.
+    :param users: ids of those who may answer; empty for everyone who may edit the run.
     """
-    users = question.policy.users
     if said.user is None:
         return "nobody is known to have given it"
     # By the id alone: whoever may choose a name could choose one of these.
     if users and said.user not in users:
         return f"{said.person} is not among those who may: {', '.join(users)}"
+    return None
+
+
+def accept(question: Question, said: Given) -> Answer | str:
+    """Return the answer, or why it is none.
+
+    A rejection counts without a reason too: to ask again would give others the chance to approve in the meantime.
+    """
+    if (wrong := problem(said, question.policy.users)) is not None:
+        return wrong
     if said.approved and question.first is not None and said.user == question.first.user:
         return f"{said.person} has approved already; the second approval is another person's"
     if said.approved and len(said.reason) < SHORTEST:
@@ -119,7 +128,7 @@ def accept(question: Question, said: Given) -> Answer | str:
     return Answer(
         version=question.evaluation.candidate.version,
         verdict=question.evaluation.verdict,
-        user=said.user,
+        user=str(said.user),
         person=said.person,
         approved=said.approved,
         reason=reason,
@@ -189,16 +198,16 @@ def _parts(question: Question, links: Sequence[Link]) -> Iterator[str]:
     count = len(evaluation.checks)
     if question.passed:
         yield (
-            f"**All {count} gates were passed.** {_text(evaluation.reason)}"
+            f"**All {count} gates were passed.** {shown_as_is(evaluation.reason)}"
             if count
-            else _text(evaluation.reason)
+            else shown_as_is(evaluation.reason)
         )
     else:
         broken = sum(check.verdict is not Verdict.PASS for check in evaluation.checks)
         yield f"# ⚠ THE GATES WERE NOT PASSED: {evaluation.verdict}"
-        yield f"**{broken} of {count} gates were not passed.** {_text(evaluation.reason)}"
+        yield f"**{broken} of {count} gates were not passed.** {shown_as_is(evaluation.reason)}"
     yield (
-        f"Candidate: {_text(_candidate(evaluation))}.  \n"
+        f"Candidate: {shown_as_is(_candidate(evaluation))}.  \n"
         + (
             f"Champion now: version {evaluation.champion.version}."
             if evaluation.champion
@@ -208,7 +217,7 @@ def _parts(question: Question, links: Sequence[Link]) -> Iterator[str]:
     yield " · ".join(f"[{each.label}]({each.url})" for each in links)
     yield _metrics(evaluation)
     yield _gates(evaluation.checks)
-    yield "\n".join(f"- {_text(each)}" for each in evaluation.candidate.remarks)
+    yield "\n".join(f"- {shown_as_is(each)}" for each in evaluation.candidate.remarks)
     yield " ".join(_effects(question))
 
 
@@ -236,29 +245,30 @@ def _metrics(evaluation: Evaluation) -> str:
         )
         for name, value in evaluation.metrics.items()
     ]
-    return _table(("metric", "candidate", "interval", "champion"), rows) if rows else ""
+    return table(("metric", "candidate", "interval", "champion"), rows) if rows else ""
 
 
 def _gates(checks: Sequence[Check]) -> str:
     shown = sorted(checks, key=lambda check: _ORDER.index(check.verdict))[:_SHOWN]
     rows = [
         (
-            _text(check.name + (f" [{check.slice}]" if check.slice else "")),
+            shown_as_is(check.name + (f" [{check.slice}]" if check.slice else "")),
             check.verdict.value if check.verdict is Verdict.PASS else f"**{check.verdict.value}**",
-            _text(check.expected),
+            shown_as_is(check.expected),
             _number(check.observed),
             _number(check.baseline),
             _interval(check.interval),
-            _text(check.reason),
+            shown_as_is(check.reason),
         )
         for check in shown
     ]
-    table = _table(("gate", "verdict", "expected", "observed", "champion", "interval", "what it says"), rows)
+    listed = table(("gate", "verdict", "expected", "observed", "champion", "interval", "what it says"), rows)
     more = f"\n\n… and {len(checks) - _SHOWN} more gates: see the model card." if len(checks) > _SHOWN else ""
-    return table + more if rows else ""
+    return listed + more if rows else ""
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table in Markdown, of cells that are Markdown."""
     return "\n".join("| " + " | ".join(row) + " |" for row in (head, ("---",) * len(head), *rows))
 
 
@@ -284,6 +294,7 @@ def _interval(value: tuple[float, float] | None) -> str:
     return "–" if value is None else f"{value[0]:.4g} to {value[1]:.4g}"
 
 
-def _text(value: str) -> str:
+def shown_as_is(value: str) -> str:
+    """Return a text as Markdown that shows it, whatever it looks like."""
     # Airflow makes links of what looks like an address, escaped or not.
     return re.sub(r"(?i)(:)(//)|(www)(\.)", "\\1\\3\u200b\\2\\4", escape(value))

@@ -116,22 +116,6 @@ def start(
             process.stdin.close()
 
 
-def bless(
-    path: Path,
-    digest: str,
-    sample: Path,
-    *,
-    task: str,
-    requirements: Path | None = None,
-    seconds: float = 60,
-    memory_mb: float = 4096,
-) -> Blessing:
-    """Do what :func:`start` begins, and wait for the result; with its errors."""
-    limits = {"seconds": seconds, "memory_mb": memory_mb}
-    with start(path, digest, sample, task=task, requirements=requirements, **limits) as result:
-        return result()
-
-
 def fetch(client: MlflowClient, ref: ModelRef, folder: Path) -> tuple[Path, Path]:
     """Download a version's model and the sample that it was logged with.
 

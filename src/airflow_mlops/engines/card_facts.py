@@ -247,6 +247,12 @@ def _data(evaluation: Evaluation) -> Iterator[Row]:
     yield "Learned from", f"{moment(split.start)} to {moment(split.cut)}: {split.train_rows:,} rows"
     yield "Judged on", f"{moment(split.cut)} to {moment(split.end)}: {split.holdout_rows:,} rows"
     yield "Digest", f"{dataset.digest[:12]}… of partition {dataset.partition}"
+    if (labels := dataset.labels) is not None:
+        known = f", as known before {moment(labels.until)}" if labels.until else ""
+        yield (
+            "Labels",
+            f"from a source of their own, version {labels.version}{known}; digest {str(labels.digest)[:12]}…",
+        )
     yield "Prepared by", dataset.transform or "no function: used as published"
 
 
@@ -267,6 +273,8 @@ def _lineage(sources: Sources) -> Iterator[Row]:
         run = f"{airflow.get('airflow.dag_id', '')} {airflow['airflow.run_id']}".strip()
         yield "Airflow run", Link(run, airflow.get("airflow.url", ""))
     yield "Data", f"{candidate.dataset.uri}, Delta version {candidate.dataset.version}"
+    if (labels := candidate.dataset.labels) is not None:
+        yield "Labels", f"{labels.uri}, Delta version {labels.version}"
     params = ", ".join(f"{name} = {value}" for name, value in candidate.params.items())
     yield (
         "Parameters",

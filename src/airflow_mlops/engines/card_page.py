@@ -7,16 +7,15 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from airflow_mlops.engines.page_head import HEAD
+
 if TYPE_CHECKING:
     from jinja2 import Template
     from markdown_it import MarkdownIt
 
-_PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
+_PAGE = (
+    HEAD
+    + """\
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
 <title>{{ title }}</title>
 <style>
@@ -62,6 +61,7 @@ img {
 </body>
 </html>
 """
+)
 
 _CLASSES = {
     "PASS": "good", "promoted": "good", "FAIL": "bad", "failed": "bad", "refused": "bad", "rolled back": "bad",

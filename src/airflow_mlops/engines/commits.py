@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -32,11 +32,17 @@ class Change(StrEnum):
     REPLACE = "replace"
 
 
-def commit(draft: Draft, metadata: Mapping[str, str], change: Change = Change.MERGE) -> int:
+def commit(
+    draft: Draft,
+    metadata: Mapping[str, str],
+    change: Change = Change.MERGE,
+    seen: Sequence[str] | None = None,
+) -> int:
     """Put a draft in place of what its partition had, and return the version that this makes.
 
     :param metadata: what the commit says of itself.
-    :raises WriteConflict: if another writer changed the same partition meanwhile.
+    :param seen: files of the partition that the draft was made from; None if it was made from none of them.
+    :raises WriteConflict: if another writer changed the same partition meanwhile, or since it was seen.
     :raises SchemaMismatch: if a type cannot be that of the table.
     """
     import pyarrow as pa
@@ -47,7 +53,7 @@ def commit(draft: Draft, metadata: Mapping[str, str], change: Change = Change.ME
     _check(rows, draft.uri)
     delta.create(draft.uri, rows, [PARTITION])
     ours = {action.path for action in draft.finish()}
-    before: list[str] | None = None
+    before = None if seen is None else sorted(seen)
     for _ in range(_ATTEMPTS):
         table = delta.open_table(draft.uri)
         there = paths(table, draft.partition)

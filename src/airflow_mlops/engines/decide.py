@@ -57,7 +57,8 @@ def decide(
         reason=reason,
     )
     if policy.when.rows is not None or policy.skip_unchanged:
-        known = replace(known, fresh=fresh(dataset, known.last_attempt or known.trained_through, delay))
+        since = known.last_attempt or known.trained_through
+        known = replace(known, fresh=fresh(dataset, since, delay, known.seen))
     answer = retraining.retrain(policy, known)
     return RetrainDecision(
         model=model,
@@ -69,7 +70,9 @@ def decide(
     )
 
 
-def fresh(dataset: DatasetVersion, since: str | None, delay: timedelta) -> Fresh | None:
+def fresh(
+    dataset: DatasetVersion, since: str | None, delay: timedelta, seen: DatasetVersion | None = None
+) -> Fresh | None:
     """Look for what is new in the data since a training.
 
     A row is new if its label was not known at the end of the training's partition and is at the end of this one. Its
@@ -78,6 +81,7 @@ def fresh(dataset: DatasetVersion, since: str | None, delay: timedelta) -> Fresh
     :param dataset: the data as of this partition.
     :param since: the partition of the training; None, if there was none, gives None.
     :param delay: how long after its event time a label is known.
+    :param seen: the data that the training has seen; None means as it was when the partition was first published.
     """
     if since is None:
         return None
@@ -90,13 +94,17 @@ def fresh(dataset: DatasetVersion, since: str | None, delay: timedelta) -> Fresh
         since=then,
         until=now,
     ).num_rows
-    return Fresh(rows, _corrected(dataset, since))
+    return Fresh(rows, _corrected(dataset, since, seen))
 
 
-def _corrected(dataset: DatasetVersion, since: str) -> bool:
-    """Tell whether a partition up to another has been written again after that one was published."""
-    known = [each for each in tables.versions(dataset.uri) if each.version <= dataset.version]
-    published = min((each.version for each in known if each.partition == since), default=None)
-    return published is not None and any(
-        each.version > published and each.partition <= since for each in known
-    )
+def _corrected(dataset: DatasetVersion, since: str, seen: DatasetVersion | None) -> bool:
+    """Tell whether a partition up to another has other rows than a training has seen."""
+    known = [each for each in tables.versions(dataset.uri) if each.partition <= since]
+    first = min((each.version for each in known if each.partition == since), default=None)
+    then = seen.version if seen is not None else first
+    return then is not None and _contents(known, dataset.version) != _contents(known, then)
+
+
+def _contents(known: Sequence[DatasetVersion], version: int) -> dict[str, str]:
+    # The newest comes first, and is the one that stays.
+    return {each.partition: each.digest for each in reversed(known) if each.version <= version}

@@ -130,15 +130,19 @@ def kolmogorov_smirnov(before: Column, now: Column) -> float:
 
 
 def _categories(before: Column, now: Column) -> tuple[float, float]:
-    from scipy.spatial.distance import jensenshannon
-
     _, first, second = together(before, now)
-    # Rounding can make a distance of 0 the root of a negative number.
-    same = bool((first * second.sum() == second * first.sum()).all())
-    distance = 0.0 if same else float(jensenshannon(first, second))
     # What one side lacks is found on the other by construction, which would make any two samples of rare ones differ.
     p = homogeneity(first[:-2], second[:-2], (int(first[-2:].sum()), int(second[-2:].sum())))
-    return distance, p
+    return jensen_shannon(first, second), p
+
+
+def jensen_shannon(before: np.ndarray, now: np.ndarray) -> float:
+    """Return the Jensen-Shannon distance (natural logarithm, 0 to 0.83) between two rows of counts."""
+    from scipy.spatial.distance import jensenshannon
+
+    # Rounding can make a distance of 0 the root of a negative number.
+    same = bool((before * now.sum() == now * before.sum()).all())
+    return 0.0 if same else float(jensenshannon(before, now))
 
 
 def together(before: Column, now: Column) -> tuple[list[str], np.ndarray, np.ndarray]:

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NamedTuple
 
 from airflow_mlops.domain.results import ModelRef
-from airflow_mlops.engines import delta, models, registry, summary, summary_table, tables, tracking
+from airflow_mlops.engines import learning, models, registry, summary, summary_table, tracking
 from airflow_mlops.engines.summary import Column
 from airflow_mlops.engines.summary_build import Summariser
 
@@ -114,24 +114,16 @@ def _rows(
 ) -> Iterator[pa.Table]:
     """Yield the training rows with what the champion predicts of them."""
     import pyarrow as pa
-    import pyarrow.compute as pc
 
-    source = training.dataset
-    found = tables.dataset(source.uri, source.version)
-    time = pc.field(source.event_time)
+    source, split = training.dataset, training.split
     names = dict.fromkeys([*training.features.names, source.event_time, *([target] if target else [])])
     fitted = models.load_version(client, champion)
-    with delta.errors(source.uri):
-        for batch in delta.scan(
-            found, list(names), (time >= training.split.start) & (time < training.split.cut)
-        ):
-            if not batch.num_rows:
-                continue
-            rows = pa.Table.from_batches([batch])
-            predicted = models.predict(fitted, rows, training.task)
-            if target:
-                rows = rows.append_column(TARGET, rows[target])
-            yield rows.append_column(PREDICTION, pa.array(predicted, pa.float64()))
+    for rows in learning.scan(source, list(names), split.start, split.cut):
+        if not rows.num_rows:
+            continue
+        predicted = models.predict(fitted, rows, training.task)
+        found = rows.append_column(TARGET, rows[target]) if target else rows
+        yield found.append_column(PREDICTION, pa.array(predicted, pa.float64()))
 
 
 def _apart(rows: pa.Table, time: str, season: str | None) -> Iterator[tuple[str, pa.Table]]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.results import DatasetVersion, ModelRef
-from airflow_mlops.engines import delta, summary, summary_build, summary_table, tables
+from airflow_mlops.engines import delta, learning, summary, summary_build, summary_table, tables
 from airflow_mlops.engines.summary import Column
 
 if TYPE_CHECKING:
@@ -94,15 +94,18 @@ def target(window: Window, name: str, delay: timedelta, *, classes: bool) -> Col
     import pyarrow.compute as pc
 
     dataset = window.last
-    found = tables.dataset(dataset.uri, dataset.version)
-    if name not in found.schema.names:
-        return None
     first, last = (
         Partition.parse(each.partition, each.grain) for each in (window.partitions[0], window.last)
     )
+    kinds = ((), (name,)) if classes else ((name,), ())
+    if dataset.labels is not None:
+        labels = learning.matured(dataset, first.start, delay)
+        return summary_build.summarise([labels], numeric=kinds[0], categorical=kinds[1])[name]
+    found = tables.dataset(dataset.uri, dataset.version)
+    if name not in found.schema.names:
+        return None
     time = pc.field(dataset.event_time)
     matured = (time >= first.start - delay) & (time < last.end - delay)
-    kinds = ((), (name,)) if classes else ((name,), ())
     with delta.errors(dataset.uri):
         rows = delta.scan(found, [name], matured)
         return summary_build.summarise(rows, numeric=kinds[0], categorical=kinds[1])[name]

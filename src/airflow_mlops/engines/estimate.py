@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.metrics import METRICS, names
 from airflow_mlops.domain.performance import CONFIDENCE, Measured
-from airflow_mlops.engines import models, performance, pipeline, tables, tracking
+from airflow_mlops.engines import learning, models, performance, pipeline, tracking
 from airflow_mlops.exceptions import (
     DigestMismatch,
     ModelNotFound,
@@ -174,13 +174,7 @@ def _kept(client: MlflowClient, ref: ModelRef) -> Calibration | None:
 def _made(client: MlflowClient, ref: ModelRef, training: Training, target: str) -> Calibration | None:
     source, split = training.dataset, training.split
     try:
-        rows = tables.read(
-            source.uri,
-            version=source.version,
-            event_time=source.event_time,
-            since=split.cut,
-            until=split.end,
-        )
+        rows = learning.read(source, since=split.cut, until=split.end)
         rows, truth = pipeline.labelled(rows, target, training.task)
         if not rows.num_rows:
             return None

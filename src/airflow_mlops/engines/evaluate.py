@@ -16,12 +16,13 @@ from airflow_mlops.domain import gates_data, gates_parts, policies
 from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.gates import Comparison, Interval
 from airflow_mlops.domain.metrics import METRICS, names
-from airflow_mlops.domain.results import Evaluation, ModelRef, TrainedModel
+from airflow_mlops.domain.results import DatasetVersion, Evaluation, ModelRef, Split, TrainedModel
 from airflow_mlops.domain.spec import VersusChampion
 from airflow_mlops.engines import (
     bless,
     champions,
     leakage,
+    learning,
     models,
     paired,
     performance,
@@ -101,7 +102,7 @@ def evaluate(
     :raises RegistryUnavailable: if MLflow does not answer.
     """
     best = _best(candidates)
-    if any((each.dataset, each.split) != (best.dataset, best.split) for each in candidates):
+    if any(_rows_of(each) != _rows_of(best) for each in candidates):
         raise TrainingFailed(
             f"{partition}: the candidates were trained on different data; clear all of them."
         )
@@ -140,6 +141,10 @@ def evaluate(
         theirs = rival.predicted if rival else None
         draw(client, best.run_id, evaluation, model, rows, truth, judged.predicted, theirs)
     return evaluation
+
+
+def _rows_of(candidate: TrainedModel) -> tuple[DatasetVersion, Split]:
+    return learning.content(candidate.dataset), candidate.split
 
 
 def _judged_before(client: MlflowClient, ref: ModelRef) -> Evaluation | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from airflow_mlops.domain import incidents
+from airflow_mlops.domain.checks import Verdict
 from airflow_mlops.domain.fields import KofN
 from airflow_mlops.domain.incidents import Incident
 from airflow_mlops.domain.results import HealthReport
@@ -26,9 +27,29 @@ def history(reports: Sequence[HealthReport]) -> list[Incident]:
     return sorted(found, key=lambda each: (each.opened, each.signal))
 
 
-def newest(reports: Sequence[HealthReport]) -> str | None:
-    """Return the partition at which the newest of the lasting incidents opened; None if nothing is wrong.
+def failing(reports: Sequence[HealthReport], partition: str | None = None) -> list[str]:
+    """Return the partitions of the incident that opened last of those that last at one; none if nothing is wrong then.
 
-    It stays the same while nothing new goes wrong, also when one of several is over: so it names the one mail about it.
+    They are those at which it failed, the oldest first. A mail at any of them has told of it: so there is one mail about
+    it while nothing new goes wrong, also when one of several is over, or if an earlier failure is found later.
+
+    :param reports: all of them, the newest first, also those on later partitions.
+    :param partition: None means the last.
     """
-    return max((each.opened for each in history(reports) if each.closed is None), default=None)
+    at = partition or max((each.partition for each in reports), default="")
+    lasting = [each for each in history(reports) if each.opened <= at and _before(at, each)]
+    if not lasting:
+        return []
+    newest = max(lasting, key=lambda each: each.opened)
+    return [
+        each.partition
+        for each in reversed(reports)
+        if each.partition >= newest.opened
+        and _before(each.partition, newest)
+        and getattr(each, newest.signal).verdict is Verdict.FAIL
+    ]
+
+
+def _before(partition: str, incident: Incident) -> bool:
+    """Tell whether an incident was not over at a partition."""
+    return incident.closed is None or partition < incident.closed

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.spec import Candidate, Features
-from airflow_mlops.engines import code, estimators, transform
+from airflow_mlops.engines import code, estimators, learning, transform
 
 if TYPE_CHECKING:
     from airflow_mlops.domain.recipe import Recipe
@@ -50,7 +50,8 @@ class Job:
     def identity(self, key: str = "") -> str:
         """Name what is trained: under the same key, another recipe or other code has another name."""
         built = self.function.version if self.function else ""
-        return hashlib.sha256(f"{key}\n{built}\n{self.recipe.model_dump_json()}".encode()).hexdigest()[:32]
+        recipe = self.recipe.model_copy(update={"dataset": learning.content(self.recipe.dataset)})
+        return hashlib.sha256(f"{key}\n{built}\n{recipe.model_dump_json()}".encode()).hexdigest()[:32]
 
     def sources(self) -> dict[str, str]:
         """Return the code to be stored beside the model, by file name."""
@@ -70,6 +71,7 @@ class Job:
             "mlops.target": self.recipe.target,
             "mlops.task": self.recipe.task,
             "mlops.trained_through": last.key,
+            **({"mlops.labels_version": str(dataset.labels.version)} if dataset.labels else {}),
             **({transform.VERSION_TAG: self.prepared.version} if self.prepared else {}),
             **({FUNCTION: self.function.version} if self.function else {}),
         }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import groupby
 
 from airflow_mlops.domain.partitions import Partition
@@ -15,13 +16,14 @@ def update(subject: Subject, uri: str) -> list[Judgement]:
     """Judge what a run can tell more of than the runs before, keep it, and return the history as of its partition.
 
     The table has a row for each scored partition, model version and partition as of which more was known than as of
-    the one before. A row rests on nothing but the predictions, and the labels that count by the end of its partition:
-    whatever the order in which partitions are run, the table is the same in the end. Runs for earlier partitions (a
-    backfill) therefore also bring later rows up to date.
+    the one before. A row rests on nothing but the predictions, the data as it is now, and the labels that count by the
+    end of its partition: whatever the order in which partitions are run, the table is the same in the end, also if some
+    were ingested again. Runs for earlier partitions (a backfill) therefore also bring later rows up to date.
 
     :param uri: URI of the table; each of its partitions is replaced as a whole.
     """
     known = history(uri)
+    subject = replace(subject, truth=subject.truth.newest())
     run = subject.run
     moments = [run, *sorted({subject.parse(each.as_of) for each in known if each.as_of > run.key})]
     scored = [subject.parse(key) for key in versions.partitions(subject.predictions_uri)]
@@ -61,14 +63,12 @@ def _open(
     subject: Subject, moment: Partition, scored: Sequence[Partition], known: Sequence[Judgement]
 ) -> set[Partition]:
     """Return the scored partitions of which more may be known as of one partition than as of the one before."""
-    truth = subject.truth
+    truth, current = subject.truth, subject.digests
     judged = {each.scored for each in known if each.as_of <= moment.key}
-    if truth.uri is None:
-        latest = {each.scored: each.data_digest for each in known}
-        current = truth.digests()
-        new = {key for key, digest in latest.items() if current.get(key, digest) != digest}
-    else:
-        new = set(labels.touched(truth.uri, moment))
+    latest = {each.scored: each.data_digest for each in known}
+    new = {key for key, digest in latest.items() if current.get(key, digest) != digest}
+    if truth.uri is not None:
+        new |= set(labels.touched(truth.uri, moment))
     return {
         each
         for each in scored

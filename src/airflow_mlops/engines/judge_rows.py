@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.performance import Judgement, Measured
-from airflow_mlops.engines import estimate, judge_metrics, pipeline, registry, tables, versions
+from airflow_mlops.engines import estimate, judge_metrics, pipeline, registry, tables
 from airflow_mlops.engines.labels_join import TRUTH, Joined, Truth, arrays, join
 from airflow_mlops.engines.score import SCORE
 from airflow_mlops.exceptions import (
@@ -47,6 +48,11 @@ class Subject:
     metric: str
     slices: Sequence[str] = ()
     min_rows: int = 100
+
+    @cached_property
+    def digests(self) -> dict[str, str]:
+        """The digest of each partition of the data."""
+        return self.truth.digests()
 
     @property
     def run(self) -> Partition:
@@ -113,14 +119,13 @@ def judge(
 
     :param known: earlier answers; what they say of the same predictions and labels is not measured again.
     """
-    truth = _as_of(subject, moment)
-    joined = join(subject.predictions_uri, truth, scored, moment)
+    joined = join(subject.predictions_uri, subject.truth, scored, moment)
     found = []
     for version in sorted(set(joined.rows["model_version"].to_pylist())):
         mine = joined.of(version)
-        content = _digest(mine, truth)
+        content = _digest(subject, mine, scored)
         same = _known(known, version, content, scored, moment)
-        found.append(same or _measure(subject, truth, scored, moment, mine, version, content, models))
+        found.append(same or _measure(subject, scored, moment, mine, version, content, models))
     return found
 
 
@@ -140,23 +145,16 @@ def content_of(rows: Iterable[Judgement]) -> list[tuple[str, str]]:
     return [(each.model_version, each.content) for each in rows]
 
 
-def _as_of(subject: Subject, moment: Partition) -> Truth:
-    """Return the labels as a run of another partition sees them, which is no less than this one does."""
+def _digest(subject: Subject, joined: Joined, scored: Partition) -> str:
     truth = subject.truth
-    if truth.uri is not None or moment == subject.run:
-        return truth
-    version = versions.published(truth.dataset.uri, moment.key)
-    return truth.at(max(truth.dataset.version, version.version if version else 0))
-
-
-def _digest(joined: Joined, truth: Truth) -> str:
     columns = list(dict.fromkeys([*truth.key, truth.dataset.event_time, SCORE, TRUTH]))
-    return f"{tables.digest(joined.rows.select(columns))[:32]}-{joined.contradictory}-{joined.unknown}"
+    parts = (tables.digest(joined.rows.select(columns))[:32], joined.contradictory, joined.unknown)
+    # The data too, for slices are of its columns.
+    return "-".join(map(str, (*parts, subject.digests.get(scored.key, "")[:32])))
 
 
 def _measure(
     subject: Subject,
-    truth: Truth,
     scored: Partition,
     moment: Partition,
     joined: Joined,
@@ -164,8 +162,8 @@ def _measure(
     content: str,
     models: Models,
 ) -> Judgement:
+    truth, labelled = subject.truth, joined.labelled
     dataset = truth.dataset
-    labelled = joined.labelled
     values, _ = arrays(labelled)
     trained, prior = models.training(version), models.prior(version)
     estimates: dict[str, Measured] = {}
@@ -182,21 +180,21 @@ def _measure(
         unknown=joined.unknown,
         watermark=_watermark(joined, dataset.event_time, scored),
         metrics=judge_metrics.every(labelled, dataset.event_time, dataset.grain, truth.task),
-        slices=_slices(subject, truth, scored, labelled),
+        slices=_slices(subject, scored, labelled),
         naive=judge_metrics.naive(values, prior, truth.task),
         prior=prior,
         holdout=dict(trained[1].metrics) if trained else {},
         estimates=estimates,
         content=content,
-        data_digest=truth.digests().get(scored.key) if truth.uri is None else None,
+        data_digest=subject.digests.get(scored.key),
     )
 
 
-def _slices(subject: Subject, truth: Truth, scored: Partition, labelled: pa.Table) -> dict[str, Measured]:
+def _slices(subject: Subject, scored: Partition, labelled: pa.Table) -> dict[str, Measured]:
     if not subject.slices or not labelled.num_rows:
         return {}
-    rows = truth.with_columns(labelled, scored, subject.slices)
-    dataset = truth.dataset
+    rows = subject.truth.with_columns(labelled, scored, subject.slices)
+    dataset = subject.truth.dataset
     return judge_metrics.slices(
         rows, dataset.event_time, dataset.grain, subject.metric, subject.slices, subject.min_rows
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -9,8 +10,8 @@ from typing import TYPE_CHECKING
 from airflow_mlops.domain import performance
 from airflow_mlops.domain.checks import Check
 from airflow_mlops.domain.partitions import Partition
+from airflow_mlops.engines import delta, tables, versions
 from airflow_mlops.engines import labels as label_table
-from airflow_mlops.engines import tables, versions
 from airflow_mlops.engines.judge_rows import Subject
 from airflow_mlops.engines.labels_join import MATURED, TRUTH, Joined, join
 from airflow_mlops.engines.score import SCORE
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from airflow_mlops.domain.spec import PerformancePolicy
 
 _TICK = timedelta(microseconds=1)
+_LOOKED_AT = 500
+"""Partitions that a stream is looked for in."""
 
 
 @dataclass(frozen=True)
@@ -96,23 +99,39 @@ def matured(subject: Subject, version: str) -> Window:
 def stream(subject: Subject, version: str, most: int) -> pa.Table | None:
     """Return a version's predictions with a label as of the run, the newest partitions of them; None if there are none.
 
+    A version that serves again after a rollback has more than one span of time. It is looked for in so many partitions
+    up to the run, of which only those that it has predicted are read.
+
     :param most: rows after which no older partition is read.
     """
     import pyarrow as pa
 
     found: list[pa.Table] = []
     rows = 0
-    for key in reversed(versions.partitions(subject.predictions_uri)):
-        if key > subject.run.key:
-            continue
+    for key in _predicted(subject, version):
         joined = join(subject.predictions_uri, subject.truth, subject.parse(key), subject.run).of(version)
-        # A version serves one span of time.
-        if (found and not joined.rows.num_rows) or rows >= most:
+        found.append(joined.labelled)
+        rows += found[-1].num_rows
+        if rows >= most:
             break
-        if joined.rows.num_rows:
-            found.append(joined.labelled)
-            rows += found[-1].num_rows
     return pa.concat_tables(found, promote_options="default") if found else None
+
+
+def _predicted(subject: Subject, version: str) -> Iterator[str]:
+    """Yield the partitions that a version has predicted, the newest first."""
+    import pyarrow.dataset as ds
+
+    found = tables.dataset(subject.predictions_uri)
+    there = [key for key in versions.partitions(subject.predictions_uri) if key <= subject.run.key]
+    for key in reversed(there[-_LOOKED_AT:]):
+        for file in found.get_fragments(ds.field(tables.PARTITION) == key):
+            # What Delta knows of a file leaves out ranges of texts, and it would be skipped. Its own footer has them.
+            plain = found.format.make_fragment(file.path, found.filesystem)
+            with delta.errors(subject.predictions_uri):
+                mine = plain.count_rows(filter=ds.field("model_version") == version)
+            if mine:
+                yield key
+                break
 
 
 def labels(window: Window, policy: PerformancePolicy) -> Check:

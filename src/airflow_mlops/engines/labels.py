@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from airflow_mlops.domain.checks import Fact
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.engines import delta, pipeline, tables
+from airflow_mlops.engines.drafts import paths
 from airflow_mlops.engines.promises import in_utc
-from airflow_mlops.exceptions import BadRows, SchemaMismatch
+from airflow_mlops.exceptions import BadRows, SchemaMismatch, WriteConflict
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 LABELLED_AT = "labelled_at"
 """Column of the time from which a label is known."""
 _TICK = timedelta(microseconds=1)
+_ATTEMPTS = 50
 
 
 class LabelsReport(Fact):
@@ -84,6 +86,7 @@ def write(
     :param rows: key, event time (of the row that the label is about), target and perhaps ``labelled_at``.
     :raises SchemaMismatch: if a column is missing or of a wrong type, or a class is none.
     :raises BadRows: if a key or time is missing.
+    :raises WriteConflict: if other writers were faster again and again.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -177,10 +180,27 @@ def _partitions(times: pa.ChunkedArray, partition: Partition) -> pa.Array:
 
 def _merge(uri: str, rows: pa.Table, name: str, key: list[str], target: str) -> tuple[int, int]:
     """Add labels to one partition of event time; return how many are new, and how many keys have several."""
+    for _ in range(_ATTEMPTS):
+        known, seen = rows.schema.empty_table(), list[str]()
+        if tables.exists(uri):
+            table = tables.open_table(uri)
+            known, seen = tables.read(uri, version=table.version(), partition=name), paths(table, name)
+        every, clashes = _joined(uri, known, rows, key, target)
+        try:
+            # Only onto what was read: the labels that another writer has brought meanwhile would be lost.
+            if tables.digest(every) != tables.digest(known):
+                tables.replace_partition(uri, every, name, seen=seen)
+        except WriteConflict:
+            continue
+        return every.num_rows - known.num_rows, clashes
+    raise WriteConflict(f"The labels at {uri} are being written by too many at once.")
+
+
+def _joined(uri: str, known: pa.Table, rows: pa.Table, key: list[str], target: str) -> tuple[pa.Table, int]:
+    """Return known labels and others, each once and from its earliest time, and how many keys have several."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    known = tables.read(uri, partition=name) if tables.exists(uri) else rows.schema.empty_table()
     try:
         both = pa.concat_tables([known, rows.select(known.column_names).cast(known.schema)])
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, KeyError) as error:
@@ -190,7 +210,4 @@ def _merge(uri: str, rows: pa.Table, name: str, key: list[str], target: str) -> 
     earliest = earliest.rename_columns([*same, LABELLED_AT]).select(both.column_names)
     earliest = earliest.sort_by([(column, "ascending") for column in [*key, target]])
     values = earliest.group_by(key).aggregate([(target, "count_distinct")])
-    clashes = pc.sum(pc.greater(values[f"{target}_count_distinct"], 1), min_count=0).as_py()
-    if tables.digest(earliest) != tables.digest(known):
-        tables.replace_partition(uri, earliest, name)
-    return earliest.num_rows - known.num_rows, clashes
+    return earliest, pc.sum(pc.greater(values[f"{target}_count_distinct"], 1), min_count=0).as_py()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.results import DatasetVersion
-from airflow_mlops.engines import labels, pipeline, tables, versions
+from airflow_mlops.engines import labels, learning, pipeline, tables, versions
 from airflow_mlops.engines.score import SCORE
 from airflow_mlops.exceptions import SchemaMismatch
 
@@ -40,8 +40,12 @@ class Truth:
     delay: timedelta
     uri: str | None = None
 
-    def at(self, version: int) -> Truth:
-        """Return the labels as another version of the data has them."""
+    def newest(self) -> Truth:
+        """Return the labels as the newest version of the data has them, whose rows the predictions are of too.
+
+        What a partition had before it was ingested again, only some runs would have seen.
+        """
+        version = tables.open_table(self.dataset.uri).version()
         return replace(self, dataset=self.dataset.model_copy(update={"version": version}))
 
     @property
@@ -168,7 +172,7 @@ def join(predictions_uri: str, truth: Truth, scored: Partition, as_of: Partition
     import pyarrow.compute as pc
 
     served = tables.read(predictions_uri, partition=scored.key)
-    known = _of_same_keys(truth.known(scored, as_of), served, truth.key)
+    known = learning.same_keys(truth.known(scored, as_of), served, truth.key)
     rows = served.join(known, keys=truth.key, join_type="left outer")
     # A join gives its rows in any order, and the last digits of a sum depend on it.
     rows = rows.sort_by([(name, "ascending") for name in truth.key])
@@ -187,22 +191,6 @@ def _count(chosen: Any) -> int:
     import pyarrow.compute as pc
 
     return int(pc.sum(chosen, min_count=0).as_py())
-
-
-def _of_same_keys(known: pa.Table, served: pa.Table, key: Sequence[str]) -> pa.Table:
-    import pyarrow as pa
-
-    for name in key:
-        kind = served.schema.field(name).type
-        if known.schema.field(name).type != kind:
-            try:
-                column = known[name].cast(kind)
-            except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-                raise SchemaMismatch(
-                    f"{name!r} is {known[name].type} in the labels and {kind} in the data: {error}"
-                ) from error
-            known = known.set_column(known.column_names.index(name), name, column)
-    return known
 
 
 def _nothing(columns: Sequence[str], dataset: DatasetVersion) -> pa.Table:

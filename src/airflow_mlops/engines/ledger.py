@@ -12,6 +12,9 @@ from airflow_mlops.domain.results import Action, PromotionDecision
 from airflow_mlops.engines import journal
 from airflow_mlops.exceptions import PromotionConflict, TableUnreadable
 
+CHALLENGES = (Action.CHALLENGING, Action.DROPPED)
+"""Moves of the challenger, which leave the champion where it is."""
+
 _TEXT = ("kind", "action", "key", "partition", "before", "after", "digest", "reason", "evidence", "actor")
 
 
@@ -31,7 +34,8 @@ class Row(Fact):
     :param action: what was decided, also if it was given up.
     :param key: idempotency key.
     :param before: champion's version before the move.
-    :param after: champion's version after it; in an intent or abort the version that was meant to be.
+    :param after: champion's version after it; in an intent or abort the version that was meant to be. A move of the
+        challenger leaves it, and is about the candidate of its evidence.
     :param reason: why; of an abort, why it was given up.
     :param evidence: the decision behind it.
     :param actor: the run or person that recorded it.
@@ -98,8 +102,8 @@ def rows(source: str | Sequence[Row]) -> list[Row]:
 def decisions(source: str | Sequence[Row]) -> list[PromotionDecision]:
     """Return the latest decision on each partition, in order of partitions.
 
-    A promotion is the decision on its partition from the moment the champion has moved. A rollback decides on none:
-    it must not stand in for a decision whose turn has yet to come.
+    A promotion is the decision on its partition from the moment the champion has moved, and so is a trial from the moment
+    the challenger has. A rollback decides on none: it must not stand in for a decision whose turn has yet to come.
     """
     latest = {row.partition: row.evidence for row in rows(source) if _decides(row)}
     return [latest[partition] for partition in sorted(latest)]
@@ -117,7 +121,24 @@ def latest_partition(source: str | Sequence[Row]) -> str | None:
 
 def moves(source: str | Sequence[Row]) -> list[Row]:
     """Return the moves of the champion that were carried out, oldest first."""
-    return [row for row in rows(source) if row.kind is Kind.DONE]
+    return [row for row in rows(source) if _moves(row)]
+
+
+def trial(source: str | Sequence[Row]) -> Row | None:
+    """Return the move that made the present challenger one; None if there is none, or if the ledger does not know it.
+
+    A trial ends when its candidate becomes champion or is dropped, or when another one takes its place.
+    """
+    found: Row | None = None
+    for row in rows(source):
+        if row.kind is not Kind.DONE:
+            continue
+        if row.action is Action.CHALLENGING:
+            found = row
+        elif found is not None:
+            ended = row.evidence.candidate if row.action is Action.DROPPED else row.after
+            found = None if ended == found.evidence.candidate else found
+    return found
 
 
 def champion_as_of(uri: str, partition: str) -> str | None:
@@ -130,7 +151,7 @@ def champion_as_of(uri: str, partition: str) -> str | None:
     first = next((row for row in known if _tells(row) and row.partition == partition), None)
     if first is not None:
         return first.evidence.before
-    earlier = [row for row in known if row.kind is Kind.DONE and row.partition < partition]
+    earlier = [row for row in moves(known) if row.partition < partition]
     return earlier[-1].after if earlier else None
 
 
@@ -153,8 +174,13 @@ def pending(source: str | Sequence[Row]) -> list[Row]:
     return _pending(rows(source))
 
 
+def _moves(row: Row) -> bool:
+    return row.kind is Kind.DONE and row.action not in CHALLENGES
+
+
 def _decides(row: Row) -> bool:
-    return row.kind is Kind.DECISION or (row.kind is Kind.DONE and row.action is Action.PROMOTED)
+    decides = row.action in (Action.PROMOTED, Action.CHALLENGING)
+    return row.kind is Kind.DECISION or (row.kind is Kind.DONE and decides)
 
 
 def _tells(row: Row) -> bool:
@@ -175,22 +201,31 @@ def _refuse_ended(last: Row | None, row: Row) -> None:
     if row.kind is Kind.DONE and (last is None or last.kind is not Kind.INTENT):
         why = f"{last.actor} has ended it: {last.reason}" if last else "it never made one"
         raise PromotionConflict(
-            f"{row.key} has no claim any more to make version {row.after} the champion: {why}. If the alias has moved all "
+            f"{row.key} has no claim any more to make {_aim(row)}: {why}. If the alias has moved all "
             "the same, a rollback puts it where the ledger says."
         )
     if row.kind is Kind.ABORT and last is not None and last.kind is Kind.DONE:
-        raise PromotionConflict(
-            f"{row.key} has made version {last.after} the champion and cannot be given up any more."
-        )
+        raise PromotionConflict(f"{row.key} has made {_aim(last)} and cannot be given up any more.")
 
 
 def _refuse_second_claim(known: list[Row], row: Row) -> None:
     for other in _pending(known):
         if other.key != row.key:
+            what = f"moves the alias from version {other.before} to {other.after}"
+            if other.action in CHALLENGES:
+                what = f"makes {_aim(other)}"
+            about = "be moved to or from the challenger" if row.action in CHALLENGES else "become champion"
+            target = row.evidence.candidate if row.action in CHALLENGES else row.after
             raise PromotionConflict(
-                f"Version {row.after} cannot become champion while {other.key} moves the alias from version "
-                f"{other.before} to {other.after}, since {other.at:%Y-%m-%d %H:%M:%S} UTC."
+                f"Version {target} cannot {about} while {other.key} {what}, since {other.at:%Y-%m-%d %H:%M:%S} UTC."
             )
+
+
+def _aim(row: Row) -> str:
+    if row.action in CHALLENGES:
+        said = "the challenger" if row.action is Action.CHALLENGING else "the challenger no longer"
+        return f"version {row.evidence.candidate} {said}"
+    return f"version {row.after} the champion"
 
 
 def _new(kind: Kind, decision: PromotionDecision, actor: str, reason: str, at: datetime) -> Row:

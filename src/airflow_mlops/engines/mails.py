@@ -73,6 +73,7 @@ class Notice(Fact):
     """What people are to be told, before it is put into words and colours.
 
     :param id: what happened: it is told once, ever.
+    :param same: other ids under which it may have been told already.
     :param key: the problem: while it lasts it is told again only after a cooldown.
     :param topic: what has the problem: it recovers as a whole.
     :param badge: the verdict, in one or two words.
@@ -85,6 +86,7 @@ class Notice(Fact):
     """
 
     id: str
+    same: tuple[str, ...] = ()
     key: str
     topic: str
     event: Event

@@ -6,6 +6,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from airflow_mlops.engines.mails_text import line, percent
+from airflow_mlops.engines.page_head import HEAD
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -19,12 +20,9 @@ _COLOURS = {"failed": "#b3261e", "warned": "#8a5300", "recovered": "#14713a", "n
 PICTURE = "picture"
 """Content-ID of the picture in a mail."""
 
-_PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
+_PAGE = (
+    HEAD
+    + """\
 <meta name="supported-color-schemes" content="light dark">
 <title>{{ notice.title | line }}</title>
 </head>
@@ -113,6 +111,7 @@ _PAGE = """<!doctype html>
 </body>
 </html>
 """
+)
 
 
 def render(notice: Notice, note: str = "", picture: bool = False) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
     from airflow_mlops.domain.spec import DriftPolicy
 
+_log = logging.getLogger(__name__)
+
 
 def drift(
     client: MlflowClient,
@@ -44,7 +47,7 @@ def drift(
 
     Features are judged; what the champion predicts, beside its predictions of its own training rows, and the labels
     that matured in the window are told as ``drift.prediction`` and ``drift.target``, and do not count in the share of
-    columns. No row is read twice: summaries are kept, of the training data with the champion's run, of partitions at
+    columns; they are ``drift.<prediction>`` and ``drift.<target>`` where a feature has that name. No row is read twice: summaries are kept, of the training data with the champion's run, of partitions at
     ``summaries_uri``.
 
     :param summaries_uri: Delta table of summaries; made if there is none.
@@ -61,14 +64,16 @@ def drift(
     except (TableMissing, TableUnreadable) as error:
         return _no_reference(champion, error, title, page)
     now = drift_window.features(window, reference.training.features, summaries_uri)
+    # A feature may be called so too.
+    names = {name: f"<{name}>" if name in now else name for name in ("prediction", "target")}
     extra: dict[str, tuple[Column, Column]] = {}
     if predictions_uri is not None:
         predicted = drift_window.predictions(window, champion, predictions_uri, summaries_uri)
-        extra |= _beside("prediction", reference, PREDICTION, predicted)
+        extra |= _beside(names["prediction"], reference, PREDICTION, predicted)
     if target is not None:
         classes = reference.training.task == "classification"
         labels = drift_window.target(window, target, delay, classes=classes)
-        extra |= _beside("target", reference, TARGET, labels)
+        extra |= _beside(names["target"], reference, TARGET, labels)
     return drift_engine.compare(
         {name: reference.columns[name] for name in now},
         now,
@@ -104,5 +109,10 @@ def _importance(client: MlflowClient, champion: ModelRef) -> dict[str, float] | 
         if not any(each.path == path for each in client.list_artifacts(champion.run_id, pictures.FOLDER)):
             return None
         file = client.download_artifacts(champion.run_id, path, folder)
-        found: dict[str, float] = json.loads(Path(file).read_text(encoding="utf-8"))
-    return found
+        try:
+            kept = json.loads(Path(file).read_text(encoding="utf-8"))
+            return {name: float(value) for name, value in kept.items()}
+        except (ValueError, TypeError, AttributeError) as error:
+            # The verdict says that no importance is known.
+            _log.warning("%s of run %s is damaged: %s", path, champion.run_id, type(error).__name__)
+            return None

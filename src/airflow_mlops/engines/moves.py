@@ -1,4 +1,4 @@
-"""Moves of the champion: the protocol behind a promotion and a rollback, and what is left of a killed one.
+"""Moves of the champion and of the challenger: the protocol behind them, and what is left of a killed one.
 
 MLflow moves an alias atomically but cannot compare before it sets. The ledger can: an intent is a claim that only
 one move at a time can hold, and a retry reads from it how far the former try came.
@@ -7,32 +7,39 @@ one move at a time can hold, and a retry reads from it how far the former try ca
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.results import Action, ModelRef, PromotionDecision
-from airflow_mlops.engines import ledger, models, registry
-from airflow_mlops.engines.ledger import Kind, Row
+from airflow_mlops.engines import ledger, models, registry, tracking
+from airflow_mlops.engines.ledger import CHALLENGES, Kind, Row
 from airflow_mlops.exceptions import DigestMismatch, ModelNotFound, PromotionConflict, RegistryUnavailable
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+CHALLENGER = "challenger"
+"""The alias of the version that predicts beside the champion."""
+
 _TAGS = {
     Action.PROMOTED: "mlops.promoted",
     Action.ROLLED_BACK: "mlops.restored",
     Action.RESTORED: "mlops.restored",
+    Action.CHALLENGING: "mlops.challenging",
+    Action.DROPPED: "mlops.dropped",
 }
-# After its claim a move makes four requests, each of which MLflow gives up after 95 s; a claim that is older and has
+# After its claim a move makes five requests, each of which MLflow gives up after 95 s; a claim that is older and has
 # moved nothing belongs to a process that was killed and not tried again.
 _LEASE = timedelta(minutes=10)
 
 
 def move(client: MlflowClient, ledger_uri: str, decision: PromotionDecision, actor: str) -> PromotionDecision:
     """Carry a decided move out: claim, point the alias, read it back, tag, and record.
+
+    A challenger takes the place of whatever had the alias before. One that is dropped loses it if it has it still.
 
     :raises PromotionConflict: if the champion is another one by now, is being moved by somebody else, or if somebody has
         given this move up since it took longer than a claim lasts.
@@ -41,7 +48,8 @@ def move(client: MlflowClient, ledger_uri: str, decision: PromotionDecision, act
     """
     try:
         ledger.record(ledger_uri, Kind.INTENT, decision, actor=actor)
-        _point(client, ledger_uri, decision)
+        point = _challenge if decision.action in CHALLENGES else _point
+        point(client, ledger_uri, decision)
     except (PromotionConflict, ModelNotFound) as error:
         _give_up(ledger_uri, decision, actor, str(error))
         raise
@@ -57,25 +65,31 @@ def resume(
     If the alias has not moved yet, the version is verified again first: what the former try has seen may be long ago.
 
     :param begun: its last row.
-    :param wanted: the version that the caller wants to be champion.
+    :param wanted: the version that the caller wants to move.
     :raises PromotionConflict: if it moved another version, or the champion has been moved on since; and as :func:`move`.
     :raises DigestMismatch: if the version is not what it was.
     """
-    if begun.after != wanted:
+    target = _target(begun.evidence)
+    if target != wanted:
+        name = CHALLENGER if begun.action in CHALLENGES else registry.CHAMPION
         raise PromotionConflict(
-            f"{begun.key} has begun to move the champion to version {begun.after}, and cannot move it to {wanted} too."
+            f"{begun.key} has begun to move the {name} to version {target}, and cannot move it to {wanted} too."
         )
-    found = registry.champion_version(client, begun.evidence.model)
+    if begun.kind is Kind.DONE and begun.action in CHALLENGES:
+        # A trial is meant to end: where the challenger is by now says nothing against what was done.
+        return begun.evidence
     if begun.kind is Kind.DONE:
+        found = registry.champion_version(client, begun.evidence.model)
         if found != begun.after:
             raise PromotionConflict(
                 f"{begun.key} has made version {begun.after} the champion, which is {named(found)} by now; "
                 "trigger a new run to move it again."
             )
         return begun.evidence
-    if found != begun.after:
+    if not _is_there(client, begun.evidence):
         try:
-            verify(client, registry.version(client, begun.evidence.model, str(begun.after)), begun.digest)
+            if begun.action is not Action.DROPPED:
+                verify(client, registry.version(client, begun.evidence.model, str(target)), begun.digest)
         except (DigestMismatch, ModelNotFound) as error:
             _give_up(ledger_uri, begun.evidence, actor, str(error))
             raise
@@ -90,7 +104,12 @@ def withdraw(client: MlflowClient, ledger_uri: str, begun: Row, why: str, actor:
 
     :raises PromotionConflict: if the alias has moved already.
     """
-    if begun.kind is Kind.DONE or registry.champion_version(client, begun.evidence.model) == begun.after:
+    if begun.action in CHALLENGES and (begun.kind is Kind.DONE or _is_there(client, begun.evidence)):
+        raise PromotionConflict(
+            f"{why}; but {begun.key} has made version {_target(begun.evidence)} the challenger before that was known. Delete "
+            f"the alias {CHALLENGER} in MLflow: that ends its trial."
+        )
+    if begun.kind is Kind.DONE or _is_there(client, begun.evidence):
         raise PromotionConflict(
             f"{why}; but {begun.key} has made version {begun.after} the champion before that was known. Take it back with "
             f"`airflow mlops rollback {begun.evidence.model} --reason …`."
@@ -130,7 +149,8 @@ def settle(
     for other in ledger.pending(ledger_uri if known is None else known):
         if other.key == key:
             continue
-        if other.after == current:
+        challenges = other.action in CHALLENGES
+        if _is_there(client, other.evidence) if challenges else other.after == current:
             # Somebody else may end it at this moment.
             with suppress(PromotionConflict):
                 _finish(client, ledger_uri, other.evidence, actor)
@@ -138,6 +158,16 @@ def settle(
             why = f"it moved nothing within {_LEASE.total_seconds() / 60:.0f} minutes; {key} goes on"
             _give_up(ledger_uri, other.evidence, actor, why)
     return current
+
+
+def free(client: MlflowClient, model: str, number: str) -> None:
+    """Take the challenger's alias from a version, if it has it.
+
+    :raises RegistryUnavailable: if MLflow does not answer.
+    """
+    if registry.alias_version(client, model, CHALLENGER) == number:
+        with tracking.errors(client):
+            client.delete_registered_model_alias(model, CHALLENGER)
 
 
 def last_champion(client: MlflowClient, source: str | Sequence[Row], model: str) -> ModelRef | None:
@@ -164,17 +194,62 @@ def last_champion(client: MlflowClient, source: str | Sequence[Row], model: str)
     return None
 
 
+def _target(decision: PromotionDecision) -> str | None:
+    return decision.candidate if decision.action in CHALLENGES else decision.after
+
+
+def _is_there(client: MlflowClient, decision: PromotionDecision) -> bool:
+    """Tell whether the alias is where a decision moves it."""
+    name = CHALLENGER if decision.action in CHALLENGES else registry.CHAMPION
+    found = registry.alias_version(client, decision.model, name)
+    return (found != _target(decision)) if decision.action is Action.DROPPED else (found == _target(decision))
+
+
+def _challenge(client: MlflowClient, ledger_uri: str, decision: PromotionDecision) -> None:
+    """Give a candidate the alias of the challenger, or take it away; whoever else has it keeps it then."""
+    model, candidate = decision.model, str(decision.candidate)
+    found = registry.champion_version(client, model)
+    if decision.action is Action.CHALLENGING and found != decision.before:
+        raise PromotionConflict(
+            f"Version {candidate} of {model!r} was judged against {named(decision.before)}, but the champion is "
+            f"{named(found)} now; decide again."
+        )
+    if _is_there(client, decision):
+        return
+    _refuse_ended_claim(ledger_uri, decision)
+    failure: Exception | None = None
+    try:
+        if decision.action is Action.DROPPED:
+            free(client, model, candidate)
+        else:
+            with tracking.errors(client):
+                client.set_registered_model_alias(model, CHALLENGER, candidate)
+    except (RegistryUnavailable, ModelNotFound) as error:
+        if getattr(error, "silent", False):
+            raise
+        failure = error
+    # A reply can be lost: what stands there counts.
+    if not _is_there(client, decision):
+        raise failure or PromotionConflict(
+            f"Somebody else moves the alias {CHALLENGER} of {model!r}; decide again."
+        )
+
+
+def _refuse_ended_claim(ledger_uri: str, decision: PromotionDecision) -> None:
+    # MLflow may have taken its time; a claim that has been ended meanwhile must not move anything.
+    claim = ledger.begun(ledger_uri, decision.key)
+    if claim is None or claim.kind is not Kind.INTENT:
+        raise PromotionConflict(
+            f"{decision.key} has not moved the alias to version {_target(decision)}: somebody has ended its claim."
+        )
+
+
 def _point(client: MlflowClient, ledger_uri: str, decision: PromotionDecision) -> None:
     model, before, after = decision.model, decision.before, str(decision.after)
     failure: Exception | None = None
     found = registry.champion_version(client, model)
     if found == before:
-        # MLflow may have taken its time; a claim that has been ended meanwhile must not move anything.
-        claim = ledger.begun(ledger_uri, decision.key)
-        if claim is None or claim.kind is not Kind.INTENT:
-            raise PromotionConflict(
-                f"{decision.key} has not moved the champion to version {after}: somebody has ended its claim."
-            )
+        _refuse_ended_claim(ledger_uri, decision)
         try:
             registry.set_champion(client, model, after)
         except (RegistryUnavailable, ModelNotFound) as error:
@@ -204,5 +279,7 @@ def _give_up(ledger_uri: str, decision: PromotionDecision, actor: str, why: str)
 
 
 def _finish(client: MlflowClient, ledger_uri: str, decision: PromotionDecision, actor: str) -> None:
-    registry.tag(client, decision.model, str(decision.after), _TAGS[decision.action], decision.key)
+    # A version that was dropped may have been deleted, which took its alias with it.
+    with suppress(ModelNotFound) if decision.action is Action.DROPPED else nullcontext():
+        registry.tag(client, decision.model, str(_target(decision)), _TAGS[decision.action], decision.key)
     ledger.record(ledger_uri, Kind.DONE, decision, actor=actor)

@@ -79,16 +79,18 @@ def put(uri: str, notice: Notice, *, cooldown: timedelta = timedelta(), now: dat
     :return: what stands in the outbox for it.
     :raises WriteConflict: if other writers were faster again and again.
     """
+    ids = (notice.id, *notice.same)
 
     def decide(rows: list[journal.Values], at: datetime) -> journal.Values | None:
         known = _entries(rows)
-        if notice.id in known:
+        if not known.keys().isdisjoint(ids):
             return None
         state, written = _judge(list(known.values()), notice, at, cooldown)
         return _event(state, at, [notice.id], notice=written)
 
     journal.append(uri, _TEXT, decide, now=now)
-    return _entries(journal.rows(uri))[notice.id]
+    known = _entries(journal.rows(uri))
+    return next(known[each] for each in ids if each in known)
 
 
 def recover(

@@ -20,6 +20,17 @@ MODEL, PARTITION_KEY = "model", "partition_key"
 CHUNK = 10_000
 """Rows that are sent at a time."""
 
+_LONGEST = 255
+_MODEL, _PARTITION = 100, 32
+_KEY = 750
+"""Characters of all texts in a primary key: MySQL keeps 3072 bytes of it, four for each."""
+_MYSQL = ("mysql", "mariadb")
+_IN_UTC = {
+    "postgresql": "SET LOCAL TIME ZONE 'UTC'",
+    **dict.fromkeys(_MYSQL, "SET time_zone = '+00:00'"),
+}
+"""What gives UTC to a column without time zone."""
+
 
 def write(predictions: Predictions, engine: Engine, table: str, where: str) -> None:
     """Put predictions in place of those that the table has of their model and partition, in one transaction.
@@ -35,9 +46,8 @@ def write(predictions: Predictions, engine: Engine, table: str, where: str) -> N
     """
     schema, _, name = table.rpartition(".")
     with _transaction(engine, where) as connection:
-        if connection.dialect.name == "postgresql":
-            # A column without time zone then gets UTC.
-            connection.exec_driver_sql("SET LOCAL TIME ZONE 'UTC'")
+        if said := _IN_UTC.get(connection.dialect.name):
+            connection.exec_driver_sql(said)
         target = _table(connection, name, schema or None, predictions, where)
         mine = (target.c[MODEL] == predictions.model) & (target.c[PARTITION_KEY] == predictions.partition.key)
         connection.execute(target.delete().where(mine))
@@ -57,18 +67,19 @@ def _table(
     connection: Connection, name: str, schema: str | None, predictions: Predictions, where: str
 ) -> Table:
     import sqlalchemy as sa
-    from sqlalchemy.exc import ProgrammingError
+    from sqlalchemy.exc import OperationalError, ProgrammingError
 
     if taken := {MODEL, PARTITION_KEY} & set(predictions.schema.names):
         raise SchemaMismatch(
             f"{where}: the data has a column {min(taken)!r}, which the table needs for itself"
         )
     if not sa.inspect(connection).has_table(name, schema=schema):
-        made = sa.Table(name, sa.MetaData(), *_columns(predictions, where), schema=schema)
+        made = definition(name, schema, predictions, where)
         try:
             made.create(connection)
-        except ProgrammingError as error:
-            if "exists" in str(error.orig):
+        except (OperationalError, ProgrammingError) as error:
+            # "already exists" of PostgreSQL, SQLite and MySQL, "There is already an object" of SQL Server.
+            if "already" in str(error.orig):
                 raise WriteConflict(f"{where} is being made by another writer.") from None
             raise
         return made
@@ -81,36 +92,70 @@ def _table(
     return found
 
 
-def _columns(predictions: Predictions, where: str) -> list[Column[Any]]:
-    import sqlalchemy as sa
+def definition(name: str, schema: str | None, predictions: Predictions, where: str) -> Table:
+    """Return the table that is made where there is none.
 
-    columns: list[Column[Any]] = [
-        sa.Column(name, sa.String(), primary_key=True) for name in (MODEL, PARTITION_KEY)
-    ]
-    for field in predictions.schema:
-        kind, is_key = _type(field.type, field.name, where), field.name in predictions.key
-        columns.append(sa.Column(field.name, kind, primary_key=is_key, autoincrement=False))
-    return columns
-
-
-def _type(kind: pa.DataType, name: str, where: str) -> Any:
+    :raises SchemaMismatch: if a column has no SQL type.
+    """
     import sqlalchemy as sa
     from pyarrow import types
 
+    fields = list(predictions.schema)
+    keys = [field for field in fields if field.name in predictions.key]
+    sized = [field for field in keys if types.is_string(field.type) or types.is_binary(field.type)]
+    length = min(_LONGEST, (_KEY - _MODEL - _PARTITION) // max(1, len(sized)))
+    columns: list[Column[Any]] = [
+        sa.Column(MODEL, _text(_MODEL), primary_key=True),
+        sa.Column(PARTITION_KEY, _text(_PARTITION), primary_key=True),
+    ]
+    for field in fields:
+        is_key = field in keys
+        kind = _type(field.type, length if is_key else None, f"{where}: column {field.name!r}")
+        columns.append(sa.Column(field.name, kind, primary_key=is_key, autoincrement=False))
+    return sa.Table(name, sa.MetaData(), *columns, schema=schema)
+
+
+def _type(kind: pa.DataType, length: int | None, column: str) -> Any:
+    """Return the SQL type of a column.
+
+    :param length: characters or bytes of a key; None if it is part of none.
+    """
+    import sqlalchemy as sa
+    from pyarrow import types
+    from sqlalchemy.dialects import mysql
+
+    if types.is_decimal(kind):
+        return sa.Numeric(kind.precision, kind.scale)
     for is_of, found in (
         (types.is_boolean, sa.Boolean()),
         (types.is_integer, sa.BigInteger()),
         (types.is_floating, sa.Double()),
-        (types.is_string, sa.String()),
-        (types.is_timestamp, sa.DateTime(timezone=True)),
-        (types.is_decimal, sa.Numeric()),
-        (types.is_binary, sa.LargeBinary()),
+        (types.is_string, _text(length) if length else sa.UnicodeText()),
+        # MySQL would keep whole seconds.
+        (types.is_timestamp, sa.DateTime(timezone=True).with_variant(mysql.DATETIME(fsp=6), *_MYSQL)),
+        (types.is_binary, _bytes(length) if length else sa.LargeBinary()),
     ):
         if is_of(kind):
             return found
-    raise SchemaMismatch(
-        f"{where}: column {name!r} is {kind}, which has no SQL type; make the table yourself"
+    raise SchemaMismatch(f"{column} is {kind}, which has no SQL type; make the table yourself")
+
+
+def _text(length: int) -> Any:
+    """Return the type of texts in a key: bounded where it must be, and never without regard to case."""
+    import sqlalchemy as sa
+    from sqlalchemy.dialects import mssql, mysql
+
+    return (
+        sa.String()
+        .with_variant(mysql.VARCHAR(length, charset="utf8mb4", collation="utf8mb4_bin"), *_MYSQL)
+        .with_variant(mssql.NVARCHAR(length, collation="Latin1_General_100_BIN2"), "mssql")
     )
+
+
+def _bytes(length: int) -> Any:
+    import sqlalchemy as sa
+
+    return sa.LargeBinary().with_variant(sa.VARBINARY(length), *_MYSQL, "mssql")
 
 
 @contextmanager

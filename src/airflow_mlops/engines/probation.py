@@ -10,7 +10,7 @@ from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.metrics import METRICS
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.results import Action, DatasetVersion, ModelRef
-from airflow_mlops.engines import ledger, models, paired, pipeline, registry, resampling, tables, transform
+from airflow_mlops.engines import learning, ledger, models, paired, pipeline, registry, resampling, transform
 from airflow_mlops.exceptions import (
     DigestMismatch,
     ModelNotFound,
@@ -157,9 +157,7 @@ def _rows(
     """Return the rows of a span that have a label, with their labels and times."""
     # The champion was compared when the partition was scored.
     transform.check_scoring(client, dataset, former)
-    rows = tables.read(
-        dataset.uri, version=dataset.version, event_time=dataset.event_time, since=since, until=until
-    )
+    rows = learning.read(dataset, since=since, until=until)
     rows, truth = pipeline.labelled(rows, question.target, question.task)
     times = rows[dataset.event_time].to_numpy()
     return rows, truth, times

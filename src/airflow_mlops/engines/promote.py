@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -10,19 +9,15 @@ from typing import TYPE_CHECKING
 from airflow_mlops.domain.approval import Approval, refusal, told
 from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.results import Action, Evaluation, ModelRef, PromotionDecision, TrainingData
-from airflow_mlops.domain.spec_gates import Serving
-from airflow_mlops.engines import bless, ledger, models, moves, registry
-from airflow_mlops.engines.ledger import Row
+from airflow_mlops.domain.spec_gates import Serving, Shadow
+from airflow_mlops.engines import bless, former, ledger, models, moves, registry
 from airflow_mlops.engines.serving import BLESSING
-from airflow_mlops.exceptions import (
-    DigestMismatch,
-    ModelNotFound,
-    PromotionConflict,
-    PromotionRefused,
-)
+from airflow_mlops.exceptions import DigestMismatch, PromotionConflict
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+
+    from airflow_mlops.engines.ledger import Row
 
 _REQUIREMENTS = "requirements.txt"
 # What a rollback may take: a champion of old has been accepted, by limits that may have been others.
@@ -38,8 +33,9 @@ def promote(
     actor: str,
     approval: Approval | None = None,
     serving: Serving | None = None,
+    shadow: Shadow | None = None,
 ) -> PromotionDecision:
-    """Make a candidate the champion if its verdict is PASS, and record what was decided.
+    """Make a candidate the champion, or the challenger first, if its verdict is PASS, and record what was decided.
 
     Its bytes are verified by their digest; unless the evaluation has blessed them, or if people were asked since, it is
     also loaded and predicts in a fresh process. The champion must still be the one that the candidate was judged
@@ -52,16 +48,18 @@ def promote(
     :param approval: what people said; None if nobody was asked. One who did not approve is enough to refuse. With
         ``overridden`` a verdict other than PASS does not, except that a model that failed its blessing is no champion.
     :param serving: what loading and predicting may cost if the candidate is blessed here; None means the defaults.
-    :return: action PROMOTED; REFUSED if the verdict or a person is against it; KEPT if the candidate is the champion
-        already.
+    :param shadow: what it has to show beside the champion before it takes its place, as
+        :mod:`airflow_mlops.engines.shadow` finds out; None for nothing. A first champion has none to stand beside.
+    :return: action PROMOTED, or CHALLENGING with ``shadow``; REFUSED if the verdict or a person is against it; KEPT if the
+        candidate is the champion already.
     :raises PromotionConflict: if the champion is another one by now, is being moved by somebody else, has been lost
         while a former one is still there, or was moved to the candidate before a gate or a person turned against it.
     :raises ModelNotFound: if the candidate's version does not exist or is not ready.
     :raises BlessingFailed: if the candidate fails in a fresh process; also DigestMismatch and UntrustedModel.
     :raises RegistryUnavailable: if MLflow does not answer; a retry goes on from there.
     """
-    candidate, former = evaluation.candidate, evaluation.champion
-    before = former.version if former else None
+    candidate, champion = evaluation.candidate, evaluation.champion
+    before = champion.version if champion else None
     begun, against = ledger.begun(ledger_uri, key), _against(evaluation, approval)
     if begun is not None:
         if against is None or _judged_as_champion(client, evaluation, approval):
@@ -71,33 +69,68 @@ def promote(
         model=evaluation.model, partition=evaluation.partition, action=Action.PROMOTED, before=before,
         after=candidate.version, digest=candidate.digest, checks=evaluation.checks, metrics=evaluation.metrics,
         champion_metrics=evaluation.champion_metrics, reason=_why(evaluation, approval), key=key, approval=approval,
-        candidate=candidate.version,
+        candidate=candidate.version, trained_on=TrainingData(
+            dataset=candidate.dataset, start=candidate.split.start, cut=candidate.split.cut,
+            features=candidate.features,
+        ),
     )  # fmt: skip
     if against is not None:
-        refused = {"action": Action.REFUSED, "after": before, "digest": former.digest if former else None}
+        refused = {"action": Action.REFUSED, "after": before, "digest": champion.digest if champion else None}
         refused["reason"] = against
         return ledger.record_decision(ledger_uri, decision.model_copy(update=refused), actor=actor).evidence
     if before == candidate.version:
         kept = {"action": Action.KEPT, "reason": f"version {before} is the champion already"}
         return ledger.record_decision(ledger_uri, decision.model_copy(update=kept), actor=actor).evidence
     if before is None:
-        _refuse_lost_champion(client, ledger_uri, evaluation.model)
+        former.refuse_lost(client, ledger_uri, evaluation.model)
     ref = registry.version(client, evaluation.model, candidate.version)
     if (ref.digest, ref.run_id) != (candidate.digest, candidate.run_id):
         raise DigestMismatch(
             f"Version {ref.version} of {ref.model!r} is registered with digest {ref.digest[:12]}… of run {ref.run_id}, "
             f"but {candidate.digest[:12]}… of run {candidate.run_id} was evaluated."
         )
-    trained_on = TrainingData(
-        dataset=candidate.dataset,
-        start=candidate.split.start,
-        cut=candidate.split.cut,
-        features=candidate.features,
-    )
-    checks = _verified(client, ref, evaluation, approval, serving or Serving())
-    evidence = {"checks": checks, "trained_on": trained_on}
+    evidence: dict[str, object] = {
+        "checks": _verified(client, ref, evaluation, approval, serving or Serving())
+    }
+    if shadow is not None and before is not None:
+        evidence |= {"action": Action.CHALLENGING, "after": before}
+        evidence["reason"] = _on_trial(candidate.version, shadow, ledger.trial(ledger_uri), decision.reason)
     moves.settle(client, ledger_uri, evaluation.model, key, actor)
     return moves.move(client, ledger_uri, decision.model_copy(update=evidence), actor)
+
+
+def crown(
+    client: MlflowClient,
+    ledger_uri: str,
+    decision: PromotionDecision,
+    actor: str,
+    *,
+    task: str,
+    serving: Serving | None,
+) -> PromotionDecision:
+    """Make a challenger the champion, once it has loaded and predicted in a fresh process.
+
+    :param decision: what speaks for it, and the champion that it follows.
+    :param task: ``classification`` or ``regression``.
+    :param serving: as for :func:`promote`, which also says what is raised.
+    """
+    ref = registry.version(client, decision.model, str(decision.after))
+    if ref.digest != decision.digest:
+        raise DigestMismatch(
+            f"Version {ref.version} of {ref.model!r} is registered with digest {ref.digest[:12]}…, but became challenger "
+            f"with {str(decision.digest)[:12]}…: somebody has changed it."
+        )
+    check = _blessed(client, ref, task, serving or Serving())
+    moves.settle(client, ledger_uri, decision.model, decision.key, actor)
+    return moves.move(
+        client, ledger_uri, decision.model_copy(update={"checks": (*decision.checks, check)}), actor
+    )
+
+
+def _on_trial(version: str, shadow: Shadow, replaced: Row | None, reason: str) -> str:
+    windows = f"{shadow.windows} clean window{'s' * (shadow.windows != 1)} in a row"
+    other = f", in place of version {replaced.evidence.candidate}" if replaced is not None else ""
+    return f"version {version} predicts beside the champion until {windows}{other}: {reason}"
 
 
 def _why(evaluation: Evaluation, approval: Approval | None) -> str:
@@ -135,21 +168,6 @@ def _judged_as_champion(client: MlflowClient, evaluation: Evaluation, approval: 
 
 def _blessing(evaluation: Evaluation) -> Check | None:
     return next((check for check in evaluation.checks if check.name == BLESSING), None)
-
-
-def _refuse_lost_champion(client: MlflowClient, ledger_uri: str, model: str) -> None:
-    """Tell a first champion from one that follows a champion that somebody deleted: that one has not been beaten."""
-    known = ledger.moves(ledger_uri)
-    if not known or registry.champion_version(client, model) is not None:
-        return
-    left, lost = moves.last_champion(client, known, model), known[-1]
-    if left is None:
-        return
-    raise PromotionConflict(
-        f"{model!r} has no champion, though {lost.key} made version {lost.after} so: its alias or the version was deleted. "
-        f"Version {left.version} is still there; restore it with `airflow mlops rollback {model} --to {left.version} "
-        "--reason …`, then train again."
-    )
 
 
 def rollback(
@@ -191,7 +209,7 @@ def rollback(
             f"Version {expected} of {model!r} was to be taken back, but the champion is {moves.named(current)} by now."
         )
     known = ledger.moves(rows)
-    target = registry.version(client, model, to or _former(client, known, model, current))
+    target = registry.version(client, model, to or former.version(client, known, model, current))
     decision = PromotionDecision(
         model=model, partition=partition, action=action, before=current, after=target.version,
         digest=target.digest, reason=reason, key=key, checks=checks,
@@ -200,48 +218,9 @@ def rollback(
     if in_place and (target.version == current or action is Action.RESTORED):
         why = f"version {current} is the champion already; name an older version to go further back"
         return decision.model_copy(update={"action": Action.KEPT, "reason": why})
-    _refuse_stranger(target, known)
+    former.refuse_stranger(target, known)
     check = _blessed(client, target, registry.training(client, target).task, None)
     return moves.move(client, ledger_uri, decision.model_copy(update={"checks": (*checks, check)}), actor)
-
-
-def _refuse_stranger(target: ModelRef, known: Sequence[Row]) -> None:
-    digests = [move.digest for move in known if move.after == target.version]
-    # What a promotion replaced was champion too, perhaps since before there was a ledger. What anything else replaced may
-    # have been put there by hand.
-    replaced = [move.before for move in known if move.action is Action.PROMOTED]
-    if not digests and target.version not in replaced:
-        raise PromotionRefused(
-            f"Version {target.version} of {target.model!r} has never been champion; promote it instead."
-        )
-    if digests and target.digest not in digests:
-        raise DigestMismatch(
-            f"Version {target.version} of {target.model!r} is registered with digest {target.digest[:12]}…, but was "
-            f"champion with {str(digests[-1])[:12]}…: somebody has changed it. Roll back to another version."
-        )
-
-
-def _former(client: MlflowClient, known: Sequence[Row], model: str, current: str | None) -> str:
-    """Return the version to go back to: the one before, or the champion itself if it has been restored already."""
-    if current is None and not known:
-        raise ModelNotFound(f"Model {model!r} has no champion to roll back from.")
-    if current is None or not known or known[-1].after != current:
-        left = moves.last_champion(client, known, model)
-        if left is None:
-            where = f"version {current}, which it does not know" if current else "none"
-            raise ModelNotFound(
-                f"The champion of {model!r} is {where}, and the ledger names none to go back to that MLflow still has "
-                "and that was not rolled back itself."
-            )
-        return left.version
-    last = next((m for m in reversed(known) if m.after == current and m.action is not Action.RESTORED), None)
-    if last is None or last.action is Action.ROLLED_BACK:
-        return current
-    if last.before is None:
-        raise ModelNotFound(
-            f"Version {current} is the first champion of {model!r}: there is none to roll back to."
-        )
-    return last.before
 
 
 def _verified(
@@ -271,9 +250,10 @@ def _blessed(client: MlflowClient, ref: ModelRef, task: str, serving: Serving | 
     with TemporaryDirectory() as folder:
         path, sample = bless.fetch(client, ref, Path(folder))
         needed = models.download(client, ref.run_id, Path(folder), _REQUIREMENTS) if serving else None
-        found = bless.bless(
+        with bless.start(
             path, ref.digest, sample, task=task, requirements=needed, seconds=limits.seconds, memory_mb=limits.memory
-        )  # fmt: skip
+        ) as result:  # fmt: skip
+            found = result()
     return Check(
         name=BLESSING, verdict=Verdict.PASS, expected="the same predictions in a fresh process, by digest",
         observed=found.max_difference, n=found.n,

@@ -215,6 +215,15 @@ def _inputs(recipe: Recipe, used: Mapping[str, Use]) -> Iterator[DatasetInput]:
         )
         said = {"mlflow.data.context": context, **{name: at.isoformat() for name, at in span.items()}}
         yield DatasetInput(entry, [InputTag(name, value) for name, value in said.items()])
+    if (labels := recipe.dataset.labels) is not None:
+        source = {"uri": labels.uri, "version": labels.version}
+        entry = Dataset(
+            name=f"{recipe.dataset.name}.labels",
+            digest=str(labels.digest)[:36],
+            source_type="delta",
+            source=json.dumps(source),
+        )
+        yield DatasetInput(entry, [InputTag("mlflow.data.context", "labels")])
 
 
 def _params(recipe: Recipe) -> dict[str, Any]:

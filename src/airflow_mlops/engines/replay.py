@@ -18,7 +18,7 @@ from airflow_mlops.domain.results import Action, DatasetVersion, ModelRef, Promo
 from airflow_mlops.domain.spec import ModelSpec
 from airflow_mlops.domain.spec_replay import Policy
 from airflow_mlops.domain.spec_retrain import Mode, Retrain
-from airflow_mlops.engines import decide, probation, registry, replay_stages, tables
+from airflow_mlops.engines import decide, estimators, learning, probation, registry, replay_stages
 from airflow_mlops.engines.ledger import Kind, Row
 from airflow_mlops.engines.replay_cache import key_of, load, save
 from airflow_mlops.engines.replay_plan import Plan
@@ -52,11 +52,13 @@ def _content(spec: ModelSpec) -> str:
 
 
 def _keys(plan: Plan, policy: Policy) -> list[str]:
-    """Return what each step depends on: the policy, and the data up to it."""
-    labels = tables.open_table(plan.labels).version() if plan.labels else None
-    found, key = [], key_of(_content(policy.spec), plan.labels, labels)
-    for dataset in plan.datasets:
-        key = key_of(key, dataset.to_dict())
+    """Return what each step depends on: the policy, the code of candidates, and the data and labels up to it."""
+    built = [each and each.version for each in map(estimators.source, plan.spec.train.candidates)]
+    found, key = [], key_of(_content(policy.spec), built)
+    for place, dataset in enumerate(plan.datasets):
+        # Quality is told by all labels that are known today.
+        both = (learning.content(each).to_dict() for each in (dataset, plan.in_hindsight(place)))
+        key = key_of(key, *both)
         found.append(key)
     return found
 

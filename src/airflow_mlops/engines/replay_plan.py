@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.domain.results import DatasetVersion
+from airflow_mlops.domain.results import DatasetVersion, LabelsVersion
 from airflow_mlops.domain.spec import ModelSpec
-from airflow_mlops.engines import tables, versions
+from airflow_mlops.engines import learning, tables, versions
 from airflow_mlops.exceptions import TableMissing
 
 if TYPE_CHECKING:
@@ -24,13 +24,13 @@ class Plan:
     :param spec: of the model; its data, candidates and training hold for every policy.
     :param datasets: the partitions in order, each pinned to the version in which it and all before it are there.
     :param folder: of the replay's own MLflow, tables and cache.
-    :param labels: URI of the model's table of labels; None if labels come with the data.
+    :param labels: of each partition, all labels that are known today, sealed; empty if labels come with the data.
     """
 
     spec: ModelSpec
     datasets: tuple[DatasetVersion, ...]
     folder: Path
-    labels: str | None = None
+    labels: tuple[LabelsVersion, ...] = ()
 
     @property
     def tracking(self) -> str:
@@ -44,6 +44,11 @@ class Plan:
     def partition(self, place: int) -> Partition:
         """Return one of the partitions."""
         return Partition.parse(self.datasets[place].partition, self.datasets[place].grain)
+
+    def in_hindsight(self, place: int) -> DatasetVersion:
+        """Return one of the datasets with all labels of its partition that are known today."""
+        known = self.labels[place] if self.labels else None
+        return self.datasets[place].model_copy(update={"labels": known})
 
     def uri(self, *parts: str) -> str:
         """Return the URI of one of the replay's own tables."""
@@ -81,8 +86,12 @@ def make(
     if not chosen:
         span = f" from {first or 'the first'} to {last or 'the last'}" if first or last else ""
         raise TableMissing(f"No partition of {spec.name!r} is published at {uri}{span}; ingest it first.")
-    labels = tables.uri_of(storage, spec.name, "labels")
-    found = Plan(spec, chosen, folder.resolve(), labels if tables.exists(labels) else None)
+    labels: tuple[LabelsVersion, ...] = ()
+    if spec.labels.source is not None:
+        at = tables.uri_of(storage, spec.name, "labels")
+        chosen = tuple(learning.seal(learning.with_labels(each, at, spec.target)) for each in chosen)
+        labels = tuple(learning.in_hindsight(each, at, spec.target) for each in chosen)
+    found = Plan(spec, chosen, folder.resolve(), labels)
     found.folder.mkdir(parents=True, exist_ok=True)
     found.client().search_experiments(max_results=1)  # makes MLflow's tables
     return found

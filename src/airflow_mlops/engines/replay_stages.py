@@ -24,6 +24,7 @@ from airflow_mlops.domain.spec import DriftPolicy, ModelSpec
 from airflow_mlops.engines import (
     evaluate,
     jobs,
+    learning,
     models,
     monitor,
     monitor_drift,
@@ -31,7 +32,7 @@ from airflow_mlops.engines import (
     performance,
     pipeline,
     score,
-    tables,
+    splits,
     train,
     transform,
 )
@@ -64,21 +65,14 @@ def split(plan: Plan, place: int) -> tuple[Split | None, str | None]:
     spec, dataset = plan.spec, plan.datasets[place]
 
     def compute() -> dict[str, Any]:
-        times = tables.read(dataset.uri, version=dataset.version, columns=[dataset.event_time])
         try:
-            found = train.split(
-                times[dataset.event_time],
-                holdout=spec.train.holdout,
-                partition=plan.partition(place),
-                window="all" if spec.train.window == "all" else int(spec.train.window),
-                delay=spec.labels.delay,
-            )
+            found = splits.of(dataset, spec.train.holdout, spec.train.window, spec.labels.delay)
         except NotEnoughData as error:
             return {"split": None, "shortage": str(error)}
         return {"split": found.to_dict(), "shortage": None}
 
     settings = (spec.train.holdout, spec.train.window, spec.labels.delay.total_seconds())
-    found = cached(plan.folder, "split", key_of(dataset.to_dict(), *settings), compute)
+    found = cached(plan.folder, "split", key_of(_content(dataset), *settings), compute)
     return (Split.from_dict(found["split"]) if found["split"] else None), found["shortage"]
 
 
@@ -102,7 +96,7 @@ def trained(plan: Plan, place: int) -> list[TrainedModel]:
             target=spec.target,
             features=features.to_dict(),
             metric=spec.metric.name,
-            dataset=dataset,
+            dataset=learning.seal(dataset, found.start, found.end),
             split=found,
             budget=spec.train.budget.to_dict(),
             folds=spec.train.folds,
@@ -115,16 +109,10 @@ def trained(plan: Plan, place: int) -> list[TrainedModel]:
 
 
 def _trained(plan: Plan, recipe: Recipe) -> TrainedModel:
-    identity, dataset, bounds = jobs.Job.of(recipe).identity(), recipe.dataset, recipe.split
+    identity, bounds = jobs.Job.of(recipe).identity(), recipe.split
 
     def compute() -> dict[str, Any]:
-        rows = tables.read(
-            dataset.uri,
-            version=dataset.version,
-            event_time=dataset.event_time,
-            since=bounds.start,
-            until=bounds.end,
-        )
+        rows = learning.read(recipe.dataset, since=bounds.start, until=bounds.end)
         return train.train(
             rows, client=plan.client(), recipe=recipe, key=identity, tags={}, pictures=False
         ).to_dict()
@@ -142,15 +130,10 @@ def evaluated(
 
     def compute() -> dict[str, Any]:
         began = monotonic()
-        rows: dict[str, Any] = {
-            "version": dataset.version,
-            "event_time": dataset.event_time,
-            "until": bounds.end,
-        }
         names = list(dict.fromkeys([*dataset.key, dataset.event_time]))
         found = evaluate.evaluate(
-            tables.read(dataset.uri, since=bounds.cut, **rows),
-            seen=tables.read(dataset.uri, columns=names, **rows),
+            learning.read(dataset, since=bounds.cut, until=bounds.end),
+            seen=learning.read(dataset, columns=names, until=bounds.end),
             client=plan.client(),
             candidates=candidates,
             champion=champion,
@@ -163,7 +146,7 @@ def evaluated(
     against = champion.digest if champion else None
     # A model's bytes depend neither on the metric that it is ranked by nor on where the holdout ends.
     ours = [(each.version, each.digest, each.metric, each.split.to_dict()) for each in candidates]
-    judged = ours, against, spec.gates.to_dict(), dataset.to_dict()
+    judged = ours, against, spec.gates.to_dict(), _content(dataset)
     key = key_of(*judged, "pictures") if pictures else key_of(*judged)
     found = cached(plan.folder, "evaluated", key, compute)
     return Evaluation.from_dict(found["evaluation"]), found["seconds"]
@@ -230,7 +213,7 @@ def drift(
     # What was served before, which a longer window looks at, is the policy's own.
     whose = owner if policy.window > 1 else owner is not None
     told = plan.spec.target, plan.spec.labels.to_dict()
-    key = key_of(champion.digest, dataset.to_dict(), policy.to_dict(), whose, *told)
+    key = key_of(champion.digest, _content(dataset), policy.to_dict(), whose, *told)
     return tuple(Check.from_dict(each) for each in cached(plan.folder, "drift", key, compute))
 
 
@@ -242,7 +225,7 @@ def _performance(
         dataset=dataset,
         champion=champion,
         predictions_uri=plan.uri(policy, "predictions"),
-        labels_uri=plan.labels,
+        labels_uri=plan.labels[0].uri if plan.labels else None,
         performance_uri=plan.uri(policy, "performance"),
         target=spec.target,
         task=spec.task.value,
@@ -259,20 +242,24 @@ def quality(plan: Plan, place: int, version: ModelRef) -> dict[str, float | None
     :raises TransformFailed: if its features were prepared by other code than the version learned from.
     :raises SchemaMismatch: if a feature is missing.
     """
-    spec, dataset = plan.spec, plan.datasets[place]
+    spec, dataset = plan.spec, plan.in_hindsight(place)
 
     def compute() -> dict[str, float | None]:
         transform.check_scoring(plan.client(), dataset, version)
-        rows = tables.read(dataset.uri, version=dataset.version, partition=dataset.partition)
+        rows = learning.read(dataset, partition=dataset.partition)
         known, truth = pipeline.labelled(rows, spec.target, spec.task.value)
         if not known.num_rows:
             return {}
         predicted = models.predict(_loaded(plan.tracking, version), known, spec.task.value)
         return performance.metrics(truth, predicted, spec.task.value)
 
-    key = key_of(version.digest, dataset.to_dict(), spec.target)
+    key = key_of(version.digest, _content(dataset), spec.target)
     found: dict[str, float | None] = cached(plan.folder, "quality", key, compute)
     return found
+
+
+def _content(dataset: DatasetVersion) -> dict[str, Any]:
+    return learning.content(dataset).to_dict()
 
 
 @lru_cache(maxsize=2)

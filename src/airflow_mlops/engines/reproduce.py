@@ -21,6 +21,7 @@ from airflow_mlops.engines import (
     digests,
     estimators,
     jobs,
+    learning,
     model_file,
     models,
     performance,
@@ -168,13 +169,8 @@ def _rows(recipe: Recipe) -> pa.Table:
         content = digests.of(
             tables.batches(dataset.uri, version=dataset.version, partition=dataset.partition)
         )
-        rows = tables.read(
-            dataset.uri,
-            version=dataset.version,
-            event_time=dataset.event_time,
-            since=split.start,
-            until=split.end,
-        )
+        rows = learning.read(dataset, since=split.start, until=split.end)
+        sealed = learning.seal(dataset, split.start, split.end)
     except (TableMissing, TableUnreadable, FileNotFoundError) as error:
         raise NotReproduced(
             f"{what} cannot be read any more: {error} A vacuum keeps what champions were trained on, and of other "
@@ -185,6 +181,8 @@ def _rows(recipe: Recipe) -> pa.Table:
             f"{what} is not the data of this training: partition {dataset.partition} has the digest {content[:12]}…, "
             f"and had {dataset.digest[:12]}…. The table was made anew or changed by hand."
         )
+    if sealed != dataset:
+        raise NotReproduced(f"{what} has other labels than this training: their table was changed.")
     _count(what, rows, recipe)
     return rows
 
@@ -193,6 +191,8 @@ def _count(what: str, rows: pa.Table, recipe: Recipe) -> None:
     import pyarrow.compute as pc
 
     split = recipe.split
+    if recipe.dataset.labels is not None:
+        rows = rows.filter(rows[recipe.target].is_valid())
     before = pc.sum(pc.less(rows[recipe.dataset.event_time], split.cut)).as_py() or 0
     if (before, rows.num_rows - before) != (split.train_rows, split.holdout_rows):
         raise NotReproduced(

@@ -36,6 +36,8 @@ class Removal(NamedTuple):
 def needed(client: MlflowClient, uri: str, ledgers: Mapping[str, str]) -> dict[int, str]:
     """Return the versions of a table that a champion, present or former, was trained on, each with such a model.
 
+    The table may be one of data or of labels.
+
     A former champion is what a rollback goes back to. A table is known by its last two folders, so that storage that was
     moved protects no less.
 
@@ -61,8 +63,9 @@ def needed(client: MlflowClient, uri: str, ledgers: Mapping[str, str]) -> dict[i
         if not moved:
             continue
         dataset = json.loads(registry.tags(client, version).get("mlops.dataset", "{}"))
-        if _tail(dataset.get("uri", "")) == _tail(uri):
-            found.setdefault(int(dataset["version"]), f"version {version.version} of {version.name!r}")
+        for each in (dataset, dataset.get("labels") or {}):
+            if _tail(each.get("uri", "")) == _tail(uri):
+                found.setdefault(int(each["version"]), f"version {version.version} of {version.name!r}")
     return found
 
 
@@ -108,7 +111,11 @@ def _versions(client: MlflowClient) -> list[ModelVersion]:
 
 def _champions(ledger_uri: str) -> set[str]:
     rows = ledger.rows(ledger_uri)
-    return {number for row in rows for number in (row.before, row.after) if number is not None}
+    # What is on trial may be champion next.
+    trial = ledger.trial(rows)
+    found = [number for row in rows for number in (row.before, row.after)]
+    found += [trial.evidence.candidate] if trial is not None else []
+    return {number for number in found if number is not None}
 
 
 def _tail(uri: str) -> list[str]:

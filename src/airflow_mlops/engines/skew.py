@@ -10,7 +10,8 @@ from airflow_mlops import exceptions
 from airflow_mlops.domain.checks import Outcome, Severity
 from airflow_mlops.domain.results import Action, DatasetVersion, TrainingData
 from airflow_mlops.domain.validation import ExpectationResult
-from airflow_mlops.engines import delta, ledger, tables
+from airflow_mlops.engines import delta, drift_measure, ledger, tables
+from airflow_mlops.engines.summary import Column, Kind
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,11 +30,6 @@ MIN_ROWS = 500
 
 NULLS = 0.2
 """Change of the share of missing values from which it counts as skew: a model that imputes them is far off by then."""
-
-CATEGORIES = 100
-"""Categories that are told apart, the most frequent; the others count as two: known from training, and not."""
-
-_RARE, _UNSEEN = object(), object()
 
 
 class Reference(NamedTuple):
@@ -108,7 +104,7 @@ def compare(dataset: DatasetVersion, trained: Reference, policy: Skew) -> list[E
 
     A missing feature and one of another type block: the champion cannot predict with them. Numbers are compared by
     the Wasserstein distance in units of the training data's standard deviation, all else by the Jensen-Shannon
-    distance (natural logarithm, 0 to 0.83), as drift is. A feature whose share of missing or infinite values has
+    distance (natural logarithm, 0 to 0.83) of the categories that drift tells apart. A feature whose share of missing or infinite values has
     changed by a fifth is skewed too.
 
     :param dataset: the partition, staged or published.
@@ -214,7 +210,7 @@ def _distance(before: np.ndarray | pa.ChunkedArray, now: np.ndarray | pa.Chunked
     import pyarrow as pa
 
     if isinstance(before, pa.ChunkedArray) or isinstance(now, pa.ChunkedArray):
-        return _jensen_shannon(before, now)
+        return drift_measure.jensen_shannon(*drift_measure.together(_counted(before), _counted(now))[1:])
     return _wasserstein(before, now)
 
 
@@ -230,26 +226,11 @@ def _wasserstein(before: np.ndarray, now: np.ndarray) -> float | None:
     return 0.0 if np.allclose(now, before[0]) else None
 
 
-def _jensen_shannon(before: pa.ChunkedArray, now: pa.ChunkedArray) -> float:
-    from scipy.spatial.distance import jensenshannon
-
-    shares = [_shares(side) for side in (before, now)]
-    total = {each: shares[0].get(each, 0.0) + shares[1].get(each, 0.0) for each in (*shares[0], *shares[1])}
-    frequent = set(sorted(total, key=lambda each: (-total[each], each))[:CATEGORIES])
-    folded: list[dict[object, float]] = [{}, {}]
-    for side, known in zip(folded, shares, strict=True):
-        for each, share in known.items():
-            label = each if each in frequent else _RARE if each in shares[0] else _UNSEEN
-            side[label] = side.get(label, 0.0) + share
-    labels = list(dict.fromkeys((*folded[0], *folded[1])))
-    first, second = ([side.get(label, 0.0) for label in labels] for side in folded)
-    return float(jensenshannon(first, second))
-
-
-def _shares(values: pa.ChunkedArray) -> dict[str, float]:
+def _counted(values: pa.ChunkedArray) -> Column:
     import pyarrow.compute as pc
 
-    return {each["values"]: each["counts"] / len(values) for each in pc.value_counts(values).to_pylist()}
+    labels, counts = (each.to_numpy(zero_copy_only=False) for each in pc.value_counts(values).flatten())
+    return Column(Kind.CATEGORICAL, len(values), 0, 0, labels, counts)
 
 
 def _side(column: pa.ChunkedArray) -> _Side:

@@ -185,10 +185,13 @@ def collapse(values: np.ndarray, counts: np.ndarray | None) -> tuple[np.ndarray,
     """
     import numpy as np
 
-    starts = np.flatnonzero(np.diff(values, prepend=np.nan) != 0)
+    changes = values[1:] != values[:-1]
+    if changes.all():
+        return values, np.ones(len(values), np.int64) if counts is None else counts
+    starts = np.concatenate([[0], np.flatnonzero(changes) + 1])
     if counts is None:
         return values[starts], np.diff(starts, append=len(values))
-    return values[starts], np.add.reduceat(counts, starts) if len(starts) else counts
+    return values[starts], np.add.reduceat(counts, starts)
 
 
 def bins(values: np.ndarray, counts: np.ndarray, most: int = BINS) -> tuple[np.ndarray, np.ndarray]:
@@ -202,13 +205,15 @@ def bins(values: np.ndarray, counts: np.ndarray, most: int = BINS) -> tuple[np.n
     if len(values) <= most:
         return values, counts
     ends = np.cumsum(counts)
-    edges = (1 + np.sin(np.pi * (np.arange(most) / most - 0.5))) / 2
-    starts = np.searchsorted(ends - counts / 2, edges * ends[-1])
+    edges = (1 + np.sin(np.pi * (np.arange(most) / most - 0.5))) / 2 * ends[-1]
+    alone = ends[-1] == len(values)
+    # Where each value stands for one row, as nearly always, the search has an answer that is computed, and the same.
+    starts = np.ceil(edges - 0.5).astype(np.int64) if alone else np.searchsorted(ends - counts / 2, edges)
     # They rise, so there is no need to look for all that are equal.
     starts = starts[(np.diff(starts, prepend=-1) > 0) & (starts < len(values))]
     sizes = np.diff(starts, append=len(values))
-    weights = np.add.reduceat(counts, starts)
+    weights = sizes if alone else np.add.reduceat(counts, starts)
     with np.errstate(all="ignore"):
-        means = np.add.reduceat(values * counts, starts) / weights
+        means = np.add.reduceat(values if alone else values * counts, starts) / weights
     # A mean of one value may differ from it in its last digit, and would not be equal to the same value elsewhere.
     return np.where(sizes == 1, values[starts], means), weights

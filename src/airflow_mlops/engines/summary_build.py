@@ -139,7 +139,8 @@ class _Numbers(_Cells):
     def _sort(self) -> None:
         import numpy as np
 
-        values = np.sort(np.concatenate(self.waiting))
+        values = np.concatenate(self.waiting)
+        values.sort()
         self.waiting, self.count = [], 0
         with np.errstate(all="ignore"):
             squares = float(values.var()) * len(values)

@@ -125,17 +125,19 @@ def replace_partition(
     partition: str,
     metadata: Mapping[str, str] | None = None,
     change: Change = Change.MERGE,
+    seen: Sequence[str] | None = None,
 ) -> None:
     """Put a partition's rows in place of those it had, in one commit.
 
     :param metadata: what the commit says of itself.
     :param change: what other columns than the table's do to it.
-    :raises WriteConflict: if another writer changed the same partition meanwhile.
+    :param seen: files of the partition that the rows follow from; None if they follow from none of them.
+    :raises WriteConflict: if another writer changed the same partition meanwhile, or since it was seen.
     :raises SchemaMismatch: if a type cannot be that of the table.
     """
     with Draft(uri, partition) as draft:
         _fill(draft, rows, None)
-        commit(draft, metadata or {}, change)
+        commit(draft, metadata or {}, change, seen)
 
 
 def publish(

@@ -17,6 +17,7 @@ from airflow_mlops.engines import (
     bless,
     fitting,
     jobs,
+    labels,
     models,
     pictures,
     provenance,
@@ -99,13 +100,13 @@ def split(
 
 
 def derive_features(dataset: DatasetVersion, target: str) -> Features:
-    """Return every column but key, event time and target: numbers and truths, text as categories, and times.
+    """Return every column but key, event time and what labels bring: numbers and truths, text as categories, and times.
 
     Columns of other types are left out.
 
     :raises SpecError: if no column is left.
     """
-    others = {*dataset.key, dataset.event_time, target}
+    others = {*dataset.key, dataset.event_time, target, *((labels.LABELLED_AT,) if dataset.labels else ())}
     left = {name: kind for name, kind in dataset.columns.items() if name not in others}
     return Features(
         numeric=tuple(name for name, kind in left.items() if kind.startswith(_NUMERIC)),

@@ -117,7 +117,7 @@ def validate(
     findings = list(validation_prechecks.check(table, policy.required, names))
     theirs = [each for each in policy.expectations if not index.is_ours(each.expectation)]
     answers: list[Answer] = []
-    if sound := all(each.result.outcome is Outcome.PASS for each in findings[:2]):
+    if all(each.result.outcome is Outcome.PASS for each in findings[:2]):
         answers = validation_gx.evaluate(table, theirs, names) if theirs else []
         findings += _findings(table, policy, iter(answers), history)
         findings += [of_result(result, policy.pii) for result in (skew() if skew else ())]
@@ -144,9 +144,7 @@ def validate(
             moved=bool(reasons),
         ),
     )
-    docs = None
-    if sound and theirs:
-        docs = validation_docs.render(theirs, answers, dataset=dataset, partition=partition, pii=policy.pii)
+    docs = validation_docs.render(theirs, answers, dataset=dataset, partition=partition, pii=policy.pii)
     return Validated(report, reasons, validation_page.render(report, docs=docs is not None), docs)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from airflow_mlops.engines.page_head import HEAD
 from airflow_mlops.engines.validation_findings import MASK, SAMPLES, concerns
 from airflow_mlops.engines.validation_gx import quiet
 from airflow_mlops.engines.validation_words import text
@@ -21,12 +22,9 @@ log = logging.getLogger(__name__)
 
 # Its own page loads styles, fonts and scripts from seven hosts. This one stands in its place around its sections; what
 # is folded or sorted by a script there is open and in order here, and its charts, which a script draws, are left out.
-_PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
+_PAGE = (
+    HEAD
+    + """\
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
 <title>{{ page_title }}</title>
 <style>
@@ -53,6 +51,7 @@ a { color: inherit; text-decoration: none; pointer-events: none; }
 </body>
 </html>
 """
+)
 
 # Not every value is escaped by its templates, so nothing that could be markup reaches them.
 _MARKUP = str.maketrans({"<": "‹", ">": "›", "&": "＆", '"': "”"})
@@ -72,9 +71,12 @@ def render(
 ) -> str | None:
     """Return the page; None, with a warning in the log, if Great Expectations cannot render what it has found.
 
-    :param answers: what :func:`airflow_mlops.engines.validation_gx.evaluate` returned for them.
+    :param answers: what :func:`airflow_mlops.engines.validation_gx.evaluate` returned for them; None is rendered if it
+        was not run.
     :param pii: columns with personal data, whose values are masked.
     """
+    if not answers:
+        return None
     results = [
         (each, answer, concerns(each, pii)) for each, answer in zip(expectations, answers, strict=True)
     ]

@@ -6,18 +6,16 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.checks import Outcome
+from airflow_mlops.engines.page_head import HEAD
 
 if TYPE_CHECKING:
     from jinja2 import Template
 
     from airflow_mlops.domain.validation import ValidationReport
 
-_PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
+_PAGE = (
+    HEAD
+    + """\
 <title>{{ report.dataset }} {{ report.partition }}: {{ report.verdict.value }}</title>
 <style>
 :root {
@@ -115,6 +113,7 @@ beside this page.</p>
 </body>
 </html>
 """
+)
 
 
 def render(report: ValidationReport, *, docs: bool = False) -> str:

@@ -10,15 +10,14 @@ from airflow.sdk import Asset, BaseOperator, SkipMixin
 from airflow.sdk.observability import stats
 from pydantic import Field, StrictBool, StrictInt
 
-from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.domain.results import Action, DatasetVersion, PromotionDecision, RetrainDecision, Split
+from airflow_mlops.domain.results import Action, DatasetVersion, PromotionDecision, RetrainDecision
 from airflow_mlops.domain.retraining_facts import suggested
 from airflow_mlops.domain.section import Section
 from airflow_mlops.domain.spec import Retrain
-from airflow_mlops.engines import decide, ledger, monitor, registry, tables, train
+from airflow_mlops.engines import decide, ledger, monitor, registry, splits
 from airflow_mlops.exceptions import NotEnoughData
 from airflow_mlops.hooks.mlflow import MlflowHook
-from airflow_mlops.runs import asked, dataset_of, push, run_of, table_uri
+from airflow_mlops.runs import asked, dataset_of, push, run_of, table_uri, with_labels
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -52,6 +51,8 @@ class DecideOperator(BaseOperator, SkipMixin):
     :param holdout: partitions, or share of the latest rows, that are kept for evaluation.
     :param window: partitions to train on, or ``all``.
     :param delay: how long after its event time a label is known.
+    :param labels: column of the label in the model's table ``labels``, where
+        :class:`~airflow_mlops.operators.performance.IngestLabelsOperator` puts it; None if it is a column of the data.
     :param partition: key of the partition; None means the run's ``partition_key``, or the latest without one.
     :param mlflow_conn_id: MLflow connection; None means ``[mlops] mlflow_conn_id``.
     """
@@ -71,6 +72,7 @@ class DecideOperator(BaseOperator, SkipMixin):
         holdout: int | float = 1,
         window: int | str = "all",
         delay: timedelta = timedelta(0),
+        labels: str | None = None,
         partition: str | None = None,
         mlflow_conn_id: str | None = None,
         **kwargs: Any,
@@ -83,12 +85,13 @@ class DecideOperator(BaseOperator, SkipMixin):
         self.holdout = holdout
         self.window = window
         self.delay = delay
+        self.labels = labels
         self.partition = partition
         self.mlflow_conn_id = mlflow_conn_id
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Gather the recorded facts, apply the policy, and skip training if it is not due."""
-        dataset = dataset_of(context, self.model, self.partition)
+        dataset = with_labels(dataset_of(context, self.model, self.partition), self.model, self.labels)
         push(context, "dataset", dataset.to_dict())
         decision = self._decide(context, dataset)
         for check in decision.checks:
@@ -164,26 +167,11 @@ class DecideOperator(BaseOperator, SkipMixin):
         return f"{partition} was decided before: {known.action}: {known.reason}"
 
 
-def split_of(dataset: DatasetVersion, holdout: int | float, window: int | str, delay: timedelta) -> Split:
-    """Return the split of a dataset version, as of its partition.
-
-    :raises NotEnoughData: if there is too little to train or to judge on.
-    """
-    when = dataset.event_time
-    return train.split(
-        tables.read(dataset.uri, version=dataset.version, columns=[when])[when],
-        holdout=holdout,
-        partition=Partition.parse(dataset.partition, dataset.grain),
-        window="all" if window == "all" else int(window),
-        delay=delay,
-    )
-
-
 def _shortage(
     dataset: DatasetVersion, holdout: int | float, window: int | str, delay: timedelta
 ) -> str | None:
     try:
-        split_of(dataset, holdout, window, delay)
+        splits.of(dataset, holdout, window, delay)
     except NotEnoughData as error:
         return str(error)
     return None

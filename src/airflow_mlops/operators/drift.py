@@ -12,7 +12,7 @@ from airflow_mlops.domain.checks import Check
 from airflow_mlops.domain.spec import DriftPolicy
 from airflow_mlops.engines import monitor, monitor_drift
 from airflow_mlops.links import ReportLink
-from airflow_mlops.runs import push, report_path, save_report, subject, table_uri
+from airflow_mlops.runs import push, report_path, save_report, subject, table_uri, with_labels
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -28,6 +28,7 @@ class DriftOperator(BaseOperator):
     :param policy: what counts as drift; None means the defaults.
     :param target: column with the label, whose drift is told too; None leaves it out.
     :param delay: time from an event until its label can be known.
+    :param labels: labels are in the model's table ``labels``, and not in its data.
     :param partition: key of the partition; None means the run's ``partition_key``, or the latest without one.
     :param mlflow_conn_id: MLflow connection; None means ``[mlops] mlflow_conn_id``.
     """
@@ -43,6 +44,7 @@ class DriftOperator(BaseOperator):
         policy: DriftPolicy | None = None,
         target: str | None = None,
         delay: timedelta = timedelta(0),
+        labels: bool = False,
         partition: str | None = None,
         mlflow_conn_id: str | None = None,
         **kwargs: Any,
@@ -52,6 +54,7 @@ class DriftOperator(BaseOperator):
         self.policy = policy
         self.target = target
         self.delay = delay
+        self.labels = labels
         self.partition = partition
         self.mlflow_conn_id = mlflow_conn_id
 
@@ -63,7 +66,7 @@ class DriftOperator(BaseOperator):
         if champion is not None:
             found = monitor_drift.drift(
                 client,
-                dataset=dataset,
+                dataset=with_labels(dataset, self.model, self.target if self.labels else None),
                 champion=champion,
                 policy=self.policy or DriftPolicy(),
                 summaries_uri=table_uri(self.model, "summaries"),

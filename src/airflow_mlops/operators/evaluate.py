@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
 from airflow_mlops.domain.results import Evaluation, TrainedModel
 from airflow_mlops.domain.spec import Gates
-from airflow_mlops.engines import evaluate, registry, tables
+from airflow_mlops.engines import evaluate, learning, registry
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.links import MlflowRunLink, ReportLink
 from airflow_mlops.runs import push, save_report, table_uri
@@ -57,16 +56,10 @@ class EvaluateOperator(BaseOperator):
         candidates = [TrainedModel.from_dict(each) for each in several]
         dataset, split = candidates[0].dataset, candidates[0].split
         client = MlflowHook(self.mlflow_conn_id).get_conn()
-        read = partial(
-            tables.read,
-            dataset.uri,
-            version=dataset.version,
-            event_time=dataset.event_time,
-            until=split.end,
-        )
+        names = list(dict.fromkeys([*dataset.key, dataset.event_time]))
         evaluation = evaluate.evaluate(
-            read(since=split.cut),
-            seen=read(columns=list(dict.fromkeys([*dataset.key, dataset.event_time]))),
+            learning.read(dataset, since=split.cut, until=split.end),
+            seen=learning.read(dataset, columns=names, until=split.end),
             client=client,
             candidates=candidates,
             champion=registry.champion(client, candidates[0].model),

@@ -14,7 +14,7 @@ from airflow_mlops.domain.spec_rules import Monitor
 from airflow_mlops.engines import guard
 from airflow_mlops.engines.probation import Question
 from airflow_mlops.hooks.mlflow import MlflowHook
-from airflow_mlops.runs import dataset_of, push, run_of, table_uri
+from airflow_mlops.runs import dataset_of, push, run_of, table_uri, with_labels
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -32,6 +32,7 @@ class GuardOperator(BaseOperator):
     :param metric: the metric that two champions are compared by.
     :param delay: how long after its event time a label is known.
     :param policy: of which ``alias_guard`` and ``rollback`` count; None means the defaults.
+    :param labels: labels are in the model's table ``labels``, and not in its data.
     :param partition: key of the partition; None means the run's ``partition_key``, or the latest without one.
     :param mlflow_conn_id: MLflow connection; None means ``[mlops] mlflow_conn_id``.
     """
@@ -48,6 +49,7 @@ class GuardOperator(BaseOperator):
         metric: str,
         delay: timedelta = timedelta(0),
         policy: Monitor | None = None,
+        labels: bool = False,
         partition: str | None = None,
         mlflow_conn_id: str | None = None,
         **kwargs: Any,
@@ -59,16 +61,18 @@ class GuardOperator(BaseOperator):
         self.metric = metric
         self.delay = delay
         self.policy = policy
+        self.labels = labels
         self.partition = partition
         self.mlflow_conn_id = mlflow_conn_id
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Check, and move back what has to be."""
+        dataset = dataset_of(context, self.model, self.partition)
         report = guard.check(
             MlflowHook(self.mlflow_conn_id).get_conn(),
             ledger_uri=table_uri(self.model, "ledger"),
             model=self.model,
-            dataset=dataset_of(context, self.model, self.partition),
+            dataset=with_labels(dataset, self.model, self.target if self.labels else None),
             policy=self.policy or Monitor(),
             question=Question(self.target, self.task, self.metric, self.delay),
             key=f"{run_of(context)}/{self.task_id}",

@@ -26,12 +26,20 @@ class HealthOperator(BaseOperator):
     :param model: name of the model.
     :param drift: what :class:`DriftOperator` returned.
     :param performance: what :class:`PerformanceOperator` returned.
+    :param shadow: what :class:`ShadowOperator` returned; None if no challenger is judged.
     :param staleness: most partitions that may pass since training; None means any number.
     :param partition: key of the partition; None means the run's ``partition_key``, or the latest without one.
     :param mlflow_conn_id: MLflow connection; None means ``[mlops] mlflow_conn_id``.
     """
 
-    template_fields: Sequence[str] = ("model", "drift", "performance", "partition", "mlflow_conn_id")
+    template_fields: Sequence[str] = (
+        "model",
+        "drift",
+        "performance",
+        "shadow",
+        "partition",
+        "mlflow_conn_id",
+    )
     ui_color = "#fffde7"
 
     def __init__(
@@ -40,6 +48,7 @@ class HealthOperator(BaseOperator):
         model: str,
         drift: Any,
         performance: Any,
+        shadow: Any = None,
         staleness: int | None = None,
         partition: str | None = None,
         mlflow_conn_id: str | None = None,
@@ -49,6 +58,7 @@ class HealthOperator(BaseOperator):
         self.model = model
         self.drift = drift
         self.performance = performance
+        self.shadow = shadow
         self.staleness = staleness
         self.partition = partition
         self.mlflow_conn_id = mlflow_conn_id
@@ -56,6 +66,7 @@ class HealthOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Judge, and keep the row."""
         _, dataset, champion = subject(context, self.model, self.partition, self.mlflow_conn_id)
+        others = [*self.performance.get("others", ()), *(self.shadow or {}).get("checks", ())]
         report = monitor.health(
             model=self.model,
             dataset=dataset,
@@ -65,7 +76,7 @@ class HealthOperator(BaseOperator):
             performance=Check.from_dict(self.performance["check"]),
             metrics=self.performance["metrics"],
             staleness=self.staleness,
-            others=[Check.from_dict(each) for each in self.performance.get("others", ())],
+            others=[Check.from_dict(each) for each in others],
         )
         checks_table.record(table_uri(self.model, "checks"), report)
         # Last of the two: what waits for the report finds its checks.

@@ -12,7 +12,7 @@ from airflow_mlops import assets
 from airflow_mlops.domain.approval import Answer, Approval, approval, refusal
 from airflow_mlops.domain.results import Action, Evaluation, PromotionDecision, RetrainDecision
 from airflow_mlops.domain.section import Section
-from airflow_mlops.domain.spec_gates import Serving
+from airflow_mlops.domain.spec_gates import Serving, Shadow
 from airflow_mlops.engines import ledger, promote, registry
 from airflow_mlops.exceptions import SpecError, TrainingFailed
 from airflow_mlops.hooks.mlflow import MlflowHook
@@ -30,8 +30,8 @@ _LEAST_REASON = 3
 class PromoteOperator(BaseOperator):
     """Make a candidate the champion if its verdict is PASS, by the promotion protocol; skip itself if the champion stays.
 
-    Returns the :class:`~airflow_mlops.domain.results.PromotionDecision` as a dict. A retry finishes what a killed
-    try began.
+    With ``shadow`` it makes the candidate the challenger, which a :class:`ShadowOperator` makes champion later. Returns
+    the :class:`~airflow_mlops.domain.results.PromotionDecision` as a dict. A retry finishes what a killed try began.
 
     :param evaluation: what :class:`EvaluateOperator` returned.
     :param approvals: what each :class:`PromotionApprovalOperator` returned; None of one that asked nobody.
@@ -39,6 +39,7 @@ class PromoteOperator(BaseOperator):
     :param override: True if they may let a candidate through whose verdict is not PASS; the ledger says so then.
     :param serving: what loading and predicting may cost after people were asked, who may have taken days; None means the
         defaults.
+    :param shadow: what the candidate has to show beside the champion before it takes its place; None for nothing.
     :param description: of the model, for its card, which names the task's ``owner`` too.
     :param mlflow_conn_id: MLflow connection; None means ``[mlops] mlflow_conn_id``.
     """
@@ -55,6 +56,7 @@ class PromoteOperator(BaseOperator):
         people: str = "none",
         override: bool = False,
         serving: Serving | None = None,
+        shadow: Shadow | None = None,
         description: str = "",
         mlflow_conn_id: str | None = None,
         **kwargs: Any,
@@ -65,6 +67,7 @@ class PromoteOperator(BaseOperator):
         self.people = people
         self.override = override
         self.serving = serving
+        self.shadow = shadow
         self.description = description
         self.mlflow_conn_id = mlflow_conn_id
 
@@ -90,6 +93,7 @@ class PromoteOperator(BaseOperator):
             actor=run_of(context),
             approval=given,
             serving=self.serving,
+            shadow=self.shadow,
         )
         push(context, "mlflow_run", evaluation.candidate.run_id)
         push(context, "decision", decision.to_dict())

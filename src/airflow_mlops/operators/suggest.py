@@ -85,7 +85,7 @@ class RetrainSuggestionOperator(ApprovalOperator):
             return self._pass_on(context, suggestions.lapsed(decision))
         HITLOperator.execute_complete(self, context, event)
         said = approval.given(event, approved=event["chosen_options"] == [self.APPROVE])
-        if problem := suggestions.problem(said, self.users):
+        if problem := approval.problem(said, self.users):
             self.log.warning("The answer does not count, so it is asked for again: %s", problem)
             return self._ask(context, decision, datetime.fromisoformat(until), asked + 1, problem)
         return self._pass_on(context, suggestions.answered(decision, said))

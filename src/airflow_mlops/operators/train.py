@@ -12,11 +12,10 @@ from airflow_mlops import config
 from airflow_mlops.domain.recipe import Recipe
 from airflow_mlops.domain.results import DatasetVersion
 from airflow_mlops.domain.spec import Budget, Candidate, Features
-from airflow_mlops.engines import jobs, provenance, tables, train
+from airflow_mlops.engines import jobs, learning, provenance, splits, train
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.links import MlflowRunLink
-from airflow_mlops.operators.decide import split_of
-from airflow_mlops.runs import push, run_of
+from airflow_mlops.runs import push, run_of, with_labels
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -39,6 +38,9 @@ class TrainOperator(BaseOperator):
     :param holdout: partitions, or share of the latest rows, that are kept for evaluation.
     :param window: partitions to train on, or ``all``.
     :param delay: how long after its event time a label is known.
+    :param labels: labels are in the model's table ``labels``, where
+        :class:`~airflow_mlops.operators.performance.IngestLabelsOperator` puts them; a dataset of
+        :class:`~airflow_mlops.operators.decide.DecideOperator` says so itself.
     :param budget: bounds of the search for hyperparameters.
     :param folds: spans of time that a search validates on.
     :param ranked: whether to measure the candidate on the folds even if it searches for nothing; False for an only
@@ -67,6 +69,7 @@ class TrainOperator(BaseOperator):
         holdout: int | float = 1,
         window: int | str = "all",
         delay: timedelta = timedelta(0),
+        labels: bool = False,
         budget: Budget | None = None,
         folds: int = 1,
         ranked: bool = True,
@@ -85,6 +88,7 @@ class TrainOperator(BaseOperator):
         self.holdout = holdout
         self.window = window
         self.delay = delay
+        self.labels = labels
         self.budget = budget
         self.folds = folds
         self.ranked = ranked
@@ -114,13 +118,7 @@ class TrainOperator(BaseOperator):
         dataset, split, name = recipe.dataset, recipe.split, Candidate.model_validate(self.candidate).name
         hook = MlflowHook(self.mlflow_conn_id)
         trained = train.train(
-            tables.read(
-                dataset.uri,
-                version=dataset.version,
-                event_time=dataset.event_time,
-                since=split.start,
-                until=split.end,
-            ),
+            learning.read(dataset, since=split.start, until=split.end),
             client=hook.get_conn(),
             recipe=recipe,
             # With data, spec and code in it: a run that is cleared after a correction trains anew.
@@ -134,15 +132,18 @@ class TrainOperator(BaseOperator):
 
     def _recipe(self) -> Recipe:
         dataset = DatasetVersion.from_dict(self.dataset)
+        model = self.model or dataset.name
+        dataset = with_labels(dataset, model, self.target if self.labels else None)
+        split = splits.of(dataset, self.holdout, self.window, self.delay)
         return Recipe(
-            model=self.model or dataset.name,
+            model=model,
             candidate=Candidate.model_validate(self.candidate).to_dict(),
             task=self.task,
             target=self.target,
             features=(self.features or train.derive_features(dataset, self.target)).to_dict(),
             metric=self.metric,
-            dataset=dataset,
-            split=split_of(dataset, self.holdout, self.window, self.delay),
+            dataset=learning.seal(dataset, split.start, split.end),
+            split=split,
             budget=(self.budget or Budget()).to_dict(),
             folds=self.folds,
             seed=self.seed,

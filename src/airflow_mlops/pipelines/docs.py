@@ -42,6 +42,8 @@ TASKS = {
     "performance": "Judges predictions whose labels have matured since the last partition.",
     "guard": "Checks that the champion alias is where the ledger has put it, and takes back a new champion that does worse "
     "than the one before, if the spec says so.",
+    "shadow": "Compares the challenger with the champion on rows whose labels have matured. Makes a challenger on trial the "
+    "champion after enough clean partitions in a row, and drops one that fails.",
     "verdict": "Puts drift, performance and staleness together and keeps them in the monitoring table.",
     "decide": "Applies the retrain policy to what is recorded, and says why or why not.",
     "suggest": "Waits for a person to say whether to retrain, when a rule asks for it.",
@@ -51,7 +53,7 @@ TASKS = {
     "process; writes the model card.",
     "approve": "Waits for a person's word on a candidate that passed its gates. Without an approval nothing is promoted.",
     "promote": "Verifies the candidate's bytes and moves the `champion` alias by the promotion protocol. Skipped if a gate did not "
-    "pass.",
+    "pass, or if the candidate has to predict beside the champion first (`gates.shadow`).",
     "record": "Writes the one decision on this partition to the ledger, whatever happened before.",
     "rollback": "Verifies that the target version loads and predicts, then moves the alias and records it.",
     "alert": "Mails what failed in this run, what people should know of it (warnings, bad health, recoveries), and what "

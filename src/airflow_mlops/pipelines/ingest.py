@@ -41,7 +41,7 @@ def build(spec: ModelSpec) -> DAG:
             key=spec.key,
             event_time=spec.event_time,
             grain=spec.partition.value,
-            required=[*features, spec.target],
+            required=[*features, spec.target] if spec.labels.source is None else features,
             stage=True,
             schema=spec.schema_policy.value,
             transform=spec.transform,

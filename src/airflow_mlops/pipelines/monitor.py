@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from airflow.sdk import DAG
 
 from airflow_mlops import assets
@@ -23,6 +25,7 @@ def build(spec: ModelSpec) -> DAG:
             policy=spec.monitor.drift,
             target=spec.target,
             delay=spec.labels.delay,
+            labels=spec.labels.source is not None,
             doc_md=docs.TASKS["drift"],
         )
         performance = PerformanceOperator(
@@ -48,12 +51,14 @@ def build(spec: ModelSpec) -> DAG:
                 grain=spec.partition.value,
                 doc_md=docs.TASKS["labels"],
             )
-            labels >> performance
+            labels >> [drift, performance]
+        shadow = _shadow(spec)
         health = HealthOperator(
             task_id="verdict",
             model=spec.name,
             drift=drift.output,
             performance=performance.output,
+            shadow=shadow.output if shadow is not None else None,
             staleness=spec.monitor.staleness,
             outlets=[assets.health(spec.name)],
             doc_md=docs.TASKS["verdict"],
@@ -67,8 +72,36 @@ def build(spec: ModelSpec) -> DAG:
                 task=spec.task.value,
                 metric=spec.metric.name,
                 delay=spec.labels.delay,
+                labels=spec.labels.source is not None,
                 outlets=[assets.champion(spec.name)],
                 doc_md=docs.TASKS["guard"],
             )
-            guard >> health
+            guard >> (health if shadow is None else shadow)
+            if spec.labels.source is not None:
+                labels >> guard
+        if shadow is not None:
+            # Last before the verdict: they all ask who is champion of the partition, and it may make another one champion.
+            [drift, performance] >> shadow
     return stage
+
+
+def _shadow(spec: ModelSpec) -> Any:
+    """Return the task that judges the challenger; None if none predicts beside the champion."""
+    if not spec.score.shadow:
+        return None
+    # Not at the top: most specs have no challenger, and each DAG file would import it.
+    from airflow_mlops.operators.shadow import ShadowOperator
+
+    return ShadowOperator(
+        task_id="shadow",
+        model=spec.name,
+        target=spec.target,
+        task=spec.task.value,
+        metric=spec.metric.name,
+        delay=spec.labels.delay,
+        labels=spec.labels.source is not None,
+        policy=spec.gates.shadow,
+        serving=spec.gates.serving,
+        outlets=[assets.champion(spec.name)],
+        doc_md=docs.TASKS["shadow"],
+    )

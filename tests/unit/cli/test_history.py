@@ -237,3 +237,25 @@ def test_a_version_that_nobody_knows_is_told(store: History) -> None:
         SystemExit, match="Model 'flights' has no version '9'; it has none.*ledger does not name"
     ):
         mlops(MODEL, "--version", "9")
+
+
+def trial(store: History, action: Action, partition: str, **changes: Any) -> None:
+    facts = {"before": "1", "after": "1", "candidate": "2", "checks": GATES, "key": f"run-{partition}"}
+    decision = make_decision(partition, action, **facts | changes)
+    for kind in (Kind.INTENT, Kind.DONE):
+        ledger.record(store.uri("ledger"), kind, decision, actor="flights.monitor/run-2")
+
+
+def test_a_trial_is_told_from_its_begin_to_its_end(store: History, capsys: Capture) -> None:
+    assert store.client
+    trial(store, Action.CHALLENGING, "2013-02")
+    page = printed(capsys, MODEL)
+    assert page.count("challenging") == 2  # what, and the reason
+    assert "2 of 2 gates passed" in page
+    found = told(capsys, MODEL, "--version", "2")
+    assert found["standing"] == "the challenger, on trial"
+    trial(store, Action.DROPPED, "2013-03", checks=())
+    assert "dropped" in printed(capsys, MODEL)
+    found = told(capsys, MODEL, "--version", "2")
+    assert (found["standing"], len(found["events"])) == ("never was champion", 4)
+    assert [gate["name"] for gate in found["gates"]] == ["versus_champion.roc_auc", "floor.brier"]

@@ -92,3 +92,14 @@ def test_what_cannot_be_replayed_is_told_in_a_line(
     with pytest.raises(SystemExit, match=told):
         mlops(output=str(tmp_path / "out"), **options)
     assert not (tmp_path / "out" / "replay.json").exists()
+
+
+def test_a_database_of_the_replay_that_is_damaged_is_told_in_a_line(store: History, tmp_path: Path) -> None:
+    from airflow_mlops import __version__
+
+    store.publish("2013-01")
+    database = tmp_path / "out" / f"work-{__version__}" / "mlflow.db"
+    database.parent.mkdir(parents=True)
+    database.write_text("no database")
+    with pytest.raises(SystemExit, match="own MLflow failed: .*not a database.* begin anew"):
+        mlops(output=str(tmp_path / "out"))

@@ -9,7 +9,7 @@ from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.incidents import incidents
 from airflow_mlops.domain.results import Action, HealthReport, PromotionDecision
 from airflow_mlops.domain.retraining import Answer, retrain
-from airflow_mlops.domain.retraining_facts import Fresh, Known, declined, steps
+from airflow_mlops.domain.retraining_facts import ANSWER, Fresh, Known, declined, steps
 from airflow_mlops.domain.spec import KofN, Retrain, RetrainWhen
 from airflow_mlops.domain.spec_retrain import Mode
 from airflow_mlops.exceptions import SpecError
@@ -245,12 +245,21 @@ def test_a_suggestion_is_left_to_a_person_and_asked_once() -> None:
     assert not given.retrain
     assert found(given, "mode").verdict is INCONCLUSIVE
     assert "a person decides (mode: suggest), though drift" in given.reason
-    kept = decision("2013-05", Action.KEPT, given.checks)
+    kept = decision("2013-05", Action.KEPT, (*given.checks, check(ANSWER, PASS)))
     assert declined(kept)
     later = answer(rules, health=health(drift="FF"), decisions=[kept])
     assert found(later, "mode").verdict is PASS
     assert found(later, "incident").verdict is FAIL
     assert found(later, "every").observed == 1
+
+
+def test_a_suggestion_that_nobody_has_answered_is_made_again() -> None:
+    rules = policy(drift=ONCE, every=2, mode=Mode.SUGGEST)
+    first = answer(rules, health=health(drift="F"))
+    lapsed = decision("2013-05", Action.KEPT, (*first.checks, check(ANSWER, INCONCLUSIVE)))
+    again = answer(rules, health=health(drift="FF"), decisions=[lapsed])
+    assert found(again, "mode").verdict is INCONCLUSIVE
+    assert found(again, "cooldown").observed is None
 
 
 def test_nobody_is_asked_where_nothing_would_follow() -> None:

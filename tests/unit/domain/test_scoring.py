@@ -7,7 +7,8 @@ import pytest
 from airflow_mlops.domain import scoring
 from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.scoring import ShadowReport, ShadowWindow
-from airflow_mlops.domain.spec_score import Score, Shadow
+from airflow_mlops.domain.spec_gates import Gates, Shadow
+from airflow_mlops.domain.spec_score import Score
 from airflow_mlops.exceptions import SpecError
 
 VERDICTS = {"P": Verdict.PASS, "F": Verdict.FAIL, "?": Verdict.INCONCLUSIVE}
@@ -71,7 +72,25 @@ def test_a_window_with_a_failed_check_fails_and_one_without_checks_says_nothing(
 def test_a_challenger_must_predict_every_row_and_not_stray_too_far(
     report: dict[str, Any], bound: float | None, verdict: Verdict
 ) -> None:
-    assert scoring.agreement(make_report(**report), Shadow(divergence=bound)).verdict is verdict
+    found = make_report(**report)
+    checks = [scoring.agreement(found), scoring.divergence(found, Shadow(divergence=bound))]
+    assert scoring.window("2013-01", checks).verdict is verdict
+
+
+def test_how_far_a_challenger_agrees_is_told_also_where_nothing_is_asked() -> None:
+    found = make_report(agreement=0.9)
+    assert (scoring.agreement(found).observed, scoring.divergence(found, Shadow()).observed) == (0.9, 0.5)
+    assert "90.0% of them alike" in scoring.agreement(found).reason
+
+
+def test_a_gate_is_read_in_its_short_and_its_long_form() -> None:
+    assert Gates.from_dict({"shadow": 2}).shadow == Shadow(windows=2)
+    gates = Gates.from_dict({"shadow": {"divergence": 0.5}})
+    assert gates.shadow == Shadow(windows=3, divergence=0.5)
+    assert Gates.from_dict(gates.to_dict()) == gates
+    for wrong in (0, True, "3", {"windows": 1.5}):
+        with pytest.raises(SpecError, match="shadow"):
+            Gates.from_dict({"shadow": wrong})
 
 
 def test_a_section_is_read_in_its_short_and_its_long_form_and_survives_json() -> None:

@@ -303,6 +303,7 @@ def test_what_concerns_several_sections_is_found_beside_what_is_wrong_within_one
         ({"train": {"candidates": [{"sklearn.svm.SVC": {"C": 1, "search": {"C": [1]}}}]}}, "search.C: is also given a fixed value"),
         ({"train": {"candidates": [{"sklearn.svm.SVC": {"C": float("nan")}}]}}, "params.C: must be a finite number, not nan"),
         ({"train": {"candidates": [{"sklearn.svm.SVC": {"C": object()}}]}}, "params.C: must be text, a number, true, false,"),
+        ({"gates": {"shadow": 3}}, "gates.shadow: needs score: {shadow: true}"),
         ({"gates": {"floor": {"roc_auc": 60}}}, "gates.floor.roc_auc: cannot be 60: roc_auc is 0 to 1"),
         ({"gates": {"floor": {"roc_auc": "0.6"}}}, "gates.floor.roc_auc: must be a number, not the text '0.6'"),
         ({"gates": {"floor": {"roc_auc": float("inf")}}}, "gates.floor.roc_auc: must be a finite number, not inf"),

@@ -29,7 +29,7 @@ def test_bad_health_names_what_drifted_with_expected_and_observed() -> None:
 
 def test_bad_health_that_goes_on_from_partition_to_partition_is_one_thing_to_tell() -> None:
     june, july, august = (
-        health(make_run(dag="flights.monitor", partition=each), make_health(partition=each), since=since)
+        health(make_run(dag="flights.monitor", partition=each), make_health(partition=each), since=(since,))
         for each, since in (("2013-06", "2013-06"), ("2013-07", "2013-06"), ("2013-08", "2013-08"))
     )
     assert june.id == july.id != august.id
@@ -42,11 +42,13 @@ def test_bad_health_that_goes_on_from_partition_to_partition_is_one_thing_to_tel
         (Action.PROMOTED, "version 5 is the new champion"),
         (Action.ROLLED_BACK, "champion rolled back to version 5"),
         (Action.REFUSED, "a candidate was refused"),
+        (Action.CHALLENGING, "version 7 predicts beside the champion, on trial"),
+        (Action.DROPPED, "the challenger, version 7, was dropped"),
     ],
 )
 def test_a_decision_on_the_champion_is_news(action: Action, title: str) -> None:
     checks = (make_check("floor", observed=0.7), make_check("slice", Verdict.FAIL, slice="origin=EWR"))
-    decision = make_decision(action, checks=checks, metrics={"roc_auc": 0.7123})
+    decision = make_decision(action, checks=checks, metrics={"roc_auc": 0.7123}, candidate="7")
     notice = promotion(make_run(dag="flights.train"), decision)
     assert notice is not None
     assert notice.title == f"flights 2013-06: {title}"

@@ -40,7 +40,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(folder: Path, **changed: Any) -> bless.Blessing:
     path = changed.pop("path", folder / "model.skops")
     arguments = {"digest": models.digest(path), "sample": folder / "sample.parquet", "task": "classification"}
-    return bless.bless(path, **arguments | changed)
+    with bless.start(path, **arguments | changed) as result:
+        return result()
 
 
 def here(folder: Path, *, memory_mb: float = 4096, **changed: Path) -> bless.Blessing:

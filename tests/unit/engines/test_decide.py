@@ -14,10 +14,12 @@ from airflow_mlops.domain.results import (
     ModelRef,
     PromotionDecision,
     RetrainDecision,
+    TrainingData,
 )
 from airflow_mlops.domain.spec import KofN, Retrain, RetrainWhen
 from airflow_mlops.engines import decide, tables
 from history import MODEL, History, make_decision, rows_of, shifted
+from synthetic import JANUARY
 
 CHAMPION = ModelRef(model=MODEL, version="1", digest="a" * 64, run_id="r", trained_through="2013-02")
 DRIFTS = Retrain(when=RetrainWhen(drift=KofN(1, 1)), cooldown=1)
@@ -68,7 +70,7 @@ def test_drift_retrains_and_the_decision_pins_the_data() -> None:
     assert observed(decision, "cooldown") is None
 
 
-@pytest.mark.parametrize("action", [Action.PROMOTED, Action.REFUSED, Action.FAILED])
+@pytest.mark.parametrize("action", [Action.PROMOTED, Action.CHALLENGING, Action.REFUSED, Action.FAILED])
 def test_an_attempt_one_partition_ago_holds_an_automatic_retrain_back(action: Action) -> None:
     decision = decided(make_decision("2013-05", action))
     assert not decision.retrain
@@ -81,6 +83,13 @@ def test_what_trained_nothing_is_no_attempt(action: Action) -> None:
     decision = decided(make_decision("2013-03", Action.REFUSED), make_decision("2013-05", action))
     assert decision.retrain
     assert observed(decision, "cooldown") == 3
+
+
+def test_a_challenger_that_became_champion_was_trained_when_its_trial_began() -> None:
+    windows = Check(name="shadow.windows", verdict=Verdict.PASS, expected=">= 2", reason="2 of 2")
+    crowned = make_decision("2013-05", Action.PROMOTED, checks=(windows,))
+    decision = decided(make_decision("2013-02", Action.CHALLENGING), crowned)
+    assert observed(decision, "cooldown") == 4
 
 
 def test_attempts_at_this_partition_or_later_do_not_count() -> None:
@@ -165,6 +174,27 @@ def test_a_corrected_partition_is_new_also_without_new_rows(tmp_path: Path) -> N
     again = history.publish("2013-02", shifted("2013-02"))
     assert decide.fresh(again, "2013-01", timedelta(days=365)) == (0, True)
     assert decide.fresh(february, "2013-01", timedelta(days=365)) == (0, False)
+
+
+def test_a_correction_that_the_last_training_has_seen_is_not_new(tmp_path: Path) -> None:
+    history = History(tmp_path)
+    history.publish("2013-01")
+    history.publish("2013-01", shifted("2013-01"))
+    trained = history.publish("2013-02", shifted("2013-02"))
+    again = history.publish("2013-02")
+    training = TrainingData(dataset=trained, start=JANUARY, cut=JANUARY, features=())
+    refused = make_decision("2013-01", Action.REFUSED, trained_on=training)
+    policy = Retrain(when=RetrainWhen(every=1), cooldown=0, skip_unchanged=True)
+    facts = {"policy": policy, "health": [], "delay": timedelta(days=365)}
+    assert not decided(refused, **facts, dataset=trained).retrain
+    later = make_decision("2013-02", Action.REFUSED, trained_on=training)
+    assert not decided(
+        later, **facts, dataset=again.model_copy(update={"partition": "2013-03", "version": trained.version})
+    ).retrain
+    assert decided(later, **facts, dataset=again.model_copy(update={"partition": "2013-03"})).retrain
+    history.publish("2013-02", shifted("2013-02"))
+    restored = history.publish("2013-03")
+    assert not decided(later, **facts, dataset=restored).retrain
 
 
 def test_the_data_is_looked_at_only_where_the_policy_asks_for_it(tmp_path: Path) -> None:

@@ -80,3 +80,23 @@ def test_without_training_data_nothing_is_estimated_and_nothing_fails(tmp_path: 
     training = registry.training(history.client, ref)
     gone = training._replace(dataset=training.dataset.model_copy(update={"uri": history.uri("gone")}))
     assert estimate.of(history.client, ref, gone, np.array([0.5]), "late") == {}
+
+
+@pytest.mark.parametrize(
+    "kept", ["", "{", "[]", '{"scores": [0.5]}', '{"scores": [0.1, 0.9], "shares": [[0.5]]}']
+)
+def test_a_damaged_calibration_is_made_again(tmp_path: Path, kept: str) -> None:
+    history = History(tmp_path)
+    rows = make_rows(1200, months=2)
+    half = [moment.month == 1 for moment in rows["departure"].to_pylist()]
+    history.publish("2013-01", rows.filter(half))
+    trained = history.train(history.publish("2013-02", rows.filter([not each for each in half])))
+    ref = registry.version(history.client, trained.model, trained.version)
+    training, scores = registry.training(history.client, ref), np.linspace(0.01, 0.99, 500)
+    once = estimate.of(history.client, ref, training, scores, "late")
+    assert once
+    (file,) = tmp_path.rglob(estimate.CALIBRATION)
+    whole = file.read_text()
+    file.write_text(kept)
+    assert estimate.of(history.client, ref, training, scores, "late") == once
+    assert file.read_text() == whole

@@ -49,4 +49,20 @@ def test_each_signal_has_incidents_of_its_own() -> None:
 def test_the_mail_about_it_is_named_by_what_went_wrong_last(
     drift: str, performance: str, expected: str | None
 ) -> None:
-    assert incidents.newest(reports(drift, performance)) == expected
+    assert next(iter(incidents.failing(reports(drift, performance))), None) == expected
+
+
+@pytest.mark.parametrize(
+    ("drift", "partition", "expected"),
+    [
+        ("FF?FpF", "2013-01", ["2013-01", "2013-02", "2013-04"]),
+        ("FF?FpF", "2013-03", ["2013-01", "2013-02", "2013-04"]),
+        ("FF?FpF", "2013-05", []),
+        ("FF?FpF", "2013-06", ["2013-06"]),
+        ("ppF", "2013-01", []),
+    ],
+)
+def test_an_incident_has_failed_at_partitions_before_and_after_the_one_that_tells_of_it(
+    drift: str, partition: str, expected: list[str]
+) -> None:
+    assert incidents.failing(reports(drift, "p" * len(drift)), partition) == expected

@@ -11,10 +11,10 @@ import pyarrow.compute as pc
 import pytest
 
 from airflow_mlops.domain.performance import Judgement
-from airflow_mlops.engines import judge, labels, tables, tracking
+from airflow_mlops.engines import judge, judge_window, labels, tables, tracking
 from airflow_mlops.engines.judge_rows import Subject
 from airflow_mlops.engines.labels_join import Truth, join
-from airflow_mlops.exceptions import SchemaMismatch
+from airflow_mlops.exceptions import SchemaMismatch, TableUnreadable
 from history import MODEL, History, changed, month, rows_of
 
 WEEK = timedelta(days=7)
@@ -63,12 +63,23 @@ def arrive(history: History, key: str) -> None:
     )
 
 
-def run(history: History, key: str, *, own: bool = False) -> None:
-    history.publish(key)
-    if own:
+def run(history: History, key: str, rows: pa.Table | None = None, **changes: Any) -> None:
+    history.publish(key, rows)
+    if changes.get("own"):
         arrive(history, key)
-    predict(history, key)
-    update(history, key, own=own)
+    predict(history, key, rows=rows)
+    update(history, key, **changes)
+
+
+def corrected(key: str) -> pa.Table:
+    """Return a month's flights with other origins, and other labels in every tenth row."""
+    rows = rows_of(key)
+    tenth = pa.array(np.arange(rows.num_rows) % 10 == 0)
+    return changed(
+        rows,
+        origin=pa.array(["EWR"] * rows.num_rows),
+        late=pc.if_else(tenth, pc.invert(rows["late"]), rows["late"]),
+    )
 
 
 @pytest.fixture
@@ -111,6 +122,36 @@ def test_arrival_in_any_order_leaves_the_same_history(tmp_path: Path, own: bool)
         assert found == expected, order
     assert expected is not None
     assert len(expected) == 5
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_a_partition_that_is_ingested_again_leaves_the_same_history_in_any_order(
+    tmp_path: Path, own: bool
+) -> None:
+    found = []
+    changes = {"own": own, "slices": ["origin"], "min_rows": 20}
+    orders = [("again", "2013-02"), ("2013-02", "again"), ("2013-02", "again", "2013-02")]
+    for number, order in enumerate(
+        [("2013-01", *rest) for rest in orders] + [("2013-02", "2013-01", "again")]
+    ):
+        history = History(tmp_path / str(number))
+        history.folder.mkdir()
+        for key in order:
+            run(
+                history,
+                "2013-01" if key == "again" else key,
+                corrected("2013-01") if key == "again" else None,
+                **changes,
+            )
+        found.append(judge.history(history.uri("performance")))
+        # A run that is cleared sees the data as a run of today does.
+        update(history, "2013-02", **changes)
+        assert judge.history(history.uri("performance")) == found[-1], order
+        assert found[-1] == found[0], order
+    assert [(each.scored, each.as_of) for each in found[0]] == [
+        ("2013-01", "2013-01"), ("2013-01", "2013-02"), ("2013-02", "2013-02"),
+    ]  # fmt: skip
+    assert list(found[0][1].slices) == ["origin=EWR"]
 
 
 def test_the_same_run_again_writes_nothing(history: History) -> None:
@@ -245,3 +286,32 @@ def test_keys_of_another_type_than_those_of_the_data_are_an_error(history: Histo
     truth = subject_of(history, "2013-01", own=True).truth
     with pytest.raises(SchemaMismatch, match="'flight' is string in the labels and int64 in the data"):
         join(history.uri("predictions"), truth, month("2013-01"), month("2013-01"))
+
+
+def test_a_version_that_serves_again_is_followed_over_what_lies_between(history: History) -> None:
+    for key, version in zip(MONTHS, ("1", "2", "1", "3"), strict=True):
+        history.publish(key)
+        predict(history, key, version)
+    subject = subject_of(history, "2013-04")
+    rows = judge_window.stream(subject, "1", 10**6)
+    assert rows is not None
+    assert rows.num_rows == rows_of("2013-01").num_rows + rows_of("2013-03").num_rows
+    newest = judge_window.stream(subject, "1", 1)
+    assert newest is not None
+    assert newest.num_rows == rows_of("2013-03").num_rows
+    earlier = judge_window.stream(subject_of(history, "2013-02"), "1", 10**6)
+    assert earlier is not None
+    assert earlier.num_rows == rows_of("2013-01").num_rows
+    assert judge_window.stream(subject, "4", 10**6) is None
+
+
+def test_a_new_version_reads_nothing_of_the_ones_before(history: History) -> None:
+    for key, version in zip(MONTHS[:2], ("1", "2"), strict=True):
+        history.publish(key)
+        predict(history, key, version)
+    for file in (history.folder / "storage" / MODEL / "data" / "_partition=2013-01").glob("*.parquet"):
+        file.unlink()
+    subject = subject_of(history, "2013-02")
+    assert judge_window.stream(subject, "2", 10**6) is not None
+    with pytest.raises(TableUnreadable):
+        judge_window.stream(subject, "1", 10**6)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import multiprocessing
 from datetime import UTC, datetime, timedelta
 from itertools import permutations
 from pathlib import Path
@@ -76,6 +77,34 @@ def test_labels_come_to_the_same_in_any_order(tmp_path: Path) -> None:
     assert len(found[0]) == 4
 
 
+def write_in_turn(uri: str, writer: int) -> None:
+    """Write a label at a time, each for another flight."""
+    for number in range(5):
+        write(uri, rows((f"{writer}/{number}", at(5), True)))
+
+
+def test_labels_that_several_bring_at_once_are_all_kept(uri: str) -> None:
+    with multiprocessing.get_context("spawn").Pool(4) as pool:
+        pool.starmap(write_in_turn, [(uri, writer) for writer in range(4)], chunksize=1)
+    assert len(known(uri)) == 20
+
+
+def test_labels_that_come_between_reading_and_writing_are_merged(
+    uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(uri, rows(("a", at(5), True)))
+    replace, waiting = tables.replace_partition, [rows(("b", at(5), True)), rows(("c", at(5), True))]
+
+    def others_first(*arguments: Any, **named: Any) -> None:
+        if waiting:
+            write(uri, waiting.pop())
+        replace(*arguments, **named)
+
+    monkeypatch.setattr(tables, "replace_partition", others_first)
+    assert write(uri, rows(("d", at(5), True))).new == 1
+    assert [row["flight"] for row in known(uri)] == ["a", "b", "c", "d"]
+
+
 def test_labels_that_contradict_each_other_are_kept_and_counted(uri: str) -> None:
     write(uri, rows(("a", at(5), True), ("b", at(6), True)))
     report = write(uri, rows(("a", at(5), False)), FEBRUARY)
@@ -125,6 +154,13 @@ def test_keys_of_another_type_are_refused_and_nothing_is_written(uri: str) -> No
     with pytest.raises(SchemaMismatch, match="other columns"):
         write(uri, numbers.set_column(0, "flight", pa.array([[1.5]])))
     assert len(known(uri)) == 1
+
+
+def test_rows_that_wait_for_their_label_need_no_time_of_it(uri: str) -> None:
+    times = pa.array([at(6), None], pa.timestamp("us", "UTC"))
+    report = write(uri, rows(("a", at(5), True), ("b", at(5), None), labelled_at=times))
+    assert (report.rows, report.empty) == (1, 1)
+    assert [(row["flight"], row["labelled_at"]) for row in known(uri)] == [("a", at(6))]
 
 
 def test_labels_are_read_from_a_source(uri: str) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.results import DatasetVersion, ModelRef
-from airflow_mlops.domain.spec import DriftPolicy
+from airflow_mlops.domain.spec import DriftPolicy, Features
 from airflow_mlops.engines import drift, monitor_drift, score, tables
 from airflow_mlops.exceptions import RegistryUnavailable
 from history import MODEL, History, changed, rows_of, shifted
@@ -56,6 +56,22 @@ def test_a_month_of_stronger_wind_has_drifted_from_the_champions_training_data(
     assert [check.name for check in stormy.columns] == [
         "drift.distance", "drift.wind", "drift.wind.missing", "drift.carrier", "drift.carrier.missing", "drift.origin",
     ]  # fmt: skip
+
+
+def test_a_feature_may_be_called_as_what_is_told_beside_the_features(history: History) -> None:
+    _, february, march = (
+        history.publish(key, rows_of(key).append_column("prediction", rows_of(key)[column]))
+        for key, column in (("2013-01", "wind"), ("2013-02", "wind"), ("2013-03", "distance"))
+    )
+    features = Features(numeric=("distance", "prediction"))
+    champion = history.crown(history.train(february, features=features), "2013-02")
+    uri = history.uri("predictions")
+    score.score(history.client, model=MODEL, dataset=march, champion=champion, task="classification", uri=uri)
+    found = drift_of(history, march, champion, page=True, predictions_uri=uri, target="late")
+    told = {check.name: check.observed for check in found.columns}
+    assert {"drift.prediction", "drift.<prediction>", "drift.target"} <= told.keys()
+    assert told["drift.prediction"] != told["drift.<prediction>"]
+    assert "1 of 2 measured columns drifted (most: prediction" in found.overall.reason
 
 
 def test_the_page_and_the_picture_say_what_was_compared(history: History, champion: ModelRef) -> None:
@@ -218,6 +234,17 @@ def test_columns_count_by_importance_if_it_is_known(history: History, champion: 
     known = drift_of(history, march, champion, weights="importance").overall
     assert (known.observed, known.verdict) == (pytest.approx(0.9), Verdict.FAIL)
     assert "90% by importance" in known.reason
+
+
+@pytest.mark.parametrize("kept", ["{", "[1]", '{"wind": "much"}'])
+def test_a_damaged_importance_is_told_and_costs_no_verdict(
+    history: History, champion: ModelRef, kept: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    march = history.publish("2013-03", shifted("2013-03"))
+    history.client.log_text(champion.run_id, kept, "plots/importance.json")
+    overall = drift_of(history, march, champion, weights="importance").overall
+    assert "no importance is known, so all count the same" in overall.reason
+    assert f"plots/importance.json of run {champion.run_id} is damaged" in caplog.text
 
 
 def test_a_registry_that_cannot_be_reached_is_no_finding(

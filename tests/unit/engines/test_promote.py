@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -454,11 +455,11 @@ def test_a_model_is_blessed_by_the_limits_that_its_spec_has_and_restored_by_none
 ) -> None:
     given: list[tuple[float, float, bool]] = []
 
-    def blessed(*_: object, **limits: Any) -> bless.Blessing:
+    def started(*_: object, **limits: Any) -> AbstractContextManager[Callable[[], bless.Blessing]]:
         given.append((limits["seconds"], limits["memory_mb"], limits["requirements"] is not None))
-        return bless.Blessing(1, 1, 1, 0, 1)
+        return nullcontext(lambda: bless.Blessing(1, 1, 1, 0, 1))
 
-    monkeypatch.setattr(bless, "bless", blessed)
+    monkeypatch.setattr(bless, "start", started)
     story.crown(story.one)
     approval, serving = Approval(answers=(say("anna"),)), Serving(seconds=300, memory=9000)
     story.promote(make_evaluation(story.two, story.one), approval=approval, serving=serving)

@@ -10,10 +10,10 @@ import pytest
 from deltalake import DeltaTable
 from mlflow import MlflowClient
 
-from airflow_mlops.domain.results import DatasetVersion
+from airflow_mlops.domain.results import Action, DatasetVersion
 from airflow_mlops.engines import registry, retention, tables
 from airflow_mlops.exceptions import RegistryUnavailable, TableUnreadable
-from history import MODEL, STIFF, History, shifted
+from history import MODEL, STIFF, History, make_decision, moved, shifted
 from synthetic import make_client
 
 
@@ -132,6 +132,17 @@ def test_the_champion_is_known_by_its_alias_by_the_ledger_and_by_tags(history: H
     registry.set_champion(history.client, MODEL, trained[1].version)
     registry.tag(history.client, MODEL, trained[2].version, "mlops.restored", "key")
     assert set(needed(history)) == {version.version for version in versions[1:4]}
+
+
+def test_a_challenger_is_protected_as_long_as_its_trial_lasts(history: History) -> None:
+    history.publish("2013-01")
+    version = history.publish("2013-02")
+    trained = history.train(version)
+    facts = {"candidate": trained.version, "digest": trained.digest}
+    moved(history.uri("ledger"), make_decision("2013-01", Action.CHALLENGING, key="begin", **facts))
+    assert set(needed(history)) == {version.version}
+    moved(history.uri("ledger"), make_decision("2013-02", Action.DROPPED, key="end", **facts))
+    assert needed(history) == {}
 
 
 def test_a_model_of_another_name_and_moved_storage_protect_too(history: History) -> None:

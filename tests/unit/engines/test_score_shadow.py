@@ -1,24 +1,17 @@
 from __future__ import annotations
 
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pytest
 
-from airflow_mlops.domain.checks import Verdict
 from airflow_mlops.domain.results import DatasetVersion, ModelRef, ScoringReport, TrainedModel
-from airflow_mlops.domain.spec_score import Shadow
 from airflow_mlops.engines import registry, score, score_batches, score_shadow, score_split, tables
-from airflow_mlops.engines.probation import Question
 from airflow_mlops.engines.score import Beside
 from airflow_mlops.exceptions import ModelNotFound
-from history import MODEL, STIFF, History, changed, rows_of
-
-QUESTION = Question("late", "classification", "roc_auc", timedelta(0))
+from history import MODEL, STIFF, History
 
 
 @pytest.fixture
@@ -215,91 +208,6 @@ def test_a_replayed_partition_gets_the_challenger_that_it_had(
     history.client.delete_model_version(MODEL, challenger.version)
     with pytest.raises(ModelNotFound):
         challenger_for(history, "2013-03")
-
-
-# --------------------------------------------------------------------------------------------------- paired quality
-
-
-def quality(history: History, as_of: DatasetVersion, challenger: ModelRef, **changes: Any) -> Any:
-    question = QUESTION._replace(**{name: changes.pop(name) for name in ("delay",) if name in changes})
-    return score_shadow.paired_quality(
-        history.uri("challenger"), "2013-03", dataset=as_of, challenger=challenger, question=question,
-        policy=changes.pop("policy", Shadow()), **changes,
-    )  # fmt: skip
-
-
-def test_matured_labels_tell_how_a_challenger_did_beside_the_champion(
-    history: History, champion: ModelRef, challenger: ModelRef
-) -> None:
-    march = history.publish("2013-03")
-    scored(history, march, champion, challenger)
-    check = quality(history, march, challenger)
-    assert check.verdict is Verdict.PASS
-    assert check.n == march.rows
-    assert check.observed is not None
-    assert check.baseline is not None
-    assert check.interval[0] < check.observed - check.baseline < check.interval[1]
-
-
-def test_labels_that_have_not_matured_are_not_looked_at(
-    history: History, champion: ModelRef, challenger: ModelRef
-) -> None:
-    march = history.publish("2013-03")
-    scored(history, march, champion, challenger)
-    week = timedelta(days=7)
-    early = quality(history, march, challenger, delay=week)
-    assert (early.verdict, early.n) == (Verdict.INCONCLUSIVE, None)
-    assert "2013-04-08" in early.reason
-    assert quality(history, history.publish("2013-04"), challenger, delay=week).verdict is Verdict.PASS
-
-
-def test_a_challenger_that_is_worse_is_shown_to_be(history: History, champion: ModelRef) -> None:
-    rows = rows_of("2013-01")
-    turned = history.publish("2013-01", changed(rows, late=pc.invert(rows["late"])))
-    february = turned.model_copy(update={"partition": "2013-02"})
-    worse = challenge(history, history.train(february, candidate=STIFF))
-    march = history.publish("2013-03")
-    scored(history, march, champion, worse)
-    check = quality(history, march, worse)
-    assert check.verdict is Verdict.FAIL
-    assert check.interval is not None
-    assert check.interval[1] < 0
-
-
-def test_few_labels_or_labels_of_other_keys_judge_nothing(
-    history: History, champion: ModelRef, challenger: ModelRef
-) -> None:
-    march = history.publish("2013-03")
-    scored(history, march, champion, challenger)
-    strangers = pa.table({"flight": pa.array([-1, -2]), "late": [True, False]})
-    check = quality(history, march, challenger, labels=strangers)
-    assert (check.verdict, check.n) == (Verdict.INCONCLUSIVE, 0)
-    assert quality(history, march, challenger, policy=Shadow(min_rows=1000)).verdict is Verdict.INCONCLUSIVE
-    other = challenger.model_copy(update={"digest": "0" * 64})
-    assert "has predicted no row" in quality(history, march, other).reason
-
-
-def test_clean_windows_are_counted_as_of_a_partition(
-    history: History, champion: ModelRef, challenger: ModelRef
-) -> None:
-    march = history.publish("2013-03")
-    scored(history, march, champion, challenger)
-    april = history.publish("2013-04")
-    scored(history, april, champion, challenger)
-
-    def asked(dataset: DatasetVersion) -> Any:
-        return score_shadow.clean_windows(
-            history.uri("challenger"),
-            dataset=dataset,
-            challenger=challenger,
-            question=QUESTION,
-            policy=Shadow(),
-            needed=2,
-        )
-
-    early, late = asked(march), asked(april)
-    assert (early.verdict, early.observed) == (Verdict.INCONCLUSIVE, 1)
-    assert (late.verdict, late.observed) == (Verdict.PASS, 2)
 
 
 def test_moments_of_batches_are_those_of_all_rows() -> None:

@@ -225,7 +225,11 @@ def test_a_promotion_records_what_the_champion_was_trained_on(
     other = make_version(client, "flights", 0.01)
     worse = make_evaluation(other, make_ref(trained), Verdict.FAIL)
     decision = promote.promote(client, ledger_uri=uri, evaluation=worse, key="next", actor="test")
-    assert decision.trained_on is None
+    assert decision.trained_on is not None, "the next training asks what the last one has seen"
+    assert decision.trained_on.dataset == other.dataset
+    found = skew.reference(uri, "2013-03")
+    assert found is not None
+    assert found.version == trained.version
 
 
 def test_a_ledger_that_does_not_say_what_the_champion_was_trained_on_is_readable(tmp_path: Path) -> None:

@@ -169,3 +169,14 @@ def test_memory_does_not_grow_with_the_rows() -> None:
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < 1.1 * peaks[0]
+
+
+@pytest.mark.parametrize("rows", [10_001, 12_345, 190_476])
+def test_values_of_one_row_each_are_binned_as_if_they_were_searched_for(rows: int) -> None:
+    values = np.sort(np.random.default_rng(rows).normal(size=rows))
+    means, counts = summary.bins(*summary.collapse(values, None))
+    # Doubled counts have the same bins, and are searched for.
+    doubled, twice = summary.bins(values, np.full(rows, 2))
+    assert counts.sum() == rows
+    assert (2 * counts == twice).all()
+    np.testing.assert_allclose(means, doubled, rtol=1e-12)

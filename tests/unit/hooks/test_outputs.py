@@ -133,12 +133,23 @@ def test_an_empty_partition_leaves_no_rows(database: Any, tmp_path: Path) -> Non
     assert stored(database) == []
 
 
-def test_a_model_with_a_column_of_the_table_s_own_is_refused(database: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["model", "partition_key"])
+def test_a_model_with_a_column_of_the_table_s_own_is_refused(
+    database: Any, tmp_path: Path, name: str
+) -> None:
+    output = SqlOutput("out", database[1])
+    output.write(make(tmp_path, {"AA": 0.1}))
     uri = f"file://{tmp_path}/predictions"
-    tables.replace_partition(uri, pa.table({"model": ["A320"], "score": [0.1]}), "2013-01")
-    predictions = Predictions("flights", Partition.parse("2013-01", "month"), ("model",), uri, 1)
-    with pytest.raises(SchemaMismatch, match="the data has a column 'model'"):
-        SqlOutput("out", database[1]).write(predictions)
+    tables.replace_partition(uri, pa.table({name: ["A320"], "score": [0.1]}), "2013-01")
+    predictions = Predictions("flights", Partition.parse("2013-01", "month"), (name,), uri, 1)
+    with pytest.raises(SchemaMismatch, match=f"the data has a column '{name}'"):
+        output.write(predictions)
+    assert stored(database, "model, partition_key, flight") == [("flights", "2013-01", "AA")]
+
+
+def test_keys_that_differ_in_case_are_two_rows(database: Any, tmp_path: Path) -> None:
+    SqlOutput("out", database[1]).write(make(tmp_path, {"aa": 0.1, "AA": 0.2}))
+    assert sorted(stored(database)) == [("2013-01", "AA", 0.2), ("2013-01", "aa", 0.1)]
 
 
 def test_a_database_that_cannot_be_reached_is_told_without_its_password(

@@ -13,6 +13,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from airflow_mlops import config
 from airflow_mlops.alerts import Channel
+from airflow_mlops.domain.challenge import ChallengeReport
 from airflow_mlops.domain.spec import Alerts
 from airflow_mlops.engines import monitor, outbox
 from airflow_mlops.exceptions import MailUndelivered, SpecError
@@ -22,6 +23,7 @@ from airflow_mlops.operators.guard import GuardOperator
 from airflow_mlops.operators.ingest import IngestOperator
 from airflow_mlops.operators.monitor import HealthOperator
 from airflow_mlops.operators.promote import RecordOperator
+from airflow_mlops.operators.shadow import ShadowOperator
 from airflow_mlops.operators.validate import ValidateOperator
 from airflow_mlops.runs import table_uri
 from mail_server import Inbox, body, in_thread
@@ -82,6 +84,9 @@ def execute(
         BaseOperator(task_id="train")
         GuardOperator(
             task_id="guard", model="flights", target="late", task="classification", metric="roc_auc"
+        )
+        ShadowOperator(
+            task_id="shadow", model="flights", target="late", task="classification", metric="roc_auc"
         )
         HealthOperator(task_id="verdict", model="flights", drift=None, performance=None)
         RecordOperator(task_id="record", model="flights", retrain=None, evaluation=None, promotion="promote")
@@ -285,6 +290,14 @@ def test_bad_health_is_mailed_when_it_begins_and_when_it_is_over(inbox: Inbox) -
     ]
 
 
+def test_a_failure_that_is_found_before_the_one_that_was_mailed_is_the_same_incident(inbox: Inbox) -> None:
+    for key, verdict in (("2013-03", "FAIL"), ("2013-02", "FAIL"), ("2013-03", "FAIL"), ("2013-05", "FAIL")):
+        report = make_health(partition=key, verdict=verdict, drift=make_check("drift", verdict))
+        monitor.record(table_uri("flights", "monitoring"), report)
+        execute(said={("verdict", "return_value"): report.to_dict()})
+    assert subjects(inbox) == ["flights 2013-03: the champion is in bad health (drift)"]
+
+
 def test_that_bad_health_is_over_is_mailed_though_labels_are_missing_and_not_while_it_lasts(
     inbox: Inbox,
 ) -> None:
@@ -326,6 +339,21 @@ def test_an_automatic_rollback_is_mailed_to_those_who_want_warnings(inbox: Inbox
     execute(said={("guard", "return_value"): report.to_dict()}, alerts=alerts, to=())
     assert [mail["X-Recipients"] for mail in inbox.mails] == ["data@example.com"]
     assert "rolled back to version 3" in subjects(inbox)[0]
+
+
+def test_the_end_of_a_trial_is_mailed_once_as_a_promotion_is(inbox: Inbox) -> None:
+    moved = make_decision(
+        "promoted", after="7", candidate="7", partition="2013-03", key="flights.monitor/r/shadow"
+    )
+    report = ChallengeReport(
+        model="flights", partition="2013-03", challenger="7", moved=moved, reason="3 of 3"
+    )
+    said = {("shadow", "return_value"): report.to_dict()}
+    execute(said=said, alerts=Alerts(events=["promotion"]))
+    execute(said=said, alerts=Alerts(events=["promotion"]))
+    assert subjects(inbox) == ["flights 2013-03: version 7 is the new champion"]
+    with pytest.raises(AirflowSkipException):
+        execute(said={("shadow", "return_value"): report.model_copy(update={"moved": None}).to_dict()})
 
 
 def test_warnings_go_to_their_own_addresses(inbox: Inbox) -> None:

@@ -110,9 +110,21 @@ def test_every_check_becomes_a_row_and_a_metric(history: History, monkeypatch: p
     drifted, performed = drift(run), performance(run)
     concept = Check(name="concept", verdict=Verdict.FAIL, expected="e", observed=0.5, reason="r")
     for _ in range(2):
-        health(run, drifted, performed | {"others": [concept.to_dict()]})
+        health(
+            run,
+            drifted,
+            performed | {"others": [concept.to_dict()]},
+            shadow={"checks": [concept.model_copy(update={"name": "shadow.quality"}).to_dict()]},
+        )
     rows = tables.read(history.uri("checks")).to_pylist()
-    assert [row["check"] for row in rows] == ["health", "drift", "performance", "staleness", "concept"]
+    assert [row["check"] for row in rows] == [
+        "health",
+        "drift",
+        "performance",
+        "staleness",
+        "concept",
+        "shadow.quality",
+    ]
     assert checks_table.verdict(history.uri("checks"), "2013-01", "concept") is Verdict.FAIL
-    assert sent["mlops.flights.concept"] == 0.5
+    assert sent["mlops.flights.concept"] == sent["mlops.flights.shadow.quality"] == 0.5
     assert sent["mlops.flights.drift.verdict"] == -1

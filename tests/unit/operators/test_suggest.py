@@ -142,16 +142,16 @@ def test_a_yes_trains_and_is_told_with_who_and_why(forms: Forms) -> None:
 
 
 @pytest.mark.parametrize(
-    ("event", "reason"),
+    ("event", "reason", "no"),
     [
-        ({"choice": "Reject"}, "bob does not want it: storm season (drift lasts)"),
-        ({"choice": "Reject", "params_input": {}}, "bob does not want it: no reason given (drift lasts)"),
-        ({"timedout": True}, "nobody has answered in time, so nothing is trained (drift lasts)"),
-        ({"error": "over", "error_type": "timeout"}, "nobody has answered in time, so nothing is trained (drift lasts)"),
+        ({"choice": "Reject"}, "bob does not want it: storm season (drift lasts)", True),
+        ({"choice": "Reject", "params_input": {}}, "bob does not want it: no reason given (drift lasts)", True),
+        ({"timedout": True}, "nobody has answered in time, so nothing is trained (drift lasts)", False),
+        ({"error": "over", "error_type": "timeout"}, "nobody has answered in time, so nothing is trained (drift lasts)", False),
     ],
 )  # fmt: skip
-def test_without_a_yes_nothing_is_trained_and_the_same_problem_is_not_asked_about_again(
-    forms: Forms, event: dict[str, Any], reason: str
+def test_without_a_yes_nothing_is_trained_and_only_a_no_ends_the_question(
+    forms: Forms, event: dict[str, Any], reason: str, no: bool
 ) -> None:
     asking = Asking()
     decision = asking.answer(**event)
@@ -162,7 +162,7 @@ def test_without_a_yes_nothing_is_trained_and_the_same_problem_is_not_asked_abou
         model="flights", partition="2013-04", action=Action.KEPT, before="1", after="1", checks=decision.checks,
         reason=decision.reason,
     )  # fmt: skip
-    assert declined(kept)
+    assert declined(kept) is no
 
 
 @pytest.mark.parametrize(

@@ -122,3 +122,31 @@ def test_the_scheduler_knows_that_decide_skips_tasks_also_those_that_are_mapped(
     serialized = DagSerialization.to_dict(build()["parcels.train"])["dag"]
     [decide] = [task["__var"] for task in serialized["tasks"] if task["__var"]["task_id"] == "decide"]
     assert decide["_can_skip_downstream"] is True
+
+
+def test_a_challenger_is_judged_after_all_that_asks_for_the_champion_and_before_the_verdict() -> None:
+    assert "shadow" not in build()["parcels.monitor"].task_ids
+    changes = {"score": {"shadow": True}, "gates": {"shadow": 2}, "monitor": {"alias_guard": "report"}}
+    dags = build(**changes)
+    monitor = dags["parcels.monitor"]
+    assert monitor.get_task("shadow").upstream_task_ids == {"drift", "performance", "guard"}
+    assert monitor.get_task("verdict").upstream_task_ids >= {"shadow"}
+    assert monitor.get_task("shadow").policy.windows == 2
+    assert dags["parcels.train"].get_task("promote").shadow.windows == 2
+    recorded = build(score={"shadow": True})
+    assert recorded["parcels.monitor"].get_task("shadow").policy is None
+    assert recorded["parcels.train"].get_task("promote").shadow is None
+
+
+def test_labels_with_a_source_of_their_own_are_brought_before_anything_reads_them() -> None:
+    own = {"labels": {"source": {"python": "somewhere:labels"}}, "monitor": {"alias_guard": "report"}}
+    dags = build(**own)
+    monitor = dags["parcels.monitor"]
+    assert monitor.get_task("labels").downstream_task_ids >= {"drift", "performance", "guard"}
+    assert all(monitor.get_task(name).labels for name in ("drift", "performance", "guard"))
+    assert dags["parcels.train"].get_task("decide").labels == "late"
+    assert dags["parcels.ingest"].get_task("ingest").required == []
+    inside = build()
+    assert inside["parcels.ingest"].get_task("ingest").required == ["late"]
+    assert inside["parcels.train"].get_task("decide").labels is None
+    assert not inside["parcels.monitor"].get_task("drift").labels

@@ -1,0 +1,164 @@
+"""Windows of a challenger: how it did beside the champion, partition by partition, as far as labels tell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from airflow_mlops.domain import scoring
+from airflow_mlops.domain.checks import Check, Verdict
+from airflow_mlops.domain.partitions import Partition
+from airflow_mlops.domain.results import DatasetVersion, ModelRef
+from airflow_mlops.domain.scoring import ShadowReport, ShadowWindow
+from airflow_mlops.domain.spec_gates import Shadow
+from airflow_mlops.engines import labels_join, paired, resampling, score_shadow, tables
+from airflow_mlops.engines.labels_join import TRUTH, Truth
+from airflow_mlops.engines.probation import verdict_of
+from airflow_mlops.engines.score_batches import SCORE
+from airflow_mlops.engines.score_shadow import CHAMPION_SCORE
+
+_CONFIDENCE = 0.95
+# Windows that are looked at for each that is needed: where labels never come, the past is not read over and over.
+_REACH = 10
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A challenger and the champion that it predicts beside.
+
+    :param uri: the challenger's table.
+    :param champion: the champion's version; what was predicted beside another one says nothing of this pair.
+    :param truth: labels, and the data as published with the partition as of which is judged.
+    :param metric: the metric that the two are compared by.
+    """
+
+    uri: str
+    challenger: ModelRef
+    champion: str | None
+    truth: Truth
+    metric: str
+
+    @property
+    def dataset(self) -> DatasetVersion:
+        """The data."""
+        return self.truth.dataset
+
+    @property
+    def here(self) -> Partition:
+        """The partition as of which is judged."""
+        return self._partition(self.dataset.partition)
+
+    @cached_property
+    def digests(self) -> Mapping[str, str]:
+        """Digest of each partition as it is now."""
+        return self.truth.digests()
+
+    def has(self, partition: str) -> bool:
+        """Tell whether the two have predicted a partition as it is now."""
+        found = score_shadow.origin(self.uri, partition)
+        return found is not None and found == (
+            self.challenger.version, self.challenger.digest, self.champion, self.digests.get(partition)
+        )  # fmt: skip
+
+    def is_mature(self, partition: str) -> bool:
+        """Tell whether all labels of a partition are due by now."""
+        return self._partition(partition).end + self.truth.delay <= self.here.end
+
+    def report(self, partition: str) -> ShadowReport:
+        """Compare what the two have predicted."""
+        return score_shadow.report(self.uri, partition, self.challenger, self.truth.task, 0)
+
+    def _partition(self, key: str) -> Partition:
+        return Partition.parse(key, self.dataset.grain)
+
+
+def windows(pair: Pair, policy: Shadow, needed: int, *, expected: bool = False) -> list[ShadowWindow]:
+    """Judge the partitions that a challenger has predicted beside the champion, the newest first.
+
+    These are the partition as of which is judged, and before it as many whose labels have matured as it takes to tell.
+
+    :param needed: clean windows in a row after which older ones add nothing; so does one that failed.
+    :param expected: the newest partition is meant to be predicted: that the challenger has no prediction of it fails it.
+    """
+    here = pair.dataset.partition
+    found: list[ShadowWindow] = []
+    if expected and pair.dataset.rows and not pair.has(here):
+        problem = f"{_named(pair)} has predicted no row of {here} beside the champion: the log of the task score says why"
+        missing = ShadowReport(
+            version=pair.challenger.version,
+            digest=pair.challenger.digest,
+            uri=pair.uri,
+            rows=0,
+            problem=problem,
+        )
+        return [scoring.window(here, [scoring.agreement(missing)])]
+    for key in _candidates(pair):
+        if len(found) >= needed * _REACH or _is_settled(found, needed):
+            break
+        if pair.has(key):
+            report = pair.report(key)
+            checks = [
+                scoring.agreement(report),
+                scoring.divergence(report, policy),
+                quality(pair, key, policy),
+            ]
+            found.append(scoring.window(key, checks))
+    return found
+
+
+def _candidates(pair: Pair) -> Iterator[str]:
+    here = pair.dataset.partition
+    if not tables.exists(pair.uri):
+        return
+    known = {str(each[tables.PARTITION]) for each in tables.open_table(pair.uri).partitions()}
+    for key in sorted(known, reverse=True):
+        # The partition itself is looked at before it has labels: how far the two agree needs none.
+        if key == here or (key < here and pair.is_mature(key)):
+            yield key
+
+
+def _is_settled(found: list[ShadowWindow], needed: int) -> bool:
+    failed = any(each.verdict is Verdict.FAIL for each in found)
+    return failed or scoring.clean_windows(found, needed).verdict is Verdict.PASS
+
+
+def quality(pair: Pair, partition: str, policy: Shadow) -> Check:
+    """Compare challenger and champion on the rows of one partition, all of whose labels have matured.
+
+    :return: FAIL only if the challenger is shown to be worse by more than the margin, PASS if the rows do not show it;
+        INCONCLUSIVE while labels are missing, or too few.
+    :raises SchemaMismatch: if the column of labels is missing, or no label.
+    """
+    expected = (
+        f"{_named(pair)} not shown to be worse than the champion by more than {policy.margin:g} in "
+        f"{pair.metric}, in {partition}"
+    )
+
+    def answer(verdict: Verdict, reason: str, **facts: Any) -> Check:
+        return Check(name="shadow.quality", verdict=verdict, expected=expected, reason=reason, **facts)
+
+    scored = Partition.parse(partition, pair.dataset.grain)
+    if not pair.is_mature(partition):
+        due = scored.end + pair.truth.delay
+        return answer(Verdict.INCONCLUSIVE, f"its labels are not all known before {due:%Y-%m-%d %H:%M}")
+    rows = labels_join.join(pair.uri, pair.truth, scored, pair.here).labelled
+    count = rows.num_rows
+    if count < max(policy.min_rows, 1):
+        few = f"{count:,} rows with labels; {policy.min_rows:,} are needed"
+        return answer(Verdict.INCONCLUSIVE, few, n=count)
+    truth, theirs, ours = (rows[name].to_numpy() for name in (TRUTH, SCORE, CHAMPION_SCORE))
+    blocks = resampling.blocks(rows[pair.dataset.event_time].to_numpy(), "auto", pair.dataset.grain)
+    found = paired.difference(truth, theirs, ours, pair.metric, blocks=blocks, confidence=_CONFIDENCE)
+    verdict, reason = verdict_of(found, pair.metric, policy.margin)
+    if verdict is Verdict.INCONCLUSIVE and found.interval is not None:
+        verdict = Verdict.PASS
+    return answer(
+        verdict, f"{reason}, on {count:,} rows", n=count, observed=found.observed, baseline=found.baseline,
+        interval=found.interval,
+    )  # fmt: skip
+
+
+def _named(pair: Pair) -> str:
+    return f"version {pair.challenger.version}"

@@ -1,0 +1,100 @@
+"""Judge a challenger beside the champion, and promote or drop it once its windows tell."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+
+from airflow_mlops import assets
+from airflow_mlops.domain.checks import Verdict
+from airflow_mlops.domain.results import Action
+from airflow_mlops.domain.spec_gates import Serving, Shadow
+from airflow_mlops.engines import shadow
+from airflow_mlops.engines.labels_join import Truth
+from airflow_mlops.hooks.mlflow import MlflowHook
+from airflow_mlops.runs import dataset_of, push, run_of, table_uri
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class ShadowOperator(BaseOperator):
+    """Compare the challenger with the champion on rows whose labels have matured; end its trial once they tell.
+
+    Returns the :class:`~airflow_mlops.domain.challenge.ChallengeReport` as a dict. Nothing that is found fails the task.
+    Its outlet gets an event only if the champion moved. Let it run after everything else that asks who is champion of the
+    partition.
+
+    :param model: name of the model, whose :class:`ScoreOperator` has ``shadow: true``.
+    :param target: column that holds the labels.
+    :param task: classification or regression.
+    :param metric: the metric that the two are compared by.
+    :param delay: how long after its event time a label is known.
+    :param labels: labels are in the model's table ``labels``, and not in its data.
+    :param policy: what a challenger has to show to become champion; None records how it does, and promotes none.
+    :param serving: what loading and predicting may cost; None means the defaults.
+    :param partition: key of the partition; None means the run's ``partition_key``, or the latest without one.
+    :param mlflow_conn_id: MLflow connection; None means ``[mlops] mlflow_conn_id``.
+    """
+
+    template_fields: Sequence[str] = ("model", "target", "partition", "mlflow_conn_id")
+    ui_color = "#fffde7"
+
+    def __init__(
+        self,
+        *,
+        model: str,
+        target: str,
+        task: str,
+        metric: str,
+        delay: timedelta = timedelta(0),
+        labels: bool = False,
+        policy: Shadow | None = None,
+        serving: Serving | None = None,
+        partition: str | None = None,
+        mlflow_conn_id: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.model = model
+        self.target = target
+        self.task = task
+        self.metric = metric
+        self.delay = delay
+        self.labels = labels
+        self.policy = policy
+        self.serving = serving
+        self.partition = partition
+        self.mlflow_conn_id = mlflow_conn_id
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Judge, and end the trial if its windows tell."""
+        dataset = dataset_of(context, self.model, self.partition)
+        labels_uri = table_uri(self.model, "labels") if self.labels else None
+        subject = shadow.Subject(
+            client=MlflowHook(self.mlflow_conn_id).get_conn(),
+            model=self.model,
+            ledger_uri=table_uri(self.model, "ledger"),
+            uri=table_uri(self.model, "challenger"),
+            truth=Truth(dataset, self.target, self.task, self.delay, labels_uri),
+            metric=self.metric,
+            policy=self.policy,
+            serving=self.serving,
+        )
+        report = shadow.check(subject, key=f"{run_of(context)}/{self.task_id}", actor=run_of(context))
+        loud = any(check.verdict is Verdict.FAIL for check in report.checks)
+        (self.log.warning if loud else self.log.info)(
+            "%s %s: %s", self.model, report.partition, report.reason
+        )
+        champion = assets.champion(self.model)
+        if report.moved is not None:
+            push(context, "decision", report.moved.to_dict())
+        if report.moved is not None and report.moved.action is Action.PROMOTED:
+            assets.emit(context, champion, decision=report.moved)
+        else:
+            # Airflow sends an event for each outlet of a task that succeeds, and the champion has not moved.
+            self.outlets = [outlet for outlet in self.outlets if outlet != champion]
+        return report.to_dict()

@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import DownstreamTasksSkipped
+
+from airflow_mlops.domain.checks import Check, Verdict
+from airflow_mlops.domain.results import DatasetVersion, GuardReport, RetrainDecision, TrainedModel
+from airflow_mlops.domain.spec import DriftPolicy, Features, Retrain
+from airflow_mlops.domain.spec_rules import AutoRollback, Monitor
+from airflow_mlops.engines import promote, sources
+from airflow_mlops.operators.decide import DecideOperator
+from airflow_mlops.operators.drift import DriftOperator
+from airflow_mlops.operators.guard import GuardOperator
+from airflow_mlops.operators.performance import IngestLabelsOperator
+from airflow_mlops.operators.train import TrainOperator
+from contexts import Run, deploy
+from history import MODEL, month, rows_of
+from late import WEEK, Late, known_in
+from synthetic import FEATURES
+
+FORM: dict[str, Any] = {"reason": None, "force": False, "window": None}
+
+
+@pytest.fixture(autouse=True)
+def late(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Late]:
+    for deployed in deploy(tmp_path, monkeypatch, mlflow=True):
+        found = Late(tmp_path)
+        found.client = deployed.client
+        yield found
+
+
+def bring(key: str) -> None:
+    Run(f"{MODEL}.monitor", key).execute(
+        IngestLabelsOperator, "labels", model=MODEL, source=sources.PythonSource(known_in), key=["flight"],
+        event_time="departure", target="late", task="classification", grain="month",
+    )  # fmt: skip
+
+
+def decided(key: str) -> tuple[RetrainDecision, DatasetVersion]:
+    run = Run(f"{MODEL}.train", key, form=FORM)
+    settings: dict[str, Any] = {"model": MODEL, "policy": Retrain(), "skips": ["train"], "delay": WEEK}
+    decide = DecideOperator(task_id="decide", dag=run.dag, labels="late", **settings)
+    decide >> BaseOperator(task_id="train", dag=run.dag)
+    try:
+        returned = run.execute_task(decide)
+    except DownstreamTasksSkipped:
+        returned = run.pushed["return_value"]
+    return RetrainDecision.from_dict(returned), DatasetVersion.from_dict(run.pushed["dataset"])
+
+
+def trained(dataset: DatasetVersion, key: str = "2013-02", **changes: Any) -> TrainedModel:
+    settings: dict[str, Any] = {
+        "dataset": dataset.to_dict(),
+        "candidate": "sklearn.linear_model.LogisticRegression",
+        "target": "late",
+        "features": FEATURES,
+        "delay": WEEK,
+    }
+    return TrainedModel.from_dict(
+        Run(f"{MODEL}.train", key, form=FORM).execute(TrainOperator, "train", **settings | changes)
+    )
+
+
+def publish(late: Late, *keys: str) -> None:
+    for key in keys:
+        late.publish(key, rows_of(key).drop_columns(["late", "delay"]))
+
+
+def test_a_model_is_trained_once_its_labels_have_come(late: Late) -> None:
+    publish(late, "2013-01", "2013-02")
+    early, _ = decided("2013-02")
+    assert not early.retrain
+    assert "labels.source has brought 0" in early.reason
+    bring("2013-01")
+    bring("2013-02")
+    decision, dataset = decided("2013-02")
+    assert decision.retrain
+    assert decision.dataset == dataset
+    model = trained(dataset)
+    assert model.dataset.labels is not None
+    assert model.dataset.labels.digest
+    assert model.features == FEATURES.names
+
+
+def test_a_cleared_training_is_adopted_unless_labels_of_its_rows_have_come_since(late: Late) -> None:
+    publish(late, "2013-01", "2013-02")
+    bring("2013-01")
+    bring("2013-02")
+    first = trained(decided("2013-02")[1])
+    bring("2013-03")
+    same = trained(decided("2013-02")[1])
+    assert same == first
+    rows = known_in(month("2013-03")).slice(0, 5)
+    late.bring("2013-02", rows.drop_columns(["labelled_at"]))
+    other = trained(decided("2013-02")[1])
+    assert (first.version, other.version) == ("1", "2")
+
+
+def test_a_dag_without_a_decision_says_itself_where_labels_are(late: Late) -> None:
+    publish(late, "2013-01", "2013-02")
+    bring("2013-01")
+    bring("2013-02")
+    model = trained(late.publish("2013-02", rows_of("2013-02").drop_columns(["late", "delay"])), labels=True)
+    assert model.dataset.labels == trained(decided("2013-02")[1]).dataset.labels
+
+
+def test_probation_and_drift_of_the_target_go_by_labels_of_their_own(
+    late: Late, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blessed = Check(name="blessing", verdict=Verdict.PASS, expected="alike", reason="in another test")
+    monkeypatch.setattr(promote, "_blessed", lambda *_: blessed)
+    publish(late, "2013-01", "2013-02")
+    bring("2013-01")
+    bring("2013-02")
+    dataset = decided("2013-02")[1]
+    late.crown(trained(dataset), "2013-02")
+    late.crown(trained(dataset, features=Features(numeric=("distance",)), seed=1), "2013-02")
+    publish(late, "2013-03")
+    run = Run(f"{MODEL}.monitor", "2013-03")
+    policy = DriftPolicy(min_rows=50, threshold=0.25)
+    bring("2013-03")
+    drift = run.execute(DriftOperator, model=MODEL, policy=policy, target="late", delay=WEEK, labels=True)
+    assert "drift.target" in {check["name"] for check in drift["columns"]}
+    report = GuardReport.from_dict(
+        run.execute(
+            GuardOperator,
+            model=MODEL,
+            target="late",
+            task="classification",
+            metric="roc_auc",
+            delay=WEEK,
+            labels=True,
+            policy=Monitor(rollback=AutoRollback()),
+        )  # fmt: skip
+    )
+    assert report.probation.verdict is Verdict.FAIL, report.probation.reason
+    assert report.restored is not None
+    assert report.restored.after == "1"
