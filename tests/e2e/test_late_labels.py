@@ -63,7 +63,7 @@ def loans(month: str) -> list[tuple[str, str, str, str]]:
             f"{month}-{i}",
             f"{month}-{i % 28 + 1:02d}",
             f"{i % 7}.5",
-            f"{worse(i % 7) ^ (i % 5 == 0):d}",
+            f"{worse(i % 7) ^ (i % 4 == 0):d}",
         )
         for i in range(ROWS)
     ]

@@ -17,7 +17,7 @@ from airflow_mlops.domain.results import (
     RetrainDecision,
 )
 from airflow_mlops.domain.retraining_facts import Fresh, Known
-from airflow_mlops.engines import tables
+from airflow_mlops.engines import learning, tables
 
 if TYPE_CHECKING:
     from airflow_mlops.domain.spec import Retrain
@@ -75,8 +75,8 @@ def fresh(
 ) -> Fresh | None:
     """Look for what is new in the data since a training.
 
-    A row is new if its label was not known at the end of the training's partition and is at the end of this one. Its
-    content is not looked at: a row counts whether or not it has a label.
+    A row is new if its label was not known at the end of the training's partition and is at the end of this one. Where
+    labels are in the data, a row counts whether or not it has one.
 
     :param dataset: the data as of this partition.
     :param since: the partition of the training; None, if there was none, gives None.
@@ -85,14 +85,16 @@ def fresh(
     """
     if since is None:
         return None
-    then, now = (Partition.parse(key, dataset.grain).end - delay for key in (since, dataset.partition))
+    then, now = (Partition.parse(key, dataset.grain).end for key in (since, dataset.partition))
+    if dataset.labels is not None:
+        return Fresh(learning.matured(dataset, then, delay).num_rows, _corrected(dataset, since, seen))
     rows = tables.read(
         dataset.uri,
         version=dataset.version,
         columns=[dataset.event_time],
         event_time=dataset.event_time,
-        since=then,
-        until=now,
+        since=then - delay,
+        until=now - delay,
     ).num_rows
     return Fresh(rows, _corrected(dataset, since, seen))
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Self
 from uuid import uuid4
 
@@ -22,6 +24,8 @@ _GROUP_ROWS = 1 << 17
 _GROUP_BYTES = 1 << 26
 _FILE_BYTES = 1 << 28
 _CHUNK = 1 << 22
+# Signs of a text that the log of the table names as the end of a range.
+_LONGEST = 256
 
 
 class Draft:
@@ -184,31 +188,55 @@ def paths(table: DeltaTable, partition: str) -> list[str]:
 
 
 def _statistics(metadata: Any) -> dict[str, Any]:
-    """Return what lets a reader skip a file: the ranges of its times and whole numbers."""
-    import pyarrow as pa
+    """Return what lets a reader skip a file: the range of each column that is not nested, and how often it is null.
 
-    ranges: dict[str, list[Any]] = {}
+    All of them or none: where a file has the range of some columns only, deltalake takes that of the others for empty, and
+    a filter on them finds no row.
+    """
     # Parts of nested columns are leaves too: a struct's child may have the name of another column.
     leaves = [metadata.schema.column(each).path for each in range(metadata.num_columns)]
+    counted: dict[str, Any] = {"numRecords": metadata.num_rows}
+    nulls: dict[str, int] = {}
+    ranges: dict[str, tuple[Any, Any]] = {}
     for field in metadata.schema.to_arrow_schema():
-        known = pa.types.is_timestamp(field.type) or pa.types.is_integer(field.type)
-        if not known or leaves.count(field.name) != 1:
+        if leaves.count(field.name) != 1:
             continue
         column = leaves.index(field.name)
-        groups = [metadata.row_group(each).column(column) for each in range(metadata.num_row_groups)]
-        if all(group.is_stats_set and group.statistics.has_min_max for group in groups):
-            try:
-                ends = [(group.statistics.min, group.statistics.max) for group in groups]
-            except (OverflowError, ValueError):  # Python has no times before year 1 and after 9999
-                continue
-            ranges[field.name] = [min(low for low, _ in ends), max(high for _, high in ends)]
-
-    def text(value: Any) -> Any:
-        return value if isinstance(value, int) else f"{value:%Y-%m-%dT%H:%M:%S.%fZ}"
-
-    return {
-        "numRecords": metadata.num_rows,
-        "minValues": {name: text(low) for name, (low, _) in ranges.items()},
-        "maxValues": {name: text(high) for name, (_, high) in ranges.items()},
-        "nullCount": {},
+        groups = [
+            metadata.row_group(each).column(column).statistics for each in range(metadata.num_row_groups)
+        ]
+        if not all(group is not None and group.has_null_count for group in groups):
+            return counted
+        nulls[field.name] = sum(group.null_count for group in groups)
+        filled = [group for group in groups if group.num_values]
+        try:
+            ends = [(_bound(group.min), _bound(group.max)) for group in filled if group.has_min_max]
+        except (OverflowError, ValueError):  # such as a time after the year 9999, or an infinite number
+            return counted
+        if len(ends) < len(filled):
+            return counted
+        if ends:
+            ranges[field.name] = min(low for low, _ in ends), max(high for _, high in ends)
+    return counted | {
+        "minValues": {name: _written(low) for name, (low, _) in ranges.items()},
+        "maxValues": {name: _written(high) for name, (_, high) in ranges.items()},
+        "nullCount": nulls,
     }
+
+
+def _bound(value: Any) -> Any:
+    """Return an end of a range.
+
+    :raises ValueError: if Delta has no way to write it down, or it is long.
+    """
+    if not isinstance(value, bool | int | float | str | date) or value in (math.inf, -math.inf):
+        raise ValueError(f"{type(value).__name__} has no range")
+    if isinstance(value, str) and len(value) > _LONGEST:
+        raise ValueError("the text is long")
+    return value
+
+
+def _written(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%dT%H:%M:%S.%fZ}"
+    return value.isoformat() if isinstance(value, date) else value

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.performance import Judgement, Measured
-from airflow_mlops.engines import estimate, judge_metrics, pipeline, registry, tables
+from airflow_mlops.engines import estimate, judge_metrics, learning, pipeline, registry, tables
 from airflow_mlops.engines.labels_join import TRUTH, Joined, Truth, arrays, join
 from airflow_mlops.engines.score import SCORE
 from airflow_mlops.exceptions import (
@@ -95,17 +95,10 @@ class Models:
 
     def _mean(self, training: Training) -> float | None:
         truth, source, split = self._subject.truth, training.dataset, training.split
-        if truth.target not in source.columns:
+        if source.labels is None and truth.target not in source.columns:
             return None
         try:
-            rows = tables.read(
-                source.uri,
-                version=source.version,
-                columns=[truth.target],
-                event_time=source.event_time,
-                since=split.start,
-                until=split.cut,
-            )
+            rows = learning.read(source, columns=[truth.target], since=split.start, until=split.cut)
             _, values = pipeline.labelled(rows, truth.target, truth.task)
         except (TableMissing, TableUnreadable, SchemaMismatch):
             return None

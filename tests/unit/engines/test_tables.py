@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.dataset as ds
 import pytest
 
 from airflow_mlops.domain.partitions import Partition
@@ -139,3 +143,36 @@ def test_a_process_that_has_read_a_table_ends_as_it_should(uri: str) -> None:
     code = f"from airflow_mlops.engines import tables; tables.read({uri!r}); list(tables.batches({uri!r}))"
     ended = [subprocess.run([sys.executable, "-c", code], check=False).returncode for _ in range(6)]
     assert ended == [0] * 6
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        ["a", None],
+        [1.5, None],
+        [True, None],
+        [b"a", None],
+        [date(2013, 1, 5), None],
+        [Decimal("1.5"), None],
+        ["a" * 1000, None],
+        [math.inf, None],
+        [math.nan, None],
+        [datetime(2013, 1, 5, tzinfo=UTC), None],
+    ],
+    ids=lambda values: type(values[0]).__name__,
+)
+def test_a_filter_on_any_column_finds_its_rows(uri: str, values: list[Any]) -> None:
+    publish(uri, JANUARY, values)
+    found = tables.dataset(uri)
+    column, value = ds.field("x"), tables.read(uri)["x"][0]
+    looked_for = ds.field("x").is_nan() if value.as_py() != value.as_py() else column == value
+    assert found.to_table(filter=looked_for).num_rows == 1
+    assert found.to_table(filter=column.is_null()).num_rows == 1
+    assert found.to_table(filter=column.is_valid()).num_rows == 1
+
+
+def test_a_file_is_skipped_that_has_no_row_of_the_time_asked_for(uri: str) -> None:
+    publish(uri, JANUARY, ["a"])
+    publish(uri, FEBRUARY, ["b"])
+    pieces = tables.dataset(uri).get_fragments(filter=ds.field("at") >= pa.scalar(FEBRUARY.start))
+    assert [str(FEBRUARY) in piece.path for piece in pieces] == [True]
