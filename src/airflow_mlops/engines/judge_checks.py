@@ -82,7 +82,8 @@ def estimates(
     values = {name: each.value for name, each in found.items()}
     metric, n = found.get(subject.metric), next((each.n for each in found.values()), 0)
     if not found:
-        expected, why = "an estimate", "there are no predictions, or no holdout to calibrate them by"
+        expected = "an estimate"
+        why = f"there are no predictions, or no holdout of {estimate.LEAST_ROWS} rows with labels to calibrate them by"
         yield performance.unknown("estimate", expected, why)
     else:
         holdout = trained[1].metrics if trained else {}
