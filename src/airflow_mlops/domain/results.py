@@ -10,7 +10,6 @@ from pydantic import Field
 
 from airflow_mlops.domain.approval import Approval
 from airflow_mlops.domain.checks import Check, Fact, Number, Verdict
-from airflow_mlops.domain.scoring import ShadowReport
 
 
 class Difference(Fact):
@@ -231,27 +230,6 @@ class PromotionDecision(Fact):
     trained_on: TrainingData | None = None
     approval: Approval | None = None
     candidate: str | None = None
-
-
-class ScoringReport(Fact):
-    """Predictions of one partition.
-
-    :param rows: rows of predictions; 0 while there is no champion.
-    :param written: False if the same predictions were already there.
-    :param shadow: a challenger that has predicted the same rows; None if there was none.
-    :param outputs: where else the predictions went, in words.
-    """
-
-    model: str
-    dataset: DatasetVersion
-    partition: str
-    rows: int
-    champion: ModelRef | None
-    uri: str
-    written: bool
-    reason: str
-    shadow: ShadowReport | None = None
-    outputs: tuple[str, ...] = ()
 
 
 class HealthReport(Fact):

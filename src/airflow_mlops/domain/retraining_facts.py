@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from airflow_mlops.domain.checks import Verdict
 from airflow_mlops.domain.partitions import Grain, Partition
 from airflow_mlops.domain.results import Action
-from airflow_mlops.domain.scoring import WINDOWS
+from airflow_mlops.domain.scoring import ends_trial
 
 if TYPE_CHECKING:
     from airflow_mlops.domain.results import DatasetVersion, HealthReport, PromotionDecision, RetrainDecision
@@ -83,14 +83,17 @@ class Known:
     @property
     def seen(self) -> DatasetVersion | None:
         """The data that the last training has seen; None if no training before has told."""
-        told = [(each.partition, each.trained_on) for each in self.before if each.trained_on is not None]
+        told = [
+            (each.partition, each.trained_on)
+            for each in self.before
+            if each.trained_on is not None and not ends_trial(each.checks)
+        ]
         return max(told, key=lambda each: each[0])[1].dataset if told else None
 
 
 def trained(decision: PromotionDecision) -> bool:
     """Tell whether a run has trained at a partition; a challenger that became champion there was trained before."""
-    waited = any(check.name == WINDOWS for check in decision.checks)
-    return decision.action in TRAININGS and not waited
+    return decision.action in TRAININGS and not ends_trial(decision.checks)
 
 
 def suggested(decision: RetrainDecision | PromotionDecision) -> bool:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from airflow_mlops.domain.checks import Check, Fact, Number, Verdict
+from airflow_mlops.domain.results import DatasetVersion, ModelRef
 from airflow_mlops.domain.spec_gates import Shadow
 
 WINDOWS = "shadow.windows"
 """Name of the check that counts a challenger's clean windows."""
 PASS, FAIL, INCONCLUSIVE = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE
+_AGREEMENT, _EVERY_ROW = "shadow.agreement", "a prediction of every row"
 
 
 class ShadowReport(Fact):
@@ -41,6 +43,27 @@ class ShadowReport(Fact):
     problem: str = ""
 
 
+class ScoringReport(Fact):
+    """Predictions of one partition.
+
+    :param rows: rows of predictions; 0 while there is no champion.
+    :param written: False if the same predictions were already there.
+    :param shadow: a challenger that has predicted the same rows; None if there was none.
+    :param outputs: where else the predictions went, in words.
+    """
+
+    model: str
+    dataset: DatasetVersion
+    partition: str
+    rows: int
+    champion: ModelRef | None
+    uri: str
+    written: bool
+    reason: str
+    shadow: ShadowReport | None = None
+    outputs: tuple[str, ...] = ()
+
+
 class ShadowWindow(Fact):
     """How a challenger did in one partition.
 
@@ -52,19 +75,26 @@ class ShadowWindow(Fact):
     verdict: Verdict
 
 
+def ends_trial(checks: Sequence[Check]) -> bool:
+    """Tell whether the checks of a move of the champion are those of a trial that ends with it."""
+    return any(check.name == WINDOWS for check in checks)
+
+
 def agreement(report: ShadowReport) -> Check:
-    """Ask that a challenger predicts every row; what is observed is how far it decides as the champion does."""
+    """Tell how far a challenger that has predicted every row decides as the champion does."""
     verdict, reason = PASS, f"{report.rows:,} rows are predicted"
     if report.agreement is not None:
         reason += f", {report.agreement:.1%} of them alike"
-    if report.problem:
-        verdict, reason = FAIL, report.problem
-    elif not report.rows:
+    if not report.rows:
         verdict, reason = INCONCLUSIVE, "the partition has no rows"
     return Check(
-        name="shadow.agreement", verdict=verdict, expected="a prediction of every row", observed=report.agreement,
-        n=report.rows, reason=reason,
+        name=_AGREEMENT, verdict=verdict, expected=_EVERY_ROW, observed=report.agreement, n=report.rows, reason=reason
     )  # fmt: skip
+
+
+def missing(reason: str) -> Check:
+    """Tell that a challenger has not predicted what it was to predict."""
+    return Check(name=_AGREEMENT, verdict=FAIL, expected=_EVERY_ROW, n=0, reason=reason)
 
 
 def divergence(report: ShadowReport, policy: Shadow) -> Check:

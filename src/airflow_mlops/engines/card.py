@@ -64,9 +64,28 @@ def write(
         (Path(folder) / MARKDOWN).write_text(text, encoding="utf-8")
         (Path(folder) / PAGE).write_text(page, encoding="utf-8")
         client.log_artifacts(candidate.run_id, folder)
-        if decision is not None:
-            client.update_model_version(candidate.model, candidate.version, _summary(evaluation, decision))
+    if decision is not None:
+        describe(client, candidate.version, decision, candidate.metric, evaluation.metrics)
     return page
+
+
+def describe(
+    client: MlflowClient,
+    version: str,
+    decision: PromotionDecision,
+    metric: str,
+    metrics: Mapping[str, float | None],
+) -> None:
+    """Say in the registry, in one line of a version's description, what was decided on it and why.
+
+    :param metric: the one that it was chosen by.
+    :param metrics: of the holdout, by name.
+    :raises RegistryUnavailable: if MLflow does not answer.
+    """
+    measured = f"{metric} {card_facts.number(metrics.get(metric))} on the holdout"
+    text = f"{decision.action.value} at {decision.partition}: {decision.reason} ({measured}). Model card: {PAGE} of the run."
+    with tracking.errors(client):
+        client.update_model_version(decision.model, version, str(card_text.escape(text)))
 
 
 def _artifacts(client: MlflowClient, run_id: str) -> dict[str, bytes]:
@@ -110,11 +129,3 @@ def _validations(uri: str | None, known: Mapping[str, Any]) -> dict[str, card_fa
         for row in rows
         if row["partition"] in wanted
     }
-
-
-def _summary(evaluation: Evaluation, decision: PromotionDecision) -> str:
-    candidate = evaluation.candidate
-    value = evaluation.metrics.get(candidate.metric)
-    measured = f"{candidate.metric} {card_facts.number(value)} on the holdout"
-    text = f"{decision.action.value} at {decision.partition}: {decision.reason} ({measured}). Model card: {PAGE} of the run."
-    return str(card_text.escape(text))

@@ -17,7 +17,7 @@ from airflow_mlops.domain.results import (
     RetrainDecision,
 )
 from airflow_mlops.domain.retraining_facts import Fresh, Known
-from airflow_mlops.engines import learning, tables
+from airflow_mlops.engines import labels_known, tables
 
 if TYPE_CHECKING:
     from airflow_mlops.domain.spec import Retrain
@@ -87,7 +87,7 @@ def fresh(
         return None
     then, now = (Partition.parse(key, dataset.grain).end for key in (since, dataset.partition))
     if dataset.labels is not None:
-        return Fresh(learning.matured(dataset, then, delay).num_rows, _corrected(dataset, since, seen))
+        return Fresh(labels_known.matured(dataset, then, delay).num_rows, _corrected(dataset, since, seen))
     rows = tables.read(
         dataset.uri,
         version=dataset.version,

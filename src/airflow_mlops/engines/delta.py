@@ -116,8 +116,23 @@ def dataset(uri: str, version: int | None = None) -> ds.FileSystemDataset:
     table = open_table(uri, version)
     with errors(uri):
         found = table.to_pyarrow_dataset(filesystem=filesystem(uri))
-    files = sorted(found.get_fragments(), key=lambda fragment: fragment.path)
+    files = sorted((_with_whole_ranges(each) for each in found.get_fragments()), key=lambda file: file.path)
     return ds.FileSystemDataset(files, found.schema, found.format, found.filesystem)
+
+
+def _with_whole_ranges(file: ds.ParquetFileFragment) -> ds.ParquetFileFragment:
+    """Return a file without the ranges of its columns if the log does not tell all of them.
+
+    deltalake takes those that are missing for null, and Arrow would skip the file's rows for any filter on such a column.
+    """
+    import pyarrow.dataset as ds
+
+    if "null[" not in str(file.partition_expression):
+        return file
+    place = ds.scalar(True)
+    for name, value in ds.get_partition_keys(file.partition_expression).items():
+        place = place & (ds.field(name) == value)
+    return file.format.make_fragment(file.path, file.filesystem, partition_expression=place)
 
 
 def scan(

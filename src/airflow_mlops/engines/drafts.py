@@ -238,5 +238,5 @@ def _bound(value: Any) -> Any:
 
 def _written(value: Any) -> Any:
     if isinstance(value, datetime):
-        return f"{value:%Y-%m-%dT%H:%M:%S.%fZ}"
+        return value.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
     return value.isoformat() if isinstance(value, date) else value

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.results import DatasetVersion, ModelRef
-from airflow_mlops.engines import delta, learning, summary, summary_build, summary_table, tables
+from airflow_mlops.engines import delta, labels_known, summary, summary_build, summary_table, tables
 from airflow_mlops.engines.summary import Column
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def target(window: Window, name: str, delay: timedelta, *, classes: bool) -> Col
     )
     kinds = ((), (name,)) if classes else ((name,), ())
     if dataset.labels is not None:
-        labels = learning.matured(dataset, first.start, delay)
+        labels = labels_known.matured(dataset, first.start, delay)
         return summary_build.summarise([labels], numeric=kinds[0], categorical=kinds[1])[name]
     found = tables.dataset(dataset.uri, dataset.version)
     if name not in found.schema.names:

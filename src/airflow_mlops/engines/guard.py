@@ -10,14 +10,7 @@ from airflow_mlops.domain.results import Action, DatasetVersion, GuardReport, Pr
 from airflow_mlops.engines import ledger, moves, probation, promote, registry
 from airflow_mlops.engines.ledger import Kind, Row
 from airflow_mlops.engines.probation import Question
-from airflow_mlops.exceptions import (
-    BlessingFailed,
-    DigestMismatch,
-    ModelNotFound,
-    PromotionConflict,
-    PromotionRefused,
-    UntrustedModel,
-)
+from airflow_mlops.exceptions import DigestMismatch, ModelNotFound
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -26,15 +19,6 @@ if TYPE_CHECKING:
 
 ALIAS = "alias"
 PASS, FAIL, INCONCLUSIVE = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE
-
-_UNABLE = (
-    BlessingFailed,
-    DigestMismatch,
-    ModelNotFound,
-    PromotionConflict,
-    PromotionRefused,
-    UntrustedModel,
-)
 
 
 def check(
@@ -89,7 +73,7 @@ def check(
             client, ledger_uri=ledger_uri, model=model, to=to, reason=report.reason, key=key, actor=actor,
             partition=dataset.partition, checks=(alias, judged), action=action, expected=expected,
         )  # fmt: skip
-    except _UNABLE as error:
+    except promote.UNABLE as error:
         return _unable(report, str(error))
     # Kept: by now somebody else has seen to it.
     return report if restored.action is Action.KEPT else _moved(report, restored)
@@ -105,7 +89,7 @@ def _resumed(
     )  # fmt: skip
     try:
         return _moved(report, moves.resume(client, ledger_uri, begun, begun.after, actor))
-    except _UNABLE as error:
+    except promote.UNABLE as error:
         if begun.kind is Kind.DONE:
             return report.model_copy(update={"reason": f"{report.reason}; {error}"})
         return _unable(report, str(error))

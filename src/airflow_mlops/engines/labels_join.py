@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.results import DatasetVersion
-from airflow_mlops.engines import labels, learning, pipeline, tables, versions
+from airflow_mlops.engines import labels, labels_known, pipeline, tables, versions
 from airflow_mlops.engines.score import SCORE
 from airflow_mlops.exceptions import SchemaMismatch
 
@@ -172,7 +172,7 @@ def join(predictions_uri: str, truth: Truth, scored: Partition, as_of: Partition
     import pyarrow.compute as pc
 
     served = tables.read(predictions_uri, partition=scored.key)
-    known = learning.same_keys(truth.known(scored, as_of), served, truth.key)
+    known = labels_known.same_keys(truth.known(scored, as_of), served, truth.key)
     rows = served.join(known, keys=truth.key, join_type="left outer")
     # A join gives its rows in any order, and the last digits of a sum depend on it.
     rows = rows.sort_by([(name, "ascending") for name in truth.key])

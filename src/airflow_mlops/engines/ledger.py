@@ -124,10 +124,10 @@ def moves(source: str | Sequence[Row]) -> list[Row]:
     return [row for row in rows(source) if _moves(row)]
 
 
-def trial(source: str | Sequence[Row]) -> Row | None:
+def challenger(source: str | Sequence[Row]) -> Row | None:
     """Return the move that made the present challenger one; None if there is none, or if the ledger does not know it.
 
-    A trial ends when its candidate becomes champion or is dropped, or when another one takes its place.
+    It is one until it becomes champion or is dropped, or another one takes its place.
     """
     found: Row | None = None
     for row in rows(source):
@@ -141,13 +141,24 @@ def trial(source: str | Sequence[Row]) -> Row | None:
     return found
 
 
-def champion_as_of(uri: str, partition: str) -> str | None:
+def trial(source: str | Sequence[Row]) -> Row | None:
+    """Return the move that made the present challenger one, as long as it can become champion by that; None without one.
+
+    A trial is over, whoever has the alias, once the ledger has made another version champion than the one that the
+    challenger was judged against.
+    """
+    known = rows(source)
+    found, moved = challenger(known), moves(known)
+    return None if found is not None and moved and moved[-1].after != found.before else found
+
+
+def champion_as_of(source: str | Sequence[Row], partition: str) -> str | None:
     """Return the version that was champion when a partition arrived; None if there was none.
 
     A partition that was decided on, or at which the champion was rolled back, knows it; otherwise it is where the last
     move at an earlier partition took the champion. Keys of one grain sort as text.
     """
-    known = rows(uri)
+    known = rows(source)
     first = next((row for row in known if _tells(row) and row.partition == partition), None)
     if first is not None:
         return first.evidence.before

@@ -13,6 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from airflow_mlops.domain import scoring
 from airflow_mlops.domain.results import Action, ModelRef, PromotionDecision
 from airflow_mlops.engines import ledger, models, registry, tracking
 from airflow_mlops.engines.ledger import CHALLENGES, Kind, Row
@@ -31,18 +32,19 @@ _TAGS = {
     Action.CHALLENGING: "mlops.challenging",
     Action.DROPPED: "mlops.dropped",
 }
-# After its claim a move makes five requests, each of which MLflow gives up after 95 s; a claim that is older and has
-# moved nothing belongs to a process that was killed and not tried again.
+# Between its claim and the alias a move makes at most four requests, each of which MLflow gives up after 95 s; a claim that
+# is older and has moved nothing belongs to a process that was killed and not tried again.
 _LEASE = timedelta(minutes=10)
 
 
 def move(client: MlflowClient, ledger_uri: str, decision: PromotionDecision, actor: str) -> PromotionDecision:
     """Carry a decided move out: claim, point the alias, read it back, tag, and record.
 
-    A challenger takes the place of whatever had the alias before. One that is dropped loses it if it has it still.
+    A challenger takes the place of whatever had the alias before. One that is dropped loses it if it has it still, and so
+    does one whose trial ends with this promotion.
 
-    :raises PromotionConflict: if the champion is another one by now, is being moved by somebody else, or if somebody has
-        given this move up since it took longer than a claim lasts.
+    :raises PromotionConflict: if the champion is another one by now, is being moved by somebody else, if somebody has
+        given this move up since it took longer than a claim lasts, or has ended the trial that it is the end of.
     :raises ModelNotFound: if the version has been deleted meanwhile.
     :raises RegistryUnavailable: if MLflow does not answer; a retry goes on from there.
     """
@@ -160,16 +162,6 @@ def settle(
     return current
 
 
-def free(client: MlflowClient, model: str, number: str) -> None:
-    """Take the challenger's alias from a version, if it has it.
-
-    :raises RegistryUnavailable: if MLflow does not answer.
-    """
-    if registry.alias_version(client, model, CHALLENGER) == number:
-        with tracking.errors(client):
-            client.delete_registered_model_alias(model, CHALLENGER)
-
-
 def last_champion(client: MlflowClient, source: str | Sequence[Row], model: str) -> ModelRef | None:
     """Return the latest champion of the ledger that the registry still has as it was; None if it has none.
 
@@ -220,7 +212,7 @@ def _challenge(client: MlflowClient, ledger_uri: str, decision: PromotionDecisio
     failure: Exception | None = None
     try:
         if decision.action is Action.DROPPED:
-            free(client, model, candidate)
+            _free(client, model, candidate)
         else:
             with tracking.errors(client):
                 client.set_registered_model_alias(model, CHALLENGER, candidate)
@@ -244,11 +236,23 @@ def _refuse_ended_claim(ledger_uri: str, decision: PromotionDecision) -> None:
         )
 
 
+def _refuse_ended_trial(client: MlflowClient, decision: PromotionDecision) -> None:
+    # Its owner can have ended it, or a training replaced it, while it was loaded or before this retry.
+    if not scoring.ends_trial(decision.checks):
+        return
+    found = registry.alias_version(client, decision.model, CHALLENGER)
+    if found != decision.after:
+        raise PromotionConflict(
+            f"The trial of version {decision.after} of {decision.model!r} was ended: the challenger is {named(found)} by now."
+        )
+
+
 def _point(client: MlflowClient, ledger_uri: str, decision: PromotionDecision) -> None:
     model, before, after = decision.model, decision.before, str(decision.after)
     failure: Exception | None = None
     found = registry.champion_version(client, model)
     if found == before:
+        _refuse_ended_trial(client, decision)
         _refuse_ended_claim(ledger_uri, decision)
         try:
             registry.set_champion(client, model, after)
@@ -272,6 +276,12 @@ def named(version: str | None) -> str:
     return "none" if version is None else f"version {version}"
 
 
+def _free(client: MlflowClient, model: str, number: str) -> None:
+    if registry.alias_version(client, model, CHALLENGER) == number:
+        with tracking.errors(client):
+            client.delete_registered_model_alias(model, CHALLENGER)
+
+
 def _give_up(ledger_uri: str, decision: PromotionDecision, actor: str, why: str) -> None:
     # What somebody else has carried out meanwhile is no longer to be given up.
     with suppress(PromotionConflict):
@@ -279,6 +289,9 @@ def _give_up(ledger_uri: str, decision: PromotionDecision, actor: str, why: str)
 
 
 def _finish(client: MlflowClient, ledger_uri: str, decision: PromotionDecision, actor: str) -> None:
+    if decision.action is Action.PROMOTED and scoring.ends_trial(decision.checks):
+        # While the claim is held: otherwise a training could give the alias away in between.
+        _free(client, decision.model, str(decision.after))
     # A version that was dropped may have been deleted, which took its alias with it.
     with suppress(ModelNotFound) if decision.action is Action.DROPPED else nullcontext():
         registry.tag(client, decision.model, str(_target(decision)), _TAGS[decision.action], decision.key)

@@ -125,25 +125,30 @@ def _looks(promoted: str, grain: str, within: int, delay: timedelta) -> list[Par
     return list(first.through(Partition.containing(end - timedelta(microseconds=1), grain)))
 
 
-def verdict_of(found: Comparison, metric: str, margin: float) -> tuple[Verdict, str]:
-    """Judge a new champion against the former one: FAIL if the whole interval lies below a loss of ``margin``.
+def verdict_of(
+    found: Comparison, metric: str, margin: float, other: str = "the former one"
+) -> tuple[Verdict, str]:
+    """Judge a version against another one: FAIL if the whole interval lies below a loss of ``margin``.
 
     :param found: with the interval of the improvement.
+    :param other: names the other one in the reason.
     """
     if found.observed is None or found.baseline is None:
         return INCONCLUSIVE, f"{metric} could not be measured for both versions"
     sign = 1 if METRICS[metric].greater_is_better else -1
-    told = f"{metric} {found.observed:.4g}, and {found.baseline:.4g} of the former one: "
+    told = f"{metric} {found.observed:.4g}, and {found.baseline:.4g} of {other}: "
     told += f"improvement {sign * (found.observed - found.baseline):+.4g}"
     if found.interval is None:
         return INCONCLUSIVE, f"{told}, but {found.problem or 'its interval could not be estimated'}"
     low, high = found.interval
+    # Not -margin, which of no margin is written as -0.
+    least = 0 - margin
     told += f" with interval {low:+.4g} to {high:+.4g}"
-    if high < -margin:
-        return FAIL, f"{told} lies below {-margin:g}"
-    if low > -margin:
-        return PASS, f"{told} lies above {-margin:g}"
-    return INCONCLUSIVE, f"{told} lies on both sides of {-margin:g}"
+    if high < least:
+        return FAIL, f"{told} lies below {least:g}"
+    if low > least:
+        return PASS, f"{told} lies above {least:g}"
+    return INCONCLUSIVE, f"{told} lies on both sides of {least:g}"
 
 
 def _rows(

@@ -12,13 +12,22 @@ from airflow_mlops.domain.results import Action, Evaluation, ModelRef, Promotion
 from airflow_mlops.domain.spec_gates import Serving, Shadow
 from airflow_mlops.engines import bless, former, ledger, models, moves, registry
 from airflow_mlops.engines.serving import BLESSING
-from airflow_mlops.exceptions import DigestMismatch, PromotionConflict
+from airflow_mlops.exceptions import (
+    BlessingFailed,
+    DigestMismatch,
+    ModelNotFound,
+    PromotionConflict,
+    PromotionRefused,
+    UntrustedModel,
+)
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
     from airflow_mlops.engines.ledger import Row
 
+UNABLE = (BlessingFailed, DigestMismatch, ModelNotFound, PromotionConflict, PromotionRefused, UntrustedModel)
+"""What keeps a move from being made, unlike an MLflow that does not answer, of which a retry may come to know more."""
 _REQUIREMENTS = "requirements.txt"
 # What a rollback may take: a champion of old has been accepted, by limits that may have been others.
 _PATIENCE = Serving(seconds=600, memory=2**20)
@@ -92,10 +101,11 @@ def promote(
     evidence: dict[str, object] = {
         "checks": _verified(client, ref, evaluation, approval, serving or Serving())
     }
+    moves.settle(client, ledger_uri, evaluation.model, key, actor)
     if shadow is not None and before is not None:
         evidence |= {"action": Action.CHALLENGING, "after": before}
-        evidence["reason"] = _on_trial(candidate.version, shadow, ledger.trial(ledger_uri), decision.reason)
-    moves.settle(client, ledger_uri, evaluation.model, key, actor)
+        replaced = ledger.challenger(ledger_uri)
+        evidence["reason"] = _on_trial(candidate.version, shadow, replaced, decision.reason)
     return moves.move(client, ledger_uri, decision.model_copy(update=evidence), actor)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.results import DatasetVersion, LabelsVersion
 from airflow_mlops.domain.spec import ModelSpec
-from airflow_mlops.engines import learning, tables, versions
+from airflow_mlops.engines import labels_known, tables, versions
 from airflow_mlops.exceptions import TableMissing
 
 if TYPE_CHECKING:
@@ -89,8 +89,7 @@ def make(
     labels: tuple[LabelsVersion, ...] = ()
     if spec.labels.source is not None:
         at = tables.uri_of(storage, spec.name, "labels")
-        chosen = tuple(learning.seal(learning.with_labels(each, at, spec.target)) for each in chosen)
-        labels = tuple(learning.in_hindsight(each, at, spec.target) for each in chosen)
+        chosen, labels = labels_known.pinned(chosen, at, spec.target)
     found = Plan(spec, chosen, folder.resolve(), labels)
     found.folder.mkdir(parents=True, exist_ok=True)
     found.client().search_experiments(max_results=1)  # makes MLflow's tables

@@ -19,6 +19,7 @@ from airflow_mlops.domain.spec import Candidate
 from airflow_mlops.engines import (
     code,
     digests,
+    environments,
     estimators,
     jobs,
     learning,
@@ -30,11 +31,11 @@ from airflow_mlops.engines import (
     tables,
     tracking,
     train,
-    transform,
 )
 from airflow_mlops.exceptions import (
     ModelNotFound,
     NotReproduced,
+    SchemaMismatch,
     TableMissing,
     TableUnreadable,
 )
@@ -132,7 +133,7 @@ def reproduce(
     folders = tuple(folders)
     recipe, trained = _recipe(found, folders), found.trained
     dataset, split = recipe.dataset, recipe.split
-    environment = tuple(_environment(client, found, folders))
+    environment = tuple(environments.compare(client, found.trained.run_id, found.tags, folders))
     tell(f"Verifying {dataset.partition} of {dataset.name} version {dataset.version} by its digest")
     rows = _rows(recipe)
     tell(f"Fitting {trained.candidate} to {split.train_rows:,} rows")
@@ -163,14 +164,12 @@ def _recipe(found: Record, folders: tuple[Path, ...]) -> Recipe:
 
 def _rows(recipe: Recipe) -> pa.Table:
     """Return the rows that the training read, once they have been found to be the same."""
-    dataset, split = recipe.dataset, recipe.split
+    dataset = recipe.dataset
     what = f"Version {dataset.version} of {dataset.name!r} at {dataset.uri}"
     try:
         content = digests.of(
             tables.batches(dataset.uri, version=dataset.version, partition=dataset.partition)
         )
-        rows = learning.read(dataset, since=split.start, until=split.end)
-        sealed = learning.seal(dataset, split.start, split.end)
     except (TableMissing, TableUnreadable, FileNotFoundError) as error:
         raise NotReproduced(
             f"{what} cannot be read any more: {error} A vacuum keeps what champions were trained on, and of other "
@@ -181,9 +180,24 @@ def _rows(recipe: Recipe) -> pa.Table:
             f"{what} is not the data of this training: partition {dataset.partition} has the digest {content[:12]}…, "
             f"and had {dataset.digest[:12]}…. The table was made anew or changed by hand."
         )
-    if sealed != dataset:
-        raise NotReproduced(f"{what} has other labels than this training: their table was changed.")
+    rows = _labelled(recipe)
     _count(what, rows, recipe)
+    return rows
+
+
+def _labelled(recipe: Recipe) -> pa.Table:
+    dataset, split = recipe.dataset, recipe.split
+    labels = dataset.labels
+    if labels is None:
+        return learning.read(dataset, since=split.start, until=split.end)
+    what = f"Version {labels.version} of the labels at {labels.uri}"
+    try:
+        rows = learning.read(dataset, since=split.start, until=split.end)
+        sealed = learning.seal(dataset, split.start, split.end)
+    except (TableMissing, TableUnreadable, FileNotFoundError, SchemaMismatch) as error:
+        raise NotReproduced(f"{what} cannot be read any more: {error}") from error
+    if sealed != dataset:
+        raise NotReproduced(f"{what} are not those of this training: their table was changed.")
     return rows
 
 
@@ -211,7 +225,7 @@ def _digest(fitted: Pipeline) -> str:
 def _same(expected: str, found: str) -> Check:
     same = expected == found
     reason = f"{found[:12]}… is {'' if same else 'not '}{expected[:12]}…"
-    return _check("digest", same, "the model of the version, content for content", reason)
+    return environments.same("digest", same, "the model of the version, content for content", reason)
 
 
 def _metrics(found: Record, recipe: Recipe, rows: pa.Table, fitted: Pipeline) -> Iterator[Check]:
@@ -251,49 +265,3 @@ def _metric(name: str, before: float | None, measured: Mapping[str, float | None
 
 def _shown(value: float | None) -> str:
     return "undefined" if value is None else f"{value:.6g}"
-
-
-def _environment(client: MlflowClient, found: Record, folders: tuple[Path, ...]) -> Iterator[Check]:
-    for name, before, now in _packages(client, found.trained.run_id):
-        reason = f"{now} is installed" if now else "it is not installed"
-        yield _check(name, before == now, before, reason + ("" if before == now else f", and was {before}"))
-    # The table has what a transform prepared, so this training does without it.
-    for name, tag in (("transform", transform.VERSION_TAG), ("candidate", jobs.FUNCTION)):
-        if tag in found.tags:
-            yield _code(name, found.tags[tag], folders)
-
-
-def _packages(client: MlflowClient, run_id: str) -> Iterator[tuple[str, str, str]]:
-    """Yield each package that the model needs, with the version it was trained with and the one that is here."""
-    import platform
-    from importlib.metadata import PackageNotFoundError, version
-
-    with TemporaryDirectory() as folder:
-        python = models.download(client, run_id, Path(folder), "python_env.yaml").read_text()
-        packages = models.download(client, run_id, Path(folder), "requirements.txt").read_text()
-    yield "python", python.partition("python: ")[2].partition("\n")[0], platform.python_version()
-    for line in packages.splitlines():
-        name, _, before = line.partition("==")
-        if before:
-            try:
-                now = version(name)
-            except PackageNotFoundError:
-                now = ""
-            yield name, before, now
-
-
-def _code(name: str, before: str, folders: tuple[Path, ...]) -> Check:
-    path = before.partition("@")[0]
-    if why := code.outside(path, folders):
-        return Check(name=name, verdict=Verdict.INCONCLUSIVE, expected=before, reason=f"{path}: {why}")
-    try:
-        now = code.find(path).version
-    except ImportError as error:
-        return _check(name, False, before, str(error))
-    reason = f"the code is that of {before}" if now == before else f"the code is {now} now, and was {before}"
-    return _check(name, now == before, before, reason)
-
-
-def _check(name: str, same: bool, expected: str, reason: str) -> Check:
-    verdict = Verdict.PASS if same else Verdict.FAIL
-    return Check(name=name, verdict=verdict, expected=expected, reason=reason)

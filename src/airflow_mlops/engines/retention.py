@@ -64,7 +64,7 @@ def needed(client: MlflowClient, uri: str, ledgers: Mapping[str, str]) -> dict[i
             continue
         dataset = json.loads(registry.tags(client, version).get("mlops.dataset", "{}"))
         for each in (dataset, dataset.get("labels") or {}):
-            if _tail(each.get("uri", "")) == _tail(uri):
+            if _tail(each.get("uri", "")) == _tail(uri) and each.get("version") is not None:
                 found.setdefault(int(each["version"]), f"version {version.version} of {version.name!r}")
     return found
 

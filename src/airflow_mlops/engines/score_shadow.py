@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_mlops.domain.results import ModelRef
@@ -15,25 +16,28 @@ if TYPE_CHECKING:
     import numpy as np
     from mlflow import MlflowClient
 
+    from airflow_mlops.engines.ledger import Row
+
 CHAMPION_SCORE = "champion_score"
 """Column of the challenger's table: what the champion has predicted for the row."""
 CHAMPION_VERSION = "champion_version"
 
 
 def challenger_for(
-    client: MlflowClient, *, model: str, partition: str, ledger_uri: str, uri: str
+    client: MlflowClient, *, model: str, partition: str, known: str | Sequence[Row], uri: str
 ) -> ModelRef | None:
     """Return the challenger that predicts a partition beside the champion; None if there is none.
 
     At the live edge this is the version with the alias ``challenger``, if it is known not to have learned from the
     partition. A partition that has been decided on already is being replayed: it gets the challenger that it had.
 
+    :param known: the ledger's URI, or its rows if they were read before.
     :param uri: the challenger's table.
     :raises ModelNotFound: if the version has been deleted.
     :raises DigestMismatch: if no digest is known of it.
     :raises RegistryUnavailable: if MLflow does not answer.
     """
-    if ledger.reached(ledger_uri, partition):
+    if ledger.reached(known, partition):
         found = origin(uri, partition)
         number = found.version if found is not None else None
     else:
@@ -64,12 +68,17 @@ def origin(uri: str, partition: str) -> Origin | None:
 
     :param uri: the challenger's table.
     """
+    found = first(uri, partition, ["model_version", "model_digest", CHAMPION_VERSION, "dataset_digest"])
+    return None if found is None else Origin(*found)
+
+
+def first(uri: str, partition: str, columns: Sequence[str]) -> list[Any] | None:
+    """Return columns of the first row of a partition of a table of predictions; None if it has none."""
     if not tables.exists(uri):
         return None
-    columns = ["model_version", "model_digest", CHAMPION_VERSION, "dataset_digest"]
     found = tables.batches(uri, partition=partition, columns=columns)
-    first = next((each for each in found if len(each)), None)
-    return None if first is None else Origin(*(str(first[name][0]) for name in columns))
+    batch = next((each for each in found if len(each)), None)
+    return None if batch is None else [batch[name][0].as_py() for name in columns]
 
 
 def report(uri: str, partition: str, challenger: ModelRef, task: str, served: int) -> ShadowReport:

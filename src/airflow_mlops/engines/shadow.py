@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,26 +12,17 @@ from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.results import Action, PromotionDecision
 from airflow_mlops.domain.spec_gates import Serving, Shadow
 from airflow_mlops.engines import ledger, moves, promote, registry, score_shadow, shadow_windows
-from airflow_mlops.engines.ledger import Row
+from airflow_mlops.engines.ledger import Kind, Row
 from airflow_mlops.engines.moves import CHALLENGER
 from airflow_mlops.engines.serving import BLESSING
 from airflow_mlops.engines.shadow_windows import Pair
-from airflow_mlops.exceptions import (
-    BlessingFailed,
-    DigestMismatch,
-    ModelNotFound,
-    PromotionConflict,
-    RegistryUnavailable,
-    UntrustedModel,
-)
+from airflow_mlops.exceptions import DigestMismatch, ModelNotFound, PromotionConflict
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
     from airflow_mlops.domain.scoring import ShadowWindow
     from airflow_mlops.engines.labels_join import Truth
-
-_UNABLE = (BlessingFailed, DigestMismatch, ModelNotFound, PromotionConflict, UntrustedModel)
 
 
 @dataclass(frozen=True)
@@ -41,6 +31,7 @@ class Subject:
 
     :param ledger_uri: URI of the model's ledger.
     :param uri: the challenger's table.
+    :param predictions: table of what is served.
     :param truth: labels, and the data as published with the partition as of which is judged.
     :param metric: the metric that champion and challenger are compared by.
     :param policy: what a challenger has to show; None records how it does, and promotes none.
@@ -51,6 +42,7 @@ class Subject:
     model: str
     ledger_uri: str
     uri: str
+    predictions: str
     truth: Truth
     metric: str
     policy: Shadow | None
@@ -66,10 +58,10 @@ def check(subject: Subject, *, key: str, actor: str) -> ChallengeReport:
     """Judge the challenger's windows, and promote or drop it if it is on trial and they tell.
 
     On trial is a challenger that the ledger has put there. One that somebody else has set is recorded only. A trial is
-    over without a promotion if a window fails, if the alias was moved outside of the ledger, or if the ledger has made
-    another version champion than the one that the challenger was judged against. A partition that was decided on before
-    is being replayed, and moves nothing. A second call with the same key finishes what the first began. A move that
-    cannot be made is reported, and tried again at the next partition.
+    over without a promotion if a window fails, if the alias was moved outside of the ledger, if the ledger has made
+    another version champion than the one that the challenger was judged against, or if it cannot become champion. A
+    partition that was decided on before is being replayed, and moves nothing. A second call with the same key finishes
+    what the first began. A move in whose way another one is, is reported and tried again at the next partition.
 
     :param key: idempotency key: one move per key.
     :param actor: the run that asks.
@@ -84,21 +76,21 @@ def check(subject: Subject, *, key: str, actor: str) -> ChallengeReport:
     if ledger.pending(rows):
         rows = ledger.rows(uri)
     replayed = ledger.reached(rows, subject.partition)
-    trial = None if replayed else ledger.trial(rows)
+    trial = None if replayed else ledger.challenger(rows)
     if trial is not None and (why := _over(subject, trial, rows, current)) is not None:
         return _drop(subject, _report(subject, trial.evidence.candidate), trial, why, current, key, actor)
-    champion = ledger.champion_as_of(uri, subject.partition) if replayed else current
-    in_place = trial is not None and champion == trial.before
+    champion = ledger.champion_as_of(rows, subject.partition) if replayed else current
     try:
-        pair = _pair(subject, champion)
+        pair = _pair(subject, champion, rows)
     except (DigestMismatch, ModelNotFound) as error:
         why = f"the challenger cannot be judged: {error}"
         report = _report(subject, None, reason=why)
         return report if trial is None else _drop(subject, report, trial, why, current, key, actor)
     if pair is None:
-        return _report(subject, None)
+        return _unpaired(subject, trial, champion)
+    since = trial.at if trial is not None and champion == trial.before else None
     policy = subject.policy or Shadow(windows=1)
-    windows = shadow_windows.windows(pair, policy, policy.windows, expected=in_place)
+    windows = shadow_windows.windows(pair, policy, policy.windows, since=since)
     judged = scoring.clean_windows(windows, policy.windows)
     checks = (*_checks(windows), *((judged,) if subject.policy is not None else ()))
     reason = f"version {pair.challenger.version} beside version {champion}: {judged.reason}"
@@ -107,12 +99,24 @@ def check(subject: Subject, *, key: str, actor: str) -> ChallengeReport:
     )
     if trial is None or subject.policy is None or judged.verdict is Verdict.INCONCLUSIVE:
         return report
-    if not in_place:
-        why = f"the champion is {moves.named(champion)}, which the ledger has not made so: nothing is moved"
-        return report.model_copy(update={"reason": f"{report.reason}; {why}"})
+    if since is None:
+        return report.model_copy(update={"reason": f"{report.reason}; {_astray(champion)}"})
     if judged.verdict is Verdict.FAIL:
         return _drop(subject, report, trial, judged.reason, current, key, actor)
     return _promote(subject, report, trial, judged.reason, key, actor)
+
+
+def _unpaired(subject: Subject, trial: Row | None, champion: str | None) -> ChallengeReport:
+    """Say why no challenger predicts beside the champion."""
+    if trial is None:
+        return _report(subject, None)
+    candidate = trial.evidence.candidate
+    why = f"version {candidate} is on trial, and predicts no partition that it may have learned from"
+    return _report(subject, candidate, reason=why if champion == trial.before else _astray(champion))
+
+
+def _astray(champion: str | None) -> str:
+    return f"the champion is {moves.named(champion)}, which the ledger has not made so: nothing is moved"
 
 
 def _aside(replayed: bool, trial: Row | None) -> str:
@@ -128,18 +132,18 @@ def _report(subject: Subject, challenger: str | None, **facts: Any) -> Challenge
     return ChallengeReport(model=subject.model, partition=subject.partition, challenger=challenger, **given)
 
 
-def _pair(subject: Subject, champion: str | None) -> Pair | None:
+def _pair(subject: Subject, champion: str | None, rows: Sequence[Row]) -> Pair | None:
     """Return challenger and champion; None if one of them is missing.
 
     :raises ModelNotFound: if the challenger has been deleted.
     :raises DigestMismatch: if no digest is known of it.
     """
     challenger = score_shadow.challenger_for(
-        subject.client, model=subject.model, partition=subject.partition, ledger_uri=subject.ledger_uri, uri=subject.uri
+        subject.client, model=subject.model, partition=subject.partition, known=rows, uri=subject.uri
     )  # fmt: skip
     if challenger is None or champion is None or challenger.version == champion:
         return None
-    return Pair(subject.uri, challenger, champion, subject.truth, subject.metric)
+    return Pair(subject.uri, subject.predictions, challenger, champion, subject.truth, subject.metric)
 
 
 def _over(subject: Subject, trial: Row, rows: Sequence[Row], current: str | None) -> str | None:
@@ -182,7 +186,7 @@ def _drop(
     )  # fmt: skip
     try:
         return _moved(report, moves.move(subject.client, subject.ledger_uri, decision, actor))
-    except _UNABLE as error:
+    except promote.UNABLE as error:
         return _unable(report, error)
 
 
@@ -207,9 +211,12 @@ def _promote(
             task=subject.truth.task,
             serving=subject.serving,
         )
-    except _UNABLE as error:
+    except PromotionConflict as error:
         return _unable(report, error)
-    _free(subject, done)
+    except promote.UNABLE as error:
+        # Another partition would change nothing of that.
+        lost = f"{why}, but it cannot become champion: {error}"
+        return _drop(subject, report, trial, lost, trial.before, key, actor)
     return _moved(report, done)
 
 
@@ -218,18 +225,13 @@ def _resumed(subject: Subject, begun: Row, actor: str) -> ChallengeReport:
     checks = tuple(each for each in evidence.checks if each.name.startswith("shadow."))
     report = _report(subject, evidence.candidate, checks=checks, reason=evidence.reason)
     try:
-        done = moves.resume(subject.client, subject.ledger_uri, begun, evidence.candidate, actor)
-    except _UNABLE as error:
+        return _moved(
+            report, moves.resume(subject.client, subject.ledger_uri, begun, evidence.candidate, actor)
+        )
+    except promote.UNABLE as error:
+        if begun.kind is Kind.DONE:
+            return report.model_copy(update={"reason": f"{report.reason}; {error}"})
         return _unable(report, error)
-    _free(subject, done)
-    return _moved(report, done)
-
-
-def _free(subject: Subject, done: PromotionDecision) -> None:
-    """Take the challenger's alias from what is champion now; left there it would do no harm."""
-    if done.action is Action.PROMOTED:
-        with suppress(ModelNotFound, RegistryUnavailable):
-            moves.free(subject.client, done.model, str(done.after))
 
 
 def _moved(report: ChallengeReport, done: PromotionDecision) -> ChallengeReport:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
+from itertools import islice
 from typing import Any
 
 from airflow_mlops.domain import scoring
@@ -29,12 +31,14 @@ class Pair:
     """A challenger and the champion that it predicts beside.
 
     :param uri: the challenger's table.
+    :param predictions: table of what is served.
     :param champion: the champion's version; what was predicted beside another one says nothing of this pair.
     :param truth: labels, and the data as published with the partition as of which is judged.
     :param metric: the metric that the two are compared by.
     """
 
     uri: str
+    predictions: str
     challenger: ModelRef
     champion: str | None
     truth: Truth
@@ -62,6 +66,22 @@ class Pair:
             self.challenger.version, self.challenger.digest, self.champion, self.digests.get(partition)
         )  # fmt: skip
 
+    def has_failed(self, since: datetime) -> bool:
+        """Tell whether the champion, and not the challenger, has predicted the partition as of which is judged.
+
+        What was predicted before the challenger was one, beside another champion or from other data is no failure of it.
+
+        :param since: when the challenger became one.
+        """
+        partition = self.dataset.partition
+        found = score_shadow.first(
+            self.predictions, partition, ["model_version", "dataset_digest", "scored_at"]
+        )
+        if found is None or self.has(partition):
+            return False
+        version, digest, at = found
+        return (version, digest) == (self.champion, self.dataset.digest) and at > since
+
     def is_mature(self, partition: str) -> bool:
         """Tell whether all labels of a partition are due by now."""
         return self._partition(partition).end + self.truth.delay <= self.here.end
@@ -74,28 +94,22 @@ class Pair:
         return Partition.parse(key, self.dataset.grain)
 
 
-def windows(pair: Pair, policy: Shadow, needed: int, *, expected: bool = False) -> list[ShadowWindow]:
+def windows(pair: Pair, policy: Shadow, needed: int, *, since: datetime | None = None) -> list[ShadowWindow]:
     """Judge the partitions that a challenger has predicted beside the champion, the newest first.
 
     These are the partition as of which is judged, and before it as many whose labels have matured as it takes to tell.
 
     :param needed: clean windows in a row after which older ones add nothing; so does one that failed.
-    :param expected: the newest partition is meant to be predicted: that the challenger has no prediction of it fails it.
+    :param since: when the challenger's trial began; that it did not predict the newest partition since, as the champion did,
+        fails it. None means that it need not.
     """
     here = pair.dataset.partition
+    if since is not None and pair.has_failed(since):
+        problem = f"{_named(pair)} has predicted no row of {here}, and version {pair.champion} has"
+        return [scoring.window(here, [scoring.missing(f"{problem}: the log of the task score says why")])]
     found: list[ShadowWindow] = []
-    if expected and pair.dataset.rows and not pair.has(here):
-        problem = f"{_named(pair)} has predicted no row of {here} beside the champion: the log of the task score says why"
-        missing = ShadowReport(
-            version=pair.challenger.version,
-            digest=pair.challenger.digest,
-            uri=pair.uri,
-            rows=0,
-            problem=problem,
-        )
-        return [scoring.window(here, [scoring.agreement(missing)])]
-    for key in _candidates(pair):
-        if len(found) >= needed * _REACH or _is_settled(found, needed):
+    for key in islice(_candidates(pair), needed * _REACH + 1):
+        if _is_settled(found, needed):
             break
         if pair.has(key):
             report = pair.report(key)
@@ -109,13 +123,13 @@ def windows(pair: Pair, policy: Shadow, needed: int, *, expected: bool = False) 
 
 
 def _candidates(pair: Pair) -> Iterator[str]:
-    here = pair.dataset.partition
+    here, learned = pair.dataset.partition, pair.challenger.trained_through or ""
     if not tables.exists(pair.uri):
         return
     known = {str(each[tables.PARTITION]) for each in tables.open_table(pair.uri).partitions()}
-    for key in sorted(known, reverse=True):
+    for key in sorted((each for each in known if learned < each <= here), reverse=True):
         # The partition itself is looked at before it has labels: how far the two agree needs none.
-        if key == here or (key < here and pair.is_mature(key)):
+        if key == here or pair.is_mature(key):
             yield key
 
 
@@ -151,7 +165,7 @@ def quality(pair: Pair, partition: str, policy: Shadow) -> Check:
     truth, theirs, ours = (rows[name].to_numpy() for name in (TRUTH, SCORE, CHAMPION_SCORE))
     blocks = resampling.blocks(rows[pair.dataset.event_time].to_numpy(), "auto", pair.dataset.grain)
     found = paired.difference(truth, theirs, ours, pair.metric, blocks=blocks, confidence=_CONFIDENCE)
-    verdict, reason = verdict_of(found, pair.metric, policy.margin)
+    verdict, reason = verdict_of(found, pair.metric, policy.margin, "the champion")
     if verdict is Verdict.INCONCLUSIVE and found.interval is not None:
         verdict = Verdict.PASS
     return answer(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
@@ -56,7 +57,8 @@ class ScoreOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Resolve the champion of that time and its challenger, score, and hand the predictions on."""
-        asked = self.score or Score()
+        # Before asking who predicts: a challenger is not to blame for a pass that began before it was one.
+        asked, now = self.score or Score(), datetime.now(UTC)
         dataset = dataset_of(context, self.model, self.partition)
         client = MlflowHook(self.mlflow_conn_id).get_conn()
         champion = score.champion_for(client, table_uri(self.model, "ledger"), self.model, dataset.partition)
@@ -69,6 +71,7 @@ class ScoreOperator(BaseOperator):
             uri=table_uri(self.model, "predictions"),
             beside=self._beside(client, dataset.partition) if asked.shadow else None,
             split=asked.split,
+            now=now,
         )
         report = outputs.deliver(report, [from_spec(each) for each in asked.outputs])
         assets.emit(context, assets.predictions(self.model), scoring=report)
@@ -79,7 +82,7 @@ class ScoreOperator(BaseOperator):
         uri = table_uri(self.model, "challenger")
         try:
             found = score_shadow.challenger_for(
-                client, model=self.model, partition=partition, ledger_uri=table_uri(self.model, "ledger"), uri=uri
+                client, model=self.model, partition=partition, known=table_uri(self.model, "ledger"), uri=uri
             )  # fmt: skip
         except (ModelNotFound, DigestMismatch) as error:
             self.log.warning("%s %s is scored without its challenger: %s", self.model, partition, error)

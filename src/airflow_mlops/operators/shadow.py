@@ -10,7 +10,7 @@ from airflow.sdk import BaseOperator
 
 from airflow_mlops import assets
 from airflow_mlops.domain.checks import Verdict
-from airflow_mlops.domain.results import Action
+from airflow_mlops.domain.results import Action, PromotionDecision
 from airflow_mlops.domain.spec_gates import Serving, Shadow
 from airflow_mlops.engines import shadow
 from airflow_mlops.engines.labels_join import Truth
@@ -19,6 +19,7 @@ from airflow_mlops.runs import dataset_of, push, run_of, table_uri
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+    from mlflow import MlflowClient
 
 
 class ShadowOperator(BaseOperator):
@@ -79,6 +80,7 @@ class ShadowOperator(BaseOperator):
             model=self.model,
             ledger_uri=table_uri(self.model, "ledger"),
             uri=table_uri(self.model, "challenger"),
+            predictions=table_uri(self.model, "predictions"),
             truth=Truth(dataset, self.target, self.task, self.delay, labels_uri),
             metric=self.metric,
             policy=self.policy,
@@ -94,7 +96,16 @@ class ShadowOperator(BaseOperator):
             push(context, "decision", report.moved.to_dict())
         if report.moved is not None and report.moved.action is Action.PROMOTED:
             assets.emit(context, champion, decision=report.moved)
+            self._describe(subject.client, report.moved)
         else:
             # Airflow sends an event for each outlet of a task that succeeds, and the champion has not moved.
             self.outlets = [outlet for outlet in self.outlets if outlet != champion]
         return report.to_dict()
+
+    def _describe(self, client: MlflowClient, decision: PromotionDecision) -> None:
+        try:
+            from airflow_mlops.engines import card
+
+            card.describe(client, str(decision.after), decision, self.metric, decision.metrics)
+        except Exception:  # the champion has moved: a description that cannot be written changes nothing
+            self.log.warning("The registry does not tell of the promotion", exc_info=True)

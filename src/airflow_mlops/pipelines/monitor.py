@@ -18,6 +18,9 @@ from airflow_mlops.pipelines import dag, docs
 
 def build(spec: ModelSpec) -> DAG:
     """Build the DAG that predictions start."""
+    own = spec.labels.source is not None
+    # Most of what these two see needs no labels, and must be seen to when the labels cannot be read.
+    rule = "all_done" if own else "all_success"
     with dag.new(spec, "monitor", schedule=dag.after(assets.predictions(spec.name))) as stage:
         drift = DriftOperator(
             task_id="drift",
@@ -25,7 +28,8 @@ def build(spec: ModelSpec) -> DAG:
             policy=spec.monitor.drift,
             target=spec.target,
             delay=spec.labels.delay,
-            labels=spec.labels.source is not None,
+            labels=own,
+            trigger_rule=rule,
             doc_md=docs.TASKS["drift"],
         )
         performance = PerformanceOperator(
@@ -36,7 +40,7 @@ def build(spec: ModelSpec) -> DAG:
             metric=spec.metric.name,
             delay=spec.labels.delay,
             policy=spec.monitor.performance,
-            labels=spec.labels.source is not None,
+            labels=own,
             doc_md=docs.TASKS["performance"],
         )
         if spec.labels.source is not None:
@@ -72,7 +76,8 @@ def build(spec: ModelSpec) -> DAG:
                 task=spec.task.value,
                 metric=spec.metric.name,
                 delay=spec.labels.delay,
-                labels=spec.labels.source is not None,
+                labels=own,
+                trigger_rule=rule,
                 outlets=[assets.champion(spec.name)],
                 doc_md=docs.TASKS["guard"],
             )

@@ -7,9 +7,10 @@ import pytest
 
 from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.incidents import incidents
-from airflow_mlops.domain.results import Action, HealthReport, PromotionDecision
+from airflow_mlops.domain.results import Action, HealthReport, PromotionDecision, TrainingData
 from airflow_mlops.domain.retraining import Answer, retrain
 from airflow_mlops.domain.retraining_facts import ANSWER, Fresh, Known, declined, steps
+from airflow_mlops.domain.scoring import WINDOWS
 from airflow_mlops.domain.spec import KofN, Retrain, RetrainWhen
 from airflow_mlops.domain.spec_retrain import Mode
 from airflow_mlops.exceptions import SpecError
@@ -271,6 +272,30 @@ def test_nobody_is_asked_where_nothing_would_follow() -> None:
         {"health": health(drift="F"), "force": True},
     ):
         assert found(answer(rules, **facts), "mode").verdict is PASS
+
+
+def test_what_a_challenger_has_learned_is_not_what_the_last_training_has_seen() -> None:
+    def told(made: PromotionDecision, version: int) -> PromotionDecision:
+        data = {
+            "name": "flights",
+            "uri": "file:///t",
+            "version": version,
+            "grain": "month",
+            "partition": made.partition,
+        }
+        data |= {"rows": 1, "digest": "d", "columns": {}, "key": ["flight"], "event_time": "departure"}
+        times = {"start": "2012-01-01T00:00:00Z", "cut": "2013-01-01T00:00:00Z"}
+        seen = {"dataset": data, "features": ["distance"], **times}
+        return made.model_copy(update={"trained_on": TrainingData.from_dict(seen)})
+
+    history = [
+        told(decision("2013-02", Action.CHALLENGING), 2),
+        told(refused("2013-04")[0], 4),
+        told(decision("2013-05", Action.PROMOTED, (check(WINDOWS, PASS),)), 2),
+    ]
+    known = Known(HERE, "month", True, decisions=history)
+    assert known.seen is not None
+    assert (known.last_attempt, known.seen.version) == ("2013-04", 4)
 
 
 def test_the_present_and_the_future_do_not_count() -> None:

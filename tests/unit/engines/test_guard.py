@@ -467,6 +467,13 @@ def test_only_an_interval_below_the_margin_fails(
     assert verdict_of(Comparison(0.5, None, interval), "roc_auc", margin)[0] is INCONCLUSIVE
 
 
+def test_a_bound_of_nothing_is_zero() -> None:
+    for interval, verdict, where in (((-0.3, -0.2), FAIL, "below 0"), ((0.2, 0.3), PASS, "above 0")):
+        found, reason = verdict_of(Comparison(0.5, 0.7, interval), "roc_auc", 0.0, "the champion")
+        assert (found, reason.rpartition("lies ")[2]) == (verdict, where)
+        assert "0.7 of the champion" in reason
+
+
 def test_rows_that_changed_nothing_of_the_prediction_say_nothing(story: Story) -> None:
     story.crown(story.good, story.good)
     report = story.check(on_probation())

@@ -23,6 +23,7 @@ from airflow_mlops.engines import (
     evaluate,
     jobs,
     labels,
+    labels_known,
     learning,
     ledger,
     models,
@@ -158,6 +159,25 @@ def test_a_holdout_whose_labels_have_not_come_is_too_little_data_and_says_so(lat
         splits.of(some, 1, "all", WEEK)
 
 
+@pytest.mark.parametrize("most", [1, 500, 10**6])
+def test_a_scan_finds_what_a_read_does_however_many_rows_it_takes_at_a_time(
+    story: Story, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(learning, "_ROWS", most)
+    dataset, names = story.months[2], ["flight", "departure", "late"]
+    span = {"since": month("2013-01").start + WEEK, "until": month("2013-03").end - WEEK}
+    parts = [*learning.scan(dataset, names, *span.values())]
+    assert len(parts) == {1: 3, 500: 2}.get(most, 1)
+    whole = learning.read(dataset, columns=names, **span)
+    assert pa.concat_tables(parts).sort_by("flight") == whole.sort_by("flight").combine_chunks()
+
+
+def test_labels_of_different_keys_that_are_one_in_the_data_are_refused(late: Learner) -> None:
+    known = pa.table({"flight": ["1", "01"], "late": [0.0, 1.0]})
+    with pytest.raises(SchemaMismatch, match=r"write 'flight' in labels\.source as in the data"):
+        labels_known.same_keys(known, pa.table({"flight": [1]}), ["flight"])
+
+
 def test_labels_that_contradict_each_other_are_none(late: Learner) -> None:
     january = late.month("2013-01")
     before = labelled(learning.read(january))
@@ -168,7 +188,9 @@ def test_labels_that_contradict_each_other_are_none(late: Learner) -> None:
     assert labelled(learning.read(after)) == before - 3
     # What is pinned stays as it was.
     assert labelled(learning.read(january)) == before
-    maturing = [learning.matured(each, month("2013-01").start, WEEK).num_rows for each in (january, after)]
+    maturing = [
+        labels_known.matured(each, month("2013-01").start, WEEK).num_rows for each in (january, after)
+    ]
     assert maturing == [before, before - 3]
 
 
@@ -289,7 +311,7 @@ def test_a_training_whose_labels_were_changed_cannot_be_repeated(late: Learner) 
     for key in MONTHS[:2]:
         rows = known_in(month(key))
         late.bring(key, changed(rows, late=pc.invert(rows["late"])))
-    with pytest.raises(NotReproduced, match="has other labels than this training"):
+    with pytest.raises(NotReproduced, match="are not those of this training"):
         reproduce.reproduce(late.client, MODEL, trained.version)
 
 

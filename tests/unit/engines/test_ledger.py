@@ -143,6 +143,32 @@ def test_the_champion_as_of_a_partition_is_the_one_that_was_in_force(uri: str) -
     assert found == {"2013-01": None, "2013-02": "1", "2013-03": "1", "2013-04": "4", "2013-05": "4"}
 
 
+@pytest.mark.parametrize(
+    ("then", "going_on", "has_alias"),
+    [
+        ([], True, True),
+        ([(Action.RESTORED, "9", "1")], True, True),  # back where it was
+        ([(Action.PROMOTED, "1", "2")], False, False),  # the challenger itself
+        ([(Action.DROPPED, "1", "1")], False, False),
+        ([(Action.PROMOTED, "1", "3")], False, True),
+        ([(Action.ROLLED_BACK, "1", "0")], False, True),
+        ([(Action.PROMOTED, "1", "3"), (Action.ROLLED_BACK, "3", "1")], True, True),
+    ],
+)
+def test_a_trial_goes_on_as_long_as_the_champion_is_the_one_it_was_judged_against(
+    uri: str, then: list[tuple[Action, str, str]], going_on: bool, has_alias: bool
+) -> None:
+    challenge = make_decision("train", action=Action.CHALLENGING, after="1")
+    moves = [
+        challenge,
+        *(make_decision(f"run-{n}", action=a, before=b, after=c) for n, (a, b, c) in enumerate(then)),
+    ]
+    for each in moves:
+        move(uri, each.model_copy(update={"candidate": "2"}))
+    trial, challenger = ledger.trial(uri), ledger.challenger(uri)
+    assert ((trial is not None), (challenger is not None)) == (going_on, has_alias)
+
+
 def test_a_partition_at_which_the_champion_was_rolled_back_was_still_that_champions(uri: str) -> None:
     move(uri, make_decision("run-1", partition="2013-01", before="1", after="2"))
     assert [ledger.reached(uri, key) for key in ("2013-01", "2013-02")] == [True, False]

@@ -11,7 +11,16 @@ import pytest
 from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.results import DatasetVersion, ModelRef, TrainedModel
 from airflow_mlops.domain.spec import Candidate
-from airflow_mlops.engines import jobs, models, performance, pipeline, reproduce, tables, tracking
+from airflow_mlops.engines import (
+    environments,
+    jobs,
+    models,
+    performance,
+    pipeline,
+    reproduce,
+    tables,
+    tracking,
+)
 from airflow_mlops.exceptions import ModelNotFound, NotReproduced
 from history import MODEL, History, shifted
 from synthetic import BOOSTING
@@ -185,7 +194,10 @@ def test_a_function_that_a_tag_names_elsewhere_is_neither_imported_nor_called(
         history.client.set_model_version_tag(MODEL, found.version, jobs.RECIPE, tag)
     record = reproduce.record(history.client, MODEL, found.version)
     tagged = record._replace(tags={**record.tags, "mlops.transform": "stowaway:build@0123456789ab"})
-    checks = {check.name: check for check in reproduce._environment(history.client, tagged, (trusted,))}
+    checks = {
+        check.name: check
+        for check in environments.compare(history.client, tagged.trained.run_id, tagged.tags, (trusted,))
+    }
     assert checks["transform"].verdict is Verdict.INCONCLUSIVE
     assert not canary.exists()
 

@@ -7,7 +7,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from airflow_mlops.domain.results import DatasetVersion, ModelRef, ScoringReport, TrainedModel
+from airflow_mlops.domain.results import DatasetVersion, ModelRef, TrainedModel
+from airflow_mlops.domain.scoring import ScoringReport
 from airflow_mlops.engines import registry, score, score_batches, score_shadow, score_split, tables
 from airflow_mlops.engines.score import Beside
 from airflow_mlops.exceptions import ModelNotFound
@@ -65,7 +66,7 @@ def read(history: History, table: str = "predictions", key: str = "2013-03") -> 
 
 def challenger_for(history: History, key: str) -> ModelRef | None:
     return score_shadow.challenger_for(
-        history.client, model=MODEL, partition=key, ledger_uri=history.uri("ledger"), uri=history.uri("challenger")
+        history.client, model=MODEL, partition=key, known=history.uri("ledger"), uri=history.uri("challenger")
     )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
@@ -12,12 +13,27 @@ from mlflow.exceptions import MlflowException
 from airflow_mlops.domain.challenge import ChallengeReport
 from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.results import Action, DatasetVersion, PromotionDecision, TrainedModel
-from airflow_mlops.domain.spec import Features
+from airflow_mlops.domain.spec import Candidate, Features
 from airflow_mlops.domain.spec_gates import Shadow
-from airflow_mlops.engines import ledger, moves, probation, promote, registry, score, score_shadow, shadow
+from airflow_mlops.engines import (
+    ledger,
+    moves,
+    probation,
+    promote,
+    registry,
+    score,
+    score_batches,
+    score_shadow,
+    shadow,
+)
 from airflow_mlops.engines.labels_join import Truth
 from airflow_mlops.engines.ledger import Kind
-from airflow_mlops.exceptions import BlessingFailed, PromotionConflict, RegistryUnavailable
+from airflow_mlops.exceptions import (
+    BlessingFailed,
+    DigestMismatch,
+    PromotionConflict,
+    RegistryUnavailable,
+)
 from history import MODEL, STIFF, History, changed, rows_of
 from unit.engines.registry_builders import make_evaluation
 
@@ -29,7 +45,7 @@ STARTED = [Kind.INTENT, Kind.DONE]
 
 
 class Story:
-    """A champion of February; a version that does as well, one that does worse, and one more."""
+    """A champion of February; a version that does as well, one that does worse, and one more that does as well."""
 
     def __init__(self, folder: Path) -> None:
         self.history = History(folder)
@@ -39,8 +55,10 @@ class Story:
         self.good = self.history.train(february)
         self.other = self.history.train(february, candidate=STIFF)
         self.worse = self.history.train(february, features=Features(numeric=("distance",)))
+        softer = Candidate(estimator=STIFF.estimator, params={"C": 0.01}, name="Softer")
+        self.third = self.history.train(february, candidate=softer)
         self.march, self.april = self.history.publish("2013-03"), self.history.publish("2013-04")
-        self.uri = self.table = ""
+        self.uri = self.table = self.predictions = ""
 
     @property
     def aliases(self) -> tuple[str | None, str | None]:
@@ -79,11 +97,11 @@ class Story:
         """Predict a partition with champion and challenger."""
         client, key = self.client, dataset.partition
         found = score_shadow.challenger_for(
-            client, model=MODEL, partition=key, ledger_uri=self.uri, uri=self.table
+            client, model=MODEL, partition=key, known=self.uri, uri=self.table
         )
         score.score(
             client, model=MODEL, dataset=dataset, champion=score.champion_for(client, self.uri, MODEL, key),
-            task="classification", uri=f"{self.table}/../predictions",
+            task="classification", uri=self.predictions,
             beside=score.Beside(found, self.table) if found else None,
         )  # fmt: skip
 
@@ -97,7 +115,9 @@ class Story:
         delay: timedelta = timedelta(0),
     ) -> ChallengeReport:
         truth = Truth(dataset, "late", "classification", delay)
-        subject = shadow.Subject(client or self.client, MODEL, self.uri, self.table, truth, "roc_auc", policy)
+        subject = shadow.Subject(
+            client or self.client, MODEL, self.uri, self.table, self.predictions, truth, "roc_auc", policy
+        )
         return shadow.check(subject, key=key or next(KEYS), actor="test")
 
     def judged(self, *datasets: DatasetVersion, **changes: Any) -> ChallengeReport:
@@ -106,6 +126,12 @@ class Story:
             self.score(dataset)
             report = self.check(dataset, **changes)
         return report
+
+    def ready(self, candidate: TrainedModel) -> None:
+        """Bring a challenger so far that the next judgement, of April, makes it champion."""
+        self.challenge(candidate)
+        self.judged(self.march)
+        self.score(self.april)
 
     def point(self, alias: str, version: TrainedModel) -> None:
         """Move an alias by hand."""
@@ -128,6 +154,7 @@ def story(made: Story, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Story
             made.client.delete_registered_model_alias(MODEL, alias)
     monkeypatch.setattr(made, "uri", f"file://{tmp_path}/ledger")
     monkeypatch.setattr(made, "table", f"file://{tmp_path}/challenger")
+    monkeypatch.setattr(made, "predictions", f"file://{tmp_path}/predictions")
     # Those that do not leave it out are in test_promote.py.
     monkeypatch.setattr(promote, "_blessed", lambda *_: BLESSED)
     uri = made.history.uri
@@ -237,12 +264,55 @@ def test_a_challenger_that_strays_too_far_is_dropped_before_there_are_labels(sto
     assert report.moved.action is Action.DROPPED
 
 
-def test_a_challenger_that_cannot_predict_is_dropped(story: Story) -> None:
+def test_a_challenger_that_cannot_predict_is_dropped(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
     story.challenge(story.other)
-    report = story.check(story.march)
+    predict = score_batches.Scorer.predict
+
+    def fail(self: score_batches.Scorer, rows: pa.Table) -> score_batches.Predicted:
+        if self.ref.version == story.other.version:
+            raise ValueError("a column that it knows nothing of")
+        return predict(self, rows)
+
+    monkeypatch.setattr(score_batches.Scorer, "predict", fail)
+    report = story.judged(story.march)
     assert report.moved is not None
-    assert "version 2 has predicted no row of 2013-03 beside the champion" in report.moved.reason
+    assert "version 2 has predicted no row of 2013-03, and version 1 has" in report.moved.reason
     assert story.aliases == ("1", None)
+
+
+@pytest.mark.parametrize("former", ["nobody", "another"])
+def test_a_challenger_is_not_to_blame_for_what_was_predicted_before_its_trial(
+    story: Story, former: str
+) -> None:
+    if former == "another":
+        story.challenge(story.worse)
+    story.score(story.march)
+    story.challenge(story.other, key="forced")
+    report = story.check(story.march)
+    assert (report.challenger, report.moved, story.aliases) == ("2", None, ("1", "2"))
+    assert counted(report) == 0
+    assert counted(story.judged(story.april)) == 1
+
+
+def test_a_challenger_is_not_to_blame_for_data_that_was_ingested_again_since(story: Story) -> None:
+    story.ready(story.other)
+    try:
+        april = story.history.publish("2013-04", rows_of("2013-04").slice(1))
+        report = story.check(april)
+        assert (report.moved, counted(report), story.aliases) == (None, 1, ("1", "2"))
+        assert story.judged(april).moved is not None
+    finally:
+        story.history.publish("2013-04")
+
+
+def test_a_challenger_is_not_to_blame_for_data_that_nobody_has_predicted(story: Story) -> None:
+    story.challenge(story.other)
+    assert (story.check(story.march).moved, story.aliases) == (None, ("1", "2"))
+
+
+def counted(report: ChallengeReport) -> float | None:
+    """Return how many clean windows in a row were found."""
+    return next(check.observed for check in report.checks if check.name == "shadow.windows")
 
 
 def test_a_newer_candidate_takes_the_challengers_place_and_its_count_starts_again(story: Story) -> None:
@@ -251,11 +321,27 @@ def test_a_newer_candidate_takes_the_challengers_place_and_its_count_starts_agai
     assert "in place of version 3" in decision.reason
     assert story.aliases == ("1", "2")
     story.judged(story.march)
-    third = story.challenge(story.worse, key="last", partition="2013-03")
+    third = story.challenge(story.third, key="last", partition="2013-03")
     assert third.action is Action.CHALLENGING
     report = story.judged(story.april)
-    windows = next(check for check in report.checks if check.name == "shadow.windows")
-    assert (report.challenger, windows.n) == ("3", 1)
+    assert (report.challenger, counted(report), report.moved) == ("4", 1, None)
+
+
+def test_whom_a_challenger_replaces_is_known_also_if_its_move_was_cut_off(story: Story) -> None:
+    with pytest.raises(Killed):
+        story.challenge(story.worse, client=story.broken(After))
+    assert "in place of version 3" in story.challenge(story.other, key="later").reason
+
+
+def test_a_challenger_that_may_have_learned_from_the_partition_is_on_trial_all_the_same(story: Story) -> None:
+    late = story.history.train(story.april, candidate=STIFF)
+    story.challenge(late)
+    report = story.judged(story.march)
+    assert (report.challenger, report.moved) == (late.version, None)
+    assert (
+        f"version {late.version} is on trial, and predicts no partition that it may have learned from"
+        in report.reason
+    )
 
 
 def test_a_challenger_that_somebody_has_set_is_recorded_and_never_promoted(story: Story) -> None:
@@ -291,6 +377,8 @@ def test_a_trial_is_over_when_the_champion_it_was_judged_against_is(story: Story
     story.challenge(story.other)
     story.judged(story.march)
     story.history.crown(story.worse, "2013-03")
+    # Also where no task is left to end it.
+    assert ledger.trial(story.uri) is None
     report = story.judged(story.april)
     assert report.moved is not None
     assert report.moved.action is Action.DROPPED
@@ -298,17 +386,24 @@ def test_a_trial_is_over_when_the_champion_it_was_judged_against_is(story: Story
     assert story.aliases == ("3", None)
 
 
-def test_while_somebody_has_moved_the_champion_nothing_is_moved(story: Story) -> None:
+@pytest.mark.parametrize("astray", ["3", "2"])
+def test_while_somebody_has_moved_the_champion_nothing_is_moved(story: Story, astray: str) -> None:
     story.challenge(story.other)
     story.judged(story.march)
-    story.point(registry.CHAMPION, story.worse)
+    story.client.set_registered_model_alias(MODEL, registry.CHAMPION, astray)
     report = story.judged(story.april, policy=Shadow(windows=1))
-    assert report.moved is None
-    assert "the champion is version 3, which the ledger has not made so" in report.reason
-    story.point(registry.CHAMPION, story.good)
-    # What was predicted beside another champion is no window of this one.
-    windows = story.check(story.april, client=story.client).checks
-    assert [check.verdict for check in windows if check.name == "shadow.windows"] == [FAIL]
+    assert (report.moved, report.challenger) == (None, "2")
+    assert (
+        f"the champion is version {astray}, which the ledger has not made so: nothing is moved"
+        in report.reason
+    )
+    # As the guard does before this task. What was predicted beside another champion is no window of this one.
+    promote.rollback(
+        story.client, ledger_uri=story.uri, model=MODEL, to="1", reason="astray", key="guard", actor="test",
+        partition="2013-04", action=Action.RESTORED,
+    )  # fmt: skip
+    report = story.check(story.april)
+    assert (report.moved, counted(report), story.aliases) == (None, 1, ("1", "2"))
 
 
 @pytest.mark.parametrize("elsewhere", [False, True])
@@ -366,20 +461,52 @@ def test_a_partition_that_was_ingested_again_is_a_window_only_once_it_is_predict
     assert "1 clean window in a row of 2" in report.reason
 
 
-def test_a_challenger_that_fails_its_blessing_stays_what_it_is_and_that_is_told(
-    story: Story, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("error", [BlessingFailed("another scikit-learn"), DigestMismatch("other bytes")])
+def test_a_challenger_that_cannot_become_champion_is_dropped(
+    story: Story, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    story.challenge(story.other)
-    story.judged(story.march)
+    story.ready(story.other)
 
     def fail(*_: object) -> Check:
-        raise BlessingFailed("another scikit-learn")
+        raise error
 
     monkeypatch.setattr(promote, "_blessed", fail)
-    report = story.judged(story.april)
+    report = story.check(story.april)
+    assert report.moved is not None
+    assert (report.moved.action, story.aliases) == (Action.DROPPED, ("1", None))
+    assert f"2 clean windows in a row of 2, but it cannot become champion: {error}" in report.reason
+    assert ledger.trial(story.uri) is None
+
+
+def test_a_promotion_beside_which_another_move_is_under_way_is_tried_again_later(story: Story) -> None:
+    story.ready(story.other)
+    with pytest.raises(Killed):
+        story.challenge(story.worse, key="forced", partition="2013-03", client=story.broken(Before))
+    report = story.check(story.april)
     assert (report.moved, story.aliases) == (None, ("1", "2"))
     assert (report.checks[-1].name, report.checks[-1].verdict) == ("shadow.move", FAIL)
-    assert "another scikit-learn" in report.reason
+    assert "while forced makes version 3 the challenger" in report.reason
+
+
+@pytest.mark.parametrize("how", ["deleted", "replaced"])
+def test_a_trial_that_ends_while_its_challenger_is_blessed_ends_without_a_promotion(
+    story: Story, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    story.ready(story.other)
+
+    def end(*_: object) -> Check:
+        monkeypatch.setattr(promote, "_blessed", lambda *_: BLESSED)
+        if how == "deleted":
+            story.client.delete_registered_model_alias(MODEL, moves.CHALLENGER)
+        else:
+            story.challenge(story.worse, key="forced", partition="2013-03")
+        return BLESSED
+
+    monkeypatch.setattr(promote, "_blessed", end)
+    report = story.check(story.april)
+    assert (report.moved, story.aliases) == (None, ("1", "3" if how == "replaced" else None))
+    assert "The trial of version 2 of 'flights' was ended" in report.reason
+    assert story.events[-1] == (Kind.ABORT, Action.PROMOTED)
 
 
 # ------------------------------------------------------------------------------------------------- what is cut off
@@ -474,6 +601,40 @@ def test_a_drop_that_was_cut_off_is_finished_by_its_retry(
     assert report.moved is not None
     assert (report.moved.action, story.aliases) == (Action.DROPPED, ("1", None))
     assert story.events[4:] == [(kind, Action.DROPPED) for kind in STARTED]
+
+
+def test_a_trial_that_is_ended_behind_a_killed_promotion_is_not_promoted_by_its_retry(story: Story) -> None:
+    story.ready(story.other)
+    with pytest.raises(Killed):
+        story.check(story.april, key="judge", client=story.broken(Before))
+    story.client.delete_registered_model_alias(MODEL, moves.CHALLENGER)
+    report = story.check(story.april, key="judge")
+    assert (report.moved, story.aliases) == (None, ("1", None))
+    assert "The trial of version 2 of 'flights' was ended" in report.reason
+    again = story.check(story.april, key="judge").moved
+    assert again is not None
+    assert again.action is Action.DROPPED
+
+
+def test_a_promotion_that_another_run_finishes_leaves_no_challenger(story: Story) -> None:
+    story.ready(story.other)
+    with pytest.raises(Killed):
+        story.check(story.april, client=story.broken(After))
+    story.check(story.april)
+    assert (story.aliases, story.events[-1]) == (("2", None), (Kind.DONE, Action.PROMOTED))
+
+
+def test_the_retry_of_a_promotion_that_was_taken_back_since_only_says_so(story: Story) -> None:
+    story.ready(story.other)
+    story.check(story.april, key="judge")
+    promote.rollback(
+        story.client, ledger_uri=story.uri, model=MODEL, to="1", reason="worse", key="undo", actor="test",
+        partition="2013-04",
+    )  # fmt: skip
+    report = story.check(story.april, key="judge")
+    assert (report.moved, story.aliases) == (None, ("1", None))
+    assert "which is version 1 by now" in report.reason
+    assert FAIL not in {check.verdict for check in report.checks}
 
 
 def test_a_lost_reply_is_no_failure(story: Story) -> None:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +54,14 @@ class Story:
         uri: str | None = None,
     ) -> Pair:
         truth = Truth(dataset or self.april, "late", "classification", delay, uri)
-        return Pair(self.uri, challenger or self.challenger, champion, truth, "roc_auc")
+        return Pair(
+            self.uri,
+            self.history.uri("predictions"),
+            challenger or self.challenger,
+            champion,
+            truth,
+            "roc_auc",
+        )
 
     def march_of(self, pair: Pair, policy: Shadow = Shadow()) -> Check:  # noqa: B008 - frozen
         return shadow_windows.quality(pair, "2013-03", policy)
@@ -72,6 +79,7 @@ def test_matured_labels_tell_how_a_challenger_did_beside_the_champion(story: Sto
     assert check.baseline is not None
     assert check.interval is not None
     assert check.interval[0] < check.observed - check.baseline < check.interval[1]
+    assert f"and {check.baseline:.4g} of the champion: improvement" in check.reason
 
 
 def test_labels_that_have_not_matured_are_not_looked_at(story: Story) -> None:
@@ -158,9 +166,38 @@ def test_predictions_of_another_pair_or_of_other_data_are_no_window(story: Story
         story.history.publish("2013-04")
 
 
-def test_a_prediction_that_is_missing_fails_where_it_is_expected(story: Story) -> None:
-    pair = story.pair(champion="7")
-    assert shadow_windows.windows(pair, Shadow(), 1) == []
-    check = judged(pair, 1, expected=True)
+def test_only_so_many_partitions_are_looked_at_and_none_that_the_challenger_has_learned_from(
+    story: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(Pair, "has", lambda _, key: asked.append(key))
+
+    def looked_at(pair: Pair) -> list[str]:
+        asked.clear()
+        assert shadow_windows.windows(pair, Shadow(), 1) == []
+        return list(asked)
+
+    assert looked_at(story.pair()) == ["2013-04", "2013-03"]
+    taught = story.challenger.model_copy(update={"trained_through": "2013-03"})
+    assert looked_at(story.pair(challenger=taught)) == ["2013-04"]
+    monkeypatch.setattr(shadow_windows, "_REACH", 0)
+    assert looked_at(story.pair()) == ["2013-04"]
+
+
+BEFORE, AFTER = datetime(2000, 1, 1, tzinfo=UTC), datetime(2999, 1, 1, tzinfo=UTC)
+
+
+def test_a_challenger_has_failed_where_the_champion_alone_has_predicted_the_same_data_since(
+    story: Story,
+) -> None:
+    other = story.challenger.model_copy(update={"version": "9"})
+    failed = story.pair(challenger=other)
+    assert shadow_windows.windows(failed, Shadow(), 1) == []
+    check = judged(failed, 1, since=BEFORE)
     assert check.verdict is FAIL
-    assert "version 2 has predicted no row of 2013-04" in check.reason
+    assert "version 9 has predicted no row of 2013-04, and version 1 has" in check.reason
+    assert judged(failed, 1, since=AFTER).verdict is INCONCLUSIVE
+    assert judged(story.pair(challenger=other, champion="7"), 1, since=BEFORE).verdict is INCONCLUSIVE
+    others = story.april.model_copy(update={"digest": "9" * 64})
+    assert judged(story.pair(others, challenger=other), 1, since=BEFORE).verdict is INCONCLUSIVE
+    assert judged(story.pair(), 1, since=BEFORE).verdict is PASS

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from airflow_mlops import assets
-from airflow_mlops.domain.results import ScoringReport
+from airflow_mlops.domain.scoring import ScoringReport
 from airflow_mlops.domain.spec_score import Score
 from airflow_mlops.engines import score_shadow, tables
 from airflow_mlops.exceptions import TableMissing

@@ -14,6 +14,7 @@ from airflow_mlops.domain.results import Action
 from airflow_mlops.domain.spec_gates import Shadow
 from airflow_mlops.domain.spec_score import Score
 from airflow_mlops.engines import promote, registry
+from airflow_mlops.engines.moves import CHALLENGER
 from airflow_mlops.operators.promote import PromoteOperator
 from airflow_mlops.operators.score import ScoreOperator
 from airflow_mlops.operators.shadow import ShadowOperator
@@ -80,11 +81,15 @@ def test_a_challenger_is_recorded_without_an_event_and_promoted_with_one(history
     decision = report.moved.to_dict()
     assert (run.facts(CHAMPION), run.pushed) == ({"decision": decision}, {"decision": decision})
     assert registry.champion_version(history.client, MODEL) == "2"
+    told = history.client.get_model_version(MODEL, "2").description
+    assert told.startswith("promoted at 2013-03: 1 clean window in a row of 1")
+    assert "Model card" in told
 
 
 def test_a_challenger_that_is_dropped_is_pushed_without_an_event(history: History) -> None:
     challenge(history)
     history.publish("2013-03")
+    history.client.delete_registered_model_alias(MODEL, CHALLENGER)
     run = Run(f"{MODEL}.monitor", "2013-03")
     report, sent = shadow(run, ONCE)
     assert report.moved is not None

@@ -144,6 +144,12 @@ def test_labels_with_a_source_of_their_own_are_brought_before_anything_reads_the
     monitor = dags["parcels.monitor"]
     assert monitor.get_task("labels").downstream_task_ids >= {"drift", "performance", "guard"}
     assert all(monitor.get_task(name).labels for name in ("drift", "performance", "guard"))
+    # What needs no labels is seen to when they cannot be read; the verdict is not given then.
+    rules = {
+        name: monitor.get_task(name).trigger_rule for name in ("drift", "guard", "performance", "verdict")
+    }
+    needs_them = {"performance": "all_success", "verdict": "all_success"}
+    assert rules == {"drift": "all_done", "guard": "all_done", **needs_them}
     assert dags["parcels.train"].get_task("decide").labels == "late"
     assert dags["parcels.ingest"].get_task("ingest").required == []
     inside = build()
