@@ -78,7 +78,8 @@ def check(subject: Subject, *, key: str, actor: str) -> ChallengeReport:
     replayed = ledger.reached(rows, subject.partition)
     trial = None if replayed else ledger.challenger(rows)
     if trial is not None and (why := _over(subject, trial, rows, current)) is not None:
-        return _drop(subject, _report(subject, trial.evidence.candidate), trial, why, current, key, actor)
+        report = _report(subject, trial.evidence.candidate, reason=why)
+        return _drop(subject, report, trial, why, current, key, actor)
     champion = ledger.champion_as_of(rows, subject.partition) if replayed else current
     try:
         pair = _pair(subject, champion, rows)
