@@ -28,6 +28,8 @@ import pytest  # noqa: E402
 import skops.io  # noqa: E402, F401
 
 
+# First: what hands the tests out reads the marks in the same hook.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     # A file stays with one worker, as its fixtures cost more than its tests; all of e2e do, which share one Airflow.
     for item in items:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from airflow_mlops.engines import summary
+from airflow_mlops.engines import fitting, summary
 from airflow_mlops.engines.summary import Column, Kind
 
 if TYPE_CHECKING:
@@ -26,10 +27,15 @@ _LONGEST = 100
 def summarise(
     batches: Iterable[pa.RecordBatch | pa.Table], *, numeric: Sequence[str], categorical: Sequence[str]
 ) -> dict[str, Column]:
-    """Summarise columns of some rows, by name; see :class:`Summariser`."""
+    """Summarise columns of some rows, by name, as many at a time as there are processors; see :class:`Summariser`."""
     summariser = Summariser(numeric, categorical)
-    for batch in batches:
-        summariser.add(batch)
+    under_way: Iterable[None] = ()
+    # Sorting, which is most of it, leaves the interpreter to other threads; one of them reads the next batch meanwhile.
+    with ThreadPoolExecutor(fitting.threads()) as pool:
+        for batch in batches:
+            deque(under_way, maxlen=0)
+            under_way = summariser.taking(batch, pool.map)
+        deque(under_way, maxlen=0)
     return summariser.columns()
 
 
@@ -52,8 +58,16 @@ class Summariser:
 
     def add(self, batch: pa.RecordBatch | pa.Table) -> None:
         """Take in some rows."""
-        for name, cells in self._cells.items():
-            cells.take(batch, name)
+        deque(self.taking(batch, map), maxlen=0)
+
+    def taking(
+        self, batch: pa.RecordBatch | pa.Table, spread: Callable[..., Iterable[None]]
+    ) -> Iterable[None]:
+        """Take in some rows, column by column, as what is returned is gone through.
+
+        :param spread: applies a function to each of several things, perhaps side by side.
+        """
+        return spread(lambda each: each[1].take(batch, each[0]), self._cells.items())
 
     def columns(self) -> dict[str, Column]:
         """Return the summaries of all rows, by column."""
