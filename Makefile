@@ -67,7 +67,7 @@ ui: setup ## Open the MLflow UI of the last demo
 	@$(PY) -m airflow_mlops.local.ui
 
 test: setup ## Run every test, the end-to-end run included
-	@$(PY) -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
+	@$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: setup ## Check style, types, layers and the compose file
 	$(VENV)/bin/ruff check .

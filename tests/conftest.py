@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from typing import Any
 
 HOME = tempfile.mkdtemp(prefix="airflow-mlops-tests-")
 
@@ -26,14 +27,20 @@ import pytest  # noqa: E402
 # Before Airflow is: skops asks every module that is loaded for the functions of SciPy, and Airflow's would answer with
 # warnings, which are errors here.
 import skops.io  # noqa: E402, F401
+from xdist.scheduler import LoadFileScheduling  # noqa: E402
 
 
-# First: what hands the tests out reads the marks in the same hook.
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    # A file stays with one worker, as its fixtures cost more than its tests; all of e2e do, which share one Airflow.
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("e2e" if item.path.parent.name == "e2e" else str(item.path)))
+class Stories(LoadFileScheduling):
+    """Hand tests out by file, as fixtures cost more than tests, and those that share one Airflow as if they were a file."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file: str = super()._split_scope(nodeid)
+        return "tests/e2e" if file.startswith("tests/e2e/") else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Stories:
+    return Stories(config, log)
 
 
 def pytest_unconfigure() -> None:
