@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,17 +71,17 @@ class MlflowHook(BaseHook):
         :raises ValueError: if the connection has no host, or an extra that is not known.
         :raises RegistryUnavailable: if MLflow's database cannot be opened.
         """
+        from alembic.util import CommandError
         from mlflow import MlflowClient
         from mlflow.exceptions import MlflowException
         from sqlalchemy.exc import SQLAlchemyError
 
         uri, settings = self._resolve()
         configure(settings)
-        if uri.startswith("sqlite:///"):
-            Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
         try:
-            return MlflowClient(tracking_uri=uri, registry_uri=uri)
-        except (MlflowException, SQLAlchemyError) as error:
+            with _alone(uri):
+                return MlflowClient(tracking_uri=uri, registry_uri=uri)
+        except (MlflowException, SQLAlchemyError, CommandError) as error:
             raise RegistryUnavailable(f"MLflow's database cannot be opened: {error}") from error
 
     def artifact_location(self, experiment: str) -> str | None:
@@ -109,6 +111,21 @@ class MlflowHook(BaseHook):
                 raise
             return config.tracking_uri(), None
         return _address(connection), _settings(connection)
+
+
+@contextmanager
+def _alone(uri: str) -> Iterator[None]:
+    """Keep other processes from opening a database of SQLite: the first one makes its tables, and two would undo each other."""
+    from mlflow.utils.file_utils import ExclusiveFileLock
+
+    with ExitStack() as stack:
+        if uri.startswith("sqlite:///"):
+            path = Path(uri.removeprefix("sqlite:///"))
+            # Where nothing can be written, no tables are made either.
+            with suppress(OSError):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(ExclusiveFileLock(f"{path}.lock"))
+        yield
 
 
 def _address(connection: Connection) -> str:

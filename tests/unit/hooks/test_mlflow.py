@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 from base64 import b64encode
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -158,3 +160,17 @@ def test_the_password_is_masked_before_anything_can_log_it() -> None:
 
     connect(host="mlflow", login="ada", password="secret-4", extra={"token": "secret-5"}).get_conn()
     assert redact("sent secret-4 and secret-5") == "sent *** and ***"
+
+
+def first_look(barrier: Any) -> int:
+    barrier.wait()
+    return len(MlflowHook().get_conn().search_registered_models())
+
+
+def test_processes_that_open_a_new_database_at_once_do_not_undo_each_other() -> None:
+    import mlflow.store.tracking.sqlalchemy_store  # noqa: F401 - not four times
+
+    forked = multiprocessing.get_context("fork")
+    with forked.Manager() as manager, ProcessPoolExecutor(4, forked) as pool:
+        barrier = manager.Barrier(4)
+        assert [*pool.map(first_look, [barrier] * 4)] == [0] * 4
