@@ -187,7 +187,7 @@ def make(folder: Path, count: int) -> Work:
     from airflow_mlops.domain.recipe import Recipe
     from airflow_mlops.domain.results import DatasetVersion
     from airflow_mlops.domain.spec import Budget, Candidate, Features
-    from airflow_mlops.engines import train
+    from airflow_mlops.engines.split import place_bounds
 
     random = np.random.default_rng(0)
     names = [f"x{place}" for place in range(COLUMNS)]
@@ -204,7 +204,7 @@ def make(folder: Path, count: int) -> Work:
         name="benchmark", uri=f"file://{folder}/data", version=0, grain="month", partition="2013-01", rows=count,
         digest="0" * 64, columns={field.name: str(field.type) for field in table.schema}, key=("id",), event_time="at",
     )  # fmt: skip
-    split = train.split(
+    split = place_bounds(
         table["at"], holdout=0.2, partition=Partition.parse("2013-01", "month"), window="all", delay=timedelta(0)
     )  # fmt: skip
     recipe = Recipe(

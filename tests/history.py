@@ -13,8 +13,9 @@ import pyarrow.compute as pc
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.results import Action, DatasetVersion, ModelRef, PromotionDecision, TrainedModel
 from airflow_mlops.domain.spec import Candidate
-from airflow_mlops.engines import ledger, registry, tables, train
+from airflow_mlops.engines import ledger, registry, tables
 from airflow_mlops.engines.ledger import Kind
+from airflow_mlops.engines.split import place_bounds
 from synthetic import make_client, make_rows, make_trained
 
 MODEL = "flights"
@@ -82,7 +83,7 @@ class History:
     def train(self, dataset: DatasetVersion, **changes: Any) -> TrainedModel:
         """Train on a dataset version, the last month held out."""
         rows = tables.read(dataset.uri, version=dataset.version)
-        split = train.split(
+        split = place_bounds(
             rows["departure"],
             holdout=1,
             partition=month(dataset.partition),

@@ -21,7 +21,7 @@ from airflow_mlops.domain.results import (
 from airflow_mlops.domain.spec_alerts import Event, Level
 from airflow_mlops.domain.validation import ExpectationResult, Sample, ValidationReport
 from airflow_mlops.engines.alert import Run
-from airflow_mlops.engines.mails import Notice, Status
+from airflow_mlops.engines.notice import Notice, Status
 
 RUN = "scheduled__2013-04-01T00:00:00+00:00"
 

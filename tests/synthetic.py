@@ -15,7 +15,7 @@ from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.recipe import Recipe
 from airflow_mlops.domain.results import DatasetVersion, Split, TrainedModel
 from airflow_mlops.domain.spec import Budget, Candidate, Features
-from airflow_mlops.engines import train
+from airflow_mlops.engines import split, train
 
 FEATURES = Features(numeric=("distance", "wind"), categorical=("carrier", "origin"))
 LOGISTIC = Candidate(estimator="sklearn.linear_model.LogisticRegression")
@@ -66,7 +66,7 @@ def make_dataset(rows: pa.Table, *, digest: str = "d" * 64, partition: str = "20
 def make_split(rows: pa.Table, **changes: Any) -> Split:
     """Hold out the last of the partitions up to February."""
     settings: dict[str, Any] = {"holdout": 1, "window": "all", "delay": timedelta(0)}
-    return train.split(
+    return split.place_bounds(
         rows["departure"], **{**settings, "partition": Partition.parse("2013-02", "month"), **changes}
     )
 

@@ -18,7 +18,7 @@ from airflow_mlops.engines import alert, incidents, mails, monitor, outbox
 from airflow_mlops.engines.alert import Run
 from airflow_mlops.engines.alert_model import health, moved, promotion, taken_back
 from airflow_mlops.engines.alert_validation import validation
-from airflow_mlops.engines.mails import Notice, Status
+from airflow_mlops.engines.notice import Notice, Status
 from airflow_mlops.engines.outbox import Receipt, State
 from airflow_mlops.hooks.mail import MailServer
 from airflow_mlops.runs import report_path, table_uri

@@ -71,7 +71,7 @@ def _progress(console: Console) -> Iterator[Callable[[str], None]]:
 def _print(console: Console, found: Reproduction) -> None:
     from airflow.cli.simple_table import SimpleTable
 
-    from airflow_mlops.cli.history import shown
+    from airflow_mlops.cli.ledger_table import shown
 
     page = SimpleTable(show_header=True)  # type: ignore[no-untyped-call]
     for name in ("what", "", "found"):

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_mlops.cli.history import WIDTH, facts, shown, table, write
+from airflow_mlops.cli.ledger_table import WIDTH, facts, shown, table, write
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -36,3 +36,7 @@ class Recipe(Fact):
     folds: int = 1
     seed: int = 0
     ranked: bool = True
+
+
+LEAST_ROWS = 50
+"""Rows with a label that a training needs."""

@@ -9,7 +9,7 @@ from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.results import Action
 from airflow_mlops.domain.spec_alerts import Event, Level
 from airflow_mlops.engines.alert import LISTED, Run
-from airflow_mlops.engines.mails import Finding, Notice, Passage, Status
+from airflow_mlops.engines.notice import Finding, Notice, Passage, Status
 
 if TYPE_CHECKING:
     from airflow_mlops.domain.results import GuardReport, HealthReport, PromotionDecision

@@ -10,8 +10,8 @@ from urllib.parse import quote, urlencode
 from airflow_mlops.domain.checks import Outcome, Severity, Verdict
 from airflow_mlops.domain.spec_alerts import Event, Level
 from airflow_mlops.engines.alert import LISTED, Run, some
-from airflow_mlops.engines.mails import Finding, Notice, Passage, Status
-from airflow_mlops.engines.mails_text import line, percent
+from airflow_mlops.engines.notice import Finding, Notice, Passage, Status
+from airflow_mlops.engines.words import line, percent
 
 if TYPE_CHECKING:
     from airflow_mlops.domain.results import DatasetVersion

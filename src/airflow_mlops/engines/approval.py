@@ -13,9 +13,9 @@ from airflow_mlops.domain.results import Evaluation
 from airflow_mlops.domain.spec_alerts import Event, Level
 from airflow_mlops.engines.alert import LISTED, Run
 from airflow_mlops.engines.alert_model import findings
-from airflow_mlops.engines.card_text import escape
-from airflow_mlops.engines.mails import Link, Notice, Passage, Status
-from airflow_mlops.engines.mails_text import line
+from airflow_mlops.engines.markdown import escape
+from airflow_mlops.engines.notice import Link, Notice, Passage, Status
+from airflow_mlops.engines.words import line
 
 if TYPE_CHECKING:
     from airflow_mlops.domain.spec_gates import Approval

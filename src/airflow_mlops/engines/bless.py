@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import signal
@@ -15,17 +14,9 @@ from pathlib import Path
 from statistics import median
 from tempfile import TemporaryFile
 from time import monotonic
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
-from airflow_mlops.exceptions import BlessingFailed, DigestMismatch, ModelNotFound, UntrustedModel
-
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
-
-    from airflow_mlops.domain.results import ModelRef
-
-SAMPLE = "mlops.sample"
-"""Tag of versions: the sha256 of the sample that they were logged with."""
+from airflow_mlops.exceptions import BlessingFailed, DigestMismatch, UntrustedModel
 
 _TOLERANCE = 1e-9
 _SINGLES = 30
@@ -116,36 +107,6 @@ def start(
             process.stdin.close()
 
 
-def fetch(client: MlflowClient, ref: ModelRef, folder: Path) -> tuple[Path, Path]:
-    """Download a version's model and the sample that it was logged with.
-
-    :raises ModelNotFound: if either does not exist.
-    :raises DigestMismatch: if the sample is not what was logged.
-    :raises RegistryUnavailable: if MLflow does not answer.
-    """
-    from airflow_mlops.engines import models, tracking, train
-
-    path = models.download(client, ref.run_id, folder)
-    try:
-        with tracking.errors(client):
-            wanted = client.get_model_version(ref.model, ref.version).tags.get(SAMPLE)
-            sample = Path(client.download_artifacts(ref.run_id, train.SAMPLE, str(folder)))
-    except OSError as error:
-        raise ModelNotFound(f"Run {ref.run_id} of {ref.model!r} has no {train.SAMPLE}: {error}") from error
-    # Versions of earlier releases have no such tag.
-    if wanted and sha256(sample) != wanted:
-        raise DigestMismatch(
-            f"{train.SAMPLE} of {ref.model!r} version {ref.version} has the digest {sha256(sample)[:12]}…; the version was "
-            f"registered with {wanted[:12]}…: it proves nothing. Train again."
-        )
-    return path, sample
-
-
-def sha256(sample: Path | str) -> str:
-    """Return what a version's tag :data:`SAMPLE` must be."""
-    return hashlib.sha256(Path(sample).read_bytes()).hexdigest()
-
-
 def _judged(code: int, output: str, errors: str, seconds: float, memory_mb: float) -> Blessing:
     found = _last_line(output)
     if code != 0 or "n" not in found:
@@ -190,7 +151,7 @@ def _predict(
     import pyarrow.parquet as pq
 
     from airflow_mlops.engines import models
-    from airflow_mlops.engines.train import PREDICTION
+    from airflow_mlops.engines.sample import PREDICTION
 
     fitted = models.load(path, digest)
     rows = pq.read_table(sample)

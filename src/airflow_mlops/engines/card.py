@@ -10,7 +10,16 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.domain.checks import Verdict
-from airflow_mlops.engines import card_facts, card_page, card_text, pictures, provenance, tables, tracking
+from airflow_mlops.engines import (
+    card_facts,
+    card_page,
+    card_text,
+    markdown,
+    pictures,
+    provenance,
+    tables,
+    tracking,
+)
 from airflow_mlops.exceptions import ModelNotFound, TableMissing, TableUnreadable
 
 if TYPE_CHECKING:
@@ -85,7 +94,7 @@ def describe(
     measured = f"{metric} {card_facts.number(metrics.get(metric))} on the holdout"
     text = f"{decision.action.value} at {decision.partition}: {decision.reason} ({measured}). Model card: {PAGE} of the run."
     with tracking.errors(client):
-        client.update_model_version(decision.model, version, str(card_text.escape(text)))
+        client.update_model_version(decision.model, version, str(markdown.escape(text)))
 
 
 def _artifacts(client: MlflowClient, run_id: str) -> dict[str, bytes]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.metrics import METRICS
 from airflow_mlops.engines import card_limits
-from airflow_mlops.engines.card_text import Link
+from airflow_mlops.engines.markdown import Link
 
 if TYPE_CHECKING:
     from airflow_mlops.domain.results import Action, Evaluation, PromotionDecision
@@ -38,7 +38,7 @@ class Sources:
     """What a card is written from.
 
     :param provenance: what :func:`airflow_mlops.engines.provenance.read` returned; empty if nothing was kept.
-    :param seen: what :func:`airflow_mlops.engines.provenance.rows` has found in the training rows; empty if nothing.
+    :param seen: what :func:`airflow_mlops.engines.curve.row_facts` has found in the training rows; empty if nothing.
     :param importance: loss in the metric by feature, the greatest first.
     :param validations: last validation by partition: verdict, reason, rows set aside.
     :param pictures: paths of the pictures below the card.

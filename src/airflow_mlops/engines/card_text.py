@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import re
-from enum import StrEnum
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import quote, urlsplit
+from typing import TYPE_CHECKING, Any
 
-from airflow_mlops.engines.mails_text import line
+from airflow_mlops.engines.markdown import escape
 
 if TYPE_CHECKING:
     from jinja2 import Template
-    from markupsafe import Markup
 
     from airflow_mlops.engines.card_facts import Facts
 
@@ -108,46 +105,12 @@ What the training rows hold; a value beyond is one that the model has never seen
 
 {{ table(("", ""), card.lineage) }}
 """
-# What begins a list, a quotation, a heading, or is the rule below one, at the start of a line.
-_BLOCK = re.compile(r"^(\d{0,9})([.)](?=\s|$)|[-+](?=\s|$)|>|#+(?=\s|$)|[-=](?=[-=\s]*$))")
-
-
-class Link(NamedTuple):
-    """Words that lead to an address; only the words if it is none of the web."""
-
-    words: str
-    url: str
 
 
 def render(facts: Facts) -> str:
     """Return a model card in Markdown."""
     text = _template().render(card=facts)
     return re.sub(r"\s*\n(\s*\n)+", "\n\n", text).strip() + "\n"
-
-
-def escape(value: Any) -> Markup:
-    """Return a value as Markdown that shows it: on one line, and no sign of it means anything."""
-    from markupsafe import Markup
-
-    if isinstance(value, Markup):
-        return value
-    if isinstance(value, Link):
-        return _link(value)
-    if isinstance(value, StrEnum):
-        return Markup(f"**{value.value}**")
-    text = re.sub(r"([\\`*\[\]<|~])", r"\\\1", line(str(value)))
-    text = re.sub(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", r"\\_", text)
-    text = re.sub(r"&(?=[#\w])", r"\\&", text)
-    return Markup(_BLOCK.sub(r"\1\\\2", text))
-
-
-def _link(link: Link) -> Markup:
-    from markupsafe import Markup
-
-    words, url = escape(link.words), quote(link.url, safe=":/?#[]@!$&'()*+,;=%~")
-    # Anything else, such as javascript:, is not to be clicked.
-    known = urlsplit(link.url).scheme in ("http", "https")
-    return Markup(f"[{words}](<{url}>)") if known else words
 
 
 @cache

@@ -8,9 +8,9 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from airflow_mlops.engines import delta
+from airflow_mlops.engines.arrow import wider
 from airflow_mlops.engines.delta import PARTITION
 from airflow_mlops.engines.drafts import Draft, paths
-from airflow_mlops.engines.source_batches import wider
 from airflow_mlops.exceptions import SchemaMismatch, WriteConflict
 
 if TYPE_CHECKING:

@@ -16,6 +16,7 @@ from airflow_mlops.domain import gates_data, gates_parts, policies
 from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.gates import Comparison, Interval
 from airflow_mlops.domain.metrics import METRICS, names
+from airflow_mlops.domain.recipe import LEAST_ROWS
 from airflow_mlops.domain.results import DatasetVersion, Evaluation, ModelRef, Split, TrainedModel
 from airflow_mlops.domain.spec import VersusChampion
 from airflow_mlops.engines import (
@@ -33,8 +34,8 @@ from airflow_mlops.engines import (
     tracking,
 )
 from airflow_mlops.engines.champions import Rival
-from airflow_mlops.engines.fitting import LEAST_ROWS
 from airflow_mlops.engines.pictures import log as draw
+from airflow_mlops.engines.sample import fetch
 from airflow_mlops.engines.slices import Judged
 from airflow_mlops.engines.statistic import statistic
 from airflow_mlops.exceptions import NotEnoughData, TrainingFailed
@@ -117,7 +118,7 @@ def evaluate(
     untouched = leakage.untouched(rows, seen, best.dataset, best.split)
     blocks = _blocks(gates, best, rows)
     with TemporaryDirectory() as folder:
-        path, sample = bless.fetch(client, ref, Path(folder))
+        path, sample = fetch(client, ref, Path(folder))
         needed = models.download(client, ref.run_id, Path(folder), _REQUIREMENTS)
         limits = {"seconds": gates.serving.seconds, "memory_mb": gates.serving.memory}
         with bless.start(path, ref.digest, sample, task=best.task, requirements=needed, **limits) as result:

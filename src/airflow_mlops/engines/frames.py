@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_mlops.engines import schemas
+from airflow_mlops.engines import arrow
 from airflow_mlops.exceptions import SchemaMismatch
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def to_table(rows: Any, name: str) -> pa.Table:
 
     try:
         if hasattr(rows, "iloc"):
-            schemas.refuse_twice([str(each) for each in rows.columns], name)
+            arrow.refuse_twice([str(each) for each in rows.columns], name)
             table = pa.Table.from_pandas(rows, preserve_index=False)
         else:
             # What has the Arrow interface, such as a frame of Polars.
@@ -33,7 +33,7 @@ def to_table(rows: Any, name: str) -> pa.Table:
         # Arrow quotes the value that it stumbles over, which may be personal.
         problem = without_values(error)
         raise TypeError(f"{type(rows).__name__} is no table that can be validated: {problem}") from None
-    schemas.refuse_twice(table.column_names, name)
+    arrow.refuse_twice(table.column_names, name)
     return table
 
 

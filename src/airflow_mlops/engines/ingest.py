@@ -12,10 +12,11 @@ from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.results import DatasetVersion, Difference
 from airflow_mlops.domain.spec_quality import SchemaPolicy
 from airflow_mlops.engines import delta, digests, tables, versions
+from airflow_mlops.engines.arrow import in_utc
 from airflow_mlops.engines.commits import Change
 from airflow_mlops.engines.difference import difference
 from airflow_mlops.engines.drafts import Draft
-from airflow_mlops.engines.promises import Keys, Times, in_utc
+from airflow_mlops.engines.promises import Keys, Times
 from airflow_mlops.engines.schemas import Columns, OtherTypes, refuse
 from airflow_mlops.exceptions import EmptyPartition, SourceChanging, TableUnreadable
 

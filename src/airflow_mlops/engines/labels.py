@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from airflow_mlops.domain.checks import Fact
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.engines import delta, pipeline, tables
+from airflow_mlops.engines.arrow import in_utc
 from airflow_mlops.engines.drafts import paths
-from airflow_mlops.engines.promises import in_utc
 from airflow_mlops.exceptions import BadRows, SchemaMismatch, WriteConflict
 
 if TYPE_CHECKING:

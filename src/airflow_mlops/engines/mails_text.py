@@ -6,25 +6,13 @@ from collections.abc import Iterator
 from textwrap import fill, indent
 from typing import TYPE_CHECKING
 
+from airflow_mlops.engines.words import line, percent
+
 if TYPE_CHECKING:
     from airflow_mlops.domain.validation import Sample
-    from airflow_mlops.engines.mails import Finding, Notice, Passage
+    from airflow_mlops.engines.notice import Finding, Notice, Passage
 
 _WIDTH = 76
-
-
-def line(value: str) -> str:
-    """Return a text as one printable line: what breaks or hides in it becomes a blank."""
-    return " ".join("".join(sign if sign.isprintable() else " " for sign in value).split())
-
-
-def percent(share: float) -> str:
-    """Return a share in words; some is never none, and nearly all is never all."""
-    if 0 < share < 0.0005:
-        return "< 0.1 %"
-    if 0.9995 <= share < 1:
-        return "> 99.9 %"
-    return f"{share * 100:.1f} %"
 
 
 def render(notice: Notice, note: str = "") -> str:

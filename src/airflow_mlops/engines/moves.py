@@ -17,13 +17,12 @@ from airflow_mlops.domain import scoring
 from airflow_mlops.domain.results import Action, ModelRef, PromotionDecision
 from airflow_mlops.engines import ledger, models, registry, tracking
 from airflow_mlops.engines.ledger import CHALLENGES, Kind, Row
+from airflow_mlops.engines.registry import CHALLENGER
 from airflow_mlops.exceptions import DigestMismatch, ModelNotFound, PromotionConflict, RegistryUnavailable
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-CHALLENGER = "challenger"
-"""The alias of the version that predicts beside the champion."""
 
 _TAGS = {
     Action.PROMOTED: "mlops.promoted",

@@ -11,7 +11,7 @@ from airflow_mlops.domain.checks import Fact
 from airflow_mlops.domain.spec_alerts import Level
 from airflow_mlops.engines import journal
 from airflow_mlops.engines.alert import again, collect
-from airflow_mlops.engines.mails import Notice, Status
+from airflow_mlops.engines.notice import Notice, Status
 from airflow_mlops.exceptions import MailUndelivered
 
 _TEXT = ("state", "ids", "notice", "told")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from airflow_mlops.engines import fitting, plots, provenance, tracking
+from airflow_mlops.engines import plots, tracking
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,9 +19,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from sklearn.pipeline import Pipeline
 
-    from airflow_mlops.domain.recipe import Recipe
     from airflow_mlops.domain.results import Evaluation
-    from airflow_mlops.engines.fitting import Data
 
 _logger = logging.getLogger(__name__)
 
@@ -30,7 +28,7 @@ FOLDER = "plots"
 IMPORTANCE = "importance.json"
 """The loss in the metric by feature, beside the pictures."""
 ROWS = "rows.json"
-"""What the training rows hold, beside the pictures: see :func:`airflow_mlops.engines.provenance.rows`."""
+"""What the training rows hold, beside the pictures: see :func:`airflow_mlops.engines.curve.row_facts`."""
 
 _COLOURS = 128
 
@@ -59,49 +57,17 @@ def log(
         means: Mapping[str, float] = {}
         if relied is not None:
             drawn["importance.png"], means = relied
-        _keep(client, run_id, drawn, IMPORTANCE, means)
+        keep(client, run_id, drawn, IMPORTANCE, means)
     except Exception as error:  # noqa: BLE001 - pictures are no reason to judge a candidate again
-        _warn(run_id, error)
+        warn(run_id, error)
 
 
-def log_training(
-    client: MlflowClient,
-    run_id: str,
-    recipe: Recipe,
-    data: Data,
-    fit: Callable[[Data], Pipeline],
-    took: float,
-) -> None:
-    """Log the learning curve of a candidate and what its training rows hold; what fails is a warning.
-
-    :param data: the training rows.
-    :param fit: fits the candidate, with the parameters that were chosen, to some of them.
-    :param took: seconds that it took to fit it to all of them.
-    """
-    try:
-        with fitting.remarks():  # what is warned of the model itself has been told
-            curve = fitting.waited(
-                lambda: plots.learning_curve(
-                    fit, data, task=recipe.task, metric=recipe.metric, took=took, seconds=_worth(took)
-                ),
-                "Fitting the learning curve",
-            )
-        drawn = {} if curve is None else {"learning_curve.png": curve}
-        _keep(client, run_id, drawn, ROWS, provenance.rows(data, recipe))
-    except Exception as error:  # noqa: BLE001 - the model is fitted, and no worse without its pictures
-        _warn(run_id, error)
-
-
-def _worth(took: float) -> float:
-    # A picture may take as long as the model itself, but not keep a large one from its registration.
-    return min(plots.SECONDS, max(2.0, took))
-
-
-def _warn(run_id: str, error: Exception) -> None:
+def warn(run_id: str, error: Exception) -> None:
+    """Log that the pictures of a run are missing, and why."""
     _logger.warning("The pictures of run %s are missing: %s: %s", run_id, type(error).__name__, error)
 
 
-def _keep(
+def keep(
     client: MlflowClient, run_id: str, figures: Mapping[str, Figure], name: str, facts: Mapping[str, Any]
 ) -> None:
     """Log pictures, and facts beside them unless there are none, in one go."""

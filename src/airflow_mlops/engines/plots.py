@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from math import isfinite
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.domain.metrics import METRICS
-from airflow_mlops.engines import folds, models, performance, pipeline
+from airflow_mlops.engines import models, performance, pipeline
 from airflow_mlops.engines.plots_predictions import classification, regression
-from airflow_mlops.engines.plots_style import OURS, THEIRS, legend, name, panels
-from airflow_mlops.exceptions import NotEnoughData, TrainingFailed
+from airflow_mlops.engines.plots_style import OURS, name, panels
+from airflow_mlops.exceptions import NotEnoughData
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from sklearn.pipeline import Pipeline
 
-    from airflow_mlops.engines.fitting import Data
 
 log = logging.getLogger(__name__)
 
@@ -31,9 +29,6 @@ _SHOWN = 20
 _REPEATS = 5
 _ROWS = 5_000
 _LEAST_ROWS = 200
-_SHARES = (16, 8, 4, 2, 1)
-# Few estimators take more than in proportion to their rows; a kernel's matrix takes the square.
-_SUPERLINEAR = 1.5
 
 
 def evaluation(
@@ -155,70 +150,3 @@ def _importance(means: dict[str, float], deviations: np.ndarray, metric: str, ro
 def _short(text: str) -> str:
     # A dollar would begin a formula.
     return (text if len(text) <= 24 else f"{text[:23]}…").replace("$", r"\$")
-
-
-def learning_curve(
-    fit: Callable[[Data], Pipeline],
-    data: Data,
-    *,
-    task: str,
-    metric: str,
-    took: float = 0.0,
-    seconds: float = SECONDS,
-) -> Figure | None:
-    """Draw how a model does on the latest fifth of the rows when it is fitted to ever more of those just before.
-
-    It tells whether more data, or a longer window, would help. It begins with few rows, and ends when the next fit would
-    take longer than what is left of the time.
-
-    :param fit: fits the chosen candidate to some rows.
-    :param data: training rows, in order of event time.
-    :param took: seconds that a fit to all of them took; 0 if that is not known.
-    :param seconds: limit of time; a fit that has begun is not interrupted.
-    :returns: None if there are not two points to draw a line between.
-    """
-    try:
-        [fold] = folds.folds(data, 1, task)
-    except NotEnoughData:
-        return None
-    validated = data.between(fold.cut, fold.end)
-    points: list[tuple[int, float | None, float | None]] = []
-    left, before = seconds, data.labels.size
-    for rows in sorted({fold.cut // share for share in _SHARES}):
-        # Fewer rows may well take no less than in proportion.
-        if took * (rows / before) ** (_SUPERLINEAR if rows > before else 1) > left:
-            log.info(
-                "The learning curve ends before %d of %d rows: they would take too long.", rows, fold.cut
-            )
-            break
-        began = monotonic()
-        fitted_to = data.between(fold.cut - rows, fold.cut)
-        try:
-            model = fit(fitted_to)
-            points.append(
-                (rows, _score(model, fitted_to, task, metric), _score(model, validated, task, metric))
-            )
-        except (NotEnoughData, TrainingFailed):
-            pass  # few rows may hold one class, or none of a category
-        took, before = monotonic() - began, rows
-        left -= took
-    return _curve(points, metric) if len(points) > 1 else None
-
-
-def _score(model: Pipeline, data: Data, task: str, metric: str) -> float | None:
-    predicted = models.predicted(model, data.frame, task)
-    return performance.measure(metric, data.labels, predicted)
-
-
-def _curve(points: list[tuple[int, float | None, float | None]], metric: str) -> Figure:
-    rows, train, validation = zip(*points, strict=True)
-    figure, (axes,) = panels()
-    for label, values, style in (("validation rows", validation, OURS), ("training rows", train, THEIRS)):
-        numbers = [float("nan") if value is None or not isfinite(value) else value for value in values]
-        axes.plot(rows, numbers, marker="o", markersize=4, label=label, **style)
-    axes.set_xscale("log")
-    axes.set_xticks(rows, [f"{each:,}" for each in rows], rotation=30, ha="right")
-    axes.minorticks_off()
-    name(axes, "Learning curve", "rows fitted, the latest before validation", metric)
-    legend(axes)
-    return figure

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.engines.digests import Numbers, rows
-from airflow_mlops.exceptions import BadRows, SchemaMismatch
+from airflow_mlops.exceptions import BadRows
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
-# A time that names its offset, as ISO 8601 and databases write it.
-_OFFSET = r"(Z|:\d\d([.,]\d+)?\s?[+-]\d\d(:?\d\d)?)$"
 _LOOK_AT = 1000
 _INEXACT = 2**53
 
@@ -130,36 +128,3 @@ class Times:
                 f"{self._where}: {self._name!r} runs from {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M}, "
                 f"outside of {start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} (UTC)"
             )
-
-
-def in_utc(batch: pa.Table, event_time: str, where: str) -> pa.Table:
-    """Return rows with event times in UTC; text is read with the offset that it names, and else as UTC.
-
-    :raises SchemaMismatch: if the column is no time.
-    """
-    import pyarrow as pa
-
-    column = batch[event_time]
-    try:
-        if pa.types.is_null(column.type):
-            times = pa.chunked_array([pa.nulls(len(column), pa.timestamp("us", "UTC"))])
-        elif pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-            times = _parsed(column)
-        elif pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
-            times = column.cast(pa.timestamp("us", "UTC"))
-        else:
-            raise SchemaMismatch(f"{where}: {event_time!r} is {column.type}, not a time")
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise SchemaMismatch(f"{where}: {event_time!r} cannot be read as a time: {error}") from error
-    return batch.set_column(batch.column_names.index(event_time), event_time, times)
-
-
-def _parsed(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    named = pc.match_substring_regex(column, _OFFSET)
-    none = pa.scalar(None, column.type)
-    with_offset = pc.if_else(named, column, none).cast(pa.timestamp("us", "UTC"))
-    without = pc.if_else(named, none, column).cast(pa.timestamp("us")).cast(pa.timestamp("us", "UTC"))
-    return pc.coalesce(with_offset, without)

@@ -11,6 +11,7 @@ from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.results import Action, Evaluation, ModelRef, PromotionDecision, TrainingData
 from airflow_mlops.domain.spec_gates import Serving, Shadow
 from airflow_mlops.engines import bless, former, ledger, models, moves, registry
+from airflow_mlops.engines.sample import fetch
 from airflow_mlops.engines.serving import BLESSING
 from airflow_mlops.exceptions import (
     BlessingFailed,
@@ -258,7 +259,7 @@ def _blessed(client: MlflowClient, ref: ModelRef, task: str, serving: Serving | 
     """
     limits = serving or _PATIENCE
     with TemporaryDirectory() as folder:
-        path, sample = bless.fetch(client, ref, Path(folder))
+        path, sample = fetch(client, ref, Path(folder))
         needed = models.download(client, ref.run_id, Path(folder), _REQUIREMENTS) if serving else None
         with bless.start(
             path, ref.digest, sample, task=task, requirements=needed, seconds=limits.seconds, memory_mb=limits.memory

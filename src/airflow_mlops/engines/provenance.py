@@ -19,13 +19,11 @@ from airflow_mlops.engines import tables, tracking
 from airflow_mlops.exceptions import ModelNotFound, RegistryUnavailable, TableMissing, TableUnreadable
 
 if TYPE_CHECKING:
-    import pandas as pd
     from mlflow import MlflowClient
     from mlflow.entities import DatasetInput, Run
 
     from airflow_mlops.domain.recipe import Recipe
     from airflow_mlops.domain.results import DatasetVersion
-    from airflow_mlops.engines.fitting import Data
 
 _logger = logging.getLogger(__name__)
 
@@ -133,28 +131,6 @@ def read(client: MlflowClient, run_id: str) -> dict[str, Any]:
     except (ModelNotFound, ValueError):
         return {}
     return found
-
-
-def rows(data: Data, recipe: Recipe) -> dict[str, Any]:
-    """Return what training rows hold: by feature least and greatest value, or how many, and the share of missing ones.
-
-    None of the values of a category is kept: they may be personal.
-    """
-    features = {}
-    for kind, names in recipe.features.items():
-        for name in names:
-            features[name] = {"kind": kind, **_column(data.frame[name], kind)}
-    target: dict[str, float] = {"positives": int(data.labels.sum())}
-    if recipe.task != "classification":
-        target = {"low": float(data.labels.min()), "high": float(data.labels.max())}
-    return {"rows": len(data.labels), "target": target, "features": features}
-
-
-def _column(column: pd.Series, kind: str) -> dict[str, Any]:
-    facts: dict[str, Any] = {"missing": float(column.isna().mean()), "values": int(column.nunique())}
-    if kind != "categorical" and facts["values"]:
-        facts |= {"low": float(column.min()), "high": float(column.max())}
-    return facts
 
 
 def uses(recipe: Recipe) -> dict[str, Use]:

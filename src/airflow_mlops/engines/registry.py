@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 CHAMPION = "champion"
 """The alias of the version that predictions are made with."""
-
 # Characters of a tag: MLflow takes 100,000, but a MySQL below it 65,535 bytes. Columns of a wide table take more.
 _LONGEST = 16_000
 _KEPT = "artifact:sha256:"
-
 # Seconds for a registry that makes a version in the background; MLflow's own limit is five minutes.
 _PATIENCE = 60
+CHALLENGER = "challenger"
+"""The alias of the version that predicts beside the champion."""
 
 
 class Training(NamedTuple):

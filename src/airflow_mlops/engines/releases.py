@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple, SupportsInt
 
 from airflow_mlops.engines import delta, digests, tables
-from airflow_mlops.engines.source_batches import wider
+from airflow_mlops.engines.arrow import wider
 
 if TYPE_CHECKING:
     import pyarrow as pa

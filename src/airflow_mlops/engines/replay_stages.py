@@ -32,12 +32,13 @@ from airflow_mlops.engines import (
     performance,
     pipeline,
     score,
-    splits,
     train,
     transform,
 )
+from airflow_mlops.engines.recipe import derive_features
 from airflow_mlops.engines.replay_cache import cached, key_of, locked
 from airflow_mlops.engines.replay_plan import Plan, client
+from airflow_mlops.engines.split import split_of
 from airflow_mlops.exceptions import (
     BlessingFailed,
     LeakedRows,
@@ -66,7 +67,7 @@ def split(plan: Plan, place: int) -> tuple[Split | None, str | None]:
 
     def compute() -> dict[str, Any]:
         try:
-            found = splits.of(dataset, spec.train.holdout, spec.train.window, spec.labels.delay)
+            found = split_of(dataset, spec.train.holdout, spec.train.window, spec.labels.delay)
         except NotEnoughData as error:
             return {"split": None, "shortage": str(error)}
         return {"split": found.to_dict(), "shortage": None}
@@ -86,7 +87,7 @@ def trained(plan: Plan, place: int) -> list[TrainedModel]:
     found, shortage = split(plan, place)
     if found is None:
         raise NotEnoughData(f"{dataset.partition}: {shortage}")
-    features = spec.features or train.derive_features(dataset, spec.target)
+    features = spec.features or derive_features(dataset, spec.target)
     candidates = spec.train.candidates
     recipes = [
         Recipe(

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.fields import RESERVED_COLUMNS
 from airflow_mlops.domain.spec_quality import SchemaPolicy
+from airflow_mlops.engines.arrow import _list, refuse_twice, wider
 from airflow_mlops.engines.delta import kept
-from airflow_mlops.engines.source_batches import wider
 from airflow_mlops.exceptions import SchemaMismatch
 
 if TYPE_CHECKING:
@@ -178,20 +178,6 @@ def refuse(names: Sequence[str], where: str) -> None:
     refuse_twice(names, where)
     if reserved := [name for name in names if name in RESERVED_COLUMNS]:
         raise SchemaMismatch(f"{where} has {_list(reserved)}, which our tables add; rename it")
-
-
-def refuse_twice(names: Sequence[str], where: str) -> None:
-    """Refuse columns of one name.
-
-    :raises SchemaMismatch: naming them.
-    """
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise SchemaMismatch(f"{where} has columns of one name: {_list(twice)}; rename one of them")
-
-
-def _list(names: Sequence[str]) -> str:
-    return ", ".join(repr(name) for name in names)
 
 
 def _alike(column: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray:

@@ -7,6 +7,7 @@ from datetime import datetime
 from statistics import NormalDist
 from typing import TYPE_CHECKING, NamedTuple
 
+from airflow_mlops.domain.predictions import SCORE
 from airflow_mlops.domain.results import DatasetVersion, ModelRef
 from airflow_mlops.engines import models, pipeline, tables
 
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from sklearn.pipeline import Pipeline
 
-SCORE = "score"
-"""Column of predictions: probability of the positive class, or the predicted value."""
 INTERVAL = ("score_low", "score_high")
 """Columns of predictions: bounds of the predicted value, where the estimator offers them."""
 COVERAGE = 0.9

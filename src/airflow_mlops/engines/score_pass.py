@@ -11,7 +11,7 @@ from airflow_mlops.domain.results import DatasetVersion, ModelRef
 from airflow_mlops.engines import score_batches, score_split, tables
 from airflow_mlops.engines.commits import commit
 from airflow_mlops.engines.drafts import Draft
-from airflow_mlops.engines.moves import CHALLENGER
+from airflow_mlops.engines.registry import CHALLENGER
 from airflow_mlops.engines.score_batches import Predicted, Scorer
 from airflow_mlops.engines.score_shadow import CHAMPION_SCORE, CHAMPION_VERSION
 from airflow_mlops.engines.score_split import SERVED_BY

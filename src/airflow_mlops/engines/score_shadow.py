@@ -6,11 +6,11 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from airflow_mlops.domain.predictions import SCORE
 from airflow_mlops.domain.results import ModelRef
 from airflow_mlops.domain.scoring import ShadowReport
 from airflow_mlops.engines import ledger, registry, tables
-from airflow_mlops.engines.moves import CHALLENGER
-from airflow_mlops.engines.score_batches import SCORE
+from airflow_mlops.engines.registry import CHALLENGER
 
 if TYPE_CHECKING:
     import numpy as np

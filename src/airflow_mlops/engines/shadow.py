@@ -13,7 +13,7 @@ from airflow_mlops.domain.results import Action, PromotionDecision
 from airflow_mlops.domain.spec_gates import Serving, Shadow
 from airflow_mlops.engines import ledger, moves, promote, registry, score_shadow, shadow_windows
 from airflow_mlops.engines.ledger import Kind, Row
-from airflow_mlops.engines.moves import CHALLENGER
+from airflow_mlops.engines.registry import CHALLENGER
 from airflow_mlops.engines.serving import BLESSING
 from airflow_mlops.engines.shadow_windows import Pair
 from airflow_mlops.exceptions import DigestMismatch, ModelNotFound, PromotionConflict

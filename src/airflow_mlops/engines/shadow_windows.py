@@ -12,13 +12,13 @@ from typing import Any
 from airflow_mlops.domain import scoring
 from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.partitions import Partition
+from airflow_mlops.domain.predictions import SCORE
 from airflow_mlops.domain.results import DatasetVersion, ModelRef
 from airflow_mlops.domain.scoring import ShadowReport, ShadowWindow
 from airflow_mlops.domain.spec_gates import Shadow
 from airflow_mlops.engines import labels_join, paired, resampling, score_shadow, tables
 from airflow_mlops.engines.labels_join import TRUTH, Truth
 from airflow_mlops.engines.probation import verdict_of
-from airflow_mlops.engines.score_batches import SCORE
 from airflow_mlops.engines.score_shadow import CHAMPION_SCORE
 
 _CONFIDENCE = 0.95

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from airflow_mlops.engines.arrow import arrow_type, wider
 from airflow_mlops.exceptions import SourceUnreadable
 
 if TYPE_CHECKING:
@@ -14,50 +14,6 @@ if TYPE_CHECKING:
 
 ROWS = 65_536
 """Rows of a batch, at most, where a source lets us choose."""
-
-
-def arrow_type(text: str) -> pa.DataType | None:
-    """Return the type that Arrow writes as this text; None for nested types and what is none.
-
-    >>> str(arrow_type("timestamp[us, tz=UTC]")), str(arrow_type("decimal128(7, 2)")), str(arrow_type("string"))
-    ('timestamp[us, tz=UTC]', 'decimal128(7, 2)', 'string')
-    """
-    import pyarrow as pa
-
-    if match := re.fullmatch(r"timestamp\[(s|ms|us|ns)(?:, tz=(.+))?\]", text):
-        return pa.timestamp(match[1], match[2])
-    if match := re.fullmatch(r"decimal128\((\d+), (-?\d+)\)", text):
-        return pa.decimal128(int(match[1]), int(match[2]))
-    try:
-        return pa.type_for_alias(text)
-    except ValueError:
-        return None
-
-
-def wider(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:
-    """Return the type that holds the values of both as they are; None if there is none."""
-    import pyarrow as pa
-    from pyarrow import types
-
-    if one == other or types.is_null(other):
-        return one
-    if types.is_null(one):
-        return other
-    if types.is_boolean(one) or types.is_boolean(other):
-        return None
-    if types.is_date(one) and types.is_timestamp(other):
-        return other
-    if types.is_timestamp(one) and types.is_date(other):
-        return one
-    for text in (pa.string(), pa.large_string()):
-        if {one, other} <= {text, pa.string(), pa.string_view()}:
-            return text
-    try:
-        return pa.unify_schemas(
-            [pa.schema([("_", one)]), pa.schema([("_", other)])], promote_options="permissive"
-        )[0].type
-    except (pa.ArrowInvalid, pa.ArrowTypeError):
-        return None
 
 
 def unify(

@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from airflow_mlops.engines.source_batches import arrow_type, distinct, wider
+from airflow_mlops.engines.arrow import arrow_type, wider
+from airflow_mlops.engines.source_batches import distinct
 from airflow_mlops.engines.source_bytes import File
 from airflow_mlops.exceptions import SourceUnreadable
 

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.engines import source_csv, source_json
-from airflow_mlops.engines.source_batches import ROWS, cast, distinct, settled, unify, wider
+from airflow_mlops.engines.arrow import wider
+from airflow_mlops.engines.source_batches import ROWS, cast, distinct, settled, unify
 from airflow_mlops.engines.source_bytes import File
 from airflow_mlops.exceptions import SourceChanging, SourceMissing, SourceUnreadable
 

@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from airflow_mlops.engines.source_batches import ROWS, arrow_type, wider
+from airflow_mlops.engines.arrow import arrow_type, wider
+from airflow_mlops.engines.source_batches import ROWS
 from airflow_mlops.engines.source_bytes import File
 from airflow_mlops.exceptions import SourceUnreadable
 

@@ -12,7 +12,7 @@ from airflow_mlops.domain.spec_alerts import Event, Level
 from airflow_mlops.engines.alert import Run
 from airflow_mlops.engines.alert_model import findings
 from airflow_mlops.engines.approval import LONGEST, Given, shown_as_is, table
-from airflow_mlops.engines.mails import Notice, Passage, Status
+from airflow_mlops.engines.notice import Notice, Passage, Status
 
 _EFFECT = (
     "Approve trains the candidates now; the gates decide on them as ever. Reject keeps the champion, and the same problem "

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from airflow_mlops.engines import fitting, summary
+from airflow_mlops.engines import summary, threads
 from airflow_mlops.engines.summary import Column, Kind
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def summarise(
     summariser = Summariser(numeric, categorical)
     under_way: Iterable[None] = ()
     # Sorting, which is most of it, leaves the interpreter to other threads; one of them reads the next batch meanwhile.
-    with ThreadPoolExecutor(fitting.threads()) as pool:
+    with ThreadPoolExecutor(threads.per_fit()) as pool:
         for batch in batches:
             deque(under_way, maxlen=0)
             under_way = summariser.taking(batch, pool.map)

@@ -5,31 +5,26 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
 from tempfile import TemporaryDirectory
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.domain.results import DatasetVersion, Split, TrainedModel
-from airflow_mlops.domain.spec import Features
+from airflow_mlops.domain.results import TrainedModel
 from airflow_mlops.engines import (
-    bless,
+    curve,
     fitting,
     jobs,
-    labels,
     models,
-    pictures,
     provenance,
     registry,
+    threads,
     tracking,
     trials,
     tune,
 )
-from airflow_mlops.exceptions import NotEnoughData
+from airflow_mlops.engines.sample import DIGEST_TAG, PREDICTION, SAMPLE, sha256
 
 if TYPE_CHECKING:
-    import numpy as np
     import pyarrow as pa
     from mlflow import MlflowClient
     from mlflow.entities import Run
@@ -39,91 +34,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SAMPLE = "blessing/sample.parquet"
-"""Run artifact: rows with the predictions that the training process made of them."""
-PREDICTION = "_prediction"
-"""Column of :data:`SAMPLE`."""
 
 _SAMPLE_ROWS = 200
 _TRAINED = "mlops.trained"
-_NUMERIC = ("int", "uint", "float", "double", "halffloat", "decimal", "bool")
-_TEXT = ("string", "large_string", "dictionary")
-_TIMES = ("timestamp", "date")
-
-
-def split(
-    event_times: pa.ChunkedArray,
-    *,
-    holdout: int | float,
-    partition: Partition,
-    window: Literal["all"] | int,
-    delay: timedelta,
-) -> Split:
-    """Place the bounds of training and holdout rows, as of one partition.
-
-    :param event_times: of all rows, in any order; later ones than the partition may be among them.
-    :param holdout: number of latest partitions with mature labels, or share of the latest rows. Rows of one time stay
-        together.
-    :param window: partitions to train on, before the holdout; if the holdout is a share, it is one of them. ``all``
-        begins with the first row.
-    :param delay: how long labels take to mature; the latest rows of that span are left out.
-    :raises NotEnoughData: if either side has fewer than 50 rows.
-    """
-    import numpy as np
-
-    times = np.sort(event_times.to_numpy().astype("datetime64[us]"))
-    mature = Partition.containing(partition.end - delay - timedelta(microseconds=1), partition.grain)
-    held_out = 0 if isinstance(holdout, float) else holdout
-    end, start = _at(partition.end - delay), times[0] if times.size else _at(partition.start)
-    if window != "all":
-        start = _at(mature.shift(1 - held_out - window).start)
-    times = times[(times >= start) & (times < end)]
-    if isinstance(holdout, float):
-        cut = times[int((1 - holdout) * times.size)] if times.size else end
-    else:
-        cut = max(start, _at(mature.shift(1 - holdout).start))
-    before = int(np.searchsorted(times, cut))
-    found = Split(
-        start=_moment(start),
-        cut=_moment(cut),
-        end=_moment(end),
-        train_rows=before,
-        holdout_rows=times.size - before,
-    )
-    if min(found.train_rows, found.holdout_rows) < fitting.LEAST_ROWS:
-        raise NotEnoughData(
-            f"{found.train_rows} rows to train on from {found.start:%Y-%m-%d %H:%M} to "
-            f"{found.cut:%Y-%m-%d %H:%M}, {found.holdout_rows} held out until {found.end:%Y-%m-%d %H:%M}; "
-            f"each side needs {fitting.LEAST_ROWS}"
-        )
-    return found
-
-
-def derive_features(dataset: DatasetVersion, target: str) -> Features:
-    """Return every column but key, event time and what labels bring: numbers and truths, text as categories, and times.
-
-    Columns of other types are left out.
-
-    :raises SpecError: if no column is left.
-    """
-    others = {*dataset.key, dataset.event_time, target, *((labels.LABELLED_AT,) if dataset.labels else ())}
-    left = {name: kind for name, kind in dataset.columns.items() if name not in others}
-    return Features(
-        numeric=tuple(name for name, kind in left.items() if kind.startswith(_NUMERIC)),
-        categorical=tuple(name for name, kind in left.items() if kind.startswith(_TEXT)),
-        dates=tuple(name for name, kind in left.items() if kind.startswith(_TIMES)),
-    )
-
-
-def _at(moment: datetime) -> np.datetime64:
-    import numpy as np
-
-    return np.datetime64(moment.astimezone(UTC).replace(tzinfo=None), "us")
-
-
-def _moment(time: np.datetime64) -> datetime:
-    moment: datetime = time.astype("datetime64[us]").item()
-    return moment.replace(tzinfo=UTC)
 
 
 class _Chosen(NamedTuple):
@@ -202,7 +115,7 @@ def train(
             "seconds": round(monotonic() - began, 3), "trials": chosen.trials, "remarks": chosen.remarks,
         }  # fmt: skip
         tags = {**tags, **job.long_tags(), "mlops.digest": logged.digest, _TRAINED: json.dumps(facts)}
-        tags[bless.SAMPLE] = sample
+        tags[DIGEST_TAG] = sample
         version = registry.register(
             client,
             model,
@@ -234,13 +147,13 @@ def fit(table: pa.Table, recipe: Recipe, params: Mapping[str, Any]) -> Pipeline:
 
 def _waited(recipe: Recipe, data: fitting.Data, params: Mapping[str, Any]) -> Pipeline:
     what = f"Fitting {fitting.name_of(recipe, params)} to {data.labels.size:,} rows"
-    with fitting.bounded(fitting.threads()):
-        return fitting.waited(lambda: _fit(recipe, data, params), what)
+    with threads.bounded(threads.per_fit()):
+        return threads.waited(lambda: _fit(recipe, data, params), what)
 
 
 def _fit(recipe: Recipe, data: fitting.Data, params: Mapping[str, Any]) -> Pipeline:
     unfitted = fitting.build(recipe, params, fitting.categories(recipe, data))
-    return fitting.fit(unfitted, data, fitting.threads(), fitting.name_of(recipe, params))
+    return fitting.fit(unfitted, data, threads.per_fit(), fitting.name_of(recipe, params))
 
 
 def _choose(job: jobs.Job, data: fitting.Data, store: trials.Store, dask: str | None) -> _Chosen:
@@ -249,7 +162,7 @@ def _choose(job: jobs.Job, data: fitting.Data, store: trials.Store, dask: str | 
     if recipe.ranked or job.candidate.search:
         found = tune.search(recipe, data, store if job.candidate.search else None, dask)
     began = monotonic()
-    with fitting.remarks() as remarks:
+    with threads.remarks() as remarks:
         model = _waited(recipe, data, found.params)
     for remark in remarks:
         log.warning("%s: %s", name, remark)
@@ -277,17 +190,17 @@ def _log_sample(client: MlflowClient, run: Run, job: jobs.Job, fitted: Pipeline,
     split = job.recipe.split
     rows = fitting.between(table, job.recipe, split.start, split.end).select(list(job.features.names))
     rows = rows.slice(max(0, rows.num_rows - _SAMPLE_ROWS))
-    predicted = pa.array(fitting.waited(lambda: models.predict(fitted, rows, job.recipe.task), "Predicting"))
+    predicted = pa.array(threads.waited(lambda: models.predict(fitted, rows, job.recipe.task), "Predicting"))
     place, _, name = SAMPLE.rpartition("/")
     with TemporaryDirectory() as folder, tracking.errors(client):
         pq.write_table(rows.append_column(PREDICTION, predicted), f"{folder}/{name}")
         client.log_artifact(run.info.run_id, f"{folder}/{name}", place)
-        return bless.sha256(f"{folder}/{name}")
+        return sha256(f"{folder}/{name}")
 
 
 def _log_curve(client: MlflowClient, run: Run, job: jobs.Job, data: fitting.Data, chosen: _Chosen) -> None:
     def again(part: fitting.Data) -> Pipeline:
         return _fit(job.recipe, part, chosen.params)
 
-    with fitting.bounded(fitting.threads()):
-        pictures.log_training(client, run.info.run_id, job.recipe, data, again, chosen.seconds)
+    with threads.bounded(threads.per_fit()):
+        curve.log_training(client, run.info.run_id, job.recipe, data, again, chosen.seconds)

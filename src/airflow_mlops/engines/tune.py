@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_mlops.domain.metrics import METRICS
 from airflow_mlops.domain.spec import Budget, Candidate
-from airflow_mlops.engines import fitting, folds, performance
+from airflow_mlops.engines import fitting, folds, performance, threads
 from airflow_mlops.engines.proposals import Proposal, Proposals
 from airflow_mlops.engines.trials import Outcome, Trial
 from airflow_mlops.exceptions import NotEnoughData, TrainingFailed
@@ -56,9 +56,9 @@ def search(recipe: Recipe, data: fitting.Data, store: Store | None = None, dask:
     """
     candidate = Candidate.model_validate(recipe.candidate)
     spans = folds.folds(data, recipe.folds, recipe.task)
-    with fitting.remarks() as warned, _workers(dask, data, recipe) as pool, _opened(store):
+    with threads.remarks() as warned, _workers(dask, data, recipe) as pool, _opened(store):
         search = _Search(recipe, candidate, data, spans, store, pool, _threads(dask, recipe))
-        with fitting.bounded(search.threads):
+        with threads.bounded(search.n_threads):
             search.run()
     for remark in warned:
         log.warning("%s, while it was searched: %s", candidate.name, remark)
@@ -71,7 +71,7 @@ def _opened(store: Store | None) -> AbstractContextManager[None]:
 
 def _threads(dask: str | None, recipe: Recipe) -> int:
     # How many processors a worker of Dask has, and how many fits share them, is its own affair: so many threads it has.
-    return 1 if dask else fitting.threads(Budget.model_validate(recipe.budget).parallel)
+    return 1 if dask else threads.per_fit(Budget.model_validate(recipe.budget).parallel)
 
 
 @contextmanager
@@ -129,7 +129,7 @@ class _Search:
         spans: Sequence[Fold],
         store: Store | None,
         pool: Any,
-        threads: int,
+        n_threads: int,
     ) -> None:
         self.recipe = recipe
         self.candidate = candidate
@@ -138,7 +138,7 @@ class _Search:
         self.store = store
         self.pool = pool
         self.budget = Budget.model_validate(recipe.budget)
-        self.threads = threads
+        self.n_threads = n_threads
         self.categories = fitting.categories(recipe, data)
         self.proposals = Proposals(candidate.search, self.budget.trials, recipe.metric, recipe.seed)
         self.ended: list[Trial] = []
@@ -199,13 +199,13 @@ class _Search:
 
         measure = delayed(_measure)
         calls = [
-            measure(each.unfitted, self.data, fold, self.recipe, each.proposal.params, self.threads)
+            measure(each.unfitted, self.data, fold, self.recipe, each.proposal.params, self.n_threads)
             for each in live
         ]
         numbers = ", ".join(str(each.number) for each in live)
         what = f"{self.candidate.name}: fitting trial {numbers} of {self.proposals.total}"
         self._keep()
-        measured = fitting.waited(lambda: self.pool(calls), what)
+        measured = threads.waited(lambda: self.pool(calls), what)
         for each, one in zip(live, measured, strict=True):
             each.shown = each.shown.then(one.value, one.seconds, one.error)
             if each.live(len(self.folds)) and self.proposals.behind(each.proposal, each.shown):
@@ -277,14 +277,14 @@ class _Measured(NamedTuple):
 
 
 def _measure(
-    unfitted: Pipeline, data: fitting.Data, fold: Fold, recipe: Recipe, params: dict[str, Any], threads: int
+    unfitted: Pipeline, data: fitting.Data, fold: Fold, recipe: Recipe, params: dict[str, Any], n_threads: int
 ) -> _Measured:
     """Fit to the rows before a fold, and measure on those within; may run on another machine."""
     from sklearn.base import clone
 
     began, name = monotonic(), fitting.name_of(recipe, params)
     try:
-        model = fitting.fit(clone(unfitted), data.between(0, fold.cut), threads, name)
+        model = fitting.fit(clone(unfitted), data.between(0, fold.cut), n_threads, name)
         later = data.between(fold.cut, fold.end)
         predicted = fitting.predicted(model, later, recipe.task, name)
         value = performance.measure(recipe.metric, later.labels, predicted)

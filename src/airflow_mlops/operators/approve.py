@@ -19,7 +19,7 @@ from airflow_mlops.domain.results import Evaluation
 from airflow_mlops.domain.spec import Approval
 from airflow_mlops.engines import approval
 from airflow_mlops.engines.approval import Question
-from airflow_mlops.engines.mails import Link
+from airflow_mlops.engines.notice import Link
 from airflow_mlops.exceptions import ApprovalMissing
 from airflow_mlops.runs import push
 

@@ -14,7 +14,7 @@ from airflow_mlops.domain.results import Action, DatasetVersion, PromotionDecisi
 from airflow_mlops.domain.retraining_facts import suggested
 from airflow_mlops.domain.section import Section
 from airflow_mlops.domain.spec import Retrain
-from airflow_mlops.engines import decide, ledger, monitor, registry, splits
+from airflow_mlops.engines import decide, ledger, monitor, registry, split
 from airflow_mlops.exceptions import NotEnoughData
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.runs import asked, dataset_of, push, run_of, table_uri, with_labels
@@ -171,7 +171,7 @@ def _shortage(
     dataset: DatasetVersion, holdout: int | float, window: int | str, delay: timedelta
 ) -> str | None:
     try:
-        splits.of(dataset, holdout, window, delay)
+        split.split_of(dataset, holdout, window, delay)
     except NotEnoughData as error:
         return str(error)
     return None

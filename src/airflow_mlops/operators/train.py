@@ -12,7 +12,9 @@ from airflow_mlops import config
 from airflow_mlops.domain.recipe import Recipe
 from airflow_mlops.domain.results import DatasetVersion
 from airflow_mlops.domain.spec import Budget, Candidate, Features
-from airflow_mlops.engines import jobs, learning, provenance, splits, train
+from airflow_mlops.engines import jobs, learning, provenance, train
+from airflow_mlops.engines.recipe import derive_features
+from airflow_mlops.engines.split import split_of
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.links import MlflowRunLink
 from airflow_mlops.runs import push, run_of, with_labels
@@ -134,13 +136,13 @@ class TrainOperator(BaseOperator):
         dataset = DatasetVersion.from_dict(self.dataset)
         model = self.model or dataset.name
         dataset = with_labels(dataset, model, self.target if self.labels else None)
-        split = splits.of(dataset, self.holdout, self.window, self.delay)
+        split = split_of(dataset, self.holdout, self.window, self.delay)
         return Recipe(
             model=model,
             candidate=Candidate.model_validate(self.candidate).to_dict(),
             task=self.task,
             target=self.target,
-            features=(self.features or train.derive_features(dataset, self.target)).to_dict(),
+            features=(self.features or derive_features(dataset, self.target)).to_dict(),
             metric=self.metric,
             dataset=learning.seal(dataset, split.start, split.end),
             split=split,

@@ -14,7 +14,7 @@ from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.recipe import Recipe
 from airflow_mlops.domain.results import DatasetVersion, Evaluation, ModelRef, TrainedModel
 from airflow_mlops.domain.spec import Budget, Candidate, Features
-from airflow_mlops.engines import train
+from airflow_mlops.engines import split, train
 
 JANUARY = Partition.parse("2013-01", "month")
 
@@ -47,7 +47,7 @@ def make_dataset(rows: pa.Table) -> DatasetVersion:
 def make_version(client: MlflowClient, model: str, strength: float = 1.0) -> TrainedModel:
     """Train and register one more version; another ``strength`` of regularisation makes another model."""
     rows = make_rows()
-    bounds = train.split(
+    bounds = split.place_bounds(
         rows["at"], holdout=0.3, partition=JANUARY, window="all", delay=JANUARY.end - JANUARY.end
     )
     recipe = Recipe(

@@ -7,7 +7,7 @@ from airflow_mlops.domain.checks import Verdict
 from airflow_mlops.domain.results import Action
 from airflow_mlops.domain.spec_alerts import Level
 from airflow_mlops.engines.alert_model import health, moved, promotion, taken_back
-from airflow_mlops.engines.mails import Status
+from airflow_mlops.engines.notice import Status
 from notices import make_answer, make_check, make_decision, make_guarded, make_health, make_run
 
 ASTRAY = make_check(

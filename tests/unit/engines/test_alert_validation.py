@@ -8,7 +8,7 @@ from airflow_mlops.domain.checks import Outcome, Severity, Verdict
 from airflow_mlops.domain.spec_alerts import Level
 from airflow_mlops.domain.validation import Sample
 from airflow_mlops.engines.alert_validation import validation
-from airflow_mlops.engines.mails import Notice, Status
+from airflow_mlops.engines.notice import Notice, Status
 from notices import make_report, make_result, make_run, make_version, make_warning
 
 

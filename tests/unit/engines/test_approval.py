@@ -11,7 +11,7 @@ from airflow_mlops.domain.checks import Verdict
 from airflow_mlops.domain.spec import Approval
 from airflow_mlops.domain.spec_alerts import Level
 from airflow_mlops.engines.approval import LONGEST, Given, Question, accept, body, given, notice
-from airflow_mlops.engines.mails import Link, Status
+from airflow_mlops.engines.notice import Link, Status
 from notices import make_answer, make_candidate, make_check, make_evaluation, make_run
 
 NOW = datetime(2013, 5, 2, tzinfo=UTC)

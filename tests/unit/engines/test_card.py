@@ -13,7 +13,7 @@ from airflow_mlops.domain.approval import Answer, Approval
 from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.results import Action, Evaluation, ModelRef, PromotionDecision, TrainedModel
 from airflow_mlops.domain.validation import ValidationReport
-from airflow_mlops.engines import card, card_page, card_text, models, pictures, pipeline, registry, validate
+from airflow_mlops.engines import card, card_page, markdown, models, pictures, pipeline, registry, validate
 from airflow_mlops.engines.train import train
 from synthetic import make_client, make_recipe, make_rows
 
@@ -208,7 +208,7 @@ def test_a_page_loads_nothing_and_runs_nothing(client: Any, trained: TrainedMode
     ],
 )  # fmt: skip
 def test_any_text_is_shown_as_it_is(text: str) -> None:
-    shown = card_page._markdown().render(f"{card_text.escape(text)}\n", {"pictures": {}})
+    shown = card_page._markdown().render(f"{markdown.escape(text)}\n", {"pictures": {}})
     assert shown.startswith("<p>")
     assert Elements(shown).text.strip() == " ".join(text.split())
     assert {tag for tag, _ in Elements(shown).found} == {"p"}
@@ -224,13 +224,13 @@ def test_any_text_is_shown_as_it_is(text: str) -> None:
     ],
 )
 def test_only_addresses_of_the_web_are_links(url: str, known: bool) -> None:
-    shown = card_page._markdown().render(str(card_text.escape(card_text.Link("run", url))), {"pictures": {}})
+    shown = card_page._markdown().render(str(markdown.escape(markdown.Link("run", url))), {"pictures": {}})
     assert Elements(shown).of("a") == ([{"href": url}] if known else [])
 
 
 def test_an_address_cannot_break_out_of_its_link() -> None:
-    link = card_text.Link("run", "https://a.example/> <script>alert(1)</script>")
-    shown = card_page._markdown().render(str(card_text.escape(link)), {"pictures": {}})
+    link = markdown.Link("run", "https://a.example/> <script>alert(1)</script>")
+    shown = card_page._markdown().render(str(markdown.escape(link)), {"pictures": {}})
     assert [tag for tag, _ in Elements(shown).found] == ["p", "a"]
 
 

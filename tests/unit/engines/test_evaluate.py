@@ -25,6 +25,7 @@ from airflow_mlops.domain.spec import (
     VersusChampion,
 )
 from airflow_mlops.engines import bless, evaluate, models, tracking
+from airflow_mlops.engines.sample import DIGEST_TAG, fetch
 from airflow_mlops.exceptions import DigestMismatch, LeakedRows, ModelNotFound, NotEnoughData, SchemaMismatch
 from synthetic import make_client, make_rows, make_split, make_trained
 
@@ -222,16 +223,16 @@ def test_a_holdout_with_three_labels_is_inconclusive(client: Any, good: TrainedM
 def test_a_sample_that_is_not_the_one_that_was_logged_blesses_nothing(
     client: Any, again: TrainedModel, tmp_path: Path
 ) -> None:
-    sample = bless.fetch(client, ref_of(again), tmp_path)[1]
+    sample = fetch(client, ref_of(again), tmp_path)[1]
     rows = pq.read_table(sample)
     try:
         pq.write_table(rows.slice(0, 1), sample)
         client.log_artifact(again.run_id, str(sample), "blessing")
         with pytest.raises(DigestMismatch, match="it proves nothing"):
-            bless.fetch(client, ref_of(again), tmp_path)
+            fetch(client, ref_of(again), tmp_path)
         # Versions of earlier releases have no such tag.
-        client.delete_model_version_tag(again.model, again.version, bless.SAMPLE)
-        assert pq.read_table(bless.fetch(client, ref_of(again), tmp_path)[1]).num_rows == 1
+        client.delete_model_version_tag(again.model, again.version, DIGEST_TAG)
+        assert pq.read_table(fetch(client, ref_of(again), tmp_path)[1]).num_rows == 1
     finally:
         pq.write_table(rows, sample)
         client.log_artifact(again.run_id, str(sample), "blessing")

@@ -38,11 +38,12 @@ from airflow_mlops.engines import (
     replay_workers,
     reproduce,
     retention,
-    splits,
     tables,
     train,
 )
 from airflow_mlops.engines.probation import Question
+from airflow_mlops.engines.recipe import derive_features
+from airflow_mlops.engines.split import split_of
 from airflow_mlops.exceptions import NotEnoughData, NotReproduced, SchemaMismatch
 from history import MODEL, ROWS, changed, month, rows_of
 from late import LATER, WEEK, Late, known_in
@@ -62,7 +63,7 @@ class Learner(Late):
     """A model whose labels come late, and how it is trained and judged."""
 
     def learn(self, dataset: DatasetVersion, key: str, **changes: Any) -> TrainedModel:
-        split = splits.of(dataset, 1, "all", WEEK)
+        split = split_of(dataset, 1, "all", WEEK)
         sealed = learning.seal(dataset, split.start, split.end)
         recipe = make_recipe(ROWS, dataset=sealed, split=split, **changes)
         rows = learning.read(sealed, since=split.start, until=split.end)
@@ -137,7 +138,7 @@ def test_rows_have_the_labels_that_were_known_at_the_end_of_the_partition(story:
 
 
 def test_a_split_counts_the_rows_that_have_a_label(story: Story) -> None:
-    split = splits.of(story.months[2], 1, "all", WEEK)
+    split = split_of(story.months[2], 1, "all", WEEK)
     assert split.train_rows + split.holdout_rows == until(month("2013-03").end - LATER)
     assert (split.cut, split.end) == (month("2013-03").start, month("2013-03").end - WEEK)
 
@@ -152,11 +153,11 @@ def test_a_holdout_whose_labels_have_not_come_is_too_little_data_and_says_so(lat
     with pytest.raises(
         NotEnoughData, match=r"with a label: labels\.source has brought 0 by the end of 2013-02"
     ):
-        splits.of(none, 1, "all", WEEK)
+        split_of(none, 1, "all", WEEK)
     late.bring("2013-01")
     some = learning.with_labels(february, late.uri("labels"), "late")
     with pytest.raises(NotEnoughData, match=r"0 held out .* say so in labels\.delay"):
-        splits.of(some, 1, "all", WEEK)
+        split_of(some, 1, "all", WEEK)
 
 
 @pytest.mark.parametrize("most", [1, 500, 10**6])
@@ -264,11 +265,9 @@ def test_a_training_is_another_one_if_its_labels_are_and_the_same_if_others_came
 def test_columns_of_labels_are_no_features(story: Story) -> None:
     dataset = story.months[0]
     names = {**dataset.columns, labels.LABELLED_AT: "timestamp[us, tz=UTC]", "late": "bool"}
-    features = train.derive_features(dataset.model_copy(update={"columns": names}), "late")
+    features = derive_features(dataset.model_copy(update={"columns": names}), "late")
     assert (
-        features.names
-        == train.derive_features(dataset, "late").names
-        == ("distance", "wind", "carrier", "origin")
+        features.names == derive_features(dataset, "late").names == ("distance", "wind", "carrier", "origin")
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from airflow_mlops.domain.validation import Sample
 from airflow_mlops.engines import mails_html
 from airflow_mlops.engines.alert_validation import validation
-from airflow_mlops.engines.mails import Link, Passage
+from airflow_mlops.engines.notice import Link, Passage
 from notices import make_notice, make_report, make_result, make_run, make_version
 
 EVIL = """<script>alert('1')</script><img src=x onerror=a()>" onmouseover="a()"""

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_mlops.engines import mails_text
+from airflow_mlops.engines import mails_text, words
 from airflow_mlops.engines.alert_validation import validation
-from airflow_mlops.engines.mails import Passage
+from airflow_mlops.engines.notice import Passage
 from notices import make_notice, make_report, make_run, make_version
 
 EXPECTED = """\
@@ -93,7 +93,7 @@ def test_lines_are_short_and_addresses_whole() -> None:
     ],
 )
 def test_some_rows_are_never_none_and_never_all(share: float, said: str) -> None:
-    assert mails_text.percent(share) == said
+    assert words.percent(share) == said
 
 
 def test_a_command_stays_on_its_line() -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from airflow_mlops.domain.spec_alerts import Alerts, Level
 from airflow_mlops.engines import outbox
-from airflow_mlops.engines.mails import Notice, Status
+from airflow_mlops.engines.notice import Notice, Status
 from airflow_mlops.engines.outbox import CLAIM, Entry, Receipt, State
 from airflow_mlops.exceptions import MailUndelivered
 from mail_server import as_process

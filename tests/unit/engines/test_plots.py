@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from airflow_mlops.engines import fitting, pictures, pipeline, plots, plots_predictions
+from airflow_mlops.engines import curve, fitting, pictures, pipeline, plots, plots_predictions
 from airflow_mlops.exceptions import TrainingFailed
 from synthetic import FEATURES, LOGISTIC, make_recipe, make_rows
 
@@ -131,7 +131,7 @@ def test_a_learning_curve_is_fitted_to_ever_more_of_the_latest_rows() -> None:
         fitted.append(data.times)
         return fit(data)
 
-    figure = plots.learning_curve(noted, DATA, task="classification", metric="roc_auc")
+    figure = curve.learning_curve(noted, DATA, task="classification", metric="roc_auc")
     assert figure is not None
     sizes = [times.size for times in fitted]
     assert sizes == sorted(sizes)
@@ -151,7 +151,7 @@ def test_a_learning_curve_ends_when_time_runs_out() -> None:
         fits.append(data)
         return fit(data)
 
-    assert plots.learning_curve(noted, DATA, task="classification", metric="roc_auc", seconds=0) is None
+    assert curve.learning_curve(noted, DATA, task="classification", metric="roc_auc", seconds=0) is None
     assert len(fits) == 1
 
 
@@ -166,9 +166,9 @@ def test_a_learning_curve_keeps_to_its_time_also_if_fits_fail_or_the_first_is_lo
         raise TrainingFailed("too few")
 
     now = iter(range(0, 100, 6))  # each fit takes six seconds
-    monkeypatch.setattr(plots, "monotonic", lambda: next(now))
-    curve = plots.learning_curve(fail, DATA, task="classification", metric="roc_auc", took=took, seconds=24)
-    assert curve is None
+    monkeypatch.setattr(curve, "monotonic", lambda: next(now))
+    drawn = curve.learning_curve(fail, DATA, task="classification", metric="roc_auc", took=took, seconds=24)
+    assert drawn is None
     assert len(fits) == count
 
 
@@ -178,11 +178,11 @@ def test_sizes_that_cannot_be_fitted_are_left_out_of_a_learning_curve() -> None:
             raise TrainingFailed("too few")
         return fit(data)
 
-    figure = plots.learning_curve(picky, DATA, task="classification", metric="roc_auc")
+    figure = curve.learning_curve(picky, DATA, task="classification", metric="roc_auc")
     assert figure is not None
     assert min(figure.axes[0].lines[0].get_xdata()) >= 150
     assert (
-        plots.learning_curve(
+        curve.learning_curve(
             lambda data: picky(data.between(0, 10)), DATA, task="classification", metric="roc_auc"
         )
         is None

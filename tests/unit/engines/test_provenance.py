@@ -13,7 +13,8 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from airflow_mlops.domain.spec import Budget, Features
-from airflow_mlops.engines import fitting, provenance, tables, tracking, train
+from airflow_mlops.engines import curve, fitting, provenance, tables, tracking
+from airflow_mlops.engines.split import place_bounds
 from history import History, month
 from synthetic import BOOSTING, make_client, make_recipe, make_rows
 
@@ -64,7 +65,7 @@ def test_each_partition_is_an_input_as_it_was_at_the_version(client: Any, tmp_pa
     january, february = history.publish("2013-01"), history.publish("2013-02")
     # What comes later is none of this training's.
     history.publish("2013-01", tables.read(january.uri, version=january.version).slice(0, 100))
-    split = train.split(
+    split = place_bounds(
         tables.read(february.uri, version=february.version)["departure"],
         holdout=1, partition=month("2013-02"), window="all", delay=timedelta(0),
     )  # fmt: skip
@@ -130,7 +131,7 @@ def test_training_rows_are_described_without_the_values_of_categories() -> None:
     rows = make_rows()
     recipe = make_recipe(rows, features=Features(numeric=("wind",), categorical=("carrier",)))
     data = fitting.data(rows, recipe)
-    found = provenance.rows(data, recipe)
+    found = curve.row_facts(data, recipe)
     wind, carrier = found["features"]["wind"], found["features"]["carrier"]
     assert (wind["low"], wind["high"]) == (data.frame["wind"].min(), data.frame["wind"].max())
     assert 0 < wind["missing"] < 0.1

@@ -28,12 +28,8 @@ from airflow_mlops.engines import (
 )
 from airflow_mlops.engines.labels_join import Truth
 from airflow_mlops.engines.ledger import Kind
-from airflow_mlops.exceptions import (
-    BlessingFailed,
-    DigestMismatch,
-    PromotionConflict,
-    RegistryUnavailable,
-)
+from airflow_mlops.engines.registry import CHALLENGER
+from airflow_mlops.exceptions import BlessingFailed, DigestMismatch, PromotionConflict, RegistryUnavailable
 from history import MODEL, STIFF, History, changed, rows_of
 from unit.engines.registry_builders import make_evaluation
 
@@ -65,7 +61,7 @@ class Story:
         """The versions of champion and challenger."""
         return (
             registry.champion_version(self.client, MODEL),
-            registry.alias_version(self.client, MODEL, moves.CHALLENGER),
+            registry.alias_version(self.client, MODEL, CHALLENGER),
         )
 
     @property
@@ -149,7 +145,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Story:
 @pytest.fixture
 def story(made: Story, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Story:
     """The versions, one of them champion since February, with a ledger and predictions of their own."""
-    for alias in (registry.CHAMPION, moves.CHALLENGER):
+    for alias in (registry.CHAMPION, CHALLENGER):
         if registry.alias_version(made.client, MODEL, alias) is not None:
             made.client.delete_registered_model_alias(MODEL, alias)
     monkeypatch.setattr(made, "uri", f"file://{tmp_path}/ledger")
@@ -345,13 +341,13 @@ def test_a_challenger_that_may_have_learned_from_the_partition_is_on_trial_all_t
 
 
 def test_a_challenger_that_somebody_has_set_is_recorded_and_never_promoted(story: Story) -> None:
-    story.point(moves.CHALLENGER, story.other)
+    story.point(CHALLENGER, story.other)
     report = story.judged(story.march, story.april)
     assert report.moved is None
     assert report.checks[-1].verdict is PASS
     assert "somebody has set its alias" in report.reason
     assert story.aliases == ("1", "2")
-    story.point(moves.CHALLENGER, story.worse)
+    story.point(CHALLENGER, story.worse)
     story.score(story.april)
     assert story.check(story.april).moved is None
     assert len(story.events) == 2
@@ -409,9 +405,9 @@ def test_while_somebody_has_moved_the_champion_nothing_is_moved(story: Story, as
 @pytest.mark.parametrize("elsewhere", [False, True])
 def test_whoever_takes_the_alias_away_ends_the_trial(story: Story, elsewhere: bool) -> None:
     story.challenge(story.other)
-    story.client.delete_registered_model_alias(MODEL, moves.CHALLENGER)
+    story.client.delete_registered_model_alias(MODEL, CHALLENGER)
     if elsewhere:
-        story.point(moves.CHALLENGER, story.worse)
+        story.point(CHALLENGER, story.worse)
     report = story.judged(story.march)
     assert report.moved is not None
     assert report.moved.action is Action.DROPPED
@@ -434,7 +430,7 @@ def test_a_challenger_that_nobody_can_verify_any_more_is_dropped_if_it_is_on_tri
 ) -> None:
     if on_trial:
         story.challenge(story.other)
-    story.point(moves.CHALLENGER, story.other)
+    story.point(CHALLENGER, story.other)
     story.client.delete_model_version_tag(MODEL, "2", "mlops.digest")
     try:
         report = story.check(story.march)
@@ -497,7 +493,7 @@ def test_a_trial_that_ends_while_its_challenger_is_blessed_ends_without_a_promot
     def end(*_: object) -> Check:
         monkeypatch.setattr(promote, "_blessed", lambda *_: BLESSED)
         if how == "deleted":
-            story.client.delete_registered_model_alias(MODEL, moves.CHALLENGER)
+            story.client.delete_registered_model_alias(MODEL, CHALLENGER)
         else:
             story.challenge(story.worse, key="forced", partition="2013-03")
         return BLESSED
@@ -607,7 +603,7 @@ def test_a_trial_that_is_ended_behind_a_killed_promotion_is_not_promoted_by_its_
     story.ready(story.other)
     with pytest.raises(Killed):
         story.check(story.april, key="judge", client=story.broken(Before))
-    story.client.delete_registered_model_alias(MODEL, moves.CHALLENGER)
+    story.client.delete_registered_model_alias(MODEL, CHALLENGER)
     report = story.check(story.april, key="judge")
     assert (report.moved, story.aliases) == (None, ("1", None))
     assert "The trial of version 2 of 'flights' was ended" in report.reason

@@ -18,7 +18,9 @@ import pytest
 from airflow_mlops.domain.recipe import Recipe
 from airflow_mlops.domain.results import ModelRef, TrainedModel
 from airflow_mlops.domain.spec import Candidate, Features
-from airflow_mlops.engines import fitting, model_file, models, plots, registry, tracking, train, trials
+from airflow_mlops.engines import curve, fitting, model_file, models, registry, tracking, train, trials
+from airflow_mlops.engines.recipe import derive_features
+from airflow_mlops.engines.sample import PREDICTION, SAMPLE
 from airflow_mlops.exceptions import DigestMismatch, NotEnoughData, TrainingFailed, UntrustedModel
 from killed_training import MODEL, TRIALS, search
 from synthetic import (
@@ -139,7 +141,7 @@ def test_too_few_rows_on_either_side_are_told_with_their_counts(count: int, chan
 
 
 def test_features_are_derived_from_the_types_of_columns() -> None:
-    features = train.derive_features(make_dataset(make_rows()), "late")
+    features = derive_features(make_dataset(make_rows()), "late")
     assert (features.numeric, features.categorical) == (("distance", "wind", "delay"), ("carrier", "origin"))
     assert features.dates == ()
 
@@ -149,7 +151,7 @@ def test_times_other_than_the_event_time_are_derived_as_dates() -> None:
     dated = rows.append_column("booked", rows["departure"]).append_column(
         "day", rows["departure"].cast(pa.date32())
     )
-    assert train.derive_features(make_dataset(dated), "late").dates == ("booked", "day")
+    assert derive_features(make_dataset(dated), "late").dates == ("booked", "day")
 
 
 def test_the_same_data_spec_and_seed_give_the_same_model_in_another_process(tmp_path: Path) -> None:
@@ -261,10 +263,10 @@ def test_a_version_says_what_it_was_made_of(client: Any) -> None:
 
 def test_the_sample_holds_the_predictions_of_the_training_process(client: Any, tmp_path: Path) -> None:
     trained = make_trained(client, make_rows(), "sample", model="sampled")
-    sample = pq.read_table(client.download_artifacts(trained.run_id, train.SAMPLE, str(tmp_path)))
+    sample = pq.read_table(client.download_artifacts(trained.run_id, SAMPLE, str(tmp_path)))
     predicted = models.predict(models.load_version(client, ref_of(trained)), sample, "classification")
     assert sample.num_rows == 200
-    assert sample[train.PREDICTION].to_pylist() == predicted.tolist()
+    assert sample[PREDICTION].to_pylist() == predicted.tolist()
 
 
 def test_a_regression_is_trained_on_values(client: Any) -> None:
@@ -337,7 +339,7 @@ def test_a_picture_that_cannot_be_drawn_is_a_warning(
     def fail(*given: Any, **named: Any) -> None:
         raise ZeroDivisionError("no room")
 
-    monkeypatch.setattr(plots, "learning_curve", fail)
+    monkeypatch.setattr(curve, "learning_curve", fail)
     train.train(make_rows(), client=client, recipe=make_recipe(make_rows(), model="blank"), key="1", tags={})
     assert len(versions(client, "blank")) == 1
     assert "ZeroDivisionError: no room" in caplog.text

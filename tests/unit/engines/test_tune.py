@@ -12,7 +12,7 @@ import pytest
 
 from airflow_mlops.domain.recipe import Recipe
 from airflow_mlops.domain.spec import Budget, Candidate
-from airflow_mlops.engines import fitting, models, tracking, train, trials, tune
+from airflow_mlops.engines import fitting, models, threads, tracking, train, trials, tune
 from airflow_mlops.engines.folds import Fold
 from airflow_mlops.exceptions import NotEnoughData, RegistryUnavailable, TrainingFailed
 from synthetic import make_client, make_recipe, make_rows
@@ -150,11 +150,11 @@ def test_a_long_fit_is_told_of_while_it_runs(
     from threading import Event
 
     caplog.set_level(logging.INFO)
-    monkeypatch.setattr(fitting, "_TOLD_EVERY", 0.01)
+    monkeypatch.setattr(threads, "_TOLD_EVERY", 0.01)
     told = Event()
-    info = fitting.log.info
-    monkeypatch.setattr(fitting.log, "info", lambda *given: (info(*given), told.set()))
-    fitting.waited(lambda: told.wait(30), "Fitting a large one")
+    info = threads.log.info
+    monkeypatch.setattr(threads.log, "info", lambda *given: (info(*given), told.set()))
+    threads.waited(lambda: told.wait(30), "Fitting a large one")
     assert "Fitting a large one: 0 s so far." in caplog.text
 
 
@@ -163,7 +163,7 @@ def test_an_error_in_the_thread_of_a_fit_is_raised_where_it_is_awaited() -> None
         raise TimeoutError("of the work itself")
 
     with pytest.raises(TimeoutError, match="of the work itself"):
-        fitting.waited(fail, "Fitting")
+        threads.waited(fail, "Fitting")
 
 
 def test_values_that_a_fit_refuses_are_left_out_and_told(caplog: pytest.LogCaptureFixture) -> None:
@@ -198,7 +198,7 @@ def test_linear_algebra_keeps_to_the_processors_of_the_task(monkeypatch: pytest.
         return fit(*given)
 
     monkeypatch.setattr(fitting, "fit", look)
-    monkeypatch.setattr(fitting, "threads", lambda side_by_side=1: 1)
+    monkeypatch.setattr(threads, "per_fit", lambda side_by_side=1: 1)
     with threadpool_limits(2, user_api="blas"):
         found(tree(max_depth=[1]))
         train.fit(make_rows(400), recipe_of(tree()), {})
@@ -207,7 +207,7 @@ def test_linear_algebra_keeps_to_the_processors_of_the_task(monkeypatch: pytest.
 
 
 def test_a_worker_of_dask_is_not_told_of_the_processors_of_the_task(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fitting, "threads", lambda side_by_side=1: 64 // side_by_side)
+    monkeypatch.setattr(threads, "per_fit", lambda side_by_side=1: 64 // side_by_side)
     recipe = recipe_of(tree(), parallel=4)
     assert (tune._threads(None, recipe), tune._threads("tcp://127.0.0.1:9", recipe)) == (16, 1)
 

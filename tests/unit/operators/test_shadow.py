@@ -14,7 +14,7 @@ from airflow_mlops.domain.results import Action
 from airflow_mlops.domain.spec_gates import Shadow
 from airflow_mlops.domain.spec_score import Score
 from airflow_mlops.engines import promote, registry
-from airflow_mlops.engines.moves import CHALLENGER
+from airflow_mlops.engines.registry import CHALLENGER
 from airflow_mlops.operators.promote import PromoteOperator
 from airflow_mlops.operators.score import ScoreOperator
 from airflow_mlops.operators.shadow import ShadowOperator

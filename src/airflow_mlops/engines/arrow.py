@@ -1,0 +1,106 @@
+"""Types of Arrow: what a text names, what two have in common, and times in UTC."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from airflow_mlops.exceptions import SchemaMismatch
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# A time that names its offset, as ISO 8601 and databases write it.
+_OFFSET = r"(Z|:\d\d([.,]\d+)?\s?[+-]\d\d(:?\d\d)?)$"
+
+
+def arrow_type(text: str) -> pa.DataType | None:
+    """Return the type that Arrow writes as this text; None for nested types and what is none.
+
+    >>> str(arrow_type("timestamp[us, tz=UTC]")), str(arrow_type("decimal128(7, 2)")), str(arrow_type("string"))
+    ('timestamp[us, tz=UTC]', 'decimal128(7, 2)', 'string')
+    """
+    import pyarrow as pa
+
+    if match := re.fullmatch(r"timestamp\[(s|ms|us|ns)(?:, tz=(.+))?\]", text):
+        return pa.timestamp(match[1], match[2])
+    if match := re.fullmatch(r"decimal128\((\d+), (-?\d+)\)", text):
+        return pa.decimal128(int(match[1]), int(match[2]))
+    try:
+        return pa.type_for_alias(text)
+    except ValueError:
+        return None
+
+
+def wider(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:
+    """Return the type that holds the values of both as they are; None if there is none."""
+    import pyarrow as pa
+    from pyarrow import types
+
+    if one == other or types.is_null(other):
+        return one
+    if types.is_null(one):
+        return other
+    if types.is_boolean(one) or types.is_boolean(other):
+        return None
+    if types.is_date(one) and types.is_timestamp(other):
+        return other
+    if types.is_timestamp(one) and types.is_date(other):
+        return one
+    for text in (pa.string(), pa.large_string()):
+        if {one, other} <= {text, pa.string(), pa.string_view()}:
+            return text
+    try:
+        return pa.unify_schemas(
+            [pa.schema([("_", one)]), pa.schema([("_", other)])], promote_options="permissive"
+        )[0].type
+    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        return None
+
+
+def in_utc(batch: pa.Table, event_time: str, where: str) -> pa.Table:
+    """Return rows with event times in UTC; text is read with the offset that it names, and else as UTC.
+
+    :raises SchemaMismatch: if the column is no time.
+    """
+    import pyarrow as pa
+
+    column = batch[event_time]
+    try:
+        if pa.types.is_null(column.type):
+            times = pa.chunked_array([pa.nulls(len(column), pa.timestamp("us", "UTC"))])
+        elif pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+            times = _parsed(column)
+        elif pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
+            times = column.cast(pa.timestamp("us", "UTC"))
+        else:
+            raise SchemaMismatch(f"{where}: {event_time!r} is {column.type}, not a time")
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise SchemaMismatch(f"{where}: {event_time!r} cannot be read as a time: {error}") from error
+    return batch.set_column(batch.column_names.index(event_time), event_time, times)
+
+
+def _parsed(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    named = pc.match_substring_regex(column, _OFFSET)
+    none = pa.scalar(None, column.type)
+    with_offset = pc.if_else(named, column, none).cast(pa.timestamp("us", "UTC"))
+    without = pc.if_else(named, none, column).cast(pa.timestamp("us")).cast(pa.timestamp("us", "UTC"))
+    return pc.coalesce(with_offset, without)
+
+
+def refuse_twice(names: Sequence[str], where: str) -> None:
+    """Refuse columns of one name.
+
+    :raises SchemaMismatch: naming them.
+    """
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise SchemaMismatch(f"{where} has columns of one name: {_list(twice)}; rename one of them")
+
+
+def _list(names: Sequence[str]) -> str:
+    return ", ".join(repr(name) for name in names)

@@ -1,0 +1,90 @@
+"""What people are to be told, before it is put into words and colours."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from airflow_mlops.domain.checks import Fact, Number
+from airflow_mlops.domain.spec_alerts import Event, Level
+from airflow_mlops.domain.validation import Sample
+
+
+class Status(StrEnum):
+    """What has happened to the topic of a mail."""
+
+    FAILED = "failed"
+    WARNED = "warned"
+    RECOVERED = "recovered"
+    NEWS = "news"
+
+
+class Finding(Fact):
+    """One thing that was expected, and what was seen instead.
+
+    :param name: what it is about: a column, a gate.
+    :param note: more on it in small print: the expectation, its severity.
+    :param share: share of the rows that are concerned, 0 to 1; None if it is not about rows.
+    :param samples: some values that were seen.
+    """
+
+    name: str
+    note: str = ""
+    expected: str
+    observed: str
+    share: Number = None
+    samples: tuple[str, ...] = ()
+
+
+class Link(Fact):
+    """Where to look."""
+
+    label: str
+    url: str
+
+
+class Passage(Fact):
+    """A paragraph with its heading.
+
+    :param commands: command lines to copy, one after the other.
+    """
+
+    heading: str
+    text: str
+    commands: tuple[str, ...] = ()
+    links: tuple[Link, ...] = ()
+
+
+class Notice(Fact):
+    """What people are to be told, before it is put into words and colours.
+
+    :param id: what happened: it is told once, ever.
+    :param same: other ids under which it may have been told already.
+    :param key: the problem: while it lasts it is told again only after a cooldown.
+    :param topic: what has the problem: it recovers as a whole.
+    :param badge: the verdict, in one or two words.
+    :param summary: what to know if nothing else is read, a sentence each.
+    :param facts: name and value.
+    :param more: findings that are left out.
+    :param sample: some rows, masked.
+    :param report: place of a page under ``[mlops] reports`` that is attached when the mail is sent.
+    :param picture: place of a PNG there, which the mail shows.
+    """
+
+    id: str
+    same: tuple[str, ...] = ()
+    key: str
+    topic: str
+    event: Event
+    status: Status
+    levels: tuple[Level, ...]
+    title: str
+    badge: str
+    summary: tuple[str, ...] = ()
+    facts: tuple[tuple[str, str], ...] = ()
+    findings: tuple[Finding, ...] = ()
+    more: int = 0
+    sample: Sample | None = None
+    passages: tuple[Passage, ...] = ()
+    links: tuple[Link, ...] = ()
+    report: str | None = None
+    picture: str | None = None

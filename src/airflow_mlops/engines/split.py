@@ -1,0 +1,104 @@
+"""Splits of a dataset version into rows to train on and rows to judge on."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Literal
+
+from airflow_mlops.domain import recipe
+from airflow_mlops.domain.partitions import Partition
+from airflow_mlops.domain.results import DatasetVersion, Split
+from airflow_mlops.engines import learning
+from airflow_mlops.exceptions import NotEnoughData
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+
+def place_bounds(
+    event_times: pa.ChunkedArray,
+    *,
+    holdout: int | float,
+    partition: Partition,
+    window: Literal["all"] | int,
+    delay: timedelta,
+) -> Split:
+    """Place the bounds of training and holdout rows, as of one partition.
+
+    :param event_times: of all rows, in any order; later ones than the partition may be among them.
+    :param holdout: number of latest partitions with mature labels, or share of the latest rows. Rows of one time stay
+        together.
+    :param window: partitions to train on, before the holdout; if the holdout is a share, it is one of them. ``all``
+        begins with the first row.
+    :param delay: how long labels take to mature; the latest rows of that span are left out.
+    :raises NotEnoughData: if either side has fewer than 50 rows.
+    """
+    import numpy as np
+
+    times = np.sort(event_times.to_numpy().astype("datetime64[us]"))
+    mature = Partition.containing(partition.end - delay - timedelta(microseconds=1), partition.grain)
+    held_out = 0 if isinstance(holdout, float) else holdout
+    end, start = _at(partition.end - delay), times[0] if times.size else _at(partition.start)
+    if window != "all":
+        start = _at(mature.shift(1 - held_out - window).start)
+    times = times[(times >= start) & (times < end)]
+    if isinstance(holdout, float):
+        cut = times[int((1 - holdout) * times.size)] if times.size else end
+    else:
+        cut = max(start, _at(mature.shift(1 - holdout).start))
+    before = int(np.searchsorted(times, cut))
+    found = Split(
+        start=_moment(start),
+        cut=_moment(cut),
+        end=_moment(end),
+        train_rows=before,
+        holdout_rows=times.size - before,
+    )
+    if min(found.train_rows, found.holdout_rows) < recipe.LEAST_ROWS:
+        raise NotEnoughData(
+            f"{found.train_rows} rows to train on from {found.start:%Y-%m-%d %H:%M} to "
+            f"{found.cut:%Y-%m-%d %H:%M}, {found.holdout_rows} held out until {found.end:%Y-%m-%d %H:%M}; "
+            f"each side needs {recipe.LEAST_ROWS}"
+        )
+    return found
+
+
+def _at(moment: datetime) -> np.datetime64:
+    import numpy as np
+
+    return np.datetime64(moment.astimezone(UTC).replace(tzinfo=None), "us")
+
+
+def _moment(time: np.datetime64) -> datetime:
+    moment: datetime = time.astype("datetime64[us]").item()
+    return moment.replace(tzinfo=UTC)
+
+
+def split_of(dataset: DatasetVersion, holdout: int | float, window: int | str, delay: timedelta) -> Split:
+    """Return the split of a dataset version, as of its partition.
+
+    Where labels have a source of their own, only rows count that have their label by then.
+
+    :param holdout: see :func:`place_bounds`, as for ``window`` and ``delay``.
+    :raises NotEnoughData: if there is too little to train or to judge on.
+    """
+    when, labels = dataset.event_time, dataset.labels
+    rows = learning.read(dataset, columns=[when, labels.target] if labels else [when])
+    if labels is not None:
+        rows = rows.filter(rows[labels.target].is_valid())
+    try:
+        return place_bounds(
+            rows[when],
+            holdout=holdout,
+            partition=Partition.parse(dataset.partition, dataset.grain),
+            window="all" if window == "all" else int(window),
+            delay=delay,
+        )
+    except NotEnoughData as error:
+        if labels is None:
+            raise
+        raise NotEnoughData(
+            f"{error}, with a label: labels.source has brought {rows.num_rows:,} by the end of {dataset.partition}. If labels "
+            "take longer, say so in labels.delay"
+        ) from error
