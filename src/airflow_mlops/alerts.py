@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow.sdk import conf
 
-from airflow_mlops.domain.challenge import ChallengeReport
 from airflow_mlops.domain.checks import Verdict
+from airflow_mlops.domain.incidents import failing
 from airflow_mlops.domain.results import DatasetVersion, GuardReport, HealthReport, PromotionDecision
+from airflow_mlops.domain.scoring import ChallengeReport
 from airflow_mlops.domain.spec_alerts import Alerts, Event, Level
 from airflow_mlops.domain.validation import ValidationReport
-from airflow_mlops.engines import alert, incidents, mails, monitor, outbox
+from airflow_mlops.engines import alert, mails, monitor, outbox
 from airflow_mlops.engines.alert import Run
 from airflow_mlops.engines.alert_model import health, moved, promotion, taken_back
 from airflow_mlops.engines.alert_validation import validation
@@ -211,9 +212,7 @@ def _judge(said: _Said, run: Run, failed: Sequence[str]) -> tuple[list[Notice], 
     notices += champion
     for report in map(HealthReport.from_dict, said.results("HealthOperator")):
         if report.verdict is Verdict.FAIL:
-            since = incidents.failing(
-                monitor.history(table_uri(report.model, "monitoring")), report.partition
-            )
+            since = failing(monitor.history(table_uri(report.model, "monitoring")), report.partition)
             notices.append(
                 health(
                     run,
@@ -223,7 +222,7 @@ def _judge(said: _Said, run: Run, failed: Sequence[str]) -> tuple[list[Notice], 
                     picture=said.page("DriftOperator", "picture"),
                 )
             )
-        elif not incidents.failing(monitor.history(table_uri(report.model, "monitoring"))):
+        elif not failing(monitor.history(table_uri(report.model, "monitoring"))):
             # Also if labels are missing, and not if an earlier partition was judged again while later ones are bad.
             well.append(run.health)
     decided = said.results("PromoteOperator", "RecordOperator", "RollbackOperator")

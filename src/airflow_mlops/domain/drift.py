@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from airflow_mlops.domain.checks import Check, Fact, Number, Verdict
-from airflow_mlops.domain.spec_drift import DriftPolicy
+from airflow_mlops.domain.spec_performance import DriftPolicy
 
 
 class Measure(Fact):

@@ -80,7 +80,7 @@ def _signal(
         return Lasting(off(name), None)
     series = [(report.partition, verdict(report)) for report in known.health]
     check = k_of_n(f"retrain.{name}", [each for _, each in series], wanted.k, wanted.n)
-    found = incidents.incidents(name, reversed(series), wanted, policy.clear)
+    found = incidents.of_signal(name, reversed(series), wanted, policy.clear)
     return Lasting(check, incidents.lasting(found))
 
 

@@ -29,8 +29,7 @@ from airflow_mlops.domain.partitions import Grain, Partition
 from airflow_mlops.domain.problems import Problems, spec_error
 from airflow_mlops.domain.section import Section
 from airflow_mlops.domain.spec_alerts import Alerts
-from airflow_mlops.domain.spec_data import Expectation, Features, Labels, Rule, Suite
-from airflow_mlops.domain.spec_drift import DriftPolicy
+from airflow_mlops.domain.spec_data import Expectation, Features, Labels, Rule, SchemaPolicy, Skew, Suite
 from airflow_mlops.domain.spec_gates import (
     Approval,
     Fairness,
@@ -41,10 +40,8 @@ from airflow_mlops.domain.spec_gates import (
     Stability,
     VersusChampion,
 )
-from airflow_mlops.domain.spec_performance import PerformancePolicy
-from airflow_mlops.domain.spec_quality import SchemaPolicy, Skew
+from airflow_mlops.domain.spec_performance import AutoRollback, DriftPolicy, Monitor, PerformancePolicy
 from airflow_mlops.domain.spec_retrain import Retrain, RetrainWhen
-from airflow_mlops.domain.spec_rules import AutoRollback, Monitor
 from airflow_mlops.domain.spec_score import Score
 from airflow_mlops.domain.spec_source import Function, Source
 from airflow_mlops.domain.spec_train import Budget, Candidate, Range, Train

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from enum import StrEnum
 from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -20,7 +21,7 @@ from pydantic import (
 
 from airflow_mlops.domain import expectations
 from airflow_mlops.domain.checks import Severity
-from airflow_mlops.domain.fields import Columns, Duration, Json, Line
+from airflow_mlops.domain.fields import Columns, Duration, Json, Line, Number
 from airflow_mlops.domain.loading import describe
 from airflow_mlops.domain.problems import Problems, one_of
 from airflow_mlops.domain.section import Section, short_form, short_schema
@@ -166,3 +167,24 @@ Rule = Annotated[
     Annotated[Expectation, Tag("[expectation]")] | Annotated[Suite, Tag("[suite]")], Discriminator(_which)
 ]
 """What a list of checks holds."""
+
+
+class SchemaPolicy(StrEnum):
+    """What a partition may change in the columns that a dataset has."""
+
+    STRICT = "strict"
+    ADD = "add"
+    EVOLVE = "evolve"
+
+
+class Skew(Section):
+    """How far a partition may be from the data that the champion was trained on."""
+
+    threshold: Annotated[Number, Field(gt=0)] = Field(
+        default=0.5,
+        description="Distance from which a feature's values count as skewed: normalised Wasserstein for numbers, "
+        "Jensen-Shannon for categories.",
+    )
+    severity: Severity = Field(
+        default=Severity.WARN, description="What follows when values are skewed: `warn` or `block`."
+    )

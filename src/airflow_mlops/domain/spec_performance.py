@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from airflow_mlops.domain.fields import BY_METRIC, Columns, Count, Duration, Floor, Number, Share
+from airflow_mlops.domain.fields import BY_METRIC, Columns, Confidence, Count, Duration, Floor, Number, Share
 from airflow_mlops.domain.section import Section
 
 
@@ -43,4 +43,72 @@ class PerformancePolicy(Section):
     latency: Duration | None = Field(
         default=None,
         description="Longest time from the end of a partition until it was scored; `null` for any.",
+    )
+
+
+class DriftPolicy(Section):
+    """When the data counts as drifted from the champion's training data."""
+
+    columns: Share = Field(
+        default=0.3, description="Share of the columns that must have drifted, above 0 and up to 1."
+    )
+    threshold: Annotated[Number, Field(gt=0)] = Field(
+        default=0.1, description="Distance from which one column has drifted, if it is significant."
+    )
+    missing: Share = Field(
+        default=0.1,
+        description="Change of a column's share of missing values, or of infinite ones, from which it has drifted, if it "
+        "is significant.",
+    )
+    significance: Annotated[Number, Field(gt=0, lt=1)] = Field(
+        default=0.05,
+        description="Chance with which data that did not change may be found to have drifted, over all columns.",
+    )
+    min_rows: Count = Field(default=500, description="Rows on either side below which drift is not judged.")
+    window: Count = Field(
+        default=1, description="Partitions that are judged together: this one and those before it."
+    )
+    weights: Literal["equal", "importance"] = Field(
+        default="equal",
+        description="What a column counts in the share: all the same, or what the champion's evaluation found it to matter.",
+    )
+    season: Literal["month", "weekday"] | None = Field(
+        default=None,
+        description="Compare with training rows of the same months, or days of the week, only; `null` for all of them.",
+    )
+
+
+class AutoRollback(Section):
+    """When a new champion is taken back without asking: it does worse than the one before on the same matured rows."""
+
+    within: Count = Field(
+        default=3,
+        description="Partitions with matured labels after its promotion in which it is on probation.",
+    )
+    margin: Annotated[Number, Field(ge=0)] = Field(
+        default=0.0, description="How much worse it must be, in units of the training metric."
+    )
+    confidence: Confidence = Field(
+        default=0.95, description="Confidence that it is worse by more than the margin."
+    )
+
+
+class Monitor(Section):
+    """What is watched in production."""
+
+    drift: DriftPolicy = Field(default_factory=DriftPolicy, description="Drift of the features.")
+    performance: PerformancePolicy = Field(
+        default_factory=PerformancePolicy, description="Quality on matured labels."
+    )
+    staleness: Count | None = Field(
+        default=None,
+        description="Partitions after which the champion's training data is too old; `null` for never.",
+    )
+    rollback: AutoRollback | None = Field(
+        default=None, description="Automatic rollback of a new champion; `null` leaves it to people."
+    )
+    alias_guard: Literal["off", "report", "revert"] = Field(
+        default="report",
+        description="What follows when somebody moved the champion alias outside of the ledger: nothing, a mail, or a "
+        "mail and the alias moved back.",
     )

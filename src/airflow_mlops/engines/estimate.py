@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.metrics import METRICS, names
-from airflow_mlops.domain.performance import CONFIDENCE, Measured
+from airflow_mlops.domain.performance_facts import CONFIDENCE, Measured
 from airflow_mlops.engines import learning, models, performance, pipeline, tracking
 from airflow_mlops.exceptions import (
     DigestMismatch,

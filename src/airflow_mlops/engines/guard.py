@@ -15,7 +15,7 @@ from airflow_mlops.exceptions import DigestMismatch, ModelNotFound
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-    from airflow_mlops.domain.spec_rules import Monitor
+    from airflow_mlops.domain.spec_performance import Monitor
 
 ALIAS = "alias"
 PASS, FAIL, INCONCLUSIVE = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.results import DatasetVersion, Difference
-from airflow_mlops.domain.spec_quality import SchemaPolicy
+from airflow_mlops.domain.spec_data import SchemaPolicy
 from airflow_mlops.engines import delta, digests, tables, versions
 from airflow_mlops.engines.arrow import in_utc
 from airflow_mlops.engines.commits import Change

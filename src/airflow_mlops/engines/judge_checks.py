@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from airflow_mlops.domain import performance, policies
 from airflow_mlops.domain.checks import Check
-from airflow_mlops.domain.performance import Judgement, Measured
+from airflow_mlops.domain.performance_facts import Judgement, Measured
 from airflow_mlops.domain.results import ModelRef
 from airflow_mlops.domain.spec_gates import Slices
 from airflow_mlops.engines import concept as concepts

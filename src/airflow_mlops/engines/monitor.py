@@ -8,7 +8,8 @@ from airflow_mlops.domain import policies
 from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.results import DatasetVersion, HealthReport, ModelRef
 from airflow_mlops.domain.retraining_facts import steps
-from airflow_mlops.engines import reports, tables
+from airflow_mlops.engines import tables
+from airflow_mlops.engines.tables import record_report
 
 
 def no_champion(name: str) -> Check:
@@ -60,7 +61,7 @@ def since_training(champion: ModelRef | None, partition: str, grain: str) -> int
 
 def record(uri: str, report: HealthReport) -> None:
     """Keep a report in the monitoring table; the same partition again replaces its row."""
-    reports.record(
+    record_report(
         uri,
         report.partition,
         report,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from airflow_mlops.domain import policies
 from airflow_mlops.domain.checks import Check, Verdict
-from airflow_mlops.domain.performance import Judgement
+from airflow_mlops.domain.performance_facts import Judgement
 from airflow_mlops.domain.results import DatasetVersion, ModelRef
 from airflow_mlops.engines import judge, judge_checks, judge_metrics, judge_window, registry, tables
 from airflow_mlops.engines import performance as performance_engine

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
     from airflow_mlops.domain.gates import Comparison
-    from airflow_mlops.domain.spec_rules import AutoRollback
+    from airflow_mlops.domain.spec_performance import AutoRollback
     from airflow_mlops.engines.ledger import Row
 
 NAME = "probation"

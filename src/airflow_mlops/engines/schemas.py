@@ -7,7 +7,7 @@ from difflib import SequenceMatcher
 from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.fields import RESERVED_COLUMNS
-from airflow_mlops.domain.spec_quality import SchemaPolicy
+from airflow_mlops.domain.spec_data import SchemaPolicy
 from airflow_mlops.engines.arrow import _list, refuse_twice, wider
 from airflow_mlops.engines.delta import kept
 from airflow_mlops.exceptions import SchemaMismatch

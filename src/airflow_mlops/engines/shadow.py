@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow_mlops.domain import scoring
-from airflow_mlops.domain.challenge import ChallengeReport
+from airflow_mlops.domain import shadow
 from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.results import Action, PromotionDecision
+from airflow_mlops.domain.scoring import ChallengeReport
 from airflow_mlops.domain.spec_gates import Serving, Shadow
 from airflow_mlops.engines import ledger, moves, promote, registry, score_shadow, shadow_windows
 from airflow_mlops.engines.ledger import Kind, Row
@@ -92,7 +92,7 @@ def check(subject: Subject, *, key: str, actor: str) -> ChallengeReport:
     since = trial.at if trial is not None and champion == trial.before else None
     policy = subject.policy or Shadow(windows=1)
     windows = shadow_windows.windows(pair, policy, policy.windows, since=since)
-    judged = scoring.clean_windows(windows, policy.windows)
+    judged = shadow.clean_windows(windows, policy.windows)
     checks = (*_checks(windows), *((judged,) if subject.policy is not None else ()))
     reason = f"version {pair.challenger.version} beside version {champion}: {judged.reason}"
     report = _report(

@@ -9,7 +9,7 @@ from functools import cached_property
 from itertools import islice
 from typing import Any
 
-from airflow_mlops.domain import scoring
+from airflow_mlops.domain import shadow
 from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.predictions import SCORE
@@ -106,7 +106,7 @@ def windows(pair: Pair, policy: Shadow, needed: int, *, since: datetime | None =
     here = pair.dataset.partition
     if since is not None and pair.has_failed(since):
         problem = f"{_named(pair)} has predicted no row of {here}, and version {pair.champion} has"
-        return [scoring.window(here, [scoring.missing(f"{problem}: the log of the task score says why")])]
+        return [shadow.window(here, [shadow.missing(f"{problem}: the log of the task score says why")])]
     found: list[ShadowWindow] = []
     for key in islice(_candidates(pair), needed * _REACH + 1):
         if _is_settled(found, needed):
@@ -114,11 +114,11 @@ def windows(pair: Pair, policy: Shadow, needed: int, *, since: datetime | None =
         if pair.has(key):
             report = pair.report(key)
             checks = [
-                scoring.agreement(report),
-                scoring.divergence(report, policy),
+                shadow.agreement(report),
+                shadow.divergence(report, policy),
                 quality(pair, key, policy),
             ]
-            found.append(scoring.window(key, checks))
+            found.append(shadow.window(key, checks))
     return found
 
 
@@ -135,7 +135,7 @@ def _candidates(pair: Pair) -> Iterator[str]:
 
 def _is_settled(found: list[ShadowWindow], needed: int) -> bool:
     failed = any(each.verdict is Verdict.FAIL for each in found)
-    return failed or scoring.clean_windows(found, needed).verdict is Verdict.PASS
+    return failed or shadow.clean_windows(found, needed).verdict is Verdict.PASS
 
 
 def quality(pair: Pair, partition: str, policy: Shadow) -> Check:

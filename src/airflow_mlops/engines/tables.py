@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from airflow_mlops.domain.checks import Fact
 from airflow_mlops.domain.results import DatasetVersion
 from airflow_mlops.engines import digests
 from airflow_mlops.engines.commits import Change, commit
@@ -204,3 +205,16 @@ def _fill(draft: Draft, rows: pa.Table | pa.RecordBatchReader, content: digests.
         draft.add(table)
         if content is not None:
             content.add(table)
+
+
+def record_report(uri: str, partition: str, report: Fact, **facts: str | int | None) -> None:
+    """Keep a report; the same partition again replaces its row.
+
+    :param report: kept as JSON, in the column ``report``.
+    :param facts: columns beside it, to query by.
+    """
+    import pyarrow as pa
+
+    row = {"partition": partition, **facts, "report": report.model_dump_json()}
+    kinds = {name: pa.int64() if isinstance(value, int) else pa.string() for name, value in row.items()}
+    replace_partition(uri, pa.Table.from_pylist([row], pa.schema(list(kinds.items()))), partition)

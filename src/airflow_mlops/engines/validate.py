@@ -13,17 +13,17 @@ from airflow_mlops.domain.results import DatasetVersion
 from airflow_mlops.domain.validation import ExpectationResult, ValidationReport
 from airflow_mlops.engines import (
     frames,
-    reports,
     suites,
     tables,
     validation_docs,
+    validation_findings,
     validation_gx,
     validation_history,
     validation_page,
     validation_prechecks,
-    validation_reason,
     validation_sample,
 )
+from airflow_mlops.engines.tables import record_report
 from airflow_mlops.engines.validation_findings import Finding, finding, of_result
 from airflow_mlops.exceptions import ValidationErrored, ValidationFailed
 
@@ -135,7 +135,7 @@ def validate(
         quarantined=len(reasons),
         released=len(released),
         sample=validation_sample.take(table, findings, known=policy.known, pii=policy.pii),
-        reason=validation_reason.tell(
+        reason=validation_findings.reason(
             findings,
             rows=table.num_rows,
             aside=len(aside),
@@ -234,7 +234,7 @@ def columns(policy: Policy, names: Sequence[str]) -> list[str]:
 
 def record(uri: str, report: ValidationReport, run: str) -> None:
     """Keep a report in the table of validations; the same partition again replaces its row."""
-    reports.record(
+    record_report(
         uri,
         report.partition,
         report,

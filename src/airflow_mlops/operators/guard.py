@@ -10,7 +10,7 @@ from airflow.sdk import BaseOperator
 
 from airflow_mlops import assets
 from airflow_mlops.domain.checks import Verdict
-from airflow_mlops.domain.spec_rules import Monitor
+from airflow_mlops.domain.spec_performance import Monitor
 from airflow_mlops.engines import guard
 from airflow_mlops.engines.probation import Question
 from airflow_mlops.hooks.mlflow import MlflowHook

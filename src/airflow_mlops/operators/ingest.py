@@ -9,7 +9,7 @@ from airflow.sdk import BaseOperator
 
 from airflow_mlops import assets
 from airflow_mlops.domain.results import Coverage, DatasetVersion
-from airflow_mlops.domain.spec_quality import SchemaPolicy
+from airflow_mlops.domain.spec_data import SchemaPolicy
 from airflow_mlops.domain.validation import ValidationReport
 from airflow_mlops.engines import ingest, tables, transform
 from airflow_mlops.runs import partition_of, run_of, table_uri

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class ShadowOperator(BaseOperator):
     """Compare the challenger with the champion on rows whose labels have matured; end its trial once they tell.
 
-    Returns the :class:`~airflow_mlops.domain.challenge.ChallengeReport` as a dict. Nothing that is found fails the task.
+    Returns the :class:`~airflow_mlops.domain.scoring.ChallengeReport` as a dict. Nothing that is found fails the task.
     Its outlet gets an event only if the champion moved. Let it run after everything else that asks who is champion of the
     partition.
 

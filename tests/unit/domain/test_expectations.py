@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tools import expectation_index
 
 from airflow_mlops.domain import expectations
 from airflow_mlops.domain.spec import Expectation, ModelSpec, Suite
-from airflow_mlops.engines import expectation_index
 from airflow_mlops.exceptions import SpecError
 
 SPEC = """name: flights
@@ -35,9 +35,7 @@ def load(folder: Path, checks: str) -> ModelSpec:
 
 def test_the_index_is_that_of_the_installed_great_expectations() -> None:
     fresh = expectation_index.text(expectation_index.build())
-    assert fresh == expectations.FILE.read_text(encoding="utf-8"), (
-        "run python -m airflow_mlops.engines.expectation_index"
-    )
+    assert fresh == expectations.FILE.read_text(encoding="utf-8"), "run python -m tools.expectation_index"
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from airflow_mlops.domain.checks import Verdict
-from airflow_mlops.domain.incidents import Incident, incidents, lasting
+from airflow_mlops.domain.incidents import Incident, lasting, of_signal
 from airflow_mlops.domain.spec import KofN
 
 VERDICTS = {"p": Verdict.PASS, "F": Verdict.FAIL, "?": Verdict.INCONCLUSIVE}
@@ -12,7 +12,7 @@ VERDICTS = {"p": Verdict.PASS, "F": Verdict.FAIL, "?": Verdict.INCONCLUSIVE}
 def found(verdicts: str, rule: KofN, clear: int = 1) -> list[Incident]:
     """Find incidents in verdicts of partitions 01, 02 …, one letter each."""
     series = [(f"{number:02}", VERDICTS[each]) for number, each in enumerate(verdicts, start=1)]
-    return incidents("drift", series, rule, clear)
+    return of_signal("drift", series, rule, clear)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 
 from airflow_mlops.domain import performance
 from airflow_mlops.domain.checks import Verdict
-from airflow_mlops.domain.performance import Judgement, Measured
+from airflow_mlops.domain.performance_facts import Judgement, Measured
 
 NOON = datetime(2013, 1, 5, 12, tzinfo=UTC)
 

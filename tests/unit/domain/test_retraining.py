@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from airflow_mlops.domain.checks import Check, Verdict
-from airflow_mlops.domain.incidents import incidents
+from airflow_mlops.domain.incidents import of_signal
 from airflow_mlops.domain.results import Action, HealthReport, PromotionDecision, TrainingData
 from airflow_mlops.domain.retraining import Answer, retrain
 from airflow_mlops.domain.retraining_facts import ANSWER, Fresh, Known, declined, steps
@@ -335,6 +335,6 @@ def test_over_any_history_there_is_one_retraining_an_incident(seed: int, clear: 
         )
         decisions.append(decision(day, Action.REFUSED if given.retrain else Action.KEPT))
     trained = [each.partition for each in decisions if each.action is Action.REFUSED]
-    opened = incidents("drift", zip(days, verdicts, strict=True), OFTEN, clear)
+    opened = of_signal("drift", zip(days, verdicts, strict=True), OFTEN, clear)
     assert trained == [each.opened for each in opened]
     assert len(trained) > 1

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from airflow_mlops.domain import scoring
+from airflow_mlops.domain import shadow
 from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.scoring import ShadowReport, ShadowWindow
 from airflow_mlops.domain.spec_gates import Gates, Shadow
@@ -15,7 +15,7 @@ VERDICTS = {"P": Verdict.PASS, "F": Verdict.FAIL, "?": Verdict.INCONCLUSIVE}
 
 
 def make_window(partition: str, verdict: Verdict) -> ShadowWindow:
-    return scoring.window(
+    return shadow.window(
         partition, [Check(name="quality", verdict=verdict, expected="good", reason="so it is")]
     )
 
@@ -47,15 +47,15 @@ def test_clean_windows_are_counted_back_from_the_newest_that_was_judged(
 ) -> None:
     windows = [make_window(f"2013-{month:02}", VERDICTS[each]) for month, each in enumerate(history, 1)]
     for order in (windows, windows[::-1]):
-        check = scoring.clean_windows(order, needed)
+        check = shadow.clean_windows(order, needed)
         assert (check.verdict, check.observed) == (verdict, count)
 
 
 def test_a_window_with_a_failed_check_fails_and_one_without_checks_says_nothing() -> None:
     checks = [check for each in VERDICTS.values() for check in make_window("2013-01", each).checks]
-    assert scoring.window("2013-01", checks).verdict is Verdict.FAIL
-    assert scoring.window("2013-01", checks[::2]).verdict is Verdict.INCONCLUSIVE
-    assert scoring.window("2013-01", []).verdict is Verdict.INCONCLUSIVE
+    assert shadow.window("2013-01", checks).verdict is Verdict.FAIL
+    assert shadow.window("2013-01", checks[::2]).verdict is Verdict.INCONCLUSIVE
+    assert shadow.window("2013-01", []).verdict is Verdict.INCONCLUSIVE
 
 
 @pytest.mark.parametrize(
@@ -72,18 +72,18 @@ def test_a_challenger_must_not_stray_too_far(
     report: dict[str, Any], bound: float | None, verdict: Verdict
 ) -> None:
     found = make_report(**report)
-    checks = [scoring.agreement(found), scoring.divergence(found, Shadow(divergence=bound))]
-    assert scoring.window("2013-01", checks).verdict is verdict
+    checks = [shadow.agreement(found), shadow.divergence(found, Shadow(divergence=bound))]
+    assert shadow.window("2013-01", checks).verdict is verdict
 
 
 def test_a_challenger_that_has_not_predicted_fails() -> None:
-    assert scoring.window("2013-01", [scoring.missing("its bytes are others")]).verdict is Verdict.FAIL
+    assert shadow.window("2013-01", [shadow.missing("its bytes are others")]).verdict is Verdict.FAIL
 
 
 def test_how_far_a_challenger_agrees_is_told_also_where_nothing_is_asked() -> None:
     found = make_report(agreement=0.9)
-    assert (scoring.agreement(found).observed, scoring.divergence(found, Shadow()).observed) == (0.9, 0.5)
-    assert "90.0% of them alike" in scoring.agreement(found).reason
+    assert (shadow.agreement(found).observed, shadow.divergence(found, Shadow()).observed) == (0.9, 0.5)
+    assert "90.0% of them alike" in shadow.agreement(found).reason
 
 
 def test_a_gate_is_read_in_its_short_and_its_long_form() -> None:

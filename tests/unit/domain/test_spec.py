@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 import yaml
 from jsonschema import Draft202012Validator
+from tools import spec_reference
 
-from airflow_mlops.domain import loading, reference
+from airflow_mlops.domain import loading
 from airflow_mlops.domain.checks import Severity
 from airflow_mlops.domain.partitions import Grain
 from airflow_mlops.domain.problems import keys
@@ -44,7 +45,7 @@ SMALLEST = {
 
 def examples() -> list[str]:
     """Return the specs of the documentation and of the pack, as text."""
-    page = (DOCS / reference.PAGE).read_text(encoding="utf-8")
+    page = (DOCS / spec_reference.PAGE).read_text(encoding="utf-8")
     documented = [block for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL) if "name:" in block]
     assert len(documented) == 2
     return documented + [file.read_text(encoding="utf-8") for file in sorted(ROOT.glob("dags/models/*.yaml"))]
@@ -485,10 +486,10 @@ def test_every_field_is_described() -> None:
 
 
 def test_the_schema_and_the_table_in_the_docs_are_current() -> None:
-    command = "run: python -m airflow_mlops.domain.reference docs"
-    page = (DOCS / reference.PAGE).read_text(encoding="utf-8")
-    assert (DOCS / reference.SCHEMA).read_text(encoding="utf-8") == reference.schema(), command
-    assert page == reference.page(page), command
+    command = "run: python -m tools.spec_reference docs"
+    page = (DOCS / spec_reference.PAGE).read_text(encoding="utf-8")
+    assert (DOCS / spec_reference.SCHEMA).read_text(encoding="utf-8") == spec_reference.schema(), command
+    assert page == spec_reference.page(page), command
     assert "| `train.window` | `all` |" in page
 
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from airflow_mlops.domain.checks import Check, Verdict
+from airflow_mlops.domain.incidents import failing, of_reports
 from airflow_mlops.domain.results import HealthReport
-from airflow_mlops.engines import incidents
 
 VERDICTS = {"p": Verdict.PASS, "F": Verdict.FAIL, "?": Verdict.INCONCLUSIVE}
 
@@ -26,7 +26,7 @@ def reports(drift: str, performance: str) -> list[HealthReport]:
 
 
 def test_each_signal_has_incidents_of_its_own() -> None:
-    found = incidents.history(reports("pFFp", "FF?F"))
+    found = of_reports(reports("pFFp", "FF?F"))
     assert [(each.id, each.closed) for each in found] == [
         ("performance/2013-01", None),
         ("drift/2013-02", "2013-04"),
@@ -49,7 +49,7 @@ def test_each_signal_has_incidents_of_its_own() -> None:
 def test_the_mail_about_it_is_named_by_what_went_wrong_last(
     drift: str, performance: str, expected: str | None
 ) -> None:
-    assert next(iter(incidents.failing(reports(drift, performance))), None) == expected
+    assert next(iter(failing(reports(drift, performance))), None) == expected
 
 
 @pytest.mark.parametrize(
@@ -65,4 +65,4 @@ def test_the_mail_about_it_is_named_by_what_went_wrong_last(
 def test_an_incident_has_failed_at_partitions_before_and_after_the_one_that_tells_of_it(
     drift: str, partition: str, expected: list[str]
 ) -> None:
-    assert incidents.failing(reports(drift, "p" * len(drift)), partition) == expected
+    assert failing(reports(drift, "p" * len(drift)), partition) == expected

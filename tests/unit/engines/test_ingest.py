@@ -11,7 +11,7 @@ import pytest
 
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.results import DatasetVersion, Difference
-from airflow_mlops.domain.spec_quality import SchemaPolicy
+from airflow_mlops.domain.spec_data import SchemaPolicy
 from airflow_mlops.engines import ingest, tables
 from airflow_mlops.exceptions import BadRows, EmptyPartition, SchemaMismatch, SourceChanging, TableUnreadable
 

@@ -14,8 +14,8 @@ import pytest
 from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.results import Action, DatasetVersion, Evaluation, TrainedModel
 from airflow_mlops.domain.spec import Features, Gates, ModelSpec
+from airflow_mlops.domain.spec_performance import AutoRollback
 from airflow_mlops.domain.spec_replay import CURRENT, NEVER, built_in
-from airflow_mlops.domain.spec_rules import AutoRollback
 from airflow_mlops.engines import (
     bless,
     drift_reference,

@@ -10,9 +10,9 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from airflow_mlops.domain.challenge import ChallengeReport
 from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.results import Action, DatasetVersion, PromotionDecision, TrainedModel
+from airflow_mlops.domain.scoring import ChallengeReport
 from airflow_mlops.domain.spec import Candidate, Features
 from airflow_mlops.domain.spec_gates import Shadow
 from airflow_mlops.engines import (

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from airflow_mlops.domain import scoring
+from airflow_mlops.domain import shadow
 from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.results import DatasetVersion, ModelRef, TrainedModel
 from airflow_mlops.domain.spec import Features
@@ -126,7 +126,7 @@ def test_labels_of_a_table_count_once_they_are_known_and_only_for_rows_that_were
 
 def judged(pair: Pair, needed: int, **changes: Any) -> Check:
     windows = shadow_windows.windows(pair, Shadow(), needed, **changes)
-    return scoring.clean_windows(windows, needed)
+    return shadow.clean_windows(windows, needed)
 
 
 def test_clean_windows_are_counted_as_of_a_partition(story: Story) -> None:

@@ -13,7 +13,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from airflow_mlops import config
 from airflow_mlops.alerts import Channel
-from airflow_mlops.domain.challenge import ChallengeReport
+from airflow_mlops.domain.scoring import ChallengeReport
 from airflow_mlops.domain.spec import Alerts
 from airflow_mlops.engines import monitor, outbox
 from airflow_mlops.exceptions import MailUndelivered, SpecError

@@ -12,7 +12,7 @@ from airflow_mlops import assets
 from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.results import Action, GuardReport
 from airflow_mlops.domain.spec import Features
-from airflow_mlops.domain.spec_rules import AutoRollback, Monitor
+from airflow_mlops.domain.spec_performance import AutoRollback, Monitor
 from airflow_mlops.engines import promote, registry
 from airflow_mlops.operators.guard import GuardOperator
 from contexts import Run, deploy

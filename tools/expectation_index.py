@@ -1,6 +1,6 @@
-"""Generate ``domain/expectations.json``: what each expectation is called and takes, from Great Expectations itself.
+"""Write the index of expectations: what each expectation is called and takes, from Great Expectations itself.
 
-Run ``python -m airflow_mlops.engines.expectation_index`` after a change of its version, or of our own expectations.
+Run ``python -m tools.expectation_index`` after a change of its version, or of our own expectations.
 """
 
 from __future__ import annotations

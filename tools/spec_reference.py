@@ -1,4 +1,4 @@
-"""Write the reference of the spec into a folder of docs: ``python -m airflow_mlops.domain.reference docs``."""
+"""Write the reference of the spec into a folder of docs: ``python -m tools.spec_reference docs``."""
 
 from __future__ import annotations
 
