@@ -207,7 +207,7 @@ def _ours_before(folder: Path) -> Any:
 
 
 def _ours(folder: Path, before: Any, page: bool) -> Any:
-    from airflow_mlops.domain.spec import DriftPolicy
+    from airflow_mlops.domain.spec.model import DriftPolicy
     from airflow_mlops.engines import drift
 
     now = _summaries(folder / "now.parquet")
@@ -235,7 +235,7 @@ def _many(partitions: int, rows: int) -> tuple[float, float, float, float]:
     import numpy as np
     import pyarrow as pa
 
-    from airflow_mlops.domain.spec import DriftPolicy
+    from airflow_mlops.domain.spec.model import DriftPolicy
     from airflow_mlops.engines import drift, summary, summary_build
 
     base = _resident()

@@ -74,7 +74,7 @@ def alarms(columns: int, rows: int, shift: float, runs: int) -> Alarms:
     from scipy.stats import binomtest
 
     from airflow_mlops.domain.checks import Verdict
-    from airflow_mlops.domain.spec import DriftPolicy
+    from airflow_mlops.domain.spec.model import DriftPolicy
     from airflow_mlops.engines import drift
 
     policy = DriftPolicy(min_rows=min(rows, 500))

@@ -10,9 +10,9 @@ from zlib import crc32
 
 import numpy as np
 
-from airflow_mlops.domain import gates
 from airflow_mlops.domain.checks import Verdict
-from airflow_mlops.domain.spec import VersusChampion
+from airflow_mlops.domain.policies import gates
+from airflow_mlops.domain.spec.model import VersusChampion
 from airflow_mlops.engines import paired
 
 TRIALS = int(os.environ.get("BENCHMARK_TRIALS", "2000"))

@@ -52,7 +52,7 @@ def compare(say: Callable[[str], None]) -> Iterator[Comparison]:
 
 def spec() -> Any:
     """Return the model that is replayed."""
-    from airflow_mlops.domain.spec import ModelSpec
+    from airflow_mlops.domain.spec.model import ModelSpec
 
     return ModelSpec.from_dict(
         {
@@ -125,7 +125,7 @@ def _months(first: Any) -> Iterator[Any]:
 
 def _timed(folder: str, work: str, only: str | None) -> tuple[float, dict[str, Sequence[Any]]]:
     """Replay one policy, or all three, and return the seconds and what was decided."""
-    from airflow_mlops.domain.spec_replay import BUILT_IN, built_in
+    from airflow_mlops.domain.spec.replay import BUILT_IN, built_in
     from airflow_mlops.engines import replay_compare, replay_plan, replay_workers
 
     began = time.perf_counter()

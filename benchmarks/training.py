@@ -62,7 +62,7 @@ class Work:
 
     def evaluate(self, trained: Any, pictures: bool = False) -> Any:
         """Judge against a floor, a fresh process and pictures included or not, as a task does."""
-        from airflow_mlops.domain.spec import Gates
+        from airflow_mlops.domain.spec.model import Gates
         from airflow_mlops.engines import evaluate
 
         cut = self.recipe.split.train_rows
@@ -85,7 +85,7 @@ class Work:
 
     def log(self, fitted: Any, run: Any) -> None:
         """Log a model as a training does."""
-        from airflow_mlops.domain.spec import Features
+        from airflow_mlops.domain.spec.model import Features
         from airflow_mlops.engines import models
 
         features = Features(**self.recipe.features)
@@ -183,10 +183,10 @@ def make(folder: Path, count: int) -> Work:
     import pyarrow as pa
     from mlflow import MlflowClient
 
+    from airflow_mlops.domain.facts.recipe import Recipe
+    from airflow_mlops.domain.facts.results import DatasetVersion
     from airflow_mlops.domain.partitions import Partition
-    from airflow_mlops.domain.recipe import Recipe
-    from airflow_mlops.domain.results import DatasetVersion
-    from airflow_mlops.domain.spec import Budget, Candidate, Features
+    from airflow_mlops.domain.spec.model import Budget, Candidate, Features
     from airflow_mlops.engines.split import place_bounds
 
     random = np.random.default_rng(0)

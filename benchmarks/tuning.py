@@ -73,9 +73,9 @@ def _rows() -> Any:
 def _recipe(name: str, rows: Any) -> Any:
     from datetime import UTC, datetime
 
-    from airflow_mlops.domain.recipe import Recipe
-    from airflow_mlops.domain.results import DatasetVersion, Split
-    from airflow_mlops.domain.spec import Budget, Candidate, Features
+    from airflow_mlops.domain.facts.recipe import Recipe
+    from airflow_mlops.domain.facts.results import DatasetVersion, Split
+    from airflow_mlops.domain.spec.model import Budget, Candidate, Features
 
     estimator, params, search = _ESTIMATORS[name]
     dataset = DatasetVersion(

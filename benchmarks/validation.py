@@ -174,8 +174,8 @@ def _read(folder: str) -> Any:
 
 
 def _ours(folder: str, case: Case, frame: Any) -> int:
-    from airflow_mlops.domain.results import DatasetVersion
-    from airflow_mlops.domain.spec import Expectation
+    from airflow_mlops.domain.facts.results import DatasetVersion
+    from airflow_mlops.domain.spec.model import Expectation
     from airflow_mlops.engines import tables, validate
 
     rules = [Expectation(expectation=name, args=args) for name, args in _suite(case.columns)]

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from airflow.sdk import DAG, CronPartitionTimetable
 
-from airflow_mlops.domain.spec import Features, Gates
+from airflow_mlops.domain.spec.model import Features, Gates
 from airflow_mlops.engines.sources import PythonSource
 from airflow_mlops.operators.evaluate import EvaluateOperator
 from airflow_mlops.operators.ingest import IngestOperator, PublishOperator

@@ -10,9 +10,15 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from airflow_mlops.domain.facts.results import (
+    Action,
+    DatasetVersion,
+    ModelRef,
+    PromotionDecision,
+    TrainedModel,
+)
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.domain.results import Action, DatasetVersion, ModelRef, PromotionDecision, TrainedModel
-from airflow_mlops.domain.spec import Candidate
+from airflow_mlops.domain.spec.model import Candidate
 from airflow_mlops.engines import ledger, registry, tables
 from airflow_mlops.engines.ledger import Kind
 from airflow_mlops.engines.split import place_bounds

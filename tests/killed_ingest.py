@@ -8,8 +8,8 @@ from multiprocessing.connection import Connection
 
 import pyarrow as pa
 
+from airflow_mlops.domain.facts.results import DatasetVersion
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.domain.results import DatasetVersion
 from airflow_mlops.engines import ingest
 
 PARTITIONS = tuple(Partition.parse(f"2013-{month:02}", "month") for month in range(1, 7))

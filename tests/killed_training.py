@@ -8,8 +8,8 @@ import sys
 
 from mlflow import MlflowClient
 
-from airflow_mlops.domain.results import TrainedModel
-from airflow_mlops.domain.spec import Budget, Candidate
+from airflow_mlops.domain.facts.results import TrainedModel
+from airflow_mlops.domain.spec.model import Budget, Candidate
 from airflow_mlops.engines import trials
 from synthetic import BOOSTING, make_rows, make_trained
 

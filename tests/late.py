@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from airflow_mlops.domain.results import DatasetVersion
+from airflow_mlops.domain.facts.results import DatasetVersion
 from airflow_mlops.engines import labels, learning, sources
 from history import ROWS, History, month, rows_of
 

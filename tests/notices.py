@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from airflow_mlops.domain.approval import Answer
 from airflow_mlops.domain.checks import Check, Outcome, Severity, Verdict
-from airflow_mlops.domain.results import (
+from airflow_mlops.domain.facts.approval import Answer
+from airflow_mlops.domain.facts.results import (
     Action,
     DatasetVersion,
     Evaluation,
@@ -18,8 +18,8 @@ from airflow_mlops.domain.results import (
     Split,
     TrainedModel,
 )
-from airflow_mlops.domain.spec_alerts import Event, Level
-from airflow_mlops.domain.validation import ExpectationResult, Sample, ValidationReport
+from airflow_mlops.domain.facts.validation import ExpectationResult, Sample, ValidationReport
+from airflow_mlops.domain.spec.alerts import Event, Level
 from airflow_mlops.engines.alert import Run
 from airflow_mlops.engines.notice import Notice, Status
 

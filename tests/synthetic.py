@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from airflow_mlops.domain.facts.recipe import Recipe
+from airflow_mlops.domain.facts.results import DatasetVersion, Split, TrainedModel
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.domain.recipe import Recipe
-from airflow_mlops.domain.results import DatasetVersion, Split, TrainedModel
-from airflow_mlops.domain.spec import Budget, Candidate, Features
+from airflow_mlops.domain.spec.model import Budget, Candidate, Features
 from airflow_mlops.engines import split, train
 
 FEATURES = Features(numeric=("distance", "wind"), categorical=("carrier", "origin"))

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
-from airflow_mlops.domain.expectations import FILE
+from airflow_mlops.domain.spec.expectations import FILE
 from airflow_mlops.engines.validation_gx import quiet
 from airflow_mlops.engines.validation_history import PARTITIONS, STATISTICS
 

@@ -13,10 +13,10 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from airflow_mlops.domain.fields import iso
-from airflow_mlops.domain.problems import keys
-from airflow_mlops.domain.section import Section
-from airflow_mlops.domain.spec import ModelSpec
+from airflow_mlops.domain.spec.fields import iso
+from airflow_mlops.domain.spec.model import ModelSpec
+from airflow_mlops.domain.spec.problems import keys
+from airflow_mlops.domain.spec.section import Section
 
 PAGE, SCHEMA = "model-spec.md", "model-spec.schema.json"
 _TABLE = re.compile(r"(?<=<!-- fields -->\n).*(?=<!-- end of fields -->)", re.DOTALL)

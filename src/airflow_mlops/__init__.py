@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from airflow_mlops.domain.spec import ModelSpec
+    from airflow_mlops.domain.spec.model import ModelSpec
     from airflow_mlops.pipelines.continuous_training import continuous_training
 
 __version__ = "0.1.0"
 __all__ = ["ModelSpec", "__version__", "continuous_training"]
 
 _LAZY = {
-    "ModelSpec": "airflow_mlops.domain.spec",
+    "ModelSpec": "airflow_mlops.domain.spec.model",
     "continuous_training": "airflow_mlops.pipelines.continuous_training",
 }
 

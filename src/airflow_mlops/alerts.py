@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from airflow.sdk import conf
 
 from airflow_mlops.domain.checks import Verdict
-from airflow_mlops.domain.incidents import failing
-from airflow_mlops.domain.results import DatasetVersion, GuardReport, HealthReport, PromotionDecision
-from airflow_mlops.domain.scoring import ChallengeReport
-from airflow_mlops.domain.spec_alerts import Alerts, Event, Level
-from airflow_mlops.domain.validation import ValidationReport
+from airflow_mlops.domain.facts.results import DatasetVersion, GuardReport, HealthReport, PromotionDecision
+from airflow_mlops.domain.facts.scoring import ChallengeReport
+from airflow_mlops.domain.facts.validation import ValidationReport
+from airflow_mlops.domain.policies.incidents import failing
+from airflow_mlops.domain.spec.alerts import Alerts, Event, Level
 from airflow_mlops.engines import alert, mails, monitor, outbox
 from airflow_mlops.engines.alert import Run
 from airflow_mlops.engines.alert_model import health, moved, promotion, taken_back

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_mlops import config
 from airflow_mlops.domain.partitions import Grain, Partition
-from airflow_mlops.domain.section import Section
+from airflow_mlops.domain.spec.section import Section
 from airflow_mlops.engines import learning, score, tables
 from airflow_mlops.exceptions import TableMissing, UnknownPartition
 from airflow_mlops.hooks.mlflow import MlflowHook
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context, ObjectStoragePath
     from mlflow import MlflowClient
 
-    from airflow_mlops.domain.results import DatasetVersion, ModelRef
+    from airflow_mlops.domain.facts.results import DatasetVersion, ModelRef
 
 
 Request = TypeVar("Request", bound=Section)

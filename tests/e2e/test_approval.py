@@ -11,8 +11,8 @@ from urllib.parse import unquote
 import pyarrow as pa
 import pytest
 
+from airflow_mlops.domain.facts.results import Action
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.domain.results import Action
 from airflow_mlops.engines import ledger, tables
 from deployment import Deployment
 from mail_server import body

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 
 DAG = """
 from airflow.sdk import DAG
-from airflow_mlops.domain.spec import Features
+from airflow_mlops.domain.spec.model import Features
 from airflow_mlops.operators.train import TrainOperator
 
 with DAG("{model}.train", schedule=None):

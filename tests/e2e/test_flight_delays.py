@@ -9,8 +9,8 @@ import pytest
 from mlflow import MlflowClient
 
 from airflow_mlops.domain.checks import Verdict
+from airflow_mlops.domain.facts.results import Action, PromotionDecision
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.domain.results import Action, PromotionDecision
 from airflow_mlops.engines import ledger, monitor, registry, tables
 from airflow_mlops.local.airflow import LocalAirflow
 from airflow_mlops.local.demo import MODEL

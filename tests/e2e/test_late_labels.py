@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from airflow_mlops.domain.facts.results import Action
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.domain.results import Action
 from airflow_mlops.engines import ledger, registry, tables
 from airflow_mlops.local.replay import STAGES, Replay
 from deployment import Deployment

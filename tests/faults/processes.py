@@ -11,7 +11,7 @@ from multiprocessing.process import BaseProcess
 from multiprocessing.synchronize import Barrier
 from typing import Any
 
-from airflow_mlops.domain.results import Evaluation
+from airflow_mlops.domain.facts.results import Evaluation
 
 # Forked from a process that has imported, but never run, what would not survive a fork.
 _PRELOAD = [

@@ -8,7 +8,7 @@ from pathlib import Path
 from mlflow import MlflowClient
 
 from airflow_mlops.domain.checks import Check, Verdict
-from airflow_mlops.domain.results import Action, Evaluation, PromotionDecision, TrainedModel
+from airflow_mlops.domain.facts.results import Action, Evaluation, PromotionDecision, TrainedModel
 from airflow_mlops.engines import ledger, promote, registry, tracking
 from airflow_mlops.engines.ledger import Kind
 from unit.engines.registry_builders import make_evaluation, make_version

@@ -9,7 +9,7 @@ from threading import Event, Thread
 import pytest
 from mlflow import MlflowClient
 
-from airflow_mlops.domain.results import Action
+from airflow_mlops.domain.facts.results import Action
 from airflow_mlops.engines import ledger, registry
 from airflow_mlops.engines.ledger import Kind
 from airflow_mlops.exceptions import ModelNotFound, RegistryUnavailable

@@ -12,7 +12,7 @@ from mlflow.environment_variables import (
     MLFLOW_HTTP_REQUEST_BACKOFF_JITTER,
 )
 
-from airflow_mlops.domain.results import Action
+from airflow_mlops.domain.facts.results import Action
 from airflow_mlops.exceptions import RegistryUnavailable
 from airflow_mlops.hooks import mlflow
 from faults import processes

@@ -3,7 +3,7 @@ from __future__ import annotations
 from airflow.sdk import Asset, BaseOperator
 
 from airflow_mlops import assets
-from airflow_mlops.domain.results import PromotionDecision
+from airflow_mlops.domain.facts.results import PromotionDecision
 from contexts import Run
 from history import make_decision
 

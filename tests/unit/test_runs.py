@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from airflow_mlops import runs
-from airflow_mlops.domain.section import Section
+from airflow_mlops.domain.spec.section import Section
 from airflow_mlops.exceptions import SpecError, TableMissing
 from contexts import Run, deploy
 from history import MODEL, History, month

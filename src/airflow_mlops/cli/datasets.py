@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from argparse import Namespace
 
-    from airflow_mlops.domain.results import Coverage, DatasetVersion
+    from airflow_mlops.domain.facts.results import Coverage, DatasetVersion
     from airflow_mlops.engines.tables import Commit
 
 

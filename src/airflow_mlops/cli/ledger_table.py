@@ -87,7 +87,7 @@ def _moved(row: Row) -> str:
 
 
 def _why(row: Row) -> list[str]:
-    from airflow_mlops.domain.results import Action
+    from airflow_mlops.domain.facts.results import Action
 
     evidence = row.evidence
     told = [row.reason]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from argparse import Namespace
 
-    from airflow_mlops.domain.results import DatasetVersion
+    from airflow_mlops.domain.facts.results import DatasetVersion
     from airflow_mlops.engines.quarantine import Aside, Released
 
 

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from airflow_mlops.domain.replay import Replay, Summary
-    from airflow_mlops.domain.spec import ModelSpec
-    from airflow_mlops.domain.spec_replay import Policy
+    from airflow_mlops.domain.facts.replay import Replay, Summary
+    from airflow_mlops.domain.spec.model import ModelSpec
+    from airflow_mlops.domain.spec.replay import Policy
 
 
 def replay(args: Namespace) -> None:
@@ -52,7 +52,7 @@ def replay(args: Namespace) -> None:
 def _replay(args: Namespace, console: Console) -> tuple[Replay, Path]:
     from airflow_mlops import __version__, config
     from airflow_mlops.cli.connect import find_code
-    from airflow_mlops.domain.replay import ORACLE
+    from airflow_mlops.domain.facts.replay import ORACLE
     from airflow_mlops.engines import replay_calibrate, replay_compare, replay_plan, replay_workers
     from airflow_mlops.hooks.mlflow import configure
 
@@ -85,7 +85,7 @@ def _spec(model: str, folders: Sequence[Path]) -> ModelSpec:
 
     :raises LookupError: if there is none.
     """
-    from airflow_mlops.domain.spec import ModelSpec
+    from airflow_mlops.domain.spec.model import ModelSpec
 
     if Path(model).is_file():
         return ModelSpec.load(Path(model).resolve())
@@ -99,9 +99,9 @@ def _spec(model: str, folders: Sequence[Path]) -> ModelSpec:
 
 
 def _policies(args: Namespace, spec: ModelSpec) -> list[Policy]:
-    from airflow_mlops.domain import spec_replay
-    from airflow_mlops.domain.problems import one_of
-    from airflow_mlops.domain.replay import ORACLE
+    from airflow_mlops.domain.facts.replay import ORACLE
+    from airflow_mlops.domain.spec import replay as spec_replay
+    from airflow_mlops.domain.spec.problems import one_of
     from airflow_mlops.exceptions import SpecError
 
     known = (*spec_replay.BUILT_IN, ORACLE)
@@ -158,7 +158,7 @@ def _policies_page(found: Replay) -> Any:
 
 
 def _row(found: Summary, partitions: int) -> tuple[str, ...]:
-    from airflow_mlops.domain.replay import ORACLE
+    from airflow_mlops.domain.facts.replay import ORACLE
 
     alarms = f"{found.alarms} (drift {found.drift_alarms}, performance {found.performance_alarms})"
     promoted = f"{found.promotions} of {found.retrainings}"

@@ -20,7 +20,7 @@ def rollback(args: Namespace) -> None:
     """
     from airflow_mlops import config
     from airflow_mlops.cli import connect
-    from airflow_mlops.domain.results import Action
+    from airflow_mlops.domain.facts.results import Action
     from airflow_mlops.engines import ledger, promote, tables
 
     if not args.reason.strip():
@@ -67,7 +67,7 @@ def _key(rows: Sequence[Row], actor: str, to: str | None) -> str:
     """Return the key of a rollback of this person that was cut off and had the same aim, or else a new one."""
     from uuid import uuid4
 
-    from airflow_mlops.domain.results import Action
+    from airflow_mlops.domain.facts.results import Action
     from airflow_mlops.engines import ledger
 
     left = [

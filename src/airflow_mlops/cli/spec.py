@@ -14,7 +14,7 @@ def check(args: Namespace) -> None:
 
     :raises SystemExit: with every problem and code 1 if one is wrong or cannot be read.
     """
-    from airflow_mlops.domain.spec import ModelSpec
+    from airflow_mlops.domain.spec.model import ModelSpec
     from airflow_mlops.engines import suites
     from airflow_mlops.exceptions import SpecError
 
@@ -29,6 +29,6 @@ def check(args: Namespace) -> None:
 
 def schema(args: Namespace) -> None:
     """Print the JSON Schema of a spec."""
-    from airflow_mlops.domain.spec import ModelSpec
+    from airflow_mlops.domain.spec.model import ModelSpec
 
     print(json.dumps(ModelSpec.json_schema(), indent=2))

@@ -8,7 +8,7 @@ from datetime import datetime
 from urllib.parse import quote
 
 from airflow_mlops.domain.checks import Fact
-from airflow_mlops.domain.spec_alerts import Event, Level
+from airflow_mlops.domain.spec.alerts import Event, Level
 from airflow_mlops.engines.notice import Link, Notice, Passage, Status
 from airflow_mlops.engines.words import line
 

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.checks import Check, Verdict
-from airflow_mlops.domain.results import Action
-from airflow_mlops.domain.spec_alerts import Event, Level
+from airflow_mlops.domain.facts.results import Action
+from airflow_mlops.domain.spec.alerts import Event, Level
 from airflow_mlops.engines.alert import LISTED, Run
 from airflow_mlops.engines.notice import Finding, Notice, Passage, Status
 
 if TYPE_CHECKING:
-    from airflow_mlops.domain.results import GuardReport, HealthReport, PromotionDecision
+    from airflow_mlops.domain.facts.results import GuardReport, HealthReport, PromotionDecision
 
 _ORDER = (Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.PASS)
 

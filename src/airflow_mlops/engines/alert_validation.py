@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
 from airflow_mlops.domain.checks import Outcome, Severity, Verdict
-from airflow_mlops.domain.spec_alerts import Event, Level
+from airflow_mlops.domain.spec.alerts import Event, Level
 from airflow_mlops.engines.alert import LISTED, Run, some
 from airflow_mlops.engines.notice import Finding, Notice, Passage, Status
 from airflow_mlops.engines.words import line, percent
 
 if TYPE_CHECKING:
-    from airflow_mlops.domain.results import DatasetVersion
-    from airflow_mlops.domain.validation import ExpectationResult, Sample, ValidationReport
+    from airflow_mlops.domain.facts.results import DatasetVersion
+    from airflow_mlops.domain.facts.validation import ExpectationResult, Sample, ValidationReport
 
 _CELL = 60
 _COLUMNS = 8

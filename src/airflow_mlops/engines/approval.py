@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from airflow_mlops.domain.approval import Answer
 from airflow_mlops.domain.checks import Check, Verdict
-from airflow_mlops.domain.results import Evaluation
-from airflow_mlops.domain.spec_alerts import Event, Level
+from airflow_mlops.domain.facts.approval import Answer
+from airflow_mlops.domain.facts.results import Evaluation
+from airflow_mlops.domain.spec.alerts import Event, Level
 from airflow_mlops.engines.alert import LISTED, Run
 from airflow_mlops.engines.alert_model import findings
 from airflow_mlops.engines.markdown import escape
@@ -18,7 +18,7 @@ from airflow_mlops.engines.notice import Link, Notice, Passage, Status
 from airflow_mlops.engines.words import line
 
 if TYPE_CHECKING:
-    from airflow_mlops.domain.spec_gates import Approval
+    from airflow_mlops.domain.spec.gates import Approval
 
 REASON = "reason"
 """Name of the form's field."""

@@ -25,7 +25,7 @@ from airflow_mlops.exceptions import ModelNotFound, TableMissing, TableUnreadabl
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-    from airflow_mlops.domain.results import Evaluation, PromotionDecision
+    from airflow_mlops.domain.facts.results import Evaluation, PromotionDecision
 
 _logger = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from airflow_mlops.engines import card_limits
 from airflow_mlops.engines.markdown import Link
 
 if TYPE_CHECKING:
-    from airflow_mlops.domain.results import Action, Evaluation, PromotionDecision
+    from airflow_mlops.domain.facts.results import Action, Evaluation, PromotionDecision
 
 Row = tuple[Any, ...]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_mlops.domain.checks import Verdict
 
 if TYPE_CHECKING:
-    from airflow_mlops.domain.results import Evaluation
+    from airflow_mlops.domain.facts.results import Evaluation
 
 Row = tuple[Any, ...]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from airflow_mlops.domain.results import ModelRef, TrainedModel
+from airflow_mlops.domain.facts.results import ModelRef, TrainedModel
 from airflow_mlops.engines import leakage, models, registry, tracking, transform
 from airflow_mlops.exceptions import SchemaMismatch, TransformFailed
 

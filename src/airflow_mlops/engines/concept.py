@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.checks import Check, Verdict
-from airflow_mlops.domain.gates import FAIL, INCONCLUSIVE, PASS
+from airflow_mlops.domain.policies.gates import FAIL, INCONCLUSIVE, PASS
 from airflow_mlops.engines.labels_join import arrays
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from sklearn.pipeline import Pipeline
 
-    from airflow_mlops.domain.recipe import Recipe
+    from airflow_mlops.domain.facts.recipe import Recipe
     from airflow_mlops.engines.fitting import Data
 
 

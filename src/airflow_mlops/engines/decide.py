@@ -7,20 +7,20 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from airflow_mlops.domain import retraining
-from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.domain.results import (
+from airflow_mlops.domain.facts.results import (
     DatasetVersion,
     HealthReport,
     ModelRef,
     PromotionDecision,
     RetrainDecision,
 )
-from airflow_mlops.domain.retraining_facts import Fresh, Known
+from airflow_mlops.domain.facts.retraining import Fresh, Known
+from airflow_mlops.domain.partitions import Partition
+from airflow_mlops.domain.policies import retraining
 from airflow_mlops.engines import labels_known, tables
 
 if TYPE_CHECKING:
-    from airflow_mlops.domain.spec import Retrain
+    from airflow_mlops.domain.spec.model import Retrain
 
 
 def decide(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from airflow_mlops.domain.results import Difference
+from airflow_mlops.domain.facts.results import Difference
 from airflow_mlops.engines import digests
 
 if TYPE_CHECKING:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from airflow_mlops.domain import drift as verdicts
 from airflow_mlops.domain.checks import Check
+from airflow_mlops.domain.policies.drift import judge
 from airflow_mlops.engines import drift_measure, drift_page, drift_picture, summary_build
 from airflow_mlops.engines.summary import Column
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from airflow_mlops.domain.spec import DriftPolicy
+    from airflow_mlops.domain.spec.model import DriftPolicy
 
 
 class Drift(NamedTuple):
@@ -81,7 +81,7 @@ def compare(
         for each in drift_measure.measure(name, *pair, min_rows=policy.min_rows, feature=counted)
     ]
     rows = max((column.rows for column in now.values()), default=0)
-    overall, checks = verdicts.judge(measures, policy, weights=weights, rows=rows)
+    overall, checks = judge(measures, policy, weights=weights, rows=rows)
     if not page:
         return Drift(overall, checks)
     found = {

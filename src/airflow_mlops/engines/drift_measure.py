@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from airflow_mlops.domain.drift import Measure
+from airflow_mlops.domain.policies.drift import Measure
 from airflow_mlops.engines import summary
 from airflow_mlops.engines.summary import Column, Kind
 
@@ -43,7 +43,7 @@ def measure(
     tests the shares.
 
     :param min_rows: rows with a value that a side must have, or rows at all for a share.
-    :param feature: see :class:`~airflow_mlops.domain.drift.Measure`.
+    :param feature: see :class:`~airflow_mlops.domain.policies.drift.Measure`.
     """
     yield _values(name, before, now, min_rows, feature)
     problem = before.problem or now.problem

@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NamedTuple
 
-from airflow_mlops.domain.results import ModelRef
+from airflow_mlops.domain.facts.results import ModelRef
 from airflow_mlops.engines import learning, models, registry, summary, summary_table, tracking
 from airflow_mlops.engines.summary import Column
 from airflow_mlops.engines.summary_build import Summariser

@@ -6,15 +6,15 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
+from airflow_mlops.domain.facts.results import DatasetVersion, ModelRef
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.domain.results import DatasetVersion, ModelRef
 from airflow_mlops.engines import delta, labels_known, summary, summary_build, summary_table, tables
 from airflow_mlops.engines.summary import Column
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from airflow_mlops.domain.spec import Features
+    from airflow_mlops.domain.spec.model import Features
 
 _ORIGIN = ("model_version", "model_digest", "dataset_digest")
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from airflow_mlops.domain.facts.performance import CONFIDENCE, Measured
 from airflow_mlops.domain.metrics import METRICS, names
-from airflow_mlops.domain.performance_facts import CONFIDENCE, Measured
 from airflow_mlops.engines import learning, models, performance, pipeline, tracking
 from airflow_mlops.exceptions import (
     DigestMismatch,
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import numpy as np
     from mlflow import MlflowClient
 
-    from airflow_mlops.domain.results import ModelRef
+    from airflow_mlops.domain.facts.results import ModelRef
     from airflow_mlops.engines.registry import Training
 
 log = logging.getLogger(__name__)

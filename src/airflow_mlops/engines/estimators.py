@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from airflow_mlops.domain.spec_train import ESTIMATORS
+from airflow_mlops.domain.spec.train import ESTIMATORS
 from airflow_mlops.engines import code, model_file
 from airflow_mlops.exceptions import TrainingFailed, UntrustedModel
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from sklearn.base import BaseEstimator
 
-    from airflow_mlops.domain.spec import Candidate
+    from airflow_mlops.domain.spec.model import Candidate
 
 FILE = "candidate.py"
 """The file, among the artifacts of a logged model, of the code that built its estimator. Not below ``code/``, which

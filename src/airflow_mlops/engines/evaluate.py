@@ -11,14 +11,20 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from airflow_mlops.domain import gates as decisions
-from airflow_mlops.domain import gates_data, gates_parts, policies
 from airflow_mlops.domain.checks import Check, Verdict
-from airflow_mlops.domain.gates import Comparison, Interval
+from airflow_mlops.domain.facts.recipe import LEAST_ROWS
+from airflow_mlops.domain.facts.results import DatasetVersion, Evaluation, ModelRef, Split, TrainedModel
 from airflow_mlops.domain.metrics import METRICS, names
-from airflow_mlops.domain.recipe import LEAST_ROWS
-from airflow_mlops.domain.results import DatasetVersion, Evaluation, ModelRef, Split, TrainedModel
-from airflow_mlops.domain.spec import VersusChampion
+from airflow_mlops.domain.policies import gates_data, gates_parts, monitoring
+from airflow_mlops.domain.policies.gates import (
+    Comparison,
+    Interval,
+    calibration,
+    floor,
+    nothing_new,
+    versus_champion,
+)
+from airflow_mlops.domain.spec.model import VersusChampion
 from airflow_mlops.engines import (
     bless,
     champions,
@@ -47,7 +53,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from sklearn.pipeline import Pipeline
 
-    from airflow_mlops.domain.spec import Gates
+    from airflow_mlops.domain.spec.model import Gates
     from airflow_mlops.engines.resampling import Blocks
 
 log = logging.getLogger(__name__)
@@ -130,7 +136,7 @@ def evaluate(
             alarm = _alarm(gates, best, model, frame, truth)
             blessing = serving.checks(gates.serving, best.version, path.stat().st_size, result)
     checks = (*found.checks, untouched, *alarm, *blessing)
-    verdict = policies.overall(checks)
+    verdict = monitoring.overall(checks)
     evaluation = Evaluation(
         model=best.model, partition=partition, candidate=best, champion=champion, metrics=found.metrics,
         champion_metrics=_metrics(truth, rival.predicted if rival else None, best.task), intervals=found.intervals,
@@ -180,9 +186,7 @@ def _judge(gates: Gates, best: TrainedModel, judged: Judged, rival: Rival | None
     confidence = (gates.versus_champion or VersusChampion()).confidence
     intervals = _intervals(metrics, judged, best.task, confidence)
     floors = [
-        decisions.floor(
-            name, metrics[name], bound, METRICS[name].greater_is_better, n, intervals.get(name), LEAST_ROWS
-        )
+        floor(name, metrics[name], bound, METRICS[name].greater_is_better, n, intervals.get(name), LEAST_ROWS)
         for name, bound in gates.floor.items()
     ]
     versus = _versus(gates.versus_champion, best, judged, rival, metrics) if gates.versus_champion else []
@@ -221,7 +225,7 @@ def _versus(
     metric, n = best.metric, judged.truth.size
     found = Comparison(metrics[metric], None, problem=rival.problem if rival else "")
     if rival and rival.ref.digest == best.digest:
-        return [decisions.nothing_new(metric, gate.margin, rival.ref.version)]
+        return [nothing_new(metric, gate.margin, rival.ref.version)]
     if rival and rival.predicted is not None:
         found = paired.difference(
             judged.truth,
@@ -233,7 +237,7 @@ def _versus(
             test=gate.test,
         )
         found = replace(found, problem=rival.problem or found.problem)
-    return [decisions.versus_champion(metric, found, gate.margin, n, has_champion=rival is not None)]
+    return [versus_champion(metric, found, gate.margin, n, has_champion=rival is not None)]
 
 
 def _even(gates: Gates, best: TrainedModel, judged: Judged, metrics: dict[str, float | None]) -> list[Check]:
@@ -248,7 +252,7 @@ def _even(gates: Gates, best: TrainedModel, judged: Judged, metrics: dict[str, f
 
 def _calibrated(bound: float, judged: Judged, confidence: float) -> list[Check]:
     found = _resampled(["calibration"], judged).estimate(0)
-    return [decisions.calibration(found.value, found.interval(confidence, 0, 1), bound, judged.truth.size)]
+    return [calibration(found.value, found.interval(confidence, 0, 1), bound, judged.truth.size)]
 
 
 def _alarm(

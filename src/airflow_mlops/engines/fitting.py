@@ -6,8 +6,8 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from airflow_mlops.domain.recipe import LEAST_ROWS
-from airflow_mlops.domain.spec import Candidate, Features
+from airflow_mlops.domain.facts.recipe import LEAST_ROWS
+from airflow_mlops.domain.spec.model import Candidate, Features
 from airflow_mlops.engines import models, pipeline
 from airflow_mlops.exceptions import NotEnoughData, TrainingFailed
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from sklearn.pipeline import Pipeline
 
-    from airflow_mlops.domain.recipe import Recipe
+    from airflow_mlops.domain.facts.recipe import Recipe
 
 log = logging.getLogger(__name__)
 

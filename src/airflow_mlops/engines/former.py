@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from airflow_mlops.domain.results import Action, ModelRef
+from airflow_mlops.domain.facts.results import Action, ModelRef
 from airflow_mlops.engines import ledger, moves, registry
 from airflow_mlops.engines.ledger import Row
 from airflow_mlops.exceptions import DigestMismatch, ModelNotFound, PromotionConflict, PromotionRefused

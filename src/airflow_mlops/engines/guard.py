@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.checks import Check, Verdict
-from airflow_mlops.domain.results import Action, DatasetVersion, GuardReport, PromotionDecision
+from airflow_mlops.domain.facts.results import Action, DatasetVersion, GuardReport, PromotionDecision
 from airflow_mlops.engines import ledger, moves, probation, promote, registry
 from airflow_mlops.engines.ledger import Kind, Row
 from airflow_mlops.engines.probation import Question
@@ -15,7 +15,7 @@ from airflow_mlops.exceptions import DigestMismatch, ModelNotFound
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-    from airflow_mlops.domain.spec_performance import Monitor
+    from airflow_mlops.domain.spec.monitor import Monitor
 
 ALIAS = "alias"
 PASS, FAIL, INCONCLUSIVE = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE

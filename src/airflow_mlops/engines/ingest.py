@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Protocol
 
+from airflow_mlops.domain.facts.results import DatasetVersion, Difference
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.domain.results import DatasetVersion, Difference
-from airflow_mlops.domain.spec_data import SchemaPolicy
+from airflow_mlops.domain.spec.data import SchemaPolicy
 from airflow_mlops.engines import delta, digests, tables, versions
 from airflow_mlops.engines.arrow import in_utc
 from airflow_mlops.engines.commits import Change

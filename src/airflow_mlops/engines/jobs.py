@@ -8,14 +8,14 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.domain.spec import Candidate, Features
+from airflow_mlops.domain.spec.model import Candidate, Features
 from airflow_mlops.engines import code, estimators, learning, transform
 
 if TYPE_CHECKING:
-    from airflow_mlops.domain.recipe import Recipe
+    from airflow_mlops.domain.facts.recipe import Recipe
 
 RECIPE = "mlops.recipe"
-"""Tag of versions: the :class:`~airflow_mlops.domain.recipe.Recipe`, from which the version can be trained again."""
+"""Tag of versions: the :class:`~airflow_mlops.domain.facts.recipe.Recipe`, from which the version can be trained again."""
 FUNCTION = "mlops.function"
 """Tag of runs and versions: what built the estimator, as ``module:function@digest``; none if a class was named."""
 

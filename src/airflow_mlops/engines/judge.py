@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import groupby
 
+from airflow_mlops.domain.facts.performance import Judgement
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.domain.performance_facts import Judgement
 from airflow_mlops.engines import labels, tables, versions
 from airflow_mlops.engines.judge_rows import Models, Subject, content_of, judge
 

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from airflow_mlops.domain import performance, policies
 from airflow_mlops.domain.checks import Check
-from airflow_mlops.domain.performance_facts import Judgement, Measured
-from airflow_mlops.domain.results import ModelRef
-from airflow_mlops.domain.spec_gates import Slices
+from airflow_mlops.domain.facts.performance import Judgement, Measured
+from airflow_mlops.domain.facts.results import ModelRef
+from airflow_mlops.domain.policies import monitoring, performance
+from airflow_mlops.domain.spec.gates import Slices
 from airflow_mlops.engines import concept as concepts
 from airflow_mlops.engines import estimate, judge_metrics, judge_window, resampling, tables, versions
 from airflow_mlops.engines import slices as slice_engine
@@ -22,7 +22,7 @@ from airflow_mlops.engines.score import SCORE
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from airflow_mlops.domain.spec import PerformancePolicy
+    from airflow_mlops.domain.spec.model import PerformancePolicy
 
 SCORED_AT = "scored_at"
 """Column of predictions: when they were made."""
@@ -87,7 +87,7 @@ def estimates(
         yield performance.unknown("estimate", expected, why)
     else:
         holdout = trained[1].metrics if trained else {}
-        check = policies.performance(values, holdout, policy, subject.metric, n, policy.min_rows)
+        check = monitoring.performance(values, holdout, policy, subject.metric, n, policy.min_rows)
         yield performance.as_estimate(check, metric)
     if history:
         yield performance.estimate_error(subject.metric, mine, policy.min_rows)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from airflow_mlops.domain.facts.performance import CONFIDENCE, Measured
 from airflow_mlops.domain.metrics import METRICS, names
-from airflow_mlops.domain.performance_facts import CONFIDENCE, Measured
 from airflow_mlops.engines import performance, resampling
 from airflow_mlops.engines.labels_join import arrays
 from airflow_mlops.engines.statistic import statistic

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from airflow_mlops.domain.facts.performance import Judgement, Measured
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.domain.performance_facts import Judgement, Measured
 from airflow_mlops.engines import estimate, judge_metrics, learning, pipeline, registry, tables
 from airflow_mlops.engines.labels_join import TRUTH, Joined, Truth, arrays, join
 from airflow_mlops.engines.score import SCORE
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from mlflow import MlflowClient
 
-    from airflow_mlops.domain.results import ModelRef
+    from airflow_mlops.domain.facts.results import ModelRef
     from airflow_mlops.engines.registry import Training
 
 

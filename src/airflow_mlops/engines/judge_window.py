@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from airflow_mlops.domain import performance
 from airflow_mlops.domain.checks import Check
 from airflow_mlops.domain.partitions import Partition
+from airflow_mlops.domain.policies import performance
 from airflow_mlops.engines import delta, tables, versions
 from airflow_mlops.engines import labels as label_table
 from airflow_mlops.engines.judge_rows import Subject
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from airflow_mlops.domain.spec import PerformancePolicy
+    from airflow_mlops.domain.spec.model import PerformancePolicy
 
 _TICK = timedelta(microseconds=1)
 _LOOKED_AT = 500

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from airflow_mlops.domain.facts.results import DatasetVersion
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.domain.results import DatasetVersion
 from airflow_mlops.engines import labels, labels_known, pipeline, tables, versions
 from airflow_mlops.engines.score import SCORE
 from airflow_mlops.exceptions import SchemaMismatch

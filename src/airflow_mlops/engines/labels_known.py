@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from airflow_mlops.domain.facts.results import DatasetVersion, LabelsVersion
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.domain.results import DatasetVersion, LabelsVersion
 from airflow_mlops.engines import delta, labels, tables
 from airflow_mlops.exceptions import SchemaMismatch
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airflow_mlops.domain import gates_data
 from airflow_mlops.domain.checks import Check
+from airflow_mlops.domain.policies import gates_data
 from airflow_mlops.engines import digests, performance
 from airflow_mlops.exceptions import LeakedRows
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    from airflow_mlops.domain.results import DatasetVersion, Split
-    from airflow_mlops.domain.spec import Features
+    from airflow_mlops.domain.facts.results import DatasetVersion, Split
+    from airflow_mlops.domain.spec.model import Features
 
 _ROWS = 20_000
 _BINS = 256

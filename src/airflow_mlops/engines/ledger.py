@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from airflow_mlops.domain.checks import Fact
-from airflow_mlops.domain.results import Action, PromotionDecision
+from airflow_mlops.domain.facts.results import Action, PromotionDecision
 from airflow_mlops.engines import journal
 from airflow_mlops.exceptions import PromotionConflict, TableUnreadable
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from airflow_mlops.engines.words import line, percent
 
 if TYPE_CHECKING:
-    from airflow_mlops.domain.validation import Sample
+    from airflow_mlops.domain.facts.validation import Sample
     from airflow_mlops.engines.notice import Finding, Notice, Passage
 
 _WIDTH = 76

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from mlflow.models import ModelSignature
     from sklearn.pipeline import Pipeline
 
-    from airflow_mlops.domain.results import ModelRef
-    from airflow_mlops.domain.spec import Features
+    from airflow_mlops.domain.facts.results import ModelRef
+    from airflow_mlops.domain.spec.model import Features
 
 __all__ = [
     "Logged",

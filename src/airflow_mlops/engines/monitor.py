@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from airflow_mlops.domain import policies
 from airflow_mlops.domain.checks import Check, Verdict
-from airflow_mlops.domain.results import DatasetVersion, HealthReport, ModelRef
-from airflow_mlops.domain.retraining_facts import steps
+from airflow_mlops.domain.facts.results import DatasetVersion, HealthReport, ModelRef
+from airflow_mlops.domain.facts.retraining import steps
+from airflow_mlops.domain.policies import monitoring
 from airflow_mlops.engines import tables
 from airflow_mlops.engines.tables import record_report
 
@@ -35,13 +35,13 @@ def health(
     :param others: further checks, which tell more of it and decide nothing here.
     :param staleness: most partitions that may pass since training; None means any number.
     """
-    age = policies.staleness(since_training(champion, dataset.partition, dataset.grain), staleness)
+    age = monitoring.staleness(since_training(champion, dataset.partition, dataset.grain), staleness)
     checks = (drift, performance, age)
     return HealthReport(
         model=model,
         partition=dataset.partition,
         champion=champion,
-        verdict=policies.overall(checks),
+        verdict=monitoring.overall(checks),
         drift=drift,
         columns=columns,
         performance=performance,

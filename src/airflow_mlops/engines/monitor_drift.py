@@ -10,15 +10,9 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.checks import Check, Verdict
-from airflow_mlops.domain.results import DatasetVersion, ModelRef
+from airflow_mlops.domain.facts.results import DatasetVersion, ModelRef
 from airflow_mlops.engines import drift as drift_engine
-from airflow_mlops.engines import (
-    drift_page,
-    drift_reference,
-    drift_window,
-    pictures,
-    tracking,
-)
+from airflow_mlops.engines import drift_page, drift_reference, drift_window, pictures, tracking
 from airflow_mlops.engines.drift_reference import PREDICTION, TARGET, Reference
 from airflow_mlops.engines.summary import Column
 from airflow_mlops.exceptions import TableMissing, TableUnreadable
@@ -26,7 +20,7 @@ from airflow_mlops.exceptions import TableMissing, TableUnreadable
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-    from airflow_mlops.domain.spec import DriftPolicy
+    from airflow_mlops.domain.spec.model import DriftPolicy
 
 _log = logging.getLogger(__name__)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
-from airflow_mlops.domain import policies
 from airflow_mlops.domain.checks import Check, Verdict
-from airflow_mlops.domain.performance_facts import Judgement
-from airflow_mlops.domain.results import DatasetVersion, ModelRef
+from airflow_mlops.domain.facts.performance import Judgement
+from airflow_mlops.domain.facts.results import DatasetVersion, ModelRef
+from airflow_mlops.domain.policies import monitoring
 from airflow_mlops.engines import judge, judge_checks, judge_metrics, judge_window, registry, tables
 from airflow_mlops.engines import performance as performance_engine
 from airflow_mlops.engines.judge_rows import Models, Subject
@@ -17,7 +17,7 @@ from airflow_mlops.engines.labels_join import Truth, arrays
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-    from airflow_mlops.domain.spec import PerformancePolicy
+    from airflow_mlops.domain.spec.model import PerformancePolicy
 
 
 class Performance(NamedTuple):
@@ -64,7 +64,7 @@ def performance(
     subject = Subject(client, champion.model, predictions_uri, truth, metric, policy.slices, policy.min_rows)
     holdout = registry.training(client, champion).metrics
     if not tables.exists(predictions_uri):
-        return Performance(policies.performance({}, holdout, policy, metric, 0, policy.min_rows), {})
+        return Performance(monitoring.performance({}, holdout, policy, metric, 0, policy.min_rows), {})
     matured = judge_window.matured(subject, champion.version)
     rows = matured.rows
     values, predicted = arrays(rows)
@@ -72,7 +72,7 @@ def performance(
     found = None
     if rows.num_rows:
         found = judge_metrics.measured(rows, dataset.event_time, dataset.grain, [metric])[metric]
-    check = policies.performance(metrics, holdout, policy, metric, rows.num_rows, policy.min_rows)
+    check = monitoring.performance(metrics, holdout, policy, metric, rows.num_rows, policy.min_rows)
     said = judge_window.labels(matured, policy)
     if found is not None:
         check = check.model_copy(update={"interval": found.interval})

@@ -13,8 +13,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from airflow_mlops.domain import scoring
-from airflow_mlops.domain.results import Action, ModelRef, PromotionDecision
+from airflow_mlops.domain.facts import scoring
+from airflow_mlops.domain.facts.results import Action, ModelRef, PromotionDecision
 from airflow_mlops.engines import ledger, models, registry, tracking
 from airflow_mlops.engines.ledger import CHALLENGES, Kind, Row
 from airflow_mlops.engines.registry import CHALLENGER

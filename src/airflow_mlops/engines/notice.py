@@ -5,8 +5,8 @@ from __future__ import annotations
 from enum import StrEnum
 
 from airflow_mlops.domain.checks import Fact, Number
-from airflow_mlops.domain.spec_alerts import Event, Level
-from airflow_mlops.domain.validation import Sample
+from airflow_mlops.domain.facts.validation import Sample
+from airflow_mlops.domain.spec.alerts import Event, Level
 
 
 class Status(StrEnum):

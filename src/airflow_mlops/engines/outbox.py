@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from airflow_mlops.domain.checks import Fact
-from airflow_mlops.domain.spec_alerts import Level
+from airflow_mlops.domain.spec.alerts import Level
 from airflow_mlops.engines import journal
 from airflow_mlops.engines.alert import again, collect
 from airflow_mlops.engines.notice import Notice, Status

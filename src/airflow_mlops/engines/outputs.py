@@ -12,7 +12,7 @@ from airflow_mlops.engines import tables
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from airflow_mlops.domain.scoring import ScoringReport
+    from airflow_mlops.domain.facts.scoring import ScoringReport
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
-from airflow_mlops.domain.gates import Comparison
 from airflow_mlops.domain.metrics import METRICS
-from airflow_mlops.domain.spec_gates import CLOSED_FORMS
+from airflow_mlops.domain.policies.gates import Comparison
+from airflow_mlops.domain.spec.gates import CLOSED_FORMS
 from airflow_mlops.engines import performance, resampling
 from airflow_mlops.engines.statistic import statistic
 from airflow_mlops.exceptions import SpecError
@@ -16,7 +16,7 @@ from airflow_mlops.exceptions import SpecError
 if TYPE_CHECKING:
     import numpy as np
 
-    from airflow_mlops.domain.spec import VersusChampion
+    from airflow_mlops.domain.spec.model import VersusChampion
     from airflow_mlops.engines.resampling import Blocks, Support
 
 Test = Literal["auto", "bootstrap", "delong", "mcnemar"]

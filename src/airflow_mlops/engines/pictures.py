@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from sklearn.pipeline import Pipeline
 
-    from airflow_mlops.domain.results import Evaluation
+    from airflow_mlops.domain.facts.results import Evaluation
 
 _logger = logging.getLogger(__name__)
 

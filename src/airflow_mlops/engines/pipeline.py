@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from airflow_mlops.domain.spec import Features
+from airflow_mlops.domain.spec.model import Features
 from airflow_mlops.engines import estimators, preprocess
 from airflow_mlops.exceptions import SchemaMismatch
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from sklearn.pipeline import Pipeline
 
-    from airflow_mlops.domain.spec import Candidate
+    from airflow_mlops.domain.spec.model import Candidate
 
 _SECONDS_A_DAY = 86_400
 _EARLIEST = 0.2

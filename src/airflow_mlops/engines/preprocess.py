@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
     from sklearn.compose import ColumnTransformer
 
-    from airflow_mlops.domain.spec import Features
+    from airflow_mlops.domain.spec.model import Features
 
 # Trees order values and never measure distances, so a scale means nothing to them.
 _UNSCALED = ("sklearn.tree", "sklearn.ensemble", "sklearn.dummy", "lightgbm", "xgboost")

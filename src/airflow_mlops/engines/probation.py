@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_mlops.domain.checks import Check, Verdict
+from airflow_mlops.domain.facts.results import Action, DatasetVersion, ModelRef
 from airflow_mlops.domain.metrics import METRICS
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.domain.results import Action, DatasetVersion, ModelRef
 from airflow_mlops.engines import learning, ledger, models, paired, pipeline, registry, resampling, transform
 from airflow_mlops.exceptions import (
     DigestMismatch,
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from mlflow import MlflowClient
 
-    from airflow_mlops.domain.gates import Comparison
-    from airflow_mlops.domain.spec_performance import AutoRollback
+    from airflow_mlops.domain.policies.gates import Comparison
+    from airflow_mlops.domain.spec.monitor import AutoRollback
     from airflow_mlops.engines.ledger import Row
 
 NAME = "probation"

@@ -6,10 +6,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from airflow_mlops.domain.approval import Approval, refusal, told
 from airflow_mlops.domain.checks import Check, Verdict
-from airflow_mlops.domain.results import Action, Evaluation, ModelRef, PromotionDecision, TrainingData
-from airflow_mlops.domain.spec_gates import Serving, Shadow
+from airflow_mlops.domain.facts.approval import Approval, refusal, told
+from airflow_mlops.domain.facts.results import Action, Evaluation, ModelRef, PromotionDecision, TrainingData
+from airflow_mlops.domain.spec.gates import Serving, Shadow
 from airflow_mlops.engines import bless, former, ledger, models, moves, registry
 from airflow_mlops.engines.sample import fetch
 from airflow_mlops.engines.serving import BLESSING

@@ -10,7 +10,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_mlops.domain.metrics import METRICS
-from airflow_mlops.domain.spec import Range
+from airflow_mlops.domain.spec.model import Range
 from airflow_mlops.engines.trials import Outcome, Trial
 
 if TYPE_CHECKING:

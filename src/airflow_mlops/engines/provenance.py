@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.domain.spec import Candidate
+from airflow_mlops.domain.spec.model import Candidate
 from airflow_mlops.engines import tables, tracking
 from airflow_mlops.exceptions import ModelNotFound, RegistryUnavailable, TableMissing, TableUnreadable
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import DatasetInput, Run
 
-    from airflow_mlops.domain.recipe import Recipe
-    from airflow_mlops.domain.results import DatasetVersion
+    from airflow_mlops.domain.facts.recipe import Recipe
+    from airflow_mlops.domain.facts.results import DatasetVersion
 
 _logger = logging.getLogger(__name__)
 

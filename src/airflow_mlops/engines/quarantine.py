@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from airflow_mlops.domain.facts.results import DatasetVersion
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.domain.results import DatasetVersion
 from airflow_mlops.engines import corrections, digests, releases, tables, versions
 from airflow_mlops.engines.releases import REASONS
 from airflow_mlops.exceptions import ReleaseRefused

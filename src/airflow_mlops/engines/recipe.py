@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from airflow_mlops.domain.results import DatasetVersion
-from airflow_mlops.domain.spec import Features
+from airflow_mlops.domain.facts.results import DatasetVersion
+from airflow_mlops.domain.spec.model import Features
 from airflow_mlops.engines import labels
 
 _NUMERIC = ("int", "uint", "float", "double", "halffloat", "decimal", "bool")

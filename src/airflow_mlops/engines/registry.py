@@ -9,8 +9,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NamedTuple
 
-from airflow_mlops.domain.results import DatasetVersion, ModelRef, Split
-from airflow_mlops.domain.spec import Features
+from airflow_mlops.domain.facts.results import DatasetVersion, ModelRef, Split
+from airflow_mlops.domain.spec.model import Features
 from airflow_mlops.engines import tracking
 from airflow_mlops.exceptions import DigestMismatch, ModelNotFound, RegistryUnavailable
 

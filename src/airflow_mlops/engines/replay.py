@@ -13,11 +13,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 from airflow_mlops.domain.checks import Verdict
-from airflow_mlops.domain.replay import Step
-from airflow_mlops.domain.results import Action, DatasetVersion, ModelRef, PromotionDecision, RetrainDecision
-from airflow_mlops.domain.spec import ModelSpec
-from airflow_mlops.domain.spec_replay import Policy
-from airflow_mlops.domain.spec_retrain import Mode, Retrain
+from airflow_mlops.domain.facts.replay import Step
+from airflow_mlops.domain.facts.results import (
+    Action,
+    DatasetVersion,
+    ModelRef,
+    PromotionDecision,
+    RetrainDecision,
+)
+from airflow_mlops.domain.spec.model import ModelSpec
+from airflow_mlops.domain.spec.replay import Policy
+from airflow_mlops.domain.spec.retrain import Mode, Retrain
 from airflow_mlops.engines import decide, estimators, learning, probation, registry, replay_stages
 from airflow_mlops.engines.ledger import Kind, Row
 from airflow_mlops.engines.replay_cache import key_of, load, save

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from airflow_mlops.domain.checks import Verdict
+from airflow_mlops.domain.facts.replay import Rate, Step
+from airflow_mlops.domain.facts.results import ModelRef
 from airflow_mlops.domain.partitions import Grain, Partition
-from airflow_mlops.domain.replay import Rate, Step
-from airflow_mlops.domain.results import ModelRef
-from airflow_mlops.domain.spec import DriftPolicy
-from airflow_mlops.domain.spec_replay import Policy
+from airflow_mlops.domain.spec.model import DriftPolicy
+from airflow_mlops.domain.spec.replay import Policy
 from airflow_mlops.engines import replay_stages
 from airflow_mlops.engines.replay_plan import Plan
 from airflow_mlops.engines.replay_workers import Pool, Tell, every

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, wait
 from typing import NamedTuple
 
-from airflow_mlops.domain.replay import Replay, Served, Step, best, point, summarise, summarise_oracle
-from airflow_mlops.domain.results import ModelRef
-from airflow_mlops.domain.spec_replay import EVERY, Policy
+from airflow_mlops.domain.facts.replay import Replay, Served, Step, best, point, summarise, summarise_oracle
+from airflow_mlops.domain.facts.results import ModelRef
+from airflow_mlops.domain.spec.replay import EVERY, Policy
 from airflow_mlops.engines import registry, replay, replay_calibrate, replay_stages
 from airflow_mlops.engines.replay_plan import Plan
 from airflow_mlops.engines.replay_workers import Pool, Tell, every

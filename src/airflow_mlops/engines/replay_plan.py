@@ -7,9 +7,9 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from airflow_mlops.domain.facts.results import DatasetVersion, LabelsVersion
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.domain.results import DatasetVersion, LabelsVersion
-from airflow_mlops.domain.spec import ModelSpec
+from airflow_mlops.domain.spec.model import ModelSpec
 from airflow_mlops.engines import labels_known, tables, versions
 from airflow_mlops.exceptions import TableMissing
 

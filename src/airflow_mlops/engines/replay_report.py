@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.domain.checks import Verdict
-from airflow_mlops.domain.replay import ORACLE, Point, Replay
-from airflow_mlops.domain.results import Action
+from airflow_mlops.domain.facts.replay import ORACLE, Point, Replay
+from airflow_mlops.domain.facts.results import Action
 from airflow_mlops.engines.plots_style import DPI, REFERENCE, name
 from airflow_mlops.engines.replay_cache import save
 

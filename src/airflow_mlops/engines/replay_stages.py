@@ -11,8 +11,8 @@ from time import monotonic
 from typing import Any
 
 from airflow_mlops.domain.checks import Check
-from airflow_mlops.domain.recipe import Recipe
-from airflow_mlops.domain.results import (
+from airflow_mlops.domain.facts.recipe import Recipe
+from airflow_mlops.domain.facts.results import (
     DatasetVersion,
     Evaluation,
     HealthReport,
@@ -20,7 +20,7 @@ from airflow_mlops.domain.results import (
     Split,
     TrainedModel,
 )
-from airflow_mlops.domain.spec import DriftPolicy, ModelSpec
+from airflow_mlops.domain.spec.model import DriftPolicy, ModelSpec
 from airflow_mlops.engines import (
     evaluate,
     jobs,

@@ -13,9 +13,9 @@ from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
 from airflow_mlops.domain.checks import Check, Verdict
-from airflow_mlops.domain.recipe import Recipe
-from airflow_mlops.domain.results import TrainedModel
-from airflow_mlops.domain.spec import Candidate
+from airflow_mlops.domain.facts.recipe import Recipe
+from airflow_mlops.domain.facts.results import TrainedModel
+from airflow_mlops.domain.spec.model import Candidate
 from airflow_mlops.engines import (
     code,
     digests,

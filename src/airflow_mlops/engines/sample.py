@@ -11,7 +11,7 @@ from airflow_mlops.exceptions import DigestMismatch, ModelNotFound
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-    from airflow_mlops.domain.results import ModelRef
+    from airflow_mlops.domain.facts.results import ModelRef
 
 SAMPLE = "blessing/sample.parquet"
 """Run artifact: rows with the predictions that the training process made of them."""

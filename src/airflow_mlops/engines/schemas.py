@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from difflib import SequenceMatcher
 from typing import TYPE_CHECKING
 
-from airflow_mlops.domain.fields import RESERVED_COLUMNS
-from airflow_mlops.domain.spec_data import SchemaPolicy
+from airflow_mlops.domain.spec.data import SchemaPolicy
+from airflow_mlops.domain.spec.fields import RESERVED_COLUMNS
 from airflow_mlops.engines.arrow import _list, refuse_twice, wider
 from airflow_mlops.engines.delta import kept
 from airflow_mlops.exceptions import SchemaMismatch

@@ -6,9 +6,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from airflow_mlops.domain.predictions import SCORE
-from airflow_mlops.domain.results import DatasetVersion, ModelRef
-from airflow_mlops.domain.scoring import ScoringReport, ShadowReport
+from airflow_mlops.domain.facts.predictions import SCORE
+from airflow_mlops.domain.facts.results import DatasetVersion, ModelRef
+from airflow_mlops.domain.facts.scoring import ScoringReport, ShadowReport
 from airflow_mlops.engines import ledger, registry, score_batches, score_pass, score_shadow, transform
 from airflow_mlops.engines.score_pass import Beside, Plan
 from airflow_mlops.exceptions import (

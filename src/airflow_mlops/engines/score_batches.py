@@ -7,8 +7,8 @@ from datetime import datetime
 from statistics import NormalDist
 from typing import TYPE_CHECKING, NamedTuple
 
-from airflow_mlops.domain.predictions import SCORE
-from airflow_mlops.domain.results import DatasetVersion, ModelRef
+from airflow_mlops.domain.facts.predictions import SCORE
+from airflow_mlops.domain.facts.results import DatasetVersion, ModelRef
 from airflow_mlops.engines import models, pipeline, tables
 
 if TYPE_CHECKING:

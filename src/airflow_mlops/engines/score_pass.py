@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from airflow_mlops.domain.results import DatasetVersion, ModelRef
+from airflow_mlops.domain.facts.results import DatasetVersion, ModelRef
 from airflow_mlops.engines import score_batches, score_split, tables
 from airflow_mlops.engines.commits import commit
 from airflow_mlops.engines.drafts import Draft

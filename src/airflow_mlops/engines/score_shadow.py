@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from airflow_mlops.domain.predictions import SCORE
-from airflow_mlops.domain.results import ModelRef
-from airflow_mlops.domain.scoring import ShadowReport
+from airflow_mlops.domain.facts.predictions import SCORE
+from airflow_mlops.domain.facts.results import ModelRef
+from airflow_mlops.domain.facts.scoring import ShadowReport
 from airflow_mlops.engines import ledger, registry, tables
 from airflow_mlops.engines.registry import CHALLENGER
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from airflow_mlops.domain import gates
 from airflow_mlops.domain.checks import Check, Verdict
+from airflow_mlops.domain.policies import gates
 from airflow_mlops.exceptions import BlessingFailed
 
 if TYPE_CHECKING:
-    from airflow_mlops.domain.spec import Serving
+    from airflow_mlops.domain.spec.model import Serving
     from airflow_mlops.engines.bless import Blessing
 
 BLESSING = "blessing"

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow_mlops.domain import shadow
 from airflow_mlops.domain.checks import Check, Verdict
-from airflow_mlops.domain.results import Action, PromotionDecision
-from airflow_mlops.domain.scoring import ChallengeReport
-from airflow_mlops.domain.spec_gates import Serving, Shadow
+from airflow_mlops.domain.facts.results import Action, PromotionDecision
+from airflow_mlops.domain.facts.scoring import ChallengeReport
+from airflow_mlops.domain.policies import shadow
+from airflow_mlops.domain.spec.gates import Serving, Shadow
 from airflow_mlops.engines import ledger, moves, promote, registry, score_shadow, shadow_windows
 from airflow_mlops.engines.ledger import Kind, Row
 from airflow_mlops.engines.registry import CHALLENGER
@@ -21,7 +21,7 @@ from airflow_mlops.exceptions import DigestMismatch, ModelNotFound, PromotionCon
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-    from airflow_mlops.domain.scoring import ShadowWindow
+    from airflow_mlops.domain.facts.scoring import ShadowWindow
     from airflow_mlops.engines.labels_join import Truth
 
 

@@ -9,13 +9,13 @@ from functools import cached_property
 from itertools import islice
 from typing import Any
 
-from airflow_mlops.domain import shadow
 from airflow_mlops.domain.checks import Check, Verdict
+from airflow_mlops.domain.facts.predictions import SCORE
+from airflow_mlops.domain.facts.results import DatasetVersion, ModelRef
+from airflow_mlops.domain.facts.scoring import ShadowReport, ShadowWindow
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.domain.predictions import SCORE
-from airflow_mlops.domain.results import DatasetVersion, ModelRef
-from airflow_mlops.domain.scoring import ShadowReport, ShadowWindow
-from airflow_mlops.domain.spec_gates import Shadow
+from airflow_mlops.domain.policies import shadow
+from airflow_mlops.domain.spec.gates import Shadow
 from airflow_mlops.engines import labels_join, paired, resampling, score_shadow, tables
 from airflow_mlops.engines.labels_join import TRUTH, Truth
 from airflow_mlops.engines.probation import verdict_of

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from airflow_mlops import exceptions
 from airflow_mlops.domain.checks import Outcome, Severity
-from airflow_mlops.domain.results import Action, DatasetVersion, TrainingData
-from airflow_mlops.domain.validation import ExpectationResult
+from airflow_mlops.domain.facts.results import Action, DatasetVersion, TrainingData
+from airflow_mlops.domain.facts.validation import ExpectationResult
 from airflow_mlops.engines import delta, drift_measure, ledger, tables
 from airflow_mlops.engines.summary import Column, Kind
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.dataset as ds
 
-    from airflow_mlops.domain.spec import Skew
+    from airflow_mlops.domain.spec.model import Skew
 
 log = logging.getLogger(__name__)
 

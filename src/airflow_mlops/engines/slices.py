@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from itertools import permutations
 from typing import TYPE_CHECKING, NamedTuple
 
-from airflow_mlops.domain import gates, gates_parts
 from airflow_mlops.domain.checks import Check
 from airflow_mlops.domain.metrics import METRICS
+from airflow_mlops.domain.policies import gates, gates_parts
 from airflow_mlops.engines import performance, resampling
 from airflow_mlops.engines.resampling import Resampled
 from airflow_mlops.engines.statistic import statistic
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
-    from airflow_mlops.domain.spec import Fairness, Slices
+    from airflow_mlops.domain.spec.model import Fairness, Slices
     from airflow_mlops.engines.resampling import Blocks
 
 MISSING = "missing"

@@ -7,7 +7,7 @@ import io
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from airflow_mlops.domain.spec_source import FORMATS
+from airflow_mlops.domain.spec.source import FORMATS
 from airflow_mlops.exceptions import SourceUnreadable
 
 if TYPE_CHECKING:

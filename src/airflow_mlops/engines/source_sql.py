@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.domain.spec_source import PARAMETERS
+from airflow_mlops.domain.spec.source import PARAMETERS
 from airflow_mlops.engines.source_batches import distinct, spooled
 from airflow_mlops.exceptions import SourceMissing, SourceUnreadable
 

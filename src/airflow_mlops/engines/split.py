@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
-from airflow_mlops.domain import recipe
+from airflow_mlops.domain.facts import recipe
+from airflow_mlops.domain.facts.results import DatasetVersion, Split
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.domain.results import DatasetVersion, Split
 from airflow_mlops.engines import learning
 from airflow_mlops.exceptions import NotEnoughData
 

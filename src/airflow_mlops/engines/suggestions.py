@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 
 from airflow_mlops.domain.checks import Check, Verdict
-from airflow_mlops.domain.results import RetrainDecision
-from airflow_mlops.domain.retraining_facts import ANSWER
-from airflow_mlops.domain.retraining_rules import OFF
-from airflow_mlops.domain.spec_alerts import Event, Level
+from airflow_mlops.domain.facts.results import RetrainDecision
+from airflow_mlops.domain.facts.retraining import ANSWER
+from airflow_mlops.domain.policies.retraining_rules import OFF
+from airflow_mlops.domain.spec.alerts import Event, Level
 from airflow_mlops.engines.alert import Run
 from airflow_mlops.engines.alert_model import findings
 from airflow_mlops.engines.approval import LONGEST, Given, shown_as_is, table

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from airflow_mlops.domain.loading import describe
-from airflow_mlops.domain.section import Section
-from airflow_mlops.domain.spec_data import Expectation, Rule, Suite
+from airflow_mlops.domain.spec.data import Expectation, Rule, Suite
+from airflow_mlops.domain.spec.loading import describe
+from airflow_mlops.domain.spec.section import Section
 from airflow_mlops.exceptions import SpecError, SuiteUnreadable
 
 LARGEST = 10_000_000

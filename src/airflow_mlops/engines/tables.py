@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.checks import Fact
-from airflow_mlops.domain.results import DatasetVersion
+from airflow_mlops.domain.facts.results import DatasetVersion
 from airflow_mlops.engines import digests
 from airflow_mlops.engines.commits import Change, commit
 from airflow_mlops.engines.delta import (

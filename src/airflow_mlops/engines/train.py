@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from airflow_mlops.domain.results import TrainedModel
+from airflow_mlops.domain.facts.results import TrainedModel
 from airflow_mlops.engines import (
     curve,
     fitting,
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
     from sklearn.pipeline import Pipeline
 
-    from airflow_mlops.domain.recipe import Recipe
+    from airflow_mlops.domain.facts.recipe import Recipe
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from mlflow import MlflowClient
 
-    from airflow_mlops.domain.results import DatasetVersion, ModelRef, Split
+    from airflow_mlops.domain.facts.results import DatasetVersion, ModelRef, Split
 
 FILE = "transform.py"
 """The code's file among the artifacts of a logged model. Not below ``code/``, which MLflow runs without asking."""

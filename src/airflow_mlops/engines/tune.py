@@ -10,7 +10,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_mlops.domain.metrics import METRICS
-from airflow_mlops.domain.spec import Budget, Candidate
+from airflow_mlops.domain.spec.model import Budget, Candidate
 from airflow_mlops.engines import fitting, folds, performance, threads
 from airflow_mlops.engines.proposals import Proposal, Proposals
 from airflow_mlops.engines.trials import Outcome, Trial
@@ -19,7 +19,7 @@ from airflow_mlops.exceptions import NotEnoughData, TrainingFailed
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
-    from airflow_mlops.domain.recipe import Recipe
+    from airflow_mlops.domain.facts.recipe import Recipe
     from airflow_mlops.engines.folds import Fold
     from airflow_mlops.engines.trials import Store
 

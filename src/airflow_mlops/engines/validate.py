@@ -7,10 +7,10 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from airflow_mlops.domain import expectations as index
 from airflow_mlops.domain.checks import Outcome, Verdict
-from airflow_mlops.domain.results import DatasetVersion
-from airflow_mlops.domain.validation import ExpectationResult, ValidationReport
+from airflow_mlops.domain.facts.results import DatasetVersion
+from airflow_mlops.domain.facts.validation import ExpectationResult, ValidationReport
+from airflow_mlops.domain.spec.expectations import is_ours
 from airflow_mlops.engines import (
     frames,
     suites,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from airflow_mlops.domain.partitions import Partition
-    from airflow_mlops.domain.spec import Expectation
+    from airflow_mlops.domain.spec.model import Expectation
     from airflow_mlops.engines.sources import Source
     from airflow_mlops.engines.validation_gx import Answer
     from airflow_mlops.engines.validation_history import History
@@ -115,7 +115,7 @@ def validate(
     if unknown := [name for name in policy.pii if name not in names]:
         log.warning("%s %s: pii names no column of the data: %s", dataset, partition, ", ".join(unknown))
     findings = list(validation_prechecks.check(table, policy.required, names))
-    theirs = [each for each in policy.expectations if not index.is_ours(each.expectation)]
+    theirs = [each for each in policy.expectations if not is_ours(each.expectation)]
     answers: list[Answer] = []
     if all(each.result.outcome is Outcome.PASS for each in findings[:2]):
         answers = validation_gx.evaluate(table, theirs, names) if theirs else []
@@ -268,7 +268,7 @@ def _findings(
     table: pa.Table, policy: Policy, answers: Iterator[Answer], history: History | None
 ) -> Iterator[Finding]:
     for each in policy.expectations:
-        if index.is_ours(each.expectation):
+        if is_ours(each.expectation):
             yield of_result(validation_history.compare(each, table, history), policy.pii)
         else:
             yield finding(each, next(answers), table.num_rows, policy.pii)

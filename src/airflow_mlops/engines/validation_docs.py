@@ -15,7 +15,7 @@ from airflow_mlops.engines.validation_words import text
 if TYPE_CHECKING:
     from great_expectations.core.expectation_validation_result import ExpectationValidationResult
 
-    from airflow_mlops.domain.spec import Expectation
+    from airflow_mlops.domain.spec.model import Expectation
     from airflow_mlops.engines.validation_gx import Answer
 
 log = logging.getLogger(__name__)

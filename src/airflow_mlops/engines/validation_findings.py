@@ -6,11 +6,11 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_mlops.domain.checks import Outcome, Severity
-from airflow_mlops.domain.validation import ExpectationResult
+from airflow_mlops.domain.facts.validation import ExpectationResult
 from airflow_mlops.engines.validation_words import Words, describe, text
 
 if TYPE_CHECKING:
-    from airflow_mlops.domain.spec import Expectation
+    from airflow_mlops.domain.spec.model import Expectation
     from airflow_mlops.engines.validation_gx import Answer
 
 MASK = "•••"

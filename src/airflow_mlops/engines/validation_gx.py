@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from great_expectations.core.expectation_validation_result import ExpectationValidationResult
     from great_expectations.expectations.expectation import Expectation as GxExpectation
 
-    from airflow_mlops.domain.spec import Expectation
+    from airflow_mlops.domain.spec.model import Expectation
 
 FIRST = 200
 """Values that break an expectation and are looked at for different ones to show."""

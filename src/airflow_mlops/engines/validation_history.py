@@ -9,15 +9,15 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_mlops.domain.checks import Outcome
-from airflow_mlops.domain.results import DatasetVersion
-from airflow_mlops.domain.validation import ExpectationResult
+from airflow_mlops.domain.facts.results import DatasetVersion
+from airflow_mlops.domain.facts.validation import ExpectationResult
 from airflow_mlops.engines import tables
 from airflow_mlops.engines.validation_words import text
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from airflow_mlops.domain.spec import Expectation
+    from airflow_mlops.domain.spec.model import Expectation
 
 PARTITIONS = "to_be_near_last_partitions"
 """What the names of these expectations end in."""

@@ -11,7 +11,7 @@ from airflow_mlops.engines.page_head import HEAD
 if TYPE_CHECKING:
     from jinja2 import Template
 
-    from airflow_mlops.domain.validation import ValidationReport
+    from airflow_mlops.domain.facts.validation import ValidationReport
 
 _PAGE = (
     HEAD

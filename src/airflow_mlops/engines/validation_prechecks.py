@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.checks import Outcome, Severity
-from airflow_mlops.domain.validation import ExpectationResult
+from airflow_mlops.domain.facts.validation import ExpectationResult
 from airflow_mlops.engines.validation_findings import Finding
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.checks import Severity
-from airflow_mlops.domain.validation import Sample
+from airflow_mlops.domain.facts.validation import Sample
 from airflow_mlops.engines.validation_findings import MASK, Finding
 from airflow_mlops.engines.validation_words import text
 

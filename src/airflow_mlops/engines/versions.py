@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from airflow_mlops.domain.facts.results import Coverage, DatasetVersion
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.domain.results import Coverage, DatasetVersion
-from airflow_mlops.domain.spec_data import SchemaPolicy
+from airflow_mlops.domain.spec.data import SchemaPolicy
 from airflow_mlops.engines.delta import PARTITION, exists, open_table
 
 _FACTS = "airflow_mlops.dataset"

@@ -12,7 +12,7 @@ from airflow_mlops.hooks.source_files import FileSource, fill
 from airflow_mlops.hooks.source_sql import SqlSource
 
 if TYPE_CHECKING:
-    from airflow_mlops.domain import spec_score as spec
+    from airflow_mlops.domain.spec import score as spec
 
 __all__ = ["FileOutput", "Output", "SqlOutput", "from_spec"]
 

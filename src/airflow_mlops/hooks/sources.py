@@ -19,7 +19,7 @@ from airflow_mlops.hooks.source_sql import SqlSource
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from airflow_mlops.domain import spec_source as spec
+    from airflow_mlops.domain.spec import source as spec
 
 __all__ = [
     "DatasetSource",

@@ -10,8 +10,8 @@ from rich.table import Table
 
 from airflow_mlops.assets import EXTRA
 from airflow_mlops.domain.checks import Verdict
+from airflow_mlops.domain.facts.results import HealthReport, PromotionDecision
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.domain.results import HealthReport, PromotionDecision
 from airflow_mlops.engines import ledger, monitor, tables
 from airflow_mlops.local.airflow import LocalAirflow
 

@@ -12,7 +12,7 @@ from airflow_mlops.alerts import Channel, failed_tasks
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_mlops.domain.spec import Alerts
+    from airflow_mlops.domain.spec.model import Alerts
 
 
 class MlopsNotifier(BaseNotifier):

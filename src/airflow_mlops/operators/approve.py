@@ -14,9 +14,9 @@ from airflow.sdk.exceptions import TaskAwaitingInput
 
 from airflow_mlops import config
 from airflow_mlops.alerts import Channel
-from airflow_mlops.domain.approval import Answer
-from airflow_mlops.domain.results import Evaluation
-from airflow_mlops.domain.spec import Approval
+from airflow_mlops.domain.facts.approval import Answer
+from airflow_mlops.domain.facts.results import Evaluation
+from airflow_mlops.domain.spec.model import Approval
 from airflow_mlops.engines import approval
 from airflow_mlops.engines.approval import Question
 from airflow_mlops.engines.notice import Link
@@ -26,7 +26,7 @@ from airflow_mlops.runs import push
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_mlops.domain.spec import Alerts
+    from airflow_mlops.domain.spec.model import Alerts
 
 
 class PromotionApprovalOperator(ApprovalOperator):
@@ -37,7 +37,7 @@ class PromotionApprovalOperator(ApprovalOperator):
     A rejection skips those of the tasks after it that run only when all went well. Without an answer in time the task
     fails.
 
-    Returns the :class:`~airflow_mlops.domain.results.Answer` as a dict; None if nobody was asked.
+    Returns the :class:`~airflow_mlops.domain.facts.results.Answer` as a dict; None if nobody was asked.
 
     :param evaluation: what :class:`EvaluateOperator` returned.
     :param policy: who may answer, until when, and whether about a candidate that did not pass its gates too; None means

@@ -10,10 +10,10 @@ from airflow.sdk import Asset, BaseOperator, SkipMixin
 from airflow.sdk.observability import stats
 from pydantic import Field, StrictBool, StrictInt
 
-from airflow_mlops.domain.results import Action, DatasetVersion, PromotionDecision, RetrainDecision
-from airflow_mlops.domain.retraining_facts import suggested
-from airflow_mlops.domain.section import Section
-from airflow_mlops.domain.spec import Retrain
+from airflow_mlops.domain.facts.results import Action, DatasetVersion, PromotionDecision, RetrainDecision
+from airflow_mlops.domain.facts.retraining import suggested
+from airflow_mlops.domain.spec.model import Retrain
+from airflow_mlops.domain.spec.section import Section
 from airflow_mlops.engines import decide, ledger, monitor, registry, split
 from airflow_mlops.exceptions import NotEnoughData
 from airflow_mlops.hooks.mlflow import MlflowHook
@@ -37,8 +37,8 @@ class TrainRequest(Section):
 class DecideOperator(BaseOperator, SkipMixin):
     """Decide by the retrain policy whether this run trains; skip the tasks in ``skips`` if not.
 
-    Returns the :class:`~airflow_mlops.domain.results.RetrainDecision` as a dict and pushes the pinned
-    :class:`~airflow_mlops.domain.results.DatasetVersion` as XCom ``dataset``. A partition that has its decision
+    Returns the :class:`~airflow_mlops.domain.facts.results.RetrainDecision` as a dict and pushes the pinned
+    :class:`~airflow_mlops.domain.facts.results.DatasetVersion` as XCom ``dataset``. A partition that has its decision
     already is not decided again, unless somebody asks for it: by the run's ``force``, or by an event of an asset in
     ``requests``. Where the policy leaves the decision to a person, put a
     :class:`~airflow_mlops.operators.suggest.RetrainSuggestionOperator` behind this one.

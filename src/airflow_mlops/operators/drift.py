@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 
 from airflow_mlops.domain.checks import Check
-from airflow_mlops.domain.spec import DriftPolicy
+from airflow_mlops.domain.spec.model import DriftPolicy
 from airflow_mlops.engines import monitor, monitor_drift
 from airflow_mlops.links import ReportLink
 from airflow_mlops.runs import push, report_path, save_report, subject, table_uri, with_labels

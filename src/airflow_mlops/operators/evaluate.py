@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
-from airflow_mlops.domain.results import Evaluation, TrainedModel
-from airflow_mlops.domain.spec import Gates
+from airflow_mlops.domain.facts.results import Evaluation, TrainedModel
+from airflow_mlops.domain.spec.model import Gates
 from airflow_mlops.engines import evaluate, learning, registry
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.links import MlflowRunLink, ReportLink
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class EvaluateOperator(BaseOperator):
     """Judge the best of some trained candidates and the champion on the same holdout rows, gate by gate.
 
-    Returns the :class:`~airflow_mlops.domain.results.Evaluation` as a dict, and keeps the candidate's model card as a
+    Returns the :class:`~airflow_mlops.domain.facts.results.Evaluation` as a dict, and keeps the candidate's model card as a
     report. A FAIL is a result, not an error.
 
     :param models: what :class:`TrainOperator` returned: one dict, or a list of them if it was mapped.

@@ -10,7 +10,7 @@ from airflow.sdk import BaseOperator
 
 from airflow_mlops import assets
 from airflow_mlops.domain.checks import Verdict
-from airflow_mlops.domain.spec_performance import Monitor
+from airflow_mlops.domain.spec.monitor import Monitor
 from airflow_mlops.engines import guard
 from airflow_mlops.engines.probation import Question
 from airflow_mlops.hooks.mlflow import MlflowHook
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class GuardOperator(BaseOperator):
     """Compare the champion alias with the ledger, and a new champion with the one before; move back what the policy says.
 
-    Returns the :class:`~airflow_mlops.domain.results.GuardReport` as a dict. Nothing that is found fails the task. Its
+    Returns the :class:`~airflow_mlops.domain.facts.results.GuardReport` as a dict. Nothing that is found fails the task. Its
     outlet gets an event only if the champion moved.
 
     :param model: name of the model.

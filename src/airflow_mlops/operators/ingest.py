@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 
 from airflow_mlops import assets
-from airflow_mlops.domain.results import Coverage, DatasetVersion
-from airflow_mlops.domain.spec_data import SchemaPolicy
-from airflow_mlops.domain.validation import ValidationReport
+from airflow_mlops.domain.facts.results import Coverage, DatasetVersion
+from airflow_mlops.domain.facts.validation import ValidationReport
+from airflow_mlops.domain.spec.data import SchemaPolicy
 from airflow_mlops.engines import ingest, tables, transform
 from airflow_mlops.runs import partition_of, run_of, table_uri
 
@@ -25,7 +25,7 @@ _GAPS = 5
 class IngestOperator(BaseOperator):
     """Read one partition of a source into a dataset's Delta table, in place of what the partition had.
 
-    Returns the :class:`~airflow_mlops.domain.results.DatasetVersion` as a dict.
+    Returns the :class:`~airflow_mlops.domain.facts.results.DatasetVersion` as a dict.
 
     :param source: where the rows come from, e.g. ``FileSource("/data/{partition}.parquet")``.
     :param dataset: name of the dataset.
@@ -97,7 +97,7 @@ class IngestOperator(BaseOperator):
 class PublishOperator(BaseOperator):
     """Publish a validated partition from the staging table as a dataset version.
 
-    Returns the published :class:`~airflow_mlops.domain.results.DatasetVersion` as a dict, and puts it and the
+    Returns the published :class:`~airflow_mlops.domain.facts.results.DatasetVersion` as a dict, and puts it and the
     validation report into the event of the dataset's asset. The same content again changes nothing.
 
     :param dataset: what :class:`ValidateOperator` returned.

@@ -21,7 +21,7 @@ class HealthOperator(BaseOperator):
     """Put drift, performance and staleness together, and keep the verdict in the monitoring table.
 
     Every check becomes a row of the Delta table ``<storage>/<model>/checks``, and a metric of Airflow:
-    ``mlops.<model>.<check>``. Returns the :class:`~airflow_mlops.domain.results.HealthReport` as a dict.
+    ``mlops.<model>.<check>``. Returns the :class:`~airflow_mlops.domain.facts.results.HealthReport` as a dict.
 
     :param model: name of the model.
     :param drift: what :class:`DriftOperator` returned.

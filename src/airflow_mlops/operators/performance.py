@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 
 from airflow_mlops.domain.checks import Check
-from airflow_mlops.domain.spec import PerformancePolicy
+from airflow_mlops.domain.spec.model import PerformancePolicy
 from airflow_mlops.engines import labels, monitor, monitor_performance
 from airflow_mlops.runs import partition_of, subject, table_uri
 

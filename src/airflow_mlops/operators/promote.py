@@ -9,10 +9,10 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowSkipException
 
 from airflow_mlops import assets
-from airflow_mlops.domain.approval import Answer, Approval, approval, refusal
-from airflow_mlops.domain.results import Action, Evaluation, PromotionDecision, RetrainDecision
-from airflow_mlops.domain.section import Section
-from airflow_mlops.domain.spec_gates import Serving, Shadow
+from airflow_mlops.domain.facts.approval import Answer, Approval, approval, refusal
+from airflow_mlops.domain.facts.results import Action, Evaluation, PromotionDecision, RetrainDecision
+from airflow_mlops.domain.spec.gates import Serving, Shadow
+from airflow_mlops.domain.spec.section import Section
 from airflow_mlops.engines import ledger, promote, registry
 from airflow_mlops.exceptions import SpecError, TrainingFailed
 from airflow_mlops.hooks.mlflow import MlflowHook
@@ -31,7 +31,7 @@ class PromoteOperator(BaseOperator):
     """Make a candidate the champion if its verdict is PASS, by the promotion protocol; skip itself if the champion stays.
 
     With ``shadow`` it makes the candidate the challenger, which a :class:`ShadowOperator` makes champion later. Returns
-    the :class:`~airflow_mlops.domain.results.PromotionDecision` as a dict. A retry finishes what a killed try began.
+    the :class:`~airflow_mlops.domain.facts.results.PromotionDecision` as a dict. A retry finishes what a killed try began.
 
     :param evaluation: what :class:`EvaluateOperator` returned.
     :param approvals: what each :class:`PromotionApprovalOperator` returned; None of one that asked nobody.
@@ -249,7 +249,7 @@ class RollbackRequest(Section):
 class RollbackOperator(BaseOperator):
     """Give the champion alias back to an earlier version, which must load and predict in a fresh process.
 
-    Returns the :class:`~airflow_mlops.domain.results.PromotionDecision` as a dict. Repeating it
+    Returns the :class:`~airflow_mlops.domain.facts.results.PromotionDecision` as a dict. Repeating it
     changes nothing, and skips the task.
 
     :param model: name of the model.

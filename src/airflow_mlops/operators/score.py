@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 
 from airflow_mlops import assets
-from airflow_mlops.domain.spec_score import Score
+from airflow_mlops.domain.spec.score import Score
 from airflow_mlops.engines import outputs, score, score_shadow
 from airflow_mlops.exceptions import DigestMismatch, ModelNotFound
 from airflow_mlops.hooks.mlflow import MlflowHook
@@ -25,7 +25,7 @@ class ScoreOperator(BaseOperator):
     """Write the champion's predictions of one partition, once for each model and data version.
 
     To score many partitions in one run, map it: ``ScoreOperator.partial(…).expand(partition=[…])``. Returns the
-    :class:`~airflow_mlops.domain.results.ScoringReport` as a dict; it has no rows while there is no champion.
+    :class:`~airflow_mlops.domain.facts.results.ScoringReport` as a dict; it has no rows while there is no champion.
 
     :param model: name of the registered model and of its dataset.
     :param task: classification or regression.

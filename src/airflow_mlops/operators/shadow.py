@@ -10,8 +10,8 @@ from airflow.sdk import BaseOperator
 
 from airflow_mlops import assets
 from airflow_mlops.domain.checks import Verdict
-from airflow_mlops.domain.results import Action, PromotionDecision
-from airflow_mlops.domain.spec_gates import Serving, Shadow
+from airflow_mlops.domain.facts.results import Action, PromotionDecision
+from airflow_mlops.domain.spec.gates import Serving, Shadow
 from airflow_mlops.engines import shadow
 from airflow_mlops.engines.labels_join import Truth
 from airflow_mlops.hooks.mlflow import MlflowHook
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class ShadowOperator(BaseOperator):
     """Compare the challenger with the champion on rows whose labels have matured; end its trial once they tell.
 
-    Returns the :class:`~airflow_mlops.domain.scoring.ChallengeReport` as a dict. Nothing that is found fails the task.
+    Returns the :class:`~airflow_mlops.domain.facts.scoring.ChallengeReport` as a dict. Nothing that is found fails the task.
     Its outlet gets an event only if the champion moved. Let it run after everything else that asks who is champion of the
     partition.
 

@@ -12,15 +12,15 @@ from airflow.sdk.definitions.param import ParamsDict
 from airflow.sdk.exceptions import TaskAwaitingInput
 
 from airflow_mlops.alerts import Channel
-from airflow_mlops.domain.results import RetrainDecision
-from airflow_mlops.domain.retraining_facts import suggested
+from airflow_mlops.domain.facts.results import RetrainDecision
+from airflow_mlops.domain.facts.retraining import suggested
 from airflow_mlops.engines import approval, suggestions
 from airflow_mlops.runs import push
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_mlops.domain.spec import Alerts
+    from airflow_mlops.domain.spec.model import Alerts
 
 
 class RetrainSuggestionOperator(ApprovalOperator):
@@ -30,7 +30,7 @@ class RetrainSuggestionOperator(ApprovalOperator):
     that is left. Without an answer in time nothing is trained, and the run goes on. What does not lead to a training
     skips the tasks in ``skips``.
 
-    Returns the :class:`~airflow_mlops.domain.results.RetrainDecision` as a dict, as it is after the answer.
+    Returns the :class:`~airflow_mlops.domain.facts.results.RetrainDecision` as a dict, as it is after the answer.
 
     :param decision: what :class:`~airflow_mlops.operators.decide.DecideOperator` returned; give that one no ``skips``.
     :param skips: ids of direct downstream tasks that do not run without retraining.

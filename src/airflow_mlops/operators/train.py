@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 
 from airflow_mlops import config
-from airflow_mlops.domain.recipe import Recipe
-from airflow_mlops.domain.results import DatasetVersion
-from airflow_mlops.domain.spec import Budget, Candidate, Features
+from airflow_mlops.domain.facts.recipe import Recipe
+from airflow_mlops.domain.facts.results import DatasetVersion
+from airflow_mlops.domain.spec.model import Budget, Candidate, Features
 from airflow_mlops.engines import jobs, learning, provenance, train
 from airflow_mlops.engines.recipe import derive_features
 from airflow_mlops.engines.split import split_of
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 class TrainOperator(BaseOperator):
     """Train one candidate on a pinned dataset version, log it to MLflow and register it as a model version.
 
-    Returns the :class:`~airflow_mlops.domain.results.TrainedModel` as a dict. Map it over ``candidate`` to train
+    Returns the :class:`~airflow_mlops.domain.facts.results.TrainedModel` as a dict. Map it over ``candidate`` to train
     several. A retry adopts what an earlier try has registered, if it was
     made of the same data, with the same settings.
 
     :param dataset: the dataset version, as a dict.
-    :param candidate: a :class:`~airflow_mlops.domain.spec.Candidate`, or its form in a spec:
+    :param candidate: a :class:`~airflow_mlops.domain.spec.model.Candidate`, or its form in a spec:
         ``{"sklearn.linear_model.Ridge": {"alpha": 1.0}}``, or a dotted path.
     :param target: column to predict.
     :param task: classification or regression.

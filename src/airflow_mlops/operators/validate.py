@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
+from airflow_mlops.domain.facts.results import DatasetVersion
 from airflow_mlops.domain.partitions import Grain, Partition
-from airflow_mlops.domain.results import DatasetVersion
-from airflow_mlops.domain.spec import Skew
+from airflow_mlops.domain.spec.model import Skew
 from airflow_mlops.engines import quarantine, skew, suites, validate
 from airflow_mlops.engines.sources import PythonSource
 from airflow_mlops.links import ReportLink
@@ -36,7 +36,7 @@ class ValidateOperator(BaseOperator):
     :param pii: columns with personal data, masked in report, page, XCom and log.
     :param max_quarantined: largest share of rows to set aside; above it the whole partition is stopped.
     :param model: model whose champion's training data the partition is compared with; None leaves that out.
-    :param skew: how far it may be from it, a :class:`~airflow_mlops.domain.spec.Skew` or dict; None leaves that out.
+    :param skew: how far it may be from it, a :class:`~airflow_mlops.domain.spec.model.Skew` or dict; None leaves that out.
     :param source: rows of no dataset of ours, e.g. ``SqlSource("warehouse", "select * from orders")``, or a function that
         returns a data frame.
     :param name: what the rows of a source, and the folder of their page, are called: letters, digits and ``_ . -``;

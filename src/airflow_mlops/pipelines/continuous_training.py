@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from airflow.sdk import DAG, get_parsing_context
 
-from airflow_mlops.domain.spec import ModelSpec
+from airflow_mlops.domain.spec.model import ModelSpec
 from airflow_mlops.operators.alert import AlertOperator
 from airflow_mlops.pipelines import docs, ingest, monitor, rollback, score, train
 

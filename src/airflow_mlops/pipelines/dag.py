@@ -8,7 +8,7 @@ from typing import Any
 
 from airflow.sdk import DAG, Asset, PartitionedAssetTimetable, conf
 
-from airflow_mlops.domain.spec import ModelSpec
+from airflow_mlops.domain.spec.model import ModelSpec
 from airflow_mlops.pipelines import docs
 from airflow_mlops.pipelines.retry import RETRIES, RETRY_POLICY
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from airflow_mlops.domain.spec import ModelSpec
+    from airflow_mlops.domain.spec.model import ModelSpec
 
 SUMMARY = {
     "ingest": "Read, validate and publish one partition of data",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from airflow.sdk import DAG, Param
 from airflow.sdk.definitions.param import ParamsDict
 
-from airflow_mlops.domain.spec import ModelSpec
+from airflow_mlops.domain.spec.model import ModelSpec
 
 
 def train(spec: ModelSpec) -> dict[str, Param]:

@@ -9,7 +9,7 @@ from airflow.sdk.definitions.xcom_arg import XComArg
 
 from airflow_mlops import assets
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.domain.spec import ModelSpec
+from airflow_mlops.domain.spec.model import ModelSpec
 from airflow_mlops.hooks.sources import from_spec
 from airflow_mlops.operators.ingest import IngestOperator, PublishOperator
 from airflow_mlops.operators.validate import ValidateOperator

@@ -7,7 +7,7 @@ from typing import Any
 from airflow.sdk import DAG
 
 from airflow_mlops import assets
-from airflow_mlops.domain.spec import ModelSpec
+from airflow_mlops.domain.spec.model import ModelSpec
 from airflow_mlops.hooks.sources import from_spec
 from airflow_mlops.operators.drift import DriftOperator
 from airflow_mlops.operators.guard import GuardOperator

@@ -5,7 +5,7 @@ from __future__ import annotations
 from airflow.sdk import DAG
 
 from airflow_mlops import assets
-from airflow_mlops.domain.spec import ModelSpec
+from airflow_mlops.domain.spec.model import ModelSpec
 from airflow_mlops.operators.score import ScoreOperator
 from airflow_mlops.pipelines import dag, docs
 from airflow_mlops.sensors.decision import DecisionSensor

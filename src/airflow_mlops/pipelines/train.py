@@ -8,8 +8,8 @@ from airflow.sdk import DAG
 from airflow.sdk.definitions.xcom_arg import XComArg
 
 from airflow_mlops import assets
-from airflow_mlops.domain.spec import ModelSpec
-from airflow_mlops.domain.spec_retrain import Mode
+from airflow_mlops.domain.spec.model import ModelSpec
+from airflow_mlops.domain.spec.retrain import Mode
 from airflow_mlops.operators.decide import DecideOperator
 from airflow_mlops.operators.evaluate import EvaluateOperator
 from airflow_mlops.operators.promote import PromoteOperator, RecordOperator

@@ -12,7 +12,7 @@ import pytest
 from airflow.cli.cli_parser import get_parser
 
 from airflow_mlops import config
-from airflow_mlops.domain.results import DatasetVersion
+from airflow_mlops.domain.facts.results import DatasetVersion
 from airflow_mlops.engines import tables
 from history import MODEL, History, rows_of, shifted
 from unit.engines.test_retention import age

@@ -11,9 +11,9 @@ from airflow.cli.cli_parser import get_parser
 from airflow.utils import yaml
 
 from airflow_mlops import config
-from airflow_mlops.domain.approval import Answer, Approval
 from airflow_mlops.domain.checks import Check, Verdict
-from airflow_mlops.domain.results import Action
+from airflow_mlops.domain.facts.approval import Answer, Approval
+from airflow_mlops.domain.facts.results import Action
 from airflow_mlops.engines import journal, ledger
 from airflow_mlops.engines.ledger import Kind
 from history import MODEL, History, make_decision

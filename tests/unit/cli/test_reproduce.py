@@ -8,8 +8,8 @@ import pytest
 from airflow.cli.cli_parser import get_parser
 
 from airflow_mlops import config
-from airflow_mlops.domain.results import TrainedModel
-from airflow_mlops.domain.spec import Candidate
+from airflow_mlops.domain.facts.results import TrainedModel
+from airflow_mlops.domain.spec.model import Candidate
 from airflow_mlops.engines import jobs
 from history import MODEL, History
 

@@ -13,7 +13,7 @@ from mlflow.exceptions import MlflowException
 from airflow_mlops import config
 from airflow_mlops.cli import rollback
 from airflow_mlops.domain.checks import Check, Verdict
-from airflow_mlops.domain.results import Action
+from airflow_mlops.domain.facts.results import Action
 from airflow_mlops.engines import ledger, moves, promote, registry
 from airflow_mlops.engines.ledger import Kind
 from contexts import deploy

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pytest
 
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.domain.spec import ModelSpec
+from airflow_mlops.domain.spec.model import ModelSpec
 
 DAGS = Path(__file__).parents[3] / "dags"
 WEATHER = "origin,temp,humid,wind_speed,precip,visib,time_hour\n"

@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from airflow_mlops.domain.approval import Answer, approval, refusal
 from airflow_mlops.domain.checks import Verdict
+from airflow_mlops.domain.facts.approval import Answer, approval, refusal
 from airflow_mlops.exceptions import ApprovalMissing, SpecError
 
 

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_mlops.domain import drift
 from airflow_mlops.domain.checks import Verdict
-from airflow_mlops.domain.drift import Measure
-from airflow_mlops.domain.spec import DriftPolicy
+from airflow_mlops.domain.policies import drift
+from airflow_mlops.domain.policies.drift import Measure
+from airflow_mlops.domain.spec.model import DriftPolicy
 
 POLICY = DriftPolicy(columns=0.5)
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from tools import expectation_index
 
-from airflow_mlops.domain import expectations
-from airflow_mlops.domain.spec import Expectation, ModelSpec, Suite
+from airflow_mlops.domain.spec import expectations
+from airflow_mlops.domain.spec.model import Expectation, ModelSpec, Suite
 from airflow_mlops.exceptions import SpecError
 
 SPEC = """name: flights
@@ -148,7 +148,7 @@ def test_a_suite_that_cannot_be_meant_is_told(tmp_path: Path, checks: str, expec
 
 def test_checking_does_not_import_great_expectations() -> None:
     script = (
-        "import sys; from airflow_mlops.domain import expectations as e; "
+        "import sys; from airflow_mlops.domain.spec import expectations as e; "
         "assert list(e.check('expect_column_values_to_be_nul', {})); "
         "assert not {'great_expectations', 'pandas', 'numpy', 'pyarrow'} & set(sys.modules)"
     )

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_mlops.domain import gates, gates_data, gates_parts
 from airflow_mlops.domain.checks import Verdict
-from airflow_mlops.domain.gates import Comparison
-from airflow_mlops.domain.gates_parts import Gap
+from airflow_mlops.domain.policies import gates, gates_data, gates_parts
+from airflow_mlops.domain.policies.gates import Comparison
+from airflow_mlops.domain.policies.gates_parts import Gap
 
 PASS, FAIL, INCONCLUSIVE = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE
 

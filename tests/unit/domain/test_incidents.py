@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from airflow_mlops.domain.checks import Verdict
-from airflow_mlops.domain.incidents import Incident, lasting, of_signal
-from airflow_mlops.domain.spec import KofN
+from airflow_mlops.domain.policies.incidents import Incident, lasting, of_signal
+from airflow_mlops.domain.spec.model import KofN
 
 VERDICTS = {"p": Verdict.PASS, "F": Verdict.FAIL, "?": Verdict.INCONCLUSIVE}
 

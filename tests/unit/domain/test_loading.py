@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from airflow_mlops.domain.loading import LARGEST, find, parse, read
+from airflow_mlops.domain.spec.loading import LARGEST, find, parse, read
 from airflow_mlops.exceptions import SpecError
 
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from airflow_mlops.domain import performance
 from airflow_mlops.domain.checks import Verdict
-from airflow_mlops.domain.performance_facts import Judgement, Measured
+from airflow_mlops.domain.facts.performance import Judgement, Measured
+from airflow_mlops.domain.policies import performance
 
 NOON = datetime(2013, 1, 5, 12, tzinfo=UTC)
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_mlops.domain.checks import Check, Verdict
-from airflow_mlops.domain.replay import Served, Step, Summary, below, best, summarise, summarise_oracle
-from airflow_mlops.domain.results import (
+from airflow_mlops.domain.facts.replay import Served, Step, Summary, below, best, summarise, summarise_oracle
+from airflow_mlops.domain.facts.results import (
     Action,
     DatasetVersion,
     HealthReport,

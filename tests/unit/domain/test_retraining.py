@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 
 from airflow_mlops.domain.checks import Check, Verdict
-from airflow_mlops.domain.incidents import of_signal
-from airflow_mlops.domain.results import Action, HealthReport, PromotionDecision, TrainingData
-from airflow_mlops.domain.retraining import Answer, retrain
-from airflow_mlops.domain.retraining_facts import ANSWER, Fresh, Known, declined, steps
-from airflow_mlops.domain.scoring import WINDOWS
-from airflow_mlops.domain.spec import KofN, Retrain, RetrainWhen
-from airflow_mlops.domain.spec_retrain import Mode
+from airflow_mlops.domain.facts.results import Action, HealthReport, PromotionDecision, TrainingData
+from airflow_mlops.domain.facts.retraining import ANSWER, Fresh, Known, declined, steps
+from airflow_mlops.domain.facts.scoring import WINDOWS
+from airflow_mlops.domain.policies.incidents import of_signal
+from airflow_mlops.domain.policies.retraining import Answer, retrain
+from airflow_mlops.domain.spec.model import KofN, Retrain, RetrainWhen
+from airflow_mlops.domain.spec.retrain import Mode
 from airflow_mlops.exceptions import SpecError
 
 PASS, FAIL, INCONCLUSIVE = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE

@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from airflow_mlops.domain import shadow
 from airflow_mlops.domain.checks import Check, Verdict
-from airflow_mlops.domain.scoring import ShadowReport, ShadowWindow
-from airflow_mlops.domain.spec_gates import Gates, Shadow
-from airflow_mlops.domain.spec_score import Score
+from airflow_mlops.domain.facts.scoring import ShadowReport, ShadowWindow
+from airflow_mlops.domain.policies import shadow
+from airflow_mlops.domain.spec.gates import Gates, Shadow
+from airflow_mlops.domain.spec.score import Score
 from airflow_mlops.exceptions import SpecError
 
 VERDICTS = {"P": Verdict.PASS, "F": Verdict.FAIL, "?": Verdict.INCONCLUSIVE}

@@ -13,11 +13,10 @@ import yaml
 from jsonschema import Draft202012Validator
 from tools import spec_reference
 
-from airflow_mlops.domain import loading
 from airflow_mlops.domain.checks import Severity
 from airflow_mlops.domain.partitions import Grain
-from airflow_mlops.domain.problems import keys
-from airflow_mlops.domain.spec import (
+from airflow_mlops.domain.spec import loading
+from airflow_mlops.domain.spec.model import (
     Candidate,
     Expectation,
     Gates,
@@ -28,6 +27,7 @@ from airflow_mlops.domain.spec import (
     Task,
     Train,
 )
+from airflow_mlops.domain.spec.problems import keys
 from airflow_mlops.exceptions import SpecError
 
 ROOT = Path(__file__).parents[3]
@@ -174,7 +174,7 @@ def test_a_relative_path_is_read_beside_the_file_that_calls(tmp_path: Path) -> N
     (tmp_path / "dags" / "models").mkdir(parents=True)
     (tmp_path / "dags" / "models" / "churn.yaml").write_text(examples()[0], encoding="utf-8")
     (tmp_path / "dags" / "churn.py").write_text(
-        "from airflow_mlops.domain.spec import ModelSpec\n"
+        "from airflow_mlops.domain.spec.model import ModelSpec\n"
         "print([ModelSpec.load(path).name for path in ['models/churn.yaml']])\n"
     )
     run = [sys.executable, "dags/churn.py"]
@@ -497,7 +497,7 @@ def test_reading_a_spec_imports_nothing_heavy(tmp_path: Path) -> None:
     (tmp_path / "spec.yaml").write_text(examples()[0], encoding="utf-8")
     heavy = "{'pandas', 'numpy', 'pyarrow', 'sklearn', 'mlflow', 'airflow', 'scipy'}"
     code = (
-        "import sys; from airflow_mlops.domain.spec import ModelSpec; ModelSpec.load('spec.yaml'); "
+        "import sys; from airflow_mlops.domain.spec.model import ModelSpec; ModelSpec.load('spec.yaml'); "
         f"print(sorted({heavy} & set(sys.modules)))"
     )
     run = subprocess.run(

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from airflow_mlops.domain.spec_alerts import Alerts, Event, Level
+from airflow_mlops.domain.spec.alerts import Alerts, Event, Level
 from airflow_mlops.exceptions import SpecError
 
 BOTH = (Level.URGENT, Level.WARNING)

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from airflow_mlops.domain import spec_replay
-from airflow_mlops.domain.spec import ModelSpec
+from airflow_mlops.domain.spec import replay
+from airflow_mlops.domain.spec.model import ModelSpec
 from airflow_mlops.exceptions import SpecError
 
 SPEC = ModelSpec.from_dict(
@@ -23,10 +23,10 @@ SPEC = ModelSpec.from_dict(
 )
 
 
-def policy(folder: Path, text: str, name: str = "patient.yaml") -> spec_replay.Policy:
+def policy(folder: Path, text: str, name: str = "patient.yaml") -> replay.Policy:
     path = folder / name
     path.write_text(text)
-    return spec_replay.read(path, SPEC)
+    return replay.read(path, SPEC)
 
 
 def test_a_section_takes_the_place_of_the_specs_and_the_others_stay(tmp_path: Path) -> None:
@@ -66,9 +66,9 @@ def test_a_file_must_name_its_policy(tmp_path: Path, name: str) -> None:
 
 
 def test_built_in_policies_change_when_is_trained_and_nothing_else() -> None:
-    current, never, every = (spec_replay.built_in(name, SPEC).spec for name in spec_replay.BUILT_IN)
+    current, never, every = (replay.built_in(name, SPEC).spec for name in replay.BUILT_IN)
     assert current == SPEC
     assert (never.retrain.when.every, never.retrain.when.drift, every.retrain.when.every) == (None, None, 1)
     assert never.monitor == every.monitor == SPEC.monitor
     with pytest.raises(SpecError, match="did you mean 'never'"):
-        spec_replay.built_in("nevr", SPEC)
+        replay.built_in("nevr", SPEC)

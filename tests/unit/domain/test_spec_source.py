@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from airflow_mlops.domain.spec_source import SUFFIXES, Source
+from airflow_mlops.domain.spec.source import SUFFIXES, Source
 from airflow_mlops.exceptions import SpecError
 
 QUERY = "select * from flights where departure >= :start and departure < :end"

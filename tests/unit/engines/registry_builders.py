@@ -10,10 +10,10 @@ import pyarrow as pa
 from mlflow import MlflowClient
 
 from airflow_mlops.domain.checks import Verdict
+from airflow_mlops.domain.facts.recipe import Recipe
+from airflow_mlops.domain.facts.results import DatasetVersion, Evaluation, ModelRef, TrainedModel
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.domain.recipe import Recipe
-from airflow_mlops.domain.results import DatasetVersion, Evaluation, ModelRef, TrainedModel
-from airflow_mlops.domain.spec import Budget, Candidate, Features
+from airflow_mlops.domain.spec.model import Budget, Candidate, Features
 from airflow_mlops.engines import split, train
 
 JANUARY = Partition.parse("2013-01", "month")

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_mlops.domain.spec_alerts import Level
+from airflow_mlops.domain.spec.alerts import Level
 from airflow_mlops.engines import alert
 from notices import RUN, make_notice, make_run
 

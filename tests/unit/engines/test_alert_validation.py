@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from airflow_mlops.domain.checks import Outcome, Severity, Verdict
-from airflow_mlops.domain.spec_alerts import Level
-from airflow_mlops.domain.validation import Sample
+from airflow_mlops.domain.facts.validation import Sample
+from airflow_mlops.domain.spec.alerts import Level
 from airflow_mlops.engines.alert_validation import validation
 from airflow_mlops.engines.notice import Notice, Status
 from notices import make_report, make_result, make_run, make_version, make_warning

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from markdown_it import MarkdownIt
 
-from airflow_mlops.domain.approval import Answer
 from airflow_mlops.domain.checks import Verdict
-from airflow_mlops.domain.spec import Approval
-from airflow_mlops.domain.spec_alerts import Level
+from airflow_mlops.domain.facts.approval import Answer
+from airflow_mlops.domain.spec.alerts import Level
+from airflow_mlops.domain.spec.model import Approval
 from airflow_mlops.engines.approval import LONGEST, Given, Question, accept, body, given, notice
 from airflow_mlops.engines.notice import Link, Status
 from notices import make_answer, make_candidate, make_check, make_evaluation, make_run

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 import skops.io
 
-from airflow_mlops.domain.spec import Candidate, Features
+from airflow_mlops.domain.spec.model import Candidate, Features
 from airflow_mlops.engines import bless, models, pipeline
 from airflow_mlops.exceptions import BlessingFailed, DigestMismatch, UntrustedModel
 

@@ -9,10 +9,10 @@ from typing import Any
 import pyarrow.compute as pc
 import pytest
 
-from airflow_mlops.domain.approval import Answer, Approval
 from airflow_mlops.domain.checks import Check, Verdict
-from airflow_mlops.domain.results import Action, Evaluation, ModelRef, PromotionDecision, TrainedModel
-from airflow_mlops.domain.validation import ValidationReport
+from airflow_mlops.domain.facts.approval import Answer, Approval
+from airflow_mlops.domain.facts.results import Action, Evaluation, ModelRef, PromotionDecision, TrainedModel
+from airflow_mlops.domain.facts.validation import ValidationReport
 from airflow_mlops.engines import card, card_page, markdown, models, pictures, pipeline, registry, validate
 from airflow_mlops.engines.train import train
 from synthetic import make_client, make_recipe, make_rows

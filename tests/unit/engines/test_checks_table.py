@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from airflow_mlops.domain.checks import Check, Verdict
-from airflow_mlops.domain.results import HealthReport, ModelRef
+from airflow_mlops.domain.facts.results import HealthReport, ModelRef
 from airflow_mlops.engines import checks_table, tables
 from history import MODEL
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from airflow_mlops.domain.checks import Check, Verdict
-from airflow_mlops.domain.results import (
+from airflow_mlops.domain.facts.results import (
     Action,
     DatasetVersion,
     HealthReport,
@@ -16,7 +16,7 @@ from airflow_mlops.domain.results import (
     RetrainDecision,
     TrainingData,
 )
-from airflow_mlops.domain.spec import KofN, Retrain, RetrainWhen
+from airflow_mlops.domain.spec.model import KofN, Retrain, RetrainWhen
 from airflow_mlops.engines import decide, tables
 from history import MODEL, History, make_decision, rows_of, shifted
 from synthetic import JANUARY

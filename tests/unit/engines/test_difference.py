@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from airflow_mlops.domain.results import Difference
+from airflow_mlops.domain.facts.results import Difference
 from airflow_mlops.engines.difference import difference
 
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from airflow_mlops.domain.checks import Check, Verdict
-from airflow_mlops.domain.spec import DriftPolicy
+from airflow_mlops.domain.spec.model import DriftPolicy
 from airflow_mlops.engines import drift
 from airflow_mlops.engines.drift import Drift
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from scipy import stats
 
-from airflow_mlops.domain.drift import Measure
+from airflow_mlops.domain.policies.drift import Measure
 from airflow_mlops.engines import drift_measure, summary_build
 from airflow_mlops.engines.summary import Column
 

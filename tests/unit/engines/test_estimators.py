@@ -10,7 +10,7 @@ import pytest
 from sklearn.utils import all_estimators
 from threadpoolctl import threadpool_limits
 
-from airflow_mlops.domain.spec import Candidate
+from airflow_mlops.domain.spec.model import Candidate
 from airflow_mlops.engines import estimators, model_file, models, pipeline
 from airflow_mlops.exceptions import TrainingFailed, UntrustedModel
 from synthetic import FEATURES, LOGISTIC, make_rows

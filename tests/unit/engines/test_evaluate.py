@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from airflow_mlops.domain.checks import Check, Verdict
-from airflow_mlops.domain.results import Evaluation, ModelRef, TrainedModel
-from airflow_mlops.domain.spec import (
+from airflow_mlops.domain.facts.results import Evaluation, ModelRef, TrainedModel
+from airflow_mlops.domain.spec.model import (
     Candidate,
     Fairness,
     Features,

@@ -12,10 +12,16 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from airflow_mlops.domain.checks import Check, Verdict
-from airflow_mlops.domain.gates import Comparison
-from airflow_mlops.domain.results import Action, DatasetVersion, GuardReport, PromotionDecision, TrainedModel
-from airflow_mlops.domain.spec import Features
-from airflow_mlops.domain.spec_performance import AutoRollback, Monitor
+from airflow_mlops.domain.facts.results import (
+    Action,
+    DatasetVersion,
+    GuardReport,
+    PromotionDecision,
+    TrainedModel,
+)
+from airflow_mlops.domain.policies.gates import Comparison
+from airflow_mlops.domain.spec.model import Features
+from airflow_mlops.domain.spec.monitor import AutoRollback, Monitor
 from airflow_mlops.engines import guard, ledger, moves, promote, registry, score, tables
 from airflow_mlops.engines.ledger import Kind
 from airflow_mlops.engines.probation import Question, verdict_of

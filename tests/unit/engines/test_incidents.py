@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from airflow_mlops.domain.checks import Check, Verdict
-from airflow_mlops.domain.incidents import failing, of_reports
-from airflow_mlops.domain.results import HealthReport
+from airflow_mlops.domain.facts.results import HealthReport
+from airflow_mlops.domain.policies.incidents import failing, of_reports
 
 VERDICTS = {"p": Verdict.PASS, "F": Verdict.FAIL, "?": Verdict.INCONCLUSIVE}
 

@@ -9,9 +9,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from airflow_mlops.domain.facts.results import DatasetVersion, Difference
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.domain.results import DatasetVersion, Difference
-from airflow_mlops.domain.spec_data import SchemaPolicy
+from airflow_mlops.domain.spec.data import SchemaPolicy
 from airflow_mlops.engines import ingest, tables
 from airflow_mlops.exceptions import BadRows, EmptyPartition, SchemaMismatch, SourceChanging, TableUnreadable
 

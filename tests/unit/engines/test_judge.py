@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from airflow_mlops.domain.performance_facts import Judgement
+from airflow_mlops.domain.facts.performance import Judgement
 from airflow_mlops.engines import judge, judge_window, labels, tables, tracking
 from airflow_mlops.engines.judge_rows import Subject
 from airflow_mlops.engines.labels_join import Truth, join

@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 import pytest
 
 from airflow_mlops.domain.checks import Verdict
-from airflow_mlops.domain.spec import Features
+from airflow_mlops.domain.spec.model import Features
 from airflow_mlops.engines import leakage
 from airflow_mlops.exceptions import LeakedRows
 from synthetic import make_dataset, make_rows, make_split

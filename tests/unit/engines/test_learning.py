@@ -12,10 +12,10 @@ import pyarrow.compute as pc
 import pytest
 
 from airflow_mlops.domain.checks import Check, Verdict
-from airflow_mlops.domain.results import Action, DatasetVersion, Evaluation, TrainedModel
-from airflow_mlops.domain.spec import Features, Gates, ModelSpec
-from airflow_mlops.domain.spec_performance import AutoRollback
-from airflow_mlops.domain.spec_replay import CURRENT, NEVER, built_in
+from airflow_mlops.domain.facts.results import Action, DatasetVersion, Evaluation, TrainedModel
+from airflow_mlops.domain.spec.model import Features, Gates, ModelSpec
+from airflow_mlops.domain.spec.monitor import AutoRollback
+from airflow_mlops.domain.spec.replay import CURRENT, NEVER, built_in
 from airflow_mlops.engines import (
     bless,
     drift_reference,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from airflow_mlops.domain.checks import Check, Verdict
-from airflow_mlops.domain.results import Action, PromotionDecision
+from airflow_mlops.domain.facts.results import Action, PromotionDecision
 from airflow_mlops.engines import journal, ledger, tables
 from airflow_mlops.engines.ledger import Kind
 from airflow_mlops.exceptions import PromotionConflict, TableUnreadable
@@ -17,7 +17,7 @@ from airflow_mlops.exceptions import PromotionConflict, TableUnreadable
 WRITER = """
 import os
 import sys
-from airflow_mlops.domain.results import PromotionDecision
+from airflow_mlops.domain.facts.results import PromotionDecision
 from airflow_mlops.engines import journal, ledger
 journal._FILES = 4
 uri, who = sys.argv[1:]

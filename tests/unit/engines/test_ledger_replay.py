@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from airflow_mlops.domain.results import Action, PromotionDecision
+from airflow_mlops.domain.facts.results import Action, PromotionDecision
 from airflow_mlops.engines import journal, ledger, tables
 from airflow_mlops.engines.ledger import Kind, Row
 from airflow_mlops.exceptions import PromotionConflict

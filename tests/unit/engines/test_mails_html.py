@@ -4,7 +4,7 @@ import re
 from html.parser import HTMLParser
 from typing import Any
 
-from airflow_mlops.domain.validation import Sample
+from airflow_mlops.domain.facts.validation import Sample
 from airflow_mlops.engines import mails_html
 from airflow_mlops.engines.alert_validation import validation
 from airflow_mlops.engines.notice import Link, Passage

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from airflow_mlops.domain.results import ModelRef, TrainedModel
-from airflow_mlops.domain.spec import Candidate, Features
+from airflow_mlops.domain.facts.results import ModelRef, TrainedModel
+from airflow_mlops.domain.spec.model import Candidate, Features
 from airflow_mlops.engines import models, pipeline, tracking
 from airflow_mlops.exceptions import DigestMismatch, ModelNotFound, RegistryUnavailable
 from synthetic import FEATURES, make_client, make_rows, make_trained

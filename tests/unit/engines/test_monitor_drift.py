@@ -9,8 +9,8 @@ import pyarrow.compute as pc
 import pytest
 
 from airflow_mlops.domain.checks import Check, Verdict
-from airflow_mlops.domain.results import DatasetVersion, ModelRef
-from airflow_mlops.domain.spec import DriftPolicy, Features
+from airflow_mlops.domain.facts.results import DatasetVersion, ModelRef
+from airflow_mlops.domain.spec.model import DriftPolicy, Features
 from airflow_mlops.engines import drift, monitor_drift, score, tables
 from airflow_mlops.exceptions import RegistryUnavailable
 from history import MODEL, History, changed, rows_of, shifted

@@ -9,8 +9,8 @@ import pyarrow.compute as pc
 import pytest
 
 from airflow_mlops.domain.checks import Check, Verdict
-from airflow_mlops.domain.results import DatasetVersion, ModelRef
-from airflow_mlops.domain.spec import PerformancePolicy
+from airflow_mlops.domain.facts.results import DatasetVersion, ModelRef
+from airflow_mlops.domain.spec.model import PerformancePolicy
 from airflow_mlops.engines import estimate, labels, monitor_performance, score, tables, tracking
 from airflow_mlops.exceptions import RegistryUnavailable
 from history import MODEL, STIFF, History, changed, month, rows_of

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from airflow_mlops.domain.spec_alerts import Alerts, Level
+from airflow_mlops.domain.spec.alerts import Alerts, Level
 from airflow_mlops.engines import outbox
 from airflow_mlops.engines.notice import Notice, Status
 from airflow_mlops.engines.outbox import CLAIM, Entry, Receipt, State

@@ -5,8 +5,8 @@ import time
 import numpy as np
 import pytest
 
-from airflow_mlops.domain.gates import Comparison
-from airflow_mlops.domain.spec import VersusChampion
+from airflow_mlops.domain.policies.gates import Comparison
+from airflow_mlops.domain.spec.model import VersusChampion
 from airflow_mlops.engines import paired, resampling
 from airflow_mlops.exceptions import SpecError
 from scores import make_scores, make_times

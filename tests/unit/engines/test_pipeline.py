@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from airflow_mlops.domain.spec import Candidate, Features
+from airflow_mlops.domain.spec.model import Candidate, Features
 from airflow_mlops.engines import model_file, models, pipeline
 from airflow_mlops.exceptions import SchemaMismatch
 from synthetic import FEATURES, LOGISTIC, make_rows

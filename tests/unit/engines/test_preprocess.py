@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 from threadpoolctl import threadpool_limits
 
-from airflow_mlops.domain.spec import Candidate, Features
+from airflow_mlops.domain.spec.model import Candidate, Features
 from airflow_mlops.engines import model_file, models, pipeline
 from synthetic import FEATURES, LOGISTIC, make_rows
 

@@ -15,10 +15,10 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from airflow_mlops.domain.approval import Answer, Approval
 from airflow_mlops.domain.checks import Check, Verdict
-from airflow_mlops.domain.results import Action, Evaluation, PromotionDecision, TrainedModel
-from airflow_mlops.domain.spec_gates import Serving
+from airflow_mlops.domain.facts.approval import Answer, Approval
+from airflow_mlops.domain.facts.results import Action, Evaluation, PromotionDecision, TrainedModel
+from airflow_mlops.domain.spec.gates import Serving
 from airflow_mlops.engines import bless, ledger, models, moves, promote, registry
 from airflow_mlops.engines.ledger import Kind
 from airflow_mlops.exceptions import (
@@ -37,7 +37,7 @@ import os, signal, sys, time
 from pathlib import Path
 from mlflow import MlflowClient
 from airflow_mlops.domain.checks import Check
-from airflow_mlops.domain.results import Evaluation
+from airflow_mlops.domain.facts.results import Evaluation
 from airflow_mlops.engines import promote
 from airflow_mlops.exceptions import PromotionConflict
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from airflow_mlops.domain.spec import Candidate
+from airflow_mlops.domain.spec.model import Candidate
 from airflow_mlops.engines.proposals import Proposals
 from airflow_mlops.engines.trials import Outcome, Trial
 

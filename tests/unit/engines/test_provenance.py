@@ -12,7 +12,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from airflow_mlops.domain.spec import Budget, Features
+from airflow_mlops.domain.spec.model import Budget, Features
 from airflow_mlops.engines import curve, fitting, provenance, tables, tracking
 from airflow_mlops.engines.split import place_bounds
 from history import History, month

@@ -14,8 +14,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from airflow_mlops.domain.facts.results import DatasetVersion
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.domain.results import DatasetVersion
 from airflow_mlops.engines import exports, ingest, quarantine, tables
 from airflow_mlops.engines.quarantine import Aside, Released
 from airflow_mlops.exceptions import ReleaseRefused

@@ -6,12 +6,11 @@ from typing import Any
 
 import pytest
 
-from airflow_mlops.domain import spec_replay
 from airflow_mlops.domain.checks import Verdict
-from airflow_mlops.domain.replay import Replay, Step
-from airflow_mlops.domain.results import Action, Evaluation, ModelRef, TrainedModel
-from airflow_mlops.domain.spec import AutoRollback, ModelSpec
-from airflow_mlops.domain.spec_replay import CURRENT, NEVER
+from airflow_mlops.domain.facts.replay import Replay, Step
+from airflow_mlops.domain.facts.results import Action, Evaluation, ModelRef, TrainedModel
+from airflow_mlops.domain.spec.model import AutoRollback, ModelSpec
+from airflow_mlops.domain.spec.replay import CURRENT, NEVER, Policy, built_in
 from airflow_mlops.engines import (
     replay,
     replay_calibrate,
@@ -54,7 +53,7 @@ def plan(history: History) -> Plan:
 
 def here(plan: Plan, **options: Any) -> Replay:
     """Replay in this process."""
-    policies = [spec_replay.built_in(name, plan.spec) for name in (CURRENT, NEVER)]
+    policies = [built_in(name, plan.spec) for name in (CURRENT, NEVER)]
     with replay_workers.pool(1) as pool:
         return replay_compare.compare(pool, plan, policies, **options)
 
@@ -65,7 +64,7 @@ def found(plan: Plan) -> Replay:
 
 
 def steps(plan: Plan, name: str, count: int = 4) -> list[Step]:
-    policy = spec_replay.built_in(name, plan.spec)
+    policy = built_in(name, plan.spec)
     return [replay.step(plan, policy, place) for place in range(count)]
 
 
@@ -228,9 +227,9 @@ def test_a_champion_on_probation_is_taken_back_as_the_policy_says(
 
     monkeypatch.setattr("airflow_mlops.engines.probation.judge", worse)
     monkeypatch.setattr(replay_stages, "health", lambda *_: first[3].health)
-    every = spec_replay.built_in("every_partition", plan.spec).spec
+    every = built_in("every_partition", plan.spec).spec
     monitor = every.monitor.model_copy(update={"rollback": AutoRollback()})
-    policy = spec_replay.Policy("watched", every.model_copy(update={"monitor": monitor}))
+    policy = Policy("watched", every.model_copy(update={"monitor": monitor}))
     taken = [replay.step(plan, policy, place) for place in range(4)]
     old, new = (taken[place].champion.version for place in (1, 2))
     assert asked == [(old, new)]

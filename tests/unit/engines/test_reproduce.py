@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from airflow_mlops.domain.checks import Check, Verdict
-from airflow_mlops.domain.results import DatasetVersion, ModelRef, TrainedModel
-from airflow_mlops.domain.spec import Candidate
+from airflow_mlops.domain.facts.results import DatasetVersion, ModelRef, TrainedModel
+from airflow_mlops.domain.spec.model import Candidate
 from airflow_mlops.engines import (
     environments,
     jobs,

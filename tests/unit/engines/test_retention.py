@@ -10,7 +10,7 @@ import pytest
 from deltalake import DeltaTable
 from mlflow import MlflowClient
 
-from airflow_mlops.domain.results import Action, DatasetVersion
+from airflow_mlops.domain.facts.results import Action, DatasetVersion
 from airflow_mlops.engines import registry, retention, tables
 from airflow_mlops.exceptions import RegistryUnavailable, TableUnreadable
 from history import MODEL, STIFF, History, make_decision, moved, shifted

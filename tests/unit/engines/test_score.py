@@ -9,9 +9,9 @@ import pyarrow.compute as pc
 import pytest
 from mlflow import MlflowClient
 
-from airflow_mlops.domain.results import DatasetVersion, ModelRef
-from airflow_mlops.domain.scoring import ScoringReport
-from airflow_mlops.domain.spec import Candidate
+from airflow_mlops.domain.facts.results import DatasetVersion, ModelRef
+from airflow_mlops.domain.facts.scoring import ScoringReport
+from airflow_mlops.domain.spec.model import Candidate
 from airflow_mlops.engines import delta, models, registry, score, score_batches, tables
 from airflow_mlops.exceptions import (
     DigestMismatch,

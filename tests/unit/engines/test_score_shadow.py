@@ -7,8 +7,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from airflow_mlops.domain.results import DatasetVersion, ModelRef, TrainedModel
-from airflow_mlops.domain.scoring import ScoringReport
+from airflow_mlops.domain.facts.results import DatasetVersion, ModelRef, TrainedModel
+from airflow_mlops.domain.facts.scoring import ScoringReport
 from airflow_mlops.engines import registry, score, score_batches, score_shadow, score_split, tables
 from airflow_mlops.engines.score import Beside
 from airflow_mlops.exceptions import ModelNotFound

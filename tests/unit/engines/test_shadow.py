@@ -11,10 +11,10 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from airflow_mlops.domain.checks import Check, Verdict
-from airflow_mlops.domain.results import Action, DatasetVersion, PromotionDecision, TrainedModel
-from airflow_mlops.domain.scoring import ChallengeReport
-from airflow_mlops.domain.spec import Candidate, Features
-from airflow_mlops.domain.spec_gates import Shadow
+from airflow_mlops.domain.facts.results import Action, DatasetVersion, PromotionDecision, TrainedModel
+from airflow_mlops.domain.facts.scoring import ChallengeReport
+from airflow_mlops.domain.spec.gates import Shadow
+from airflow_mlops.domain.spec.model import Candidate, Features
 from airflow_mlops.engines import (
     ledger,
     moves,

@@ -8,11 +8,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from airflow_mlops.domain import shadow
 from airflow_mlops.domain.checks import Check, Verdict
-from airflow_mlops.domain.results import DatasetVersion, ModelRef, TrainedModel
-from airflow_mlops.domain.spec import Features
-from airflow_mlops.domain.spec_gates import Shadow
+from airflow_mlops.domain.facts.results import DatasetVersion, ModelRef, TrainedModel
+from airflow_mlops.domain.policies import shadow
+from airflow_mlops.domain.spec.gates import Shadow
+from airflow_mlops.domain.spec.model import Features
 from airflow_mlops.engines import labels, registry, score, shadow_windows, tables
 from airflow_mlops.engines.labels_join import Truth
 from airflow_mlops.engines.shadow_windows import Pair

@@ -11,9 +11,9 @@ import pyarrow as pa
 import pytest
 
 from airflow_mlops.domain.checks import Outcome, Severity
-from airflow_mlops.domain.results import Action, DatasetVersion, TrainingData
-from airflow_mlops.domain.spec import Skew
-from airflow_mlops.domain.validation import ExpectationResult
+from airflow_mlops.domain.facts.results import Action, DatasetVersion, TrainingData
+from airflow_mlops.domain.facts.validation import ExpectationResult
+from airflow_mlops.domain.spec.model import Skew
 from airflow_mlops.engines import skew, tables
 from airflow_mlops.engines.skew import Reference
 from history import changed, make_decision, moved

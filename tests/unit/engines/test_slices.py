@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from airflow_mlops.domain.checks import Check, Verdict
-from airflow_mlops.domain.spec import Fairness, Slices
+from airflow_mlops.domain.spec.model import Fairness, Slices
 from airflow_mlops.engines import resampling, slices
 from airflow_mlops.engines.slices import Judged
 from airflow_mlops.exceptions import SchemaMismatch

@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from airflow_mlops.domain.checks import Outcome, Severity, Verdict
-from airflow_mlops.domain.results import DatasetVersion
-from airflow_mlops.domain.spec import Expectation
+from airflow_mlops.domain.facts.results import DatasetVersion
+from airflow_mlops.domain.spec.model import Expectation
 from airflow_mlops.engines import profiles, suggest, tables, validate
 from airflow_mlops.engines.validation_history import History
 from airflow_mlops.exceptions import TableMissing

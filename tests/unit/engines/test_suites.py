@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from airflow_mlops.domain.spec import Expectation, Suite
+from airflow_mlops.domain.spec.model import Expectation, Suite
 from airflow_mlops.engines import suites
 from airflow_mlops.exceptions import SpecError, SuiteUnreadable
 

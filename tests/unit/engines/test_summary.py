@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from airflow_mlops.domain.spec import DriftPolicy
+from airflow_mlops.domain.spec.model import DriftPolicy
 from airflow_mlops.engines import drift, summary, summary_build, summary_table
 from airflow_mlops.engines.summary import Column, Kind
 

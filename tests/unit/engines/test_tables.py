@@ -13,8 +13,8 @@ import pyarrow.dataset as ds
 import pytest
 from deltalake import write_deltalake
 
+from airflow_mlops.domain.facts.results import DatasetVersion
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.domain.results import DatasetVersion
 from airflow_mlops.engines import tables
 from airflow_mlops.exceptions import TableMissing, TableUnreadable
 

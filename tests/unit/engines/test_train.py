@@ -15,9 +15,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from airflow_mlops.domain.recipe import Recipe
-from airflow_mlops.domain.results import ModelRef, TrainedModel
-from airflow_mlops.domain.spec import Candidate, Features
+from airflow_mlops.domain.facts.recipe import Recipe
+from airflow_mlops.domain.facts.results import ModelRef, TrainedModel
+from airflow_mlops.domain.spec.model import Candidate, Features
 from airflow_mlops.engines import curve, fitting, model_file, models, registry, tracking, train, trials
 from airflow_mlops.engines.recipe import derive_features
 from airflow_mlops.engines.sample import PREDICTION, SAMPLE

@@ -10,8 +10,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from airflow_mlops.domain.facts.results import DatasetVersion, ModelRef
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.domain.results import DatasetVersion, ModelRef
 from airflow_mlops.engines import models, tables, tracking, transform
 from airflow_mlops.exceptions import DigestMismatch, ModelNotFound, TransformFailed
 from history import History

@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from airflow_mlops.domain.recipe import Recipe
-from airflow_mlops.domain.spec import Budget, Candidate
+from airflow_mlops.domain.facts.recipe import Recipe
+from airflow_mlops.domain.spec.model import Budget, Candidate
 from airflow_mlops.engines import fitting, models, threads, tracking, train, trials, tune
 from airflow_mlops.engines.folds import Fold
 from airflow_mlops.exceptions import NotEnoughData, RegistryUnavailable, TrainingFailed

@@ -15,10 +15,10 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from airflow_mlops.domain import expectations as index
 from airflow_mlops.domain.checks import Outcome, Severity, Verdict
-from airflow_mlops.domain.spec import Expectation
-from airflow_mlops.domain.validation import ExpectationResult, ValidationReport
+from airflow_mlops.domain.facts.validation import ExpectationResult, ValidationReport
+from airflow_mlops.domain.spec import expectations as index
+from airflow_mlops.domain.spec.model import Expectation
 from airflow_mlops.engines import validate as engine
 from airflow_mlops.engines.validate import Policy, Validated, validate
 from airflow_mlops.engines.validation_gx import to_frame
@@ -445,7 +445,7 @@ def test_the_first_import_is_as_quiet_and_writes_no_environment():
 import logging, os, sys, warnings
 logging.basicConfig(level=logging.INFO)
 import pyarrow as pa
-from airflow_mlops.domain.spec import Expectation
+from airflow_mlops.domain.spec.model import Expectation
 from airflow_mlops.engines.validate import Policy, validate
 assert not {"great_expectations", "pandas", "jinja2"} & set(sys.modules), "imported at the top"
 environment, showwarning = dict(os.environ), warnings.showwarning

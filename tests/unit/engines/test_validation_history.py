@@ -8,9 +8,9 @@ import pyarrow as pa
 import pytest
 
 from airflow_mlops.domain.checks import Outcome
+from airflow_mlops.domain.facts.validation import ExpectationResult
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.domain.spec import Expectation
-from airflow_mlops.domain.validation import ExpectationResult
+from airflow_mlops.domain.spec.model import Expectation
 from airflow_mlops.engines import tables
 from airflow_mlops.engines.validation_history import PARTITIONS, STATISTICS, History, compare
 

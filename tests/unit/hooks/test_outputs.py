@@ -17,7 +17,7 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.domain.spec_score import Score
+from airflow_mlops.domain.spec.score import Score
 from airflow_mlops.engines import tables
 from airflow_mlops.engines.outputs import Predictions
 from airflow_mlops.exceptions import SchemaMismatch, SourceUnreadable, WriteConflict

@@ -12,7 +12,7 @@ import pytest
 
 from airflow_mlops import config
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.domain.spec_source import Source as SpecSource
+from airflow_mlops.domain.spec.source import Source as SpecSource
 from airflow_mlops.engines import tables
 from airflow_mlops.exceptions import SourceUnreadable
 from airflow_mlops.hooks.sources import (

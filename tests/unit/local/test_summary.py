@@ -8,8 +8,8 @@ from rich.console import Console
 
 from airflow_mlops.assets import EXTRA
 from airflow_mlops.domain.checks import Check, Verdict
-from airflow_mlops.domain.results import Action
-from airflow_mlops.domain.validation import ValidationReport
+from airflow_mlops.domain.facts.results import Action
+from airflow_mlops.domain.facts.validation import ValidationReport
 from airflow_mlops.engines import monitor
 from airflow_mlops.local import summary
 from airflow_mlops.local.airflow import LocalAirflow

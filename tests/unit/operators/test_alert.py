@@ -13,8 +13,8 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from airflow_mlops import config
 from airflow_mlops.alerts import Channel
-from airflow_mlops.domain.scoring import ChallengeReport
-from airflow_mlops.domain.spec import Alerts
+from airflow_mlops.domain.facts.scoring import ChallengeReport
+from airflow_mlops.domain.spec.model import Alerts
 from airflow_mlops.engines import monitor, outbox
 from airflow_mlops.exceptions import MailUndelivered, SpecError
 from airflow_mlops.local.airflow import free_port

@@ -13,7 +13,7 @@ from airflow.sdk.exceptions import DownstreamTasksSkipped, TaskAwaitingInput
 
 from airflow_mlops import config
 from airflow_mlops.domain.checks import Verdict
-from airflow_mlops.domain.spec import Alerts, Approval
+from airflow_mlops.domain.spec.model import Alerts, Approval
 from airflow_mlops.engines import outbox
 from airflow_mlops.exceptions import ApprovalMissing
 from airflow_mlops.local.airflow import free_port

@@ -8,8 +8,8 @@ import pyarrow.compute as pc
 import pytest
 
 from airflow_mlops.domain.checks import Verdict
-from airflow_mlops.domain.results import Evaluation, TrainedModel
-from airflow_mlops.domain.spec import Candidate, Gates
+from airflow_mlops.domain.facts.results import Evaluation, TrainedModel
+from airflow_mlops.domain.spec.model import Candidate, Gates
 from airflow_mlops.engines import card
 from airflow_mlops.operators.evaluate import EvaluateOperator
 from airflow_mlops.runs import report_path

@@ -10,9 +10,9 @@ from airflow.sdk.execution_time.task_runner import _build_asset_profiles
 
 from airflow_mlops import assets
 from airflow_mlops.domain.checks import Check, Verdict
-from airflow_mlops.domain.results import Action, GuardReport
-from airflow_mlops.domain.spec import Features
-from airflow_mlops.domain.spec_performance import AutoRollback, Monitor
+from airflow_mlops.domain.facts.results import Action, GuardReport
+from airflow_mlops.domain.spec.model import Features
+from airflow_mlops.domain.spec.monitor import AutoRollback, Monitor
 from airflow_mlops.engines import promote, registry
 from airflow_mlops.operators.guard import GuardOperator
 from contexts import Run, deploy

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from airflow_mlops import assets
-from airflow_mlops.domain.results import DatasetVersion
+from airflow_mlops.domain.facts.results import DatasetVersion
 from airflow_mlops.engines import tables
 from airflow_mlops.exceptions import BadRows, EmptyPartition, SchemaMismatch, SourceMissing, SourceUnreadable
 from airflow_mlops.hooks.sources import FileSource

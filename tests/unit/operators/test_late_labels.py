@@ -9,9 +9,9 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import DownstreamTasksSkipped
 
 from airflow_mlops.domain.checks import Check, Verdict
-from airflow_mlops.domain.results import DatasetVersion, GuardReport, RetrainDecision, TrainedModel
-from airflow_mlops.domain.spec import DriftPolicy, Features, Retrain
-from airflow_mlops.domain.spec_performance import AutoRollback, Monitor
+from airflow_mlops.domain.facts.results import DatasetVersion, GuardReport, RetrainDecision, TrainedModel
+from airflow_mlops.domain.spec.model import DriftPolicy, Features, Retrain
+from airflow_mlops.domain.spec.monitor import AutoRollback, Monitor
 from airflow_mlops.engines import promote, sources
 from airflow_mlops.operators.decide import DecideOperator
 from airflow_mlops.operators.drift import DriftOperator

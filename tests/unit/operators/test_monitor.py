@@ -9,8 +9,8 @@ import pytest
 
 from airflow_mlops import assets
 from airflow_mlops.domain.checks import Check, Verdict
-from airflow_mlops.domain.results import HealthReport
-from airflow_mlops.domain.spec import DriftPolicy, PerformancePolicy
+from airflow_mlops.domain.facts.results import HealthReport
+from airflow_mlops.domain.spec.model import DriftPolicy, PerformancePolicy
 from airflow_mlops.engines import checks_table, monitor, tables
 from airflow_mlops.operators.drift import DriftOperator
 from airflow_mlops.operators.monitor import HealthOperator

@@ -9,9 +9,9 @@ import pytest
 from airflow.sdk.exceptions import AirflowSkipException
 
 from airflow_mlops import assets
-from airflow_mlops.domain.approval import Answer
 from airflow_mlops.domain.checks import Check, Verdict
-from airflow_mlops.domain.results import (
+from airflow_mlops.domain.facts.approval import Answer
+from airflow_mlops.domain.facts.results import (
     Action,
     Evaluation,
     ModelRef,

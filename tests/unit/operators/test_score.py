@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from airflow_mlops import assets
-from airflow_mlops.domain.scoring import ScoringReport
-from airflow_mlops.domain.spec_score import Score
+from airflow_mlops.domain.facts.scoring import ScoringReport
+from airflow_mlops.domain.spec.score import Score
 from airflow_mlops.engines import score_shadow, tables
 from airflow_mlops.exceptions import TableMissing
 from airflow_mlops.operators.score import ScoreOperator

@@ -9,10 +9,10 @@ from airflow.sdk.execution_time.task_runner import _build_asset_profiles
 
 from airflow_mlops import assets
 from airflow_mlops.domain.checks import Check, Verdict
-from airflow_mlops.domain.results import Action
-from airflow_mlops.domain.scoring import ChallengeReport
-from airflow_mlops.domain.spec_gates import Shadow
-from airflow_mlops.domain.spec_score import Score
+from airflow_mlops.domain.facts.results import Action
+from airflow_mlops.domain.facts.scoring import ChallengeReport
+from airflow_mlops.domain.spec.gates import Shadow
+from airflow_mlops.domain.spec.score import Score
 from airflow_mlops.engines import promote, registry
 from airflow_mlops.engines.registry import CHALLENGER
 from airflow_mlops.operators.promote import PromoteOperator

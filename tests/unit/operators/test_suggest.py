@@ -12,9 +12,9 @@ from airflow.sdk.exceptions import DownstreamTasksSkipped, TaskAwaitingInput
 
 from airflow_mlops import config
 from airflow_mlops.domain.checks import Check, Verdict
-from airflow_mlops.domain.results import Action, DatasetVersion, PromotionDecision, RetrainDecision
-from airflow_mlops.domain.retraining_facts import MODE, declined
-from airflow_mlops.domain.spec import Alerts
+from airflow_mlops.domain.facts.results import Action, DatasetVersion, PromotionDecision, RetrainDecision
+from airflow_mlops.domain.facts.retraining import MODE, declined
+from airflow_mlops.domain.spec.model import Alerts
 from airflow_mlops.engines import outbox
 from airflow_mlops.operators.suggest import RetrainSuggestionOperator
 from airflow_mlops.runs import table_uri

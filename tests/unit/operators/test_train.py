@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from airflow_mlops.domain.recipe import Recipe
-from airflow_mlops.domain.results import DatasetVersion, TrainedModel
-from airflow_mlops.domain.spec import Budget
+from airflow_mlops.domain.facts.recipe import Recipe
+from airflow_mlops.domain.facts.results import DatasetVersion, TrainedModel
+from airflow_mlops.domain.spec.model import Budget
 from airflow_mlops.engines import fitting
 from airflow_mlops.exceptions import NotEnoughData
 from airflow_mlops.operators.train import TrainOperator

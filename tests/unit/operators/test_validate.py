@@ -13,8 +13,8 @@ import pytest
 
 from airflow_mlops import assets
 from airflow_mlops.domain.checks import Verdict
-from airflow_mlops.domain.results import Action, DatasetVersion, PromotionDecision, TrainingData
-from airflow_mlops.domain.validation import ValidationReport
+from airflow_mlops.domain.facts.results import Action, DatasetVersion, PromotionDecision, TrainingData
+from airflow_mlops.domain.facts.validation import ValidationReport
 from airflow_mlops.engines import quarantine, tables
 from airflow_mlops.engines.source_delta import DeltaSource
 from airflow_mlops.engines.sources import PythonSource

@@ -13,7 +13,7 @@ from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 
 from airflow_mlops import config
-from airflow_mlops.domain.spec import Expectation
+from airflow_mlops.domain.spec.model import Expectation
 from airflow_mlops.engines import validate
 from airflow_mlops.plugin.pages import create_app
 

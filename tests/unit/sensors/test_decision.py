@@ -8,7 +8,7 @@ import pytest
 from airflow.sdk.exceptions import TaskDeferred
 
 from airflow_mlops import config
-from airflow_mlops.domain.results import Action
+from airflow_mlops.domain.facts.results import Action
 from airflow_mlops.exceptions import NoDecision, TableMissing
 from airflow_mlops.sensors.decision import DecisionSensor
 from airflow_mlops.triggers.decision import DecisionTrigger

@@ -10,7 +10,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException, TaskDeferred
 
 from airflow_mlops.domain.checks import Check, Verdict
-from airflow_mlops.domain.results import HealthReport
+from airflow_mlops.domain.facts.results import HealthReport
 from airflow_mlops.engines import checks_table
 from airflow_mlops.exceptions import TableMissing, UnknownPartition
 from airflow_mlops.sensors.drift import DriftSensor

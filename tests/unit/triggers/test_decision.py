@@ -12,7 +12,7 @@ from airflow_mlops.triggers.decision import DecisionTrigger
 
 WRITER = """
 import sys
-from airflow_mlops.domain.results import PromotionDecision
+from airflow_mlops.domain.facts.results import PromotionDecision
 from airflow_mlops.engines import ledger
 sys.stdin.readline()
 decision = PromotionDecision(

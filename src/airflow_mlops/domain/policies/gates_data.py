@@ -1,0 +1,69 @@
+"""Gates about the data that a candidate was judged on: pure decisions on measured values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from airflow_mlops.domain.checks import Check
+from airflow_mlops.domain.policies.gates import FAIL, INCONCLUSIVE, PASS, number
+
+
+def leakage(scores: Mapping[str, float] | None, bound: float, what: str, n: int) -> Check:
+    """Ask that no feature alone predicts the target so well that it must be a copy of it.
+
+    :param scores: how well each feature predicts alone; None if that cannot be told.
+    :param what: the measure of it, in words.
+    """
+    name, expected = "leakage.features", f"<= {bound:g} for each feature alone"
+    if not scores:
+        reason = "too few rows of one label, or one value only, to tell what a feature predicts alone: hold out more"
+        return Check(name=name, verdict=INCONCLUSIVE, expected=expected, n=n, reason=reason)
+    ranked = sorted(scores, key=lambda each: -scores[each])
+    above = [each for each in ranked if scores[each] > bound]
+    told = ", ".join(f"{each!r} ({number(scores[each])})" for each in (above or ranked)[:5])
+    reason = (
+        f"alone, {told} predict{'s' * (len(above) == 1)} the target too well by {what}: leave out what is not known when a "
+        "row is scored, or raise gates.leakage"
+        if above
+        else f"the best feature alone is {told.partition(', ')[0]} by {what}"
+    )
+    return Check(
+        name=name,
+        verdict=FAIL if above else PASS,
+        expected=expected,
+        observed=scores[ranked[0]],
+        n=n,
+        reason=reason,
+    )
+
+
+def untouched(leaked: int, n: int, examples: Sequence[str], trained: int) -> Check:
+    """Ask that no row of the holdout is among those that the candidate learned from.
+
+    :param leaked: rows of the holdout whose key a training row has.
+    :param examples: some of their keys.
+    :param trained: training rows.
+    """
+    reason = f"none of the {n:,} rows has a key or a time of the {trained:,} training rows"
+    if leaked:
+        reason = f"{leaked:,} of the {n:,} rows have the key of a training row, such as {', '.join(examples)}: correct the data"
+    return Check(
+        name="leakage.rows",
+        verdict=FAIL if leaked else PASS,
+        expected="no row of the holdout in training",
+        observed=leaked,
+        n=n,
+        reason=reason,
+    )
+
+
+def finite(bad: int, n: int) -> Check:
+    """Answer for a candidate that predicts something that is no number."""
+    return Check(
+        name="predictions",
+        verdict=FAIL,
+        expected="a finite number for each row",
+        observed=bad,
+        n=n,
+        reason=f"{bad:,} of {n:,} predictions are no finite number",
+    )

@@ -1,0 +1,113 @@
+"""Policies: pure decisions on measured values. Each answers with the checks that explain it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from airflow_mlops.domain.checks import Check, Verdict
+from airflow_mlops.domain.metrics import METRICS
+from airflow_mlops.domain.policies.gates import FAIL, INCONCLUSIVE, PASS, floor, number
+
+if TYPE_CHECKING:
+    from airflow_mlops.domain.spec.model import PerformancePolicy
+
+
+def overall(checks: Iterable[Check]) -> Verdict:
+    """Return FAIL if any check failed, else INCONCLUSIVE if any was or there are none, else PASS."""
+    verdicts = {check.verdict for check in checks}
+    if FAIL in verdicts:
+        return FAIL
+    return INCONCLUSIVE if INCONCLUSIVE in verdicts or not verdicts else PASS
+
+
+def k_of_n(name: str, verdicts: Sequence[Verdict], k: int, n: int) -> Check:
+    """Ask whether a signal lasts: FAIL if at least ``k`` of the last ``n`` verdicts are, the newest among them.
+
+    :param verdicts: the newest first; fewer than ``n`` at the start of a history. INCONCLUSIVE is no FAIL.
+    """
+    recent = tuple(verdicts[:n])
+    fails = recent.count(FAIL)
+    newest = recent[0] if recent else INCONCLUSIVE
+    verdict = INCONCLUSIVE if newest is INCONCLUSIVE else FAIL if newest is FAIL and fails >= k else PASS
+    shown = ", ".join(recent) or "no partition yet"
+    reason = f"{fails} of the last {n} failed ({shown}, newest first)"
+    expected = f"fewer than {k} of the last {n} failed, or the newest not"
+    return Check(
+        name=name,
+        verdict=verdict,
+        expected=expected,
+        observed=fails,
+        baseline=k,
+        n=len(recent),
+        reason=reason,
+    )
+
+
+def staleness(since_training: int | None, bound: int | None) -> Check:
+    """Ask that at most ``bound`` partitions have passed since the champion's training data ended.
+
+    :param since_training: partitions; None if there is no champion or its training data is unknown.
+    :param bound: None means that any age will do.
+    """
+    expected = "any age" if bound is None else f"<= {bound}"
+    if since_training is None:
+        verdict, reason = INCONCLUSIVE, "it is not known what the champion was trained through"
+    else:
+        verdict = FAIL if bound is not None and since_training > bound else PASS
+        reason = f"{since_training} partition(s) since the champion's training data ended, {expected} allowed"
+    return Check(name="staleness", verdict=verdict, expected=expected, observed=since_training, reason=reason)
+
+
+def performance(
+    metrics: Mapping[str, float | None],
+    holdout: Mapping[str, float | None],
+    policy: PerformancePolicy,
+    metric: str,
+    n: int,
+    min_rows: int = 100,
+) -> Check:
+    """Judge the champion on matured labels, by absolute floors and by its drop against its own holdout.
+
+    :param metrics: measured on the matured labels.
+    :param holdout: the champion's metrics when it was evaluated.
+    :param metric: the metric that models are ranked by, to which ``policy.drop`` applies.
+    :param n: rows with matured labels; fewer than ``min_rows`` are INCONCLUSIVE.
+    """
+    parts = [
+        floor(name, metrics.get(name), bound, METRICS[name].greater_is_better, n)
+        for name, bound in policy.floor.items()
+    ]
+    if policy.drop is not None:
+        parts.append(_drop(metric, metrics.get(metric), holdout.get(metric), policy.drop))
+    expected = "; ".join(f"{part.name} {part.expected}" for part in parts) or "nothing"
+    if n < min_rows:
+        verdict, reason = INCONCLUSIVE, f"{n} rows with matured labels; {min_rows} are needed"
+    elif not parts:
+        verdict, reason = (
+            PASS,
+            f"{metric} is {number(metrics.get(metric))}; the policy asks for no floor or drop",
+        )
+    else:
+        verdict = overall(parts)
+        reason = "; ".join(f"{part.name}: {part.reason}" for part in parts if part.verdict is verdict)
+    return Check(
+        name="performance",
+        verdict=verdict,
+        expected=expected,
+        observed=metrics.get(metric),
+        baseline=holdout.get(metric),
+        n=n,
+        reason=reason,
+    )
+
+
+def _drop(metric: str, observed: float | None, baseline: float | None, bound: float) -> Check:
+    expected = f"<= {bound:g}"
+    if observed is None or baseline is None:
+        verdict, reason = INCONCLUSIVE, "not measured both now and at training"
+    else:
+        drop = baseline - observed if METRICS[metric].greater_is_better else observed - baseline
+        verdict = FAIL if drop > bound else PASS
+        reason = f"{number(observed)} is {number(drop)} worse than {number(baseline)} at training"
+    return Check(name=f"drop.{metric}", verdict=verdict, expected=expected, reason=reason)

@@ -1,0 +1,190 @@
+"""Sections of a spec about its data: labels, features and expectations."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from enum import StrEnum
+from itertools import combinations
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import (
+    Discriminator,
+    Field,
+    Tag,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
+
+from airflow_mlops.domain.checks import Severity
+from airflow_mlops.domain.spec import expectations
+from airflow_mlops.domain.spec.fields import Columns, Duration, Json, Line, Number
+from airflow_mlops.domain.spec.loading import describe
+from airflow_mlops.domain.spec.problems import Problems, one_of
+from airflow_mlops.domain.spec.section import Section, short_form, short_schema
+from airflow_mlops.domain.spec.source import Source
+
+
+class Labels(Section):
+    """When the truth about a row is known."""
+
+    delay: Duration = Field(
+        default=timedelta(),
+        description="ISO 8601 duration from a row's event time until its label counts.",
+    )
+    source: Source | None = Field(
+        default=None,
+        description="Where the labels come from, if they come later than the data and apart from it; `null` for the target "
+        "column of the data.",
+    )
+
+
+class Features(Section):
+    """The columns that a model learns from."""
+
+    numeric: Columns = Field(default=(), description="Columns used as numbers.")
+    categorical: Columns = Field(default=(), description="Columns used as categories.")
+    dates: Columns = Field(
+        default=(), description="Columns of times, used as time of day, day of the week and season."
+    )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every column, in the order that a model gets them in."""
+        return (*self.numeric, *self.categorical, *self.dates)
+
+    @model_validator(mode="after")
+    def _some(self) -> Self:
+        if not self.names:
+            raise ValueError("lists no column; name some, or leave features out to use all")
+        kinds = {"numeric": self.numeric, "categorical": self.categorical, "dates": self.dates}
+        Problems.raise_any(
+            ((kind,), f"{column!r} is also listed under {other}")
+            for (other, first), (kind, second) in combinations(kinds.items(), 2)
+            for column in second
+            if column in first
+        )
+        return self
+
+
+class Expectation(Section):
+    """One check of the data, by Great Expectations or against earlier partitions; in YAML `- name: {arguments}`."""
+
+    expectation: Line = Field(description="Name as Great Expectations spells it, or one of ours.")
+    args: dict[str, Json] = Field(default={}, description="Its arguments.")
+    severity: Severity = Field(
+        default=Severity.BLOCK,
+        description="What follows when it fails: `warn` tells, `quarantine` sets rows aside, `block` stops the partition.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read(cls, value: Any) -> Any:
+        example = "`- expect_column_values_to_not_be_null: {column: carrier}`"
+        return short_form(value, "expectation", ("severity",), "args", example)
+
+    @field_validator("expectation")
+    @classmethod
+    def _known_form(cls, value: str) -> str:
+        if not re.fullmatch(r"expect_[a-z0-9_]+", value):
+            raise ValueError(
+                f"must be a name such as expect_column_values_to_not_be_null, not {describe(value)}"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        Problems.raise_any(expectations.check(self.expectation, self.args))
+        return self
+
+    @model_serializer
+    def _write(self) -> dict[str, Any]:
+        return {self.expectation: {**self.args, "severity": self.severity.value}}
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: Any, handler: Any) -> dict[str, Any]:
+        severity = {"enum": [level.value for level in Severity], "default": "block"}
+        arguments = {"type": ["object", "null"], "properties": {"severity": severity}}
+        return short_schema("^expect_[a-z0-9_]+$", arguments, cls.__doc__)
+
+
+class Suite(Section):
+    """Expectations kept outside of the spec, in a JSON file or in a project of Great Expectations."""
+
+    suite: Line = Field(description="Path of a suite's JSON file; with `context` the name of a suite.")
+    context: Line | None = Field(
+        default=None, description="Folder of a Great Expectations project, with its great_expectations.yml."
+    )
+    sha256: Line | None = Field(
+        default=None, description="Digest that the file must have, as `sha256sum` prints it; `null` for any."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _keys(cls, value: Any) -> Any:
+        known = list(cls.model_fields)
+        Problems.raise_any(
+            ((key,), f"is no key of a suite{one_of(key, known)}")
+            for key in (value if isinstance(value, dict) else ())
+            if key not in known
+        )
+        return value
+
+    @field_validator("sha256")
+    @classmethod
+    def _digest(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None and not re.fullmatch(r"[0-9a-f]{64}", value):
+            raise ValueError(
+                f"must be 64 hexadecimal digits, as sha256sum prints them, not {describe(value)}"
+            )
+        if value is not None and info.data.get("context"):
+            raise ValueError("pins a file; leave it out with context")
+        return value
+
+    @model_validator(mode="after")
+    def _beside_its_spec(self, info: ValidationInfo) -> Self:
+        folder = (info.context or {}).get("folder")
+        key = "context" if self.context else "suite"
+        # A section is frozen once it is made, and this is a part of making it.
+        return self.model_copy(update={key: str(Path(folder, getattr(self, key)))}) if folder else self
+
+    @model_serializer
+    def _write(self) -> dict[str, Any]:
+        given = {"suite": self.suite, "context": self.context, "sha256": self.sha256}
+        return {key: value for key, value in given.items() if value is not None}
+
+
+def _which(value: Any) -> str:
+    suite = isinstance(value, Suite) or (isinstance(value, dict) and "suite" in value)
+    return "[suite]" if suite else "[expectation]"
+
+
+# Tags stand in the place of an error, where brackets tell them from keys.
+Rule = Annotated[
+    Annotated[Expectation, Tag("[expectation]")] | Annotated[Suite, Tag("[suite]")], Discriminator(_which)
+]
+"""What a list of checks holds."""
+
+
+class SchemaPolicy(StrEnum):
+    """What a partition may change in the columns that a dataset has."""
+
+    STRICT = "strict"
+    ADD = "add"
+    EVOLVE = "evolve"
+
+
+class Skew(Section):
+    """How far a partition may be from the data that the champion was trained on."""
+
+    threshold: Annotated[Number, Field(gt=0)] = Field(
+        default=0.5,
+        description="Distance from which a feature's values count as skewed: normalised Wasserstein for numbers, "
+        "Jensen-Shannon for categories.",
+    )
+    severity: Severity = Field(
+        default=Severity.WARN, description="What follows when values are skewed: `warn` or `block`."
+    )

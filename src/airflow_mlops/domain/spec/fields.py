@@ -1,0 +1,218 @@
+"""The kinds of values that a spec is made of."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from datetime import timedelta
+from math import isfinite, isinf
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    Strict,
+    WithJsonSchema,
+)
+
+from airflow_mlops.domain.metrics import METRICS, Metric, Task, names
+from airflow_mlops.domain.spec.loading import Place, describe, shorten
+from airflow_mlops.domain.spec.problems import Problems, did_you_mean, one_of
+
+BY_METRIC = "by metric: the least of a score, the greatest of a loss or an error."
+"""How a floor is read; for descriptions."""
+PREDICTION_COLUMNS = (
+    "score",
+    "score_low",
+    "score_high",
+    "served_by",
+    "scored_at",
+    "champion_score",
+    "champion_version",
+    "model_version",
+    "model_digest",
+    "dataset_version",
+    "dataset_digest",
+)
+"""What the predictions table adds to key and event time."""
+RESERVED_COLUMNS = ("_partition", "_reasons", "_was")
+"""Columns that our tables add."""
+
+
+class KofN(NamedTuple):
+    """At least ``k`` of the last ``n`` partitions; written ``2 of 3``."""
+
+    k: int
+    n: int
+
+    def __str__(self) -> str:
+        return f"{self.k} of {self.n}"
+
+
+def _name(value: str) -> str:
+    if not re.fullmatch(r"[a-z][a-z0-9_]{0,99}", value):
+        valid = re.sub(r"[^a-z0-9_]+", "_", value.lower()).strip("_")
+        hint = f", for example {valid}" if re.fullmatch(r"[a-z][a-z0-9_]{0,99}", valid) else ""
+        rule = "begin with a small letter, then small letters, digits and _, at most 100 in all"
+        raise ValueError(f"{shorten(repr(value))} cannot name DAGs and a registered model: {rule}{hint}")
+    return value
+
+
+def _line(value: str) -> str:
+    if not value.strip() or not value.isprintable():
+        raise ValueError(f"must be one line of text, not {describe(value)}")
+    return value
+
+
+def _column(value: str) -> str:
+    if _line(value) in RESERVED_COLUMNS:
+        raise ValueError(f"{value!r} is a column that our tables add; rename yours")
+    return value
+
+
+def unique(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Refuse an item that is listed twice."""
+    first: dict[Any, int] = {}
+    Problems.raise_any(
+        ((position,), f"{shorten(repr(value))} is listed twice")
+        for position, value in enumerate(values)
+        if first.setdefault(value, position) < position
+    )
+    return values
+
+
+def _metric(value: str) -> str:
+    if value not in METRICS:
+        allowed = "; ".join(f"{', '.join(names(task))} ({task})" for task in Task)
+        raise ValueError(
+            f"{shorten(repr(value))} is no metric{did_you_mean(value, METRICS)} allowed: {allowed}"
+        )
+    return value
+
+
+def of_another_task(name: str, task: Task) -> str:
+    """Say that a metric does not judge a task, and which ones do."""
+    return f"{name} judges {METRICS[name].task}, not {task}{one_of(name, names(task))}"
+
+
+def other_task(bounds: Iterable[str], task: Task, place: Place) -> list[tuple[Place, str]]:
+    """Return the metrics among some that do not judge a task, each with its place."""
+    return [((*place, name), of_another_task(name, task)) for name in bounds if METRICS[name].task != task]
+
+
+def _bounds(metric: Metric) -> str:
+    if isinf(metric.low):
+        return f"at most {metric.high:g}"
+    return f"at least {metric.low:g}" if isinf(metric.high) else f"{metric.low:g} to {metric.high:g}"
+
+
+def _possible(floor: dict[str, float]) -> dict[str, float]:
+    Problems.raise_any(
+        ((name,), f"cannot be {value:g}: {name} is {_bounds(METRICS[name])}")
+        for name, value in floor.items()
+        if not METRICS[name].low <= value <= METRICS[name].high
+    )
+    return floor
+
+
+_DURATION = re.compile(r"P(?=.)(?:(\d+)W)?(?:(\d+)D)?(?:T(?=\d)(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?")
+
+
+def _duration(value: Any) -> timedelta:
+    if isinstance(value, str) and len(value) <= 30 and (match := _DURATION.fullmatch(value)):
+        weeks, days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
+        try:
+            return timedelta(weeks=weeks, days=days, hours=hours, minutes=minutes, seconds=seconds)
+        except OverflowError:
+            raise ValueError(f"{value} is longer than a calendar") from None
+    if isinstance(value, timedelta) and value >= timedelta(0) and not value.microseconds:
+        return value
+    raise ValueError(
+        f"must be a duration in weeks, days, hours, minutes and whole seconds, such as P7D or PT12H, not "
+        f"{value if isinstance(value, timedelta) else describe(value)}"
+    )
+
+
+def iso(value: timedelta) -> str:
+    """Write a duration as it stands in a spec."""
+    return f"P{value.days}D" + (f"T{value.seconds}S" if value.seconds else "")
+
+
+def _k_of_n(value: Any) -> KofN:
+    if isinstance(value, str) and (match := re.fullmatch(r"(\d{1,6}) of (\d{1,6})", value)):
+        value = KofN(int(match[1]), int(match[2]))
+    if not isinstance(value, KofN):
+        raise ValueError(f"must be written like 2 of 3, not {describe(value)}")
+    if not 1 <= value.k <= value.n:
+        raise ValueError(f"cannot be {value}: the first number is at least 1 and at most the second")
+    return value
+
+
+def _json(value: Any) -> Any:
+    found: list[tuple[Place, str]] = []
+    plain = _plain(value, (), found)
+    Problems.raise_any(found)
+    return plain
+
+
+def _plain(value: Any, place: Place, found: list[tuple[Place, str]]) -> Any:
+    if isinstance(value, list | tuple):
+        return [_plain(item, (*place, position), found) for position, item in enumerate(value)]
+    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+        return {key: _plain(item, (*place, key), found) for key, item in value.items()}
+    if isinstance(value, float) and not isfinite(value):
+        found.append((place, f"must be a finite number, not {value}"))
+    elif value is not None and type(value) not in (str, bool, int, float):
+        kinds = "text, a number, true, false, null, a list, or a mapping with text as keys"
+        found.append((place, f"must be {kinds}, not {describe(value)}"))
+    return value
+
+
+Text = Annotated[str, Strict()]
+Line = Annotated[str, Strict(), AfterValidator(_line), Field(json_schema_extra={"minLength": 1})]
+Name = Annotated[
+    str, Strict(), AfterValidator(_name), Field(json_schema_extra={"pattern": "^[a-z][a-z0-9_]{0,99}$"})
+]
+Column = Annotated[str, Strict(), AfterValidator(_column), Field(json_schema_extra={"minLength": 1})]
+Columns = Annotated[tuple[Column, ...], AfterValidator(unique)]
+SomeColumns = Annotated[tuple[Column, ...], Field(min_length=1), AfterValidator(unique)]
+Whole = Annotated[int, Strict(), Field(ge=0)]
+Count = Annotated[int, Strict(), Field(ge=1)]
+Number = Annotated[float, Strict()]
+Share = Annotated[float, Strict(), Field(gt=0, le=1)]
+Confidence = Annotated[float, Strict(), Field(ge=0.5, lt=1)]
+MetricName = Annotated[
+    str, Strict(), AfterValidator(_metric), Field(json_schema_extra={"enum": list(METRICS)})
+]
+Floor = Annotated[
+    dict[MetricName, Number],
+    AfterValidator(_possible),
+    WithJsonSchema(
+        {
+            "type": "object",
+            "properties": {
+                metric.name: {"type": "number"}
+                | ({"minimum": metric.low} if isfinite(metric.low) else {})
+                | ({"maximum": metric.high} if isfinite(metric.high) else {})
+                for metric in METRICS.values()
+            },
+            "additionalProperties": False,
+        }
+    ),
+]
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(_duration),
+    PlainSerializer(iso),
+    WithJsonSchema({"type": "string", "pattern": r"^P(\d+W)?(\d+D)?(T(\d+H)?(\d+M)?(\d+S)?)?$"}),
+]
+KofNText = Annotated[
+    KofN,
+    PlainValidator(_k_of_n),
+    PlainSerializer(str),
+    WithJsonSchema({"type": "string", "pattern": r"^[1-9]\d* of [1-9]\d*$"}),
+]
+Json = Annotated[Any, AfterValidator(_json)]

@@ -1,0 +1,286 @@
+"""The section of a spec about what a candidate must pass before it becomes champion."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, model_serializer, model_validator
+
+from airflow_mlops.domain.metrics import METRICS, Task
+from airflow_mlops.domain.spec.fields import (
+    BY_METRIC,
+    Confidence,
+    Count,
+    Duration,
+    Floor,
+    Line,
+    Number,
+    Share,
+    SomeColumns,
+    Whole,
+    iso,
+    other_task,
+    unique,
+)
+from airflow_mlops.domain.spec.loading import Place, describe
+from airflow_mlops.domain.spec.problems import Problems, one_of
+from airflow_mlops.domain.spec.section import Section
+
+RATES = ("selection_rate", "true_positive_rate", "false_positive_rate")
+"""What groups are compared by beside the metrics: shares of rows that a classifier calls positive, at 0.5."""
+
+CLOSED_FORMS = {"delong": "roc_auc", "mcnemar": "accuracy"}
+"""Tests with a formula of their own, and the metric that each is for."""
+
+Block = Literal["hour", "day", "week", "month"]
+"""Span of event time whose rows are resampled, or judged, together."""
+
+
+class VersusChampion(Section):
+    """How much better than the champion a candidate must be, on the same rows."""
+
+    margin: Number = Field(
+        default=0.0,
+        description="Least improvement worth a promotion, in units of the metric; negative tolerates a loss.",
+    )
+    confidence: Confidence = Field(
+        default=0.95,
+        description="Confidence of the interval of the improvement, which must lie above the margin as a whole, from 0.5 to "
+        "below 1; at 0.95, 2.5 % of candidates that are no better pass.",
+    )
+    test: Literal["auto", "bootstrap", "delong", "mcnemar"] = Field(
+        default="auto",
+        description="Paired test: `bootstrap` for any metric, `delong` for roc_auc and `mcnemar` for accuracy of "
+        "independent rows; `auto` takes the closed form where it applies, else the bootstrap.",
+    )
+    block: Literal["auto", "none"] | Block = Field(
+        default="auto",
+        description="Rows of one `hour`, `day`, `week` or `month` depend on each other and are resampled together; "
+        "`none` for independent rows; `auto` takes one step below the partition: days of a month.",
+    )
+
+    @model_validator(mode="after")
+    def _independent(self) -> VersusChampion:
+        if self.test in CLOSED_FORMS and self.block not in ("auto", "none"):
+            raise ValueError(
+                f"{self.test} is for independent rows; write test: bootstrap, or leave block out"
+            )
+        return self
+
+
+class Slices(Section):
+    """What a candidate must reach within each part of the data."""
+
+    by: SomeColumns = Field(description="Columns whose every value is a slice.")
+    floor: Annotated[Floor, Field(min_length=1)] = Field(
+        description=f"Worst value allowed in each slice, {BY_METRIC}"
+    )
+    min_rows: Count = Field(default=500, description="Holdout rows below which a slice is not judged.")
+    confidence: Confidence | None = Field(
+        default=0.95,
+        description="A slice fails if it is shown to be below its floor at this confidence, corrected for the number of "
+        "slices; `null` fails it for a measured value below the floor.",
+    )
+
+
+def _comparable(gaps: dict[str, float]) -> dict[str, float]:
+    allowed = (*RATES, *METRICS)
+    Problems.raise_any(
+        ((name,), f"is no measure{one_of(name, allowed)}") for name in gaps if name not in allowed
+    )
+    return gaps
+
+
+class Fairness(Section):
+    """How far groups of people may be apart."""
+
+    by: SomeColumns = Field(description="Sensitive columns, which need not be features.")
+    gaps: Annotated[
+        dict[str, Annotated[Number, Field(gt=0)]], Field(min_length=1), AfterValidator(_comparable)
+    ] = Field(
+        description=f"Largest difference between two groups, by metric or rate ({', '.join(RATES)}); a gap fails if it "
+        "is shown to be larger."
+    )
+    min_rows: Count = Field(default=500, description="Holdout rows below which a group is not judged.")
+    confidence: Confidence = Field(
+        default=0.95,
+        description="Confidence at which a gap counts as shown, corrected for the number of gaps.",
+    )
+
+
+class Stability(Section):
+    """How far the worst span of time may lie below the whole holdout."""
+
+    drop: Annotated[Number, Field(gt=0)] = Field(
+        description="Largest loss of the training metric in one span against the whole holdout."
+    )
+    by: Literal["auto"] | Block = Field(
+        default="auto",
+        description="Length of a span; `auto` takes one step below the partition: days of a month.",
+    )
+    min_rows: Count = Field(default=500, description="Rows below which a span is not judged.")
+
+
+class Serving(Section):
+    """What loading and predicting may cost, measured in a fresh process."""
+
+    seconds: Annotated[Number, Field(gt=0)] = Field(
+        default=60, description="Seconds to start, load and predict the sample, imports included."
+    )
+    memory: Annotated[Number, Field(gt=0)] = Field(default=4096, description="MiB of resident memory.")
+    size: Annotated[Number, Field(gt=0)] | None = Field(
+        default=None, description="MiB of the model's file; `null` for any."
+    )
+    latency: Annotated[Number, Field(gt=0)] | None = Field(
+        default=None, description="Milliseconds to predict one row, median; `null` for any."
+    )
+
+
+class Shadow(Section):
+    """How a challenger is judged while it predicts beside the champion; in YAML also the number of windows alone."""
+
+    windows: Count = Field(
+        default=3,
+        description="Clean partitions in a row after which the challenger becomes champion.",
+    )
+    divergence: Annotated[Number, Field(gt=0)] | None = Field(
+        default=None,
+        description="Largest root mean square difference from the champion's predictions, in their standard "
+        "deviations; `null` for any.",
+    )
+    margin: Annotated[Number, Field(ge=0)] = Field(
+        default=0.0, description="How much worse a clean partition may be, in units of the training metric."
+    )
+    min_rows: Whole = Field(
+        default=100, description="Rows with matured labels below which a partition is not judged."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read(cls, value: Any) -> Any:
+        return {"windows": value} if isinstance(value, int) else value
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: Any, handler: Any) -> dict[str, Any]:
+        schema = handler.resolve_ref_schema(handler(core))
+        return {"anyOf": [schema["properties"]["windows"], schema], "description": cls.__doc__}
+
+
+class Approval(Section):
+    """Whether people have the last word, and who; in YAML also `none`, `one` or `two`."""
+
+    people: Literal["none", "one", "two"] = Field(
+        default="none",
+        description="`none`: passing the gates is enough; `one`: a person also has to approve; `two`: two different ones.",
+    )
+    users: Annotated[tuple[Line, ...], AfterValidator(unique)] = Field(
+        default=(),
+        description="Ids of the Airflow users who may answer, with the simple auth manager their names; without any, "
+        "everyone who may edit the run.",
+    )
+    timeout: Duration = Field(
+        default=timedelta(days=7),
+        description="ISO 8601 duration to wait; then the run fails, and the champion stays.",
+    )
+    override: bool = Field(
+        default=False,
+        description="People are also asked about a candidate that did not pass its gates, and may let it through; the "
+        "ledger says so.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read(cls, value: Any) -> Any:
+        return {"people": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _enough_people(self) -> Approval:
+        if self.people == "two" and len(self.users) == 1:
+            raise ValueError(f"two people cannot both be {self.users[0]!r}; name another user, or none")
+        if self.people == "none" and (self.users or self.override):
+            raise ValueError("asks nobody, so users and override have no effect; write people: one, or two")
+        return self
+
+    @model_serializer
+    def _write(self) -> Any:
+        given = {"users": list(self.users), "override": self.override} if self.users or self.override else {}
+        if given or self.timeout != timedelta(days=7):
+            return {"people": self.people, "timeout": iso(self.timeout), **given}
+        return self.people
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: Any, handler: Any) -> dict[str, Any]:
+        schema = handler.resolve_ref_schema(handler(core))
+        return {"anyOf": [{"enum": ["none", "one", "two"]}, schema], "description": cls.__doc__}
+
+
+class Gates(Section):
+    """What a candidate must pass before it becomes champion."""
+
+    floor: Floor = Field(default={}, description=f"Worst value allowed on the holdout, {BY_METRIC}")
+    versus_champion: VersusChampion | None = Field(
+        default_factory=VersusChampion, description="Comparison with the champion; `null` turns it off."
+    )
+    slices: Slices | None = Field(default=None, description="Floors for parts of the data; `null` for none.")
+    calibration: Share | None = Field(
+        default=None,
+        description="Largest expected calibration error of a classifier: how far predicted probabilities lie from the "
+        "share of positives, on average; `null` for any.",
+    )
+    fairness: Fairness | None = Field(
+        default=None, description="Largest gaps between groups of people; `null` for none."
+    )
+    stability: Stability | None = Field(
+        default=None, description="Evenness over time within the holdout; `null` for none."
+    )
+    leakage: Share | None = Field(
+        default=0.99,
+        description="How well one feature alone may predict the target (ROC AUC, or R2 of a regression) before it is "
+        "taken for a copy of it; `null` for any.",
+    )
+    serving: Serving = Field(default_factory=Serving, description="What loading and predicting may cost.")
+    shadow: Shadow | None = Field(
+        default=None,
+        description="What a candidate that passed has to show beside the champion before it takes its place; it needs "
+        "`score.shadow`. `null` for nothing.",
+    )
+    approval: Approval = Field(default_factory=Approval, description="Whether people have the last word.")
+
+    def problems(
+        self, task: Task, target: str, metric: str | None, *, shadow: bool
+    ) -> list[tuple[Place, str]]:
+        """Return what does not suit a task, a target and the training metric, each with its place.
+
+        :param shadow: whether challengers predict beside the champion.
+        """
+        found = other_task(self.floor, task, ("floor",))
+        if self.shadow and not shadow:
+            why = "needs score: {shadow: true}: what counts is what a challenger predicts beside the champion"
+            found.append((("shadow",), why))
+        versus = self.versus_champion
+        judged = CLOSED_FORMS.get(versus.test) if versus else None
+        if versus and metric and judged not in (None, metric):
+            why = f"{versus.test} compares {judged}, and train.metric is {metric}; use bootstrap"
+            found.append((("versus_champion", "test"), why))
+        if self.calibration is not None and task is Task.REGRESSION:
+            found.append((("calibration",), "is for classification; leave it out"))
+        if self.slices:
+            found += other_task(self.slices.floor, task, ("slices", "floor"))
+        if self.fairness:
+            gaps = {name: gap for name, gap in self.fairness.gaps.items() if name in METRICS}
+            found += other_task(gaps, task, ("fairness", "gaps"))
+            found += (
+                (("fairness", "gaps", name), "is a rate of classes; use mae or rmse")
+                for name in self.fairness.gaps
+                if name in RATES and task is Task.REGRESSION
+            )
+        for name, part in (("slices", self.slices), ("fairness", self.fairness)):
+            if part and target in part.by:
+                found.append(
+                    (
+                        (name, "by"),
+                        f"holds the target {describe(target)}; name what is known when a row is scored",
+                    )
+                )
+        return found

@@ -1,0 +1,297 @@
+"""ModelSpec: one YAML file or Python object that describes a model."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
+
+from airflow_mlops.domain import metrics
+from airflow_mlops.domain.metrics import METRICS, Metric, Task
+from airflow_mlops.domain.partitions import Grain, Partition
+from airflow_mlops.domain.spec import loading, schedule
+from airflow_mlops.domain.spec.alerts import Alerts
+from airflow_mlops.domain.spec.data import Expectation, Features, Labels, Rule, SchemaPolicy, Skew, Suite
+from airflow_mlops.domain.spec.fields import (
+    PREDICTION_COLUMNS,
+    Column,
+    Columns,
+    KofN,
+    Line,
+    Name,
+    Share,
+    SomeColumns,
+    Text,
+    of_another_task,
+    other_task,
+)
+from airflow_mlops.domain.spec.gates import (
+    Approval,
+    Fairness,
+    Gates,
+    Serving,
+    Shadow,
+    Slices,
+    Stability,
+    VersusChampion,
+)
+from airflow_mlops.domain.spec.loading import Place, describe
+from airflow_mlops.domain.spec.monitor import AutoRollback, DriftPolicy, Monitor, PerformancePolicy
+from airflow_mlops.domain.spec.problems import Problems, spec_error
+from airflow_mlops.domain.spec.retrain import Retrain, RetrainWhen
+from airflow_mlops.domain.spec.score import Score
+from airflow_mlops.domain.spec.section import Section
+from airflow_mlops.domain.spec.source import Function, Source
+from airflow_mlops.domain.spec.train import Budget, Candidate, Range, Train
+
+__all__ = [
+    "Alerts",
+    "Approval",
+    "AutoRollback",
+    "Budget",
+    "Candidate",
+    "DriftPolicy",
+    "Expectation",
+    "Fairness",
+    "Features",
+    "Gates",
+    "KofN",
+    "Labels",
+    "ModelSpec",
+    "Monitor",
+    "PerformancePolicy",
+    "Range",
+    "Retrain",
+    "RetrainWhen",
+    "SchemaPolicy",
+    "Score",
+    "Serving",
+    "Shadow",
+    "Skew",
+    "Slices",
+    "Source",
+    "Stability",
+    "Suite",
+    "Task",
+    "Train",
+    "VersusChampion",
+]
+
+_GRADIENT_BOOSTING = {"search": {"learning_rate": [0.03, 0.1, 0.3], "max_leaf_nodes": [15, 31, 63]}}
+_CANDIDATES: dict[Task, tuple[dict[str, Any], ...]] = {
+    Task.CLASSIFICATION: (
+        {"sklearn.linear_model.LogisticRegression": {"max_iter": 1000}},
+        {"sklearn.ensemble.HistGradientBoostingClassifier": _GRADIENT_BOOSTING},
+    ),
+    Task.REGRESSION: (
+        {"sklearn.linear_model.Ridge": {}},
+        {"sklearn.ensemble.HistGradientBoostingRegressor": _GRADIENT_BOOSTING},
+    ),
+}
+_OTHER_SUFFIX = {Task.CLASSIFICATION: "Regressor", Task.REGRESSION: "Classifier"}
+
+
+class ModelSpec(Section):
+    """Describe a model: its data, how it is trained, and when it may serve.
+
+    :raises SpecError: listing everything that is wrong, each with its place.
+    """
+
+    # A field is checked against the fields above it, so their order matters.
+    name: Name = Field(
+        description="Names the five DAGs (`<name>.ingest` …), the tables, the experiment and the registered model."
+    )
+    description: Text = Field(default="", description="What the model is for; shown on its pages.")
+    owner: Line = Field(default="mlops", description="Owner of the DAGs.")
+    task: Task = Field(description="What is predicted: a class or a number.")
+    target: Column = Field(description="Column to predict.")
+    key: SomeColumns = Field(description="Columns that together identify a row.")
+    event_time: Column = Field(description="Column with the time that a row belongs to.")
+    partition: Grain = Field(description="Length of a partition of event time; a week begins on Monday.")
+    start: Text | None = Field(
+        default=None,
+        description="First partition, such as `2013-01`; `null` for the current one.",
+        validate_default=False,
+    )
+    end: Text | None = Field(default=None, description="Last partition, included; `null` for no end.")
+    schedule: Text | None = Field(
+        default=None,
+        description="Cron in UTC that fires once in each partition; `null` to run when a partition has ended.",
+    )
+    source: Source = Field(description="Where the rows of a partition come from.")
+    transform: Function | None = Field(
+        default=None,
+        description="`module:function` that prepares the features of a batch of rows; `null` for rows as they come.",
+    )
+    schema_policy: SchemaPolicy = Field(
+        default=SchemaPolicy.STRICT,
+        alias="schema",
+        description="What a partition may change: `strict` nothing, `add` new columns, `evolve` also lost columns and "
+        "wider types.",
+    )
+    pii: Columns = Field(
+        default=(), description="Columns with personal data: masked in reports, logs and mails."
+    )
+    labels: Labels = Field(default_factory=Labels, description="When the truth about a row is known.")
+    features: Features | None = Field(
+        default=None, description="Columns to learn from; `null` for all but key, target and event time."
+    )
+    expectations: tuple[Rule, ...] = Field(
+        default=(), alias="validate", description="Checks of the data: Great Expectations by name, or suites."
+    )
+    max_quarantined: Share = Field(
+        default=0.1,
+        description="Largest share of rows to set aside; above it the whole partition is stopped.",
+    )
+    skew: Skew | None = Field(
+        default_factory=Skew,
+        description="Comparison of a partition with the champion's training data; `null` turns it off.",
+    )
+    train: Train = Field(
+        default_factory=Train, validate_default=True, description="What is trained, on which rows."
+    )
+    score: Score = Field(default_factory=Score, description="How a partition is predicted and where it goes.")
+    gates: Gates = Field(default_factory=Gates, description="What a candidate must pass to become champion.")
+    monitor: Monitor = Field(default_factory=Monitor, description="What is watched in production.")
+    retrain: Retrain = Field(default_factory=Retrain, description="When to train again.")
+    alerts: Alerts = Field(default_factory=Alerts, description="Who is told of what, and how often.")
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read a YAML file.
+
+        :param path: a relative path is looked for beside the Python file that calls this, then in the current
+            directory.
+        :raises SpecError: listing everything that is wrong, each with its line.
+        """
+        file = loading.find(path, sys._getframe(1).f_globals.get("__file__"))
+        document = loading.read(file)
+        try:
+            context = {"folder": file.resolve().parent}
+            spec = cls.model_validate(document.value, by_alias=True, by_name=False, context=context)
+        except ValidationError as error:
+            raise spec_error(cls, file, document, error) from None
+        if document.problems:
+            raise spec_error(cls, file, document)
+        return spec
+
+    @property
+    def metric(self) -> Metric:
+        """The metric that models are ranked by."""
+        return METRICS[self.train.metric or metrics.names(self.task)[0]]
+
+    @field_validator("target", "key", "event_time")
+    @classmethod
+    def _beside_predictions(cls, value: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        taken = set(PREDICTION_COLUMNS) & ({value} if isinstance(value, str) else set(value))
+        if taken:
+            raise ValueError(f"{min(taken)!r} is a column of the predictions table; rename it in the source")
+        return value
+
+    @field_validator("key")
+    @classmethod
+    def _key(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if info.data.get("target") in value:
+            raise ValueError(
+                f"holds the target {info.data['target']!r}, which is unknown when a row is scored"
+            )
+        return value
+
+    @field_validator("event_time")
+    @classmethod
+    def _event_time(cls, value: str, info: ValidationInfo) -> str:
+        if value == info.data.get("target"):
+            raise ValueError(f"{value!r} is already the target")
+        return value
+
+    @field_validator("start", "end", mode="before")
+    @classmethod
+    def _bound(cls, value: Any, info: ValidationInfo) -> Any:
+        grain = info.data.get("partition")
+        if value is None or grain is None:
+            return value
+        example = Partition.containing(datetime(2013, 1, 7, tzinfo=UTC), grain).key
+        if not isinstance(value, str):
+            raise ValueError(
+                f"must be the key of a {grain} partition such as {example}, not {describe(value)}"
+            )
+        try:
+            here = Partition.parse(value, grain)
+        except ValueError as error:
+            raise ValueError(str(error).replace(f"as {grain.key_format}", f"like {example}")) from None
+        start = info.data.get("start")
+        if info.field_name == "end" and start and here < Partition.parse(start, grain):
+            raise ValueError(f"{value} is before start, {start}")
+        return value
+
+    @field_validator("schedule")
+    @classmethod
+    def _fires_once_a_partition(cls, value: str | None, info: ValidationInfo) -> str | None:
+        grain = info.data.get("partition")
+        if value is not None and grain and (wrong := schedule.complaint(value, grain)):
+            raise ValueError(wrong)
+        return value
+
+    @field_validator("features")
+    @classmethod
+    def _features(cls, value: Features | None, info: ValidationInfo) -> Features | None:
+        roles = dict.fromkeys(info.data.get("key", ()), "in the key, which only identifies a row")
+        roles[info.data.get("event_time")] = "the event time, which only orders rows"
+        roles[info.data.get("target")] = "the target, so the model would see what it predicts"
+        Problems.raise_any(
+            ((kind, position), f"{column!r} is {roles[column]}")
+            for kind in ("numeric", "categorical", "dates")
+            for position, column in enumerate(getattr(value, kind, ()))
+            # The season and the hour of a row are known before it is scored.
+            if column in roles and (kind, column) != ("dates", info.data.get("event_time"))
+        )
+        return value
+
+    @field_validator("train")
+    @classmethod
+    def _train(cls, value: Train, info: ValidationInfo) -> Train:
+        task = info.data.get("task")
+        if task is None:
+            return value
+        found: list[tuple[Place, str]] = []
+        if value.metric and METRICS[value.metric].task != task:
+            found.append((("metric",), of_another_task(value.metric, task)))
+        found += (
+            (("candidates", position), f"{candidate.estimator} is not for {task}")
+            for position, candidate in enumerate(value.candidates)
+            if candidate.estimator.endswith(_OTHER_SUFFIX[task])
+        )
+        Problems.raise_any(found)
+        default = tuple(Candidate.from_dict(candidate) for candidate in _CANDIDATES[task])
+        return value.model_copy(
+            update={
+                "metric": value.metric or metrics.names(task)[0],
+                "candidates": value.candidates or default,
+            }
+        )
+
+    @field_validator("gates")
+    @classmethod
+    def _gates(cls, value: Gates, info: ValidationInfo) -> Gates:
+        if task := info.data.get("task"):
+            metric = getattr(info.data.get("train"), "metric", None)
+            shadow = getattr(info.data.get("score"), "shadow", True)
+            Problems.raise_any(value.problems(task, info.data.get("target", ""), metric, shadow=shadow))
+        return value
+
+    @field_validator("monitor")
+    @classmethod
+    def _monitor(cls, value: Monitor, info: ValidationInfo) -> Monitor:
+        if task := info.data.get("task"):
+            Problems.raise_any(other_task(value.performance.floor, task, ("performance", "floor")))
+        return value
+
+    @classmethod
+    def json_schema(cls) -> dict[str, Any]:
+        """Return the JSON Schema of the YAML form, for editors."""
+        schema = cls.model_json_schema(by_alias=True, mode="validation")
+        schema["description"] = "A model for airflow-mlops."
+        return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

@@ -1,0 +1,82 @@
+"""Policy files of a replay: the sections of a spec that decide when to train, what to watch, and who may serve."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from pydantic import Field, ValidationError
+
+from airflow_mlops.domain.spec import loading
+from airflow_mlops.domain.spec.loading import Document
+from airflow_mlops.domain.spec.model import Gates, ModelSpec, Monitor, Retrain, RetrainWhen
+from airflow_mlops.domain.spec.problems import one_of, spec_error
+from airflow_mlops.domain.spec.section import Section
+from airflow_mlops.exceptions import SpecError
+
+CURRENT, NEVER, EVERY = "current", "never", "every_partition"
+"""Policies that need no file: the spec as it is, the first model alone, and a training in each partition."""
+BUILT_IN = (CURRENT, NEVER, EVERY)
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,59}")
+
+
+class PolicyFile(Section):
+    """A policy to try: each section that it has takes the place of the spec's, as a whole."""
+
+    retrain: Retrain | None = Field(default=None, description="When to train again.")
+    monitor: Monitor | None = Field(default=None, description="What is watched in production.")
+    gates: Gates | None = Field(default=None, description="What a candidate must pass to become champion.")
+
+
+class Policy(NamedTuple):
+    """A policy by name, and the spec with its sections."""
+
+    name: str
+    spec: ModelSpec
+
+
+def read(path: Path, spec: ModelSpec) -> Policy:
+    """Read a policy file, whose name without its ending names the policy.
+
+    :param spec: of the model, into which the sections must fit.
+    :raises SpecError: listing everything that is wrong, each with its line.
+    """
+    name = path.stem
+    if not _NAME.fullmatch(name):
+        raise SpecError(["its name names the policy: use letters, digits, _, . and -"], path)
+    if name in (*BUILT_IN, "oracle"):
+        raise SpecError([f"{name} is a policy of its own in each replay; give the file another name"], path)
+    document = loading.read(path)
+    try:
+        given = PolicyFile.model_validate(document.value, by_alias=True, by_name=False)
+    except ValidationError as error:
+        raise spec_error(PolicyFile, path, document, error) from None
+    if document.problems:
+        raise spec_error(PolicyFile, path, document)
+    sections = {
+        name: getattr(given, name) for name in given.model_fields_set if getattr(given, name) is not None
+    }
+    if not sections:
+        raise SpecError(["has no section; write at least one of: retrain, monitor, gates"], path)
+    # Once more with the rest of the spec, whose task decides which metrics there are.
+    whole = {**spec.to_dict(), **{name: document.value[name] for name in sections}}
+    try:
+        fitted = ModelSpec.model_validate(whole, by_alias=True, by_name=False)
+    except ValidationError as error:
+        raise spec_error(ModelSpec, path, Document(whole, document.root), error) from None
+    return Policy(name, spec.model_copy(update={each: getattr(fitted, each) for each in sections}))
+
+
+def built_in(name: str, spec: ModelSpec) -> Policy:
+    """Return one of :data:`BUILT_IN`.
+
+    :raises SpecError: if there is no such policy.
+    """
+    if name == CURRENT:
+        return Policy(name, spec)
+    if name not in BUILT_IN:
+        raise SpecError([f"{name!r} is no built-in policy{one_of(name, BUILT_IN)}"], "replay")
+    when = RetrainWhen(every=1 if name == EVERY else None)
+    return Policy(name, spec.model_copy(update={"retrain": Retrain(when=when)}))

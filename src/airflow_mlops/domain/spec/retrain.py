@@ -1,0 +1,102 @@
+"""Sections of a spec about when to train again."""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from airflow_mlops.domain.spec.fields import Count, KofN, KofNText, Text, Whole
+from airflow_mlops.domain.spec.loading import shorten
+from airflow_mlops.domain.spec.section import Section
+
+
+def _cron(value: str) -> str:
+    from croniter import CroniterError, croniter
+
+    problem = f"{shorten(repr(value))} is no cron of five fields in UTC, such as 0 0 * * 1 for each Monday"
+    # croniter takes R for a moment chosen at random, H for one by hash: a rule has to say the same at every look.
+    if len(value.split()) != 5 or re.search(r"(^|[\s,/-])[hr]", value, re.IGNORECASE):
+        raise ValueError(problem)
+    try:
+        croniter(value, 0.0).get_next(float)
+    except CroniterError as error:
+        raise ValueError(f"{problem}: {error}") from None
+    return value
+
+
+class Mode(StrEnum):
+    """What follows when a rule asks for retraining: it is done, a person is asked, or nothing."""
+
+    AUTO = "auto"
+    SUGGEST = "suggest"
+    OFF = "off"
+
+
+class RetrainWhen(Section):
+    """Rules of which any one asks for retraining."""
+
+    drift: KofNText | None = Field(
+        default=None,
+        description="Drift in at least k of the last n partitions, such as `2 of 3`; `null` for never.",
+    )
+    performance: KofNText | None = Field(
+        default=None, description="Weak performance in at least k of the last n partitions; `null` for never."
+    )
+    baseline: KofNText | None = Field(
+        default=None,
+        description="No better than the naive baseline in at least k of the last n partitions; `null` for never.",
+    )
+    concept: KofNText | None = Field(
+        default=None, description="Concept drift in at least k of the last n partitions; `null` for never."
+    )
+    staleness: Count | None = Field(
+        default=None,
+        description="Partitions since the champion's training data ended, above which to retrain; `null` for never.",
+    )
+    every: Count | None = Field(
+        default=None, description="Partitions after which to retrain in any case; `null` for never."
+    )
+    cron: Annotated[Text, AfterValidator(_cron)] | None = Field(
+        default=None,
+        description="Cron in UTC: retrain at the first partition that ends when it fires or later; `null` for never.",
+    )
+    rows: Count | None = Field(
+        default=None,
+        description="New rows with matured labels since the last training, from which to retrain; `null` for never.",
+    )
+
+
+def _lasting() -> RetrainWhen:
+    return RetrainWhen(drift=KofN(2, 3), performance=KofN(2, 3))
+
+
+class Retrain(Section):
+    """When to train again; a model without a champion always trains."""
+
+    when: RetrainWhen = Field(
+        default_factory=_lasting, description="Rules of which any one asks for retraining."
+    )
+    mode: Mode = Field(
+        default=Mode.AUTO,
+        description="What follows when a rule asks: `auto` retrains, `suggest` asks a person, `off` does nothing.",
+    )
+    cooldown: Whole = Field(default=0, description="Partitions to wait after an attempt before the next.")
+    again: Count | None = Field(
+        default=None,
+        description="Partitions after an attempt when a problem that still lasts may cause the next one; `null` for not "
+        "before it was over once.",
+    )
+    clear: Count = Field(
+        default=1, description="Partitions in a row that must pass before a problem is over."
+    )
+    budget: KofNText | None = Field(
+        default=None,
+        description="Most trainings in any n partitions, such as `3 of 12`; `null` for any number.",
+    )
+    skip_unchanged: Annotated[bool, Field(strict=True)] = Field(
+        default=False,
+        description="Do not retrain while no label has matured and no partition was corrected since the last training.",
+    )

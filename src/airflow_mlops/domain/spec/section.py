@@ -1,0 +1,81 @@
+"""The base of a spec and its sections: built in Python or from YAML, wrong in one error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from airflow_mlops.domain.spec.loading import Document, describe
+from airflow_mlops.domain.spec.problems import spec_error
+
+
+class Section(BaseModel):
+    """A frozen part of a spec.
+
+    :raises SpecError: listing everything that is wrong.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, validate_by_name=True, validate_by_alias=True
+    )
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise spec_error(type(self), type(self).__name__, Document(values), error) from None
+
+    # As pydantic's own RootModel does: sections within a section are validated together, not through `__init__`.
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """Build it from the values that stand in YAML, or from :meth:`to_dict`.
+
+        :raises SpecError: listing everything that is wrong.
+        """
+        try:
+            return cls.model_validate(values, by_alias=True, by_name=False)
+        except ValidationError as error:
+            raise spec_error(cls, cls.__name__, Document(values), error) from None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values, in the form that stands in YAML."""
+        return self.model_dump(mode="json", by_alias=True)
+
+
+def short_form(value: Any, name: str, own: Iterable[str], rest: str, example: str) -> Any:
+    """Read ``- name: {…}``: own keys of the section stand beside the arguments, which are all the other keys.
+
+    :param name: field that takes the name.
+    :param own: other fields of the section that stand among the arguments.
+    :param rest: field that takes the arguments.
+    :param example: how to write it, for the error.
+    """
+    if isinstance(value, str):
+        return {name: value}
+    if not isinstance(value, dict) or name in value:
+        return value
+    if len(value) != 1:
+        raise ValueError(
+            f"holds {len(value)} names; write {example}, with what belongs to it indented below it"
+        )
+    [(key, given)] = value.items()
+    if given is not None and not isinstance(given, dict):
+        raise ValueError(f"{key} takes a mapping, not {describe(given)}; write {example}")
+    arguments = dict(given or {})
+    return {name: key, **{part: arguments.pop(part) for part in own if part in arguments}, rest: arguments}
+
+
+def short_schema(pattern: str, arguments: dict[str, Any], description: str | None) -> dict[str, Any]:
+    """Return the JSON Schema of `- name: {…}`, or of the name alone."""
+    record = {
+        "type": "object",
+        "patternProperties": {pattern: arguments},
+        "additionalProperties": False,
+        "minProperties": 1,
+        "maxProperties": 1,
+    }
+    return {"anyOf": [{"type": "string", "pattern": pattern}, record], "description": description}
