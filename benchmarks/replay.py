@@ -75,7 +75,7 @@ def publish(folder: str) -> None:
     import pyarrow as pa
 
     from airflow_mlops.domain.partitions import Partition
-    from airflow_mlops.engines import tables
+    from airflow_mlops.stores.tables import tables
 
     random, model = np.random.default_rng(0), spec()
     uri = tables.uri_of(Path(folder, "storage").as_uri(), model.name, "data")
@@ -104,7 +104,7 @@ def bare(folder: str) -> float:
     from sklearn.ensemble import HistGradientBoostingClassifier
     from sklearn.metrics import roc_auc_score
 
-    from airflow_mlops.engines import tables
+    from airflow_mlops.stores.tables import tables
 
     began = time.perf_counter()
     rows = tables.read(tables.uri_of(Path(folder, "storage").as_uri(), spec().name, "data")).sort_by("at")

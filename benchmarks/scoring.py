@@ -82,7 +82,7 @@ def prepare(folder: Path, count: int) -> None:
     """Train a model on some rows, and publish a small and a large partition."""
     import pyarrow as pa
 
-    from airflow_mlops.engines import tables
+    from airflow_mlops.stores.tables import tables
 
     learned = training.make(folder, min(LEARNED, count))
     learned.train("model")
@@ -106,14 +106,15 @@ def ours(folder: Path, key: str) -> Took:
     peak = _peak()
     import pyarrow.compute as pc
 
-    from airflow_mlops.engines import tables
+    from airflow_mlops.stores.tables import tables
 
     return Took(seconds, peak, float(pc.sum(tables.read(uri, columns=["score"])["score"]).as_py()))
 
 
 def bare(folder: Path, key: str) -> Took:
     """Predict a frame that is in memory with a model that is loaded."""
-    from airflow_mlops.engines import models, pipeline, tables
+    from airflow_mlops.engines import models, pipeline
+    from airflow_mlops.stores.tables import tables
 
     dataset, client, version = _given(folder, key)
     fitted = models.load_version(client, version)
@@ -128,7 +129,8 @@ def pandas(folder: Path, key: str) -> Took:
     """Do with pandas what scripts do: everything at once, no digests, no provenance."""
     import pandas as pd
 
-    from airflow_mlops.engines import models, tables
+    from airflow_mlops.engines import models
+    from airflow_mlops.stores.tables import tables
 
     dataset, client, version = _given(folder, key)
     files = [path.removeprefix("file://") for path in tables.open_table(dataset.uri).file_uris()]
@@ -143,7 +145,8 @@ def pandas(folder: Path, key: str) -> Took:
 def _given(folder: Path, key: str) -> tuple[Any, Any, Any]:
     from mlflow import MlflowClient
 
-    from airflow_mlops.engines import registry, tables
+    from airflow_mlops.stores.registry import registry
+    from airflow_mlops.stores.tables import tables
 
     client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
     dataset = tables.published(f"file://{folder}/data", key)

@@ -102,7 +102,8 @@ def _ours(folder: Path, name: str) -> tuple[float, float, list[dict[str, Any]]]:
 
     from mlflow import MlflowClient
 
-    from airflow_mlops.engines import fitting, tracking, trials, tune
+    from airflow_mlops.engines import fitting, trials, tune
+    from airflow_mlops.stores.registry import tracking
 
     logging.getLogger("mlflow").setLevel(logging.ERROR)
     rows = _rows()

@@ -118,7 +118,7 @@ def _write(folder: str) -> None:
     import numpy as np
     import pyarrow as pa
 
-    from airflow_mlops.engines import tables
+    from airflow_mlops.stores.tables import tables
 
     random = np.random.default_rng(0)
     seconds = np.sort(random.integers(0, 31 * 86_400, ROWS)).astype("timedelta64[s]")
@@ -176,7 +176,8 @@ def _read(folder: str) -> Any:
 def _ours(folder: str, case: Case, frame: Any) -> int:
     from airflow_mlops.domain.facts.results import DatasetVersion
     from airflow_mlops.domain.spec.model import Expectation
-    from airflow_mlops.engines import tables, validate
+    from airflow_mlops.engines import validate
+    from airflow_mlops.stores.tables import tables
 
     rules = [Expectation(expectation=name, args=args) for name, args in _suite(case.columns)]
     if frame is not None:

@@ -13,9 +13,9 @@ from typing import Any
 
 from mlflow import MlflowClient
 
-from airflow_mlops.engines import tables
 from airflow_mlops.local.airflow import LocalAirflow, free_port
 from airflow_mlops.local.demo import demo_settings
+from airflow_mlops.stores.tables import tables
 from mail_server import Inbox, in_thread
 from people import SETTINGS
 

@@ -19,9 +19,10 @@ from airflow_mlops.domain.facts.results import (
 )
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.spec.model import Candidate
-from airflow_mlops.engines import ledger, registry, tables
-from airflow_mlops.engines.ledger import Kind
 from airflow_mlops.engines.split import place_bounds
+from airflow_mlops.stores.registry import ledger, registry
+from airflow_mlops.stores.registry.ledger import Kind
+from airflow_mlops.stores.tables import tables
 from synthetic import make_client, make_rows, make_trained
 
 MODEL = "flights"

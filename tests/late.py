@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from airflow_mlops.domain.facts.results import DatasetVersion
-from airflow_mlops.engines import labels, learning, sources
+from airflow_mlops.engines import labels, learning
+from airflow_mlops.stores.sources import python
 from history import ROWS, History, month, rows_of
 
 WEEK, LATER = timedelta(days=7), timedelta(days=10)
@@ -32,7 +33,7 @@ class Late(History):
         return learning.with_labels(found, self.uri("labels"), "late")
 
     def bring(self, key: str, rows: pa.Table | None = None) -> None:
-        source = sources.PythonSource(known_in if rows is None else lambda partition: rows)
+        source = python.PythonSource(known_in if rows is None else lambda partition: rows)
         labels.ingest(
             source, month(key), uri=self.uri("labels"), key=["flight"], event_time="departure", target="late",
             task="classification",

@@ -13,7 +13,8 @@ import pytest
 
 from airflow_mlops.domain.facts.results import Action
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.engines import ledger, tables
+from airflow_mlops.stores.registry import ledger
+from airflow_mlops.stores.tables import tables
 from deployment import Deployment
 from mail_server import body
 from people import Asked

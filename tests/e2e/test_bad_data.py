@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.engines import ledger, tables
 from airflow_mlops.local.replay import STAGES, Replay, StageRun
+from airflow_mlops.stores.registry import ledger
+from airflow_mlops.stores.tables import tables
 from deployment import Deployment
 from mail_server import body
 

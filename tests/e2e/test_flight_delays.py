@@ -11,11 +11,13 @@ from mlflow import MlflowClient
 from airflow_mlops.domain.checks import Verdict
 from airflow_mlops.domain.facts.results import Action, PromotionDecision
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.engines import ledger, monitor, registry, tables
+from airflow_mlops.engines import monitor
 from airflow_mlops.local.airflow import LocalAirflow
 from airflow_mlops.local.demo import MODEL
 from airflow_mlops.local.replay import STAGES, Replay
 from airflow_mlops.local.summary import validations
+from airflow_mlops.stores.registry import ledger, registry
+from airflow_mlops.stores.tables import tables
 from deployment import Deployment
 from people import Asked
 

@@ -13,8 +13,9 @@ import pytest
 
 from airflow_mlops.domain.facts.results import Action
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.engines import ledger, registry, tables
 from airflow_mlops.local.replay import STAGES, Replay
+from airflow_mlops.stores.registry import ledger, registry
+from airflow_mlops.stores.tables import tables
 from deployment import Deployment
 from people import Asked
 

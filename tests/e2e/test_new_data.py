@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from airflow_mlops.engines import tables
 from airflow_mlops.local.airflow import COMPONENTS, LocalAirflow
+from airflow_mlops.stores.tables import tables
 from deployment import Deployment
 
 DAGS = """

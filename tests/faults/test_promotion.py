@@ -10,9 +10,9 @@ import pytest
 from mlflow import MlflowClient
 
 from airflow_mlops.domain.facts.results import Action
-from airflow_mlops.engines import ledger, registry
-from airflow_mlops.engines.ledger import Kind
 from airflow_mlops.exceptions import ModelNotFound, RegistryUnavailable
+from airflow_mlops.stores.registry import ledger, registry
+from airflow_mlops.stores.registry.ledger import Kind
 from faults import processes
 from faults.conftest import BOTH, Stopped
 from faults.proxy import Proxy

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from argparse import Namespace
 
     from airflow_mlops.domain.facts.results import Coverage, DatasetVersion
-    from airflow_mlops.engines.tables import Commit
+    from airflow_mlops.stores.tables.tables import Commit
 
 
 def show(args: Namespace) -> None:
@@ -21,7 +21,7 @@ def show(args: Namespace) -> None:
     """
     from airflow.cli.simple_table import AirflowConsole
 
-    from airflow_mlops.engines import tables
+    from airflow_mlops.stores.tables import tables
 
     if args.name is None:
         AirflowConsole().print_as(data=_all(), output=args.output)
@@ -63,7 +63,7 @@ def export(args: Namespace) -> None:
 
     :raises SystemExit: if there is no such dataset, version or partition, or the file cannot be written.
     """
-    from airflow_mlops.engines import exports, tables
+    from airflow_mlops.stores.tables import exports, tables
 
     with _told():
         uri, version = _uri(args.name), _chosen(args)
@@ -92,7 +92,8 @@ def vacuum(args: Namespace) -> None:
     """
     from airflow_mlops import config
     from airflow_mlops.cli import connect
-    from airflow_mlops.engines import retention, tables
+    from airflow_mlops.stores import retention
+    from airflow_mlops.stores.tables import tables
 
     storage = config.storage()
     with _told():
@@ -126,14 +127,14 @@ def _told() -> Iterator[None]:
 
 def _uri(name: str) -> str:
     from airflow_mlops import config
-    from airflow_mlops.engines import tables
+    from airflow_mlops.stores.tables import tables
 
     return tables.uri_of(config.storage(), name, "data")
 
 
 def _commits(name: str) -> list[Commit]:
     """Return the versions of a dataset, newest first."""
-    from airflow_mlops.engines import tables
+    from airflow_mlops.stores.tables import tables
 
     if not (found := list(tables.history(_uri(name)))):
         raise SystemExit(f"Nothing of {name!r} was published at {_uri(name)}.")
@@ -151,7 +152,7 @@ def _folders() -> list[str]:
 
 def _all() -> list[dict[str, object]]:
     from airflow_mlops import config
-    from airflow_mlops.engines import tables
+    from airflow_mlops.stores.tables import tables
 
     found: list[dict[str, object]] = []
     for name in _folders():
@@ -214,7 +215,7 @@ def _line(what: str, before: str, after: str) -> dict[str, str]:
 
 def _chosen(args: Namespace) -> int:
     """Return the version to write, by number, by time, or the latest."""
-    from airflow_mlops.engines import tables
+    from airflow_mlops.stores.tables import tables
 
     if args.version is not None and args.as_of is not None:
         raise SystemExit("Name a version or a time, not both.")

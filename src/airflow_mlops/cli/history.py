@@ -9,7 +9,7 @@ from airflow_mlops.cli.ledger_table import WIDTH, _clean, _what, events, facts, 
 if TYPE_CHECKING:
     from argparse import Namespace
 
-    from airflow_mlops.engines.ledger import Row
+    from airflow_mlops.stores.registry.ledger import Row
 
 
 def history(args: Namespace) -> None:
@@ -23,7 +23,7 @@ def history(args: Namespace) -> None:
 
     from airflow_mlops import config
     from airflow_mlops.cli import story
-    from airflow_mlops.engines import tables
+    from airflow_mlops.stores.tables import tables
 
     uri = tables.uri_of(config.storage(), args.model, "ledger")
     rows = _rows(args.model, uri)
@@ -42,7 +42,7 @@ def history(args: Namespace) -> None:
 
 
 def _rows(model: str, uri: str) -> list[Row]:
-    from airflow_mlops.engines import ledger
+    from airflow_mlops.stores.registry import ledger
 
     try:
         return ledger.rows(uri)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from airflow_mlops.engines.ledger import Row
+    from airflow_mlops.stores.registry.ledger import Row
 
 WIDTH = 140
 """Most characters a line of a table may take; a terminal that is narrower has fewer."""
@@ -31,7 +31,7 @@ def events(rows: Iterable[Row]) -> list[Row]:
 
     The intent of a move that has ended, and the decision on a partition that repeats a move, do not.
     """
-    from airflow_mlops.engines.ledger import Kind
+    from airflow_mlops.stores.registry.ledger import Kind
 
     known = list(rows)
     ended = {row.key: number for number, row in enumerate(known) if row.kind in (Kind.DONE, Kind.ABORT)}
@@ -75,7 +75,7 @@ def _clean(text: str) -> str:
 
 
 def _what(row: Row) -> str:
-    from airflow_mlops.engines.ledger import Kind
+    from airflow_mlops.stores.registry.ledger import Kind
 
     note = {Kind.INTENT: " (under way)", Kind.ABORT: " (given up)"}.get(row.kind, "")
     approval = row.evidence.approval

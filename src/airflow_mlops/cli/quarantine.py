@@ -30,7 +30,8 @@ def export(args: Namespace) -> None:
 
     :raises SystemExit: if there are none, or no such model, or the file cannot be written.
     """
-    from airflow_mlops.engines import exports, quarantine
+    from airflow_mlops.engines import quarantine
+    from airflow_mlops.stores.tables import exports
 
     aside = _aside(args.model, args.partition)
     try:
@@ -71,14 +72,15 @@ def release(args: Namespace) -> None:
 
 def _uri(model: str, table: str) -> str:
     from airflow_mlops import config
-    from airflow_mlops.engines import tables
+    from airflow_mlops.stores.tables import tables
 
     return tables.uri_of(config.storage(), model, table)
 
 
 def _aside(model: str, partition: str | None) -> str:
     """Return the URI of a quarantine that has rows, of this partition if one is named."""
-    from airflow_mlops.engines import quarantine, tables
+    from airflow_mlops.engines import quarantine
+    from airflow_mlops.stores.tables import tables
 
     uri = _uri(model, "quarantine")
     if not any(tables.exists(each) for each in (uri, _uri(model, "staging"), _uri(model, "data"))):
@@ -97,7 +99,7 @@ def _some(keys: list[str]) -> str:
 
 
 def _dataset(model: str, partition: str) -> DatasetVersion:
-    from airflow_mlops.engines import tables
+    from airflow_mlops.stores.tables import tables
 
     for table in ("staging", "data"):
         found = tables.published(_uri(model, table), partition)

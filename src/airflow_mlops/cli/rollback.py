@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Sequence
 
-    from airflow_mlops.engines.ledger import Row
+    from airflow_mlops.stores.registry.ledger import Row
 
 
 def rollback(args: Namespace) -> None:
@@ -21,7 +21,9 @@ def rollback(args: Namespace) -> None:
     from airflow_mlops import config
     from airflow_mlops.cli import connect
     from airflow_mlops.domain.facts.results import Action
-    from airflow_mlops.engines import ledger, promote, tables
+    from airflow_mlops.engines import promote
+    from airflow_mlops.stores.registry import ledger
+    from airflow_mlops.stores.tables import tables
 
     if not args.reason.strip():
         raise SystemExit("--reason is empty; say why, the ledger keeps it.")
@@ -68,7 +70,7 @@ def _key(rows: Sequence[Row], actor: str, to: str | None) -> str:
     from uuid import uuid4
 
     from airflow_mlops.domain.facts.results import Action
-    from airflow_mlops.engines import ledger
+    from airflow_mlops.stores.registry import ledger
 
     left = [
         row
@@ -79,7 +81,7 @@ def _key(rows: Sequence[Row], actor: str, to: str | None) -> str:
 
 
 def _left_open(uri: str, key: str) -> bool:
-    from airflow_mlops.engines import ledger
+    from airflow_mlops.stores.registry import ledger
 
     try:
         return ledger.begun(uri, key) is not None

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from airflow_mlops.domain.checks import Check
-    from airflow_mlops.engines.ledger import Row
     from airflow_mlops.engines.reproduce import Record
+    from airflow_mlops.stores.registry.ledger import Row
 
 
 def tell(model: str, version: str, rows: Sequence[Row], output: str) -> None:
@@ -27,7 +27,7 @@ def tell(model: str, version: str, rows: Sequence[Row], output: str) -> None:
     """
     from airflow.cli.simple_table import AirflowConsole
 
-    from airflow_mlops.engines import ledger
+    from airflow_mlops.stores.registry import ledger
 
     about = [row for row in rows if _concerns(version, row)]
     moved = ledger.moves(rows)
@@ -72,7 +72,8 @@ def _asked(model: str, version: str, champion: str | None) -> tuple[Record | Non
     :param champion: by the ledger, which is believed if MLflow does not answer.
     """
     from airflow_mlops.cli import connect
-    from airflow_mlops.engines import registry, reproduce
+    from airflow_mlops.engines import reproduce
+    from airflow_mlops.stores.registry import registry
 
     try:
         client = connect.mlflow()

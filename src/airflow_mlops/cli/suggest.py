@@ -17,8 +17,8 @@ def suggest(args: Namespace) -> None:
 
     from airflow_mlops import config
     from airflow_mlops.engines import suggest as engine
-    from airflow_mlops.engines import tables
     from airflow_mlops.exceptions import TableMissing
+    from airflow_mlops.stores.tables import tables
 
     if args.partitions is not None and args.partitions < 1:
         raise SystemExit(f"--partitions must be at least 1, not {args.partitions}")

@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.facts.results import HealthReport
-from airflow_mlops.engines import tables
+from airflow_mlops.stores.tables import tables
 
 _CODES = {Verdict.PASS: 0.0, Verdict.FAIL: 1.0, Verdict.INCONCLUSIVE: -1.0}
 

@@ -8,8 +8,8 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_mlops.engines.exports import FORMATS
 from airflow_mlops.exceptions import ReleaseRefused
+from airflow_mlops.stores.tables.exports import FORMATS
 
 if TYPE_CHECKING:
     import pyarrow as pa

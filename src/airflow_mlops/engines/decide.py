@@ -17,7 +17,8 @@ from airflow_mlops.domain.facts.results import (
 from airflow_mlops.domain.facts.retraining import Fresh, Known
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.policies import retraining
-from airflow_mlops.engines import labels_known, tables
+from airflow_mlops.engines import labels_known
+from airflow_mlops.stores.tables import tables
 
 if TYPE_CHECKING:
     from airflow_mlops.domain.spec.model import Retrain

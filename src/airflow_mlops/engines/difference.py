@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.facts.results import Difference
-from airflow_mlops.engines import digests
+from airflow_mlops.stores.tables import digests
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -9,15 +9,16 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NamedTuple
 
 from airflow_mlops.domain.facts.results import ModelRef
-from airflow_mlops.engines import learning, models, registry, summary, summary_table, tracking
+from airflow_mlops.engines import learning, models, summary, summary_table
 from airflow_mlops.engines.summary import Column
 from airflow_mlops.engines.summary_build import Summariser
+from airflow_mlops.stores.registry import registry, tracking
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from mlflow import MlflowClient
 
-    from airflow_mlops.engines.registry import Training
+    from airflow_mlops.stores.registry.registry import Training
 
 FOLDER = "reference"
 """Where the summaries lie among the artifacts of a run: one file a season."""

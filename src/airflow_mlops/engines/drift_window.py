@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from airflow_mlops.domain.facts.results import DatasetVersion, ModelRef
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.engines import delta, labels_known, summary, summary_build, summary_table, tables
+from airflow_mlops.engines import labels_known, summary, summary_build, summary_table
 from airflow_mlops.engines.summary import Column
+from airflow_mlops.stores.tables import delta, tables
 
 if TYPE_CHECKING:
     import pyarrow as pa

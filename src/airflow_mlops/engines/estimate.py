@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.facts.performance import CONFIDENCE, Measured
 from airflow_mlops.domain.metrics import METRICS, names
-from airflow_mlops.engines import learning, models, performance, pipeline, tracking
+from airflow_mlops.engines import learning, models, performance, pipeline
 from airflow_mlops.exceptions import (
     DigestMismatch,
     ModelNotFound,
@@ -21,13 +21,14 @@ from airflow_mlops.exceptions import (
     TableUnreadable,
     UntrustedModel,
 )
+from airflow_mlops.stores.registry import tracking
 
 if TYPE_CHECKING:
     import numpy as np
     from mlflow import MlflowClient
 
     from airflow_mlops.domain.facts.results import ModelRef
-    from airflow_mlops.engines.registry import Training
+    from airflow_mlops.stores.registry.registry import Training
 
 log = logging.getLogger(__name__)
 

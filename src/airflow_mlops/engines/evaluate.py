@@ -37,7 +37,6 @@ from airflow_mlops.engines import (
     resampling,
     serving,
     slices,
-    tracking,
 )
 from airflow_mlops.engines.champions import Rival
 from airflow_mlops.engines.pictures import log as draw
@@ -45,6 +44,7 @@ from airflow_mlops.engines.sample import fetch
 from airflow_mlops.engines.slices import Judged
 from airflow_mlops.engines.statistic import statistic
 from airflow_mlops.exceptions import NotEnoughData, TrainingFailed
+from airflow_mlops.stores.registry import tracking
 
 if TYPE_CHECKING:
     import numpy as np

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.facts.results import Action, ModelRef
-from airflow_mlops.engines import ledger, moves, registry
-from airflow_mlops.engines.ledger import Row
+from airflow_mlops.engines import moves
 from airflow_mlops.exceptions import DigestMismatch, ModelNotFound, PromotionConflict, PromotionRefused
+from airflow_mlops.stores.registry import ledger, registry
+from airflow_mlops.stores.registry.ledger import Row
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.facts.results import Action, DatasetVersion, GuardReport, PromotionDecision
-from airflow_mlops.engines import ledger, moves, probation, promote, registry
-from airflow_mlops.engines.ledger import Kind, Row
+from airflow_mlops.engines import moves, probation, promote
 from airflow_mlops.engines.probation import Question
 from airflow_mlops.exceptions import DigestMismatch, ModelNotFound
+from airflow_mlops.stores.registry import ledger, registry
+from airflow_mlops.stores.registry.ledger import Kind, Row
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, Any, Protocol
 from airflow_mlops.domain.facts.results import DatasetVersion, Difference
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.spec.data import SchemaPolicy
-from airflow_mlops.engines import delta, digests, tables, versions
-from airflow_mlops.engines.arrow import in_utc
-from airflow_mlops.engines.commits import Change
 from airflow_mlops.engines.difference import difference
-from airflow_mlops.engines.drafts import Draft
 from airflow_mlops.engines.promises import Keys, Times
 from airflow_mlops.engines.schemas import Columns, OtherTypes, refuse
 from airflow_mlops.exceptions import EmptyPartition, SourceChanging, TableUnreadable
+from airflow_mlops.stores.arrow import in_utc
+from airflow_mlops.stores.tables import delta, digests, tables, versions
+from airflow_mlops.stores.tables.commits import Change
+from airflow_mlops.stores.tables.drafts import Draft
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from airflow_mlops.engines.sources import Source
+    from airflow_mlops.stores.sources.python import Source
 
 log = logging.getLogger(__name__)
 

@@ -12,12 +12,13 @@ from airflow_mlops.domain.facts.results import ModelRef
 from airflow_mlops.domain.policies import monitoring, performance
 from airflow_mlops.domain.spec.gates import Slices
 from airflow_mlops.engines import concept as concepts
-from airflow_mlops.engines import estimate, judge_metrics, judge_window, resampling, tables, versions
+from airflow_mlops.engines import estimate, judge_metrics, judge_window, resampling
 from airflow_mlops.engines import slices as slice_engine
 from airflow_mlops.engines.judge_rows import Models, Subject
 from airflow_mlops.engines.judge_window import Window
 from airflow_mlops.engines.labels_join import MATURED, TRUTH, arrays
 from airflow_mlops.engines.score import SCORE
+from airflow_mlops.stores.tables import tables, versions
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.facts.performance import Judgement, Measured
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.engines import estimate, judge_metrics, learning, pipeline, registry, tables
+from airflow_mlops.engines import estimate, judge_metrics, learning, pipeline
 from airflow_mlops.engines.labels_join import TRUTH, Joined, Truth, arrays, join
 from airflow_mlops.engines.score import SCORE
 from airflow_mlops.exceptions import (
@@ -19,6 +19,8 @@ from airflow_mlops.exceptions import (
     TableMissing,
     TableUnreadable,
 )
+from airflow_mlops.stores.registry import registry
+from airflow_mlops.stores.tables import tables
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
     from airflow_mlops.domain.facts.results import ModelRef
-    from airflow_mlops.engines.registry import Training
+    from airflow_mlops.stores.registry.registry import Training
 
 
 @dataclass(frozen=True)

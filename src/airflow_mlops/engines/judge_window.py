@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 from airflow_mlops.domain.checks import Check
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.policies import performance
-from airflow_mlops.engines import delta, tables, versions
 from airflow_mlops.engines import labels as label_table
 from airflow_mlops.engines.judge_rows import Subject
 from airflow_mlops.engines.labels_join import MATURED, TRUTH, Joined, join
 from airflow_mlops.engines.score import SCORE
+from airflow_mlops.stores.tables import delta, tables, versions
 
 if TYPE_CHECKING:
     from datetime import datetime

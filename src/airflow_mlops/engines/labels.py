@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.checks import Fact
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.engines import delta, pipeline, tables
-from airflow_mlops.engines.arrow import in_utc
-from airflow_mlops.engines.drafts import paths
+from airflow_mlops.engines import pipeline
 from airflow_mlops.exceptions import BadRows, SchemaMismatch, WriteConflict
+from airflow_mlops.stores.arrow import in_utc
+from airflow_mlops.stores.tables import delta, tables
+from airflow_mlops.stores.tables.drafts import paths
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from airflow_mlops.engines.sources import Source
+    from airflow_mlops.stores.sources.python import Source
 
 LABELLED_AT = "labelled_at"
 """Column of the time from which a label is known."""

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.facts.results import DatasetVersion, LabelsVersion
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.engines import delta, labels, tables
+from airflow_mlops.engines import labels
 from airflow_mlops.exceptions import SchemaMismatch
+from airflow_mlops.stores.tables import delta, tables
 
 if TYPE_CHECKING:
     import pyarrow as pa

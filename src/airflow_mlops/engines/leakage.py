@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.checks import Check
 from airflow_mlops.domain.policies import gates_data
-from airflow_mlops.engines import digests, performance
+from airflow_mlops.engines import performance
 from airflow_mlops.exceptions import LeakedRows
+from airflow_mlops.stores.tables import digests
 
 if TYPE_CHECKING:
     from datetime import datetime

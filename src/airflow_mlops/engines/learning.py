@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.domain.facts.results import DatasetVersion
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.engines import delta, labels_known, tables
+from airflow_mlops.engines import labels_known
+from airflow_mlops.stores.tables import delta, tables
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -8,8 +8,8 @@ from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.facts.results import DatasetVersion, HealthReport, ModelRef
 from airflow_mlops.domain.facts.retraining import steps
 from airflow_mlops.domain.policies import monitoring
-from airflow_mlops.engines import tables
-from airflow_mlops.engines.tables import record_report
+from airflow_mlops.stores.tables import tables
+from airflow_mlops.stores.tables.tables import record_report
 
 
 def no_champion(name: str) -> Check:

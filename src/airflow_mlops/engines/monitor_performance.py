@@ -9,10 +9,12 @@ from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.facts.performance import Judgement
 from airflow_mlops.domain.facts.results import DatasetVersion, ModelRef
 from airflow_mlops.domain.policies import monitoring
-from airflow_mlops.engines import judge, judge_checks, judge_metrics, judge_window, registry, tables
+from airflow_mlops.engines import judge, judge_checks, judge_metrics, judge_window
 from airflow_mlops.engines import performance as performance_engine
 from airflow_mlops.engines.judge_rows import Models, Subject
 from airflow_mlops.engines.labels_join import Truth, arrays
+from airflow_mlops.stores.registry import registry
+from airflow_mlops.stores.tables import tables
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

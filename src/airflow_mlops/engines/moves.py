@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.facts import scoring
 from airflow_mlops.domain.facts.results import Action, ModelRef, PromotionDecision
-from airflow_mlops.engines import ledger, models, registry, tracking
-from airflow_mlops.engines.ledger import CHALLENGES, Kind, Row
-from airflow_mlops.engines.registry import CHALLENGER
+from airflow_mlops.engines import models
 from airflow_mlops.exceptions import DigestMismatch, ModelNotFound, PromotionConflict, RegistryUnavailable
+from airflow_mlops.stores.registry import ledger, registry, tracking
+from airflow_mlops.stores.registry.ledger import CHALLENGES, Kind, Row
+from airflow_mlops.stores.registry.registry import CHALLENGER
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -10,7 +10,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from airflow_mlops.engines import plots, tracking
+from airflow_mlops.engines import plots
+from airflow_mlops.stores.registry import tracking
 
 if TYPE_CHECKING:
     import numpy as np

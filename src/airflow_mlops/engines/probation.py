@@ -10,7 +10,7 @@ from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.facts.results import Action, DatasetVersion, ModelRef
 from airflow_mlops.domain.metrics import METRICS
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.engines import learning, ledger, models, paired, pipeline, registry, resampling, transform
+from airflow_mlops.engines import learning, models, paired, pipeline, resampling, transform
 from airflow_mlops.exceptions import (
     DigestMismatch,
     ModelNotFound,
@@ -18,6 +18,7 @@ from airflow_mlops.exceptions import (
     TransformFailed,
     UntrustedModel,
 )
+from airflow_mlops.stores.registry import ledger, registry
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from airflow_mlops.domain.policies.gates import Comparison
     from airflow_mlops.domain.spec.monitor import AutoRollback
-    from airflow_mlops.engines.ledger import Row
+    from airflow_mlops.stores.registry.ledger import Row
 
 NAME = "probation"
 LEAST_ROWS = 100

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from math import sqrt
 from typing import TYPE_CHECKING, Any
 
-from airflow_mlops.engines import tables
+from airflow_mlops.stores.tables import tables
 
 if TYPE_CHECKING:
     import pyarrow as pa

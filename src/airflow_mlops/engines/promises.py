@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.engines.digests import Numbers, rows
 from airflow_mlops.exceptions import BadRows
+from airflow_mlops.stores.tables.digests import Numbers, rows
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -10,7 +10,7 @@ from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.facts.approval import Approval, refusal, told
 from airflow_mlops.domain.facts.results import Action, Evaluation, ModelRef, PromotionDecision, TrainingData
 from airflow_mlops.domain.spec.gates import Serving, Shadow
-from airflow_mlops.engines import bless, former, ledger, models, moves, registry
+from airflow_mlops.engines import bless, former, models, moves
 from airflow_mlops.engines.sample import fetch
 from airflow_mlops.engines.serving import BLESSING
 from airflow_mlops.exceptions import (
@@ -21,11 +21,12 @@ from airflow_mlops.exceptions import (
     PromotionRefused,
     UntrustedModel,
 )
+from airflow_mlops.stores.registry import ledger, registry
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-    from airflow_mlops.engines.ledger import Row
+    from airflow_mlops.stores.registry.ledger import Row
 
 UNABLE = (BlessingFailed, DigestMismatch, ModelNotFound, PromotionConflict, PromotionRefused, UntrustedModel)
 """What keeps a move from being made, unlike an MLflow that does not answer, of which a retry may come to know more."""

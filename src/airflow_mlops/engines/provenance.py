@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.spec.model import Candidate
-from airflow_mlops.engines import tables, tracking
 from airflow_mlops.exceptions import ModelNotFound, RegistryUnavailable, TableMissing, TableUnreadable
+from airflow_mlops.stores.registry import tracking
+from airflow_mlops.stores.tables import tables
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

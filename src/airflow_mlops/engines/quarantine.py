@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from airflow_mlops.domain.facts.results import DatasetVersion
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.engines import corrections, digests, releases, tables, versions
+from airflow_mlops.engines import corrections, releases
 from airflow_mlops.engines.releases import REASONS
 from airflow_mlops.exceptions import ReleaseRefused
+from airflow_mlops.stores.tables import digests, tables, versions
 
 if TYPE_CHECKING:
     import pyarrow as pa

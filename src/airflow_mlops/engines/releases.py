@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple, SupportsInt
 
-from airflow_mlops.engines import delta, digests, tables
-from airflow_mlops.engines.arrow import wider
+from airflow_mlops.stores.arrow import wider
+from airflow_mlops.stores.tables import delta, digests, tables
 
 if TYPE_CHECKING:
     import pyarrow as pa

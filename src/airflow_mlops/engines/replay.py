@@ -24,10 +24,11 @@ from airflow_mlops.domain.facts.results import (
 from airflow_mlops.domain.spec.model import ModelSpec
 from airflow_mlops.domain.spec.replay import Policy
 from airflow_mlops.domain.spec.retrain import Mode, Retrain
-from airflow_mlops.engines import decide, estimators, learning, probation, registry, replay_stages
-from airflow_mlops.engines.ledger import Kind, Row
+from airflow_mlops.engines import decide, estimators, learning, probation, replay_stages
 from airflow_mlops.engines.replay_cache import key_of, load, save
 from airflow_mlops.engines.replay_plan import Plan
+from airflow_mlops.stores.registry import registry
+from airflow_mlops.stores.registry.ledger import Kind, Row
 
 
 def step(plan: Plan, policy: Policy, place: int) -> Step:

@@ -9,10 +9,11 @@ from typing import NamedTuple
 from airflow_mlops.domain.facts.replay import Replay, Served, Step, best, point, summarise, summarise_oracle
 from airflow_mlops.domain.facts.results import ModelRef
 from airflow_mlops.domain.spec.replay import EVERY, Policy
-from airflow_mlops.engines import registry, replay, replay_calibrate, replay_stages
+from airflow_mlops.engines import replay, replay_calibrate, replay_stages
 from airflow_mlops.engines.replay_plan import Plan
 from airflow_mlops.engines.replay_workers import Pool, Tell, every
 from airflow_mlops.exceptions import SchemaMismatch, TransformFailed
+from airflow_mlops.stores.registry import registry
 
 Steps = Callable[[str, int], Tell]
 """Called with the name and the number of tasks of what begins; returns what is called whenever one has ended."""

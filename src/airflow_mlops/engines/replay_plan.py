@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from airflow_mlops.domain.facts.results import DatasetVersion, LabelsVersion
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.spec.model import ModelSpec
-from airflow_mlops.engines import labels_known, tables, versions
+from airflow_mlops.engines import labels_known
 from airflow_mlops.exceptions import TableMissing
+from airflow_mlops.stores.tables import tables, versions
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -18,7 +18,6 @@ from airflow_mlops.domain.facts.results import TrainedModel
 from airflow_mlops.domain.spec.model import Candidate
 from airflow_mlops.engines import (
     code,
-    digests,
     environments,
     estimators,
     jobs,
@@ -27,9 +26,6 @@ from airflow_mlops.engines import (
     models,
     performance,
     pipeline,
-    registry,
-    tables,
-    tracking,
     train,
 )
 from airflow_mlops.exceptions import (
@@ -39,6 +35,8 @@ from airflow_mlops.exceptions import (
     TableMissing,
     TableUnreadable,
 )
+from airflow_mlops.stores.registry import registry, tracking
+from airflow_mlops.stores.tables import digests, tables
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.spec.data import SchemaPolicy
 from airflow_mlops.domain.spec.fields import RESERVED_COLUMNS
-from airflow_mlops.engines.arrow import _list, refuse_twice, wider
-from airflow_mlops.engines.delta import kept
 from airflow_mlops.exceptions import SchemaMismatch
+from airflow_mlops.stores.arrow import _list, refuse_twice, wider
+from airflow_mlops.stores.tables.delta import kept
 
 if TYPE_CHECKING:
     import pyarrow as pa

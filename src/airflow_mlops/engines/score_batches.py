@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from airflow_mlops.domain.facts.predictions import SCORE
 from airflow_mlops.domain.facts.results import DatasetVersion, ModelRef
-from airflow_mlops.engines import models, pipeline, tables
+from airflow_mlops.engines import models, pipeline
+from airflow_mlops.stores.tables import tables
 
 if TYPE_CHECKING:
     import numpy as np

@@ -8,14 +8,15 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.facts.results import DatasetVersion, ModelRef
-from airflow_mlops.engines import score_batches, score_split, tables
-from airflow_mlops.engines.commits import commit
-from airflow_mlops.engines.drafts import Draft
-from airflow_mlops.engines.registry import CHALLENGER
+from airflow_mlops.engines import score_batches, score_split
 from airflow_mlops.engines.score_batches import Predicted, Scorer
 from airflow_mlops.engines.score_shadow import CHAMPION_SCORE, CHAMPION_VERSION
 from airflow_mlops.engines.score_split import SERVED_BY
 from airflow_mlops.exceptions import SchemaMismatch
+from airflow_mlops.stores.registry.registry import CHALLENGER
+from airflow_mlops.stores.tables import tables
+from airflow_mlops.stores.tables.commits import commit
+from airflow_mlops.stores.tables.drafts import Draft
 
 if TYPE_CHECKING:
     import numpy as np

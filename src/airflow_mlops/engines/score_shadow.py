@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from airflow_mlops.domain.facts.predictions import SCORE
 from airflow_mlops.domain.facts.results import ModelRef
 from airflow_mlops.domain.facts.scoring import ShadowReport
-from airflow_mlops.engines import ledger, registry, tables
-from airflow_mlops.engines.registry import CHALLENGER
+from airflow_mlops.stores.registry import ledger, registry
+from airflow_mlops.stores.registry.registry import CHALLENGER
+from airflow_mlops.stores.tables import tables
 
 if TYPE_CHECKING:
     import numpy as np
     from mlflow import MlflowClient
 
-    from airflow_mlops.engines.ledger import Row
+    from airflow_mlops.stores.registry.ledger import Row
 
 CHAMPION_SCORE = "champion_score"
 """Column of the challenger's table: what the champion has predicted for the row."""

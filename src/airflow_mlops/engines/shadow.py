@@ -11,12 +11,13 @@ from airflow_mlops.domain.facts.results import Action, PromotionDecision
 from airflow_mlops.domain.facts.scoring import ChallengeReport
 from airflow_mlops.domain.policies import shadow
 from airflow_mlops.domain.spec.gates import Serving, Shadow
-from airflow_mlops.engines import ledger, moves, promote, registry, score_shadow, shadow_windows
-from airflow_mlops.engines.ledger import Kind, Row
-from airflow_mlops.engines.registry import CHALLENGER
+from airflow_mlops.engines import moves, promote, score_shadow, shadow_windows
 from airflow_mlops.engines.serving import BLESSING
 from airflow_mlops.engines.shadow_windows import Pair
 from airflow_mlops.exceptions import DigestMismatch, ModelNotFound, PromotionConflict
+from airflow_mlops.stores.registry import ledger, registry
+from airflow_mlops.stores.registry.ledger import Kind, Row
+from airflow_mlops.stores.registry.registry import CHALLENGER
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -16,10 +16,11 @@ from airflow_mlops.domain.facts.scoring import ShadowReport, ShadowWindow
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.policies import shadow
 from airflow_mlops.domain.spec.gates import Shadow
-from airflow_mlops.engines import labels_join, paired, resampling, score_shadow, tables
+from airflow_mlops.engines import labels_join, paired, resampling, score_shadow
 from airflow_mlops.engines.labels_join import TRUTH, Truth
 from airflow_mlops.engines.probation import verdict_of
 from airflow_mlops.engines.score_shadow import CHAMPION_SCORE
+from airflow_mlops.stores.tables import tables
 
 _CONFIDENCE = 0.95
 # Windows that are looked at for each that is needed: where labels never come, the past is not read over and over.

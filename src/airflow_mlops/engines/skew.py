@@ -10,8 +10,10 @@ from airflow_mlops import exceptions
 from airflow_mlops.domain.checks import Outcome, Severity
 from airflow_mlops.domain.facts.results import Action, DatasetVersion, TrainingData
 from airflow_mlops.domain.facts.validation import ExpectationResult
-from airflow_mlops.engines import delta, drift_measure, ledger, tables
+from airflow_mlops.engines import drift_measure
 from airflow_mlops.engines.summary import Column, Kind
+from airflow_mlops.stores.registry import ledger
+from airflow_mlops.stores.tables import delta, tables
 
 if TYPE_CHECKING:
     import numpy as np

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_mlops.domain.checks import Severity
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.engines import profiles, tables, versions
+from airflow_mlops.engines import profiles
 from airflow_mlops.engines.validation_history import LAST
 from airflow_mlops.exceptions import TableMissing
+from airflow_mlops.stores.tables import tables, versions
 
 if TYPE_CHECKING:
     import pyarrow as pa

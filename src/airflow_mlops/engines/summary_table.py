@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from airflow_mlops.engines import summary, tables
+from airflow_mlops.engines import summary
 from airflow_mlops.engines.summary import Column, Kind
+from airflow_mlops.stores.tables import tables
 
 if TYPE_CHECKING:
     import pyarrow as pa

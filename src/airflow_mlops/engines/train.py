@@ -10,19 +10,9 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_mlops.domain.facts.results import TrainedModel
-from airflow_mlops.engines import (
-    curve,
-    fitting,
-    jobs,
-    models,
-    provenance,
-    registry,
-    threads,
-    tracking,
-    trials,
-    tune,
-)
+from airflow_mlops.engines import curve, fitting, jobs, models, provenance, threads, trials, tune
 from airflow_mlops.engines.sample import DIGEST_TAG, PREDICTION, SAMPLE, sha256
+from airflow_mlops.stores.registry import registry, tracking
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -76,7 +66,7 @@ def train(
     :param table: rows of at least the features, target, key and event time, those of the holdout included.
     :param key: idempotency key, unique to a DAG run, step and candidate.
     :param tags: further tags of the run and the version.
-    :param artifacts: see :func:`airflow_mlops.engines.tracking.experiment`.
+    :param artifacts: see :func:`airflow_mlops.stores.registry.tracking.experiment`.
     :param dask: address of a Dask scheduler that trials are fitted on; None fits them here.
     :param pictures: whether to draw a learning curve.
     :raises TrainingFailed: if the candidate cannot be built or fitted.

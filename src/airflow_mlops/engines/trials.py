@@ -11,8 +11,8 @@ from functools import cached_property
 from time import time
 from typing import TYPE_CHECKING, Any
 
-from airflow_mlops.engines import tracking
 from airflow_mlops.exceptions import RegistryUnavailable
+from airflow_mlops.stores.registry import tracking
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -12,9 +12,7 @@ from airflow_mlops.domain.facts.results import DatasetVersion
 from airflow_mlops.domain.facts.validation import ExpectationResult, ValidationReport
 from airflow_mlops.domain.spec.expectations import is_ours
 from airflow_mlops.engines import (
-    frames,
     suites,
-    tables,
     validation_docs,
     validation_findings,
     validation_gx,
@@ -23,18 +21,20 @@ from airflow_mlops.engines import (
     validation_prechecks,
     validation_sample,
 )
-from airflow_mlops.engines.tables import record_report
 from airflow_mlops.engines.validation_findings import Finding, finding, of_result
 from airflow_mlops.exceptions import ValidationErrored, ValidationFailed
+from airflow_mlops.stores.sources import frames
+from airflow_mlops.stores.tables import tables
+from airflow_mlops.stores.tables.tables import record_report
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from airflow_mlops.domain.partitions import Partition
     from airflow_mlops.domain.spec.model import Expectation
-    from airflow_mlops.engines.sources import Source
     from airflow_mlops.engines.validation_gx import Answer
     from airflow_mlops.engines.validation_history import History
+    from airflow_mlops.stores.sources.python import Source
 
 log = logging.getLogger(__name__)
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from airflow_mlops.domain.checks import Outcome
 from airflow_mlops.domain.facts.results import DatasetVersion
 from airflow_mlops.domain.facts.validation import ExpectationResult
-from airflow_mlops.engines import tables
 from airflow_mlops.engines.validation_words import text
+from airflow_mlops.stores.tables import tables
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.engines.outputs import Output, Predictions
 from airflow_mlops.hooks.source_files import FileSource, fill
 from airflow_mlops.hooks.source_sql import SqlSource
+from airflow_mlops.stores.outputs.tables import Output, Predictions
 
 if TYPE_CHECKING:
     from airflow_mlops.domain.spec import score as spec
@@ -40,10 +40,10 @@ class SqlOutput:
         :raises WriteConflict: if the rows break a constraint.
         :raises SchemaMismatch: if the table lacks a column or takes no such values.
         """
-        from airflow_mlops.engines import outputs_sql
+        from airflow_mlops.stores.outputs import sql
 
         engine = SqlSource(self.conn_id, "").engine()
-        outputs_sql.write(predictions, engine, self.table, self.describe(predictions.partition))
+        sql.write(predictions, engine, self.table, self.describe(predictions.partition))
 
 
 @dataclass(frozen=True)
@@ -69,12 +69,12 @@ class FileOutput:
 
         :raises SourceUnreadable: if the connection does not exist, or its file system cannot be opened.
         """
-        from airflow_mlops.engines import outputs_files
+        from airflow_mlops.stores.outputs import files
 
         path = fill(self.path, predictions.partition)
         opened = FileSource(self.path, self.conn_id).open(path)
         form = self.format or path.rpartition(".")[2]
-        outputs_files.write(predictions, opened.fs, opened.path, form)
+        files.write(predictions, opened.fs, opened.path, form)
 
 
 def from_spec(output: spec.Output) -> Output:

@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.engines.source_bytes import NULLS, File, Layout
 from airflow_mlops.exceptions import SourceChanging, SourceMissing, SourceUnreadable
 from airflow_mlops.hooks.source_sql import missing_connection
+from airflow_mlops.stores.sources.bytes import NULLS, File, Layout
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -56,7 +56,7 @@ class FileSource:
 
         :raises SourceUnreadable: if the path cannot be used.
         """
-        from airflow_mlops.engines import source_files
+        from airflow_mlops.stores.sources import files as source_files
 
         return source_files.stamp(self.files(partition))
 
@@ -69,7 +69,7 @@ class FileSource:
         :raises SourceUnreadable: if a file cannot be read, or the files have different columns.
         :raises SourceChanging: if a file changes while it is read.
         """
-        from airflow_mlops.engines import source_files
+        from airflow_mlops.stores.sources.files import read
 
         where = self.describe(partition)
         of = f"partition {partition.key}: " if partition else ""
@@ -78,7 +78,7 @@ class FileSource:
             if not files:
                 what = "no file that matches" if _magic(where) else "no file"
                 raise SourceMissing(f"there is {what} {where}")
-            yield from source_files.read(files, where, types)
+            yield from read(files, where, types)
         except (SourceMissing, SourceUnreadable, SourceChanging) as error:
             raise type(error)(f"{of}{error}") from error
 

@@ -43,7 +43,7 @@ class SqlSource:
         :raises SourceMissing: if the database cannot be reached, or a table does not exist.
         :raises SourceUnreadable: if the connection or the query is wrong.
         """
-        from airflow_mlops.engines import source_sql
+        from airflow_mlops.stores.sources import sql as source_sql
 
         where = self.describe(partition)
         if self.changed is None:
@@ -60,7 +60,7 @@ class SqlSource:
         :raises SourceMissing: if the database cannot be reached, or a table does not exist.
         :raises SourceUnreadable: if the connection or the query is wrong, or a column has values of several kinds.
         """
-        from airflow_mlops.engines import source_sql
+        from airflow_mlops.stores.sources import sql as source_sql
 
         yield from source_sql.batches(self.engine(), self.sql, partition, types, self.describe(partition))
 

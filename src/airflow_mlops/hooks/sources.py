@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_mlops import config
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.engines import tables
-from airflow_mlops.engines.source_bytes import NULLS
-from airflow_mlops.engines.source_delta import DeltaSource
-from airflow_mlops.engines.sources import PythonSource, Source, load
 from airflow_mlops.exceptions import SourceUnreadable
 from airflow_mlops.hooks.source_files import FileSource
 from airflow_mlops.hooks.source_sql import SqlSource
+from airflow_mlops.stores.sources.bytes import NULLS
+from airflow_mlops.stores.sources.delta import DeltaSource
+from airflow_mlops.stores.sources.python import PythonSource, Source, load
+from airflow_mlops.stores.tables import tables
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -12,8 +12,10 @@ from airflow_mlops.assets import EXTRA
 from airflow_mlops.domain.checks import Verdict
 from airflow_mlops.domain.facts.results import HealthReport, PromotionDecision
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.engines import ledger, monitor, tables
+from airflow_mlops.engines import monitor
 from airflow_mlops.local.airflow import LocalAirflow
+from airflow_mlops.stores.registry import ledger
+from airflow_mlops.stores.tables import tables
 
 _COLOURS = {Verdict.PASS: "green", Verdict.FAIL: "red", Verdict.INCONCLUSIVE: "yellow"}
 

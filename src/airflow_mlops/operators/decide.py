@@ -14,10 +14,11 @@ from airflow_mlops.domain.facts.results import Action, DatasetVersion, Promotion
 from airflow_mlops.domain.facts.retraining import suggested
 from airflow_mlops.domain.spec.model import Retrain
 from airflow_mlops.domain.spec.section import Section
-from airflow_mlops.engines import decide, ledger, monitor, registry, split
+from airflow_mlops.engines import decide, monitor, split
 from airflow_mlops.exceptions import NotEnoughData
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.runs import asked, dataset_of, push, run_of, table_uri, with_labels
+from airflow_mlops.stores.registry import ledger, registry
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

@@ -11,13 +11,14 @@ from airflow_mlops import assets
 from airflow_mlops.domain.facts.results import Coverage, DatasetVersion
 from airflow_mlops.domain.facts.validation import ValidationReport
 from airflow_mlops.domain.spec.data import SchemaPolicy
-from airflow_mlops.engines import ingest, tables, transform
+from airflow_mlops.engines import ingest, transform
 from airflow_mlops.runs import partition_of, run_of, table_uri
+from airflow_mlops.stores.tables import tables
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_mlops.engines.sources import Source
+    from airflow_mlops.stores.sources.python import Source
 
 _GAPS = 5
 

@@ -16,7 +16,7 @@ from airflow_mlops.runs import partition_of, subject, table_uri
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_mlops.engines.sources import Source
+    from airflow_mlops.stores.sources.python import Source
 
 
 class PerformanceOperator(BaseOperator):

@@ -10,11 +10,12 @@ from airflow.sdk import BaseOperator
 
 from airflow_mlops import assets
 from airflow_mlops.domain.spec.score import Score
-from airflow_mlops.engines import outputs, score, score_shadow
+from airflow_mlops.engines import score, score_shadow
 from airflow_mlops.exceptions import DigestMismatch, ModelNotFound
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.hooks.outputs import from_spec
 from airflow_mlops.runs import dataset_of, table_uri
+from airflow_mlops.stores.outputs import tables
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -73,7 +74,7 @@ class ScoreOperator(BaseOperator):
             split=asked.split,
             now=now,
         )
-        report = outputs.deliver(report, [from_spec(each) for each in asked.outputs])
+        report = tables.deliver(report, [from_spec(each) for each in asked.outputs])
         assets.emit(context, assets.predictions(self.model), scoring=report)
         self.log.info("%s %s: %s rows: %s", self.model, report.partition, f"{report.rows:,}", report.reason)
         return report.to_dict()

@@ -10,9 +10,10 @@ from airflow.sdk import BaseSensorOperator
 from airflow.sdk.exceptions import AirflowSensorTimeout
 
 from airflow_mlops import config
-from airflow_mlops.engines import ledger, tables
 from airflow_mlops.exceptions import NoDecision
 from airflow_mlops.runs import dataset_of, table_uri
+from airflow_mlops.stores.registry import ledger
+from airflow_mlops.stores.tables import tables
 from airflow_mlops.triggers.decision import DecisionTrigger
 
 if TYPE_CHECKING:

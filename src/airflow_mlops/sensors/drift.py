@@ -12,8 +12,9 @@ from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException
 
 from airflow_mlops.domain.checks import Verdict
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.engines import checks_table, tables
+from airflow_mlops.engines import checks_table
 from airflow_mlops.runs import dataset_of, table_uri
+from airflow_mlops.stores.tables import tables
 from airflow_mlops.triggers.check import CheckTrigger
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 from airflow.triggers.shared_stream import AdvanceItem, SharedStreamProducer
 
-from airflow_mlops.engines import registry
 from airflow_mlops.hooks.mlflow import MlflowHook
+from airflow_mlops.stores.registry import registry
 
 if TYPE_CHECKING:
     from airflow.sdk.execution_time.context import AssetStateStoreAccessors

@@ -9,7 +9,7 @@ from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_mlops.engines import ledger
+from airflow_mlops.stores.registry import ledger
 
 
 class DecisionTrigger(BaseTrigger):

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 from airflow.triggers.shared_stream import AdvanceItem, AdvanceOutcome, SharedStreamProducer
 
-from airflow_mlops.engines import tables
 from airflow_mlops.exceptions import TableMissing
 from airflow_mlops.hooks.sources import FileSource
+from airflow_mlops.stores.tables import tables
 
 if TYPE_CHECKING:
     from airflow.sdk.execution_time.context import AssetStateStoreAccessors

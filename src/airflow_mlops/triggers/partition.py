@@ -10,9 +10,9 @@ from typing import Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.engines.sources import arrived
 from airflow_mlops.exceptions import SourceUnreadable
 from airflow_mlops.hooks.sources import unpack
+from airflow_mlops.stores.sources.python import arrived
 
 
 class PartitionTrigger(BaseTrigger):

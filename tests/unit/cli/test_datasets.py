@@ -13,7 +13,7 @@ from airflow.cli.cli_parser import get_parser
 
 from airflow_mlops import config
 from airflow_mlops.domain.facts.results import DatasetVersion
-from airflow_mlops.engines import tables
+from airflow_mlops.stores.tables import tables
 from history import MODEL, History, rows_of, shifted
 from unit.engines.test_retention import age
 

@@ -14,8 +14,9 @@ from airflow_mlops import config
 from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.facts.approval import Answer, Approval
 from airflow_mlops.domain.facts.results import Action
-from airflow_mlops.engines import journal, ledger
-from airflow_mlops.engines.ledger import Kind
+from airflow_mlops.stores.registry import ledger
+from airflow_mlops.stores.registry.ledger import Kind
+from airflow_mlops.stores.tables import journal
 from history import MODEL, History, make_decision
 
 Capture = pytest.CaptureFixture[str]

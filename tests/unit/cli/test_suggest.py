@@ -10,7 +10,7 @@ import yaml
 from airflow.cli.cli_parser import get_parser
 
 from airflow_mlops import config
-from airflow_mlops.engines import tables
+from airflow_mlops.stores.tables import tables
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,8 @@ import pytest
 
 from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.facts.results import HealthReport, ModelRef
-from airflow_mlops.engines import checks_table, tables
+from airflow_mlops.engines import checks_table
+from airflow_mlops.stores.tables import tables
 from history import MODEL
 
 CHAMPION = ModelRef(model=MODEL, version="3", digest="a" * 64, run_id="r", trained_through="2013-01")

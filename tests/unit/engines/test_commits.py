@@ -8,10 +8,10 @@ import pytest
 from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError
 
-from airflow_mlops.engines import commits, delta, tables
-from airflow_mlops.engines.commits import Change, commit
-from airflow_mlops.engines.drafts import Draft
 from airflow_mlops.exceptions import SchemaMismatch, TableUnreadable, WriteConflict
+from airflow_mlops.stores.tables import commits, delta, tables
+from airflow_mlops.stores.tables.commits import Change, commit
+from airflow_mlops.stores.tables.drafts import Draft
 
 
 @pytest.fixture(params=["data", "a folder/dätä"])

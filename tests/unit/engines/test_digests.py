@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from airflow_mlops.engines import digests
+from airflow_mlops.stores.tables import digests
 
 COLUMNS: dict[str, Any] = {
     "id": [1, 2, None, 4],

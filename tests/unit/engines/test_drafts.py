@@ -6,8 +6,8 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from airflow_mlops.engines import delta, drafts, tables
-from airflow_mlops.engines.drafts import Draft
+from airflow_mlops.stores.tables import delta, drafts, tables
+from airflow_mlops.stores.tables.drafts import Draft
 
 
 @pytest.fixture

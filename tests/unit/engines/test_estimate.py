@@ -6,7 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from airflow_mlops.engines import estimate, models, performance, registry, tables
+from airflow_mlops.engines import estimate, models, performance
+from airflow_mlops.stores.registry import registry
+from airflow_mlops.stores.tables import tables
 from history import History
 from synthetic import make_rows
 

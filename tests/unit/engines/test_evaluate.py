@@ -24,9 +24,10 @@ from airflow_mlops.domain.spec.model import (
     Stability,
     VersusChampion,
 )
-from airflow_mlops.engines import bless, evaluate, models, tracking
+from airflow_mlops.engines import bless, evaluate, models
 from airflow_mlops.engines.sample import DIGEST_TAG, fetch
 from airflow_mlops.exceptions import DigestMismatch, LeakedRows, ModelNotFound, NotEnoughData, SchemaMismatch
+from airflow_mlops.stores.registry import tracking
 from synthetic import make_client, make_rows, make_split, make_trained
 
 GUESS = Candidate(estimator="sklearn.dummy.DummyClassifier", params={"strategy": "prior"})

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import csv, json, parquet
 
-from airflow_mlops.engines import exports
+from airflow_mlops.stores.tables import exports
 
 ROWS = pa.table(
     {

@@ -12,8 +12,9 @@ import pytest
 from airflow_mlops.domain.facts.results import DatasetVersion, Difference
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.spec.data import SchemaPolicy
-from airflow_mlops.engines import ingest, tables
+from airflow_mlops.engines import ingest
 from airflow_mlops.exceptions import BadRows, EmptyPartition, SchemaMismatch, SourceChanging, TableUnreadable
+from airflow_mlops.stores.tables import tables
 
 JANUARY, FEBRUARY, MARCH = (Partition.parse(f"2013-{month:02}", "month") for month in (1, 2, 3))
 STRICT, ADD, EVOLVE = SchemaPolicy

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from airflow_mlops.engines import tables
+from airflow_mlops.stores.tables import tables
 from killed_ingest import BATCHES, PARTITIONS, ROWS, forever, once
 
 KILLS = 40

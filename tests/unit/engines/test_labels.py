@@ -9,8 +9,10 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from airflow_mlops.engines import labels, sources, tables
+from airflow_mlops.engines import labels
 from airflow_mlops.exceptions import BadRows, SchemaMismatch
+from airflow_mlops.stores.sources import python
+from airflow_mlops.stores.tables import tables
 from history import month
 
 JANUARY, FEBRUARY, MARCH = (month(f"2013-0{number}") for number in (1, 2, 3))
@@ -164,7 +166,7 @@ def test_rows_that_wait_for_their_label_need_no_time_of_it(uri: str) -> None:
 
 
 def test_labels_are_read_from_a_source(uri: str) -> None:
-    source = sources.PythonSource(lambda partition: rows(("a", partition.start, True)))
+    source = python.PythonSource(lambda partition: rows(("a", partition.start, True)))
     settings: dict[str, Any] = {"key": ["flight"], "event_time": "departure", "target": "late"}
     report = labels.ingest(source, FEBRUARY, uri=uri, task="classification", **settings)
     assert (report.partition, report.new, report.touched) == ("2013-02", 1, ("2013-02",))

@@ -25,26 +25,25 @@ from airflow_mlops.engines import (
     labels,
     labels_known,
     learning,
-    ledger,
     models,
     probation,
     promote,
     provenance,
-    registry,
     replay,
     replay_compare,
     replay_plan,
     replay_stages,
     replay_workers,
     reproduce,
-    retention,
-    tables,
     train,
 )
 from airflow_mlops.engines.probation import Question
 from airflow_mlops.engines.recipe import derive_features
 from airflow_mlops.engines.split import split_of
 from airflow_mlops.exceptions import NotEnoughData, NotReproduced, SchemaMismatch
+from airflow_mlops.stores import retention
+from airflow_mlops.stores.registry import ledger, registry
+from airflow_mlops.stores.tables import tables
 from history import MODEL, ROWS, changed, month, rows_of
 from late import LATER, WEEK, Late, known_in
 from synthetic import FEATURES, LOGISTIC, make_recipe

@@ -9,9 +9,10 @@ import pytest
 
 from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.facts.results import Action, PromotionDecision
-from airflow_mlops.engines import journal, ledger, tables
-from airflow_mlops.engines.ledger import Kind
 from airflow_mlops.exceptions import PromotionConflict, TableUnreadable
+from airflow_mlops.stores.registry import ledger
+from airflow_mlops.stores.registry.ledger import Kind
+from airflow_mlops.stores.tables import journal, tables
 
 # It ends as a task process does: Arrow's threads sometimes abort an interpreter that ends in order.
 WRITER = """

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from airflow_mlops.domain.facts.results import Action, PromotionDecision
-from airflow_mlops.engines import journal, ledger, tables
-from airflow_mlops.engines.ledger import Kind, Row
 from airflow_mlops.exceptions import PromotionConflict
+from airflow_mlops.stores.registry import ledger
+from airflow_mlops.stores.registry.ledger import Kind, Row
+from airflow_mlops.stores.tables import journal, tables
 from history import make_decision
 
 NOON = datetime(2013, 1, 1, 12, tzinfo=UTC)

@@ -7,7 +7,9 @@ import pytest
 
 from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.facts.results import DatasetVersion, HealthReport, ModelRef
-from airflow_mlops.engines import monitor, registry, tables
+from airflow_mlops.engines import monitor
+from airflow_mlops.stores.registry import registry
+from airflow_mlops.stores.tables import tables
 from history import MODEL, History
 
 

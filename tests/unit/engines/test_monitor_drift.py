@@ -11,8 +11,9 @@ import pytest
 from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.facts.results import DatasetVersion, ModelRef
 from airflow_mlops.domain.spec.model import DriftPolicy, Features
-from airflow_mlops.engines import drift, monitor_drift, score, tables
+from airflow_mlops.engines import drift, monitor_drift, score
 from airflow_mlops.exceptions import RegistryUnavailable
+from airflow_mlops.stores.tables import tables
 from history import MODEL, History, changed, rows_of, shifted
 
 

@@ -231,7 +231,7 @@ def test_a_digest_of_one_is_the_mail_itself(uri: str) -> None:
 
 
 def test_what_a_mail_says_is_kept_once_and_nothing_of_what_is_held_back(uri: str) -> None:
-    from airflow_mlops.engines import journal
+    from airflow_mlops.stores.tables import journal
 
     put(uri, summary=("x" * 5000,))
     deliver(uri, now=NOON)

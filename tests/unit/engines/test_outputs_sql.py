@@ -11,9 +11,10 @@ from sqlalchemy.dialects import mssql, mysql, postgresql, sqlite
 from sqlalchemy.schema import CreateTable
 
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.engines import outputs_sql, tables
-from airflow_mlops.engines.outputs import Predictions
 from airflow_mlops.exceptions import SchemaMismatch
+from airflow_mlops.stores.outputs import sql
+from airflow_mlops.stores.outputs.tables import Predictions
+from airflow_mlops.stores.tables import tables
 
 KEY = ("flight", "leg", "departure", "tag")
 KINDS = {
@@ -38,7 +39,7 @@ def predictions_of(folder: Path, kinds: dict[str, Any], key: tuple[str, ...] = K
 
 def told(predictions: Predictions, dialect: Any) -> dict[str, str]:
     """Return what a database is told of each column."""
-    table = outputs_sql.definition("scores", "out", predictions, "table out.scores")
+    table = sql.definition("scores", "out", predictions, "table out.scores")
     text = str(CreateTable(table).compile(dialect=dialect))
     lines = [line.strip().rstrip(",") for line in text.splitlines()[2:] if line.strip()]
     return dict(line.split(" ", 1) for line in lines if not line.startswith((")", "CHECK")))
@@ -125,7 +126,7 @@ def test_a_table_can_be_made_in_each_database(tmp_path: Path, dialect: Any, expe
 def test_a_key_of_many_texts_fits_into_an_index_of_mysql(tmp_path: Path, texts: int) -> None:
     names = tuple(f"name{number}" for number in range(texts))
     predictions = predictions_of(tmp_path, dict.fromkeys(names, pa.string()) | {"score": pa.float64()}, names)
-    table = outputs_sql.definition("scores", None, predictions, "table scores")
+    table = sql.definition("scores", None, predictions, "table scores")
     lengths = [column.type.dialect_impl(mysql.dialect()).length for column in table.primary_key]  # type: ignore[attr-defined]
     assert 4 * sum(lengths) <= 3072
 
@@ -133,4 +134,4 @@ def test_a_key_of_many_texts_fits_into_an_index_of_mysql(tmp_path: Path, texts: 
 def test_a_column_without_a_sql_type_is_named(tmp_path: Path) -> None:
     predictions = predictions_of(tmp_path, KINDS | {"stops": pa.list_(pa.int64())})
     with pytest.raises(SchemaMismatch, match="table scores: column 'stops' is list"):
-        outputs_sql.definition("scores", None, predictions, "table scores")
+        sql.definition("scores", None, predictions, "table scores")

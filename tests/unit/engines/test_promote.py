@@ -19,8 +19,7 @@ from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.facts.approval import Answer, Approval
 from airflow_mlops.domain.facts.results import Action, Evaluation, PromotionDecision, TrainedModel
 from airflow_mlops.domain.spec.gates import Serving
-from airflow_mlops.engines import bless, ledger, models, moves, promote, registry
-from airflow_mlops.engines.ledger import Kind
+from airflow_mlops.engines import bless, models, moves, promote
 from airflow_mlops.exceptions import (
     DigestMismatch,
     ModelNotFound,
@@ -28,6 +27,8 @@ from airflow_mlops.exceptions import (
     PromotionRefused,
     RegistryUnavailable,
 )
+from airflow_mlops.stores.registry import ledger, registry
+from airflow_mlops.stores.registry.ledger import Kind
 from unit.engines.registry_builders import make_client, make_evaluation, make_ref, make_version
 
 BLESSED = Check(name="blessing", verdict=Verdict.PASS, expected="alike", reason="blessed in another test")

@@ -9,9 +9,9 @@ from threading import Thread
 import pytest
 from mlflow import MlflowClient
 
-from airflow_mlops.engines import registry, tracking
 from airflow_mlops.exceptions import DigestMismatch, ModelNotFound, RegistryUnavailable
 from airflow_mlops.local.airflow import free_port
+from airflow_mlops.stores.registry import registry, tracking
 from faults.server import running
 from unit.engines.registry_builders import make_client, make_dataset, make_ref, make_rows, make_version
 

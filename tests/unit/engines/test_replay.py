@@ -19,10 +19,10 @@ from airflow_mlops.engines import (
     replay_report,
     replay_stages,
     replay_workers,
-    tables,
 )
 from airflow_mlops.engines.replay_plan import Plan
 from airflow_mlops.exceptions import TableMissing, UnknownPartition
+from airflow_mlops.stores.tables import tables
 from history import MODEL, History, shifted
 from synthetic import FEATURES, LOGISTIC
 

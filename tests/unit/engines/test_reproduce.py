@@ -11,17 +11,10 @@ import pytest
 from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.facts.results import DatasetVersion, ModelRef, TrainedModel
 from airflow_mlops.domain.spec.model import Candidate
-from airflow_mlops.engines import (
-    environments,
-    jobs,
-    models,
-    performance,
-    pipeline,
-    reproduce,
-    tables,
-    tracking,
-)
+from airflow_mlops.engines import environments, jobs, models, performance, pipeline, reproduce
 from airflow_mlops.exceptions import ModelNotFound, NotReproduced
+from airflow_mlops.stores.registry import tracking
+from airflow_mlops.stores.tables import tables
 from history import MODEL, History, shifted
 from synthetic import BOOSTING
 

@@ -11,8 +11,10 @@ from deltalake import DeltaTable
 from mlflow import MlflowClient
 
 from airflow_mlops.domain.facts.results import Action, DatasetVersion
-from airflow_mlops.engines import registry, retention, tables
 from airflow_mlops.exceptions import RegistryUnavailable, TableUnreadable
+from airflow_mlops.stores import retention
+from airflow_mlops.stores.registry import registry
+from airflow_mlops.stores.tables import tables
 from history import MODEL, STIFF, History, make_decision, moved, shifted
 from synthetic import make_client
 

@@ -9,9 +9,11 @@ import pytest
 
 from airflow_mlops.domain.facts.results import DatasetVersion, ModelRef, TrainedModel
 from airflow_mlops.domain.facts.scoring import ScoringReport
-from airflow_mlops.engines import registry, score, score_batches, score_shadow, score_split, tables
+from airflow_mlops.engines import score, score_batches, score_shadow, score_split
 from airflow_mlops.engines.score import Beside
 from airflow_mlops.exceptions import ModelNotFound
+from airflow_mlops.stores.registry import registry
+from airflow_mlops.stores.tables import tables
 from history import MODEL, STIFF, History
 
 

@@ -14,8 +14,9 @@ from airflow_mlops.domain.checks import Outcome, Severity
 from airflow_mlops.domain.facts.results import Action, DatasetVersion, TrainingData
 from airflow_mlops.domain.facts.validation import ExpectationResult
 from airflow_mlops.domain.spec.model import Skew
-from airflow_mlops.engines import skew, tables
+from airflow_mlops.engines import skew
 from airflow_mlops.engines.skew import Reference
+from airflow_mlops.stores.tables import tables
 from history import changed, make_decision, moved
 from unit.engines.registry_builders import make_client, make_evaluation, make_ref, make_version
 

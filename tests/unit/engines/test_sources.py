@@ -13,10 +13,10 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.engines import tables
-from airflow_mlops.engines.source_delta import DeltaSource
-from airflow_mlops.engines.sources import UNKNOWN, PythonSource, Source, arrived
 from airflow_mlops.exceptions import SourceMissing, SourceUnreadable
+from airflow_mlops.stores.sources.delta import DeltaSource
+from airflow_mlops.stores.sources.python import UNKNOWN, PythonSource, Source, arrived
+from airflow_mlops.stores.tables import tables
 
 JANUARY = Partition.parse("2013-01", "month")
 FEBRUARY = Partition.parse("2013-02", "month")

@@ -15,8 +15,8 @@ from deltalake import write_deltalake
 
 from airflow_mlops.domain.facts.results import DatasetVersion
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.engines import tables
 from airflow_mlops.exceptions import TableMissing, TableUnreadable
+from airflow_mlops.stores.tables import tables
 
 JANUARY, FEBRUARY = Partition.parse("2013-01", "month"), Partition.parse("2013-02", "month")
 

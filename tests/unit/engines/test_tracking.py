@@ -8,8 +8,8 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from airflow_mlops.engines import registry, tracking
 from airflow_mlops.exceptions import ModelNotFound, RegistryUnavailable
+from airflow_mlops.stores.registry import registry, tracking
 from synthetic import make_client, make_rows, make_trained
 
 

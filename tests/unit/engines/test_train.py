@@ -18,10 +18,11 @@ import pytest
 from airflow_mlops.domain.facts.recipe import Recipe
 from airflow_mlops.domain.facts.results import ModelRef, TrainedModel
 from airflow_mlops.domain.spec.model import Candidate, Features
-from airflow_mlops.engines import curve, fitting, model_file, models, registry, tracking, train, trials
+from airflow_mlops.engines import curve, fitting, model_file, models, train, trials
 from airflow_mlops.engines.recipe import derive_features
 from airflow_mlops.engines.sample import PREDICTION, SAMPLE
 from airflow_mlops.exceptions import DigestMismatch, NotEnoughData, TrainingFailed, UntrustedModel
+from airflow_mlops.stores.registry import registry, tracking
 from killed_training import MODEL, TRIALS, search
 from synthetic import (
     BOOSTING,

@@ -12,8 +12,10 @@ import pytest
 
 from airflow_mlops.domain.facts.results import DatasetVersion, ModelRef
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.engines import models, tables, tracking, transform
+from airflow_mlops.engines import models, transform
 from airflow_mlops.exceptions import DigestMismatch, ModelNotFound, TransformFailed
+from airflow_mlops.stores.registry import tracking
+from airflow_mlops.stores.tables import tables
 from history import History
 from synthetic import make_client, make_dataset, make_rows, make_split, make_trained
 from unit.engines.registry_builders import make_ref

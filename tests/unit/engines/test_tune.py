@@ -12,9 +12,10 @@ import pytest
 
 from airflow_mlops.domain.facts.recipe import Recipe
 from airflow_mlops.domain.spec.model import Budget, Candidate
-from airflow_mlops.engines import fitting, models, threads, tracking, train, trials, tune
+from airflow_mlops.engines import fitting, models, threads, train, trials, tune
 from airflow_mlops.engines.folds import Fold
 from airflow_mlops.exceptions import NotEnoughData, RegistryUnavailable, TrainingFailed
+from airflow_mlops.stores.registry import tracking
 from synthetic import make_client, make_recipe, make_rows
 
 TREE = "sklearn.tree.DecisionTreeClassifier"

@@ -11,8 +11,8 @@ from airflow_mlops.domain.checks import Outcome
 from airflow_mlops.domain.facts.validation import ExpectationResult
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.spec.model import Expectation
-from airflow_mlops.engines import tables
 from airflow_mlops.engines.validation_history import PARTITIONS, STATISTICS, History, compare
+from airflow_mlops.stores.tables import tables
 
 NAN = math.nan
 

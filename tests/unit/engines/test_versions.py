@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from airflow_mlops.domain.facts.results import Coverage
-from airflow_mlops.engines import tables
+from airflow_mlops.stores.tables import tables
 
 
 def publish(uri: str, partition: str, grain: str, run: str = "run") -> None:

@@ -18,10 +18,10 @@ from sqlalchemy import create_engine, text
 
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.spec.score import Score
-from airflow_mlops.engines import tables
-from airflow_mlops.engines.outputs import Predictions
 from airflow_mlops.exceptions import SchemaMismatch, SourceUnreadable, WriteConflict
 from airflow_mlops.hooks.outputs import FileOutput, SqlOutput, from_spec
+from airflow_mlops.stores.outputs.tables import Predictions
+from airflow_mlops.stores.tables import tables
 
 AT = datetime(2013, 1, 15, 12, tzinfo=UTC)
 SECRET = "hunter2-very-secret"

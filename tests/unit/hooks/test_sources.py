@@ -13,7 +13,6 @@ import pytest
 from airflow_mlops import config
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.spec.source import Source as SpecSource
-from airflow_mlops.engines import tables
 from airflow_mlops.exceptions import SourceUnreadable
 from airflow_mlops.hooks.sources import (
     DatasetSource,
@@ -26,6 +25,7 @@ from airflow_mlops.hooks.sources import (
     pack,
     unpack,
 )
+from airflow_mlops.stores.tables import tables
 
 JANUARY = Partition.parse("2013-01", "month")
 ROWS = pa.table({"id": [1, 2], "x": ["a", "b"]})

@@ -8,10 +8,10 @@ import pytest
 
 from airflow_mlops import assets
 from airflow_mlops.domain.facts.results import DatasetVersion
-from airflow_mlops.engines import tables
 from airflow_mlops.exceptions import BadRows, EmptyPartition, SchemaMismatch, SourceMissing, SourceUnreadable
 from airflow_mlops.hooks.sources import FileSource
 from airflow_mlops.operators.ingest import IngestOperator, PublishOperator
+from airflow_mlops.stores.tables import tables
 from contexts import Run, deploy
 from history import History
 

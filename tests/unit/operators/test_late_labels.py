@@ -12,12 +12,13 @@ from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.facts.results import DatasetVersion, GuardReport, RetrainDecision, TrainedModel
 from airflow_mlops.domain.spec.model import DriftPolicy, Features, Retrain
 from airflow_mlops.domain.spec.monitor import AutoRollback, Monitor
-from airflow_mlops.engines import promote, sources
+from airflow_mlops.engines import promote
 from airflow_mlops.operators.decide import DecideOperator
 from airflow_mlops.operators.drift import DriftOperator
 from airflow_mlops.operators.guard import GuardOperator
 from airflow_mlops.operators.performance import IngestLabelsOperator
 from airflow_mlops.operators.train import TrainOperator
+from airflow_mlops.stores.sources import python
 from contexts import Run, deploy
 from history import MODEL, month, rows_of
 from late import WEEK, Late, known_in
@@ -36,7 +37,7 @@ def late(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Late]:
 
 def bring(key: str) -> None:
     Run(f"{MODEL}.monitor", key).execute(
-        IngestLabelsOperator, "labels", model=MODEL, source=sources.PythonSource(known_in), key=["flight"],
+        IngestLabelsOperator, "labels", model=MODEL, source=python.PythonSource(known_in), key=["flight"],
         event_time="departure", target="late", task="classification", grain="month",
     )  # fmt: skip
 

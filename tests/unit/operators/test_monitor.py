@@ -11,11 +11,12 @@ from airflow_mlops import assets
 from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.facts.results import HealthReport
 from airflow_mlops.domain.spec.model import DriftPolicy, PerformancePolicy
-from airflow_mlops.engines import checks_table, monitor, tables
+from airflow_mlops.engines import checks_table, monitor
 from airflow_mlops.operators.drift import DriftOperator
 from airflow_mlops.operators.monitor import HealthOperator
 from airflow_mlops.operators.performance import PerformanceOperator
 from airflow_mlops.operators.score import ScoreOperator
+from airflow_mlops.stores.tables import tables
 from contexts import Run, deploy
 from history import MODEL, History, rows_of, shifted
 

@@ -19,10 +19,10 @@ from airflow_mlops.domain.facts.results import (
     RetrainDecision,
     TrainedModel,
 )
-from airflow_mlops.engines import ledger, registry
-from airflow_mlops.engines.ledger import Kind
 from airflow_mlops.exceptions import ApprovalMissing, SpecError, TrainingFailed
 from airflow_mlops.operators.promote import PromoteOperator, RecordOperator, RollbackOperator
+from airflow_mlops.stores.registry import ledger, registry
+from airflow_mlops.stores.registry.ledger import Kind
 from contexts import Run, deploy
 from history import MODEL, STIFF, History, make_decision
 from unit.engines.registry_builders import make_evaluation, make_ref

@@ -9,9 +9,10 @@ import pytest
 from airflow_mlops import assets
 from airflow_mlops.domain.facts.scoring import ScoringReport
 from airflow_mlops.domain.spec.score import Score
-from airflow_mlops.engines import score_shadow, tables
+from airflow_mlops.engines import score_shadow
 from airflow_mlops.exceptions import TableMissing
 from airflow_mlops.operators.score import ScoreOperator
+from airflow_mlops.stores.tables import tables
 from contexts import Run, deploy
 from history import MODEL, STIFF, History
 

@@ -15,13 +15,14 @@ from airflow_mlops import assets
 from airflow_mlops.domain.checks import Verdict
 from airflow_mlops.domain.facts.results import Action, DatasetVersion, PromotionDecision, TrainingData
 from airflow_mlops.domain.facts.validation import ValidationReport
-from airflow_mlops.engines import quarantine, tables
-from airflow_mlops.engines.source_delta import DeltaSource
-from airflow_mlops.engines.sources import PythonSource
+from airflow_mlops.engines import quarantine
 from airflow_mlops.exceptions import SuiteUnreadable, ValidationErrored, ValidationFailed
 from airflow_mlops.hooks.sources import FileSource, SqlSource
 from airflow_mlops.operators.ingest import PublishOperator
 from airflow_mlops.operators.validate import ValidateOperator
+from airflow_mlops.stores.sources.delta import DeltaSource
+from airflow_mlops.stores.sources.python import PythonSource
+from airflow_mlops.stores.tables import tables
 from contexts import Run, deploy
 from history import MODEL, History, month, moved
 

@@ -18,9 +18,9 @@ from airflow.sdk.exceptions import (
     TaskDeferred,
 )
 
-from airflow_mlops.engines import registry
 from airflow_mlops.exceptions import RegistryUnavailable
 from airflow_mlops.sensors.alias import ModelAliasSensor
+from airflow_mlops.stores.registry import registry
 from airflow_mlops.triggers.alias import ModelAliasTrigger
 from contexts import Run, deploy
 from history import MODEL, History

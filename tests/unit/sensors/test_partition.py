@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowRescheduleException, AirflowSensorTimeout, TaskDeferred
 
-from airflow_mlops.engines.sources import PythonSource
 from airflow_mlops.exceptions import SourceMissing, SourceUnreadable
 from airflow_mlops.hooks.sources import FileSource
 from airflow_mlops.sensors.partition import NewPartitionSensor
+from airflow_mlops.stores.sources.python import PythonSource
 from airflow_mlops.triggers.partition import PartitionTrigger
 from contexts import Run
 

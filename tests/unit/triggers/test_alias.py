@@ -14,8 +14,8 @@ from airflow.sdk import Asset, AssetWatcher
 from airflow.triggers.shared_stream import SharedStreamManager
 from structlog.testing import capture_logs
 
-from airflow_mlops.engines import registry
 from airflow_mlops.exceptions import RegistryUnavailable
+from airflow_mlops.stores.registry import registry
 from airflow_mlops.triggers.alias import ModelAliasTrigger
 from contexts import deploy
 from history import MODEL, History

@@ -13,9 +13,9 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.engines import frames
-from airflow_mlops.engines.source_batches import ROWS, cast, distinct, settled, spooled
 from airflow_mlops.exceptions import SourceMissing, SourceUnreadable
+from airflow_mlops.stores.sources import frames
+from airflow_mlops.stores.sources.batches import ROWS, cast, distinct, settled, spooled
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from airflow_mlops.engines.arrow import arrow_type, wider
-from airflow_mlops.engines.source_batches import distinct
-from airflow_mlops.engines.source_bytes import File
 from airflow_mlops.exceptions import SourceUnreadable
+from airflow_mlops.stores.arrow import arrow_type, wider
+from airflow_mlops.stores.sources.batches import distinct
+from airflow_mlops.stores.sources.bytes import File
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from fsspec import AbstractFileSystem
 
-    from airflow_mlops.engines.outputs import Predictions
+    from airflow_mlops.stores.outputs.tables import Predictions
 
 
 def write(predictions: Predictions, files: AbstractFileSystem, path: str, form: str) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_mlops.engines import arrow
 from airflow_mlops.exceptions import SchemaMismatch
+from airflow_mlops.stores import arrow
 
 if TYPE_CHECKING:
     import pyarrow as pa

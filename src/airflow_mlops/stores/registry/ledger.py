@@ -9,8 +9,8 @@ from enum import StrEnum
 
 from airflow_mlops.domain.checks import Fact
 from airflow_mlops.domain.facts.results import Action, PromotionDecision
-from airflow_mlops.engines import journal
 from airflow_mlops.exceptions import PromotionConflict, TableUnreadable
+from airflow_mlops.stores.tables import journal
 
 CHALLENGES = (Action.CHALLENGING, Action.DROPPED)
 """Moves of the challenger, which leave the champion where it is."""

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from airflow_mlops.domain.facts.results import Coverage, DatasetVersion
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.spec.data import SchemaPolicy
-from airflow_mlops.engines.delta import PARTITION, exists, open_table
+from airflow_mlops.stores.tables.delta import PARTITION, exists, open_table
 
 _FACTS = "airflow_mlops.dataset"
 

@@ -7,16 +7,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from airflow_mlops.engines import source_csv, source_json
-from airflow_mlops.engines.arrow import wider
-from airflow_mlops.engines.source_batches import ROWS, cast, distinct, settled, unify
-from airflow_mlops.engines.source_bytes import File
 from airflow_mlops.exceptions import SourceChanging, SourceMissing, SourceUnreadable
+from airflow_mlops.stores.arrow import wider
+from airflow_mlops.stores.sources import csv, json
+from airflow_mlops.stores.sources.batches import ROWS, cast, distinct, settled, unify
+from airflow_mlops.stores.sources.bytes import File
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_JOIN = {"csv": source_csv.common, "jsonl": source_json.common}
+_JOIN = {"csv": csv.common, "jsonl": json.common}
 
 
 def read(
@@ -62,9 +62,9 @@ def stamp(files: Sequence[File]) -> str | None:
 
 def _find(file: File, types: Mapping[str, str]) -> pa.Schema:
     if file.format == "csv":
-        return source_csv.find(file, _of_text(types) | file.layout.types)
+        return csv.find(file, _of_text(types) | file.layout.types)
     if file.format == "jsonl":
-        return source_json.find(file, types)
+        return json.find(file, types)
     schema = _parquet(file).schema_arrow.remove_metadata()
     distinct(schema.names, file.name)
     return schema
@@ -83,9 +83,9 @@ def _ordered(schema: pa.Schema, own: pa.Schema) -> pa.Schema:
 
 def _batches(file: File, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     if file.format == "csv":
-        return source_csv.batches(file, schema)
+        return csv.batches(file, schema)
     if file.format == "jsonl":
-        return source_json.batches(file, schema)
+        return json.batches(file, schema)
     batches: Iterator[pa.RecordBatch] = (
         batch.replace_schema_metadata() for batch in _parquet(file).iter_batches(ROWS)
     )

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.spec.source import PARAMETERS
-from airflow_mlops.engines.source_batches import distinct, spooled
 from airflow_mlops.exceptions import SourceMissing, SourceUnreadable
+from airflow_mlops.stores.sources.batches import distinct, spooled
 
 if TYPE_CHECKING:
     import pyarrow as pa

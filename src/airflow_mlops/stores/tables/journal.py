@@ -7,8 +7,8 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_mlops.engines import tables
 from airflow_mlops.exceptions import TableMissing, TableUnreadable, WriteConflict
+from airflow_mlops.stores.tables import tables
 
 if TYPE_CHECKING:
     import pyarrow as pa

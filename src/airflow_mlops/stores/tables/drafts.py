@@ -11,8 +11,8 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Self
 from uuid import uuid4
 
-from airflow_mlops.engines import delta
-from airflow_mlops.engines.delta import PARTITION
+from airflow_mlops.stores.tables import delta
+from airflow_mlops.stores.tables.delta import PARTITION
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from sqlalchemy import Column, Connection, Engine, Table
 
-    from airflow_mlops.engines.outputs import Predictions
+    from airflow_mlops.stores.outputs.tables import Predictions
 
 MODEL, PARTITION_KEY = "model", "partition_key"
 """Columns that tell whose predictions these are, and of which partition."""

@@ -9,8 +9,9 @@ from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
-from airflow_mlops.engines import delta, ledger, registry, tracking
 from airflow_mlops.exceptions import RegistryUnavailable
+from airflow_mlops.stores.registry import ledger, registry, tracking
+from airflow_mlops.stores.tables import delta
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
@@ -44,7 +45,7 @@ def needed(client: MlflowClient, uri: str, ledgers: Mapping[str, str]) -> dict[i
     :param ledgers: URI of each ledger there is, by model.
     :raises RegistryUnavailable: if MLflow does not answer, or does not know a model of which a ledger names champions.
     :raises TableUnreadable: if a ledger is damaged.
-    :raises DigestMismatch: see :func:`airflow_mlops.engines.registry.tags`.
+    :raises DigestMismatch: see :func:`airflow_mlops.stores.registry.registry.tags`.
     """
     versions = _versions(client)
     known = {version.name for version in versions}

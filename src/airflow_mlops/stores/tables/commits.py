@@ -7,11 +7,11 @@ from contextlib import ExitStack
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from airflow_mlops.engines import delta
-from airflow_mlops.engines.arrow import wider
-from airflow_mlops.engines.delta import PARTITION
-from airflow_mlops.engines.drafts import Draft, paths
 from airflow_mlops.exceptions import SchemaMismatch, WriteConflict
+from airflow_mlops.stores.arrow import wider
+from airflow_mlops.stores.tables import delta
+from airflow_mlops.stores.tables.delta import PARTITION
+from airflow_mlops.stores.tables.drafts import Draft, paths
 
 if TYPE_CHECKING:
     import pyarrow as pa

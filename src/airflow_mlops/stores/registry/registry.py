@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from airflow_mlops.domain.facts.results import DatasetVersion, ModelRef, Split
 from airflow_mlops.domain.spec.model import Features
-from airflow_mlops.engines import tracking
 from airflow_mlops.exceptions import DigestMismatch, ModelNotFound, RegistryUnavailable
+from airflow_mlops.stores.registry import tracking
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

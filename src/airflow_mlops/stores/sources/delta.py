@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.engines import tables
-from airflow_mlops.engines.source_batches import ROWS
 from airflow_mlops.exceptions import SourceMissing, SourceUnreadable, TableMissing
+from airflow_mlops.stores.sources.batches import ROWS
+from airflow_mlops.stores.tables import tables
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.checks import Fact
 from airflow_mlops.domain.facts.results import DatasetVersion
-from airflow_mlops.engines import digests
-from airflow_mlops.engines.commits import Change, commit
-from airflow_mlops.engines.delta import (
+from airflow_mlops.stores.tables import digests
+from airflow_mlops.stores.tables.commits import Change, commit
+from airflow_mlops.stores.tables.delta import (
     PARTITION,
     create,
     dataset,
@@ -22,8 +22,8 @@ from airflow_mlops.engines.delta import (
     schema_of,
     uri_of,
 )
-from airflow_mlops.engines.drafts import Draft
-from airflow_mlops.engines.versions import (
+from airflow_mlops.stores.tables.drafts import Draft
+from airflow_mlops.stores.tables.versions import (
     Commit,
     coverage,
     current,

@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from airflow_mlops.engines.arrow import arrow_type, wider
-from airflow_mlops.engines.source_batches import ROWS
-from airflow_mlops.engines.source_bytes import File
 from airflow_mlops.exceptions import SourceUnreadable
+from airflow_mlops.stores.arrow import arrow_type, wider
+from airflow_mlops.stores.sources.batches import ROWS
+from airflow_mlops.stores.sources.bytes import File
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.engines import tables
+from airflow_mlops.stores.tables import tables
 
 if TYPE_CHECKING:
     import pyarrow as pa

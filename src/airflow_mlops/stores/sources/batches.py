@@ -6,8 +6,8 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from airflow_mlops.engines.arrow import arrow_type, wider
 from airflow_mlops.exceptions import SourceUnreadable
+from airflow_mlops.stores.arrow import arrow_type, wider
 
 if TYPE_CHECKING:
     import pyarrow as pa

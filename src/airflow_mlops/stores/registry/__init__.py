@@ -1,0 +1,3 @@
+"""MLflow: runs, the registry of models, and the ledger of who is champion."""
+
+from __future__ import annotations
