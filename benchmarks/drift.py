@@ -186,10 +186,10 @@ def _resident() -> float:
 def _summaries(path: Path) -> Any:
     import pyarrow.parquet as pq
 
-    from airflow_mlops.engines import summary_build
+    from airflow_mlops.learning.summaries import build
 
     file = pq.ParquetFile(path)
-    return summary_build.summarise(
+    return build.summarise(
         file.iter_batches(_BATCH, use_threads=False), numeric=file.schema_arrow.names, categorical=()
     )
 
@@ -198,12 +198,12 @@ def _ours_before(folder: Path) -> Any:
     """Return the reference as a check finds it: from a file of summaries."""
     import pyarrow.parquet as pq
 
-    from airflow_mlops.engines import summary_table
+    from airflow_mlops.learning.summaries.table import from_table, to_table
 
     kept = folder / "reference.parquet"
     if not kept.exists():
-        pq.write_table(summary_table.to_table({"all": _summaries(folder / "before.parquet")}), kept)
-    return summary_table.from_table(pq.read_table(kept))["all"]
+        pq.write_table(to_table({"all": _summaries(folder / "before.parquet")}), kept)
+    return from_table(pq.read_table(kept))["all"]
 
 
 def _ours(folder: Path, before: Any, page: bool) -> Any:
@@ -236,14 +236,15 @@ def _many(partitions: int, rows: int) -> tuple[float, float, float, float]:
     import pyarrow as pa
 
     from airflow_mlops.domain.spec.model import DriftPolicy
-    from airflow_mlops.engines import drift, summary, summary_build
+    from airflow_mlops.engines import drift
+    from airflow_mlops.learning.summaries import build, summary
 
     base = _resident()
     parts, made = [], 0.0
     for place in range(partitions):
         table = pa.table({"x": np.random.default_rng(place).normal(size=rows)})
         began = time.perf_counter()
-        parts.append(summary_build.summarise(table.to_batches(_BATCH), numeric=("x",), categorical=())["x"])
+        parts.append(build.summarise(table.to_batches(_BATCH), numeric=("x",), categorical=())["x"])
         made += time.perf_counter() - began
     before = {"x": parts[0]}
 

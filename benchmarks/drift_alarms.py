@@ -102,13 +102,13 @@ def _sample(random: Any, columns: int, rows: int, kinds: int, shift: float = 0.0
     """
     import pyarrow as pa
 
-    from airflow_mlops.engines import summary_build
+    from airflow_mlops.learning.summaries import build
 
     made: dict[str, Any] = {}
     for place in range(columns):
         name, values = _column(random, place, rows, kinds, shift)
         role = {"numeric": (), "categorical": ()} | {"categorical" if name[0] == "c" else "numeric": (name,)}
-        made |= summary_build.summarise([pa.table({name: values})], **role)
+        made |= build.summarise([pa.table({name: values})], **role)
     return made
 
 

@@ -14,9 +14,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from airflow_mlops.engines import estimate, judge_metrics, performance
-from airflow_mlops.engines.labels_join import TRUTH
+from airflow_mlops.engines import estimate, judge_metrics
 from airflow_mlops.engines.score import SCORE
+from airflow_mlops.learning.labels.join import TRUTH
+from airflow_mlops.learning.statistics import measures
 from benchmarks import peer
 
 TRIALS = int(os.environ.get("BENCHMARK_TRIALS", "200"))
@@ -89,7 +90,7 @@ def _estimated(seed: int, holdout: int, shift: float) -> dict[str, tuple[float, 
     calibration = estimate.calibrate(*_draw(seed, holdout))
     truth, scores = _draw(seed + _OTHER, 5_000, shift)
     return {
-        name: (each.value, each.low, each.high, performance.measure(name, truth, scores))
+        name: (each.value, each.low, each.high, measures.measure(name, truth, scores))
         for name, each in estimate.estimate(scores, calibration).items()
         if name in _METRICS
     }
@@ -121,7 +122,7 @@ def _cbpe(other: Path, holdout: int, shift: float) -> tuple[dict[str, float], di
     off = {
         name: np.array(
             [
-                told[name] - performance.measure(name, *rows)
+                told[name] - measures.measure(name, *rows)
                 for told, rows in zip(found["trials"], drawn["served"], strict=True)
             ]
         )
@@ -151,7 +152,7 @@ def _whole(swing: float) -> dict[str, float]:
     if swing not in _KNOWN:
         signal = np.maximum(1.2 + swing * np.random.default_rng(0).normal(size=_LARGE), 0)
         truth, scores = _draw(_OTHER, _LARGE, signal=signal)
-        _KNOWN[swing] = {name: performance.measure(name, truth, scores) for name in _METRICS}
+        _KNOWN[swing] = {name: measures.measure(name, truth, scores) for name in _METRICS}
     return _KNOWN[swing]
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from airflow_mlops.domain.checks import Verdict
 from airflow_mlops.domain.policies import gates
 from airflow_mlops.domain.spec.model import VersusChampion
-from airflow_mlops.engines import paired
+from airflow_mlops.learning.statistics import paired
 
 TRIALS = int(os.environ.get("BENCHMARK_TRIALS", "2000"))
 """Evaluations of each case; a rate of 2.5 % is then known to within 0.7 %."""

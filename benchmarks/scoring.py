@@ -113,7 +113,7 @@ def ours(folder: Path, key: str) -> Took:
 
 def bare(folder: Path, key: str) -> Took:
     """Predict a frame that is in memory with a model that is loaded."""
-    from airflow_mlops.engines import models, pipeline
+    from airflow_mlops.learning.models import models, pipeline
     from airflow_mlops.stores.tables import tables
 
     dataset, client, version = _given(folder, key)
@@ -129,7 +129,7 @@ def pandas(folder: Path, key: str) -> Took:
     """Do with pandas what scripts do: everything at once, no digests, no provenance."""
     import pandas as pd
 
-    from airflow_mlops.engines import models
+    from airflow_mlops.learning.models import models
     from airflow_mlops.stores.tables import tables
 
     dataset, client, version = _given(folder, key)

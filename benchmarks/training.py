@@ -43,14 +43,14 @@ class Work:
         """Fit, unless a model is given, predict the holdout, and compute every metric; all in memory."""
         from sklearn.ensemble import HistGradientBoostingClassifier
 
-        from airflow_mlops.engines import performance
+        from airflow_mlops.learning.statistics import measures
 
         frame = self.table.select(self.recipe.features["numeric"]).to_pandas()
         truth, cut = self.table["y"].to_numpy(), self.recipe.split.train_rows
         if fitted is None:
             fitted = HistGradientBoostingClassifier(random_state=0, **_PARAMS).fit(frame[:cut], truth[:cut])
         predicted = fitted.predict_proba(frame[cut:])[:, 1]
-        return fitted, performance.metrics(truth[cut:], predicted, "classification")
+        return fitted, measures.metrics(truth[cut:], predicted, "classification")
 
     def train(self, key: str, pictures: bool = False) -> Any:
         """Fit, log and register, as a task does."""
@@ -86,7 +86,7 @@ class Work:
     def log(self, fitted: Any, run: Any) -> None:
         """Log a model as a training does."""
         from airflow_mlops.domain.spec.model import Features
-        from airflow_mlops.engines import models
+        from airflow_mlops.learning.models import models
 
         features = Features(**self.recipe.features)
         models.log(self.client, run, "benchmark", fitted, features, "classification")
@@ -95,7 +95,7 @@ class Work:
         """Log a model as MLflow's examples do."""
         import mlflow
 
-        from airflow_mlops.engines import models
+        from airflow_mlops.learning.models import models
 
         example = self.table.select(self.recipe.features["numeric"]).slice(0, 5).to_pandas()
         with mlflow.start_run(run_id=run.info.run_id):

@@ -65,7 +65,7 @@ def read_month(partition: Partition) -> pa.Table:
     :raises FileNotFoundError: if the distribution lacks a file.
     :raises ValueError: if a file cannot be read or lacks a column; its path is in the message.
     """
-    from airflow_mlops.engines.asof import as_of
+    from airflow_mlops.learning.models.asof import as_of
 
     schema = _schema()
     rows = as_of(

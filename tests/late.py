@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from airflow_mlops.domain.facts.results import DatasetVersion
-from airflow_mlops.engines import labels, learning
+from airflow_mlops.learning.labels import labelled, labels
 from airflow_mlops.stores.sources import python
 from history import ROWS, History, month, rows_of
 
@@ -30,7 +30,7 @@ class Late(History):
         """Publish a month, and bring the labels that became known in it."""
         found = self.publish(key, rows_of(key).drop_columns(["late", "delay"]))
         self.bring(key)
-        return learning.with_labels(found, self.uri("labels"), "late")
+        return labelled.with_labels(found, self.uri("labels"), "late")
 
     def bring(self, key: str, rows: pa.Table | None = None) -> None:
         source = python.PythonSource(known_in if rows is None else lambda partition: rows)

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from airflow_mlops import config
 from airflow_mlops.domain.partitions import Grain, Partition
 from airflow_mlops.domain.spec.section import Section
-from airflow_mlops.engines import learning, score
+from airflow_mlops.engines import score
 from airflow_mlops.exceptions import TableMissing, UnknownPartition
 from airflow_mlops.hooks.mlflow import MlflowHook
+from airflow_mlops.learning.labels import labelled
 from airflow_mlops.stores.tables import tables
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def with_labels(dataset: DatasetVersion, model: str, target: str | None) -> Data
     """
     if target is None or dataset.labels is not None:
         return dataset
-    return learning.with_labels(dataset, table_uri(model, "labels"), target)
+    return labelled.with_labels(dataset, table_uri(model, "labels"), target)
 
 
 def asked(context: Context, request: type[Request]) -> Request:

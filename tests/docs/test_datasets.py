@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from airflow_mlops.engines import transform
+from airflow_mlops.learning.models import transform
 
 PAGE = (Path(__file__).parents[2] / "docs" / "datasets.md").read_text()
 BLOCKS = dict(re.findall(r"```python\n# (?:dags/)?([\w. ]+)\n(.*?)```", PAGE, re.DOTALL))

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from airflow_mlops.engines import models
 from airflow_mlops.exceptions import DigestMismatch
+from airflow_mlops.learning.models import models
 from airflow_mlops.stores.registry import registry, tracking
 from faults.stories import Story
 from synthetic import make_client

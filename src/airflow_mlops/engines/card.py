@@ -10,8 +10,10 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.domain.checks import Verdict
-from airflow_mlops.engines import card_facts, card_page, card_text, markdown, pictures, provenance
+from airflow_mlops.engines import card_facts, card_page, card_text, markdown
 from airflow_mlops.exceptions import ModelNotFound, TableMissing, TableUnreadable
+from airflow_mlops.learning import provenance
+from airflow_mlops.learning.pictures import pictures
 from airflow_mlops.stores.registry import tracking
 from airflow_mlops.stores.tables import tables
 

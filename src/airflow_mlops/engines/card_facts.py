@@ -37,7 +37,7 @@ _INSIGHTS = ("importance.png", "learning_curve.png")
 class Sources:
     """What a card is written from.
 
-    :param provenance: what :func:`airflow_mlops.engines.provenance.read` returned; empty if nothing was kept.
+    :param provenance: what :func:`airflow_mlops.learning.provenance.read` returned; empty if nothing was kept.
     :param seen: what :func:`airflow_mlops.engines.curve.row_facts` has found in the training rows; empty if nothing.
     :param importance: loss in the metric by feature, the greatest first.
     :param validations: last validation by partition: verdict, reason, rows set aside.

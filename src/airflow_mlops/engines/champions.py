@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.facts.results import ModelRef, TrainedModel
-from airflow_mlops.engines import leakage, models, transform
+from airflow_mlops.engines import leakage
 from airflow_mlops.exceptions import SchemaMismatch, TransformFailed
+from airflow_mlops.learning.models import models, transform
 from airflow_mlops.stores.registry import registry, tracking
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.policies.gates import FAIL, INCONCLUSIVE, PASS
-from airflow_mlops.engines.labels_join import arrays
+from airflow_mlops.learning.labels.join import arrays
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -8,10 +8,14 @@ from math import isfinite
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from airflow_mlops.engines import folds, models, performance, plots_style, threads
-from airflow_mlops.engines.pictures import ROWS, keep, warn
-from airflow_mlops.engines.plots import SECONDS
+from airflow_mlops.engines import folds
 from airflow_mlops.exceptions import NotEnoughData, TrainingFailed
+from airflow_mlops.learning import threads
+from airflow_mlops.learning.models import models
+from airflow_mlops.learning.pictures.pictures import ROWS, keep, warn
+from airflow_mlops.learning.pictures.plots import SECONDS
+from airflow_mlops.learning.pictures.style import OURS, THEIRS, label_axes, legend, make_panels
+from airflow_mlops.learning.statistics import measures
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -113,23 +117,23 @@ def learning_curve(
 
 def _score(model: Pipeline, data: Data, task: str, metric: str) -> float | None:
     predicted = models.predicted(model, data.frame, task)
-    return performance.measure(metric, data.labels, predicted)
+    return measures.measure(metric, data.labels, predicted)
 
 
 def _curve(points: list[tuple[int, float | None, float | None]], metric: str) -> Figure:
     rows, train, validation = zip(*points, strict=True)
-    figure, (axes,) = plots_style.panels()
+    figure, (axes,) = make_panels()
     for label, values, style in (
-        ("validation rows", validation, plots_style.OURS),
-        ("training rows", train, plots_style.THEIRS),
+        ("validation rows", validation, OURS),
+        ("training rows", train, THEIRS),
     ):
         numbers = [float("nan") if value is None or not isfinite(value) else value for value in values]
         axes.plot(rows, numbers, marker="o", markersize=4, label=label, **style)
     axes.set_xscale("log")
     axes.set_xticks(rows, [f"{each:,}" for each in rows], rotation=30, ha="right")
     axes.minorticks_off()
-    plots_style.name(axes, "Learning curve", "rows fitted, the latest before validation", metric)
-    plots_style.legend(axes)
+    label_axes(axes, "Learning curve", "rows fitted, the latest before validation", metric)
+    legend(axes)
     return figure
 
 

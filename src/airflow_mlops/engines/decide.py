@@ -17,7 +17,7 @@ from airflow_mlops.domain.facts.results import (
 from airflow_mlops.domain.facts.retraining import Fresh, Known
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.policies import retraining
-from airflow_mlops.engines import labels_known
+from airflow_mlops.learning.labels import maturity
 from airflow_mlops.stores.tables import tables
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def fresh(
         return None
     then, now = (Partition.parse(key, dataset.grain).end for key in (since, dataset.partition))
     if dataset.labels is not None:
-        return Fresh(labels_known.matured(dataset, then, delay).num_rows, _corrected(dataset, since, seen))
+        return Fresh(maturity.matured(dataset, then, delay).num_rows, _corrected(dataset, since, seen))
     rows = tables.read(
         dataset.uri,
         version=dataset.version,

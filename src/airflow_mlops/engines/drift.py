@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from airflow_mlops.domain.checks import Check
 from airflow_mlops.domain.policies.drift import judge
-from airflow_mlops.engines import drift_measure, drift_page, drift_picture, summary_build
-from airflow_mlops.engines.summary import Column
+from airflow_mlops.engines import drift_page, drift_picture
+from airflow_mlops.learning.summaries import build, distance
+from airflow_mlops.learning.summaries.summary import Column
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -47,7 +48,7 @@ def measure(
     :param page: draw a page and a picture too.
     """
     before, now = (
-        summary_build.summarise(
+        build.summarise(
             [side] if hasattr(side, "num_rows") else side, numeric=numeric, categorical=categorical
         )
         for side in (reference, current)
@@ -78,7 +79,7 @@ def compare(
         each
         for counted, pairs in ((True, sides), (False, extra or {}))
         for name, pair in pairs.items()
-        for each in drift_measure.measure(name, *pair, min_rows=policy.min_rows, feature=counted)
+        for each in distance.measure(name, *pair, min_rows=policy.min_rows, feature=counted)
     ]
     rows = max((column.rows for column in now.values()), default=0)
     overall, checks = judge(measures, policy, weights=weights, rows=rows)

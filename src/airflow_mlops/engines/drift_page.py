@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.domain.checks import Check
-from airflow_mlops.engines import drift_measure
-from airflow_mlops.engines.summary import Column, Kind
+from airflow_mlops.learning.summaries import distance
+from airflow_mlops.learning.summaries.summary import Column, Kind
 
 if TYPE_CHECKING:
     import numpy as np
@@ -78,7 +78,7 @@ def points(before: Column, now: Column) -> tuple[pd.Series, pd.Series]:
         # Evidently divides by at least 0.001, so a column of a smaller scale would never drift.
         scale = before.deviation if 0 < before.deviation < 0.001 else 1.0
         return pd.Series(_spread(before) / scale), pd.Series(_spread(now) / scale)
-    labels, *counts = drift_measure.together(before, now)
+    labels, *counts = distance.together(before, now)
     first, second = (
         pd.Series([_escape(labels[place]) for place in _places(side)], dtype=object) for side in counts
     )

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.domain.checks import Check
-from airflow_mlops.engines import drift_measure, pictures, plots_style
-from airflow_mlops.engines.summary import Column, Kind
+from airflow_mlops.learning.pictures import pictures
+from airflow_mlops.learning.pictures.style import OURS, THEIRS, label_axes, legend, make_panels
+from airflow_mlops.learning.summaries import distance
+from airflow_mlops.learning.summaries.summary import Column, Kind
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,12 +27,12 @@ def draw(title: str, columns: Mapping[str, tuple[Check, Column, Column]]) -> byt
     worst = sorted(columns, key=lambda name: (-(columns[name][0].observed or 0.0), name))[:_PANELS]
     if not worst:
         return None
-    figure, panels = plots_style.panels(len(worst), width=2.9, height=2.4)
+    figure, panels = make_panels(len(worst), width=2.9, height=2.4)
     for axes, name in zip(panels, worst, strict=True):
         check, before, now = columns[name]
         (_lines if before.kind is Kind.NUMERIC else _bars)(axes, before, now)
-        plots_style.name(axes, f"{_short(name)}: {check.observed:.2f}", "", "share of rows")
-    plots_style.legend(panels[0])
+        label_axes(axes, f"{_short(name)}: {check.observed:.2f}", "", "share of rows")
+    legend(panels[0])
     figure.suptitle(_short(title, 90), fontsize=9)
     return pictures.png(figure)
 
@@ -51,7 +53,7 @@ def _lines(axes: Any, before: Column, now: Column) -> None:
 def _bars(axes: Any, before: Column, now: Column) -> None:
     import numpy as np
 
-    labels, *counts = drift_measure.together(before, now)
+    labels, *counts = distance.together(before, now)
     shares = [side / side.sum() for side in counts]
     changed = np.argsort(-np.abs(shares[0] - shares[1]), kind="stable")[:_BARS]
     chosen = [place for place in changed.tolist() if shares[0][place] or shares[1][place]]
@@ -61,7 +63,7 @@ def _bars(axes: Any, before: Column, now: Column) -> None:
 
 
 def _sides(before: Column, now: Column) -> tuple[tuple[Column, str, dict[str, Any]], ...]:
-    return (before, "training", plots_style.THEIRS), (now, "now", plots_style.OURS)
+    return (before, "training", THEIRS), (now, "now", OURS)
 
 
 def _quantiles(column: Column, ranks: list[float]) -> np.ndarray:

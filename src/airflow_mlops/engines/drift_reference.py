@@ -9,9 +9,11 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NamedTuple
 
 from airflow_mlops.domain.facts.results import ModelRef
-from airflow_mlops.engines import learning, models, summary, summary_table
-from airflow_mlops.engines.summary import Column
-from airflow_mlops.engines.summary_build import Summariser
+from airflow_mlops.learning.labels import labelled
+from airflow_mlops.learning.models import models
+from airflow_mlops.learning.summaries import summary, table
+from airflow_mlops.learning.summaries.build import Summariser
+from airflow_mlops.learning.summaries.summary import Column
 from airflow_mlops.stores.registry import registry, tracking
 
 if TYPE_CHECKING:
@@ -77,7 +79,7 @@ def _kept(
             return None
         file = client.download_artifacts(champion.run_id, path, folder)
         try:
-            return summary_table.from_table(pq.read_table(file))
+            return table.from_table(pq.read_table(file))
         except (pa.ArrowException, OSError, KeyError, ValueError, AttributeError, TypeError) as error:
             _log.warning(
                 "%s of run %s is damaged and made again: %s", path, champion.run_id, type(error).__name__
@@ -105,7 +107,7 @@ def _make(
     }
     with TemporaryDirectory() as folder, tracking.errors(client):
         path = Path(folder) / _file(season)
-        pq.write_table(summary_table.to_table(found), path, compression="zstd")
+        pq.write_table(table.to_table(found), path, compression="zstd")
         client.log_artifact(champion.run_id, str(path), FOLDER)
     return found
 
@@ -119,7 +121,7 @@ def _rows(
     source, split = training.dataset, training.split
     names = dict.fromkeys([*training.features.names, source.event_time, *([target] if target else [])])
     fitted = models.load_version(client, champion)
-    for rows in learning.scan(source, list(names), split.start, split.cut):
+    for rows in labelled.scan(source, list(names), split.start, split.cut):
         if not rows.num_rows:
             continue
         predicted = models.predict(fitted, rows, training.task)

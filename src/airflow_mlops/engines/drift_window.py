@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from airflow_mlops.domain.facts.results import DatasetVersion, ModelRef
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.engines import labels_known, summary, summary_build, summary_table
-from airflow_mlops.engines.summary import Column
+from airflow_mlops.learning.labels import maturity
+from airflow_mlops.learning.summaries import build, summary, table
+from airflow_mlops.learning.summaries.summary import Column
 from airflow_mlops.stores.tables import delta, tables
 
 if TYPE_CHECKING:
@@ -100,8 +101,8 @@ def target(window: Window, name: str, delay: timedelta, *, classes: bool) -> Col
     )
     kinds = ((), (name,)) if classes else ((name,), ())
     if dataset.labels is not None:
-        labels = labels_known.matured(dataset, first.start, delay)
-        return summary_build.summarise([labels], numeric=kinds[0], categorical=kinds[1])[name]
+        labels = maturity.matured(dataset, first.start, delay)
+        return build.summarise([labels], numeric=kinds[0], categorical=kinds[1])[name]
     found = tables.dataset(dataset.uri, dataset.version)
     if name not in found.schema.names:
         return None
@@ -109,7 +110,7 @@ def target(window: Window, name: str, delay: timedelta, *, classes: bool) -> Col
     matured = (time >= first.start - delay) & (time < last.end - delay)
     with delta.errors(dataset.uri):
         rows = delta.scan(found, [name], matured)
-        return summary_build.summarise(rows, numeric=kinds[0], categorical=kinds[1])[name]
+        return build.summarise(rows, numeric=kinds[0], categorical=kinds[1])[name]
 
 
 def _data(dataset: DatasetVersion) -> str:
@@ -126,16 +127,16 @@ def _features(
     origin = _data(dataset)
     wanted = dict.fromkeys(features.numeric, summary.Kind.NUMERIC)
     wanted |= dict.fromkeys(features.categorical, summary.Kind.CATEGORICAL)
-    kept = summary_table.kept(uri, dataset.partition)
+    kept = table.kept(uri, dataset.partition)
     known = kept.get(origin, {})
     if all(name in known and known[name].kind is kind for name, kind in wanted.items()):
         return {name: known[name] for name in wanted}
     there = [name for name in tables.dataset(as_of.uri, as_of.version).schema.names if name in wanted]
     rows = tables.batches(as_of.uri, version=as_of.version, partition=dataset.partition, columns=there)
     with delta.errors(as_of.uri):
-        found = summary_build.summarise(rows, numeric=features.numeric, categorical=features.categorical)
+        found = build.summarise(rows, numeric=features.numeric, categorical=features.categorical)
     predicted = [name for name in kept if name.endswith(f" {dataset.digest}") and name != origin]
-    summary_table.keep(uri, dataset.partition, {origin: found}, predicted)
+    table.keep(uri, dataset.partition, {origin: found}, predicted)
     return found
 
 
@@ -143,17 +144,17 @@ def _predictions(
     dataset: DatasetVersion, champion: ModelRef, predictions_uri: str, uri: str
 ) -> Column | None:
     origin = _predicted(dataset, champion)
-    kept = summary_table.kept(uri, dataset.partition)
+    kept = table.kept(uri, dataset.partition)
     if origin in kept:
         return kept[origin]["score"]
     columns = ["score", *_ORIGIN]
     rows = tables.batches(predictions_uri, partition=dataset.partition, columns=columns)
     with delta.errors(predictions_uri):
         scored = _scored(rows, (champion.version, champion.digest, dataset.digest))
-        found = summary_build.summarise(scored, numeric=("score",), categorical=())
+        found = build.summarise(scored, numeric=("score",), categorical=())
     if not found["score"].rows:
         return None
-    summary_table.keep(uri, dataset.partition, {origin: found}, [_data(dataset)])
+    table.keep(uri, dataset.partition, {origin: found}, [_data(dataset)])
     return found["score"]
 
 

@@ -8,7 +8,8 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.checks import Check, Verdict
-from airflow_mlops.engines import code, jobs, models, transform
+from airflow_mlops.engines import jobs
+from airflow_mlops.learning.models import code, models, transform
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

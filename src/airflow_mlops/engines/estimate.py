@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.facts.performance import CONFIDENCE, Measured
 from airflow_mlops.domain.metrics import METRICS, names
-from airflow_mlops.engines import learning, models, performance, pipeline
 from airflow_mlops.exceptions import (
     DigestMismatch,
     ModelNotFound,
@@ -21,6 +20,9 @@ from airflow_mlops.exceptions import (
     TableUnreadable,
     UntrustedModel,
 )
+from airflow_mlops.learning.labels import labelled
+from airflow_mlops.learning.models import models, pipeline
+from airflow_mlops.learning.statistics import measures
 from airflow_mlops.stores.registry import tracking
 
 if TYPE_CHECKING:
@@ -175,7 +177,7 @@ def _kept(client: MlflowClient, ref: ModelRef) -> Calibration | None:
 def _made(client: MlflowClient, ref: ModelRef, training: Training, target: str) -> Calibration | None:
     source, split = training.dataset, training.split
     try:
-        rows = learning.read(source, since=split.cut, until=split.end)
+        rows = labelled.read(source, since=split.cut, until=split.end)
         rows, truth = pipeline.labelled(rows, target, training.task)
         if not rows.num_rows:
             return None
@@ -225,7 +227,7 @@ def _errors(scores: np.ndarray, calibration: Calibration, seed: int) -> dict[str
     for line in range(1, len(calibration.shares)):
         chosen = random.choice(scores, count, replace=False)
         labels = (random.random(count) < calibration(chosen, line)).astype(float)
-        for name, value in performance.metrics(labels, chosen, "classification").items():
+        for name, value in measures.metrics(labels, chosen, "classification").items():
             if value is not None:
                 drawn[name].append(value)
     return {

@@ -25,25 +25,19 @@ from airflow_mlops.domain.policies.gates import (
     versus_champion,
 )
 from airflow_mlops.domain.spec.model import VersusChampion
-from airflow_mlops.engines import (
-    bless,
-    champions,
-    leakage,
-    learning,
-    models,
-    paired,
-    performance,
-    pipeline,
-    resampling,
-    serving,
-    slices,
-)
+from airflow_mlops.engines import champions, leakage
 from airflow_mlops.engines.champions import Rival
-from airflow_mlops.engines.pictures import log as draw
-from airflow_mlops.engines.sample import fetch
-from airflow_mlops.engines.slices import Judged
-from airflow_mlops.engines.statistic import statistic
 from airflow_mlops.exceptions import NotEnoughData, TrainingFailed
+from airflow_mlops.learning.bless import process
+from airflow_mlops.learning.bless.check import serving_checks
+from airflow_mlops.learning.bless.sample import fetch
+from airflow_mlops.learning.labels import labelled
+from airflow_mlops.learning.models import models, pipeline
+from airflow_mlops.learning.pictures.pictures import log as draw
+from airflow_mlops.learning.statistics import measures as performance
+from airflow_mlops.learning.statistics import paired, resampling, slices
+from airflow_mlops.learning.statistics.slices import Judged
+from airflow_mlops.learning.statistics.statistic import statistic
 from airflow_mlops.stores.registry import tracking
 
 if TYPE_CHECKING:
@@ -54,7 +48,7 @@ if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
     from airflow_mlops.domain.spec.model import Gates
-    from airflow_mlops.engines.resampling import Blocks
+    from airflow_mlops.learning.statistics.resampling import Blocks
 
 log = logging.getLogger(__name__)
 
@@ -127,14 +121,14 @@ def evaluate(
         path, sample = fetch(client, ref, Path(folder))
         needed = models.download(client, ref.run_id, Path(folder), _REQUIREMENTS)
         limits = {"seconds": gates.serving.seconds, "memory_mb": gates.serving.memory}
-        with bless.start(path, ref.digest, sample, task=best.task, requirements=needed, **limits) as result:
+        with process.start(path, ref.digest, sample, task=best.task, requirements=needed, **limits) as result:
             model = models.load(path, ref.digest)
             frame = pipeline.frame(rows, pipeline.features_of(model))
             judged = Judged(rows, truth, models.predicted(model, frame, best.task), blocks)
             rival = champions.predict(client, champion, best, rows, seen) if champion else None
             found = _judge(gates, best, judged, rival)
             alarm = _alarm(gates, best, model, frame, truth)
-            blessing = serving.checks(gates.serving, best.version, path.stat().st_size, result)
+            blessing = serving_checks(gates.serving, best.version, path.stat().st_size, result)
     checks = (*found.checks, untouched, *alarm, *blessing)
     verdict = monitoring.overall(checks)
     evaluation = Evaluation(
@@ -151,7 +145,7 @@ def evaluate(
 
 
 def _rows_of(candidate: TrainedModel) -> tuple[DatasetVersion, Split]:
-    return learning.content(candidate.dataset), candidate.split
+    return labelled.content(candidate.dataset), candidate.split
 
 
 def _judged_before(client: MlflowClient, ref: ModelRef) -> Evaluation | None:

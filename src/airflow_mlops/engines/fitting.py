@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_mlops.domain.facts.recipe import LEAST_ROWS
 from airflow_mlops.domain.spec.model import Candidate, Features
-from airflow_mlops.engines import models, pipeline
 from airflow_mlops.exceptions import NotEnoughData, TrainingFailed
+from airflow_mlops.learning.models import models, pipeline
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,7 +32,7 @@ T = TypeVar("T")
 class Data:
     """Training rows in order of event time.
 
-    :param frame: features, as :func:`airflow_mlops.engines.pipeline.frame` prepares them.
+    :param frame: features, as :func:`airflow_mlops.learning.models.pipeline.frame` prepares them.
     :param labels: one for each row.
     :param times: event time of each row.
     """

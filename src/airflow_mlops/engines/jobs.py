@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.spec.model import Candidate, Features
-from airflow_mlops.engines import code, estimators, learning, transform
+from airflow_mlops.learning.labels import labelled
+from airflow_mlops.learning.models import code, estimators, transform
 
 if TYPE_CHECKING:
     from airflow_mlops.domain.facts.recipe import Recipe
@@ -50,7 +51,7 @@ class Job:
     def identity(self, key: str = "") -> str:
         """Name what is trained: under the same key, another recipe or other code has another name."""
         built = self.function.version if self.function else ""
-        recipe = self.recipe.model_copy(update={"dataset": learning.content(self.recipe.dataset)})
+        recipe = self.recipe.model_copy(update={"dataset": labelled.content(self.recipe.dataset)})
         return hashlib.sha256(f"{key}\n{built}\n{recipe.model_dump_json()}".encode()).hexdigest()[:32]
 
     def sources(self) -> dict[str, str]:

@@ -8,8 +8,8 @@ from itertools import groupby
 
 from airflow_mlops.domain.facts.performance import Judgement
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.engines import labels
 from airflow_mlops.engines.judge_rows import Models, Subject, content_of, judge
+from airflow_mlops.learning.labels import labels
 from airflow_mlops.stores.tables import tables, versions
 
 

@@ -12,12 +12,13 @@ from airflow_mlops.domain.facts.results import ModelRef
 from airflow_mlops.domain.policies import monitoring, performance
 from airflow_mlops.domain.spec.gates import Slices
 from airflow_mlops.engines import concept as concepts
-from airflow_mlops.engines import estimate, judge_metrics, judge_window, resampling
-from airflow_mlops.engines import slices as slice_engine
+from airflow_mlops.engines import estimate, judge_metrics, judge_window
 from airflow_mlops.engines.judge_rows import Models, Subject
 from airflow_mlops.engines.judge_window import Window
-from airflow_mlops.engines.labels_join import MATURED, TRUTH, arrays
 from airflow_mlops.engines.score import SCORE
+from airflow_mlops.learning.labels.join import MATURED, TRUTH, arrays
+from airflow_mlops.learning.statistics import resampling
+from airflow_mlops.learning.statistics.slices import Judged, floors
 from airflow_mlops.stores.tables import tables, versions
 
 if TYPE_CHECKING:
@@ -52,9 +53,9 @@ def slices(subject: Subject, rows: pa.Table, policy: PerformancePolicy) -> Itera
     rows = subject.truth.with_all_columns(rows, policy.slices)
     truth, predicted = arrays(rows)
     times = rows[dataset.event_time].cast("timestamp[us]").to_numpy()
-    judged = slice_engine.Judged(rows, truth, predicted, resampling.blocks(times, "auto", dataset.grain))
+    judged = Judged(rows, truth, predicted, resampling.blocks(times, "auto", dataset.grain))
     gate = Slices(by=policy.slices, floor=policy.floor, min_rows=policy.min_rows)
-    for check in slice_engine.floors(gate, judged)[0]:
+    for check in floors(gate, judged)[0]:
         yield check.model_copy(update={"name": f"slice.{check.name}"})
 
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.facts.performance import CONFIDENCE, Measured
 from airflow_mlops.domain.metrics import METRICS, names
-from airflow_mlops.engines import performance, resampling
-from airflow_mlops.engines.labels_join import arrays
-from airflow_mlops.engines.statistic import statistic
+from airflow_mlops.learning.labels.join import arrays
+from airflow_mlops.learning.statistics import measures, resampling
+from airflow_mlops.learning.statistics.statistic import statistic
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,7 +22,7 @@ _MISSING = "missing"
 def measured(rows: pa.Table, event_time: str, grain: str, metrics: Sequence[str]) -> dict[str, Measured]:
     """Measure metrics with confidence intervals, by the bootstrap over blocks of time (see :mod:`.resampling`).
 
-    :param rows: as :func:`airflow_mlops.engines.labels_join.join` returns them, all with a label.
+    :param rows: as :func:`airflow_mlops.learning.labels.join.join` returns them, all with a label.
     :param grain: length of a partition; a block is one step below.
     """
     truth, predicted = arrays(rows)
@@ -35,7 +35,7 @@ def measured(rows: pa.Table, event_time: str, grain: str, metrics: Sequence[str]
         interval = drawn.estimate(place).interval(CONFIDENCE, known.low, known.high)
         low, high = interval or (None, None)
         found[name] = Measured(
-            value=performance.measure(name, truth, predicted), low=low, high=high, n=truth.size
+            value=measures.measure(name, truth, predicted), low=low, high=high, n=truth.size
         )
     return found
 
@@ -54,7 +54,7 @@ def naive(truth: np.ndarray, prior: float | None, task: str) -> dict[str, float 
 
     if prior is None or not truth.size:
         return {}
-    return performance.metrics(truth, np.full(truth.size, prior), task)
+    return measures.metrics(truth, np.full(truth.size, prior), task)
 
 
 def slices(

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.facts.performance import Judgement, Measured
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.engines import estimate, judge_metrics, learning, pipeline
-from airflow_mlops.engines.labels_join import TRUTH, Joined, Truth, arrays, join
+from airflow_mlops.engines import estimate, judge_metrics
 from airflow_mlops.engines.score import SCORE
 from airflow_mlops.exceptions import (
     DigestMismatch,
@@ -19,6 +18,9 @@ from airflow_mlops.exceptions import (
     TableMissing,
     TableUnreadable,
 )
+from airflow_mlops.learning.labels.join import TRUTH, Joined, Truth, arrays, join
+from airflow_mlops.learning.labels.labelled import read
+from airflow_mlops.learning.models import pipeline
 from airflow_mlops.stores.registry import registry
 from airflow_mlops.stores.tables import tables
 
@@ -100,7 +102,7 @@ class Models:
         if source.labels is None and truth.target not in source.columns:
             return None
         try:
-            rows = learning.read(source, columns=[truth.target], since=split.start, until=split.cut)
+            rows = read(source, columns=[truth.target], since=split.start, until=split.cut)
             _, values = pipeline.labelled(rows, truth.target, truth.task)
         except (TableMissing, TableUnreadable, SchemaMismatch):
             return None

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from airflow_mlops.domain.checks import Check
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.policies import performance
-from airflow_mlops.engines import labels as label_table
 from airflow_mlops.engines.judge_rows import Subject
-from airflow_mlops.engines.labels_join import MATURED, TRUTH, Joined, join
 from airflow_mlops.engines.score import SCORE
+from airflow_mlops.learning.labels.join import MATURED, TRUTH, Joined, join
+from airflow_mlops.learning.labels.labels import touched
 from airflow_mlops.stores.tables import delta, tables, versions
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def matured(subject: Subject, version: str) -> Window:
     last = Partition.containing(run.end - truth.delay - _TICK, run.grain)
     wanted = {each.key for each in first.through(last)}
     if truth.uri is not None:
-        wanted |= set(label_table.touched(truth.uri, run))
+        wanted |= set(touched(truth.uri, run))
     scored = [key for key in versions.partitions(subject.predictions_uri) if key <= run.key]
     found = [
         join(subject.predictions_uri, truth, subject.parse(key), run) for key in scored if key in wanted

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.checks import Check
 from airflow_mlops.domain.policies import gates_data
-from airflow_mlops.engines import performance
 from airflow_mlops.exceptions import LeakedRows
+from airflow_mlops.learning.statistics import measures
 from airflow_mlops.stores.tables import digests
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def alone(frame: pd.DataFrame, features: Features, truth: np.ndarray, task: str)
     for name in features.names:
         codes = _codes(frame[name], name not in features.categorical)
         predicted = np.where(half, _means(codes, truth, ~half)[codes], _means(codes, truth, half)[codes])
-        value = performance.measure(metric, truth, predicted)
+        value = measures.measure(metric, truth, predicted)
         if value is None:
             return None
         found[name] = max(

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.facts.results import DatasetVersion, ModelRef
 from airflow_mlops.engines import drift as drift_engine
-from airflow_mlops.engines import drift_page, drift_reference, drift_window, pictures
+from airflow_mlops.engines import drift_page, drift_reference, drift_window
 from airflow_mlops.engines.drift_reference import PREDICTION, TARGET, Reference
-from airflow_mlops.engines.summary import Column
 from airflow_mlops.exceptions import TableMissing, TableUnreadable
+from airflow_mlops.learning.pictures import pictures
+from airflow_mlops.learning.summaries.summary import Column
 from airflow_mlops.stores.registry import tracking
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from airflow_mlops.domain.facts.performance import Judgement
 from airflow_mlops.domain.facts.results import DatasetVersion, ModelRef
 from airflow_mlops.domain.policies import monitoring
 from airflow_mlops.engines import judge, judge_checks, judge_metrics, judge_window
-from airflow_mlops.engines import performance as performance_engine
 from airflow_mlops.engines.judge_rows import Models, Subject
-from airflow_mlops.engines.labels_join import Truth, arrays
+from airflow_mlops.learning.labels.join import Truth, arrays
+from airflow_mlops.learning.statistics import measures as performance_engine
 from airflow_mlops.stores.registry import registry
 from airflow_mlops.stores.tables import tables
 
@@ -58,7 +58,7 @@ def performance(
     counts for the verdict: what the one before it served says nothing about it. The history judges each partition
     by the version that has scored it.
 
-    :param labels_uri: table of labels (:mod:`airflow_mlops.engines.labels`); None if they are in the data.
+    :param labels_uri: table of labels (:mod:`airflow_mlops.learning.labels.labels`); None if they are in the data.
     :param performance_uri: table of the history (:mod:`airflow_mlops.engines.judge`); None keeps none.
     :raises SchemaMismatch: if labels do not fit the task, or the predictions' keys.
     """

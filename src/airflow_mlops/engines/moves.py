@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.facts import scoring
 from airflow_mlops.domain.facts.results import Action, ModelRef, PromotionDecision
-from airflow_mlops.engines import models
 from airflow_mlops.exceptions import DigestMismatch, ModelNotFound, PromotionConflict, RegistryUnavailable
+from airflow_mlops.learning.models import models
 from airflow_mlops.stores.registry import ledger, registry, tracking
 from airflow_mlops.stores.registry.ledger import CHALLENGES, Kind, Row
 from airflow_mlops.stores.registry.registry import CHALLENGER

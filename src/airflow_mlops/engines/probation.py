@@ -10,7 +10,6 @@ from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.facts.results import Action, DatasetVersion, ModelRef
 from airflow_mlops.domain.metrics import METRICS
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.engines import learning, models, paired, pipeline, resampling, transform
 from airflow_mlops.exceptions import (
     DigestMismatch,
     ModelNotFound,
@@ -18,6 +17,9 @@ from airflow_mlops.exceptions import (
     TransformFailed,
     UntrustedModel,
 )
+from airflow_mlops.learning.labels import labelled
+from airflow_mlops.learning.models import models, pipeline, transform
+from airflow_mlops.learning.statistics import paired, resampling
 from airflow_mlops.stores.registry import ledger, registry
 
 if TYPE_CHECKING:
@@ -163,7 +165,7 @@ def _rows(
     """Return the rows of a span that have a label, with their labels and times."""
     # The champion was compared when the partition was scored.
     transform.check_scoring(client, dataset, former)
-    rows = learning.read(dataset, since=since, until=until)
+    rows = labelled.read(dataset, since=since, until=until)
     rows, truth = pipeline.labelled(rows, question.target, question.task)
     times = rows[dataset.event_time].to_numpy()
     return rows, truth, times

@@ -10,9 +10,7 @@ from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.facts.approval import Approval, refusal, told
 from airflow_mlops.domain.facts.results import Action, Evaluation, ModelRef, PromotionDecision, TrainingData
 from airflow_mlops.domain.spec.gates import Serving, Shadow
-from airflow_mlops.engines import bless, former, models, moves
-from airflow_mlops.engines.sample import fetch
-from airflow_mlops.engines.serving import BLESSING
+from airflow_mlops.engines import former, moves
 from airflow_mlops.exceptions import (
     BlessingFailed,
     DigestMismatch,
@@ -21,6 +19,10 @@ from airflow_mlops.exceptions import (
     PromotionRefused,
     UntrustedModel,
 )
+from airflow_mlops.learning.bless import process
+from airflow_mlops.learning.bless.check import BLESSING
+from airflow_mlops.learning.bless.sample import fetch
+from airflow_mlops.learning.models import models
 from airflow_mlops.stores.registry import ledger, registry
 
 if TYPE_CHECKING:
@@ -262,7 +264,7 @@ def _blessed(client: MlflowClient, ref: ModelRef, task: str, serving: Serving | 
     with TemporaryDirectory() as folder:
         path, sample = fetch(client, ref, Path(folder))
         needed = models.download(client, ref.run_id, Path(folder), _REQUIREMENTS) if serving else None
-        with bless.start(
+        with process.start(
             path, ref.digest, sample, task=task, requirements=needed, seconds=limits.seconds, memory_mb=limits.memory
         ) as result:  # fmt: skip
             found = result()

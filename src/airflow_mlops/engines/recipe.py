@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from airflow_mlops.domain.facts.results import DatasetVersion
 from airflow_mlops.domain.spec.model import Features
-from airflow_mlops.engines import labels
+from airflow_mlops.learning.labels import labels
 
 _NUMERIC = ("int", "uint", "float", "double", "halffloat", "decimal", "bool")
 _TEXT = ("string", "large_string", "dictionary")

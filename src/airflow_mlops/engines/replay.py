@@ -24,9 +24,11 @@ from airflow_mlops.domain.facts.results import (
 from airflow_mlops.domain.spec.model import ModelSpec
 from airflow_mlops.domain.spec.replay import Policy
 from airflow_mlops.domain.spec.retrain import Mode, Retrain
-from airflow_mlops.engines import decide, estimators, learning, probation, replay_stages
+from airflow_mlops.engines import decide, probation, replay_stages
 from airflow_mlops.engines.replay_cache import key_of, load, save
 from airflow_mlops.engines.replay_plan import Plan
+from airflow_mlops.learning.labels import labelled
+from airflow_mlops.learning.models import estimators
 from airflow_mlops.stores.registry import registry
 from airflow_mlops.stores.registry.ledger import Kind, Row
 
@@ -64,7 +66,7 @@ def _keys(plan: Plan, policy: Policy) -> list[str]:
     found, key = [], key_of(_content(policy.spec), built)
     for place, dataset in enumerate(plan.datasets):
         # Quality is told by all labels that are known today.
-        both = (learning.content(each).to_dict() for each in (dataset, plan.in_hindsight(place)))
+        both = (labelled.content(each).to_dict() for each in (dataset, plan.in_hindsight(place)))
         key = key_of(key, *both)
         found.append(key)
     return found

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from airflow_mlops.domain.facts.results import DatasetVersion, LabelsVersion
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.spec.model import ModelSpec
-from airflow_mlops.engines import labels_known
 from airflow_mlops.exceptions import TableMissing
+from airflow_mlops.learning.labels import maturity
 from airflow_mlops.stores.tables import tables, versions
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def make(
     labels: tuple[LabelsVersion, ...] = ()
     if spec.labels.source is not None:
         at = tables.uri_of(storage, spec.name, "labels")
-        chosen, labels = labels_known.pinned(chosen, at, spec.target)
+        chosen, labels = maturity.pinned(chosen, at, spec.target)
     found = Plan(spec, chosen, folder.resolve(), labels)
     found.folder.mkdir(parents=True, exist_ok=True)
     found.client().search_experiments(max_results=1)  # makes MLflow's tables

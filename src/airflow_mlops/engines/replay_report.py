@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from airflow_mlops.domain.checks import Verdict
 from airflow_mlops.domain.facts.replay import ORACLE, Point, Replay
 from airflow_mlops.domain.facts.results import Action
-from airflow_mlops.engines.plots_style import DPI, REFERENCE, name
 from airflow_mlops.engines.replay_cache import save
+from airflow_mlops.learning.pictures.style import DPI, REFERENCE, label_axes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -57,7 +57,7 @@ def _qualities(axes: Any, found: Replay) -> None:
         axes.plot(_finite(values), label=ORACLE, **{**REFERENCE, "color": "0.35"})
     if found.metric in found.floor:
         axes.axhline(found.floor[found.metric], color=_RED, linewidth=0.9, label="floor")
-    name(axes, f"{found.model}: quality in hindsight", "", found.metric)
+    label_axes(axes, f"{found.model}: quality in hindsight", "", found.metric)
     axes.legend(fontsize=8, frameon=False, ncols=3)
 
 
@@ -93,7 +93,7 @@ def _events(axes: Any, found: Replay) -> None:
     mark(_failed("performance"), -0.3, "performance alarm", marker="d", s=18, color=_RED)
     axes.set_yticks(range(len(found.points)), list(found.points))
     axes.set_ylim(len(found.points) - 0.5, -0.5)
-    name(axes, "", "", "")
+    label_axes(axes, "", "", "")
 
 
 def _promoted(point: Point) -> bool:

@@ -21,20 +21,7 @@ from airflow_mlops.domain.facts.results import (
     TrainedModel,
 )
 from airflow_mlops.domain.spec.model import DriftPolicy, ModelSpec
-from airflow_mlops.engines import (
-    evaluate,
-    jobs,
-    learning,
-    models,
-    monitor,
-    monitor_drift,
-    monitor_performance,
-    performance,
-    pipeline,
-    score,
-    train,
-    transform,
-)
+from airflow_mlops.engines import evaluate, jobs, monitor, monitor_drift, monitor_performance, score, train
 from airflow_mlops.engines.recipe import derive_features
 from airflow_mlops.engines.replay_cache import cached, key_of, locked
 from airflow_mlops.engines.replay_plan import Plan, client
@@ -48,6 +35,9 @@ from airflow_mlops.exceptions import (
     TransformFailed,
     UntrustedModel,
 )
+from airflow_mlops.learning.labels import labelled
+from airflow_mlops.learning.models import models, pipeline, transform
+from airflow_mlops.learning.statistics import measures
 
 REFUSALS = (
     BlessingFailed,
@@ -97,7 +87,7 @@ def trained(plan: Plan, place: int) -> list[TrainedModel]:
             target=spec.target,
             features=features.to_dict(),
             metric=spec.metric.name,
-            dataset=learning.seal(dataset, found.start, found.end),
+            dataset=labelled.seal(dataset, found.start, found.end),
             split=found,
             budget=spec.train.budget.to_dict(),
             folds=spec.train.folds,
@@ -113,7 +103,7 @@ def _trained(plan: Plan, recipe: Recipe) -> TrainedModel:
     identity, bounds = jobs.Job.of(recipe).identity(), recipe.split
 
     def compute() -> dict[str, Any]:
-        rows = learning.read(recipe.dataset, since=bounds.start, until=bounds.end)
+        rows = labelled.read(recipe.dataset, since=bounds.start, until=bounds.end)
         return train.train(
             rows, client=plan.client(), recipe=recipe, key=identity, tags={}, pictures=False
         ).to_dict()
@@ -133,8 +123,8 @@ def evaluated(
         began = monotonic()
         names = list(dict.fromkeys([*dataset.key, dataset.event_time]))
         found = evaluate.evaluate(
-            learning.read(dataset, since=bounds.cut, until=bounds.end),
-            seen=learning.read(dataset, columns=names, until=bounds.end),
+            labelled.read(dataset, since=bounds.cut, until=bounds.end),
+            seen=labelled.read(dataset, columns=names, until=bounds.end),
             client=plan.client(),
             candidates=candidates,
             champion=champion,
@@ -247,12 +237,12 @@ def quality(plan: Plan, place: int, version: ModelRef) -> dict[str, float | None
 
     def compute() -> dict[str, float | None]:
         transform.check_scoring(plan.client(), dataset, version)
-        rows = learning.read(dataset, partition=dataset.partition)
+        rows = labelled.read(dataset, partition=dataset.partition)
         known, truth = pipeline.labelled(rows, spec.target, spec.task.value)
         if not known.num_rows:
             return {}
         predicted = models.predict(_loaded(plan.tracking, version), known, spec.task.value)
-        return performance.metrics(truth, predicted, spec.task.value)
+        return measures.metrics(truth, predicted, spec.task.value)
 
     key = key_of(version.digest, _content(dataset), spec.target)
     found: dict[str, float | None] = cached(plan.folder, "quality", key, compute)
@@ -260,7 +250,7 @@ def quality(plan: Plan, place: int, version: ModelRef) -> dict[str, float | None
 
 
 def _content(dataset: DatasetVersion) -> dict[str, Any]:
-    return learning.content(dataset).to_dict()
+    return labelled.content(dataset).to_dict()
 
 
 @lru_cache(maxsize=2)

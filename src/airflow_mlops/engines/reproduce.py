@@ -16,18 +16,7 @@ from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.facts.recipe import Recipe
 from airflow_mlops.domain.facts.results import TrainedModel
 from airflow_mlops.domain.spec.model import Candidate
-from airflow_mlops.engines import (
-    code,
-    environments,
-    estimators,
-    jobs,
-    learning,
-    model_file,
-    models,
-    performance,
-    pipeline,
-    train,
-)
+from airflow_mlops.engines import environments, jobs, train
 from airflow_mlops.exceptions import (
     ModelNotFound,
     NotReproduced,
@@ -35,6 +24,9 @@ from airflow_mlops.exceptions import (
     TableMissing,
     TableUnreadable,
 )
+from airflow_mlops.learning.labels import labelled
+from airflow_mlops.learning.models import code, estimators, models, pipeline, skops_file
+from airflow_mlops.learning.statistics import measures
 from airflow_mlops.stores.registry import registry, tracking
 from airflow_mlops.stores.tables import digests, tables
 
@@ -187,11 +179,11 @@ def _labelled(recipe: Recipe) -> pa.Table:
     dataset, split = recipe.dataset, recipe.split
     labels = dataset.labels
     if labels is None:
-        return learning.read(dataset, since=split.start, until=split.end)
+        return labelled.read(dataset, since=split.start, until=split.end)
     what = f"Version {labels.version} of the labels at {labels.uri}"
     try:
-        rows = learning.read(dataset, since=split.start, until=split.end)
-        sealed = learning.seal(dataset, split.start, split.end)
+        rows = labelled.read(dataset, since=split.start, until=split.end)
+        sealed = labelled.seal(dataset, split.start, split.end)
     except (TableMissing, TableUnreadable, FileNotFoundError, SchemaMismatch) as error:
         raise NotReproduced(f"{what} cannot be read any more: {error}") from error
     if sealed != dataset:
@@ -216,8 +208,8 @@ def _count(what: str, rows: pa.Table, recipe: Recipe) -> None:
 def _digest(fitted: Pipeline) -> str:
     with TemporaryDirectory() as folder:
         path = Path(folder) / tracking.MODEL_FILE
-        model_file.save(fitted, path)
-        return model_file.digest(path)
+        skops_file.save(fitted, path)
+        return skops_file.digest(path)
 
 
 def _same(expected: str, found: str) -> Check:
@@ -237,7 +229,7 @@ def _metrics(found: Record, recipe: Recipe, rows: pa.Table, fitted: Pipeline) ->
         return
     holdout = rows.filter(pc.greater_equal(rows[recipe.dataset.event_time], recipe.split.cut))
     known, truth = pipeline.labelled(holdout, recipe.target, recipe.task)
-    measured = performance.metrics(truth, models.predict(fitted, known, recipe.task), recipe.task)
+    measured = measures.metrics(truth, models.predict(fitted, known, recipe.task), recipe.task)
     for name, recorded in found.holdout.items():
         # MLflow keeps an infinite metric as the greatest number that there is.
         before = recorded if abs(recorded) < sys.float_info.max else None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from airflow_mlops.domain.facts.predictions import SCORE
 from airflow_mlops.domain.facts.results import DatasetVersion, ModelRef
 from airflow_mlops.domain.facts.scoring import ScoringReport, ShadowReport
-from airflow_mlops.engines import score_batches, score_pass, score_shadow, transform
+from airflow_mlops.engines import score_batches, score_pass, score_shadow
 from airflow_mlops.engines.score_pass import Beside, Plan
 from airflow_mlops.exceptions import (
     DigestMismatch,
@@ -18,6 +18,7 @@ from airflow_mlops.exceptions import (
     TransformFailed,
     UntrustedModel,
 )
+from airflow_mlops.learning.models import transform
 from airflow_mlops.stores.registry import ledger, registry
 
 if TYPE_CHECKING:

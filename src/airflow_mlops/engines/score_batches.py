@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from airflow_mlops.domain.facts.predictions import SCORE
 from airflow_mlops.domain.facts.results import DatasetVersion, ModelRef
-from airflow_mlops.engines import models, pipeline
+from airflow_mlops.learning.models import models, pipeline
 from airflow_mlops.stores.tables import tables
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class Scorer(NamedTuple):
 
 
 def scorer(client: MlflowClient, ref: ModelRef, task: str) -> Scorer:
-    """Load a version, digest-verified; raises what :func:`airflow_mlops.engines.models.load_version` does."""
+    """Load a version, digest-verified; raises what :func:`airflow_mlops.learning.models.models.load_version` does."""
     return Scorer(ref, models.load_version(client, ref), task)
 
 

@@ -12,9 +12,9 @@ from airflow_mlops.domain.facts.scoring import ChallengeReport
 from airflow_mlops.domain.policies import shadow
 from airflow_mlops.domain.spec.gates import Serving, Shadow
 from airflow_mlops.engines import moves, promote, score_shadow, shadow_windows
-from airflow_mlops.engines.serving import BLESSING
 from airflow_mlops.engines.shadow_windows import Pair
 from airflow_mlops.exceptions import DigestMismatch, ModelNotFound, PromotionConflict
+from airflow_mlops.learning.bless.check import BLESSING
 from airflow_mlops.stores.registry import ledger, registry
 from airflow_mlops.stores.registry.ledger import Kind, Row
 from airflow_mlops.stores.registry.registry import CHALLENGER
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
     from airflow_mlops.domain.facts.scoring import ShadowWindow
-    from airflow_mlops.engines.labels_join import Truth
+    from airflow_mlops.learning.labels.join import Truth
 
 
 @dataclass(frozen=True)

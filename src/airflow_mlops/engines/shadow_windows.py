@@ -16,10 +16,12 @@ from airflow_mlops.domain.facts.scoring import ShadowReport, ShadowWindow
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.policies import shadow
 from airflow_mlops.domain.spec.gates import Shadow
-from airflow_mlops.engines import labels_join, paired, resampling, score_shadow
-from airflow_mlops.engines.labels_join import TRUTH, Truth
+from airflow_mlops.engines import score_shadow
 from airflow_mlops.engines.probation import verdict_of
 from airflow_mlops.engines.score_shadow import CHAMPION_SCORE
+from airflow_mlops.learning.labels import join
+from airflow_mlops.learning.labels.join import TRUTH, Truth
+from airflow_mlops.learning.statistics import paired, resampling
 from airflow_mlops.stores.tables import tables
 
 _CONFIDENCE = 0.95
@@ -158,7 +160,7 @@ def quality(pair: Pair, partition: str, policy: Shadow) -> Check:
     if not pair.is_mature(partition):
         due = scored.end + pair.truth.delay
         return answer(Verdict.INCONCLUSIVE, f"its labels are not all known before {due:%Y-%m-%d %H:%M}")
-    rows = labels_join.join(pair.uri, pair.truth, scored, pair.here).labelled
+    rows = join.join(pair.uri, pair.truth, scored, pair.here).labelled
     count = rows.num_rows
     if count < max(policy.min_rows, 1):
         few = f"{count:,} rows with labels; {policy.min_rows:,} are needed"

@@ -10,8 +10,8 @@ from airflow_mlops import exceptions
 from airflow_mlops.domain.checks import Outcome, Severity
 from airflow_mlops.domain.facts.results import Action, DatasetVersion, TrainingData
 from airflow_mlops.domain.facts.validation import ExpectationResult
-from airflow_mlops.engines import drift_measure
-from airflow_mlops.engines.summary import Column, Kind
+from airflow_mlops.learning.summaries.distance import jensen_shannon, together
+from airflow_mlops.learning.summaries.summary import Column, Kind
 from airflow_mlops.stores.registry import ledger
 from airflow_mlops.stores.tables import delta, tables
 
@@ -212,7 +212,7 @@ def _distance(before: np.ndarray | pa.ChunkedArray, now: np.ndarray | pa.Chunked
     import pyarrow as pa
 
     if isinstance(before, pa.ChunkedArray) or isinstance(now, pa.ChunkedArray):
-        return drift_measure.jensen_shannon(*drift_measure.together(_counted(before), _counted(now))[1:])
+        return jensen_shannon(*together(_counted(before), _counted(now))[1:])
     return _wasserstein(before, now)
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Literal
 from airflow_mlops.domain.facts import recipe
 from airflow_mlops.domain.facts.results import DatasetVersion, Split
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.engines import learning
 from airflow_mlops.exceptions import NotEnoughData
+from airflow_mlops.learning.labels import labelled
 
 if TYPE_CHECKING:
     import numpy as np
@@ -84,7 +84,7 @@ def split_of(dataset: DatasetVersion, holdout: int | float, window: int | str, d
     :raises NotEnoughData: if there is too little to train or to judge on.
     """
     when, labels = dataset.event_time, dataset.labels
-    rows = learning.read(dataset, columns=[when, labels.target] if labels else [when])
+    rows = labelled.read(dataset, columns=[when, labels.target] if labels else [when])
     if labels is not None:
         rows = rows.filter(rows[labels.target].is_valid())
     try:

@@ -10,8 +10,10 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_mlops.domain.facts.results import TrainedModel
-from airflow_mlops.engines import curve, fitting, jobs, models, provenance, threads, trials, tune
-from airflow_mlops.engines.sample import DIGEST_TAG, PREDICTION, SAMPLE, sha256
+from airflow_mlops.engines import curve, fitting, jobs, trials, tune
+from airflow_mlops.learning import provenance, threads
+from airflow_mlops.learning.bless.sample import DIGEST_TAG, PREDICTION, SAMPLE, sha256
+from airflow_mlops.learning.models import models
 from airflow_mlops.stores.registry import registry, tracking
 
 if TYPE_CHECKING:

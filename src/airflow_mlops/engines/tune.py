@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_mlops.domain.metrics import METRICS
 from airflow_mlops.domain.spec.model import Budget, Candidate
-from airflow_mlops.engines import fitting, folds, performance, threads
+from airflow_mlops.engines import fitting, folds
 from airflow_mlops.engines.proposals import Proposal, Proposals
 from airflow_mlops.engines.trials import Outcome, Trial
 from airflow_mlops.exceptions import NotEnoughData, TrainingFailed
+from airflow_mlops.learning import threads
+from airflow_mlops.learning.statistics import measures
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
@@ -287,7 +289,7 @@ def _measure(
         model = fitting.fit(clone(unfitted), data.between(0, fold.cut), n_threads, name)
         later = data.between(fold.cut, fold.end)
         predicted = fitting.predicted(model, later, recipe.task, name)
-        value = performance.measure(recipe.metric, later.labels, predicted)
+        value = measures.measure(recipe.metric, later.labels, predicted)
     except TrainingFailed as error:
         return _Measured(None, monotonic() - began, str(error))
     except ValueError as error:  # predictions that are not finite

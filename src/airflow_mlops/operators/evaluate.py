@@ -9,8 +9,9 @@ from airflow.sdk import BaseOperator
 
 from airflow_mlops.domain.facts.results import Evaluation, TrainedModel
 from airflow_mlops.domain.spec.model import Gates
-from airflow_mlops.engines import evaluate, learning
+from airflow_mlops.engines import evaluate
 from airflow_mlops.hooks.mlflow import MlflowHook
+from airflow_mlops.learning.labels import labelled
 from airflow_mlops.links import MlflowRunLink, ReportLink
 from airflow_mlops.runs import push, save_report, table_uri
 from airflow_mlops.stores.registry import registry
@@ -59,8 +60,8 @@ class EvaluateOperator(BaseOperator):
         client = MlflowHook(self.mlflow_conn_id).get_conn()
         names = list(dict.fromkeys([*dataset.key, dataset.event_time]))
         evaluation = evaluate.evaluate(
-            learning.read(dataset, since=split.cut, until=split.end),
-            seen=learning.read(dataset, columns=names, until=split.end),
+            labelled.read(dataset, since=split.cut, until=split.end),
+            seen=labelled.read(dataset, columns=names, until=split.end),
             client=client,
             candidates=candidates,
             champion=registry.champion(client, candidates[0].model),

@@ -10,7 +10,8 @@ from airflow.sdk import BaseOperator
 
 from airflow_mlops.domain.checks import Check
 from airflow_mlops.domain.spec.model import PerformancePolicy
-from airflow_mlops.engines import labels, monitor, monitor_performance
+from airflow_mlops.engines import monitor, monitor_performance
+from airflow_mlops.learning.labels import labels
 from airflow_mlops.runs import partition_of, subject, table_uri
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ class PerformanceOperator(BaseOperator):
 class IngestLabelsOperator(BaseOperator):
     """Read the labels that became known during a partition into a model's table of labels.
 
-    Returns the :class:`~airflow_mlops.engines.labels.LabelsReport` as a dict. The same labels again change nothing. A
+    Returns the :class:`~airflow_mlops.learning.labels.labels.LabelsReport` as a dict. The same labels again change nothing. A
     label is known from the time in its column ``labelled_at``, or from the partition that brings it.
 
     :param model: name of the model.

@@ -12,10 +12,12 @@ from airflow_mlops import config
 from airflow_mlops.domain.facts.recipe import Recipe
 from airflow_mlops.domain.facts.results import DatasetVersion
 from airflow_mlops.domain.spec.model import Budget, Candidate, Features
-from airflow_mlops.engines import jobs, learning, provenance, train
+from airflow_mlops.engines import jobs, train
 from airflow_mlops.engines.recipe import derive_features
 from airflow_mlops.engines.split import split_of
 from airflow_mlops.hooks.mlflow import MlflowHook
+from airflow_mlops.learning import provenance
+from airflow_mlops.learning.labels import labelled
 from airflow_mlops.links import MlflowRunLink
 from airflow_mlops.runs import push, run_of, with_labels
 
@@ -120,7 +122,7 @@ class TrainOperator(BaseOperator):
         dataset, split, name = recipe.dataset, recipe.split, Candidate.model_validate(self.candidate).name
         hook = MlflowHook(self.mlflow_conn_id)
         trained = train.train(
-            learning.read(dataset, since=split.start, until=split.end),
+            labelled.read(dataset, since=split.start, until=split.end),
             client=hook.get_conn(),
             recipe=recipe,
             # With data, spec and code in it: a run that is cleared after a correction trains anew.
@@ -144,7 +146,7 @@ class TrainOperator(BaseOperator):
             target=self.target,
             features=(self.features or derive_features(dataset, self.target)).to_dict(),
             metric=self.metric,
-            dataset=learning.seal(dataset, split.start, split.end),
+            dataset=labelled.seal(dataset, split.start, split.end),
             split=split,
             budget=(self.budget or Budget()).to_dict(),
             folds=self.folds,

@@ -106,7 +106,7 @@ def _list_packages() -> None:
     try:
         from mlflow.utils.requirements_utils import warn_dependency_requirement_mismatches
 
-        from airflow_mlops.engines import provenance
+        from airflow_mlops.learning import provenance
 
         warn_dependency_requirement_mismatches([f"mlflow=={provenance.packages()['mlflow']}"])
     except Exception as error:  # noqa: BLE001 as above

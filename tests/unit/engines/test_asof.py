@@ -8,8 +8,8 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from airflow_mlops.engines.asof import as_of
 from airflow_mlops.exceptions import FutureJoin
+from airflow_mlops.learning.models.asof import as_of
 
 NOON = datetime(2013, 1, 5, 12, tzinfo=UTC)
 

@@ -15,8 +15,9 @@ import pytest
 import skops.io
 
 from airflow_mlops.domain.spec.model import Candidate, Features
-from airflow_mlops.engines import bless, models, pipeline
 from airflow_mlops.exceptions import BlessingFailed, DigestMismatch, UntrustedModel
+from airflow_mlops.learning.bless import process
+from airflow_mlops.learning.models import models, pipeline
 
 
 class Stranger:
@@ -37,21 +38,21 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(folder: Path, **changed: Any) -> bless.Blessing:
+def run(folder: Path, **changed: Any) -> process.Blessing:
     path = changed.pop("path", folder / "model.skops")
     arguments = {"digest": models.digest(path), "sample": folder / "sample.parquet", "task": "classification"}
-    with bless.start(path, **arguments | changed) as result:
+    with process.start(path, **arguments | changed) as result:
         return result()
 
 
-def here(folder: Path, *, memory_mb: float = 4096, **changed: Path) -> bless.Blessing:
+def here(folder: Path, *, memory_mb: float = 4096, **changed: Path) -> process.Blessing:
     """Judge what this process finds: a fresh one takes seconds to start."""
     path, sample = (
         changed.get(name, folder / file)
         for name, file in (("path", "model.skops"), ("sample", "sample.parquet"))
     )
-    found = {"seconds": 1.0, **bless._predict(path, models.digest(path), sample, "classification")}
-    return bless._judged(0, json.dumps(found), "", 60, memory_mb)
+    found = {"seconds": 1.0, **process._predict(path, models.digest(path), sample, "classification")}
+    return process._judged(0, json.dumps(found), "", 60, memory_mb)
 
 
 def test_a_model_is_blessed_without_counting_the_memory_of_the_process_that_asks(folder: Path) -> None:
@@ -156,7 +157,7 @@ def test_a_process_that_was_started_ends_with_its_context(folder: Path) -> None:
     children = Path(f"/proc/self/task/{os.getpid()}/children")
     before = children.read_text().split()
     path = folder / "model.skops"
-    with bless.start(path, models.digest(path), folder / "sample.parquet", task="classification"):
+    with process.start(path, models.digest(path), folder / "sample.parquet", task="classification"):
         assert len(children.read_text().split()) == len(before) + 1
     assert children.read_text().split() == before
 
@@ -168,7 +169,7 @@ def test_a_result_is_judged_by_the_time_that_it_took_and_not_by_when_it_is_asked
     stand_in(tmp_path, monkeypatch, f"echo '{told}'")
     path = folder / "model.skops"
     for seconds, known in ((5, True), (2, False)):
-        with bless.start(
+        with process.start(
             path, "", folder / "sample.parquet", task="classification", seconds=seconds
         ) as result:
             if known:
@@ -203,13 +204,13 @@ def test_one_row_is_measured_once_it_is_asked_for_and_the_wait_does_not_count(
         timers.append(seconds)
         return 59.0, 0.0
 
-    monkeypatch.setattr(bless.signal, "setitimer", setitimer)
-    monkeypatch.setattr(bless, "monotonic", lambda: clock.now)
+    monkeypatch.setattr(process.signal, "setitimer", setitimer)
+    monkeypatch.setattr(process, "monotonic", lambda: clock.now)
     monkeypatch.setattr(sys, "stdin", clock)
     monkeypatch.setattr(models, "predict", predict)
     path = folder / "model.skops"
     arguments = (models.digest(path), str(folder / "sample.parquet"), "classification", "")
-    assert bless._main("990", "60", str(path), *arguments) == 0
+    assert process._main("990", "60", str(path), *arguments) == 0
     found = json.loads(capsys.readouterr().out)
     assert asked[:2] == [(60, 1000), (1, 1501)]
     assert (found["seconds"], found["latency_ms"]) == (10 + len(asked), 1000)
@@ -223,7 +224,7 @@ def test_a_model_whose_packages_are_others_here_is_not_loaded(folder: Path, tmp_
         f"# what it was trained with\nnumpy=={np.__version__}\nscikit-learn==0.1\nmissing-one==2; python_version > '3'\n"
     )
     with pytest.raises(BlessingFailed) as failed:
-        bless._meet(needs)
+        process._meet(needs)
     assert "scikit-learn==0.1, which is " in str(failed.value)
     assert 'missing-one==2; python_version > "3", which is not installed here' in str(failed.value)
     assert "numpy" not in str(failed.value)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from airflow_mlops.engines import code
+from airflow_mlops.learning.models import code
 
 CODE = '''"""What this is for."""
 from dataclasses import dataclass

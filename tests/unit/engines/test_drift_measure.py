@@ -10,8 +10,8 @@ import pytest
 from scipy import stats
 
 from airflow_mlops.domain.policies.drift import Measure
-from airflow_mlops.engines import drift_measure, summary_build
-from airflow_mlops.engines.summary import Column
+from airflow_mlops.learning.summaries import build, distance
+from airflow_mlops.learning.summaries.summary import Column
 
 ROWS = 60_000
 
@@ -19,13 +19,11 @@ ROWS = 60_000
 def summarise(values: Any, categorical: bool = False) -> Column:
     names = ((), ("x",)) if categorical else (("x",), ())
     batches = pa.table({"x": values}).to_batches(10_000)
-    return summary_build.summarise(batches, numeric=names[0], categorical=names[1])["x"]
+    return build.summarise(batches, numeric=names[0], categorical=names[1])["x"]
 
 
 def measured(before: Any, now: Any, categorical: bool = False) -> Measure:
-    found = drift_measure.measure(
-        "x", summarise(before, categorical), summarise(now, categorical), min_rows=1
-    )
+    found = distance.measure("x", summarise(before, categorical), summarise(now, categorical), min_rows=1)
     return next(found)
 
 

@@ -6,7 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from airflow_mlops.engines import estimate, models, performance
+from airflow_mlops.engines import estimate
+from airflow_mlops.learning.models import models
+from airflow_mlops.learning.statistics import measures
 from airflow_mlops.stores.registry import registry
 from airflow_mlops.stores.tables import tables
 from history import History
@@ -30,7 +32,7 @@ def calibration(request: pytest.FixtureRequest) -> estimate.Calibration:
 def test_what_labels_will_say_is_estimated_without_them(calibration: Any, shift: float) -> None:
     truth, scores = draw(1, 4000, shift)
     found = estimate.estimate(scores, calibration)
-    later = performance.metrics(truth, scores, "classification")
+    later = measures.metrics(truth, scores, "classification")
     assert found.keys() == later.keys()
     for name, guess in found.items():
         assert guess.value == pytest.approx(later[name], abs=0.1 if name == "log_loss" else 0.05), name
@@ -68,7 +70,7 @@ def test_a_version_is_calibrated_once_and_does_not_need_its_data_again(
     scores = models.predict(models.load_version(history.client, ref), second, "classification")
     once = estimate.of(history.client, ref, training, scores, "late")
     truth = second["late"].to_numpy(zero_copy_only=False)
-    later = performance.measure("roc_auc", truth, scores)
+    later = measures.measure("roc_auc", truth, scores)
     assert once["roc_auc"].value == pytest.approx(later, abs=0.05)
     monkeypatch.delattr(tables, "read")
     assert estimate.of(history.client, ref, training, scores, "late") == once

@@ -11,8 +11,8 @@ from sklearn.utils import all_estimators
 from threadpoolctl import threadpool_limits
 
 from airflow_mlops.domain.spec.model import Candidate
-from airflow_mlops.engines import estimators, model_file, models, pipeline
 from airflow_mlops.exceptions import TrainingFailed, UntrustedModel
+from airflow_mlops.learning.models import estimators, models, pipeline, skops_file
 from synthetic import FEATURES, LOGISTIC, make_rows
 
 FUNCTION = """
@@ -246,8 +246,8 @@ def test_every_estimator_of_scikit_learn_is_stored_and_loaded_or_refused(task: s
             unfit.add(name)
             continue
         path = tmp_path / f"{name}.skops"
-        model_file.save(model, path)
-        loaded = model_file.load(path, model_file.digest(path))
+        skops_file.save(model, path)
+        loaded = skops_file.load(path, skops_file.digest(path))
         assert np.array_equal(models.predicted(loaded, frame, task), models.predicted(model, frame, task)), (
             name
         )

@@ -24,9 +24,11 @@ from airflow_mlops.domain.spec.model import (
     Stability,
     VersusChampion,
 )
-from airflow_mlops.engines import bless, evaluate, models
-from airflow_mlops.engines.sample import DIGEST_TAG, fetch
+from airflow_mlops.engines import evaluate
 from airflow_mlops.exceptions import DigestMismatch, LeakedRows, ModelNotFound, NotEnoughData, SchemaMismatch
+from airflow_mlops.learning.bless import process
+from airflow_mlops.learning.bless.sample import DIGEST_TAG, fetch
+from airflow_mlops.learning.models import models
 from airflow_mlops.stores.registry import tracking
 from synthetic import make_client, make_rows, make_split, make_trained
 
@@ -61,10 +63,10 @@ def blessed_here(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 
     @contextmanager
     def start(path: Path, digest: str, sample: Path, *, task: str, **_: Any) -> Iterator[Any]:
-        yield lambda: bless.Blessing(seconds=0.0, **bless._predict(path, digest, sample, task))
+        yield lambda: process.Blessing(seconds=0.0, **process._predict(path, digest, sample, task))
 
     if "slow" not in request.keywords:
-        monkeypatch.setattr(bless, "start", start)
+        monkeypatch.setattr(process, "start", start)
 
 
 def ref_of(trained: TrainedModel, **changes: str) -> ModelRef:

@@ -11,10 +11,11 @@ import pyarrow.compute as pc
 import pytest
 
 from airflow_mlops.domain.facts.performance import Judgement
-from airflow_mlops.engines import judge, judge_window, labels
+from airflow_mlops.engines import judge, judge_window
 from airflow_mlops.engines.judge_rows import Subject
-from airflow_mlops.engines.labels_join import Truth, join
 from airflow_mlops.exceptions import SchemaMismatch, TableUnreadable
+from airflow_mlops.learning.labels import labels
+from airflow_mlops.learning.labels.join import Truth, join
 from airflow_mlops.stores.registry import tracking
 from airflow_mlops.stores.tables import tables
 from history import MODEL, History, changed, month, rows_of

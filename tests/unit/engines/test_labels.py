@@ -9,8 +9,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from airflow_mlops.engines import labels
 from airflow_mlops.exceptions import BadRows, SchemaMismatch
+from airflow_mlops.learning.labels import labels
 from airflow_mlops.stores.sources import python
 from airflow_mlops.stores.tables import tables
 from history import month

@@ -17,18 +17,12 @@ from airflow_mlops.domain.spec.model import Features, Gates, ModelSpec
 from airflow_mlops.domain.spec.monitor import AutoRollback
 from airflow_mlops.domain.spec.replay import CURRENT, NEVER, built_in
 from airflow_mlops.engines import (
-    bless,
     drift_reference,
     drift_window,
     evaluate,
     jobs,
-    labels,
-    labels_known,
-    learning,
-    models,
     probation,
     promote,
-    provenance,
     replay,
     replay_compare,
     replay_plan,
@@ -41,6 +35,11 @@ from airflow_mlops.engines.probation import Question
 from airflow_mlops.engines.recipe import derive_features
 from airflow_mlops.engines.split import split_of
 from airflow_mlops.exceptions import NotEnoughData, NotReproduced, SchemaMismatch
+from airflow_mlops.learning import provenance
+from airflow_mlops.learning.bless import process
+from airflow_mlops.learning.labels import labelled as learning
+from airflow_mlops.learning.labels import labels, maturity
+from airflow_mlops.learning.models import models
 from airflow_mlops.stores import retention
 from airflow_mlops.stores.registry import ledger, registry
 from airflow_mlops.stores.tables import tables
@@ -85,10 +84,10 @@ def blessed_here(monkeypatch: pytest.MonkeyPatch) -> None:
 
     @contextmanager
     def start(path: Path, digest: str, sample: Path, *, task: str, **_: Any) -> Iterator[Any]:
-        yield lambda: bless.Blessing(seconds=0.0, **bless._predict(path, digest, sample, task))
+        yield lambda: process.Blessing(seconds=0.0, **process._predict(path, digest, sample, task))
 
     said = Check(name="blessing", verdict=Verdict.PASS, expected="alike", reason="blessed in another test")
-    monkeypatch.setattr(bless, "start", start)
+    monkeypatch.setattr(process, "start", start)
     monkeypatch.setattr(promote, "_blessed", lambda *_: said)
 
 
@@ -175,7 +174,7 @@ def test_a_scan_finds_what_a_read_does_however_many_rows_it_takes_at_a_time(
 def test_labels_of_different_keys_that_are_one_in_the_data_are_refused(late: Learner) -> None:
     known = pa.table({"flight": ["1", "01"], "late": [0.0, 1.0]})
     with pytest.raises(SchemaMismatch, match=r"write 'flight' in labels\.source as in the data"):
-        labels_known.same_keys(known, pa.table({"flight": [1]}), ["flight"])
+        maturity.same_keys(known, pa.table({"flight": [1]}), ["flight"])
 
 
 def test_labels_that_contradict_each_other_are_none(late: Learner) -> None:
@@ -188,9 +187,7 @@ def test_labels_that_contradict_each_other_are_none(late: Learner) -> None:
     assert labelled(learning.read(after)) == before - 3
     # What is pinned stays as it was.
     assert labelled(learning.read(january)) == before
-    maturing = [
-        labels_known.matured(each, month("2013-01").start, WEEK).num_rows for each in (january, after)
-    ]
+    maturing = [maturity.matured(each, month("2013-01").start, WEEK).num_rows for each in (january, after)]
     assert maturing == [before, before - 3]
 
 

@@ -19,8 +19,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from threadpoolctl import threadpool_limits
 
-from airflow_mlops.engines import model_file
 from airflow_mlops.exceptions import DigestMismatch, UntrustedModel
+from airflow_mlops.learning.models import skops_file
 
 
 def make_file(path: Path, value: Any = None) -> Path:
@@ -45,14 +45,14 @@ def rewrite(path: Path, change: Callable[[dict[str, bytes]], None]) -> Path:
 def test_ids_and_dates_do_not_count_in_the_digest(tmp_path: Path) -> None:
     one, two = make_file(tmp_path / "one.skops"), make_file(tmp_path / "two.skops")
     assert one.read_bytes() != two.read_bytes()
-    assert model_file.digest(one) == model_file.digest(two)
+    assert skops_file.digest(one) == skops_file.digest(two)
 
 
 def test_the_order_of_a_set_does_not_count_in_the_digest(tmp_path: Path) -> None:
     # 0 and 8 fall into the same place of a small hash table, so the first to come is the first in the set.
     assert list({0, 8}) != list({8, 0})
     one, two = make_file(tmp_path / "one.skops", {0, 8}), make_file(tmp_path / "two.skops", {8, 0})
-    assert model_file.digest(one) == model_file.digest(two)
+    assert skops_file.digest(one) == skops_file.digest(two)
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_the_order_of_a_set_does_not_count_in_the_digest(tmp_path: Path) -> None
 )
 def test_whatever_loads_as_something_else_has_another_digest(tmp_path: Path, one: Any, two: Any) -> None:
     first, second = make_file(tmp_path / "one.skops", one), make_file(tmp_path / "two.skops", two)
-    assert model_file.digest(first) != model_file.digest(second)
+    assert skops_file.digest(first) != skops_file.digest(second)
 
 
 def test_a_model_with_another_number_in_it_is_refused(tmp_path: Path) -> None:
@@ -79,13 +79,13 @@ def test_a_model_with_another_number_in_it_is_refused(tmp_path: Path) -> None:
         members[name] = members[name][:-1] + bytes([members[name][-1] ^ 1])
 
     with pytest.raises(DigestMismatch, match="was trained"):
-        model_file.load(rewrite(path, change), model_file.digest(path))
+        skops_file.load(rewrite(path, change), skops_file.digest(path))
 
 
 def test_a_model_with_a_stray_member_is_refused(tmp_path: Path) -> None:
     path = make_file(tmp_path / "model.skops")
     with pytest.raises(DigestMismatch, match="members that its schema does not name"):
-        model_file.load(rewrite(path, lambda members: members.update(extra=b"")), model_file.digest(path))
+        skops_file.load(rewrite(path, lambda members: members.update(extra=b"")), skops_file.digest(path))
 
 
 def test_a_model_that_passes_one_object_off_as_another_is_refused(tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_a_model_that_passes_one_object_off_as_another_is_refused(tmp_path: Path
     changed = rewrite(path, change)
     assert skops.io.load(changed)["second"] == [1, 2]
     with pytest.raises(DigestMismatch, match="have the id"):
-        model_file.digest(changed)
+        skops_file.digest(changed)
 
 
 @pytest.mark.parametrize("content", [b"", b"PK", b"\x80\x04]\x94."])
@@ -107,18 +107,18 @@ def test_a_torn_file_or_a_pickle_is_refused(tmp_path: Path, content: bytes) -> N
     path = tmp_path / "model.skops"
     path.write_bytes(content)
     with pytest.raises(DigestMismatch, match=r"model\.skops is no whole skops file"):
-        model_file.load(path, "0" * 64)
+        skops_file.load(path, "0" * 64)
 
 
 def test_a_type_outside_the_allow_list_is_refused_by_name(tmp_path: Path) -> None:
     model = make_pipeline(FunctionTransformer(os.path.join), LinearRegression())
     path = make_file(tmp_path / "model.skops", model)
     with pytest.raises(UntrustedModel, match=r"model\.skops.*posixpath\.join"):
-        model_file.load(path, model_file.digest(path))
+        skops_file.load(path, skops_file.digest(path))
 
 
 def test_every_trusted_type_is_a_type_or_function_of_the_libraries_we_train_with() -> None:
-    for name in model_file.trusted_types():
+    for name in skops_file.trusted_types():
         module, _, attribute = name.rpartition(".")
         assert name.partition(".")[0] in {
             "sklearn",
@@ -163,13 +163,13 @@ def test_the_number_of_threads_that_fitted_a_model_does_not_count(
         with threadpool_limits(threads, "openmp"):
             model = make().fit(*random_rows())
         files.append(make_file(tmp_path / f"{threads}.skops", model))
-    assert model_file.digest(files[0]) == model_file.digest(files[1])
+    assert skops_file.digest(files[0]) == skops_file.digest(files[1])
 
 
 def test_only_a_number_passes_for_a_number_of_threads(tmp_path: Path) -> None:
     one = make_file(tmp_path / "one.skops", {"n_threads": "one"})
     two = make_file(tmp_path / "two.skops", {"n_threads": ["two"]})
-    assert model_file.digest(one) != model_file.digest(two)
+    assert skops_file.digest(one) != skops_file.digest(two)
 
 
 @pytest.mark.parametrize(
@@ -179,17 +179,17 @@ def test_boosters_are_stored_and_predict_the_same(tmp_path: Path, make: Callable
     features, labels = random_rows()
     model = make(n_estimators=5).fit(features, labels)
     path = tmp_path / "model.skops"
-    model_file.save(model, path)
-    found = model_file.load(path, model_file.digest(path))
+    skops_file.save(model, path)
+    found = skops_file.load(path, skops_file.digest(path))
     assert np.array_equal(found.predict(features), model.predict(features))
 
 
 def test_what_cannot_be_stored_is_refused_by_name_and_leaves_no_file(tmp_path: Path) -> None:
     path = tmp_path / "model.skops"
     with pytest.raises(UntrustedModel, match=r"the model holds posixpath\.join, which cannot be stored"):
-        model_file.save(FunctionTransformer(os.path.join), path)
+        skops_file.save(FunctionTransformer(os.path.join), path)
     with pytest.raises(UntrustedModel, match="cannot be stored: "):
-        model_file.save(FunctionTransformer(kw_args={"lines": iter([1])}), path)
+        skops_file.save(FunctionTransformer(kw_args={"lines": iter([1])}), path)
     assert not path.exists()
 
 
@@ -206,8 +206,8 @@ def test_a_model_of_a_library_that_is_not_here_says_so(tmp_path: Path) -> None:
         ),
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(model_file, "_TRUSTED", (*model_file._TRUSTED, "lightgbm.absent.Booster"))
+        patch.setattr(skops_file, "_TRUSTED", (*skops_file._TRUSTED, "lightgbm.absent.Booster"))
         with pytest.raises(
             UntrustedModel, match=r"needs what is not installed here: No module named 'lightgbm\.absent'"
         ):
-            model_file.load(absent, model_file.digest(absent))
+            skops_file.load(absent, skops_file.digest(absent))

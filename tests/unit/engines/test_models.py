@@ -8,8 +8,8 @@ import pytest
 
 from airflow_mlops.domain.facts.results import ModelRef, TrainedModel
 from airflow_mlops.domain.spec.model import Candidate, Features
-from airflow_mlops.engines import models, pipeline
 from airflow_mlops.exceptions import DigestMismatch, ModelNotFound, RegistryUnavailable
+from airflow_mlops.learning.models import models, pipeline
 from airflow_mlops.stores.registry import tracking
 from synthetic import FEATURES, make_client, make_rows, make_trained
 

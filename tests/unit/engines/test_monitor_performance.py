@@ -11,8 +11,9 @@ import pytest
 from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.facts.results import DatasetVersion, ModelRef
 from airflow_mlops.domain.spec.model import PerformancePolicy
-from airflow_mlops.engines import estimate, labels, monitor_performance, score
+from airflow_mlops.engines import estimate, monitor_performance, score
 from airflow_mlops.exceptions import RegistryUnavailable
+from airflow_mlops.learning.labels import labels
 from airflow_mlops.stores.registry import tracking
 from airflow_mlops.stores.tables import tables
 from history import MODEL, STIFF, History, changed, month, rows_of

@@ -7,8 +7,8 @@ import pytest
 
 from airflow_mlops.domain.policies.gates import Comparison
 from airflow_mlops.domain.spec.model import VersusChampion
-from airflow_mlops.engines import paired, resampling
 from airflow_mlops.exceptions import SpecError
+from airflow_mlops.learning.statistics import paired, resampling
 from scores import make_scores, make_times
 
 

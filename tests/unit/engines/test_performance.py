@@ -3,12 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from airflow_mlops.engines import performance
+from airflow_mlops.learning.statistics import measures
 from scores import make_scores
 
 
 def test_classification_metrics_have_the_values_computed_by_hand() -> None:
-    found = performance.metrics(np.array([0, 0, 1, 1]), np.array([0.1, 0.6, 0.4, 0.9]), "classification")
+    found = measures.metrics(np.array([0, 0, 1, 1]), np.array([0.1, 0.6, 0.4, 0.9]), "classification")
     assert found == pytest.approx(
         {
             "roc_auc": 0.75,  # 3 of 4 pairs in order
@@ -22,12 +22,12 @@ def test_classification_metrics_have_the_values_computed_by_hand() -> None:
 
 
 def test_regression_metrics_have_the_values_computed_by_hand() -> None:
-    found = performance.metrics(np.array([1.0, 2.0, 3.0]), np.array([1.0, 2.0, 6.0]), "regression")
+    found = measures.metrics(np.array([1.0, 2.0, 3.0]), np.array([1.0, 2.0, 6.0]), "regression")
     assert found == pytest.approx({"rmse": 3**0.5, "mae": 1.0, "r2": 1 - 9 / 2})
 
 
 def test_a_probability_of_one_half_counts_as_the_label() -> None:
-    assert performance.measure("accuracy", np.array([1, 0]), np.array([0.5, 0.49])) == 1.0
+    assert measures.measure("accuracy", np.array([1, 0]), np.array([0.5, 0.49])) == 1.0
 
 
 @pytest.mark.parametrize(
@@ -37,18 +37,18 @@ def test_a_probability_of_one_half_counts_as_the_label() -> None:
 def test_a_single_class_leaves_undefined_metrics_out_without_a_warning(
     labels: list[int], undefined: set[str], recwarn: pytest.WarningsRecorder
 ) -> None:
-    found = performance.metrics(np.array(labels), np.array([0.2, 0.8]), "classification")
+    found = measures.metrics(np.array(labels), np.array([0.2, 0.8]), "classification")
     assert {name for name, value in found.items() if value is None} == undefined
     assert not recwarn.list
 
 
 @pytest.mark.parametrize("task", ["classification", "regression"])
 def test_no_rows_give_no_values(task: str) -> None:
-    assert set(performance.metrics(np.array([]), np.array([]), task).values()) == {None}
+    assert set(measures.metrics(np.array([]), np.array([]), task).values()) == {None}
 
 
 def test_r2_of_a_constant_truth_is_undefined() -> None:
-    assert performance.measure("r2", np.array([2.0, 2.0]), np.array([1.0, 3.0])) is None
+    assert measures.measure("r2", np.array([2.0, 2.0]), np.array([1.0, 3.0])) is None
 
 
 @pytest.mark.parametrize(
@@ -64,11 +64,11 @@ def test_rows_that_cannot_be_judged_are_refused(
     truth: list[float], predicted: list[float], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        performance.metrics(np.array(truth), np.array(predicted), "classification")
+        measures.metrics(np.array(truth), np.array(predicted), "classification")
 
 
 def test_boolean_labels_are_zero_and_one() -> None:
     truth, scores = make_scores()
-    assert performance.measure("roc_auc", truth.astype(bool), scores) == performance.measure(
+    assert measures.measure("roc_auc", truth.astype(bool), scores) == measures.measure(
         "roc_auc", truth, scores
     )

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pytest
 
 from airflow_mlops.domain.spec.model import Candidate, Features
-from airflow_mlops.engines import model_file, models, pipeline
 from airflow_mlops.exceptions import SchemaMismatch
+from airflow_mlops.learning.models import models, pipeline, skops_file
 from synthetic import FEATURES, LOGISTIC, make_rows
 
 NEW_YEAR = datetime(2024, 1, 1, tzinfo=UTC)
@@ -63,8 +63,8 @@ def test_a_function_gets_the_features_by_name(tmp_path: Path, monkeypatch: pytes
     frame = pipeline.frame(known, features)
     model = pipeline.build(chosen, features, "classification", 0, params={"leaves": 3}).fit(frame, labels)
     assert pipeline.features_of(model) == features
-    model_file.save(model, tmp_path / "model.skops")
-    loaded = model_file.load(tmp_path / "model.skops", model_file.digest(tmp_path / "model.skops"))
+    skops_file.save(model, tmp_path / "model.skops")
+    loaded = skops_file.load(tmp_path / "model.skops", skops_file.digest(tmp_path / "model.skops"))
     without = rows.set_column(2, "distance", pa.array([None] * 300, pa.float64()))
     found = models.predict(loaded, without, "classification")
     assert np.array_equal(found, models.predict(model, rows, "classification"))

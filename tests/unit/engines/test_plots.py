@@ -6,8 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from airflow_mlops.engines import curve, fitting, pictures, pipeline, plots, plots_predictions
+from airflow_mlops.engines import curve, fitting
 from airflow_mlops.exceptions import TrainingFailed
+from airflow_mlops.learning.models import pipeline
+from airflow_mlops.learning.pictures import pictures, plots, predictions
 from synthetic import FEATURES, LOGISTIC, make_recipe, make_rows
 
 CLASSES = {"roc.png", "precision_recall.png", "calibration.png", "scores.png", "confusion.png"}
@@ -76,7 +78,7 @@ def test_a_picture_that_cannot_be_drawn_is_told_and_the_others_are(
     def broken(truth: np.ndarray, sides: Any) -> Any:
         raise ZeroDivisionError("no rows")
 
-    monkeypatch.setattr(plots_predictions, "_roc", broken)
+    monkeypatch.setattr(predictions, "_roc", broken)
     drawn = plots.evaluation(*make_predictions(), None, "classification")
     assert set(drawn) == CLASSES - {"roc.png"}
     assert "roc.png cannot be drawn: ZeroDivisionError: no rows" in caplog.text

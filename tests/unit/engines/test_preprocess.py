@@ -14,7 +14,7 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from airflow_mlops.domain.spec.model import Candidate, Features
-from airflow_mlops.engines import model_file, models, pipeline
+from airflow_mlops.learning.models import models, pipeline, skops_file
 from synthetic import FEATURES, LOGISTIC, make_rows
 
 NAMES = [
@@ -191,8 +191,8 @@ def test_a_column_of_a_hundred_thousand_categories_takes_seconds_and_megabytes(t
     began, before = monotonic(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     model = fitted(NAMES[0], rows, Features(categorical=("customer",)))
     path = tmp_path / "model.skops"
-    model_file.save(model, path)
-    loaded = model_file.load(path, model_file.digest(path))
+    skops_file.save(model, path)
+    loaded = skops_file.load(path, skops_file.digest(path))
     assert np.array_equal(predicted(loaded, rows), predicted(model, rows))
     # One column for each would be 120 GB; on a quiet machine it is 5 s and 0.5 GB.
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2e6
@@ -260,8 +260,8 @@ def test_the_same_rows_and_seed_give_the_same_model_and_it_is_stored_whole(path:
     found = set()
     for number in range(2):
         file = tmp_path / f"{number}.skops"
-        model_file.save(model := fitted(path, rows, features), file)
-        found.add(model_file.digest(file))
+        skops_file.save(model := fitted(path, rows, features), file)
+        found.add(skops_file.digest(file))
     assert len(found) == 1
-    loaded = model_file.load(file, found.pop())
+    loaded = skops_file.load(file, found.pop())
     assert np.array_equal(predicted(loaded, rows), predicted(model, rows))

@@ -19,7 +19,7 @@ from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.facts.approval import Answer, Approval
 from airflow_mlops.domain.facts.results import Action, Evaluation, PromotionDecision, TrainedModel
 from airflow_mlops.domain.spec.gates import Serving
-from airflow_mlops.engines import bless, models, moves, promote
+from airflow_mlops.engines import moves, promote
 from airflow_mlops.exceptions import (
     DigestMismatch,
     ModelNotFound,
@@ -27,6 +27,8 @@ from airflow_mlops.exceptions import (
     PromotionRefused,
     RegistryUnavailable,
 )
+from airflow_mlops.learning.bless import process
+from airflow_mlops.learning.models import models
 from airflow_mlops.stores.registry import ledger, registry
 from airflow_mlops.stores.registry.ledger import Kind
 from unit.engines.registry_builders import make_client, make_evaluation, make_ref, make_version
@@ -456,11 +458,11 @@ def test_a_model_is_blessed_by_the_limits_that_its_spec_has_and_restored_by_none
 ) -> None:
     given: list[tuple[float, float, bool]] = []
 
-    def started(*_: object, **limits: Any) -> AbstractContextManager[Callable[[], bless.Blessing]]:
+    def started(*_: object, **limits: Any) -> AbstractContextManager[Callable[[], process.Blessing]]:
         given.append((limits["seconds"], limits["memory_mb"], limits["requirements"] is not None))
-        return nullcontext(lambda: bless.Blessing(1, 1, 1, 0, 1))
+        return nullcontext(lambda: process.Blessing(1, 1, 1, 0, 1))
 
-    monkeypatch.setattr(bless, "start", started)
+    monkeypatch.setattr(process, "start", started)
     story.crown(story.one)
     approval, serving = Approval(answers=(say("anna"),)), Serving(seconds=300, memory=9000)
     story.promote(make_evaluation(story.two, story.one), approval=approval, serving=serving)

@@ -11,8 +11,10 @@ import pytest
 from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.facts.results import DatasetVersion, ModelRef, TrainedModel
 from airflow_mlops.domain.spec.model import Candidate
-from airflow_mlops.engines import environments, jobs, models, performance, pipeline, reproduce
+from airflow_mlops.engines import environments, jobs, reproduce
 from airflow_mlops.exceptions import ModelNotFound, NotReproduced
+from airflow_mlops.learning.models import models, pipeline
+from airflow_mlops.learning.statistics import measures
 from airflow_mlops.stores.registry import tracking
 from airflow_mlops.stores.tables import tables
 from history import MODEL, History, shifted
@@ -64,7 +66,7 @@ def judge(history: History, found: TrainedModel) -> None:
     rows, truth = pipeline.labelled(held_out, found.target, found.task)
     ref = ModelRef(model=MODEL, version=found.version, digest=found.digest, run_id=found.run_id)
     predicted = models.predict(models.load_version(history.client, ref), rows, found.task)
-    measured = performance.metrics(truth, predicted, found.task)
+    measured = measures.metrics(truth, predicted, found.task)
     tracking.log_metrics(history.client, found.run_id, "holdout", measured)
 
 
@@ -201,8 +203,8 @@ def test_metrics_that_are_undefined_or_not_measured_here_are_no_difference(
     history, found = trained
     for name in ("holdout/mystery", "holdout/log_loss"):
         history.client.log_metric(found.run_id, name, float("inf" if name.endswith("loss") else "0.5"))
-    honest = performance.metrics
-    monkeypatch.setattr(performance, "metrics", lambda *values: {**honest(*values), "log_loss": None})
+    honest = measures.metrics
+    monkeypatch.setattr(measures, "metrics", lambda *values: {**honest(*values), "log_loss": None})
     try:
         outcome = {check.name: check for check in again(history, found).outcome}
     finally:

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from airflow_mlops.engines import resampling
-from airflow_mlops.engines.resampling import Blocks, Estimate, Statistic, Support
+from airflow_mlops.learning.statistics import resampling
+from airflow_mlops.learning.statistics.resampling import Blocks, Estimate, Statistic, Support
 from scores import make_times
 
 

@@ -12,7 +12,7 @@ from mlflow import MlflowClient
 from airflow_mlops.domain.facts.results import DatasetVersion, ModelRef
 from airflow_mlops.domain.facts.scoring import ScoringReport
 from airflow_mlops.domain.spec.model import Candidate
-from airflow_mlops.engines import models, score, score_batches
+from airflow_mlops.engines import score, score_batches
 from airflow_mlops.exceptions import (
     DigestMismatch,
     ModelNotFound,
@@ -20,6 +20,7 @@ from airflow_mlops.exceptions import (
     SchemaMismatch,
     TransformFailed,
 )
+from airflow_mlops.learning.models import models
 from airflow_mlops.stores.registry import registry
 from airflow_mlops.stores.tables import delta, tables
 from history import MODEL, STIFF, History, rows_of, shifted

@@ -16,8 +16,8 @@ from airflow_mlops.domain.facts.scoring import ChallengeReport
 from airflow_mlops.domain.spec.gates import Shadow
 from airflow_mlops.domain.spec.model import Candidate, Features
 from airflow_mlops.engines import moves, probation, promote, score, score_batches, score_shadow, shadow
-from airflow_mlops.engines.labels_join import Truth
 from airflow_mlops.exceptions import BlessingFailed, DigestMismatch, PromotionConflict, RegistryUnavailable
+from airflow_mlops.learning.labels.join import Truth
 from airflow_mlops.stores.registry import ledger, registry
 from airflow_mlops.stores.registry.ledger import Kind
 from airflow_mlops.stores.registry.registry import CHALLENGER

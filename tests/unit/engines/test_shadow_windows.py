@@ -13,9 +13,10 @@ from airflow_mlops.domain.facts.results import DatasetVersion, ModelRef, Trained
 from airflow_mlops.domain.policies import shadow
 from airflow_mlops.domain.spec.gates import Shadow
 from airflow_mlops.domain.spec.model import Features
-from airflow_mlops.engines import labels, score, shadow_windows
-from airflow_mlops.engines.labels_join import Truth
+from airflow_mlops.engines import score, shadow_windows
 from airflow_mlops.engines.shadow_windows import Pair
+from airflow_mlops.learning.labels import labels
+from airflow_mlops.learning.labels.join import Truth
 from airflow_mlops.stores.registry import registry
 from airflow_mlops.stores.tables import tables
 from history import MODEL, STIFF, History, changed, rows_of

@@ -9,9 +9,9 @@ import pytest
 
 from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.spec.model import Fairness, Slices
-from airflow_mlops.engines import resampling, slices
-from airflow_mlops.engines.slices import Judged
 from airflow_mlops.exceptions import SchemaMismatch
+from airflow_mlops.learning.statistics import resampling, slices
+from airflow_mlops.learning.statistics.slices import Judged
 from scores import make_scores, make_times
 
 PASS, FAIL, INCONCLUSIVE = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from airflow_mlops.domain.metrics import METRICS
-from airflow_mlops.engines import performance, resampling
-from airflow_mlops.engines.statistic import statistic
+from airflow_mlops.learning.statistics import measures, resampling
+from airflow_mlops.learning.statistics.statistic import statistic
 from scores import make_scores, make_times
 
 ROWS = 600
@@ -25,10 +25,8 @@ def test_a_draw_of_blocks_has_the_metric_of_the_rows_drawn(metric: str, ties: bo
     drawn = np.array([0, 3, 1, 0, 1, 2, 0, 1, 1, 1])
     rows = np.concatenate([np.flatnonzero(DAYS.codes == day) for day in np.repeat(np.arange(10), drawn)])
     computed = statistic(metric, truth, predicted, DAYS).compute
-    assert computed(np.ones(10)) == pytest.approx(performance.measure(metric, truth, predicted), rel=1e-9)
-    assert computed(drawn) == pytest.approx(
-        performance.measure(metric, truth[rows], predicted[rows]), rel=1e-9
-    )
+    assert computed(np.ones(10)) == pytest.approx(measures.measure(metric, truth, predicted), rel=1e-9)
+    assert computed(drawn) == pytest.approx(measures.measure(metric, truth[rows], predicted[rows]), rel=1e-9)
 
 
 @pytest.mark.parametrize("metric", ["roc_auc", "average_precision", "f1"])

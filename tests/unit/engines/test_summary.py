@@ -9,8 +9,10 @@ import pyarrow as pa
 import pytest
 
 from airflow_mlops.domain.spec.model import DriftPolicy
-from airflow_mlops.engines import drift, summary, summary_build, summary_table
-from airflow_mlops.engines.summary import Column, Kind
+from airflow_mlops.engines import drift
+from airflow_mlops.learning.summaries import build, summary
+from airflow_mlops.learning.summaries.summary import Column, Kind
+from airflow_mlops.learning.summaries.table import from_table, to_table
 
 KINDS = ("normal", "heavy", "discrete", "constant", "holes")
 
@@ -31,15 +33,15 @@ def make_rows(seed: int, count: int = 30_000) -> pa.Table:
 
 
 def summarise(table: pa.Table) -> dict[str, Column]:
-    return summary_build.summarise(table.to_batches(4096), numeric=KINDS, categorical=("label",))
+    return build.summarise(table.to_batches(4096), numeric=KINDS, categorical=("label",))
 
 
 def numbers(values: Any) -> Column:
-    return summary_build.summarise([pa.table({"x": values})], numeric=("x",), categorical=())["x"]
+    return build.summarise([pa.table({"x": values})], numeric=("x",), categorical=())["x"]
 
 
 def labels(values: Any) -> Column:
-    return summary_build.summarise([pa.table({"x": values})], numeric=(), categorical=("x",))["x"]
+    return build.summarise([pa.table({"x": values})], numeric=(), categorical=("x",))["x"]
 
 
 def counted(column: Column) -> dict[Any, int]:
@@ -144,9 +146,9 @@ def test_a_summary_as_a_table_is_small_and_comes_back_as_it_was(tmp_path: Any) -
     import pyarrow.parquet as pq
 
     made = summarise(make_rows(0, 300_000)) | {"empty": summary.empty(Kind.NUMERIC, 3), "bad": numbers(["a"])}
-    pq.write_table(summary_table.to_table({"all": made}), tmp_path / "x.parquet", compression="zstd")
+    pq.write_table(to_table({"all": made}), tmp_path / "x.parquet", compression="zstd")
     assert (tmp_path / "x.parquet").stat().st_size < 100_000 * len(made)
-    back = summary_table.from_table(pq.read_table(tmp_path / "x.parquet"))["all"]
+    back = from_table(pq.read_table(tmp_path / "x.parquet"))["all"]
     assert list(back) == list(made)
     for name, column in made.items():
         facts = ("kind", "rows", "missing", "infinite", "squares", "low", "high", "others", "problem")
@@ -165,7 +167,7 @@ def test_memory_does_not_grow_with_the_rows() -> None:
     peaks = []
     for count in (20, 80):
         tracemalloc.start()
-        summary_build.summarise(batches(count), numeric=("x",), categorical=())
+        build.summarise(batches(count), numeric=("x",), categorical=())
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < 1.1 * peaks[0]

@@ -12,8 +12,8 @@ import pytest
 
 from airflow_mlops.domain.facts.results import DatasetVersion, ModelRef
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.engines import models, transform
 from airflow_mlops.exceptions import DigestMismatch, ModelNotFound, TransformFailed
+from airflow_mlops.learning.models import models, transform
 from airflow_mlops.stores.registry import tracking
 from airflow_mlops.stores.tables import tables
 from history import History

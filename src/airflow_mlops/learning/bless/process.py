@@ -80,7 +80,7 @@ def start(
     with TemporaryFile("w+") as output, TemporaryFile("w+") as errors:
         process = subprocess.Popen(
             # -P: a file of the working directory must not stand in for a library.
-            [sys.executable, "-P", "-m", "airflow_mlops.engines.bless", *map(str, arguments)],
+            [sys.executable, "-P", "-m", "airflow_mlops.learning.bless.process", *map(str, arguments)],
             env=environment, stdin=subprocess.PIPE, stdout=output, stderr=errors, bufsize=0, start_new_session=True,
         )  # fmt: skip
 
@@ -150,8 +150,8 @@ def _predict(
     import numpy as np
     import pyarrow.parquet as pq
 
-    from airflow_mlops.engines import models
-    from airflow_mlops.engines.sample import PREDICTION
+    from airflow_mlops.learning.bless.sample import PREDICTION
+    from airflow_mlops.learning.models import models
 
     fitted = models.load(path, digest)
     rows = pq.read_table(sample)

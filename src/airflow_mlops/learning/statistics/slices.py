@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, NamedTuple
 from airflow_mlops.domain.checks import Check
 from airflow_mlops.domain.metrics import METRICS
 from airflow_mlops.domain.policies import gates, gates_parts
-from airflow_mlops.engines import performance, resampling
-from airflow_mlops.engines.resampling import Resampled
-from airflow_mlops.engines.statistic import statistic
 from airflow_mlops.exceptions import SchemaMismatch
+from airflow_mlops.learning.statistics import measures, resampling
+from airflow_mlops.learning.statistics.resampling import Resampled
+from airflow_mlops.learning.statistics.statistic import statistic
 
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
     from airflow_mlops.domain.spec.model import Fairness, Slices
-    from airflow_mlops.engines.resampling import Blocks
+    from airflow_mlops.learning.statistics.resampling import Blocks
 
 MISSING = "missing"
 """What rows without a value are called."""
@@ -212,7 +212,7 @@ def spans(judged: Judged, metric: str, by: Blocks, rows: int) -> dict[str, tuple
     for code, name in enumerate(by.names):
         chosen = np.flatnonzero(by.codes == code)
         if chosen.size >= rows:
-            value = performance.measure(metric, judged.truth[chosen], judged.predicted[chosen])
+            value = measures.measure(metric, judged.truth[chosen], judged.predicted[chosen])
             if value is not None:
                 found[name] = (value, int(chosen.size))
     return found

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.checks import Fact
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.engines import pipeline
 from airflow_mlops.exceptions import BadRows, SchemaMismatch, WriteConflict
+from airflow_mlops.learning.models import pipeline
 from airflow_mlops.stores.arrow import in_utc
 from airflow_mlops.stores.tables import delta, tables
 from airflow_mlops.stores.tables.drafts import paths
@@ -81,7 +81,7 @@ def write(
 
     A label is known from its ``labelled_at``, or the end of the partition if there is no such column; never from before
     the partition, whose run was the first that could see it. Labels of one key that differ are all kept: which one is
-    true is not for us to say (see :mod:`airflow_mlops.engines.labels_join`).
+    true is not for us to say (see :mod:`airflow_mlops.learning.labels.join`).
 
     :param partition: of the run that brings them.
     :param rows: key, event time (of the row that the label is about), target and perhaps ``labelled_at``.

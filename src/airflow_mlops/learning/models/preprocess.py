@@ -48,7 +48,7 @@ def derive(
       2022, found best. A value that was not seen in training counts as missing, as rare or as the mean.
     * Times: periodic splines over the day, the week and the year (in UTC), zero where missing.
 
-    :param counts: see :func:`airflow_mlops.engines.pipeline.categories`; None means that categories are few, times
+    :param counts: see :func:`airflow_mlops.learning.models.pipeline.categories`; None means that categories are few, times
         span years, and every number has values.
     """
     from sklearn.compose import ColumnTransformer

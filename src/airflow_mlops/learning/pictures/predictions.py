@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_mlops.engines.plots_style import OURS, REFERENCE, THEIRS, legend, name, panels, thin
+from airflow_mlops.learning.pictures.style import (
+    OURS,
+    REFERENCE,
+    THEIRS,
+    label_axes,
+    legend,
+    make_panels,
+    thin,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,7 +49,7 @@ def _styled(sides: Sides) -> list[tuple[str, np.ndarray, dict[str, Any]]]:
 def _roc(truth: np.ndarray, sides: Sides) -> Figure:
     from sklearn.metrics import roc_auc_score, roc_curve
 
-    figure, (axes,) = panels()
+    figure, (axes,) = make_panels()
     axes.plot([0, 1], [0, 1], **REFERENCE)
     for side, predicted, style in _styled(sides):
         false, true, _ = roc_curve(truth, predicted)
@@ -49,7 +57,7 @@ def _roc(truth: np.ndarray, sides: Sides) -> Figure:
         axes.plot(
             false[kept], true[kept], label=f"{side}, area {roc_auc_score(truth, predicted):.3f}", **style
         )
-    name(axes, "ROC", "false positive rate", "true positive rate")
+    label_axes(axes, "ROC", "false positive rate", "true positive rate")
     axes.legend(fontsize=9, frameon=False, loc="lower right")
     return figure
 
@@ -57,14 +65,14 @@ def _roc(truth: np.ndarray, sides: Sides) -> Figure:
 def _precision_recall(truth: np.ndarray, sides: Sides) -> Figure:
     from sklearn.metrics import average_precision_score, precision_recall_curve
 
-    figure, (axes,) = panels()
+    figure, (axes,) = make_panels()
     axes.axhline(truth.mean(), **REFERENCE)
     for side, predicted, style in _styled(sides):
         precision, recall, _ = precision_recall_curve(truth, predicted, drop_intermediate=True)
         kept = thin(precision, _POINTS)
         area = average_precision_score(truth, predicted)
         axes.plot(recall[kept], precision[kept], label=f"{side}, average {area:.3f}", **style)
-    name(axes, "Precision and recall", "recall", "precision")
+    label_axes(axes, "Precision and recall", "recall", "precision")
     axes.set_ylim(-0.02, 1.02)
     axes.legend(fontsize=9, frameon=False)
     return figure
@@ -73,7 +81,7 @@ def _precision_recall(truth: np.ndarray, sides: Sides) -> Figure:
 def _calibration(truth: np.ndarray, sides: Sides) -> Figure:
     import numpy as np
 
-    figure, (axes,) = panels()
+    figure, (axes,) = make_panels()
     axes.plot([0, 1], [0, 1], **REFERENCE)
     for side, predicted, style in _styled(sides):
         parts = np.array_split(np.argsort(predicted, kind="stable"), min(_BINS, truth.size))
@@ -82,7 +90,7 @@ def _calibration(truth: np.ndarray, sides: Sides) -> Figure:
         # Bars of one standard error, so that a bin of few rows is not taken for more than it is.
         error = np.sqrt(observed * (1 - observed) / [part.size for part in parts])
         axes.errorbar(expected, observed, error, marker="o", markersize=4, label=side, **style)
-    name(axes, "Calibration", "predicted probability, bins of equal count", "share of label 1")
+    label_axes(axes, "Calibration", "predicted probability, bins of equal count", "share of label 1")
     legend(axes, loc="upper left")
     return figure
 
@@ -91,7 +99,7 @@ def _confusion(truth: np.ndarray, sides: Sides) -> Figure:
     import numpy as np
     from sklearn.metrics import confusion_matrix
 
-    figure, several = panels(len(sides), width=3, height=3.2)
+    figure, several = make_panels(len(sides), width=3, height=3.2)
     for axes, (side, predicted) in zip(several, sides, strict=True):
         counts = confusion_matrix(truth, predicted >= 0.5, labels=[0, 1])
         shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
@@ -100,7 +108,7 @@ def _confusion(truth: np.ndarray, sides: Sides) -> Figure:
             share = shares[row, column]
             text = f"{count:,}\n{share:.0%}"
             axes.text(column, row, text, ha="center", va="center", color="white" if share > 0.5 else "black")
-        name(axes, f"{side} at probability 0.5".capitalize(), "predicted", "true")
+        label_axes(axes, f"{side} at probability 0.5".capitalize(), "predicted", "true")
         axes.set(xticks=[0, 1], yticks=[0, 1])
         axes.grid(visible=False)
     return figure
@@ -109,7 +117,7 @@ def _confusion(truth: np.ndarray, sides: Sides) -> Figure:
 def _scores(truth: np.ndarray, sides: Sides) -> Figure:
     import numpy as np
 
-    figure, several = panels(len(sides))
+    figure, several = make_panels(len(sides))
     for axes, (side, predicted) in zip(several, sides, strict=True):
         edges = np.linspace(0, 1, 41)
         for label, style in ((0, OURS), (1, THEIRS)):
@@ -118,7 +126,9 @@ def _scores(truth: np.ndarray, sides: Sides) -> Figure:
                 heights = np.histogram(part, edges)[0] / part.size
                 axes.stairs(heights, edges, fill=True, alpha=0.25, color=style["color"])
                 axes.stairs(heights, edges, label=f"label {label}, {part.size:,} rows", **style)
-        name(axes, f"Scores of the {side}", "predicted probability of label 1", "share of the label's rows")
+        label_axes(
+            axes, f"Scores of the {side}", "predicted probability of label 1", "share of the label's rows"
+        )
         legend(axes)
     highest = max(axes.get_ylim()[1] for axes in several)
     for axes in several:
@@ -129,16 +139,16 @@ def _scores(truth: np.ndarray, sides: Sides) -> Figure:
 def _residuals(truth: np.ndarray, sides: Sides) -> Figure:
     import numpy as np
 
-    figure, (scatter, histogram) = panels(2)
+    figure, (scatter, histogram) = make_panels(2)
     kept = thin(truth, _DOTS)
     ours = sides[0][1]
     scatter.scatter(ours[kept], (truth - ours)[kept], s=4, alpha=0.35, color=OURS["color"], linewidths=0)
     scatter.axhline(0, **REFERENCE)
-    name(scatter, "Residuals of the candidate", "predicted", "true − predicted")
+    label_axes(scatter, "Residuals of the candidate", "predicted", "true − predicted")
     edges = np.histogram_bin_edges(np.concatenate([truth - each for _, each in sides]), 50)
     for side, predicted, style in _styled(sides):
         histogram.stairs(np.histogram(truth - predicted, edges)[0], edges, label=side, **style)
-    name(histogram, "Distribution of residuals", "true − predicted", "rows")
+    label_axes(histogram, "Distribution of residuals", "true − predicted", "rows")
     legend(histogram)
     return figure
 
@@ -146,11 +156,11 @@ def _residuals(truth: np.ndarray, sides: Sides) -> Figure:
 def _values(truth: np.ndarray, sides: Sides) -> Figure:
     import numpy as np
 
-    figure, (axes,) = panels()
+    figure, (axes,) = make_panels()
     edges = np.histogram_bin_edges(np.concatenate([truth, *(each for _, each in sides)]), 50)
     axes.stairs(np.histogram(truth, edges)[0], edges, fill=True, color="0.85", label="true")
     for side, predicted, style in _styled(sides):
         axes.stairs(np.histogram(predicted, edges)[0], edges, label=side, **style)
-    name(axes, "Predicted and true values", "value", "rows")
+    label_axes(axes, "Predicted and true values", "value", "rows")
     legend(axes)
     return figure

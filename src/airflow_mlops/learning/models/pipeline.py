@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.domain.spec.model import Features
-from airflow_mlops.engines import estimators, preprocess
 from airflow_mlops.exceptions import SchemaMismatch
+from airflow_mlops.learning.models import estimators, preprocess
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,7 +32,7 @@ def build(
 ) -> Pipeline:
     """Build an unfitted pipeline of the steps ``prepare`` and ``model``, with every parameter set.
 
-    Preprocessing is derived from the features (see :func:`airflow_mlops.engines.preprocess.derive`), unless the
+    Preprocessing is derived from the features (see :func:`airflow_mlops.learning.models.preprocess.derive`), unless the
     candidate names a function: what that returns gets a data frame of the features, as :func:`frame` makes it.
 
     :param task: ``classification`` or ``regression``.

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from airflow_mlops.engines import summary
-from airflow_mlops.engines.summary import Column, Kind
+from airflow_mlops.learning.summaries import summary
+from airflow_mlops.learning.summaries.summary import Column, Kind
 from airflow_mlops.stores.tables import tables
 
 if TYPE_CHECKING:

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from airflow_mlops.engines import summary, threads
-from airflow_mlops.engines.summary import Column, Kind
+from airflow_mlops.learning import threads
+from airflow_mlops.learning.summaries import summary
+from airflow_mlops.learning.summaries.summary import Column, Kind
 
 if TYPE_CHECKING:
     import numpy as np

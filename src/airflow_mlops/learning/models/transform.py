@@ -9,8 +9,8 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.engines import code, models
 from airflow_mlops.exceptions import DigestMismatch, TransformFailed
+from airflow_mlops.learning.models import code, models
 from airflow_mlops.stores.registry import tracking
 from airflow_mlops.stores.tables import tables
 

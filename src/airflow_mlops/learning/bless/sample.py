@@ -28,7 +28,7 @@ def fetch(client: MlflowClient, ref: ModelRef, folder: Path) -> tuple[Path, Path
     :raises DigestMismatch: if the sample is not what was logged.
     :raises RegistryUnavailable: if MLflow does not answer.
     """
-    from airflow_mlops.engines import models
+    from airflow_mlops.learning.models import models
     from airflow_mlops.stores.registry import tracking
 
     path = models.download(client, ref.run_id, folder)

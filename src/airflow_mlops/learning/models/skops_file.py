@@ -103,7 +103,7 @@ def check(model: BaseEstimator) -> None:
 
 
 def save(model: BaseEstimator, path: Path) -> None:
-    """Write an estimator as :func:`airflow_mlops.engines.models.log` would, so that equal ones have equal digests.
+    """Write an estimator as :func:`airflow_mlops.learning.models.models.log` would, so that equal ones have equal digests.
 
     :raises UntrustedModel: if it holds types outside the allow-list, or what skops cannot write.
     """

@@ -8,10 +8,11 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.domain.metrics import METRICS
-from airflow_mlops.engines import models, performance, pipeline
-from airflow_mlops.engines.plots_predictions import classification, regression
-from airflow_mlops.engines.plots_style import OURS, name, panels
 from airflow_mlops.exceptions import NotEnoughData
+from airflow_mlops.learning.models import models, pipeline
+from airflow_mlops.learning.pictures.predictions import classification, regression
+from airflow_mlops.learning.pictures.style import OURS, label_axes, make_panels
+from airflow_mlops.learning.statistics import measures
 
 if TYPE_CHECKING:
     import numpy as np
@@ -91,7 +92,7 @@ def importance(
     def scored(estimator: Pipeline, part: Any, known: np.ndarray) -> float:
         if monotonic() > deadline:
             raise TimeoutError("it would take too long")
-        value = performance.measure(metric, known, models.predicted(estimator, part, task))
+        value = measures.measure(metric, known, models.predicted(estimator, part, task))
         if value is None:
             raise NotEnoughData(f"{metric} is undefined on these rows")
         return sign * value
@@ -134,7 +135,7 @@ def _affordable(predict: Callable[[int], float], frame: Any, seconds: float) -> 
 
 def _importance(means: dict[str, float], deviations: np.ndarray, metric: str, rows: int) -> Figure:
     shown = list(means)[:_SHOWN][::-1]
-    figure, (axes,) = panels(height=max(1.6, 0.8 + 0.24 * len(shown)))
+    figure, (axes,) = make_panels(height=max(1.6, 0.8 + 0.24 * len(shown)))
     axes.barh(
         [_short(each) for each in shown],
         [means[each] for each in shown],
@@ -142,7 +143,7 @@ def _importance(means: dict[str, float], deviations: np.ndarray, metric: str, ro
         color=OURS["color"],
         error_kw={"linewidth": 1, "ecolor": "0.35"},
     )
-    name(axes, "What it relies on", f"loss of {metric} when shuffled, {rows:,} rows", "")
+    label_axes(axes, "What it relies on", f"loss of {metric} when shuffled, {rows:,} rows", "")
     axes.grid(axis="y", visible=False)
     return figure
 

@@ -9,8 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.domain.spec.train import ESTIMATORS
-from airflow_mlops.engines import code, model_file
 from airflow_mlops.exceptions import TrainingFailed, UntrustedModel
+from airflow_mlops.learning.models import code, skops_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -90,7 +90,7 @@ def _call(candidate: Candidate, given: Mapping[str, Any], names: Collection[str]
         if name.rpartition("__")[2] == "random_state" and value is None
     }
     try:
-        model_file.check(model.set_params(**unset))
+        skops_file.check(model.set_params(**unset))
     except UntrustedModel as error:
         raise UntrustedModel(f"Candidate {candidate.name!r}: {error}") from error
     return model
@@ -118,7 +118,7 @@ def _class(candidate: Candidate, task: str) -> type[BaseEstimator]:
         key: value
         for key, value in vars(_module(candidate, place)).items()
         if isinstance(value, type) and issubclass(value, mixin) and issubclass(value, BaseEstimator)
-        if not inspect.isabstract(value) and model_file.is_trusted(value)
+        if not inspect.isabstract(value) and skops_file.is_trusted(value)
     }
     if name not in fitting:
         raise _failed(candidate, f"{place} has no {name!r} for {task}{_hint(name, fitting)}")

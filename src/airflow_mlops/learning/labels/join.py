@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.domain.facts.results import DatasetVersion
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.engines import labels, labels_known, pipeline
 from airflow_mlops.engines.score import SCORE
 from airflow_mlops.exceptions import SchemaMismatch
+from airflow_mlops.learning.labels import labels, maturity
+from airflow_mlops.learning.models import pipeline
 from airflow_mlops.stores.tables import tables, versions
 
 if TYPE_CHECKING:
@@ -173,7 +174,7 @@ def join(predictions_uri: str, truth: Truth, scored: Partition, as_of: Partition
     import pyarrow.compute as pc
 
     served = tables.read(predictions_uri, partition=scored.key)
-    known = labels_known.same_keys(truth.known(scored, as_of), served, truth.key)
+    known = maturity.same_keys(truth.known(scored, as_of), served, truth.key)
     rows = served.join(known, keys=truth.key, join_type="left outer")
     # A join gives its rows in any order, and the last digits of a sum depend on it.
     rows = rows.sort_by([(name, "ascending") for name in truth.key])

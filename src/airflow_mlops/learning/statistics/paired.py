@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Literal
 from airflow_mlops.domain.metrics import METRICS
 from airflow_mlops.domain.policies.gates import Comparison
 from airflow_mlops.domain.spec.gates import CLOSED_FORMS
-from airflow_mlops.engines import performance, resampling
-from airflow_mlops.engines.statistic import statistic
 from airflow_mlops.exceptions import SpecError
+from airflow_mlops.learning.statistics import measures, resampling
+from airflow_mlops.learning.statistics.statistic import statistic
 
 if TYPE_CHECKING:
     import numpy as np
 
     from airflow_mlops.domain.spec.model import VersusChampion
-    from airflow_mlops.engines.resampling import Blocks, Support
+    from airflow_mlops.learning.statistics.resampling import Blocks, Support
 
 Test = Literal["auto", "bootstrap", "delong", "mcnemar"]
 
@@ -63,7 +63,7 @@ def difference(
     import numpy as np
 
     truth, ours, theirs = (np.asarray(each, dtype=float) for each in (truth, ours, theirs))
-    found = Comparison(performance.measure(metric, truth, ours), performance.measure(metric, truth, theirs))
+    found = Comparison(measures.measure(metric, truth, ours), measures.measure(metric, truth, theirs))
     if found.observed is None or found.baseline is None:
         return found
     method = _chosen(test, metric, blocks)

@@ -24,7 +24,9 @@ WIDTH, HEIGHT = 4.2, 3.6
 _SMALL = 9
 
 
-def panels(count: int = 1, *, width: float = WIDTH, height: float = HEIGHT) -> tuple[Figure, Sequence[Any]]:
+def make_panels(
+    count: int = 1, *, width: float = WIDTH, height: float = HEIGHT
+) -> tuple[Figure, Sequence[Any]]:
     """Return a figure and its axes, side by side. No state of pyplot is touched, so that threads may draw."""
     from matplotlib.figure import Figure
 
@@ -32,7 +34,7 @@ def panels(count: int = 1, *, width: float = WIDTH, height: float = HEIGHT) -> t
     return figure, figure.subplots(1, count, squeeze=False)[0]
 
 
-def name(axes: Any, title: str, x: str, y: str) -> None:
+def label_axes(axes: Any, title: str, x: str, y: str) -> None:
     """Put title and labels, and leave out what says nothing."""
     axes.set_title(title, fontsize=11, loc="left", fontweight="bold")
     axes.set_xlabel(x, fontsize=_SMALL)

@@ -1,6 +1,6 @@
 """Rows to learn from and to judge on: those of a dataset version, each with the label that it has as of a partition.
 
-Where labels have a source of their own (:mod:`airflow_mlops.engines.labels`), a dataset version says which version of
+Where labels have a source of their own (:mod:`airflow_mlops.learning.labels.labels`), a dataset version says which version of
 their table counts, and up to when. A row that has no label yet, or several that contradict each other, has none.
 """
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.domain.facts.results import DatasetVersion
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.engines import labels_known
+from airflow_mlops.learning.labels import maturity
 from airflow_mlops.stores.tables import delta, tables
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def with_labels(dataset: DatasetVersion, uri: str, target: str) -> DatasetVersio
     :param target: its column with the label.
     """
     until = Partition.parse(dataset.partition, dataset.grain).end
-    return dataset.model_copy(update={"labels": labels_known.pin(uri, target, until)})
+    return dataset.model_copy(update={"labels": maturity.pin(uri, target, until)})
 
 
 def seal(
@@ -44,7 +44,7 @@ def seal(
     """
     if dataset.labels is None:
         return dataset
-    return dataset.model_copy(update={"labels": labels_known.sealed(dataset, dataset.labels, since, until)})
+    return dataset.model_copy(update={"labels": maturity.sealed(dataset, dataset.labels, since, until)})
 
 
 def content(dataset: DatasetVersion) -> DatasetVersion:
@@ -86,7 +86,7 @@ def read(
     if partition is not None:
         span = Partition.parse(partition, dataset.grain)
         since, until = max(since or span.start, span.start), min(until or span.end, span.end)
-    values = _beside(rows, labels_known.known(dataset, told, since, until), keys, told.target)
+    values = _beside(rows, maturity.known(dataset, told, since, until), keys, told.target)
     found = rows.select(wanted).append_column(told.target, values)
     return found.select(list(columns)) if columns is not None else found
 
@@ -138,5 +138,5 @@ def _beside(rows: pa.Table, known: pa.Table, keys: list[str], target: str) -> pa
 
     # Of the rows no more than their keys: Arrow joins no lists, and gives rows in any order.
     places = rows.select(keys).append_column(_PLACE, pa.array(np.arange(rows.num_rows)))
-    joined = places.join(labels_known.same_keys(known, rows, keys), keys=keys, join_type="left outer")
+    joined = places.join(maturity.same_keys(known, rows, keys), keys=keys, join_type="left outer")
     return joined.sort_by(_PLACE)[target]

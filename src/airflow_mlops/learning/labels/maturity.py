@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.facts.results import DatasetVersion, LabelsVersion
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.engines import labels
 from airflow_mlops.exceptions import SchemaMismatch
+from airflow_mlops.learning.labels import labels
 from airflow_mlops.stores.tables import delta, tables
 
 if TYPE_CHECKING:
@@ -62,8 +62,8 @@ def pinned(
     The labels are read once, however many partitions there are.
 
     :param datasets: partitions in order.
-    :param uri: as for :func:`airflow_mlops.engines.learning.with_labels`, as is ``target``.
-    :return: the partitions as :func:`airflow_mlops.engines.learning.with_labels` pins them, and the labels of their rows whenever they became known.
+    :param uri: as for :func:`airflow_mlops.learning.labels.labelled.with_labels`, as is ``target``.
+    :return: the partitions as :func:`airflow_mlops.learning.labels.labelled.with_labels` pins them, and the labels of their rows whenever they became known.
     """
     import pyarrow as pa
     import pyarrow.compute as pc

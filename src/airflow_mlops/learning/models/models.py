@@ -10,9 +10,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from airflow_mlops.engines import pipeline
-from airflow_mlops.engines.model_file import digest, load, save, skops_io, trusted_types, verify
 from airflow_mlops.exceptions import DigestMismatch, ModelNotFound, UntrustedModel
+from airflow_mlops.learning.models import pipeline
+from airflow_mlops.learning.models.skops_file import digest, load, save, skops_io, trusted_types, verify
 from airflow_mlops.stores.registry import tracking
 
 if TYPE_CHECKING:

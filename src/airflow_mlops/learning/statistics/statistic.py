@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from airflow_mlops.engines.resampling import Blocks, Statistic
+from airflow_mlops.learning.statistics.resampling import Blocks, Statistic
 
 if TYPE_CHECKING:
     import numpy as np

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.policies.drift import Measure
-from airflow_mlops.engines import summary
-from airflow_mlops.engines.summary import Column, Kind
+from airflow_mlops.learning.summaries import summary
+from airflow_mlops.learning.summaries.summary import Column, Kind
 
 if TYPE_CHECKING:
     import numpy as np

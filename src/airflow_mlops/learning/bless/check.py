@@ -11,17 +11,17 @@ from airflow_mlops.exceptions import BlessingFailed
 
 if TYPE_CHECKING:
     from airflow_mlops.domain.spec.model import Serving
-    from airflow_mlops.engines.bless import Blessing
+    from airflow_mlops.learning.bless.process import Blessing
 
 BLESSING = "blessing"
 """Name of the check that a model loads and predicts alike in a fresh process."""
 
 
-def checks(gate: Serving, version: str, size: int, result: Callable[[], Blessing]) -> list[Check]:
+def serving_checks(gate: Serving, version: str, size: int, result: Callable[[], Blessing]) -> list[Check]:
     """Judge what a fresh process found.
 
     :param size: bytes of the model's file.
-    :param result: waits for the process, as :func:`airflow_mlops.engines.bless.start` gives it.
+    :param result: waits for the process, as :func:`airflow_mlops.learning.bless.process.start` gives it.
     :raises DigestMismatch: if the model is not what was trained; also UntrustedModel.
     """
     found: Blessing | None = None

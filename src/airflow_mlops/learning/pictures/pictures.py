@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from airflow_mlops.engines import plots
+from airflow_mlops.learning.pictures import plots
 from airflow_mlops.stores.registry import tracking
 
 if TYPE_CHECKING:

@@ -1,0 +1,3 @@
+"""Blessing: proof that a fresh process can load a model and predict alike."""
+
+from __future__ import annotations

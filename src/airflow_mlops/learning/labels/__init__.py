@@ -1,0 +1,3 @@
+"""Labels that come later than the data."""
+
+from __future__ import annotations

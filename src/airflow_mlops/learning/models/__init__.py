@@ -1,0 +1,3 @@
+"""Models: estimators, preprocessing, their files and what they predict."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""Pictures of how a model does."""
+
+from __future__ import annotations

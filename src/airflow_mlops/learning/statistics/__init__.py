@@ -1,0 +1,3 @@
+"""Metrics and their intervals."""
+
+from __future__ import annotations
