@@ -20,8 +20,8 @@ from airflow_mlops.domain.facts.results import (
 )
 from airflow_mlops.domain.facts.validation import ExpectationResult, Sample, ValidationReport
 from airflow_mlops.domain.spec.alerts import Event, Level
-from airflow_mlops.engines.alert import Run
-from airflow_mlops.engines.notice import Notice, Status
+from airflow_mlops.reporting.alerts.notice import Notice, Status
+from airflow_mlops.reporting.alerts.outcome import Run
 
 RUN = "scheduled__2013-04-01T00:00:00+00:00"
 

@@ -15,13 +15,14 @@ from airflow_mlops.domain.facts.scoring import ChallengeReport
 from airflow_mlops.domain.facts.validation import ValidationReport
 from airflow_mlops.domain.policies.incidents import failing
 from airflow_mlops.domain.spec.alerts import Alerts, Event, Level
-from airflow_mlops.engines import alert, mails, monitor, outbox
-from airflow_mlops.engines.alert import Run
-from airflow_mlops.engines.alert_model import health, moved, promotion, taken_back
-from airflow_mlops.engines.alert_validation import validation
-from airflow_mlops.engines.notice import Notice, Status
-from airflow_mlops.engines.outbox import Receipt, State
+from airflow_mlops.engines import monitor
 from airflow_mlops.hooks.mail import MailServer
+from airflow_mlops.reporting.alerts import mail, outbox, outcome
+from airflow_mlops.reporting.alerts.model import health, moved, promotion, taken_back
+from airflow_mlops.reporting.alerts.notice import Notice, Status
+from airflow_mlops.reporting.alerts.outbox import Receipt, State
+from airflow_mlops.reporting.alerts.outcome import Run
+from airflow_mlops.reporting.alerts.validation import validation
 from airflow_mlops.runs import report_path, table_uri
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ class Channel(NamedTuple):
         return f"mailed to {', '.join(policy.recipients(entry.notice.levels))}"
 
     def _recover(self, uri: str, run: Run, topic: str) -> str:
-        told = outbox.recover(uri, topic, lambda before: alert.recovery(run, before))
+        told = outbox.recover(uri, topic, lambda before: outcome.recovery(run, before))
         return f"told: {told.title}" if told else ""
 
     def _deliver(self, uri: str, policy: Alerts) -> None:
@@ -137,12 +138,12 @@ class Channel(NamedTuple):
 
     def _send(self, server: MailServer, notice: Notice, to: Sequence[str]) -> Receipt:
         page = notice.report
-        attached = mails.attachment(page, _read(page)) if page else None
+        attached = mail.attachment(page, _read(page)) if page else None
         picture = _read(notice.picture) if notice.picture else None
 
         def write(sender: str, large: bool) -> EmailMessage:
-            what = attached if large or page is None else mails.unattached(page)
-            return mails.message(notice, sender=sender, to=to, attached=what, picture=picture)
+            what = attached if large or page is None else mail.unattached(page)
+            return mail.message(notice, sender=sender, to=to, attached=what, picture=picture)
 
         return server.send(write, to)
 
@@ -193,7 +194,7 @@ def _found(context: Context, run: Run, failed: Sequence[str]) -> tuple[list[Noti
     except Exception:
         # An odd XCom must keep back neither the news that the run has failed, nor what waits in the outbox.
         log.exception("What the tasks have pushed cannot be told: the mail says only what failed")
-        return [alert.failure(run, failed)] if failed else [], []
+        return [outcome.failure(run, failed)] if failed else [], []
 
 
 def _judge(said: _Said, run: Run, failed: Sequence[str]) -> tuple[list[Notice], list[str]]:
@@ -206,7 +207,7 @@ def _judge(said: _Said, run: Run, failed: Sequence[str]) -> tuple[list[Notice], 
     trials = [ChallengeReport.from_dict(each).moved for each in said.results("ShadowOperator")]
     champion += [notice for each in trials if each and (notice := promotion(run, each))]
     if failed:
-        return [*(notices or [alert.failure(run, failed)]), *champion], []
+        return [*(notices or [outcome.failure(run, failed)]), *champion], []
     well = [] if notices else [run.topic]
     well += [run.alias for report in guarded if report.alias.verdict is Verdict.PASS]
     notices += champion

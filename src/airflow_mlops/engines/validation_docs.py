@@ -7,10 +7,10 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from airflow_mlops.engines.page_head import HEAD
 from airflow_mlops.engines.validation_findings import MASK, SAMPLES, concerns
 from airflow_mlops.engines.validation_gx import quiet
 from airflow_mlops.engines.validation_words import text
+from airflow_mlops.reporting.pages import HEAD
 
 if TYPE_CHECKING:
     from great_expectations.core.expectation_validation_result import ExpectationValidationResult

@@ -6,7 +6,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.checks import Outcome
-from airflow_mlops.engines.page_head import HEAD
+from airflow_mlops.reporting.pages import HEAD
 
 if TYPE_CHECKING:
     from jinja2 import Template

@@ -13,8 +13,8 @@ from threading import Event, Thread
 from typing import TYPE_CHECKING, cast
 
 from airflow_mlops import config
-from airflow_mlops.engines.outbox import CLAIM, Receipt
 from airflow_mlops.exceptions import MailUndelivered
+from airflow_mlops.reporting.alerts.outbox import CLAIM, Receipt
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -17,10 +17,10 @@ from airflow_mlops.alerts import Channel
 from airflow_mlops.domain.facts.approval import Answer
 from airflow_mlops.domain.facts.results import Evaluation
 from airflow_mlops.domain.spec.model import Approval
-from airflow_mlops.engines import approval
-from airflow_mlops.engines.approval import Question
-from airflow_mlops.engines.notice import Link
 from airflow_mlops.exceptions import ApprovalMissing
+from airflow_mlops.reporting.alerts.notice import Link
+from airflow_mlops.reporting.questions import promotion
+from airflow_mlops.reporting.questions.promotion import Question
 from airflow_mlops.runs import push
 
 if TYPE_CHECKING:
@@ -99,8 +99,8 @@ class PromotionApprovalOperator(ApprovalOperator):
                 "Clear this task to ask again."
             )
         HITLOperator.execute_complete(self, context, event)
-        said = approval.given(event, approved=event["chosen_options"] == [self.APPROVE])
-        answer = approval.accept(question, said)
+        said = promotion.given(event, approved=event["chosen_options"] == [self.APPROVE])
+        answer = promotion.accept(question, said)
         if isinstance(answer, str):
             self.log.warning("The answer does not count, so it is asked for again: %s", answer)
             return self._ask(context, question, datetime.fromisoformat(until), asked=asked + 1, why=answer)
@@ -122,13 +122,13 @@ class PromotionApprovalOperator(ApprovalOperator):
         self, context: Context, question: Question, until: datetime, *, asked: int = 0, why: str = ""
     ) -> NoReturn:
         self.subject = question.subject
-        self.body = approval.body(question, _links(question.evaluation))
+        self.body = promotion.body(question, _links(question.evaluation))
         # Not a param of the task, which Airflow would want to be valid before anybody has filled it in.
         reason = Param(
             "", "Why; it is kept in the ledger.", type="string", title="Reason",
-            minLength=approval.SHORTEST, maxLength=approval.LONGEST,
+            minLength=promotion.SHORTEST, maxLength=promotion.LONGEST,
         )  # fmt: skip
-        self.params = ParamsDict({approval.REASON: reason})
+        self.params = ParamsDict({promotion.REASON: reason})
         self.assigned_users = [{"id": user, "name": user} for user in question.policy.users]
         self.response_timeout = until - datetime.now(UTC)
         self._check_form(context, question)
@@ -177,7 +177,7 @@ class PromotionApprovalOperator(ApprovalOperator):
         channel.say(
             context,
             self.task_id,
-            lambda run: approval.notice(run, question, form=form, until=until, asked=asked, why=why),
+            lambda run: promotion.notice(run, question, form=form, until=until, asked=asked, why=why),
         )
 
     def _reject(self, context: Context, answer: Answer) -> None:
@@ -205,7 +205,7 @@ def _form(context: Context) -> str:
 
 def _links(evaluation: Evaluation) -> list[Link]:
     base, mlflow = conf.get("api", "base_url", fallback="").rstrip("/"), config.mlflow_url()
-    found = [Link(label="Model card", url=f"{base}{approval.card(evaluation)}")]
+    found = [Link(label="Model card", url=f"{base}{promotion.card(evaluation)}")]
     runs = [("MLflow run of the candidate", evaluation.candidate.run_id)]
     if evaluation.champion:
         runs.append(("MLflow run of the champion", evaluation.champion.run_id))

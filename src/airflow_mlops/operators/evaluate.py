@@ -78,7 +78,7 @@ class EvaluateOperator(BaseOperator):
         return evaluation.to_dict()
 
     def _keep_card(self, context: Context, client: MlflowClient, evaluation: Evaluation) -> None:
-        from airflow_mlops.engines import card
+        from airflow_mlops.reporting.card import card
 
         try:
             html = card.write(

@@ -110,7 +110,7 @@ class PromoteOperator(BaseOperator):
         self, context: Context, client: MlflowClient, evaluation: Evaluation, decision: PromotionDecision
     ) -> None:
         try:
-            from airflow_mlops.engines import card
+            from airflow_mlops.reporting.card import card
 
             html = card.write(
                 client,

@@ -104,7 +104,7 @@ class ShadowOperator(BaseOperator):
 
     def _describe(self, client: MlflowClient, decision: PromotionDecision) -> None:
         try:
-            from airflow_mlops.engines import card
+            from airflow_mlops.reporting.card import card
 
             card.describe(client, str(decision.after), decision, self.metric, decision.metrics)
         except Exception:  # the champion has moved: a description that cannot be written changes nothing

@@ -14,7 +14,7 @@ from airflow.sdk.exceptions import TaskAwaitingInput
 from airflow_mlops.alerts import Channel
 from airflow_mlops.domain.facts.results import RetrainDecision
 from airflow_mlops.domain.facts.retraining import suggested
-from airflow_mlops.engines import approval, suggestions
+from airflow_mlops.reporting.questions import promotion, retraining
 from airflow_mlops.runs import push
 
 if TYPE_CHECKING:
@@ -82,22 +82,22 @@ class RetrainSuggestionOperator(ApprovalOperator):
         decision = RetrainDecision.from_dict(self.decision)
         # What Airflow answers with when the time is over: no person has.
         if event.get("timedout") or event.get("error_type") == "timeout":
-            return self._pass_on(context, suggestions.lapsed(decision))
+            return self._pass_on(context, retraining.lapsed(decision))
         HITLOperator.execute_complete(self, context, event)
-        said = approval.given(event, approved=event["chosen_options"] == [self.APPROVE])
-        if problem := approval.problem(said, self.users):
+        said = promotion.given(event, approved=event["chosen_options"] == [self.APPROVE])
+        if problem := promotion.problem(said, self.users):
             self.log.warning("The answer does not count, so it is asked for again: %s", problem)
             return self._ask(context, decision, datetime.fromisoformat(until), asked + 1, problem)
-        return self._pass_on(context, suggestions.answered(decision, said))
+        return self._pass_on(context, retraining.answered(decision, said))
 
     def _ask(
         self, context: Context, decision: RetrainDecision, until: datetime, asked: int = 0, why: str = ""
     ) -> NoReturn:
-        self.subject, self.body = suggestions.subject(decision), suggestions.body(decision)
+        self.subject, self.body = retraining.subject(decision), retraining.body(decision)
         reason = Param(
-            "", "Why; it is kept in the ledger.", type="string", title="Reason", maxLength=approval.LONGEST
+            "", "Why; it is kept in the ledger.", type="string", title="Reason", maxLength=promotion.LONGEST
         )
-        self.params = ParamsDict({approval.REASON: reason})
+        self.params = ParamsDict({promotion.REASON: reason})
         self.assigned_users = [{"id": user, "name": user} for user in self.users]
         self.defaults = [self.REJECT]
         self.response_timeout = until - datetime.now(UTC)
@@ -110,7 +110,7 @@ class RetrainSuggestionOperator(ApprovalOperator):
                 channel.say(
                     context,
                     self.task_id,
-                    lambda run: suggestions.notice(run, decision, until, asked, why),
+                    lambda run: retraining.notice(run, decision, until, asked, why),
                 )
             raise
         raise AssertionError("Airflow has not left the task waiting")

@@ -6,8 +6,8 @@ from airflow_mlops.domain.checks import Verdict
 from airflow_mlops.domain.facts.approval import Approval
 from airflow_mlops.domain.facts.results import Action
 from airflow_mlops.domain.spec.alerts import Level
-from airflow_mlops.engines.alert_model import health, moved, promotion, taken_back
-from airflow_mlops.engines.notice import Status
+from airflow_mlops.reporting.alerts.model import health, moved, promotion, taken_back
+from airflow_mlops.reporting.alerts.notice import Status
 from notices import make_answer, make_check, make_decision, make_guarded, make_health, make_run
 
 ASTRAY = make_check(

@@ -7,8 +7,8 @@ import pytest
 from airflow_mlops.domain.checks import Outcome, Severity, Verdict
 from airflow_mlops.domain.facts.validation import Sample
 from airflow_mlops.domain.spec.alerts import Level
-from airflow_mlops.engines.alert_validation import validation
-from airflow_mlops.engines.notice import Notice, Status
+from airflow_mlops.reporting.alerts.notice import Notice, Status
+from airflow_mlops.reporting.alerts.validation import validation
 from notices import make_report, make_result, make_run, make_version, make_warning
 
 

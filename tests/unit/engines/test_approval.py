@@ -10,8 +10,8 @@ from airflow_mlops.domain.checks import Verdict
 from airflow_mlops.domain.facts.approval import Answer
 from airflow_mlops.domain.spec.alerts import Level
 from airflow_mlops.domain.spec.model import Approval
-from airflow_mlops.engines.approval import LONGEST, Given, Question, accept, body, given, notice
-from airflow_mlops.engines.notice import Link, Status
+from airflow_mlops.reporting.alerts.notice import Link, Status
+from airflow_mlops.reporting.questions.promotion import LONGEST, Given, Question, accept, body, given, notice
 from notices import make_answer, make_candidate, make_check, make_evaluation, make_run
 
 NOW = datetime(2013, 5, 2, tzinfo=UTC)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from airflow_mlops.engines import mails
+from airflow_mlops.reporting.alerts import mail as mails
 from mail_server import body
 from notices import make_notice
 

@@ -5,9 +5,9 @@ from html.parser import HTMLParser
 from typing import Any
 
 from airflow_mlops.domain.facts.validation import Sample
-from airflow_mlops.engines import mails_html
-from airflow_mlops.engines.alert_validation import validation
-from airflow_mlops.engines.notice import Link, Passage
+from airflow_mlops.reporting.alerts.html import render
+from airflow_mlops.reporting.alerts.notice import Link, Passage
+from airflow_mlops.reporting.alerts.validation import validation
 from notices import make_notice, make_report, make_result, make_run, make_version
 
 EVIL = """<script>alert('1')</script><img src=x onerror=a()>" onmouseover="a()"""
@@ -42,7 +42,7 @@ def elements(page: str) -> Elements:
 
 
 def test_it_needs_no_style_sheet_script_or_picture() -> None:
-    page = mails_html.render(
+    page = render(
         validation(make_run(), make_report(), failed=["validate"], dataset=make_version(), page="a/b/c.html")
     )
     found = elements(page)
@@ -62,11 +62,9 @@ def test_what_stands_in_the_data_is_text() -> None:
         sample=Sample(columns=(EVIL,), rows=((EVIL,),), reasons=(EVIL,)),
     )
     run = make_run(model=EVIL, run_id=EVIL, partition=EVIL)
-    plain = mails_html.render(
-        validation(make_run(), make_report(), failed=["v"], dataset=make_version(), page="a/b/c")
-    )
+    plain = render(validation(make_run(), make_report(), failed=["v"], dataset=make_version(), page="a/b/c"))
     version = make_version(name=EVIL, uri=EVIL)
-    evil = mails_html.render(validation(run, report, failed=[EVIL], dataset=version, page=f"{EVIL}/b/c"))
+    evil = render(validation(run, report, failed=[EVIL], dataset=version, page=f"{EVIL}/b/c"))
     assert elements(evil).names == elements(plain).names
     assert elements(evil).attributes == elements(plain).attributes
     assert "&lt;script&gt;" in evil
@@ -85,7 +83,7 @@ def test_every_part_of_a_notice_is_shown() -> None:
             ),
         ),
     )
-    page = mails_html.render(notice, "a note")
+    page = render(notice, "a note")
     for said in ("the summary", "and 3 more", "a heading", "a text", "airflow one</div>", "a note"):
         assert said in page
     assert '<a href="https://x.example.com/"' in page

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_mlops.engines import mails_text, words
-from airflow_mlops.engines.alert_validation import validation
-from airflow_mlops.engines.notice import Passage
+from airflow_mlops.reporting import words
+from airflow_mlops.reporting.alerts import text
+from airflow_mlops.reporting.alerts.notice import Passage
+from airflow_mlops.reporting.alerts.validation import validation
 from notices import make_notice, make_report, make_run, make_version
 
 EXPECTED = """\
@@ -71,13 +72,13 @@ def test_a_failed_validation_reads_well_as_text() -> None:
         dataset=make_version(),
         page="flights/2013-03/validation.html",
     )
-    assert mails_text.render(notice, "The report is attached: flights-2013-03-validation.html") == EXPECTED
+    assert text.render(notice, "The report is attached: flights-2013-03-validation.html") == EXPECTED
 
 
 def test_lines_are_short_and_addresses_whole() -> None:
     url = "https://airflow.example.com/" + "x" * 200
     notice = make_notice(summary=("word " * 100, url))
-    lines = mails_text.render(notice).splitlines()
+    lines = text.render(notice).splitlines()
     assert max(len(line) for line in lines if "https" not in line) <= 76
     assert url in lines
 
@@ -97,5 +98,5 @@ def test_some_rows_are_never_none_and_never_all(share: float, said: str) -> None
 
 
 def test_a_command_stays_on_its_line() -> None:
-    told = mails_text.render(make_notice(passages=(Passage(heading="h", text="t", commands=("a\nb",)),)))
+    told = text.render(make_notice(passages=(Passage(heading="h", text="t", commands=("a\nb",)),)))
     assert "    a b\n" in told

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from airflow_mlops.domain.spec.alerts import Alerts, Level
-from airflow_mlops.engines import outbox
-from airflow_mlops.engines.notice import Notice, Status
-from airflow_mlops.engines.outbox import CLAIM, Entry, Receipt, State
 from airflow_mlops.exceptions import MailUndelivered
+from airflow_mlops.reporting.alerts import outbox
+from airflow_mlops.reporting.alerts.notice import Notice, Status
+from airflow_mlops.reporting.alerts.outbox import CLAIM, Entry, Receipt, State
 from mail_server import as_process
 from notices import make_notice
 
@@ -280,10 +280,10 @@ def test_a_task_that_is_killed_loses_no_mail(uri: str, tmp_path: Path, when: str
         def send(notice: Notice, to: Sequence[str]) -> Receipt:
             import smtplib
 
-            from airflow_mlops.engines import mails
+            from airflow_mlops.reporting.alerts.mail import message
 
             with smtplib.SMTP("127.0.0.1", inbox.port) as client:
-                client.send_message(mails.message(notice, sender="airflow@example.com", to=to))
+                client.send_message(message(notice, sender="airflow@example.com", to=to))
             return accept(notice, to)
 
         deliver(uri, send, now=later)

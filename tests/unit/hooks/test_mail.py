@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from airflow_mlops.engines import mails
-from airflow_mlops.engines.outbox import CLAIM, Receipt
 from airflow_mlops.exceptions import MailUndelivered
 from airflow_mlops.hooks import mail
 from airflow_mlops.hooks.mail import MailServer
 from airflow_mlops.local.airflow import free_port
+from airflow_mlops.reporting.alerts.mail import attachment, message, unattached
+from airflow_mlops.reporting.alerts.outbox import CLAIM, Receipt
 from mail_server import LIMIT, Inbox, as_process
 from notices import make_notice
 
@@ -44,11 +44,11 @@ def inbox(process: Inbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[Inbox]:
 
 
 def send(to: tuple[str, ...] = TO, size: int = 10, one: float = 20.0) -> Receipt:
-    report = mails.attachment("flights/2013-03/validation.html", b"x" * size)
+    report = attachment("flights/2013-03/validation.html", b"x" * size)
 
     def write(sender: str, large: bool) -> EmailMessage:
-        attached = report if large else mails.unattached("flights/2013-03/validation.html")
-        return mails.message(make_notice(), sender=sender, to=to, attached=attached)
+        attached = report if large else unattached("flights/2013-03/validation.html")
+        return message(make_notice(), sender=sender, to=to, attached=attached)
 
     return MailServer(one=one).send(write, to)
 

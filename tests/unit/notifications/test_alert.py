@@ -10,11 +10,11 @@ import pytest
 from airflow.sdk import DAG, BaseOperator
 
 from airflow_mlops import config
-from airflow_mlops.engines import outbox
 from airflow_mlops.exceptions import MailUndelivered
 from airflow_mlops.local.airflow import free_port
 from airflow_mlops.notifications.alert import MlopsNotifier
 from airflow_mlops.operators.validate import ValidateOperator
+from airflow_mlops.reporting.alerts import outbox
 from airflow_mlops.runs import table_uri
 from mail_server import Inbox, body, in_thread
 from notices import make_report, make_warning

@@ -15,7 +15,7 @@ from airflow_mlops import config
 from airflow_mlops.alerts import Channel
 from airflow_mlops.domain.facts.scoring import ChallengeReport
 from airflow_mlops.domain.spec.model import Alerts
-from airflow_mlops.engines import monitor, outbox
+from airflow_mlops.engines import monitor
 from airflow_mlops.exceptions import MailUndelivered, SpecError
 from airflow_mlops.local.airflow import free_port
 from airflow_mlops.operators.alert import AlertOperator
@@ -25,6 +25,7 @@ from airflow_mlops.operators.monitor import HealthOperator
 from airflow_mlops.operators.promote import RecordOperator
 from airflow_mlops.operators.shadow import ShadowOperator
 from airflow_mlops.operators.validate import ValidateOperator
+from airflow_mlops.reporting.alerts import outbox
 from airflow_mlops.runs import table_uri
 from mail_server import Inbox, body, in_thread
 from notices import (

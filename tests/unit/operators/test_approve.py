@@ -14,10 +14,10 @@ from airflow.sdk.exceptions import DownstreamTasksSkipped, TaskAwaitingInput
 from airflow_mlops import config
 from airflow_mlops.domain.checks import Verdict
 from airflow_mlops.domain.spec.model import Alerts, Approval
-from airflow_mlops.engines import outbox
 from airflow_mlops.exceptions import ApprovalMissing
 from airflow_mlops.local.airflow import free_port
 from airflow_mlops.operators.approve import PromotionApprovalOperator
+from airflow_mlops.reporting.alerts import outbox
 from airflow_mlops.runs import table_uri
 from contexts import TaskInstance, through_json
 from mail_server import body, in_thread

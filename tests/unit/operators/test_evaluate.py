@@ -10,8 +10,8 @@ import pytest
 from airflow_mlops.domain.checks import Verdict
 from airflow_mlops.domain.facts.results import Evaluation, TrainedModel
 from airflow_mlops.domain.spec.model import Candidate, Gates
-from airflow_mlops.engines import card
 from airflow_mlops.operators.evaluate import EvaluateOperator
+from airflow_mlops.reporting.card import card
 from airflow_mlops.runs import report_path
 from contexts import Run, deploy
 from history import MODEL, STIFF, History, changed, rows_of, shifted

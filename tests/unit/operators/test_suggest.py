@@ -15,8 +15,8 @@ from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.facts.results import Action, DatasetVersion, PromotionDecision, RetrainDecision
 from airflow_mlops.domain.facts.retraining import MODE, declined
 from airflow_mlops.domain.spec.model import Alerts
-from airflow_mlops.engines import outbox
 from airflow_mlops.operators.suggest import RetrainSuggestionOperator
+from airflow_mlops.reporting.alerts import outbox
 from airflow_mlops.runs import table_uri
 from contexts import TaskInstance, through_json
 

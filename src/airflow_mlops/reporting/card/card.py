@@ -10,10 +10,13 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.domain.checks import Verdict
-from airflow_mlops.engines import card_facts, card_page, card_text, markdown
 from airflow_mlops.exceptions import ModelNotFound, TableMissing, TableUnreadable
 from airflow_mlops.learning import provenance
 from airflow_mlops.learning.pictures import pictures
+from airflow_mlops.reporting import markdown
+from airflow_mlops.reporting.card.facts import Row, Sources, gather, number
+from airflow_mlops.reporting.card.page import render_page
+from airflow_mlops.reporting.card.text import render_markdown
 from airflow_mlops.stores.registry import tracking
 from airflow_mlops.stores.tables import tables
 
@@ -50,7 +53,7 @@ def write(
     candidate = evaluation.candidate
     artifacts = _artifacts(client, candidate.run_id)
     known = provenance.read(client, candidate.run_id)
-    sources = card_facts.Sources(
+    sources = Sources(
         evaluation=evaluation,
         decision=decision,
         description=description,
@@ -61,9 +64,9 @@ def write(
         validations=_validations(validation_uri, known),
         pictures=[path for path in artifacts if path.endswith(".png")],
     )
-    facts = card_facts.gather(sources)
-    text = card_text.render(facts)
-    page = card_page.render(text, facts.title, artifacts)
+    facts = gather(sources)
+    text = render_markdown(facts)
+    page = render_page(text, facts.title, artifacts)
     with tracking.errors(client), TemporaryDirectory() as folder:
         (Path(folder) / MARKDOWN).write_text(text, encoding="utf-8")
         (Path(folder) / PAGE).write_text(page, encoding="utf-8")
@@ -86,7 +89,7 @@ def describe(
     :param metrics: of the holdout, by name.
     :raises RegistryUnavailable: if MLflow does not answer.
     """
-    measured = f"{metric} {card_facts.number(metrics.get(metric))} on the holdout"
+    measured = f"{metric} {number(metrics.get(metric))} on the holdout"
     text = f"{decision.action.value} at {decision.partition}: {decision.reason} ({measured}). Model card: {PAGE} of the run."
     with tracking.errors(client):
         client.update_model_version(decision.model, version, str(markdown.escape(text)))
@@ -116,7 +119,7 @@ def _json(artifacts: Mapping[str, bytes], name: str) -> dict[str, Any]:
     return found
 
 
-def _validations(uri: str | None, known: Mapping[str, Any]) -> dict[str, card_facts.Row]:
+def _validations(uri: str | None, known: Mapping[str, Any]) -> dict[str, Row]:
     wanted = set(known.get("partitions", ()))
     if uri is None or not wanted:
         return {}

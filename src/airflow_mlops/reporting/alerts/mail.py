@@ -11,8 +11,9 @@ from email.message import EmailMessage
 from email.utils import localtime
 from typing import NamedTuple
 
-from airflow_mlops.engines import mails_html, mails_text, words
-from airflow_mlops.engines.notice import Notice
+from airflow_mlops.reporting import words
+from airflow_mlops.reporting.alerts import html, text
+from airflow_mlops.reporting.alerts.notice import Notice
 
 PLAIN = 1 << 20
 """Bytes of a report up to which it is attached as it is; a larger one is compressed."""
@@ -89,12 +90,12 @@ def message(
     mail["Message-ID"] = f"<{hashlib.sha256(notice.id.encode()).hexdigest()[:32]}@airflow-mlops>"
     mail["Auto-Submitted"] = "auto-generated"
     note = attached.note if attached else ""
-    mail.set_content(mails_text.render(notice, note))
-    mail.add_alternative(mails_html.render(notice, note, picture is not None), subtype="html")
+    mail.set_content(text.render(notice, note))
+    mail.add_alternative(html.render(notice, note, picture is not None), subtype="html")
     page = mail.get_body(["html"])
     if page is not None and picture is not None:
         # Within the mail: programs do not load pictures from elsewhere unless they are told to.
-        page.add_related(picture, "image", "png", cid=f"<{mails_html.PICTURE}>", disposition="inline")
+        page.add_related(picture, "image", "png", cid=f"<{html.PICTURE}>", disposition="inline")
     if attached and attached.content is not None:
         packed = attached.name.endswith(".gz")
         kind = ("application", "gzip") if packed else ("text", "html")

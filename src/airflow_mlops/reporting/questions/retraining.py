@@ -9,10 +9,10 @@ from airflow_mlops.domain.facts.results import RetrainDecision
 from airflow_mlops.domain.facts.retraining import ANSWER
 from airflow_mlops.domain.policies.retraining_rules import OFF
 from airflow_mlops.domain.spec.alerts import Event, Level
-from airflow_mlops.engines.alert import Run
-from airflow_mlops.engines.alert_model import findings
-from airflow_mlops.engines.approval import LONGEST, Given, shown_as_is, table
-from airflow_mlops.engines.notice import Notice, Passage, Status
+from airflow_mlops.reporting.alerts.model import findings
+from airflow_mlops.reporting.alerts.notice import Notice, Passage, Status
+from airflow_mlops.reporting.alerts.outcome import Run
+from airflow_mlops.reporting.questions.promotion import LONGEST, Given, shown_as_is, table
 
 _EFFECT = (
     "Approve trains the candidates now; the gates decide on them as ever. Reject keeps the champion, and the same problem "

@@ -9,8 +9,8 @@ from urllib.parse import quote
 
 from airflow_mlops.domain.checks import Fact
 from airflow_mlops.domain.spec.alerts import Event, Level
-from airflow_mlops.engines.notice import Link, Notice, Passage, Status
-from airflow_mlops.engines.words import line
+from airflow_mlops.reporting.alerts.notice import Link, Notice, Passage, Status
+from airflow_mlops.reporting.words import line
 
 LISTED = 20
 """Findings that a mail lists."""

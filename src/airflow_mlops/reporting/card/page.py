@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from airflow_mlops.engines.page_head import HEAD
+from airflow_mlops.reporting.pages import HEAD
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -69,7 +69,7 @@ _CLASSES = {
 }  # fmt: skip
 
 
-def render(markdown: str, title: str, pictures: Mapping[str, bytes]) -> str:
+def render_page(markdown: str, title: str, pictures: Mapping[str, bytes]) -> str:
     """Return a card as a page that loads nothing from anywhere, and runs nothing.
 
     :param markdown: the card; HTML in it is shown, not used.

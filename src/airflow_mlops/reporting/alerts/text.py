@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from textwrap import fill, indent
 from typing import TYPE_CHECKING
 
-from airflow_mlops.engines.words import line, percent
+from airflow_mlops.reporting.words import line, percent
 
 if TYPE_CHECKING:
     from airflow_mlops.domain.facts.validation import Sample
-    from airflow_mlops.engines.notice import Finding, Notice, Passage
+    from airflow_mlops.reporting.alerts.notice import Finding, Notice, Passage
 
 _WIDTH = 76
 

@@ -11,11 +11,11 @@ from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.facts.approval import Answer
 from airflow_mlops.domain.facts.results import Evaluation
 from airflow_mlops.domain.spec.alerts import Event, Level
-from airflow_mlops.engines.alert import LISTED, Run
-from airflow_mlops.engines.alert_model import findings
-from airflow_mlops.engines.markdown import escape
-from airflow_mlops.engines.notice import Link, Notice, Passage, Status
-from airflow_mlops.engines.words import line
+from airflow_mlops.reporting.alerts.model import findings
+from airflow_mlops.reporting.alerts.notice import Link, Notice, Passage, Status
+from airflow_mlops.reporting.alerts.outcome import LISTED, Run
+from airflow_mlops.reporting.markdown import escape
+from airflow_mlops.reporting.words import line
 
 if TYPE_CHECKING:
     from airflow_mlops.domain.spec.gates import Approval

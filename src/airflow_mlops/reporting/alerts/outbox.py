@@ -9,9 +9,9 @@ from enum import StrEnum
 
 from airflow_mlops.domain.checks import Fact
 from airflow_mlops.domain.spec.alerts import Level
-from airflow_mlops.engines.alert import again, collect
-from airflow_mlops.engines.notice import Notice, Status
 from airflow_mlops.exceptions import MailUndelivered
+from airflow_mlops.reporting.alerts.notice import Notice, Status
+from airflow_mlops.reporting.alerts.outcome import again, collect
 from airflow_mlops.stores.tables import journal
 
 _TEXT = ("state", "ids", "notice", "told")

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.metrics import METRICS
-from airflow_mlops.engines import card_limits
-from airflow_mlops.engines.markdown import Link
+from airflow_mlops.reporting.card import limitations
+from airflow_mlops.reporting.markdown import Link
 
 if TYPE_CHECKING:
     from airflow_mlops.domain.facts.results import Action, Evaluation, PromotionDecision
@@ -116,8 +116,8 @@ def gather(sources: Sources) -> Facts:
         slices=tuple(_slice(check) for check in checks if check.slice is not None),
         data=tuple(_data(evaluation)),
         partitions=tuple(_partitions(sources)),
-        limits=tuple(card_limits.limits(evaluation, sources.seen, sources.validations)),
-        ranges=tuple(card_limits.ranges(sources.seen)),
+        limits=tuple(limitations.limits(evaluation, sources.seen, sources.validations)),
+        ranges=tuple(limitations.ranges(sources.seen)),
         lineage=tuple(_lineage(sources)),
     )  # fmt: skip
 

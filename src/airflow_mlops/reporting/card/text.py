@@ -6,12 +6,12 @@ import re
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from airflow_mlops.engines.markdown import escape
+from airflow_mlops.reporting.markdown import escape
 
 if TYPE_CHECKING:
     from jinja2 import Template
 
-    from airflow_mlops.engines.card_facts import Facts
+    from airflow_mlops.reporting.card.facts import Facts
 
 # Sections as proposed by Mitchell and others, Model Cards for Model Reporting (2019), with what a gate needs besides.
 _CARD = """\
@@ -107,7 +107,7 @@ What the training rows hold; a value beyond is one that the model has never seen
 """
 
 
-def render(facts: Facts) -> str:
+def render_markdown(facts: Facts) -> str:
     """Return a model card in Markdown."""
     text = _template().render(card=facts)
     return re.sub(r"\s*\n(\s*\n)+", "\n\n", text).strip() + "\n"

@@ -5,13 +5,13 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
-from airflow_mlops.engines.page_head import HEAD
-from airflow_mlops.engines.words import line, percent
+from airflow_mlops.reporting.pages import HEAD
+from airflow_mlops.reporting.words import line, percent
 
 if TYPE_CHECKING:
     from jinja2 import Template
 
-    from airflow_mlops.engines.notice import Notice
+    from airflow_mlops.reporting.alerts.notice import Notice
 
 # No colour of text or background is set but where both are: the rest is the reader's, light or dark. The lines and the
 # shades between are half transparent for the same reason.

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.facts.results import Action
 from airflow_mlops.domain.spec.alerts import Event, Level
-from airflow_mlops.engines.alert import LISTED, Run
-from airflow_mlops.engines.notice import Finding, Notice, Passage, Status
+from airflow_mlops.reporting.alerts.notice import Finding, Notice, Passage, Status
+from airflow_mlops.reporting.alerts.outcome import LISTED, Run
 
 if TYPE_CHECKING:
     from airflow_mlops.domain.facts.results import GuardReport, HealthReport, PromotionDecision

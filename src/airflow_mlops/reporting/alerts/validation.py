@@ -9,9 +9,9 @@ from urllib.parse import quote, urlencode
 
 from airflow_mlops.domain.checks import Outcome, Severity, Verdict
 from airflow_mlops.domain.spec.alerts import Event, Level
-from airflow_mlops.engines.alert import LISTED, Run, some
-from airflow_mlops.engines.notice import Finding, Notice, Passage, Status
-from airflow_mlops.engines.words import line, percent
+from airflow_mlops.reporting.alerts.notice import Finding, Notice, Passage, Status
+from airflow_mlops.reporting.alerts.outcome import LISTED, Run, some
+from airflow_mlops.reporting.words import line, percent
 
 if TYPE_CHECKING:
     from airflow_mlops.domain.facts.results import DatasetVersion

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, urlsplit
 
-from airflow_mlops.engines.words import line
+from airflow_mlops.reporting.words import line
 
 if TYPE_CHECKING:
     from markupsafe import Markup

@@ -1,0 +1,3 @@
+"""The model card of a version."""
+
+from __future__ import annotations
