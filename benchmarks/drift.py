@@ -37,7 +37,7 @@ def compare(say: Callable[[str], None]) -> Iterator[Comparison]:
     :raises RuntimeError: if a distance differs by more than 0.002 from that of all rows, or a verdict of a column differs.
     """
     modules = [
-        "airflow_mlops.engines.drift",
+        "airflow_mlops.stages.drift.compare",
         "evidently.presets",
         "scipy.stats",
         "pyarrow.parquet",
@@ -208,7 +208,7 @@ def _ours_before(folder: Path) -> Any:
 
 def _ours(folder: Path, before: Any, page: bool) -> Any:
     from airflow_mlops.domain.spec.model import DriftPolicy
-    from airflow_mlops.engines import drift
+    from airflow_mlops.stages.drift import compare as drift
 
     now = _summaries(folder / "now.parquet")
     found = drift.compare(before, now, policy=DriftPolicy(threshold=_THRESHOLD), title="benchmark", page=page)
@@ -236,8 +236,8 @@ def _many(partitions: int, rows: int) -> tuple[float, float, float, float]:
     import pyarrow as pa
 
     from airflow_mlops.domain.spec.model import DriftPolicy
-    from airflow_mlops.engines import drift
     from airflow_mlops.learning.summaries import build, summary
+    from airflow_mlops.stages.drift import compare as drift
 
     base = _resident()
     parts, made = [], 0.0

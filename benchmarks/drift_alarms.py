@@ -75,7 +75,7 @@ def alarms(columns: int, rows: int, shift: float, runs: int) -> Alarms:
 
     from airflow_mlops.domain.checks import Verdict
     from airflow_mlops.domain.spec.model import DriftPolicy
-    from airflow_mlops.engines import drift
+    from airflow_mlops.stages.drift import compare as drift
 
     policy = DriftPolicy(min_rows=min(rows, 500))
     random = np.random.default_rng([columns, rows])

@@ -14,10 +14,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from airflow_mlops.engines import estimate, judge_metrics
-from airflow_mlops.engines.score import SCORE
 from airflow_mlops.learning.labels.join import TRUTH
 from airflow_mlops.learning.statistics import measures
+from airflow_mlops.stages.performance import estimate, metrics
+from airflow_mlops.stages.score.score import SCORE
 from benchmarks import peer
 
 TRIALS = int(os.environ.get("BENCHMARK_TRIALS", "200"))
@@ -143,7 +143,7 @@ def _measured(seed: int, days: int, swing: float) -> dict[str, tuple[float, floa
     rows = pa.table(
         {"at": pa.array([_START + timedelta(days=int(each)) for each in day]), TRUTH: truth, SCORE: scores}
     )
-    found = judge_metrics.measured(rows, "at", "month", _METRICS)
+    found = metrics.measured(rows, "at", "month", _METRICS)
     whole = _whole(swing)
     return {name: (each.value, each.low, each.high, whole[name]) for name, each in found.items()}
 

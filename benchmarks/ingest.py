@@ -24,7 +24,13 @@ ROWS = 20_000_000
 _JANUARY = Partition.parse("2013-01", "month")
 _BATCH = 65_536
 # Imported, and never run, in the process that each run is forked from.
-_LIBRARIES = ["airflow_mlops.engines.ingest", "deltalake", "numpy", "pyarrow.compute", "pyarrow.dataset"]
+_LIBRARIES = [
+    "airflow_mlops.stages.ingest.ingest",
+    "deltalake",
+    "numpy",
+    "pyarrow.compute",
+    "pyarrow.dataset",
+]
 
 
 @dataclass(frozen=True)
@@ -132,7 +138,7 @@ def _copy(folder: str, rows: int) -> None:
 
 
 def _ingest(folder: str, rows: int) -> None:
-    from airflow_mlops.engines import ingest
+    from airflow_mlops.stages.ingest import ingest
 
     tables = f"{folder}/tables"
     staged = ingest.stage(

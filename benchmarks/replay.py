@@ -18,7 +18,7 @@ ROWS = int(os.environ.get("BENCHMARK_ROWS", "20000"))
 PEER = "each policy alone, nothing shared"
 FLOOR = "scikit-learn alone: as of each month, fit and predict the rows held out and the next month"
 
-_MODULES = ["benchmarks.replay", "airflow_mlops.engines.replay_compare"]
+_MODULES = ["benchmarks.replay", "airflow_mlops.stages.replay.compare"]
 
 
 def compare(say: Callable[[str], None]) -> Iterator[Comparison]:
@@ -126,12 +126,13 @@ def _months(first: Any) -> Iterator[Any]:
 def _timed(folder: str, work: str, only: str | None) -> tuple[float, dict[str, Sequence[Any]]]:
     """Replay one policy, or all three, and return the seconds and what was decided."""
     from airflow_mlops.domain.spec.replay import BUILT_IN, built_in
-    from airflow_mlops.engines import replay_compare, replay_plan, replay_workers
+    from airflow_mlops.stages.replay import compare as replay_compare
+    from airflow_mlops.stages.replay import planning, workers
 
     began = time.perf_counter()
-    plan = replay_plan.make(spec(), Path(folder, "storage").as_uri(), Path(folder, work))
+    plan = planning.make(spec(), Path(folder, "storage").as_uri(), Path(folder, work))
     policies = [built_in(name, plan.spec) for name in BUILT_IN if only in (None, name)]
-    with replay_workers.pool(1) as pool:
+    with workers.pool(1) as pool:
         found = replay_compare.compare(pool, plan, policies, oracle=False)
     seconds = time.perf_counter() - began
     return seconds, {

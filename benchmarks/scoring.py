@@ -38,7 +38,7 @@ def compare(say: Callable[[str], None]) -> Iterator[Comparison]:
     :raises RuntimeError: if the two sides do not predict the same.
     """
     os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
-    server = warm(["benchmarks.preloaded", "airflow_mlops.engines.score"])
+    server = warm(["benchmarks.preloaded", "airflow_mlops.stages.score.score"])
     with tempfile.TemporaryDirectory(prefix="benchmark-scoring-") as folder:
         say("training a model and writing the data")
         apart(server, prepare, Path(folder), ROWS)
@@ -96,7 +96,7 @@ def prepare(folder: Path, count: int) -> None:
 
 def ours(folder: Path, key: str) -> Took:
     """Score a partition from and to Delta, as a task does: the model is fetched and verified, too."""
-    from airflow_mlops.engines import score
+    from airflow_mlops.stages.score import score
 
     dataset, client, version = _given(folder, key)
     uri = f"file://{folder}/predictions-{time.monotonic_ns()}"

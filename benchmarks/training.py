@@ -54,7 +54,7 @@ class Work:
 
     def train(self, key: str, pictures: bool = False) -> Any:
         """Fit, log and register, as a task does."""
-        from airflow_mlops.engines import train
+        from airflow_mlops.stages.train import train
 
         return train.train(
             self.table, client=self.client, recipe=self.recipe, key=key, tags={}, pictures=pictures
@@ -63,7 +63,7 @@ class Work:
     def evaluate(self, trained: Any, pictures: bool = False) -> Any:
         """Judge against a floor, a fresh process and pictures included or not, as a task does."""
         from airflow_mlops.domain.spec.model import Gates
-        from airflow_mlops.engines import evaluate
+        from airflow_mlops.stages.evaluate import evaluate
 
         cut = self.recipe.split.train_rows
         return evaluate.evaluate(
@@ -75,7 +75,7 @@ class Work:
         """Return what is logged, fitted to few rows, and the run that it is logged to."""
         import mlflow
 
-        from airflow_mlops.engines import train
+        from airflow_mlops.stages.train import train
 
         mlflow.set_tracking_uri(self.client.tracking_uri)
         experiment = self.client.get_experiment_by_name("benchmark").experiment_id
@@ -119,7 +119,9 @@ def compare(say: Callable[[str], None]) -> Iterator[Comparison]:
     :raises RuntimeError: if the two sides do not find the same.
     """
     os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
-    server = warm(["benchmarks.preloaded", "airflow_mlops.engines.train", "airflow_mlops.engines.evaluate"])
+    server = warm(
+        ["benchmarks.preloaded", "airflow_mlops.stages.train.train", "airflow_mlops.stages.evaluate.evaluate"]
+    )
     with tempfile.TemporaryDirectory(prefix="benchmark-training-") as folder:
         say("making MLflow's tables")
         apart(server, _timed, folder, "train", "warm")
@@ -187,7 +189,7 @@ def make(folder: Path, count: int) -> Work:
     from airflow_mlops.domain.facts.results import DatasetVersion
     from airflow_mlops.domain.partitions import Partition
     from airflow_mlops.domain.spec.model import Budget, Candidate, Features
-    from airflow_mlops.engines.split import place_bounds
+    from airflow_mlops.stages.train.split import place_bounds
 
     random = np.random.default_rng(0)
     names = [f"x{place}" for place in range(COLUMNS)]

@@ -41,7 +41,7 @@ def compare(say: Callable[[str], None]) -> Iterator[Comparison]:
 
     :raises RuntimeError: if the two sides do not find the same.
     """
-    server = warm(["benchmarks.preloaded", "airflow_mlops.engines.tune", "optuna"])
+    server = warm(["benchmarks.preloaded", "airflow_mlops.stages.train.tune", "optuna"])
     for name in _ESTIMATORS:
         ours, theirs = [], []
         for run in range(RUNS):
@@ -102,7 +102,7 @@ def _ours(folder: Path, name: str) -> tuple[float, float, list[dict[str, Any]]]:
 
     from mlflow import MlflowClient
 
-    from airflow_mlops.engines import fitting, trials, tune
+    from airflow_mlops.stages.train import fitting, trials, tune
     from airflow_mlops.stores.registry import tracking
 
     logging.getLogger("mlflow").setLevel(logging.ERROR)
@@ -126,7 +126,7 @@ def _theirs(name: str, tried: list[dict[str, Any]]) -> tuple[float, float]:
     from sklearn.base import clone
     from sklearn.metrics import roc_auc_score
 
-    from airflow_mlops.engines import fitting
+    from airflow_mlops.stages.train import fitting
 
     rows = _rows()
     recipe = _recipe(name, rows)

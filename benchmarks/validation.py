@@ -24,7 +24,7 @@ GRAPH = "bare Great Expectations, COMPLETE"
 COLD = "ours, in a process that has to import"
 
 PRELOADED = (
-    "airflow_mlops.engines.validate",
+    "airflow_mlops.stages.validate.validate",
     "deltalake",
     "great_expectations",
     "great_expectations.render.renderer.page_renderer",
@@ -176,7 +176,7 @@ def _read(folder: str) -> Any:
 def _ours(folder: str, case: Case, frame: Any) -> int:
     from airflow_mlops.domain.facts.results import DatasetVersion
     from airflow_mlops.domain.spec.model import Expectation
-    from airflow_mlops.engines import validate
+    from airflow_mlops.stages.validate import validate
     from airflow_mlops.stores.tables import tables
 
     rules = [Expectation(expectation=name, args=args) for name, args in _suite(case.columns)]

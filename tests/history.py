@@ -19,7 +19,7 @@ from airflow_mlops.domain.facts.results import (
 )
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.spec.model import Candidate
-from airflow_mlops.engines.split import place_bounds
+from airflow_mlops.stages.train.split import place_bounds
 from airflow_mlops.stores.registry import ledger, registry
 from airflow_mlops.stores.registry.ledger import Kind
 from airflow_mlops.stores.tables import tables

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from airflow_mlops.domain.facts.results import DatasetVersion
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.engines import ingest
+from airflow_mlops.stages.ingest import ingest
 
 PARTITIONS = tuple(Partition.parse(f"2013-{month:02}", "month") for month in range(1, 7))
 ROWS, BATCHES = 3000, 4

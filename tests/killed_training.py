@@ -10,7 +10,7 @@ from mlflow import MlflowClient
 
 from airflow_mlops.domain.facts.results import TrainedModel
 from airflow_mlops.domain.spec.model import Budget, Candidate
-from airflow_mlops.engines import trials
+from airflow_mlops.stages.train import trials
 from synthetic import BOOSTING, make_rows, make_trained
 
 TRIALS = 6

@@ -15,7 +15,7 @@ from airflow_mlops.domain.facts.recipe import Recipe
 from airflow_mlops.domain.facts.results import DatasetVersion, Split, TrainedModel
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.spec.model import Budget, Candidate, Features
-from airflow_mlops.engines import split, train
+from airflow_mlops.stages.train import split, train
 
 FEATURES = Features(numeric=("distance", "wind"), categorical=("carrier", "origin"))
 LOGISTIC = Candidate(estimator="sklearn.linear_model.LogisticRegression")

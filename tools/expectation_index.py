@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 from airflow_mlops.domain.spec.expectations import FILE
-from airflow_mlops.engines.validation_gx import quiet
-from airflow_mlops.engines.validation_history import PARTITIONS, STATISTICS
+from airflow_mlops.stages.validate.gx import quiet
+from airflow_mlops.stages.validate.history import PARTITIONS, STATISTICS
 
 if TYPE_CHECKING:
     from great_expectations.expectations.expectation import Expectation as GxExpectation

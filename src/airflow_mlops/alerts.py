@@ -15,7 +15,6 @@ from airflow_mlops.domain.facts.scoring import ChallengeReport
 from airflow_mlops.domain.facts.validation import ValidationReport
 from airflow_mlops.domain.policies.incidents import failing
 from airflow_mlops.domain.spec.alerts import Alerts, Event, Level
-from airflow_mlops.engines import monitor
 from airflow_mlops.hooks.mail import MailServer
 from airflow_mlops.reporting.alerts import mail, outbox, outcome
 from airflow_mlops.reporting.alerts.model import health, moved, promotion, taken_back
@@ -24,6 +23,7 @@ from airflow_mlops.reporting.alerts.outbox import Receipt, State
 from airflow_mlops.reporting.alerts.outcome import Run
 from airflow_mlops.reporting.alerts.validation import validation
 from airflow_mlops.runs import report_path, table_uri
+from airflow_mlops.stages.monitor.health import history
 
 if TYPE_CHECKING:
     from email.message import EmailMessage
@@ -213,7 +213,7 @@ def _judge(said: _Said, run: Run, failed: Sequence[str]) -> tuple[list[Notice], 
     notices += champion
     for report in map(HealthReport.from_dict, said.results("HealthOperator")):
         if report.verdict is Verdict.FAIL:
-            since = failing(monitor.history(table_uri(report.model, "monitoring")), report.partition)
+            since = failing(history(table_uri(report.model, "monitoring")), report.partition)
             notices.append(
                 health(
                     run,
@@ -223,7 +223,7 @@ def _judge(said: _Said, run: Run, failed: Sequence[str]) -> tuple[list[Notice], 
                     picture=said.page("DriftOperator", "picture"),
                 )
             )
-        elif not failing(monitor.history(table_uri(report.model, "monitoring"))):
+        elif not failing(history(table_uri(report.model, "monitoring"))):
             # Also if labels are missing, and not if an earlier partition was judged again while later ones are bad.
             well.append(run.health)
     decided = said.results("PromoteOperator", "RecordOperator", "RollbackOperator")

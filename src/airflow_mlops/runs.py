@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from airflow_mlops import config
 from airflow_mlops.domain.partitions import Grain, Partition
 from airflow_mlops.domain.spec.section import Section
-from airflow_mlops.engines import score
 from airflow_mlops.exceptions import TableMissing, UnknownPartition
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.learning.labels import labelled
+from airflow_mlops.stages.score import score
 from airflow_mlops.stores.tables import tables
 
 if TYPE_CHECKING:

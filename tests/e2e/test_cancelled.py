@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from airflow_mlops.engines import trials
+from airflow_mlops.stages.train import trials
 from deployment import Deployment
 from history import MODEL, History
 from synthetic import make_rows

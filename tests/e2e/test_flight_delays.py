@@ -11,11 +11,11 @@ from mlflow import MlflowClient
 from airflow_mlops.domain.checks import Verdict
 from airflow_mlops.domain.facts.results import Action, PromotionDecision
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.engines import monitor
 from airflow_mlops.local.airflow import LocalAirflow
 from airflow_mlops.local.demo import MODEL
 from airflow_mlops.local.replay import STAGES, Replay
 from airflow_mlops.local.summary import validations
+from airflow_mlops.stages.monitor import health
 from airflow_mlops.stores.registry import ledger, registry
 from airflow_mlops.stores.tables import tables
 from deployment import Deployment
@@ -111,7 +111,7 @@ def test_there_are_several_versions_and_exactly_one_champion(story: Story) -> No
 
 
 def test_the_champion_holds_on_the_next_month(story: Story) -> None:
-    judged = [report for report in monitor.history(story.uri("monitoring"), LAST.key) if report.metrics]
+    judged = [report for report in health.history(story.uri("monitoring"), LAST.key) if report.metrics]
     assert len(judged) >= 2
     assert all(report.metrics["roc_auc"] >= 0.62 for report in judged), [report.metrics for report in judged]
 

@@ -15,7 +15,7 @@ from airflow_mlops.domain.facts.results import Evaluation
 
 # Forked from a process that has imported, but never run, what would not survive a fork.
 _PRELOAD = [
-    "airflow_mlops.engines.promote", "airflow_mlops.engines.train", "deltalake", "mlflow", "mlflow.artifacts",
+    "airflow_mlops.stages.promote.promote", "airflow_mlops.stages.train.train", "deltalake", "mlflow", "mlflow.artifacts",
     "mlflow.sklearn", "numpy", "pyarrow.dataset", "pyarrow.parquet", "skops.io", "sklearn.linear_model",
     "sklearn.pipeline",
 ]  # fmt: skip
@@ -80,7 +80,7 @@ def promote(uri: str, ledger_uri: str, evaluation: str, key: str) -> str:
     """Promote as a task does."""
     from mlflow import MlflowClient
 
-    from airflow_mlops.engines import promote
+    from airflow_mlops.stages.promote import promote
 
     client = MlflowClient(uri, uri)
     judged = Evaluation.model_validate_json(evaluation)

@@ -9,7 +9,7 @@ from mlflow import MlflowClient
 
 from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.facts.results import Action, Evaluation, PromotionDecision, TrainedModel
-from airflow_mlops.engines import promote
+from airflow_mlops.stages.promote import promote
 from airflow_mlops.stores.registry import ledger, registry, tracking
 from airflow_mlops.stores.registry.ledger import Kind
 from unit.engines.registry_builders import make_evaluation, make_version

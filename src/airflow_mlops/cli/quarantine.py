@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from argparse import Namespace
 
     from airflow_mlops.domain.facts.results import DatasetVersion
-    from airflow_mlops.engines.quarantine import Aside, Released
+    from airflow_mlops.stages.ingest.quarantine import Aside, Released
 
 
 def show(args: Namespace) -> None:
@@ -18,7 +18,7 @@ def show(args: Namespace) -> None:
     """
     from airflow.cli.simple_table import AirflowConsole
 
-    from airflow_mlops.engines import quarantine
+    from airflow_mlops.stages.ingest import quarantine
 
     aside = _aside(args.model, args.partition)
     found = quarantine.summary(aside, _uri(args.model, "released"), args.partition)
@@ -30,7 +30,7 @@ def export(args: Namespace) -> None:
 
     :raises SystemExit: if there are none, or no such model, or the file cannot be written.
     """
-    from airflow_mlops.engines import quarantine
+    from airflow_mlops.stages.ingest import quarantine
     from airflow_mlops.stores.tables import exports
 
     aside = _aside(args.model, args.partition)
@@ -48,8 +48,8 @@ def release(args: Namespace) -> None:
     """
     import getpass
 
-    from airflow_mlops.engines import quarantine
     from airflow_mlops.exceptions import ReleaseRefused
+    from airflow_mlops.stages.ingest import quarantine
 
     aside = _aside(args.model, args.partition)
     try:
@@ -79,7 +79,7 @@ def _uri(model: str, table: str) -> str:
 
 def _aside(model: str, partition: str | None) -> str:
     """Return the URI of a quarantine that has rows, of this partition if one is named."""
-    from airflow_mlops.engines import quarantine
+    from airflow_mlops.stages.ingest import quarantine
     from airflow_mlops.stores.tables import tables
 
     uri = _uri(model, "quarantine")

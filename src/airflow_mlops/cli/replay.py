@@ -27,12 +27,12 @@ def replay(args: Namespace) -> None:
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
-    from airflow_mlops.engines import replay_report
+    from airflow_mlops.stages.replay import report
 
     console = AirflowConsole()
     try:
         found, folder = _replay(args, console)
-        replay_report.write(found, folder)
+        report.write(found, folder)
     except (LookupError, OSError, RuntimeError, ValueError) as error:
         raise SystemExit(str(error)) from error
     except (MlflowException, SQLAlchemyError) as error:
@@ -53,8 +53,8 @@ def _replay(args: Namespace, console: Console) -> tuple[Replay, Path]:
     from airflow_mlops import __version__, config
     from airflow_mlops.cli.connect import find_code
     from airflow_mlops.domain.facts.replay import ORACLE
-    from airflow_mlops.engines import replay_calibrate, replay_compare, replay_plan, replay_workers
     from airflow_mlops.hooks.mlflow import configure
+    from airflow_mlops.stages.replay import calibrate, compare, planning, workers
 
     folders = find_code()
     spec = _spec(args.model, folders)
@@ -62,15 +62,15 @@ def _replay(args: Namespace, console: Console) -> tuple[Replay, Path]:
     output = Path(args.output or f"replay-{spec.name}")
     configure(None)
     # What another version of this package has computed may be something else.
-    plan = replay_plan.make(spec, config.storage(), output / f"work-{__version__}", args.first, args.last)
+    plan = planning.make(spec, config.storage(), output / f"work-{__version__}", args.first, args.last)
     names = [each.partition for each in plan.datasets]
-    quiet = replay_calibrate.quiet(args.quiet, spec.partition, names) if args.quiet else ()
+    quiet = calibrate.quiet(args.quiet, spec.partition, names) if args.quiet else ()
     with (
-        replay_workers.pool(_jobs(args.jobs), [str(each) for each in folders]) as pool,
+        workers.pool(_jobs(args.jobs), [str(each) for each in folders]) as pool,
         _progress(console) as begin,
     ):
         asked = ORACLE not in args.without
-        return replay_compare.compare(pool, plan, policies, oracle=asked, quiet=quiet, begin=begin), output
+        return compare.compare(pool, plan, policies, oracle=asked, quiet=quiet, begin=begin), output
 
 
 def _jobs(asked: int | None) -> int:

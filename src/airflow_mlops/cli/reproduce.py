@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from airflow_mlops.domain.checks import Check
-    from airflow_mlops.engines.reproduce import Reproduction
+    from airflow_mlops.stages.reproduce.reproduce import Reproduction
 
 
 _ELSEWHERE = (
@@ -30,7 +30,7 @@ def reproduce(args: Namespace) -> None:
     from airflow.cli.simple_table import AirflowConsole
 
     from airflow_mlops.cli import connect
-    from airflow_mlops.engines import reproduce as engine
+    from airflow_mlops.stages.reproduce import reproduce as engine
 
     console = AirflowConsole()
     folders = connect.find_code()

@@ -21,7 +21,7 @@ def rollback(args: Namespace) -> None:
     from airflow_mlops import config
     from airflow_mlops.cli import connect
     from airflow_mlops.domain.facts.results import Action
-    from airflow_mlops.engines import promote
+    from airflow_mlops.stages.promote import promote
     from airflow_mlops.stores.registry import ledger
     from airflow_mlops.stores.tables import tables
 

@@ -15,8 +15,8 @@ def check(args: Namespace) -> None:
     :raises SystemExit: with every problem and code 1 if one is wrong or cannot be read.
     """
     from airflow_mlops.domain.spec.model import ModelSpec
-    from airflow_mlops.engines import suites
     from airflow_mlops.exceptions import SpecError
+    from airflow_mlops.stages.validate import suites
 
     try:
         spec = ModelSpec.load(args.file)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from airflow_mlops.domain.checks import Check
-    from airflow_mlops.engines.reproduce import Record
+    from airflow_mlops.stages.reproduce.reproduce import Record
     from airflow_mlops.stores.registry.ledger import Row
 
 
@@ -72,7 +72,7 @@ def _asked(model: str, version: str, champion: str | None) -> tuple[Record | Non
     :param champion: by the ledger, which is believed if MLflow does not answer.
     """
     from airflow_mlops.cli import connect
-    from airflow_mlops.engines import reproduce
+    from airflow_mlops.stages.reproduce import reproduce
     from airflow_mlops.stores.registry import registry
 
     try:

@@ -16,8 +16,8 @@ def suggest(args: Namespace) -> None:
     from pathlib import Path
 
     from airflow_mlops import config
-    from airflow_mlops.engines import suggest as engine
     from airflow_mlops.exceptions import TableMissing
+    from airflow_mlops.stages.validate import suggest as engine
     from airflow_mlops.stores.tables import tables
 
     if args.partitions is not None and args.partitions < 1:

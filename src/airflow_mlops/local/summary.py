@@ -12,8 +12,8 @@ from airflow_mlops.assets import EXTRA
 from airflow_mlops.domain.checks import Verdict
 from airflow_mlops.domain.facts.results import HealthReport, PromotionDecision
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.engines import monitor
 from airflow_mlops.local.airflow import LocalAirflow
+from airflow_mlops.stages.monitor.health import history
 from airflow_mlops.stores.registry import ledger
 from airflow_mlops.stores.tables import tables
 
@@ -50,7 +50,7 @@ def validations(airflow: LocalAirflow, model: str) -> dict[str, dict[str, Any]]:
 
 
 def _health(root: str, model: str, partitions: list[Partition]) -> list[HealthReport]:
-    return monitor.history(tables.uri_of(root, model, "monitoring"), partitions[-1].key)
+    return history(tables.uri_of(root, model, "monitoring"), partitions[-1].key)
 
 
 def _coloured(verdict: Verdict) -> str:

@@ -14,10 +14,12 @@ from airflow_mlops.domain.facts.results import Action, DatasetVersion, Promotion
 from airflow_mlops.domain.facts.retraining import suggested
 from airflow_mlops.domain.spec.model import Retrain
 from airflow_mlops.domain.spec.section import Section
-from airflow_mlops.engines import decide, monitor, split
 from airflow_mlops.exceptions import NotEnoughData
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.runs import asked, dataset_of, push, run_of, table_uri, with_labels
+from airflow_mlops.stages import decide
+from airflow_mlops.stages.monitor import health
+from airflow_mlops.stages.train import split
 from airflow_mlops.stores.registry import ledger, registry
 
 if TYPE_CHECKING:
@@ -125,7 +127,7 @@ class DecideOperator(BaseOperator, SkipMixin):
             dataset=dataset,
             champion=registry.champion(MlflowHook(self.mlflow_conn_id).get_conn(), self.model),
             policy=self.policy,
-            health=monitor.history(table_uri(self.model, "monitoring"), dataset.partition),
+            health=health.history(table_uri(self.model, "monitoring"), dataset.partition),
             decisions=ledger.decisions(uri),
             shortage=_shortage(dataset, self.holdout, self.window, self.delay),
             force=request.force,

@@ -10,9 +10,10 @@ from airflow.sdk import BaseOperator
 
 from airflow_mlops.domain.checks import Check
 from airflow_mlops.domain.spec.model import DriftPolicy
-from airflow_mlops.engines import monitor, monitor_drift
 from airflow_mlops.links import ReportLink
 from airflow_mlops.runs import push, report_path, save_report, subject, table_uri, with_labels
+from airflow_mlops.stages.drift import drift
+from airflow_mlops.stages.monitor import health
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -61,10 +62,10 @@ class DriftOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Measure every column, and keep the report."""
         client, dataset, champion = subject(context, self.model, self.partition, self.mlflow_conn_id)
-        overall = monitor.no_champion("drift")
+        overall = health.no_champion("drift")
         columns: tuple[Check, ...] = ()
         if champion is not None:
-            found = monitor_drift.drift(
+            found = drift.drift(
                 client,
                 dataset=with_labels(dataset, self.model, self.target if self.labels else None),
                 champion=champion,

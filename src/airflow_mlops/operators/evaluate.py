@@ -9,11 +9,11 @@ from airflow.sdk import BaseOperator
 
 from airflow_mlops.domain.facts.results import Evaluation, TrainedModel
 from airflow_mlops.domain.spec.model import Gates
-from airflow_mlops.engines import evaluate
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.learning.labels import labelled
 from airflow_mlops.links import MlflowRunLink, ReportLink
 from airflow_mlops.runs import push, save_report, table_uri
+from airflow_mlops.stages.evaluate import evaluate
 from airflow_mlops.stores.registry import registry
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ from airflow.sdk import BaseOperator
 from airflow_mlops import assets
 from airflow_mlops.domain.checks import Verdict
 from airflow_mlops.domain.spec.monitor import Monitor
-from airflow_mlops.engines import guard
-from airflow_mlops.engines.probation import Question
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.runs import dataset_of, push, run_of, table_uri, with_labels
+from airflow_mlops.stages.guard import guard
+from airflow_mlops.stages.guard.probation import Question
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

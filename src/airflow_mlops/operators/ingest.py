@@ -11,9 +11,9 @@ from airflow_mlops import assets
 from airflow_mlops.domain.facts.results import Coverage, DatasetVersion
 from airflow_mlops.domain.facts.validation import ValidationReport
 from airflow_mlops.domain.spec.data import SchemaPolicy
-from airflow_mlops.engines import ingest
 from airflow_mlops.learning.models import transform
 from airflow_mlops.runs import partition_of, run_of, table_uri
+from airflow_mlops.stages.ingest import ingest
 from airflow_mlops.stores.tables import tables
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from airflow.sdk.observability import stats
 
 from airflow_mlops import assets
 from airflow_mlops.domain.checks import Check
-from airflow_mlops.engines import checks_table, monitor
 from airflow_mlops.runs import subject, table_uri
+from airflow_mlops.stages.monitor import checks, health
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -67,7 +67,7 @@ class HealthOperator(BaseOperator):
         """Judge, and keep the row."""
         _, dataset, champion = subject(context, self.model, self.partition, self.mlflow_conn_id)
         others = [*self.performance.get("others", ()), *(self.shadow or {}).get("checks", ())]
-        report = monitor.health(
+        report = health.health(
             model=self.model,
             dataset=dataset,
             champion=champion,
@@ -78,10 +78,10 @@ class HealthOperator(BaseOperator):
             staleness=self.staleness,
             others=[Check.from_dict(each) for each in others],
         )
-        checks_table.record(table_uri(self.model, "checks"), report)
+        checks.record(table_uri(self.model, "checks"), report)
         # Last of the two: what waits for the report finds its checks.
-        monitor.record(table_uri(self.model, "monitoring"), report)
-        for name, value in checks_table.gauges(report).items():
+        health.record(table_uri(self.model, "monitoring"), report)
+        for name, value in checks.gauges(report).items():
             stats.gauge(name, value)
         assets.emit(context, assets.health(self.model), health=report)
         self.log.info("%s %s: health %s: %s", self.model, report.partition, report.verdict, report.reason)

@@ -10,9 +10,10 @@ from airflow.sdk import BaseOperator
 
 from airflow_mlops.domain.checks import Check
 from airflow_mlops.domain.spec.model import PerformancePolicy
-from airflow_mlops.engines import monitor, monitor_performance
 from airflow_mlops.learning.labels import labels
 from airflow_mlops.runs import partition_of, subject, table_uri
+from airflow_mlops.stages.monitor import health
+from airflow_mlops.stages.performance import performance
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -69,9 +70,9 @@ class PerformanceOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Join predictions with matured labels and judge them."""
         client, dataset, champion = subject(context, self.model, self.partition, self.mlflow_conn_id)
-        found = monitor_performance.Performance(monitor.no_champion("performance"), {})
+        found = performance.Performance(health.no_champion("performance"), {})
         if champion is not None:
-            found = monitor_performance.performance(
+            found = performance.performance(
                 client,
                 dataset=dataset,
                 champion=champion,

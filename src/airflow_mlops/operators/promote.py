@@ -13,11 +13,11 @@ from airflow_mlops.domain.facts.approval import Answer, Approval, approval, refu
 from airflow_mlops.domain.facts.results import Action, Evaluation, PromotionDecision, RetrainDecision
 from airflow_mlops.domain.spec.gates import Serving, Shadow
 from airflow_mlops.domain.spec.section import Section
-from airflow_mlops.engines import promote
 from airflow_mlops.exceptions import SpecError, TrainingFailed
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.links import MlflowRunLink
 from airflow_mlops.runs import asked, dataset_of, push, run_of, save_report, table_uri
+from airflow_mlops.stages.promote import promote
 from airflow_mlops.stores.registry import ledger, registry
 
 if TYPE_CHECKING:

@@ -10,11 +10,11 @@ from airflow.sdk import BaseOperator
 
 from airflow_mlops import assets
 from airflow_mlops.domain.spec.score import Score
-from airflow_mlops.engines import score, score_shadow
 from airflow_mlops.exceptions import DigestMismatch, ModelNotFound
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.hooks.outputs import from_spec
 from airflow_mlops.runs import dataset_of, table_uri
+from airflow_mlops.stages.score import beside, score
 from airflow_mlops.stores.outputs import tables
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class ScoreOperator(BaseOperator):
     def _beside(self, client: MlflowClient, partition: str) -> score.Beside | None:
         uri = table_uri(self.model, "challenger")
         try:
-            found = score_shadow.challenger_for(
+            found = beside.challenger_for(
                 client, model=self.model, partition=partition, known=table_uri(self.model, "ledger"), uri=uri
             )  # fmt: skip
         except (ModelNotFound, DigestMismatch) as error:

@@ -12,10 +12,10 @@ from airflow_mlops import assets
 from airflow_mlops.domain.checks import Verdict
 from airflow_mlops.domain.facts.results import Action, PromotionDecision
 from airflow_mlops.domain.spec.gates import Serving, Shadow
-from airflow_mlops.engines import shadow
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.learning.labels.join import Truth
 from airflow_mlops.runs import dataset_of, push, run_of, table_uri
+from airflow_mlops.stages.shadow import shadow
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

@@ -12,14 +12,14 @@ from airflow_mlops import config
 from airflow_mlops.domain.facts.recipe import Recipe
 from airflow_mlops.domain.facts.results import DatasetVersion
 from airflow_mlops.domain.spec.model import Budget, Candidate, Features
-from airflow_mlops.engines import jobs, train
-from airflow_mlops.engines.recipe import derive_features
-from airflow_mlops.engines.split import split_of
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.learning import provenance
 from airflow_mlops.learning.labels import labelled
 from airflow_mlops.links import MlflowRunLink
 from airflow_mlops.runs import push, run_of, with_labels
+from airflow_mlops.stages.train import jobs, train
+from airflow_mlops.stages.train.recipe import derive_features
+from airflow_mlops.stages.train.split import split_of
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

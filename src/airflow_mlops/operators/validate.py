@@ -13,9 +13,10 @@ from airflow.sdk import BaseOperator
 from airflow_mlops.domain.facts.results import DatasetVersion
 from airflow_mlops.domain.partitions import Grain, Partition
 from airflow_mlops.domain.spec.model import Skew
-from airflow_mlops.engines import quarantine, skew, suites, validate
 from airflow_mlops.links import ReportLink
 from airflow_mlops.runs import push, run_of, save_report, table_uri
+from airflow_mlops.stages.ingest import quarantine
+from airflow_mlops.stages.validate import skew, suites, validate
 from airflow_mlops.stores.sources.python import PythonSource
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException
 
 from airflow_mlops.domain.checks import Verdict
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.engines import checks_table
 from airflow_mlops.runs import dataset_of, table_uri
+from airflow_mlops.stages.monitor import checks
 from airflow_mlops.stores.tables import tables
 from airflow_mlops.triggers.check import CheckTrigger
 
@@ -60,7 +60,7 @@ class DriftSensor(BaseSensorOperator):
 
         :raises AirflowSkipException: if the verdict is another one than those that are waited for.
         """
-        found = checks_table.verdict(self._uri, self._key(context), self.check)
+        found = checks.verdict(self._uri, self._key(context), self.check)
         if found is None:
             self.log.info("%s of %s %s is not judged yet", self.check, self.model, self._key(context))
             return PokeReturnValue(is_done=False)

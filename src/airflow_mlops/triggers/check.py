@@ -9,7 +9,7 @@ from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_mlops.engines import checks_table
+from airflow_mlops.stages.monitor import checks
 
 
 class CheckTrigger(BaseTrigger):
@@ -43,7 +43,7 @@ class CheckTrigger(BaseTrigger):
         """Look until it is there."""
         while True:
             # The table is read in a thread: blocking the loop would hold up every other trigger.
-            found = await asyncio.to_thread(checks_table.verdict, self.uri, self.partition, self.check)
+            found = await asyncio.to_thread(checks.verdict, self.uri, self.partition, self.check)
             if found is not None or time.time() >= self.deadline:
                 yield TriggerEvent({"verdict": found and found.value})  # type: ignore[no-untyped-call]
                 return

@@ -12,7 +12,7 @@ import pytest
 from airflow.cli.cli_parser import get_parser
 
 from airflow_mlops import config
-from airflow_mlops.engines import quarantine
+from airflow_mlops.stages.ingest import quarantine
 from airflow_mlops.stores.tables import tables
 
 COMMANDS = {

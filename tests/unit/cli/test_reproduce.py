@@ -10,7 +10,7 @@ from airflow.cli.cli_parser import get_parser
 from airflow_mlops import config
 from airflow_mlops.domain.facts.results import TrainedModel
 from airflow_mlops.domain.spec.model import Candidate
-from airflow_mlops.engines import jobs
+from airflow_mlops.stages.train import jobs
 from history import MODEL, History
 
 BUILT = """

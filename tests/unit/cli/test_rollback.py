@@ -14,7 +14,7 @@ from airflow_mlops import config
 from airflow_mlops.cli import rollback
 from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.facts.results import Action
-from airflow_mlops.engines import moves, promote
+from airflow_mlops.stages.promote import moves, promote
 from airflow_mlops.stores.registry import ledger, registry
 from airflow_mlops.stores.registry.ledger import Kind
 from contexts import deploy

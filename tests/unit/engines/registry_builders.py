@@ -14,7 +14,7 @@ from airflow_mlops.domain.facts.recipe import Recipe
 from airflow_mlops.domain.facts.results import DatasetVersion, Evaluation, ModelRef, TrainedModel
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.spec.model import Budget, Candidate, Features
-from airflow_mlops.engines import split, train
+from airflow_mlops.stages.train import split, train
 
 JANUARY = Partition.parse("2013-01", "month")
 

@@ -13,13 +13,13 @@ from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.facts.approval import Answer, Approval
 from airflow_mlops.domain.facts.results import Action, Evaluation, ModelRef, PromotionDecision, TrainedModel
 from airflow_mlops.domain.facts.validation import ValidationReport
-from airflow_mlops.engines import validate
-from airflow_mlops.engines.train import train
 from airflow_mlops.learning.models import models, pipeline
 from airflow_mlops.learning.pictures import pictures
 from airflow_mlops.reporting import markdown
 from airflow_mlops.reporting.card import card
 from airflow_mlops.reporting.card import page as card_page
+from airflow_mlops.stages.train.train import train
+from airflow_mlops.stages.validate import validate
 from airflow_mlops.stores.registry import registry
 from synthetic import make_client, make_recipe, make_rows
 

@@ -7,7 +7,7 @@ import pytest
 
 from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.facts.results import HealthReport, ModelRef
-from airflow_mlops.engines import checks_table
+from airflow_mlops.stages.monitor import checks
 from airflow_mlops.stores.tables import tables
 from history import MODEL
 
@@ -41,7 +41,7 @@ def uri(tmp_path: Path) -> str:
 
 
 def test_every_check_is_a_row_with_all_that_it_says(uri: str) -> None:
-    checks_table.record(uri, make_report())
+    checks.record(uri, make_report())
     rows = tables.read(uri).to_pylist()
     assert [(row["check"], row["slice"]) for row in rows] == [
         ("health", None), ("drift", None), ("drift.wind speed", None), ("performance", None), ("staleness", None),
@@ -56,8 +56,8 @@ def test_every_check_is_a_row_with_all_that_it_says(uri: str) -> None:
 
 def test_the_same_partition_again_replaces_its_rows_and_no_others(uri: str) -> None:
     for key in ("2013-02", "2013-03"):
-        checks_table.record(uri, make_report(key))
-    checks_table.record(uri, make_report("2013-02", champion=None, columns=(), others=()))
+        checks.record(uri, make_report(key))
+    checks.record(uri, make_report("2013-02", champion=None, columns=(), others=()))
     rows = tables.read(uri).to_pylist()
     assert sum(row["partition"] == "2013-03" for row in rows) == 7
     assert [row["check"] for row in rows if row["partition"] == "2013-02"] == [
@@ -81,13 +81,13 @@ def test_the_same_partition_again_replaces_its_rows_and_no_others(uri: str) -> N
 def test_a_verdict_is_found_by_partition_and_name(
     uri: str, partition: str, name: str, expected: Verdict | None
 ) -> None:
-    assert checks_table.verdict(uri, partition, name) is None
-    checks_table.record(uri, make_report())
-    assert checks_table.verdict(uri, partition, name) is expected
+    assert checks.verdict(uri, partition, name) is None
+    checks.record(uri, make_report())
+    assert checks.verdict(uri, partition, name) is expected
 
 
 def test_metrics_have_stable_names_that_every_backend_takes() -> None:
-    assert checks_table.gauges(make_report()) == {
+    assert checks.gauges(make_report()) == {
         "mlops.flights.health.verdict": 1,
         "mlops.flights.drift": 0.5,
         "mlops.flights.drift.verdict": 1,

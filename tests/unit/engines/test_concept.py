@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from airflow_mlops.domain.checks import Check, Verdict
-from airflow_mlops.engines.concept import concept
+from airflow_mlops.stages.performance.concept_drift import concept
 from history import month
 
 START = month("2013-01").start

@@ -17,7 +17,7 @@ from airflow_mlops.domain.facts.results import (
     TrainingData,
 )
 from airflow_mlops.domain.spec.model import KofN, Retrain, RetrainWhen
-from airflow_mlops.engines import decide
+from airflow_mlops.stages import decide
 from airflow_mlops.stores.tables import tables
 from history import MODEL, History, make_decision, rows_of, shifted
 from synthetic import JANUARY

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from airflow_mlops.domain.facts.results import Difference
-from airflow_mlops.engines.difference import difference
+from airflow_mlops.stages.ingest.difference import difference
 
 
 def make_rows(**rows: float | None) -> list[pa.RecordBatch]:

@@ -13,8 +13,8 @@ import pytest
 
 from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.spec.model import DriftPolicy
-from airflow_mlops.engines import drift
-from airflow_mlops.engines.drift import Drift
+from airflow_mlops.stages.drift import compare
+from airflow_mlops.stages.drift.compare import Drift
 
 ROWS = 1000
 
@@ -27,7 +27,7 @@ def measure(
     reference: Any, current: Any, *, categorical: bool = False, page: bool = False
 ) -> tuple[Check, Drift]:
     sides = [side if isinstance(side, pa.Array) else pa.array(side) for side in (reference, current)]
-    found = drift.measure(
+    found = compare.measure(
         *(pa.table({"x": side}) for side in sides),
         numeric=() if categorical else ("x",),
         categorical=("x",) if categorical else (),
@@ -55,7 +55,7 @@ def make_tables(drifted: int, steady: int, unreadable: int = 0) -> tuple[pa.Tabl
 def overall(drifted: int, steady: int, unreadable: int = 0, columns: float = 0.3) -> Check:
     before, now, names = make_tables(drifted, steady, unreadable)
     policy = DriftPolicy(columns=columns, threshold=0.1, min_rows=100)
-    return drift.measure(
+    return compare.measure(
         before, now, numeric=names, categorical=(), policy=policy, title="t", page=False
     ).overall
 
@@ -205,7 +205,7 @@ def test_two_hundred_columns_of_the_same_are_judged_as_one_is() -> None:
     names = [f"x{place}" for place in range(200)]
     before, now = (pa.table(dict.fromkeys(names, side)) for side in (normal(), normal(shift=0.3, seed=1)))
     policy = DriftPolicy(min_rows=100)
-    found = drift.measure(before, now, numeric=names, categorical=(), policy=policy, title="t", page=False)
+    found = compare.measure(before, now, numeric=names, categorical=(), policy=policy, title="t", page=False)
     assert {check.verdict for check in found.columns} == {Verdict.FAIL}
     assert (found.overall.observed, found.html, found.picture) == (1.0, "", None)
 
@@ -215,7 +215,7 @@ def test_a_column_that_is_not_there_once_is_inconclusive(names: list[str]) -> No
     now = pa.table([normal()] * len(names), names=names)
     before = pa.table({"x": normal()})
     policy = DriftPolicy(min_rows=100)
-    found = drift.measure(before, now, numeric=("x",), categorical=(), policy=policy, title="t", page=False)
+    found = compare.measure(before, now, numeric=("x",), categorical=(), policy=policy, title="t", page=False)
     assert found.columns[0].verdict is Verdict.INCONCLUSIVE
     assert "column" in found.columns[0].reason
 
@@ -223,7 +223,7 @@ def test_a_column_that_is_not_there_once_is_inconclusive(names: list[str]) -> No
 def test_a_column_that_the_model_does_not_use_is_passed_over() -> None:
     before = pa.table({"x": normal()})
     now = before.append_column("new", [["a"] * ROWS])
-    found = drift.measure(
+    found = compare.measure(
         before, now, numeric=("x",), categorical=(), policy=DriftPolicy(), title="t", page=False
     )
     assert [check.name for check in found.columns] == ["drift.x"]
@@ -275,7 +275,7 @@ def test_a_column_that_cannot_be_measured_hides_nothing_of_the_others() -> None:
     before, now, _ = make_tables(drifted=1, steady=1, unreadable=1)
     policy = DriftPolicy(columns=0.3, threshold=0.1, min_rows=100)
     names = ("unreadable0", "drifted0", "gone", "steady0")
-    found = drift.measure(before, now, numeric=names, categorical=(), policy=policy, title="t")
+    found = compare.measure(before, now, numeric=names, categorical=(), policy=policy, title="t")
     assert [(check.name, check.verdict) for check in found.columns] == [
         ("drift.unreadable0", Verdict.INCONCLUSIVE),
         ("drift.drifted0", Verdict.FAIL),
@@ -317,7 +317,7 @@ def test_the_worst_columns_are_named_with_their_values() -> None:
 def test_data_never_becomes_a_script_of_the_page() -> None:
     evil = "</script><script>alert(1)</script>"
     table = pa.table({evil: [evil, "<img src=x onerror=alert(1)>", "a & b", "<!--"] * 250})
-    found = drift.measure(
+    found = compare.measure(
         table, table, numeric=(), categorical=(evil,), policy=DriftPolicy(), title=f"title {evil}"
     )
     assert found.columns[0].verdict is Verdict.PASS
@@ -345,6 +345,6 @@ def test_evidently_is_heard_neither_in_warnings_nor_in_output(
 
 
 def test_importing_the_engine_loads_no_heavy_library() -> None:
-    code = "import sys, airflow_mlops.engines.drift; print({'evidently', 'numpy', 'pandas', 'pyarrow'} & {*sys.modules})"
+    code = "import sys, airflow_mlops.stages.drift.compare; print({'evidently', 'numpy', 'pandas', 'pyarrow'} & {*sys.modules})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

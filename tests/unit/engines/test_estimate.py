@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from airflow_mlops.engines import estimate
 from airflow_mlops.learning.models import models
 from airflow_mlops.learning.statistics import measures
+from airflow_mlops.stages.performance import estimate
 from airflow_mlops.stores.registry import registry
 from airflow_mlops.stores.tables import tables
 from history import History

@@ -24,11 +24,11 @@ from airflow_mlops.domain.spec.model import (
     Stability,
     VersusChampion,
 )
-from airflow_mlops.engines import evaluate
 from airflow_mlops.exceptions import DigestMismatch, LeakedRows, ModelNotFound, NotEnoughData, SchemaMismatch
 from airflow_mlops.learning.bless import process
 from airflow_mlops.learning.bless.sample import DIGEST_TAG, fetch
 from airflow_mlops.learning.models import models
+from airflow_mlops.stages.evaluate import evaluate
 from airflow_mlops.stores.registry import tracking
 from synthetic import make_client, make_rows, make_split, make_trained
 

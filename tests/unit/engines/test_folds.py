@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from airflow_mlops.engines.fitting import Data
-from airflow_mlops.engines.folds import folds
 from airflow_mlops.exceptions import NotEnoughData
+from airflow_mlops.stages.train.fitting import Data
+from airflow_mlops.stages.train.folds import folds
 
 
 def make_data(times: list[int], labels: list[int] | None = None) -> Data:

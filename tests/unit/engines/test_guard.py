@@ -22,9 +22,11 @@ from airflow_mlops.domain.facts.results import (
 from airflow_mlops.domain.policies.gates import Comparison
 from airflow_mlops.domain.spec.model import Features
 from airflow_mlops.domain.spec.monitor import AutoRollback, Monitor
-from airflow_mlops.engines import guard, moves, promote, score
-from airflow_mlops.engines.probation import Question, verdict_of
 from airflow_mlops.exceptions import DigestMismatch, RegistryUnavailable
+from airflow_mlops.stages.guard import guard
+from airflow_mlops.stages.guard.probation import Question, verdict_of
+from airflow_mlops.stages.promote import moves, promote
+from airflow_mlops.stages.score import score
 from airflow_mlops.stores.registry import ledger, registry
 from airflow_mlops.stores.registry.ledger import Kind
 from airflow_mlops.stores.tables import tables

@@ -12,8 +12,8 @@ import pytest
 from airflow_mlops.domain.facts.results import DatasetVersion, Difference
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.spec.data import SchemaPolicy
-from airflow_mlops.engines import ingest
 from airflow_mlops.exceptions import BadRows, EmptyPartition, SchemaMismatch, SourceChanging, TableUnreadable
+from airflow_mlops.stages.ingest import ingest
 from airflow_mlops.stores.tables import tables
 
 JANUARY, FEBRUARY, MARCH = (Partition.parse(f"2013-{month:02}", "month") for month in (1, 2, 3))
@@ -263,7 +263,9 @@ def test_keys_whose_digests_collide_are_looked_at_again(
 ) -> None:
     import numpy as np
 
-    monkeypatch.setattr("airflow_mlops.engines.promises.rows", lambda table: np.zeros(len(table), np.uint64))
+    monkeypatch.setattr(
+        "airflow_mlops.stages.ingest.promises.rows", lambda table: np.zeros(len(table), np.uint64)
+    )
     assert data.stage(make_columns()).rows == 2
     with pytest.raises(BadRows, match="1 keys"):
         data.stage(make_columns(id=[1, 1]))

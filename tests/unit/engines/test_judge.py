@@ -11,11 +11,11 @@ import pyarrow.compute as pc
 import pytest
 
 from airflow_mlops.domain.facts.performance import Judgement
-from airflow_mlops.engines import judge, judge_window
-from airflow_mlops.engines.judge_rows import Subject
 from airflow_mlops.exceptions import SchemaMismatch, TableUnreadable
 from airflow_mlops.learning.labels import labels
 from airflow_mlops.learning.labels.join import Truth, join
+from airflow_mlops.stages.performance import judge, window
+from airflow_mlops.stages.performance.rows import Subject
 from airflow_mlops.stores.registry import tracking
 from airflow_mlops.stores.tables import tables
 from history import MODEL, History, changed, month, rows_of
@@ -296,16 +296,16 @@ def test_a_version_that_serves_again_is_followed_over_what_lies_between(history:
         history.publish(key)
         predict(history, key, version)
     subject = subject_of(history, "2013-04")
-    rows = judge_window.stream(subject, "1", 10**6)
+    rows = window.stream(subject, "1", 10**6)
     assert rows is not None
     assert rows.num_rows == rows_of("2013-01").num_rows + rows_of("2013-03").num_rows
-    newest = judge_window.stream(subject, "1", 1)
+    newest = window.stream(subject, "1", 1)
     assert newest is not None
     assert newest.num_rows == rows_of("2013-03").num_rows
-    earlier = judge_window.stream(subject_of(history, "2013-02"), "1", 10**6)
+    earlier = window.stream(subject_of(history, "2013-02"), "1", 10**6)
     assert earlier is not None
     assert earlier.num_rows == rows_of("2013-01").num_rows
-    assert judge_window.stream(subject, "4", 10**6) is None
+    assert window.stream(subject, "4", 10**6) is None
 
 
 def test_a_new_version_reads_nothing_of_the_ones_before(history: History) -> None:
@@ -315,6 +315,6 @@ def test_a_new_version_reads_nothing_of_the_ones_before(history: History) -> Non
     for file in (history.folder / "storage" / MODEL / "data" / "_partition=2013-01").glob("*.parquet"):
         file.unlink()
     subject = subject_of(history, "2013-02")
-    assert judge_window.stream(subject, "2", 10**6) is not None
+    assert window.stream(subject, "2", 10**6) is not None
     with pytest.raises(TableUnreadable):
-        judge_window.stream(subject, "1", 10**6)
+        window.stream(subject, "1", 10**6)

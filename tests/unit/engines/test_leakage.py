@@ -9,8 +9,8 @@ import pytest
 
 from airflow_mlops.domain.checks import Verdict
 from airflow_mlops.domain.spec.model import Features
-from airflow_mlops.engines import leakage
 from airflow_mlops.exceptions import LeakedRows
+from airflow_mlops.stages.evaluate import leakage
 from synthetic import make_dataset, make_rows, make_split
 
 ROWS = make_rows(1200)

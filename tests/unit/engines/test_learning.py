@@ -16,30 +16,23 @@ from airflow_mlops.domain.facts.results import Action, DatasetVersion, Evaluatio
 from airflow_mlops.domain.spec.model import Features, Gates, ModelSpec
 from airflow_mlops.domain.spec.monitor import AutoRollback
 from airflow_mlops.domain.spec.replay import CURRENT, NEVER, built_in
-from airflow_mlops.engines import (
-    drift_reference,
-    drift_window,
-    evaluate,
-    jobs,
-    probation,
-    promote,
-    replay,
-    replay_compare,
-    replay_plan,
-    replay_stages,
-    replay_workers,
-    reproduce,
-    train,
-)
-from airflow_mlops.engines.probation import Question
-from airflow_mlops.engines.recipe import derive_features
-from airflow_mlops.engines.split import split_of
 from airflow_mlops.exceptions import NotEnoughData, NotReproduced, SchemaMismatch
 from airflow_mlops.learning import provenance
 from airflow_mlops.learning.bless import process
 from airflow_mlops.learning.labels import labelled as learning
 from airflow_mlops.learning.labels import labels, maturity
 from airflow_mlops.learning.models import models
+from airflow_mlops.stages.drift import windows
+from airflow_mlops.stages.drift.reference import TARGET, read
+from airflow_mlops.stages.evaluate import evaluate
+from airflow_mlops.stages.guard import probation
+from airflow_mlops.stages.guard.probation import Question
+from airflow_mlops.stages.promote import promote
+from airflow_mlops.stages.replay import compare, planning, replay, stages, workers
+from airflow_mlops.stages.reproduce import reproduce
+from airflow_mlops.stages.train import jobs, train
+from airflow_mlops.stages.train.recipe import derive_features
+from airflow_mlops.stages.train.split import split_of
 from airflow_mlops.stores import retention
 from airflow_mlops.stores.registry import ledger, registry
 from airflow_mlops.stores.tables import tables
@@ -324,11 +317,11 @@ def test_what_a_version_learned_from_is_told_and_stays(story: Story) -> None:
 
 def test_the_drift_of_the_target_is_that_of_labels_that_began_to_count(story: Story) -> None:
     ref = registry.version(story.client, MODEL, story.first.version)
-    reference = drift_reference.read(story.client, ref, season=None, groups=None)
-    learned = reference.columns[drift_reference.TARGET]
+    reference = read(story.client, ref, season=None, groups=None)
+    learned = reference.columns[TARGET]
     assert learned.rows - learned.missing == story.first.split.train_rows
-    window = drift_window.of(story.months[3], 1)
-    now = drift_window.target(window, "late", WEEK, classes=True)
+    window = windows.of(story.months[3], 1)
+    now = windows.target(window, "late", WEEK, classes=True)
     april = month("2013-04")
     assert now is not None
     assert now.rows == until(april.end - LATER) - until(april.start - LATER)
@@ -337,16 +330,16 @@ def test_the_drift_of_the_target_is_that_of_labels_that_began_to_count(story: St
 def test_a_model_with_labels_of_their_own_is_replayed_as_of_each_partition(
     story: Story, tmp_path: Path
 ) -> None:
-    plan = replay_plan.make(SPEC, story.history.storage, tmp_path / "work")
+    plan = planning.make(SPEC, story.history.storage, tmp_path / "work")
     policies = [built_in(name, SPEC) for name in (CURRENT, NEVER)]
-    with replay_workers.pool(1) as pool:
-        found = replay_compare.compare(pool, plan, policies, oracle=False)
+    with workers.pool(1) as pool:
+        found = compare.compare(pool, plan, policies, oracle=False)
     points = found.points[NEVER]
     assert [point.action for point in points] == [Action.KEPT, Action.PROMOTED, Action.KEPT, Action.KEPT]
     assert [bool(point.quality) for point in points] == [False, False, True, True]
     assert [each.labels.until for each in plan.datasets] == [month(key).end for key in MONTHS]
     # The recipe is that of the loop, and so is the model.
-    (again,) = replay_stages.trained(plan, 2)
+    (again,) = stages.trained(plan, 2)
     assert again.digest == story.first.digest
     assert learning.content(again.dataset) == learning.content(story.first.dataset)
 
@@ -354,10 +347,10 @@ def test_a_model_with_labels_of_their_own_is_replayed_as_of_each_partition(
 class Cached:
     """A plan, and what was computed for it."""
 
-    def __init__(self, plan: replay_plan.Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, plan: planning.Plan, monkeypatch: pytest.MonkeyPatch) -> None:
         self.plan = plan
         self.asked: list[tuple[str, str]] = []
-        monkeypatch.setattr(replay_stages, "cached", self._ask)
+        monkeypatch.setattr(stages, "cached", self._ask)
 
     def _ask(self, folder: Path, kind: str, key: str, compute: Any) -> Any:
         self.asked.append((kind, key))
@@ -369,31 +362,29 @@ class Cached:
         return self.asked[-1]
 
 
-def with_spec(plan: replay_plan.Plan, **changes: Any) -> replay_plan.Plan:
-    return replay_plan.Plan(SPEC.model_copy(update=changes), plan.datasets, plan.folder, plan.labels)
+def with_spec(plan: planning.Plan, **changes: Any) -> planning.Plan:
+    return planning.Plan(SPEC.model_copy(update=changes), plan.datasets, plan.folder, plan.labels)
 
 
 def test_what_was_replayed_is_kept_for_its_metric_split_target_and_labels(
     story: Story, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plan = replay_plan.make(SPEC, story.history.storage, tmp_path / "work")
+    plan = planning.make(SPEC, story.history.storage, tmp_path / "work")
     asked, first = Cached(plan, monkeypatch), story.first
     ref = registry.version(story.client, MODEL, first.version)
 
     def evaluated(*candidates: TrainedModel) -> Any:
-        return asked.key(replay_stages.evaluated, plan, SPEC, 2, candidates, None)
+        return asked.key(stages.evaluated, plan, SPEC, 2, candidates, None)
 
     shorter = first.split.model_copy(update={"end": first.split.end - WEEK})
     others = [{"metric": "f1"}, {"split": shorter}]
     assert len({evaluated(first.model_copy(update=each)) for each in ({}, *others)}) == 3
     other = with_spec(plan, target="delayed")
     later = with_spec(plan, labels=SPEC.labels.model_copy(update={"delay": LATER}))
-    drift = {
-        asked.key(replay_stages.drift, each, SPEC.monitor.drift, 2, ref) for each in (plan, other, later)
-    }
+    drift = {asked.key(stages.drift, each, SPEC.monitor.drift, 2, ref) for each in (plan, other, later)}
     assert len(drift) == 3
-    assert len({asked.key(replay_stages.quality, each, 2, ref) for each in (plan, other)}) == 2
-    assert len({asked.key(replay_stages.split, each, 2) for each in (plan, later)}) == 2
+    assert len({asked.key(stages.quality, each, 2, ref) for each in (plan, other)}) == 2
+    assert len({asked.key(stages.split, each, 2) for each in (plan, later)}) == 2
 
 
 def test_labels_that_come_later_are_seen_by_the_steps_that_they_are_about(
@@ -404,7 +395,7 @@ def test_labels_that_come_later_are_seen_by_the_steps_that_they_are_about(
     late.publish("2013-03", rows_of("2013-03").drop_columns(["late", "delay"]))
 
     def keys() -> list[str]:
-        plan = replay_plan.make(SPEC, late.storage, tmp_path / "work", last="2013-02")
+        plan = planning.make(SPEC, late.storage, tmp_path / "work", last="2013-02")
         return replay._keys(plan, built_in(NEVER, SPEC))
 
     before = keys()
@@ -422,7 +413,7 @@ def test_a_candidate_whose_code_has_changed_is_replayed_again(
     monkeypatch.syspath_prepend(str(tmp_path))
     candidate = LOGISTIC.model_copy(update={"estimator": "replayed_candidate:build"})
     spec = SPEC.model_copy(update={"train": SPEC.train.model_copy(update={"candidates": (candidate,)})})
-    plan = replay_plan.make(spec, story.history.storage, tmp_path / "work")
+    plan = planning.make(spec, story.history.storage, tmp_path / "work")
     found = []
     for number in (1, 2):
         module.write_text(

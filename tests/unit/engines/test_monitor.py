@@ -7,7 +7,7 @@ import pytest
 
 from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.facts.results import DatasetVersion, HealthReport, ModelRef
-from airflow_mlops.engines import monitor
+from airflow_mlops.stages.monitor import health
 from airflow_mlops.stores.registry import registry
 from airflow_mlops.stores.tables import tables
 from history import MODEL, History
@@ -47,7 +47,7 @@ def make_report(key: str = "2013-03", **changes: Any) -> HealthReport:
         "metrics": {"roc_auc": 0.75},
         "staleness": None,
     }
-    return monitor.health(**settings | changes)
+    return health.health(**settings | changes)
 
 
 @pytest.mark.parametrize(
@@ -88,30 +88,30 @@ def test_the_reason_of_health_names_every_measure() -> None:
 def test_age_is_counted_in_partitions(
     champion: ModelRef | None, key: str, grain: str, passed: int | None
 ) -> None:
-    assert monitor.since_training(champion, key, grain) == passed
+    assert health.since_training(champion, key, grain) == passed
 
 
 def test_without_a_champion_there_is_nothing_to_measure() -> None:
-    check = monitor.no_champion("drift")
+    check = health.no_champion("drift")
     assert (check.name, check.verdict) == ("drift", Verdict.INCONCLUSIVE)
 
 
 def test_history_is_read_back_newest_first_up_to_a_partition(history: History) -> None:
     uri = history.uri("monitoring")
-    assert monitor.history(uri, "2013-03") == []
+    assert health.history(uri, "2013-03") == []
     reports = {key: make_report(key) for key in ("2013-02", "2013-04", "2013-01", "2013-03")}
     for report in reports.values():
-        monitor.record(uri, report)
-    assert monitor.history(uri, "2013-03") == [reports[key] for key in ("2013-03", "2013-02", "2013-01")]
+        health.record(uri, report)
+    assert health.history(uri, "2013-03") == [reports[key] for key in ("2013-03", "2013-02", "2013-01")]
 
 
 def test_a_partition_that_is_measured_again_replaces_its_report(history: History) -> None:
     uri = history.uri("monitoring")
     for key in ("2013-01", "2013-02"):
-        monitor.record(uri, make_report(key))
+        health.record(uri, make_report(key))
     anew = make_report("2013-01", drift=make_check(Verdict.FAIL), champion=None)
-    monitor.record(uri, anew)
-    assert monitor.history(uri, "2013-02") == [make_report("2013-02"), anew]
+    health.record(uri, anew)
+    assert health.history(uri, "2013-02") == [make_report("2013-02"), anew]
     rows = tables.read(uri, partition="2013-01").to_pylist()
     assert [(row["verdict"], row["drift"], row["model_version"]) for row in rows] == [("FAIL", "FAIL", None)]
 

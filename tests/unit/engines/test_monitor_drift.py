@@ -11,8 +11,10 @@ import pytest
 from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.facts.results import DatasetVersion, ModelRef
 from airflow_mlops.domain.spec.model import DriftPolicy, Features
-from airflow_mlops.engines import drift, monitor_drift, score
 from airflow_mlops.exceptions import RegistryUnavailable
+from airflow_mlops.stages.drift import compare
+from airflow_mlops.stages.drift import drift as monitor_drift
+from airflow_mlops.stages.score import score
 from airflow_mlops.stores.tables import tables
 from history import MODEL, History, changed, rows_of, shifted
 
@@ -31,7 +33,7 @@ def champion(history: History) -> ModelRef:
 
 def drift_of(
     history: History, dataset: DatasetVersion, champion: ModelRef, *, page: bool = False, **changes: Any
-) -> drift.Drift:
+) -> compare.Drift:
     asked = {name: changes.pop(name) for name in ("target", "delay", "predictions_uri") if name in changes}
     return monitor_drift.drift(
         history.client,
@@ -44,7 +46,7 @@ def drift_of(
     )
 
 
-def wind(found: drift.Drift) -> Check:
+def wind(found: compare.Drift) -> Check:
     return next(check for check in found.columns if check.name == "drift.wind")
 
 

@@ -11,9 +11,10 @@ import pytest
 from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.facts.results import DatasetVersion, ModelRef
 from airflow_mlops.domain.spec.model import PerformancePolicy
-from airflow_mlops.engines import estimate, monitor_performance, score
 from airflow_mlops.exceptions import RegistryUnavailable
 from airflow_mlops.learning.labels import labels
+from airflow_mlops.stages.performance import estimate, performance
+from airflow_mlops.stages.score import score
 from airflow_mlops.stores.registry import tracking
 from airflow_mlops.stores.tables import tables
 from history import MODEL, STIFF, History, changed, month, rows_of
@@ -45,7 +46,7 @@ def performance_of(
         "delay": WEEK,
         "policy": PerformancePolicy(),
     }
-    found = monitor_performance.performance(
+    found = performance.performance(
         history.client,
         dataset=dataset,
         champion=champion,
@@ -196,7 +197,7 @@ def others_of(
     history: History, dataset: DatasetVersion, champion: ModelRef, **changes: Any
 ) -> dict[str, Check]:
     settings: dict[str, Any] = {"delay": WEEK, "policy": PerformancePolicy(), "metric": "roc_auc"}
-    found = monitor_performance.performance(
+    found = performance.performance(
         history.client,
         dataset=dataset,
         champion=champion,

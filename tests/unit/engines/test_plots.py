@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from airflow_mlops.engines import curve, fitting
 from airflow_mlops.exceptions import TrainingFailed
 from airflow_mlops.learning.models import pipeline
 from airflow_mlops.learning.pictures import pictures, plots, predictions
+from airflow_mlops.stages.train import curve, fitting
 from synthetic import FEATURES, LOGISTIC, make_recipe, make_rows
 
 CLASSES = {"roc.png", "precision_recall.png", "calibration.png", "scores.png", "confusion.png"}

@@ -19,7 +19,6 @@ from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.facts.approval import Answer, Approval
 from airflow_mlops.domain.facts.results import Action, Evaluation, PromotionDecision, TrainedModel
 from airflow_mlops.domain.spec.gates import Serving
-from airflow_mlops.engines import moves, promote
 from airflow_mlops.exceptions import (
     DigestMismatch,
     ModelNotFound,
@@ -29,6 +28,7 @@ from airflow_mlops.exceptions import (
 )
 from airflow_mlops.learning.bless import process
 from airflow_mlops.learning.models import models
+from airflow_mlops.stages.promote import moves, promote
 from airflow_mlops.stores.registry import ledger, registry
 from airflow_mlops.stores.registry.ledger import Kind
 from unit.engines.registry_builders import make_client, make_evaluation, make_ref, make_version

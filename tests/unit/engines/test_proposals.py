@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from airflow_mlops.domain.spec.model import Candidate
-from airflow_mlops.engines.proposals import Proposals
-from airflow_mlops.engines.trials import Outcome, Trial
+from airflow_mlops.stages.train.proposals import Proposals
+from airflow_mlops.stages.train.trials import Outcome, Trial
 
 
 def make_proposals(trials: int = 20, *, metric: str = "roc_auc", seed: int = 0, **space: Any) -> Proposals:

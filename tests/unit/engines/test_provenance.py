@@ -13,9 +13,9 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from airflow_mlops.domain.spec.model import Budget, Features
-from airflow_mlops.engines import curve, fitting
-from airflow_mlops.engines.split import place_bounds
 from airflow_mlops.learning import provenance
+from airflow_mlops.stages.train import curve, fitting
+from airflow_mlops.stages.train.split import place_bounds
 from airflow_mlops.stores.registry import tracking
 from airflow_mlops.stores.tables import tables
 from history import History, month

@@ -16,9 +16,9 @@ import pytest
 
 from airflow_mlops.domain.facts.results import DatasetVersion
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.engines import ingest, quarantine
-from airflow_mlops.engines.quarantine import Aside, Released
 from airflow_mlops.exceptions import ReleaseRefused
+from airflow_mlops.stages.ingest import ingest, quarantine
+from airflow_mlops.stages.ingest.quarantine import Aside, Released
 from airflow_mlops.stores.tables import exports, tables
 
 START = datetime(2013, 1, 1, tzinfo=UTC)

@@ -11,17 +11,9 @@ from airflow_mlops.domain.facts.replay import Replay, Step
 from airflow_mlops.domain.facts.results import Action, Evaluation, ModelRef, TrainedModel
 from airflow_mlops.domain.spec.model import AutoRollback, ModelSpec
 from airflow_mlops.domain.spec.replay import CURRENT, NEVER, Policy, built_in
-from airflow_mlops.engines import (
-    replay,
-    replay_calibrate,
-    replay_compare,
-    replay_plan,
-    replay_report,
-    replay_stages,
-    replay_workers,
-)
-from airflow_mlops.engines.replay_plan import Plan
 from airflow_mlops.exceptions import TableMissing, UnknownPartition
+from airflow_mlops.stages.replay import calibrate, compare, planning, replay, report, stages, workers
+from airflow_mlops.stages.replay.planning import Plan
 from airflow_mlops.stores.tables import tables
 from history import MODEL, History, shifted
 from synthetic import FEATURES, LOGISTIC
@@ -48,14 +40,14 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> History:
 
 @pytest.fixture(scope="module")
 def plan(history: History) -> Plan:
-    return replay_plan.make(SPEC, history.storage, history.folder / "work")
+    return planning.make(SPEC, history.storage, history.folder / "work")
 
 
 def here(plan: Plan, **options: Any) -> Replay:
     """Replay in this process."""
     policies = [built_in(name, plan.spec) for name in (CURRENT, NEVER)]
-    with replay_workers.pool(1) as pool:
-        return replay_compare.compare(pool, plan, policies, **options)
+    with workers.pool(1) as pool:
+        return compare.compare(pool, plan, policies, **options)
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +73,7 @@ def unjudged(monkeypatch: pytest.MonkeyPatch) -> None:
         )  # fmt: skip
         return found, 0.0
 
-    monkeypatch.setattr(replay_stages, "evaluated", passed)
+    monkeypatch.setattr(stages, "evaluated", passed)
 
 
 def test_the_first_model_comes_with_the_first_holdout_and_serves_from_the_next_partition_on(
@@ -111,14 +103,14 @@ def test_what_was_replayed_is_not_computed_again(
     plan: Plan, found: Replay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("trained", "evaluated", "health", "quality"):
-        monkeypatch.setattr(replay_stages, name, None)
+        monkeypatch.setattr(stages, name, None)
     assert here(plan, oracle=False).points == found.points
 
 
 def test_nothing_of_a_later_partition_is_seen(
     history: History, plan: Plan, found: Replay, unjudged: None
 ) -> None:
-    shorter = replay_plan.make(SPEC, history.storage, history.folder / "shorter", last="2013-03")
+    shorter = planning.make(SPEC, history.storage, history.folder / "shorter", last="2013-03")
     alone, all_of_them = steps(shorter, NEVER, 3), steps(plan, NEVER, 3)
     for one, other in zip(alone, all_of_them, strict=True):
         assert one.retrain == other.retrain
@@ -172,7 +164,7 @@ def test_a_higher_threshold_never_cries_more_often(found: Replay) -> None:
 
 
 def test_the_report_can_be_read_again_and_has_a_picture(found: Replay, tmp_path: Path) -> None:
-    replay_report.write(found, tmp_path / "report")
+    report.write(found, tmp_path / "report")
     assert Replay.model_validate_json((tmp_path / "report" / "replay.json").read_text()) == found
     assert (tmp_path / "report" / "replay.png").read_bytes().startswith(b"\x89PNG")
 
@@ -183,10 +175,10 @@ def test_a_corrected_partition_is_gone_through_again_and_those_before_it_are_not
     history = History(tmp_path)
     for key in MONTHS[:3]:
         history.publish(key)
-    before = replay_plan.make(SPEC, history.storage, tmp_path / "work")
+    before = planning.make(SPEC, history.storage, tmp_path / "work")
     first = steps(before, NEVER, 3)
     history.publish("2013-03", shifted("2013-03"))
-    after = replay_plan.make(SPEC, history.storage, tmp_path / "work")
+    after = planning.make(SPEC, history.storage, tmp_path / "work")
     assert [each.version for each in after.datasets] == [1, 2, 4]
     second = steps(after, NEVER, 3)
     assert second[:2] == first[:2]
@@ -197,7 +189,7 @@ def test_partitions_that_came_in_another_order_are_seen_whole(tmp_path: Path) ->
     history = History(tmp_path)
     for key in ("2013-02", "2013-01", "2013-03"):
         history.publish(key)
-    found = replay_plan.pinned(history.uri("data"))
+    found = planning.pinned(history.uri("data"))
     assert [(each.partition, each.version) for each in found] == [
         ("2013-01", 2),
         ("2013-02", 2),
@@ -206,10 +198,10 @@ def test_partitions_that_came_in_another_order_are_seen_whole(tmp_path: Path) ->
 
 
 def test_a_span_begins_with_what_was_known_before_it(plan: Plan, found: Replay, history: History) -> None:
-    later = replay_plan.make(SPEC, history.storage, history.folder / "work", first="2013-03")
+    later = planning.make(SPEC, history.storage, history.folder / "work", first="2013-03")
     assert [each.partition for each in later.datasets] == ["2013-03", "2013-04"]
     assert later.datasets == plan.datasets[2:]
-    split, _ = replay_stages.split(later, 0)
+    split, _ = stages.split(later, 0)
     assert split is not None
     assert split.start.month == 1
 
@@ -225,8 +217,8 @@ def test_a_champion_on_probation_is_taken_back_as_the_policy_says(
         asked.append((promotion.before, promotion.after))
         return failed
 
-    monkeypatch.setattr("airflow_mlops.engines.probation.judge", worse)
-    monkeypatch.setattr(replay_stages, "health", lambda *_: first[3].health)
+    monkeypatch.setattr("airflow_mlops.stages.guard.probation.judge", worse)
+    monkeypatch.setattr(stages, "health", lambda *_: first[3].health)
     every = built_in("every_partition", plan.spec).spec
     monitor = every.monitor.model_copy(update={"rollback": AutoRollback()})
     policy = Policy("watched", every.model_copy(update={"monitor": monitor}))
@@ -242,15 +234,15 @@ def test_a_span_without_data_and_a_key_of_another_grain_are_told(history: Histor
     with pytest.raises(
         TableMissing, match="No partition of 'flights' .* from 2014-01 to the last; ingest it"
     ):
-        replay_plan.make(SPEC, history.storage, tmp_path, first="2014-01")
+        planning.make(SPEC, history.storage, tmp_path, first="2014-01")
     with pytest.raises(UnknownPartition, match="2013-01-01"):
-        replay_plan.make(SPEC, history.storage, tmp_path, first="2013-01-01")
+        planning.make(SPEC, history.storage, tmp_path, first="2013-01-01")
 
 
 def test_quiet_partitions_are_named_by_a_span_or_all() -> None:
-    assert replay_calibrate.quiet("2013-02..2013-03", SPEC.partition, MONTHS) == MONTHS[1:3]
-    assert replay_calibrate.quiet("all", SPEC.partition, MONTHS) == MONTHS
+    assert calibrate.quiet("2013-02..2013-03", SPEC.partition, MONTHS) == MONTHS[1:3]
+    assert calibrate.quiet("all", SPEC.partition, MONTHS) == MONTHS
     with pytest.raises(ValueError, match=r"first\.\.last"):
-        replay_calibrate.quiet("2013-02", SPEC.partition, MONTHS)
+        calibrate.quiet("2013-02", SPEC.partition, MONTHS)
     with pytest.raises(ValueError, match="none of the replayed"):
-        replay_calibrate.quiet("2014-02..2014-03", SPEC.partition, MONTHS)
+        calibrate.quiet("2014-02..2014-03", SPEC.partition, MONTHS)

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from airflow_mlops.engines import replay_workers
-from airflow_mlops.engines.replay_cache import cached, key_of, load, save
+from airflow_mlops.stages.replay import workers
+from airflow_mlops.stages.replay.cache import cached, key_of, load, save
 
 
 def never() -> Any:
@@ -60,6 +60,6 @@ def test_processes_that_ask_for_the_same_compute_it_once(tmp_path: Path) -> None
 
 def test_tasks_are_told_of_and_come_back_in_order() -> None:
     told: list[None] = []
-    with replay_workers.pool(1) as pool:
-        found = replay_workers.every(pool, divmod, [(7, 2), (9, 4)], lambda: told.append(None))
+    with workers.pool(1) as pool:
+        found = workers.every(pool, divmod, [(7, 2), (9, 4)], lambda: told.append(None))
     assert (found, len(told)) == ([(3, 1), (2, 1)], 2)

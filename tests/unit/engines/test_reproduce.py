@@ -11,10 +11,11 @@ import pytest
 from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.facts.results import DatasetVersion, ModelRef, TrainedModel
 from airflow_mlops.domain.spec.model import Candidate
-from airflow_mlops.engines import environments, jobs, reproduce
 from airflow_mlops.exceptions import ModelNotFound, NotReproduced
 from airflow_mlops.learning.models import models, pipeline
 from airflow_mlops.learning.statistics import measures
+from airflow_mlops.stages.reproduce import environments, reproduce
+from airflow_mlops.stages.train import jobs
 from airflow_mlops.stores.registry import tracking
 from airflow_mlops.stores.tables import tables
 from history import MODEL, History, shifted

@@ -12,7 +12,6 @@ from mlflow import MlflowClient
 from airflow_mlops.domain.facts.results import DatasetVersion, ModelRef
 from airflow_mlops.domain.facts.scoring import ScoringReport
 from airflow_mlops.domain.spec.model import Candidate
-from airflow_mlops.engines import score, score_batches
 from airflow_mlops.exceptions import (
     DigestMismatch,
     ModelNotFound,
@@ -21,6 +20,7 @@ from airflow_mlops.exceptions import (
     TransformFailed,
 )
 from airflow_mlops.learning.models import models
+from airflow_mlops.stages.score import batches, score
 from airflow_mlops.stores.registry import registry
 from airflow_mlops.stores.tables import delta, tables
 from history import MODEL, STIFF, History, rows_of, shifted
@@ -144,7 +144,7 @@ def test_small_batches_predict_the_same_as_all_rows_at_once(
     whole = {"model": MODEL, "dataset": dataset, "champion": champion, "task": "classification", "now": now}
     score.score(history.client, uri=history.uri("predictions"), **whole)
     monkeypatch.setattr(delta, "_BATCH_ROWS", 7)
-    monkeypatch.setattr(score_batches, "_ROWS", 20)
+    monkeypatch.setattr(batches, "_ROWS", 20)
     score.score(history.client, uri=history.uri("others"), **whole)
     one, other = (tables.read(history.uri(name)) for name in ("predictions", "others"))
     assert other.drop_columns(["score"]).equals(one.drop_columns(["score"]))

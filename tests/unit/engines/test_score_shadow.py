@@ -9,9 +9,9 @@ import pytest
 
 from airflow_mlops.domain.facts.results import DatasetVersion, ModelRef, TrainedModel
 from airflow_mlops.domain.facts.scoring import ScoringReport
-from airflow_mlops.engines import score, score_batches, score_shadow, score_split
-from airflow_mlops.engines.score import Beside
 from airflow_mlops.exceptions import ModelNotFound
+from airflow_mlops.stages.score import batches, beside, score, traffic
+from airflow_mlops.stages.score.score import Beside
 from airflow_mlops.stores.registry import registry
 from airflow_mlops.stores.tables import tables
 from history import MODEL, STIFF, History
@@ -39,7 +39,7 @@ def challenger(history: History, february: DatasetVersion, champion: ModelRef) -
 
 
 def challenge(history: History, trained: TrainedModel) -> ModelRef:
-    history.client.set_registered_model_alias(MODEL, score_shadow.CHALLENGER, trained.version)
+    history.client.set_registered_model_alias(MODEL, beside.CHALLENGER, trained.version)
     return registry.version(history.client, MODEL, trained.version)
 
 
@@ -67,7 +67,7 @@ def read(history: History, table: str = "predictions", key: str = "2013-03") -> 
 
 
 def challenger_for(history: History, key: str) -> ModelRef | None:
-    return score_shadow.challenger_for(
+    return beside.challenger_for(
         history.client, model=MODEL, partition=key, known=history.uri("ledger"), uri=history.uri("challenger")
     )  # fmt: skip
 
@@ -115,7 +115,7 @@ def test_a_share_of_the_keys_is_served_by_the_challenger_and_always_the_same_one
     served = read(history)
     theirs = {row["flight"]: row["score"] for row in read(history, "challenger").to_pylist()}
     for row in served.to_pylist():
-        low = score_split.place([row["flight"]]) < 0.4
+        low = traffic.place([row["flight"]]) < 0.4
         assert row["served_by"] == ("challenger" if low else "champion")
         assert row["model_version"] == (challenger if low else champion).version
         assert row["model_digest"] == (challenger if low else champion).digest
@@ -166,7 +166,7 @@ def test_a_challenger_that_fails_leaves_everything_to_the_champion(
 ) -> None:
     if broken == "digest":
         challenger = challenger.model_copy(update={"digest": "0" * 64})
-    predict = score_batches.Scorer.predict
+    predict = batches.Scorer.predict
 
     def fail(self: Any, rows: pa.Table) -> Any:
         found = predict(self, rows)
@@ -176,7 +176,7 @@ def test_a_challenger_that_fails_leaves_everything_to_the_champion(
             raise ValueError("SECRET-FLIGHT is no number")
         return found._replace(score=found.score * np.nan)
 
-    monkeypatch.setattr(score_batches.Scorer, "predict", fail)
+    monkeypatch.setattr(batches.Scorer, "predict", fail)
     dataset = history.publish("2013-03")
     report = scored(history, dataset, champion, challenger, 0.5)
     assert (report.rows, report.written) == (dataset.rows, True)
@@ -205,7 +205,7 @@ def test_a_replayed_partition_gets_the_challenger_that_it_had(
 ) -> None:
     scored(history, history.publish("2013-03"), champion, challenger)
     history.decide("2013-04", before=champion.version, after=champion.version)
-    history.client.delete_registered_model_alias(MODEL, score_shadow.CHALLENGER)
+    history.client.delete_registered_model_alias(MODEL, beside.CHALLENGER)
     assert challenger_for(history, "2013-03") == challenger
     assert challenger_for(history, "2013-04") is None
     history.client.delete_model_version(MODEL, challenger.version)
@@ -217,7 +217,7 @@ def test_moments_of_batches_are_those_of_all_rows() -> None:
     random = np.random.default_rng(0)
     x = random.lognormal(3, 2, 5000) + 1e6
     y = x + random.normal(size=5000)
-    found = score_shadow._Pairs()
+    found = beside._Pairs()
     for start in range(0, 5000, 700):
         found.add(x[start : start + 700], y[start : start + 700])
     measures = found.measures()

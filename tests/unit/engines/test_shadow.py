@@ -15,9 +15,12 @@ from airflow_mlops.domain.facts.results import Action, DatasetVersion, Promotion
 from airflow_mlops.domain.facts.scoring import ChallengeReport
 from airflow_mlops.domain.spec.gates import Shadow
 from airflow_mlops.domain.spec.model import Candidate, Features
-from airflow_mlops.engines import moves, probation, promote, score, score_batches, score_shadow, shadow
 from airflow_mlops.exceptions import BlessingFailed, DigestMismatch, PromotionConflict, RegistryUnavailable
 from airflow_mlops.learning.labels.join import Truth
+from airflow_mlops.stages.guard import probation
+from airflow_mlops.stages.promote import moves, promote
+from airflow_mlops.stages.score import batches, beside, score
+from airflow_mlops.stages.shadow import shadow
 from airflow_mlops.stores.registry import ledger, registry
 from airflow_mlops.stores.registry.ledger import Kind
 from airflow_mlops.stores.registry.registry import CHALLENGER
@@ -83,9 +86,7 @@ class Story:
     def score(self, dataset: DatasetVersion) -> None:
         """Predict a partition with champion and challenger."""
         client, key = self.client, dataset.partition
-        found = score_shadow.challenger_for(
-            client, model=MODEL, partition=key, known=self.uri, uri=self.table
-        )
+        found = beside.challenger_for(client, model=MODEL, partition=key, known=self.uri, uri=self.table)
         score.score(
             client, model=MODEL, dataset=dataset, champion=score.champion_for(client, self.uri, MODEL, key),
             task="classification", uri=self.predictions,
@@ -253,14 +254,14 @@ def test_a_challenger_that_strays_too_far_is_dropped_before_there_are_labels(sto
 
 def test_a_challenger_that_cannot_predict_is_dropped(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
     story.challenge(story.other)
-    predict = score_batches.Scorer.predict
+    predict = batches.Scorer.predict
 
-    def fail(self: score_batches.Scorer, rows: pa.Table) -> score_batches.Predicted:
+    def fail(self: batches.Scorer, rows: pa.Table) -> batches.Predicted:
         if self.ref.version == story.other.version:
             raise ValueError("a column that it knows nothing of")
         return predict(self, rows)
 
-    monkeypatch.setattr(score_batches.Scorer, "predict", fail)
+    monkeypatch.setattr(batches.Scorer, "predict", fail)
     report = story.judged(story.march)
     assert report.moved is not None
     assert "version 2 has predicted no row of 2013-03, and version 1 has" in report.moved.reason

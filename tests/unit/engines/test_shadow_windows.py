@@ -13,10 +13,11 @@ from airflow_mlops.domain.facts.results import DatasetVersion, ModelRef, Trained
 from airflow_mlops.domain.policies import shadow
 from airflow_mlops.domain.spec.gates import Shadow
 from airflow_mlops.domain.spec.model import Features
-from airflow_mlops.engines import score, shadow_windows
-from airflow_mlops.engines.shadow_windows import Pair
 from airflow_mlops.learning.labels import labels
 from airflow_mlops.learning.labels.join import Truth
+from airflow_mlops.stages.score import score
+from airflow_mlops.stages.shadow import trial_windows
+from airflow_mlops.stages.shadow.trial_windows import Pair
 from airflow_mlops.stores.registry import registry
 from airflow_mlops.stores.tables import tables
 from history import MODEL, STIFF, History, changed, rows_of
@@ -67,7 +68,7 @@ class Story:
         )
 
     def march_of(self, pair: Pair, policy: Shadow = Shadow()) -> Check:  # noqa: B008 - frozen
-        return shadow_windows.quality(pair, "2013-03", policy)
+        return trial_windows.quality(pair, "2013-03", policy)
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +129,7 @@ def test_labels_of_a_table_count_once_they_are_known_and_only_for_rows_that_were
 
 
 def judged(pair: Pair, needed: int, **changes: Any) -> Check:
-    windows = shadow_windows.windows(pair, Shadow(), needed, **changes)
+    windows = trial_windows.windows(pair, Shadow(), needed, **changes)
     return shadow.clean_windows(windows, needed)
 
 
@@ -139,13 +140,13 @@ def test_clean_windows_are_counted_as_of_a_partition(story: Story) -> None:
 
 
 def test_no_more_windows_are_judged_than_it_takes(story: Story) -> None:
-    assert [each.partition for each in shadow_windows.windows(story.pair(), Shadow(), 1)] == ["2013-04"]
-    strict = shadow_windows.windows(story.pair(), Shadow(divergence=1e-6), 2)
+    assert [each.partition for each in trial_windows.windows(story.pair(), Shadow(), 1)] == ["2013-04"]
+    strict = trial_windows.windows(story.pair(), Shadow(divergence=1e-6), 2)
     assert [(each.partition, each.verdict) for each in strict] == [("2013-04", FAIL)]
 
 
 def test_the_partition_itself_is_looked_at_before_it_has_labels(story: Story) -> None:
-    found = shadow_windows.windows(story.pair(delay=timedelta(days=1)), Shadow(), 2)
+    found = trial_windows.windows(story.pair(delay=timedelta(days=1)), Shadow(), 2)
     assert [(each.partition, each.verdict) for each in found] == [
         ("2013-04", INCONCLUSIVE),
         ("2013-03", PASS),
@@ -177,13 +178,13 @@ def test_only_so_many_partitions_are_looked_at_and_none_that_the_challenger_has_
 
     def looked_at(pair: Pair) -> list[str]:
         asked.clear()
-        assert shadow_windows.windows(pair, Shadow(), 1) == []
+        assert trial_windows.windows(pair, Shadow(), 1) == []
         return list(asked)
 
     assert looked_at(story.pair()) == ["2013-04", "2013-03"]
     taught = story.challenger.model_copy(update={"trained_through": "2013-03"})
     assert looked_at(story.pair(challenger=taught)) == ["2013-04"]
-    monkeypatch.setattr(shadow_windows, "_REACH", 0)
+    monkeypatch.setattr(trial_windows, "_REACH", 0)
     assert looked_at(story.pair()) == ["2013-04"]
 
 
@@ -195,7 +196,7 @@ def test_a_challenger_has_failed_where_the_champion_alone_has_predicted_the_same
 ) -> None:
     other = story.challenger.model_copy(update={"version": "9"})
     failed = story.pair(challenger=other)
-    assert shadow_windows.windows(failed, Shadow(), 1) == []
+    assert trial_windows.windows(failed, Shadow(), 1) == []
     check = judged(failed, 1, since=BEFORE)
     assert check.verdict is FAIL
     assert "version 9 has predicted no row of 2013-04, and version 1 has" in check.reason

@@ -14,8 +14,8 @@ from airflow_mlops.domain.checks import Outcome, Severity
 from airflow_mlops.domain.facts.results import Action, DatasetVersion, TrainingData
 from airflow_mlops.domain.facts.validation import ExpectationResult
 from airflow_mlops.domain.spec.model import Skew
-from airflow_mlops.engines import skew
-from airflow_mlops.engines.skew import Reference
+from airflow_mlops.stages.validate import skew
+from airflow_mlops.stages.validate.skew import Reference
 from airflow_mlops.stores.tables import tables
 from history import changed, make_decision, moved
 from unit.engines.registry_builders import make_client, make_evaluation, make_ref, make_version
@@ -210,7 +210,7 @@ def test_a_promotion_records_what_the_champion_was_trained_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from airflow_mlops.domain.checks import Check, Verdict
-    from airflow_mlops.engines import promote
+    from airflow_mlops.stages.promote import promote
 
     blessed = Check(name="blessing", verdict=Verdict.PASS, expected="alike", reason="in another test")
     monkeypatch.setattr(promote, "_blessed", lambda *_: blessed)

@@ -14,9 +14,9 @@ import yaml
 from airflow_mlops.domain.checks import Outcome, Severity, Verdict
 from airflow_mlops.domain.facts.results import DatasetVersion
 from airflow_mlops.domain.spec.model import Expectation
-from airflow_mlops.engines import profiles, suggest, validate
-from airflow_mlops.engines.validation_history import History
 from airflow_mlops.exceptions import TableMissing
+from airflow_mlops.stages.validate import profiles, suggest, validate
+from airflow_mlops.stages.validate.history import History
 from airflow_mlops.stores.tables import tables
 
 COUNT = 600

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from airflow_mlops.domain.spec.model import Expectation, Suite
-from airflow_mlops.engines import suites
 from airflow_mlops.exceptions import SpecError, SuiteUnreadable
+from airflow_mlops.stages.validate import suites
 
 NOT_NULL = {"type": "expect_column_values_to_not_be_null", "kwargs": {"column": "carrier"}}
 

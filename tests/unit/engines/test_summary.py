@@ -9,10 +9,10 @@ import pyarrow as pa
 import pytest
 
 from airflow_mlops.domain.spec.model import DriftPolicy
-from airflow_mlops.engines import drift
 from airflow_mlops.learning.summaries import build, summary
 from airflow_mlops.learning.summaries.summary import Column, Kind
 from airflow_mlops.learning.summaries.table import from_table, to_table
+from airflow_mlops.stages.drift import compare
 
 KINDS = ("normal", "heavy", "discrete", "constant", "holes")
 
@@ -48,13 +48,13 @@ def counted(column: Column) -> dict[Any, int]:
     return dict(zip(column.values.tolist(), column.counts.tolist(), strict=True))
 
 
-def verdict(parts: list[dict[str, Column]]) -> drift.Drift:
+def verdict(parts: list[dict[str, Column]]) -> compare.Drift:
     now = {name: summary.merge(part[name] for part in parts) for name in parts[0]}
     return judged(now)
 
 
-def judged(now: dict[str, Column]) -> drift.Drift:
-    return drift.compare(summarise(make_rows(0)), now, policy=DriftPolicy(), title="t", page=False)
+def judged(now: dict[str, Column]) -> compare.Drift:
+    return compare.compare(summarise(make_rows(0)), now, policy=DriftPolicy(), title="t", page=False)
 
 
 @pytest.mark.parametrize("seed", range(3))

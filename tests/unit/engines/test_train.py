@@ -18,11 +18,11 @@ import pytest
 from airflow_mlops.domain.facts.recipe import Recipe
 from airflow_mlops.domain.facts.results import ModelRef, TrainedModel
 from airflow_mlops.domain.spec.model import Candidate, Features
-from airflow_mlops.engines import curve, fitting, train, trials
-from airflow_mlops.engines.recipe import derive_features
 from airflow_mlops.exceptions import DigestMismatch, NotEnoughData, TrainingFailed, UntrustedModel
 from airflow_mlops.learning.bless.sample import PREDICTION, SAMPLE
 from airflow_mlops.learning.models import models, skops_file
+from airflow_mlops.stages.train import curve, fitting, train, trials
+from airflow_mlops.stages.train.recipe import derive_features
 from airflow_mlops.stores.registry import registry, tracking
 from killed_training import MODEL, TRIALS, search
 from synthetic import (

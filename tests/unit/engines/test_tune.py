@@ -12,11 +12,11 @@ import pytest
 
 from airflow_mlops.domain.facts.recipe import Recipe
 from airflow_mlops.domain.spec.model import Budget, Candidate
-from airflow_mlops.engines import fitting, train, trials, tune
-from airflow_mlops.engines.folds import Fold
 from airflow_mlops.exceptions import NotEnoughData, RegistryUnavailable, TrainingFailed
 from airflow_mlops.learning import threads
 from airflow_mlops.learning.models import models
+from airflow_mlops.stages.train import fitting, train, trials, tune
+from airflow_mlops.stages.train.folds import Fold
 from airflow_mlops.stores.registry import tracking
 from synthetic import make_client, make_recipe, make_rows
 

@@ -19,10 +19,10 @@ from airflow_mlops.domain.checks import Outcome, Severity, Verdict
 from airflow_mlops.domain.facts.validation import ExpectationResult, ValidationReport
 from airflow_mlops.domain.spec import expectations as index
 from airflow_mlops.domain.spec.model import Expectation
-from airflow_mlops.engines import validate as engine
-from airflow_mlops.engines.validate import Policy, Validated, validate
-from airflow_mlops.engines.validation_gx import to_frame
 from airflow_mlops.exceptions import SchemaMismatch, ValidationErrored, ValidationFailed
+from airflow_mlops.stages.validate import validate as engine
+from airflow_mlops.stages.validate.gx import to_frame
+from airflow_mlops.stages.validate.validate import Policy, Validated, validate
 
 PRECHECKS = 3
 NAN = math.nan
@@ -685,12 +685,12 @@ def test_a_frame_is_validated_as_a_table_is():
 def test_expectations_on_different_columns_are_evaluated_on_their_own_columns(
     monkeypatch: pytest.MonkeyPatch,
 ):
-    from airflow_mlops.engines import validation_gx
+    from airflow_mlops.stages.validate import gx
 
     frames: list[tuple[str, ...]] = []
-    convert = validation_gx.to_frame
+    convert = gx.to_frame
     monkeypatch.setattr(
-        validation_gx, "to_frame", lambda table: frames.append(tuple(table.column_names)) or convert(table)
+        gx, "to_frame", lambda table: frames.append(tuple(table.column_names)) or convert(table)
     )
     condition = {"row_condition": "distance > 0", "condition_parser": "pandas"}
     run(

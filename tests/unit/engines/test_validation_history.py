@@ -11,7 +11,7 @@ from airflow_mlops.domain.checks import Outcome
 from airflow_mlops.domain.facts.validation import ExpectationResult
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.spec.model import Expectation
-from airflow_mlops.engines.validation_history import PARTITIONS, STATISTICS, History, compare
+from airflow_mlops.stages.validate.history import PARTITIONS, STATISTICS, History, compare
 from airflow_mlops.stores.tables import tables
 
 NAN = math.nan

@@ -10,9 +10,9 @@ from airflow_mlops.assets import EXTRA
 from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.facts.results import Action
 from airflow_mlops.domain.facts.validation import ValidationReport
-from airflow_mlops.engines import monitor
 from airflow_mlops.local import summary
 from airflow_mlops.local.airflow import LocalAirflow
+from airflow_mlops.stages.monitor import health
 from history import MODEL, History, month
 
 
@@ -50,11 +50,11 @@ def test_each_partition_is_told_with_what_was_found_and_decided(tmp_path: Path) 
     history = History(tmp_path)
     rows = history.publish("2013-01").rows
     drift = Check(name="drift", verdict=Verdict.FAIL, expected="calm", reason="a [storm]")
-    report = monitor.health(
+    report = health.health(
         model=MODEL, dataset=history.publish("2013-01"), champion=None, drift=drift, columns=(),
         performance=drift, metrics={"roc_auc": 0.7125}, staleness=None,
     )  # fmt: skip
-    monitor.record(history.uri("monitoring"), report)
+    health.record(history.uri("monitoring"), report)
     history.decide("2013-01", Action.REFUSED, before="1", after="1", reason="no better")
     console = Console(width=200)
     months = [month("2013-01"), month("2013-02")]

@@ -15,7 +15,6 @@ from airflow_mlops import config
 from airflow_mlops.alerts import Channel
 from airflow_mlops.domain.facts.scoring import ChallengeReport
 from airflow_mlops.domain.spec.model import Alerts
-from airflow_mlops.engines import monitor
 from airflow_mlops.exceptions import MailUndelivered, SpecError
 from airflow_mlops.local.airflow import free_port
 from airflow_mlops.operators.alert import AlertOperator
@@ -27,6 +26,7 @@ from airflow_mlops.operators.shadow import ShadowOperator
 from airflow_mlops.operators.validate import ValidateOperator
 from airflow_mlops.reporting.alerts import outbox
 from airflow_mlops.runs import table_uri
+from airflow_mlops.stages.monitor import health
 from mail_server import Inbox, body, in_thread
 from notices import (
     RUN,
@@ -282,7 +282,7 @@ def test_health_and_decisions_are_mailed_if_asked_for(inbox: Inbox) -> None:
 def test_bad_health_is_mailed_when_it_begins_and_when_it_is_over(inbox: Inbox) -> None:
     for key, verdict in (("2013-03", "FAIL"), ("2013-04", "FAIL"), ("2013-05", "PASS"), ("2013-06", "FAIL")):
         report = make_health(partition=key, verdict=verdict, drift=make_check("drift", verdict))
-        monitor.record(table_uri("flights", "monitoring"), report)
+        health.record(table_uri("flights", "monitoring"), report)
         execute(said={("verdict", "return_value"): report.to_dict()})
     assert subjects(inbox) == [
         "flights 2013-03: the champion is in bad health (drift)",
@@ -294,7 +294,7 @@ def test_bad_health_is_mailed_when_it_begins_and_when_it_is_over(inbox: Inbox) -
 def test_a_failure_that_is_found_before_the_one_that_was_mailed_is_the_same_incident(inbox: Inbox) -> None:
     for key, verdict in (("2013-03", "FAIL"), ("2013-02", "FAIL"), ("2013-03", "FAIL"), ("2013-05", "FAIL")):
         report = make_health(partition=key, verdict=verdict, drift=make_check("drift", verdict))
-        monitor.record(table_uri("flights", "monitoring"), report)
+        health.record(table_uri("flights", "monitoring"), report)
         execute(said={("verdict", "return_value"): report.to_dict()})
     assert subjects(inbox) == ["flights 2013-03: the champion is in bad health (drift)"]
 
@@ -310,7 +310,7 @@ def test_that_bad_health_is_over_is_mailed_though_labels_are_missing_and_not_whi
             drift=make_check("drift", drift),
             performance=unknown,
         )
-        monitor.record(table_uri("flights", "monitoring"), report)
+        health.record(table_uri("flights", "monitoring"), report)
         quiet = pytest.raises(AirflowSkipException) if key == "2013-02" else contextlib.nullcontext()
         with quiet:
             execute(said={("verdict", "return_value"): report.to_dict()})

@@ -15,9 +15,9 @@ from airflow_mlops.domain.facts.results import Action, HealthReport, RetrainDeci
 from airflow_mlops.domain.facts.retraining import suggested
 from airflow_mlops.domain.spec.model import KofN, Retrain, RetrainWhen
 from airflow_mlops.domain.spec.retrain import Mode
-from airflow_mlops.engines import monitor
 from airflow_mlops.exceptions import SpecError, TableMissing
 from airflow_mlops.operators.decide import DecideOperator
+from airflow_mlops.stages.monitor import health
 from contexts import Run, deploy
 from history import MODEL, History
 
@@ -168,7 +168,7 @@ def drifted(history: History, key: str) -> None:
         model=MODEL, partition=key, champion=None, verdict=Verdict.FAIL, drift=bad, performance=good, staleness=good,
         reason="r",
     )  # fmt: skip
-    monitor.record(history.uri("monitoring"), report)
+    health.record(history.uri("monitoring"), report)
 
 
 def test_the_recorded_health_is_what_the_policy_judges_and_the_answer_is_a_metric(

@@ -13,8 +13,8 @@ from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.facts.results import Action, GuardReport
 from airflow_mlops.domain.spec.model import Features
 from airflow_mlops.domain.spec.monitor import AutoRollback, Monitor
-from airflow_mlops.engines import promote
 from airflow_mlops.operators.guard import GuardOperator
+from airflow_mlops.stages.promote import promote
 from airflow_mlops.stores.registry import registry
 from contexts import Run, deploy
 from history import MODEL, History

@@ -12,12 +12,12 @@ from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.facts.results import DatasetVersion, GuardReport, RetrainDecision, TrainedModel
 from airflow_mlops.domain.spec.model import DriftPolicy, Features, Retrain
 from airflow_mlops.domain.spec.monitor import AutoRollback, Monitor
-from airflow_mlops.engines import promote
 from airflow_mlops.operators.decide import DecideOperator
 from airflow_mlops.operators.drift import DriftOperator
 from airflow_mlops.operators.guard import GuardOperator
 from airflow_mlops.operators.performance import IngestLabelsOperator
 from airflow_mlops.operators.train import TrainOperator
+from airflow_mlops.stages.promote import promote
 from airflow_mlops.stores.sources import python
 from contexts import Run, deploy
 from history import MODEL, month, rows_of

@@ -11,11 +11,12 @@ from airflow_mlops import assets
 from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.facts.results import HealthReport
 from airflow_mlops.domain.spec.model import DriftPolicy, PerformancePolicy
-from airflow_mlops.engines import checks_table, monitor
 from airflow_mlops.operators.drift import DriftOperator
 from airflow_mlops.operators.monitor import HealthOperator
 from airflow_mlops.operators.performance import PerformanceOperator
 from airflow_mlops.operators.score import ScoreOperator
+from airflow_mlops.stages.monitor import checks
+from airflow_mlops.stages.monitor import health as monitor
 from airflow_mlops.stores.tables import tables
 from contexts import Run, deploy
 from history import MODEL, History, rows_of, shifted
@@ -126,6 +127,6 @@ def test_every_check_becomes_a_row_and_a_metric(history: History, monkeypatch: p
         "concept",
         "shadow.quality",
     ]
-    assert checks_table.verdict(history.uri("checks"), "2013-01", "concept") is Verdict.FAIL
+    assert checks.verdict(history.uri("checks"), "2013-01", "concept") is Verdict.FAIL
     assert sent["mlops.flights.concept"] == sent["mlops.flights.shadow.quality"] == 0.5
     assert sent["mlops.flights.drift.verdict"] == -1

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from airflow_mlops.domain.checks import Check, Verdict
-from airflow_mlops.engines import judge
 from airflow_mlops.operators.performance import IngestLabelsOperator, PerformanceOperator
 from airflow_mlops.operators.score import ScoreOperator
+from airflow_mlops.stages.performance import judge
 from airflow_mlops.stores.sources.python import PythonSource
 from airflow_mlops.stores.tables import tables
 from contexts import Run, deploy

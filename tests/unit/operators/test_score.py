@@ -9,9 +9,9 @@ import pytest
 from airflow_mlops import assets
 from airflow_mlops.domain.facts.scoring import ScoringReport
 from airflow_mlops.domain.spec.score import Score
-from airflow_mlops.engines import score_shadow
 from airflow_mlops.exceptions import TableMissing
 from airflow_mlops.operators.score import ScoreOperator
+from airflow_mlops.stages.score import beside
 from airflow_mlops.stores.tables import tables
 from contexts import Run, deploy
 from history import MODEL, STIFF, History
@@ -84,7 +84,7 @@ def test_a_challenger_predicts_beside_the_champion_if_it_is_asked_for(history: H
     february = history.publish("2013-02")
     history.crown(history.train(february), "2013-02")
     other = history.train(february, candidate=STIFF).version
-    history.client.set_registered_model_alias(MODEL, score_shadow.CHALLENGER, other)
+    history.client.set_registered_model_alias(MODEL, beside.CHALLENGER, other)
     march = history.publish("2013-03")
     assert scored(Run(partition="2013-03")).shadow is None
     shadow = scored(Run(partition="2013-03"), score=Score.from_dict({"shadow": True, "split": 0.5})).shadow
@@ -97,7 +97,7 @@ def test_a_challenger_that_nobody_can_verify_does_not_stop_the_champion(history:
     history.publish("2013-01")
     history.crown(history.train(history.publish("2013-02")), "2013-02")
     strange = history.client.create_model_version(MODEL, "file:///nowhere").version
-    history.client.set_registered_model_alias(MODEL, score_shadow.CHALLENGER, strange)
+    history.client.set_registered_model_alias(MODEL, beside.CHALLENGER, strange)
     march = history.publish("2013-03")
     report = scored(Run(partition="2013-03"), score=Score.from_dict({"shadow": True}))
     assert (report.rows, report.shadow) == (march.rows, None)

@@ -13,10 +13,10 @@ from airflow_mlops.domain.facts.results import Action
 from airflow_mlops.domain.facts.scoring import ChallengeReport
 from airflow_mlops.domain.spec.gates import Shadow
 from airflow_mlops.domain.spec.score import Score
-from airflow_mlops.engines import promote
 from airflow_mlops.operators.promote import PromoteOperator
 from airflow_mlops.operators.score import ScoreOperator
 from airflow_mlops.operators.shadow import ShadowOperator
+from airflow_mlops.stages.promote import promote
 from airflow_mlops.stores.registry import registry
 from airflow_mlops.stores.registry.registry import CHALLENGER
 from contexts import Run, deploy

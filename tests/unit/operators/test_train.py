@@ -10,9 +10,9 @@ import pytest
 from airflow_mlops.domain.facts.recipe import Recipe
 from airflow_mlops.domain.facts.results import DatasetVersion, TrainedModel
 from airflow_mlops.domain.spec.model import Budget
-from airflow_mlops.engines import fitting
 from airflow_mlops.exceptions import NotEnoughData
 from airflow_mlops.operators.train import TrainOperator
+from airflow_mlops.stages.train import fitting
 from contexts import Run, deploy
 from history import MODEL, History, month, shifted
 from synthetic import FEATURES

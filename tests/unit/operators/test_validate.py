@@ -15,11 +15,11 @@ from airflow_mlops import assets
 from airflow_mlops.domain.checks import Verdict
 from airflow_mlops.domain.facts.results import Action, DatasetVersion, PromotionDecision, TrainingData
 from airflow_mlops.domain.facts.validation import ValidationReport
-from airflow_mlops.engines import quarantine
 from airflow_mlops.exceptions import SuiteUnreadable, ValidationErrored, ValidationFailed
 from airflow_mlops.hooks.sources import FileSource, SqlSource
 from airflow_mlops.operators.ingest import PublishOperator
 from airflow_mlops.operators.validate import ValidateOperator
+from airflow_mlops.stages.ingest import quarantine
 from airflow_mlops.stores.sources.delta import DeltaSource
 from airflow_mlops.stores.sources.python import PythonSource
 from airflow_mlops.stores.tables import tables

@@ -14,8 +14,8 @@ from fastapi.testclient import TestClient
 
 from airflow_mlops import config
 from airflow_mlops.domain.spec.model import Expectation
-from airflow_mlops.engines import validate
 from airflow_mlops.plugin.pages import create_app
+from airflow_mlops.stages.validate import validate
 
 PAGE = "<html><script>1</script></html>"
 ADDRESS = "/reports/flights/2013-01/drift.html"

@@ -35,7 +35,7 @@ class Look(BaseOperator):
     operator_extra_links = (MlflowRunLink(), ReportLink())
 
     def execute(self, context):
-        names = ("mlflow", "great_expectations", "evidently", "sklearn", "deltalake", "airflow_mlops.engines.train")
+        names = ("mlflow", "great_expectations", "evidently", "sklearn", "deltalake", "airflow_mlops.stages.train.train")
         found = {"loaded": {name: name in sys.modules for name in names}, "parent": os.getppid()}
         path = ObjectStoragePath(config.reports()) / "m" / "p" / "k.html"
         path.parent.mkdir(parents=True, exist_ok=True)

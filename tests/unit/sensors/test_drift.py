@@ -11,9 +11,9 @@ from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException, T
 
 from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.facts.results import HealthReport
-from airflow_mlops.engines import checks_table
 from airflow_mlops.exceptions import TableMissing, UnknownPartition
 from airflow_mlops.sensors.drift import DriftSensor
+from airflow_mlops.stages.monitor import checks
 from airflow_mlops.triggers.check import CheckTrigger
 from contexts import Run, deploy
 from history import MODEL, History
@@ -32,7 +32,7 @@ def judged(history: History, drift: Verdict, key: str = "2013-01") -> None:
         model=MODEL, partition=key, champion=None, verdict=drift, drift=check("drift", drift),
         performance=check("performance", Verdict.FAIL), staleness=check("staleness", Verdict.PASS), reason="r",
     )  # fmt: skip
-    checks_table.record(history.uri("checks"), report)
+    checks.record(history.uri("checks"), report)
 
 
 def poked(key: str | None = "2013-01", **arguments: Any) -> Any:

@@ -69,7 +69,7 @@ def of_reports(reports: Sequence[HealthReport]) -> list[Incident]:
 
     Each failure opens one, whatever the retrain policy makes of it, and the next pass closes it.
 
-    :param reports: the newest first, as :func:`~airflow_mlops.engines.monitor.history` returns them.
+    :param reports: the newest first, as :func:`~airflow_mlops.stages.monitor.health.history` returns them.
     """
     found: list[Incident] = []
     for signal in ("drift", "performance", "staleness"):

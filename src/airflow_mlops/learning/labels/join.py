@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.domain.facts.results import DatasetVersion
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.engines.score import SCORE
 from airflow_mlops.exceptions import SchemaMismatch
 from airflow_mlops.learning.labels import labels, maturity
 from airflow_mlops.learning.models import pipeline
+from airflow_mlops.stages.score.score import SCORE
 from airflow_mlops.stores.tables import tables, versions
 
 if TYPE_CHECKING:

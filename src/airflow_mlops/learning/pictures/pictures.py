@@ -29,7 +29,7 @@ FOLDER = "plots"
 IMPORTANCE = "importance.json"
 """The loss in the metric by feature, beside the pictures."""
 ROWS = "rows.json"
-"""What the training rows hold, beside the pictures: see :func:`airflow_mlops.engines.curve.row_facts`."""
+"""What the training rows hold, beside the pictures: see :func:`airflow_mlops.stages.train.curve.row_facts`."""
 
 _COLOURS = 128
 

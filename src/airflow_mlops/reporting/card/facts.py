@@ -38,7 +38,7 @@ class Sources:
     """What a card is written from.
 
     :param provenance: what :func:`airflow_mlops.learning.provenance.read` returned; empty if nothing was kept.
-    :param seen: what :func:`airflow_mlops.engines.curve.row_facts` has found in the training rows; empty if nothing.
+    :param seen: what :func:`airflow_mlops.stages.train.curve.row_facts` has found in the training rows; empty if nothing.
     :param importance: loss in the metric by feature, the greatest first.
     :param validations: last validation by partition: verdict, reason, rows set aside.
     :param pictures: paths of the pictures below the card.

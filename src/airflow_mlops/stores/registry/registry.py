@@ -74,7 +74,7 @@ def alias_version(client: MlflowClient, model: str, alias: str) -> str | None:
 
 
 def set_champion(client: MlflowClient, model: str, number: str) -> None:
-    """Point the alias at a version in one request; use :mod:`airflow_mlops.engines.promote` to do so safely.
+    """Point the alias at a version in one request; use :mod:`airflow_mlops.stages.promote.promote` to do so safely.
 
     :raises ModelNotFound: if there is no such version.
     :raises RegistryUnavailable: if MLflow refuses or does not answer; the alias may have moved all the same.

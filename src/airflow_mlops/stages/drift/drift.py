@@ -1,0 +1,114 @@
+"""Drift as of one partition: its data beside the data that the champion was trained on."""
+
+from __future__ import annotations
+
+import json
+import logging
+from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from airflow_mlops.domain.checks import Check, Verdict
+from airflow_mlops.domain.facts.results import DatasetVersion, ModelRef
+from airflow_mlops.exceptions import TableMissing, TableUnreadable
+from airflow_mlops.learning.pictures import pictures
+from airflow_mlops.learning.summaries.summary import Column
+from airflow_mlops.stages.drift import compare, windows
+from airflow_mlops.stages.drift.page import render
+from airflow_mlops.stages.drift.reference import PREDICTION, TARGET, Reference, read
+from airflow_mlops.stores.registry import tracking
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+    from airflow_mlops.domain.spec.model import DriftPolicy
+
+_log = logging.getLogger(__name__)
+
+
+def drift(
+    client: MlflowClient,
+    *,
+    dataset: DatasetVersion,
+    champion: ModelRef,
+    policy: DriftPolicy,
+    summaries_uri: str,
+    predictions_uri: str | None = None,
+    target: str | None = None,
+    delay: timedelta = timedelta(0),
+    page: bool = True,
+) -> compare.Drift:
+    """Compare a partition, or the window that ends with it, with what the champion was trained on.
+
+    Features are judged; what the champion predicts, beside its predictions of its own training rows, and the labels
+    that matured in the window are told as ``drift.prediction`` and ``drift.target``, and do not count in the share of
+    columns; they are ``drift.<prediction>`` and ``drift.<target>`` where a feature has that name. No row is read twice: summaries are kept, of the training data with the champion's run, of partitions at
+    ``summaries_uri``.
+
+    :param summaries_uri: Delta table of summaries; made if there is none.
+    :param predictions_uri: Delta table of predictions; None leaves them out.
+    :param target: column with the label; None leaves it out, and so does data without that column.
+    :param delay: time from an event until its label can be known.
+    :param page: draw a page and a picture too.
+    """
+    window = windows.of(dataset, policy.window)
+    title = f"{champion.model} {window} against version {champion.version}"
+    try:
+        groups = window.seasons(policy.season)
+        reference = read(client, champion, season=policy.season, groups=groups)
+    except (TableMissing, TableUnreadable) as error:
+        return _no_reference(champion, error, title, page)
+    now = windows.features(window, reference.training.features, summaries_uri)
+    # A feature may be called so too.
+    names = {name: f"<{name}>" if name in now else name for name in ("prediction", "target")}
+    extra: dict[str, tuple[Column, Column]] = {}
+    if predictions_uri is not None:
+        predicted = windows.predictions(window, champion, predictions_uri, summaries_uri)
+        extra |= _beside(names["prediction"], reference, PREDICTION, predicted)
+    if target is not None:
+        classes = reference.training.task == "classification"
+        labels = windows.target(window, target, delay, classes=classes)
+        extra |= _beside(names["target"], reference, TARGET, labels)
+    return compare.compare(
+        {name: reference.columns[name] for name in now},
+        now,
+        policy=policy,
+        title=title,
+        extra=extra,
+        weights=_importance(client, champion) if policy.weights == "importance" else None,
+        page=page,
+    )
+
+
+def _beside(
+    name: str, reference: Reference, column: str, now: Column | None
+) -> dict[str, tuple[Column, Column]]:
+    return {} if now is None else {name: (reference.columns[column], now)}
+
+
+def _no_reference(champion: ModelRef, error: Exception, title: str, page: bool) -> compare.Drift:
+    overall = Check(
+        name="drift",
+        verdict=Verdict.INCONCLUSIVE,
+        expected="the data that the champion was trained on",
+        reason=f"no summary of what version {champion.version} was trained on is kept with its run, and the data is "
+        f"gone: {error} Train again, or restore it.",
+    )
+    return compare.Drift(overall, (), render(title, (overall,), {}, 1.0) if page else "")
+
+
+def _importance(client: MlflowClient, champion: ModelRef) -> dict[str, float] | None:
+    """Return how much each feature matters, as the champion's evaluation found; None if it is not known."""
+    path = f"{pictures.FOLDER}/{pictures.IMPORTANCE}"
+    with TemporaryDirectory() as folder, tracking.errors(client):
+        if not any(each.path == path for each in client.list_artifacts(champion.run_id, pictures.FOLDER)):
+            return None
+        file = client.download_artifacts(champion.run_id, path, folder)
+        try:
+            kept = json.loads(Path(file).read_text(encoding="utf-8"))
+            return {name: float(value) for name, value in kept.items()}
+        except (ValueError, TypeError, AttributeError) as error:
+            # The verdict says that no importance is known.
+            _log.warning("%s of run %s is damaged: %s", path, champion.run_id, type(error).__name__)
+            return None

@@ -1,0 +1,86 @@
+"""The champion on the rows that a candidate is judged on: what it predicts, or why the two cannot be compared."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from airflow_mlops.domain.facts.results import ModelRef, TrainedModel
+from airflow_mlops.exceptions import SchemaMismatch, TransformFailed
+from airflow_mlops.learning.models import models, transform
+from airflow_mlops.stages.evaluate import leakage
+from airflow_mlops.stores.registry import registry, tracking
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+    from mlflow import MlflowClient
+
+_WHAT_NOW = "let a person promote by approval.override, or set versus_champion: null once"
+
+
+@dataclass(frozen=True)
+class Rival:
+    """What a candidate is compared with.
+
+    :param predicted: one finite prediction for each row; None if the champion cannot predict them.
+    :param problem: why the comparison says nothing, and what to do; "" if nothing is in the way.
+    """
+
+    ref: ModelRef
+    predicted: np.ndarray | None
+    problem: str = ""
+
+
+def predict(
+    client: MlflowClient, ref: ModelRef, candidate: TrainedModel, rows: pa.Table, seen: pa.Table
+) -> Rival:
+    """Let the champion predict the holdout of a candidate.
+
+    A champion that was made for another target or from other features is still the champion: it is never taken for none.
+
+    :param seen: key and event time of the rows before the holdout.
+    :raises ModelNotFound: if the version, its run or its file is gone, or if it does not say what it was trained on.
+    :raises DigestMismatch: if its bytes are not what was trained; also UntrustedModel.
+    :raises RegistryUnavailable: if MLflow does not answer.
+    """
+    import numpy as np
+
+    model = models.load_version(client, ref)
+    trained = registry.training(client, ref)
+    if problem := _other_question(client, ref, candidate):
+        return Rival(ref, None, f"{problem}; {_WHAT_NOW}")
+    try:
+        predicted = models.predict(model, rows, candidate.task)
+    except SchemaMismatch as error:
+        return Rival(ref, None, f"version {ref.version} cannot predict these rows: {error} {_hint()}")
+    if bad := int(np.sum(~np.isfinite(predicted))):
+        return Rival(
+            ref,
+            None,
+            f"version {ref.version} predicts no finite number for {bad:,} of {rows.num_rows:,} rows; {_WHAT_NOW}",
+        )
+    known = leakage.learned_from(rows, seen, candidate.dataset, trained.split)
+    problem = (
+        f"version {ref.version} has learned from {known:,} of the {rows.num_rows:,} rows, so they say nothing about which "
+        "is better: judge on later rows"
+    )
+    return Rival(ref, predicted, problem if known else "")
+
+
+def _hint() -> str:
+    return f"To go on, {_WHAT_NOW}"
+
+
+def _other_question(client: MlflowClient, ref: ModelRef, candidate: TrainedModel) -> str:
+    with tracking.errors(client):
+        tags = client.get_model_version(ref.model, ref.version).tags
+    for name, mine in (("target", candidate.target), ("task", candidate.task)):
+        theirs = tags.get(f"mlops.{name}", mine)
+        if theirs != mine:
+            return f"the {name} of version {ref.version} is {theirs}, that of the candidate {mine}"
+    try:
+        transform.check_scoring(client, candidate.dataset, ref)
+    except TransformFailed as error:
+        return str(error).rstrip(".")
+    return ""

@@ -1,0 +1,233 @@
+"""Ingest: stage one partition of a source, held to what its dataset promises, and publish it once it is found good."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from itertools import takewhile
+from typing import TYPE_CHECKING, Any, Protocol
+
+from airflow_mlops.domain.facts.results import DatasetVersion, Difference
+from airflow_mlops.domain.partitions import Partition
+from airflow_mlops.domain.spec.data import SchemaPolicy
+from airflow_mlops.exceptions import EmptyPartition, SourceChanging, TableUnreadable
+from airflow_mlops.stages.ingest.difference import difference
+from airflow_mlops.stages.ingest.promises import Keys, Times
+from airflow_mlops.stages.ingest.schemas import Columns, OtherTypes, refuse
+from airflow_mlops.stores.arrow import in_utc
+from airflow_mlops.stores.tables import delta, digests, tables, versions
+from airflow_mlops.stores.tables.commits import Change
+from airflow_mlops.stores.tables.drafts import Draft
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from airflow_mlops.stores.sources.python import Source
+
+log = logging.getLogger(__name__)
+
+_SECONDS = 5.0
+
+
+class Transform(Protocol):
+    """What prepares features, known by its code."""
+
+    @property
+    def version(self) -> str:
+        """``module:function@digest``."""
+        ...
+
+    def __call__(self, rows: pa.Table, partition: Partition, /) -> pa.Table:
+        """Return the prepared rows."""
+        ...
+
+
+def stage(
+    source: Source,
+    partition: Partition,
+    *,
+    uri: str,
+    published: str,
+    name: str,
+    key: Sequence[str],
+    event_time: str,
+    required: Sequence[str] = (),
+    policy: SchemaPolicy = SchemaPolicy.STRICT,
+    transform: Transform | None = None,
+    run: str,
+) -> DatasetVersion:
+    """Write a partition to a table that no reader sees, in one commit, batch by batch.
+
+    :param uri: URI of the staging table.
+    :param published: URI of the published table, whose columns are expected; it need not exist.
+    :param required: columns that the model needs besides key and event time.
+    :param policy: what the partition may change in the columns.
+    :param transform: prepares the features of each batch; None leaves rows as they are.
+    :param run: the run that does this; kept in the commit.
+    :raises TypeError: if the key is a text.
+    :raises EmptyPartition: if the source has no rows.
+    :raises SchemaMismatch: if columns or types differ in a way that the policy does not allow.
+    :raises BadRows: if keys are missing or repeat, or event times lie outside of the partition.
+    :raises SourceChanging: if the data changed meanwhile.
+    """
+    if isinstance(key, str):
+        raise TypeError(f"key is the text {key!r}; name columns in a list: key=[{key!r}]")
+    where = f"partition {partition.key} of {source.describe(partition)}"
+    must = [*key, event_time, *required]
+    columns = _expected(published, partition.key, must, policy, where)
+    while True:
+        content, keys, times = digests.Content(), Keys(key, where), Times(event_time, partition, where)
+        with Draft(uri, partition.key) as draft:
+            before = source.stamp(partition)
+            try:
+                for rows in _prepared(source, partition, columns, event_time, transform, where):
+                    draft.add(rows)
+                    for each in (content, keys, times):
+                        each.add(rows)
+            except OtherTypes:
+                columns.restart()
+                log.info("%s: a later batch has wider types; it is read again", where)
+                continue
+            if source.stamp(partition) != before:
+                raise SourceChanging(f"{where} changed while it was read; it may still be being written")
+            if not draft.rows or draft.schema is None:
+                raise EmptyPartition(f"{where} has no rows")
+            times.check()
+            keys.check(draft.batches)
+            version = DatasetVersion(
+                name=name,
+                uri=uri,
+                version=0,
+                grain=partition.grain.value,
+                partition=partition.key,
+                rows=draft.rows,
+                digest=content.digest(),
+                columns=delta.schema_of(draft.schema),
+                key=tuple(key),
+                event_time=event_time,
+                transform=transform.version if transform else None,
+            )
+            said = versions.describe(version, run, source.describe(partition), policy)
+            # What lies there of other partitions is of no use once the columns are others.
+            return tables.put(draft, version, said, Change.REPLACE)
+
+
+def publish(staged: DatasetVersion, *, uri: str, run: str) -> DatasetVersion:
+    """Publish a staged partition in one commit; the same content again writes nothing.
+
+    The files are taken over as they are, unless columns of the published table have changed since.
+
+    :param uri: URI of the published table.
+    :param run: the run that does this; kept in the commit.
+    :raises SchemaMismatch: if the table's columns have changed so that the partition no longer fits.
+    :raises WriteConflict: if another writer published the same partition meanwhile.
+    """
+    policy, source = _origin(staged)
+    former = versions.current(uri, staged.partition)
+    if former is not None and tables.same(former, staged):
+        return former.model_copy(update={"changed": False})
+    where = f"partition {staged.partition} of {staged.uri}"
+    columns = _expected(uri, staged.partition, [*staged.key, staged.event_time], policy, where)
+    while True:
+        with Draft(uri, staged.partition) as draft:
+            try:
+                version = _taken_over(draft, staged, columns, where)
+            except OtherTypes:
+                columns.restart()
+                continue
+            changes: dict[str, Any] = {"uri": uri}
+            # Rows of a version without a column of the key are not told apart by it.
+            if former is not None and set(staged.key) <= set(former.columns):
+                found = difference(_rows(former), _rows(staged), staged.key, former.rows)
+                if found == Difference(added=0, removed=0, changed=0) and _alike(former, version):
+                    return former.model_copy(update={"changed": False})
+                changes["difference"] = found
+            version = version.model_copy(update=changes)
+            change = Change.WIDEN if policy is SchemaPolicy.EVOLVE else Change.MERGE
+            return tables.put(draft, version, versions.describe(version, run, source, policy), change)
+
+
+def _alike(former: DatasetVersion, version: DatasetVersion) -> bool:
+    """Tell whether versions of the same rows differ in nothing but types, which the table may have widened since."""
+    return (former.transform, set(former.columns)) == (version.transform, set(version.columns))
+
+
+def _expected(
+    published: str, partition: str, required: Sequence[str], policy: SchemaPolicy, where: str
+) -> Columns:
+    """Return the columns that a partition is held to: those it had, or else those of the partition before it."""
+    known = versions.newest(published)
+    if not known:
+        return Columns(None, (), required, policy, where)
+    keys = sorted(known)
+    nearest = max(takewhile(lambda each: each <= partition, keys), default=keys[0])
+    schema = delta.dataset(published).schema
+    schema = schema.remove(schema.get_field_index(delta.PARTITION)).remove_metadata()
+    return Columns(schema, tuple(known[nearest].columns), required, policy, where)
+
+
+def _prepared(
+    source: Source,
+    partition: Partition,
+    columns: Columns,
+    event_time: str,
+    transform: Transform | None,
+    where: str,
+) -> Iterator[pa.Table]:
+    import pyarrow as pa
+
+    types = {name: str(kind) for name, kind in columns.kinds.items()}
+    began = said = time.monotonic()
+    count = 0
+    for batch in source.batches(partition, types):
+        rows = pa.Table.from_batches([batch])
+        refuse(rows.column_names, where)
+        if transform is not None:
+            # Only rows have the columns that it makes.
+            if not rows.num_rows:
+                continue
+            rows = transform(rows, partition)
+        columns.check(rows.schema)
+        yield columns.conform(in_utc(rows, event_time, where))
+        count += rows.num_rows
+        if time.monotonic() - said >= _SECONDS:
+            said = time.monotonic()
+            log.info("%s: %s rows so far (%.0f s)", where, f"{count:,}", said - began)
+
+
+def _origin(staged: DatasetVersion) -> tuple[SchemaPolicy, str]:
+    """Return how a staged partition was ingested; validation may have staged it again since."""
+    for commit in versions.history(staged.uri):
+        known = commit.version.partition == staged.partition and commit.version.version <= staged.version
+        if known and commit.policy is not None:
+            return commit.policy, commit.source
+    return SchemaPolicy.STRICT, staged.uri
+
+
+def _taken_over(draft: Draft, staged: DatasetVersion, columns: Columns, where: str) -> DatasetVersion:
+    """Fill a draft with what is staged, in the columns that the published table has by now."""
+    import pyarrow as pa
+
+    if all(str(columns.kinds.get(name, kind)) == kind for name, kind in staged.columns.items()):
+        with delta.errors(staged.uri):
+            draft.add_files(delta.open_table(staged.uri, staged.version), staged.uri)
+        if draft.rows != staged.rows or draft.schema is None:
+            raise TableUnreadable(
+                f"{where} has {draft.rows:,} rows, not the {staged.rows:,} that were staged"
+            )
+        columns.check(draft.schema)
+        return staged
+    content = digests.Content()
+    for batch in _rows(staged):
+        rows = pa.Table.from_batches([batch])
+        columns.check(rows.schema)
+        rows = columns.conform(rows)
+        draft.add(rows)
+        content.add(rows)
+    types = delta.schema_of(draft.schema)
+    return staged.model_copy(update={"digest": content.digest(), "columns": types})
+
+
+def _rows(version: DatasetVersion) -> pa.RecordBatchReader:
+    return tables.batches(version.uri, version=version.version, partition=version.partition)

@@ -1,0 +1,158 @@
+"""What else is asked of a champion in production, beside its quality; each answer is a check that decides nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from airflow_mlops.domain.checks import Check
+from airflow_mlops.domain.facts.performance import Judgement, Measured
+from airflow_mlops.domain.facts.results import ModelRef
+from airflow_mlops.domain.policies import monitoring, performance
+from airflow_mlops.domain.spec.gates import Slices
+from airflow_mlops.learning.labels.join import MATURED, TRUTH, arrays
+from airflow_mlops.learning.statistics import resampling
+from airflow_mlops.learning.statistics.slices import Judged, floors
+from airflow_mlops.stages.performance import concept_drift as concepts
+from airflow_mlops.stages.performance import estimate, metrics
+from airflow_mlops.stages.performance.rows import Models, Subject
+from airflow_mlops.stages.performance.window import Window, stream
+from airflow_mlops.stages.score.score import SCORE
+from airflow_mlops.stores.tables import tables, versions
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from airflow_mlops.domain.spec.model import PerformancePolicy
+
+SCORED_AT = "scored_at"
+"""Column of predictions: when they were made."""
+
+
+def baseline(
+    subject: Subject,
+    champion: ModelRef,
+    rows: pa.Table,
+    found: Measured | None,
+    models: Models,
+    policy: PerformancePolicy,
+) -> Check:
+    """Compare with a constant prediction, on the rows whose labels have matured."""
+    values, _ = arrays(rows)
+    prior = models.prior(champion.version)
+    naive = metrics.naive(values, prior, subject.truth.task).get(subject.metric)
+    return performance.baseline(subject.metric, found, naive, policy.baseline, policy.min_rows)
+
+
+def slices(subject: Subject, rows: pa.Table, policy: PerformancePolicy) -> Iterator[Check]:
+    """Hold each slice to the floor, as the gates do on a holdout; none without slices, floor or rows."""
+    if not (policy.slices and policy.floor and rows.num_rows):
+        return
+    dataset = subject.truth.dataset
+    rows = subject.truth.with_all_columns(rows, policy.slices)
+    truth, predicted = arrays(rows)
+    times = rows[dataset.event_time].cast("timestamp[us]").to_numpy()
+    judged = Judged(rows, truth, predicted, resampling.blocks(times, "auto", dataset.grain))
+    gate = Slices(by=policy.slices, floor=policy.floor, min_rows=policy.min_rows)
+    for check in floors(gate, judged)[0]:
+        yield check.model_copy(update={"name": f"slice.{check.name}"})
+
+
+def estimates(
+    subject: Subject,
+    champion: ModelRef,
+    history: Sequence[Judgement],
+    models: Models,
+    policy: PerformancePolicy,
+) -> Iterator[Check]:
+    """Judge what the partition's performance is estimated to be, and how earlier estimates turned out."""
+    if subject.truth.task != "classification":
+        return
+    mine = [each for each in history if each.model_version == champion.version]
+    now = next((each for each in mine if each.scored == each.as_of == subject.run.key), None)
+    trained = models.training(champion.version)
+    if now is not None:
+        found = now.estimates
+    else:
+        rows = _predictions(subject, champion)
+        found = (
+            estimate.of(subject.client, *trained, rows[SCORE].to_numpy(), subject.truth.target)
+            if trained
+            else {}
+        )
+    values = {name: each.value for name, each in found.items()}
+    metric, n = found.get(subject.metric), next((each.n for each in found.values()), 0)
+    if not found:
+        expected = "an estimate"
+        why = f"there are no predictions, or no holdout of {estimate.LEAST_ROWS} rows with labels to calibrate them by"
+        yield performance.unknown("estimate", expected, why)
+    else:
+        holdout = trained[1].metrics if trained else {}
+        check = monitoring.performance(values, holdout, policy, subject.metric, n, policy.min_rows)
+        yield performance.as_estimate(check, metric)
+    if history:
+        yield performance.estimate_error(subject.metric, mine, policy.min_rows)
+
+
+def served(subject: Subject, champion: ModelRef, policy: PerformancePolicy) -> Iterator[Check]:
+    """Look at the predictions of the partition: their errors in time, their number, and when they were made."""
+    truth, run = subject.truth, subject.run
+    if policy.concept is not None:
+        rows = stream(subject, champion.version, concepts.LONGEST)
+        yield concepts.concept(
+            rows,
+            since=run.start,
+            event_time=truth.dataset.event_time,
+            matured=MATURED,
+            task=truth.task,
+            chance=policy.concept,
+            least=policy.min_rows,
+        )
+    counts = _counts(subject)
+    yield performance.volume(counts.pop(run.key, 0), [*counts.values()], policy.volume)
+    latest = _scored_at(subject)
+    if latest is not None:
+        yield performance.latency(latest, policy.latency)
+
+
+def feedback(window: Window, task: str, policy: PerformancePolicy) -> Iterator[Check]:
+    """Ask whether labels exist whatever was predicted; of classifiers only."""
+    if task != "classification":
+        return
+    scores = window.decided[SCORE].to_numpy()
+    known = window.decided[TRUTH].is_valid().to_numpy()
+    positive = scores >= 0.5
+    yield performance.feedback(
+        (int((known & positive).sum()), int(positive.sum())),
+        (int((known & ~positive).sum()), int((~positive).sum())),
+        policy.min_rows,
+    )
+
+
+def _predictions(subject: Subject, champion: ModelRef) -> pa.Table:
+    import pyarrow.compute as pc
+
+    rows = tables.read(subject.predictions_uri, partition=subject.run.key, columns=[SCORE, "model_version"])
+    return rows.filter(pc.equal(rows["model_version"], champion.version))
+
+
+def _counts(subject: Subject) -> dict[str, int]:
+    """Return how many predictions the partition and the ones before it have."""
+    import pyarrow.dataset as ds
+
+    there = [key for key in versions.partitions(subject.predictions_uri) if key <= subject.run.key]
+    found = tables.dataset(subject.predictions_uri)
+    recent = there[-performance.USUAL - 1 :]
+    return {key: found.count_rows(filter=ds.field(tables.PARTITION) == key) for key in recent}
+
+
+def _scored_at(subject: Subject) -> timedelta | None:
+    """Return how long after the end of its partition the last prediction was made; None if nobody knows."""
+    import pyarrow.compute as pc
+
+    if SCORED_AT not in tables.dataset(subject.predictions_uri).schema.names:
+        return None
+    rows = tables.read(subject.predictions_uri, partition=subject.run.key, columns=[SCORED_AT])
+    latest = pc.max(rows[SCORED_AT]).as_py()
+    return None if latest is None else latest - subject.run.end

@@ -1,0 +1,94 @@
+"""Performance as of one partition: predictions beside the labels that have matured."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, NamedTuple
+
+from airflow_mlops.domain.checks import Check, Verdict
+from airflow_mlops.domain.facts.performance import Judgement
+from airflow_mlops.domain.facts.results import DatasetVersion, ModelRef
+from airflow_mlops.domain.policies import monitoring
+from airflow_mlops.learning.labels.join import Truth, arrays
+from airflow_mlops.learning.statistics import measures as performance_engine
+from airflow_mlops.stages.performance import checks, judge, window
+from airflow_mlops.stages.performance.metrics import measured
+from airflow_mlops.stages.performance.rows import Models, Subject
+from airflow_mlops.stores.registry import registry
+from airflow_mlops.stores.tables import tables
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+    from airflow_mlops.domain.spec.model import PerformancePolicy
+
+
+class Performance(NamedTuple):
+    """How the champion does, as far as labels tell.
+
+    :param check: the verdict on the rows whose labels matured during the partition.
+    :param metrics: of these rows.
+    :param others: further checks, which decide nothing by themselves: ``labels``, ``baseline``, ``estimate``,
+        ``estimate.error``, ``concept``, ``volume``, ``latency``, ``feedback``, and one for each slice.
+    :param history: what is known of each partition by now, the newest first; empty if no history is kept.
+    """
+
+    check: Check
+    metrics: dict[str, float | None]
+    others: tuple[Check, ...] = ()
+    history: tuple[Judgement, ...] = ()
+
+
+def performance(
+    client: MlflowClient,
+    *,
+    dataset: DatasetVersion,
+    champion: ModelRef,
+    predictions_uri: str,
+    labels_uri: str | None = None,
+    performance_uri: str | None = None,
+    target: str,
+    task: str,
+    metric: str,
+    delay: timedelta,
+    policy: PerformancePolicy,
+) -> Performance:
+    """Judge the predictions whose labels matured during a partition, and keep the history of all.
+
+    Labels mature ``delay`` after their event time, and not before they are known. Only what this champion has predicted
+    counts for the verdict: what the one before it served says nothing about it. The history judges each partition
+    by the version that has scored it.
+
+    :param labels_uri: table of labels (:mod:`airflow_mlops.learning.labels.labels`); None if they are in the data.
+    :param performance_uri: table of the history (:mod:`airflow_mlops.stages.performance.judge`); None keeps none.
+    :raises SchemaMismatch: if labels do not fit the task, or the predictions' keys.
+    """
+    truth = Truth(dataset, target, task, delay, labels_uri)
+    subject = Subject(client, champion.model, predictions_uri, truth, metric, policy.slices, policy.min_rows)
+    holdout = registry.training(client, champion).metrics
+    if not tables.exists(predictions_uri):
+        return Performance(monitoring.performance({}, holdout, policy, metric, 0, policy.min_rows), {})
+    matured = window.matured(subject, champion.version)
+    rows = matured.rows
+    values, predicted = arrays(rows)
+    metrics = performance_engine.metrics(values, predicted, task) if rows.num_rows else {}
+    found = None
+    if rows.num_rows:
+        found = measured(rows, dataset.event_time, dataset.grain, [metric])[metric]
+    check = monitoring.performance(metrics, holdout, policy, metric, rows.num_rows, policy.min_rows)
+    said = window.labels(matured, policy)
+    if found is not None:
+        check = check.model_copy(update={"interval": found.interval})
+    if matured.due and matured.coverage < policy.min_coverage:
+        check = check.model_copy(update={"verdict": Verdict.INCONCLUSIVE, "reason": said.reason})
+    history = judge.update(subject, performance_uri) if performance_uri is not None else []
+    models = Models(subject, {each.model_version: each.prior for each in history if each.prior is not None})
+    others = (
+        said,
+        checks.baseline(subject, champion, rows, found, models, policy),
+        *checks.slices(subject, rows, policy),
+        *checks.estimates(subject, champion, history, models, policy),
+        *checks.served(subject, champion, policy),
+        *checks.feedback(matured, task, policy),
+    )
+    return Performance(check, metrics, others, tuple(history))

@@ -1,0 +1,3 @@
+"""Promote: move the champion alias, and take a move back."""
+
+from __future__ import annotations

@@ -1,0 +1,276 @@
+"""Promote and roll back: who may become champion, and the move, which leaves a champion whenever it is killed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from airflow_mlops.domain.checks import Check, Verdict
+from airflow_mlops.domain.facts.approval import Approval, refusal, told
+from airflow_mlops.domain.facts.results import Action, Evaluation, ModelRef, PromotionDecision, TrainingData
+from airflow_mlops.domain.spec.gates import Serving, Shadow
+from airflow_mlops.exceptions import (
+    BlessingFailed,
+    DigestMismatch,
+    ModelNotFound,
+    PromotionConflict,
+    PromotionRefused,
+    UntrustedModel,
+)
+from airflow_mlops.learning.bless import process
+from airflow_mlops.learning.bless.check import BLESSING
+from airflow_mlops.learning.bless.sample import fetch
+from airflow_mlops.learning.models import models
+from airflow_mlops.stages.promote import former, moves
+from airflow_mlops.stores.registry import ledger, registry
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+    from airflow_mlops.stores.registry.ledger import Row
+
+UNABLE = (BlessingFailed, DigestMismatch, ModelNotFound, PromotionConflict, PromotionRefused, UntrustedModel)
+"""What keeps a move from being made, unlike an MLflow that does not answer, of which a retry may come to know more."""
+_REQUIREMENTS = "requirements.txt"
+# What a rollback may take: a champion of old has been accepted, by limits that may have been others.
+_PATIENCE = Serving(seconds=600, memory=2**20)
+
+
+def promote(
+    client: MlflowClient,
+    *,
+    ledger_uri: str,
+    evaluation: Evaluation,
+    key: str,
+    actor: str,
+    approval: Approval | None = None,
+    serving: Serving | None = None,
+    shadow: Shadow | None = None,
+) -> PromotionDecision:
+    """Make a candidate the champion, or the challenger first, if its verdict is PASS, and record what was decided.
+
+    Its bytes are verified by their digest; unless the evaluation has blessed them, or if people were asked since, it is
+    also loaded and predicts in a fresh process. The champion must still be the one that the candidate was judged
+    against. A second call with the same key finishes what the first began, or returns what it decided; if a gate or a person
+    is against it by then, it gives up what has moved nothing yet.
+
+    :param ledger_uri: URI of the model's ledger.
+    :param key: idempotency key: one promotion per key.
+    :param actor: the run or person that promotes.
+    :param approval: what people said; None if nobody was asked. One who did not approve is enough to refuse. With
+        ``overridden`` a verdict other than PASS does not, except that a model that failed its blessing is no champion.
+    :param serving: what loading and predicting may cost if the candidate is blessed here; None means the defaults.
+    :param shadow: what it has to show beside the champion before it takes its place, as
+        :mod:`airflow_mlops.stages.shadow.shadow` finds out; None for nothing. A first champion has none to stand beside.
+    :return: action PROMOTED, or CHALLENGING with ``shadow``; REFUSED if the verdict or a person is against it; KEPT if the
+        candidate is the champion already.
+    :raises PromotionConflict: if the champion is another one by now, is being moved by somebody else, has been lost
+        while a former one is still there, or was moved to the candidate before a gate or a person turned against it.
+    :raises ModelNotFound: if the candidate's version does not exist or is not ready.
+    :raises BlessingFailed: if the candidate fails in a fresh process; also DigestMismatch and UntrustedModel.
+    :raises RegistryUnavailable: if MLflow does not answer; a retry goes on from there.
+    """
+    candidate, champion = evaluation.candidate, evaluation.champion
+    before = champion.version if champion else None
+    begun, against = ledger.begun(ledger_uri, key), _against(evaluation, approval)
+    if begun is not None:
+        if against is None or _judged_as_champion(client, evaluation, approval):
+            return moves.resume(client, ledger_uri, begun, candidate.version, actor)
+        moves.withdraw(client, ledger_uri, begun, against, actor)
+    decision = PromotionDecision(
+        model=evaluation.model, partition=evaluation.partition, action=Action.PROMOTED, before=before,
+        after=candidate.version, digest=candidate.digest, checks=evaluation.checks, metrics=evaluation.metrics,
+        champion_metrics=evaluation.champion_metrics, reason=_why(evaluation, approval), key=key, approval=approval,
+        candidate=candidate.version, trained_on=TrainingData(
+            dataset=candidate.dataset, start=candidate.split.start, cut=candidate.split.cut,
+            features=candidate.features,
+        ),
+    )  # fmt: skip
+    if against is not None:
+        refused = {"action": Action.REFUSED, "after": before, "digest": champion.digest if champion else None}
+        refused["reason"] = against
+        return ledger.record_decision(ledger_uri, decision.model_copy(update=refused), actor=actor).evidence
+    if before == candidate.version:
+        kept = {"action": Action.KEPT, "reason": f"version {before} is the champion already"}
+        return ledger.record_decision(ledger_uri, decision.model_copy(update=kept), actor=actor).evidence
+    if before is None:
+        former.refuse_lost(client, ledger_uri, evaluation.model)
+    ref = registry.version(client, evaluation.model, candidate.version)
+    if (ref.digest, ref.run_id) != (candidate.digest, candidate.run_id):
+        raise DigestMismatch(
+            f"Version {ref.version} of {ref.model!r} is registered with digest {ref.digest[:12]}… of run {ref.run_id}, "
+            f"but {candidate.digest[:12]}… of run {candidate.run_id} was evaluated."
+        )
+    evidence: dict[str, object] = {
+        "checks": _verified(client, ref, evaluation, approval, serving or Serving())
+    }
+    moves.settle(client, ledger_uri, evaluation.model, key, actor)
+    if shadow is not None and before is not None:
+        evidence |= {"action": Action.CHALLENGING, "after": before}
+        replaced = ledger.challenger(ledger_uri)
+        evidence["reason"] = _on_trial(candidate.version, shadow, replaced, decision.reason)
+    return moves.move(client, ledger_uri, decision.model_copy(update=evidence), actor)
+
+
+def crown(
+    client: MlflowClient,
+    ledger_uri: str,
+    decision: PromotionDecision,
+    actor: str,
+    *,
+    task: str,
+    serving: Serving | None,
+) -> PromotionDecision:
+    """Make a challenger the champion, once it has loaded and predicted in a fresh process.
+
+    :param decision: what speaks for it, and the champion that it follows.
+    :param task: ``classification`` or ``regression``.
+    :param serving: as for :func:`promote`, which also says what is raised.
+    """
+    ref = registry.version(client, decision.model, str(decision.after))
+    if ref.digest != decision.digest:
+        raise DigestMismatch(
+            f"Version {ref.version} of {ref.model!r} is registered with digest {ref.digest[:12]}…, but became challenger "
+            f"with {str(decision.digest)[:12]}…: somebody has changed it."
+        )
+    check = _blessed(client, ref, task, serving or Serving())
+    moves.settle(client, ledger_uri, decision.model, decision.key, actor)
+    return moves.move(
+        client, ledger_uri, decision.model_copy(update={"checks": (*decision.checks, check)}), actor
+    )
+
+
+def _on_trial(version: str, shadow: Shadow, replaced: Row | None, reason: str) -> str:
+    windows = f"{shadow.windows} clean window{'s' * (shadow.windows != 1)} in a row"
+    other = f", in place of version {replaced.evidence.candidate}" if replaced is not None else ""
+    return f"version {version} predicts beside the champion until {windows}{other}: {reason}"
+
+
+def _why(evaluation: Evaluation, approval: Approval | None) -> str:
+    if approval is None:
+        return evaluation.reason
+    if evaluation.verdict is Verdict.PASS:
+        return f"{evaluation.reason}; approved by {told(approval)}"
+    return f"the gates say {evaluation.verdict}, which people have overridden ({told(approval)}): {evaluation.reason}"
+
+
+def _against(evaluation: Evaluation, approval: Approval | None) -> str | None:
+    """Say why the candidate must not become champion; None if nothing is against it."""
+    if (veto := refusal(approval)) is not None:
+        return veto
+    if evaluation.verdict is Verdict.PASS:
+        return None
+    if approval is None or not approval.overridden:
+        return evaluation.reason
+    blessing = _blessing(evaluation)
+    if blessing is not None and blessing.verdict is not Verdict.PASS:
+        return f"nobody can let a model through that failed its blessing: {blessing.reason}"
+    return None
+
+
+def _judged_as_champion(client: MlflowClient, evaluation: Evaluation, approval: Approval | None) -> bool:
+    # If a whole run is repeated after it has moved the alias, its candidate is compared with itself, which no margin lets
+    # pass. That says nothing against the move.
+    version = evaluation.candidate.version
+    return (
+        evaluation.champion is not None
+        and evaluation.champion.version == version == registry.champion_version(client, evaluation.model)
+        and refusal(approval) is None
+    )
+
+
+def _blessing(evaluation: Evaluation) -> Check | None:
+    return next((check for check in evaluation.checks if check.name == BLESSING), None)
+
+
+def rollback(
+    client: MlflowClient,
+    *,
+    ledger_uri: str,
+    model: str,
+    to: str | None,
+    reason: str,
+    key: str,
+    actor: str,
+    partition: str,
+    checks: tuple[Check, ...] = (),
+    action: Action = Action.ROLLED_BACK,
+    expected: str | None = None,
+) -> PromotionDecision:
+    """Give the champion alias back to a version that had it before, and record why.
+
+    :param to: the version; None means the one that the last promotion replaced, or, where the alias is not where the
+        ledger has put it, the ledger's.
+    :param partition: the latest partition; later ones are scored with the restored version.
+    :param checks: what was measured that speaks for it.
+    :param action: RESTORED if nothing is taken back but a move outside of the ledger.
+    :param expected: the champion that is to be taken back; None means whichever there is.
+    :return: that action, or KEPT if there is nothing to do, as in a second call.
+    :raises ModelNotFound: if there is no such version, or none before the champion.
+    :raises PromotionRefused: if the version never was champion.
+    :raises PromotionConflict: if the champion is being moved by somebody else, or is not the expected one.
+    :raises BlessingFailed: if the version fails in a fresh process; also DigestMismatch and UntrustedModel.
+    """
+    rows = ledger.rows(ledger_uri)
+    if (begun := ledger.begun(rows, key)) is not None:
+        return moves.resume(client, ledger_uri, begun, to or begun.after, actor)
+    current = moves.settle(client, ledger_uri, model, key, actor, rows)
+    if ledger.pending(rows):
+        rows = ledger.rows(ledger_uri)
+    if expected is not None and current != expected:
+        raise PromotionConflict(
+            f"Version {expected} of {model!r} was to be taken back, but the champion is {moves.named(current)} by now."
+        )
+    known = ledger.moves(rows)
+    target = registry.version(client, model, to or former.version(client, known, model, current))
+    decision = PromotionDecision(
+        model=model, partition=partition, action=action, before=current, after=target.version,
+        digest=target.digest, reason=reason, key=key, checks=checks,
+    )  # fmt: skip
+    in_place = bool(known) and known[-1].after == current
+    if in_place and (target.version == current or action is Action.RESTORED):
+        why = f"version {current} is the champion already; name an older version to go further back"
+        return decision.model_copy(update={"action": Action.KEPT, "reason": why})
+    former.refuse_stranger(target, known)
+    check = _blessed(client, target, registry.training(client, target).task, None)
+    return moves.move(client, ledger_uri, decision.model_copy(update={"checks": (*checks, check)}), actor)
+
+
+def _verified(
+    client: MlflowClient,
+    ref: ModelRef,
+    evaluation: Evaluation,
+    approval: Approval | None,
+    serving: Serving,
+) -> tuple[Check, ...]:
+    """Prove that the candidate is what was evaluated and can be loaded, and return the evaluation's checks with that."""
+    blessing = _blessing(evaluation)
+    # People may have taken days, in which the environment can have become another one.
+    if blessing is not None and blessing.verdict is Verdict.PASS and approval is None:
+        moves.verify(client, ref, ref.digest)
+        return evaluation.checks
+    others = (check for check in evaluation.checks if check.name != BLESSING)
+    return (*others, _blessed(client, ref, evaluation.candidate.task, serving))
+
+
+def _blessed(client: MlflowClient, ref: ModelRef, task: str, serving: Serving | None) -> Check:
+    """Load a version in a fresh process, and return that as one more check.
+
+    :param serving: None means that it was champion: neither newer packages nor today's limits keep it from being restored
+        as long as it predicts alike.
+    """
+    limits = serving or _PATIENCE
+    with TemporaryDirectory() as folder:
+        path, sample = fetch(client, ref, Path(folder))
+        needed = models.download(client, ref.run_id, Path(folder), _REQUIREMENTS) if serving else None
+        with process.start(
+            path, ref.digest, sample, task=task, requirements=needed, seconds=limits.seconds, memory_mb=limits.memory
+        ) as result:  # fmt: skip
+            found = result()
+    return Check(
+        name=BLESSING, verdict=Verdict.PASS, expected="the same predictions in a fresh process, by digest",
+        observed=found.max_difference, n=found.n,
+        reason=f"version {ref.version} loaded and predicted {found.n} rows alike in {found.seconds:.1f} s "
+        f"with {found.memory_mb:.0f} MiB",
+    )  # fmt: skip

@@ -1,0 +1,82 @@
+"""Calibrate: how often a drift policy would have cried while nothing was wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from airflow_mlops.domain.checks import Verdict
+from airflow_mlops.domain.facts.replay import Rate, Step
+from airflow_mlops.domain.facts.results import ModelRef
+from airflow_mlops.domain.partitions import Grain, Partition
+from airflow_mlops.domain.spec.model import DriftPolicy
+from airflow_mlops.domain.spec.replay import Policy
+from airflow_mlops.stages.replay import stages
+from airflow_mlops.stages.replay.planning import Plan
+from airflow_mlops.stages.replay.workers import Pool, Tell, every
+
+THRESHOLDS = (0.05, 0.1, 0.15, 0.2, 0.3)
+"""Distances that are tried, besides the policy's own."""
+ALL = "all"
+
+Case = tuple[str, DriftPolicy, int, ModelRef]
+"""A policy's name, what it would watch, the place of a partition, and the model that served there."""
+
+
+def quiet(text: str, grain: Grain, partitions: Sequence[str]) -> tuple[str, ...]:
+    """Return the partitions that a text such as ``2013-01..2013-06``, or ``all``, names.
+
+    :raises ValueError: if it is written otherwise, or names none of them.
+    :raises UnknownPartition: if an end is no partition of the grain.
+    """
+    if text == ALL:
+        return tuple(partitions)
+    first, dots, last = text.partition("..")
+    if not dots:
+        raise ValueError(f"--quiet {text}: write it as first..last, such as 2013-01..2013-06, or as all")
+    low, high = (Partition.parse(key, grain).key for key in (first, last))
+    found = tuple(each for each in partitions if low <= each <= high)
+    if not found:
+        raise ValueError(f"--quiet {text}: none of the replayed partitions lies there")
+    return found
+
+
+def cases(
+    policies: Sequence[Policy], steps: Mapping[str, Sequence[Step]], quiet: Sequence[str]
+) -> list[Case]:
+    """Return what has to be measured: each policy's drift policy, with each threshold, in each quiet partition."""
+    return [
+        (policy.name, watched.model_copy(update={"threshold": threshold}), place, step.served)
+        for policy in policies
+        for watched in [policy.spec.monitor.drift]
+        for threshold in sorted({*THRESHOLDS, watched.threshold})
+        for place, step in enumerate(steps[policy.name])
+        if step.served is not None and step.partition in quiet
+    ]
+
+
+def rates(pool: Pool, plan: Plan, cases: Sequence[Case], tell: Tell) -> list[Rate]:
+    """Judge each case: a partition beside the training data of the model that the policy served in it.
+
+    :param cases: of :func:`cases`.
+    """
+    found = every(pool, _judge, [(plan, *case[1:]) for case in cases], tell)
+    verdicts: dict[tuple[str, float], list[Verdict]] = {}
+    for (name, watched, *_), verdict in zip(cases, found, strict=True):
+        verdicts.setdefault((name, watched.threshold), []).append(verdict)
+    return [_rate(name, threshold, each) for (name, threshold), each in verdicts.items()]
+
+
+def _judge(plan: Plan, watched: DriftPolicy, place: int, served: ModelRef) -> Verdict:
+    return stages.drift(plan, watched, place, served)[0].verdict
+
+
+def _rate(policy: str, threshold: float, verdicts: Sequence[Verdict]) -> Rate:
+    from scipy.stats import binomtest
+
+    judged = [each for each in verdicts if each is not Verdict.INCONCLUSIVE]
+    alarms = judged.count(Verdict.FAIL)
+    interval = None
+    if judged:
+        found = binomtest(alarms, len(judged)).proportion_ci(method="wilson")
+        interval = (float(found.low), float(found.high))
+    return Rate(policy=policy, threshold=threshold, judged=len(judged), alarms=alarms, interval=interval)

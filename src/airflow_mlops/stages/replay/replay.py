@@ -1,0 +1,214 @@
+"""Replay: run retrain policies over the recorded partitions, as of each, without touching what the model has.
+
+Every policy goes through the partitions as the loop does: score with the champion, monitor, decide, train, judge,
+promote. The decisions are the loop's own functions, and the data are read as of each partition: no label that had not
+matured, and no row of a later event time. Values that were corrected since are seen as corrected.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from airflow_mlops.domain.checks import Verdict
+from airflow_mlops.domain.facts.replay import Step
+from airflow_mlops.domain.facts.results import (
+    Action,
+    DatasetVersion,
+    ModelRef,
+    PromotionDecision,
+    RetrainDecision,
+)
+from airflow_mlops.domain.spec.model import ModelSpec
+from airflow_mlops.domain.spec.replay import Policy
+from airflow_mlops.domain.spec.retrain import Mode, Retrain
+from airflow_mlops.learning.labels import labelled
+from airflow_mlops.learning.models import estimators
+from airflow_mlops.stages import decide
+from airflow_mlops.stages.guard import probation
+from airflow_mlops.stages.replay import stages
+from airflow_mlops.stages.replay.cache import key_of, load, save
+from airflow_mlops.stages.replay.planning import Plan
+from airflow_mlops.stores.registry import registry
+from airflow_mlops.stores.registry.ledger import Kind, Row
+
+
+def step(plan: Plan, policy: Policy, place: int) -> Step:
+    """Go through one partition under a policy; the partitions before it must have been gone through.
+
+    What was gone through already is read, unless data or policy have changed since.
+
+    :param place: of the partition among those of the plan.
+    """
+    key = _keys(plan, policy)[place]
+    path = _path(plan, policy, place)
+    known = load(path)
+    if known is not None and known["key"] == key:
+        return Step.from_dict(known["step"])
+    before = [_read(_path(plan, policy, earlier)) for earlier in range(place)]
+    found = _gone_through(plan, policy, place, before)
+    save(path, {"key": key, "step": found.to_dict()})
+    return found
+
+
+def slug(policy: Policy) -> str:
+    """Return the name of a policy's folder: another one for each content."""
+    return f"{policy.name}-{_content(policy.spec)}"
+
+
+def _content(spec: ModelSpec) -> str:
+    return key_of(spec.to_dict())[:12]
+
+
+def _keys(plan: Plan, policy: Policy) -> list[str]:
+    """Return what each step depends on: the policy, the code of candidates, and the data and labels up to it."""
+    built = [each and each.version for each in map(estimators.source, plan.spec.train.candidates)]
+    found, key = [], key_of(_content(policy.spec), built)
+    for place, dataset in enumerate(plan.datasets):
+        # Quality is told by all labels that are known today.
+        both = (labelled.content(each).to_dict() for each in (dataset, plan.in_hindsight(place)))
+        key = key_of(key, *both)
+        found.append(key)
+    return found
+
+
+def _path(plan: Plan, policy: Policy, place: int) -> Path:
+    return plan.folder / "steps" / slug(policy) / f"{plan.datasets[place].partition}.json"
+
+
+def _read(path: Path) -> Step:
+    return Step.from_dict(load(path)["step"])
+
+
+class _Judged(NamedTuple):
+    """What became of a training.
+
+    :param trained: versions that were trained.
+    :param seconds: of training and evaluation.
+    """
+
+    decision: PromotionDecision
+    trained: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+
+def _gone_through(plan: Plan, policy: Policy, place: int, before: Sequence[Step]) -> Step:
+    spec, dataset = policy.spec, plan.datasets[place]
+    served = before[-1].champion if before else None
+    report = stages.health(plan, spec, place, served, slug(policy))
+    restored = _probation(plan, spec, dataset, before)
+    champion = served if restored is None else _version(plan, restored.after)
+    asked = decide.decide(
+        model=spec.name,
+        dataset=dataset,
+        champion=champion,
+        policy=_answered(spec.retrain),
+        health=[report, *(each.health for each in reversed(before))],
+        decisions=[each.decision for each in before],
+        shortage=stages.split(plan, place)[1],
+        delay=spec.labels.delay,
+    )
+    judged = _judged(plan, spec, place, champion, asked)
+    return Step(
+        partition=dataset.partition,
+        served=served,
+        quality=stages.quality(plan, place, served) if served else {},
+        health=report,
+        retrain=asked,
+        restored=restored,
+        decision=judged.decision,
+        champion=_version(plan, judged.decision.after),
+        trained=judged.trained,
+        seconds=round(judged.seconds, 3),
+    )
+
+
+def _answered(policy: Retrain) -> Retrain:
+    # Whether a person would have agreed cannot be known: the policy is judged by what it suggests.
+    return policy.model_copy(update={"mode": Mode.AUTO}) if policy.mode is Mode.SUGGEST else policy
+
+
+def _version(plan: Plan, number: str | None) -> ModelRef | None:
+    return None if number is None else registry.version(plan.client(), plan.spec.name, number)
+
+
+def _judged(
+    plan: Plan, spec: ModelSpec, place: int, champion: ModelRef | None, asked: RetrainDecision
+) -> _Judged:
+    """Train, judge and promote, if it was asked for."""
+    before = champion.version if champion else None
+    kept = PromotionDecision(
+        model=spec.name,
+        partition=asked.partition,
+        action=Action.KEPT,
+        before=before,
+        after=before,
+        reason=asked.reason,
+        key=f"replay/{asked.partition}",
+    )
+    if not asked.retrain:
+        return _Judged(kept)
+    try:
+        candidates = stages.trained(plan, place)
+        evaluation, seconds = stages.evaluated(plan, spec, place, candidates, champion)
+    except stages.REFUSALS as error:
+        return _Judged(kept.model_copy(update={"action": Action.FAILED, "reason": str(error)}))
+    facts = {
+        "checks": evaluation.checks,
+        "metrics": evaluation.metrics,
+        "champion_metrics": evaluation.champion_metrics,
+        "candidate": evaluation.candidate.version,
+        "reason": evaluation.reason,
+    }
+    if evaluation.verdict is not Verdict.PASS:
+        facts["action"] = Action.REFUSED
+    elif evaluation.candidate.version != before:
+        facts |= {"action": Action.PROMOTED, "after": evaluation.candidate.version}
+        facts["digest"] = evaluation.candidate.digest
+    seconds += sum(each.seconds for each in candidates)
+    return _Judged(kept.model_copy(update=facts), tuple(each.version for each in candidates), seconds)
+
+
+def _probation(
+    plan: Plan, spec: ModelSpec, dataset: DatasetVersion, before: Sequence[Step]
+) -> PromotionDecision | None:
+    """Take a champion back that does worse than the one before, if the policy says so; None if it stays."""
+    if spec.monitor.rollback is None:
+        return None
+    promotion = probation.on_probation(_moves(plan, before))
+    if promotion is None:
+        return None
+    question = probation.Question(spec.target, spec.task.value, spec.metric.name, spec.labels.delay)
+    check = probation.judge(
+        plan.client(), promotion, dataset=dataset, policy=spec.monitor.rollback, question=question
+    )
+    if check.verdict is not Verdict.FAIL:
+        return None
+    return PromotionDecision(
+        model=spec.name,
+        partition=dataset.partition,
+        action=Action.ROLLED_BACK,
+        before=promotion.after,
+        after=promotion.before,
+        checks=(check,),
+        reason=f"{check.name}: {check.reason}",
+        key=f"replay/{dataset.partition}/rollback",
+    )
+
+
+def _moves(plan: Plan, before: Sequence[Step]) -> list[Row]:
+    """Return what the ledger would tell of the moves so far."""
+    made = [each for step in before for each in (step.restored, step.decision) if each is not None]
+    return [
+        Row(
+            at=datetime.fromtimestamp(place, UTC),
+            kind=Kind.DONE,
+            evidence=each,
+            actor="replay",
+            **each.model_dump(include={"action", "key", "partition", "before", "after", "digest", "reason"}),
+        )
+        for place, each in enumerate(made)
+        if each.action in (Action.PROMOTED, Action.ROLLED_BACK)
+    ]

@@ -1,0 +1,263 @@
+"""Stages of a replay: what the tasks of the loop do in one partition, by the same engines and without Airflow.
+
+Nothing is written outside of the folder of the replay: it has an MLflow and tables of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from time import monotonic
+from typing import Any
+
+from airflow_mlops.domain.checks import Check
+from airflow_mlops.domain.facts.recipe import Recipe
+from airflow_mlops.domain.facts.results import (
+    DatasetVersion,
+    Evaluation,
+    HealthReport,
+    ModelRef,
+    Split,
+    TrainedModel,
+)
+from airflow_mlops.domain.spec.model import DriftPolicy, ModelSpec
+from airflow_mlops.exceptions import (
+    BlessingFailed,
+    LeakedRows,
+    NotEnoughData,
+    SchemaMismatch,
+    TrainingFailed,
+    TransformFailed,
+    UntrustedModel,
+)
+from airflow_mlops.learning.labels import labelled
+from airflow_mlops.learning.models import models, pipeline, transform
+from airflow_mlops.learning.statistics import measures
+from airflow_mlops.stages.drift import drift as monitor_drift
+from airflow_mlops.stages.evaluate import evaluate
+from airflow_mlops.stages.monitor import health as monitor
+from airflow_mlops.stages.performance import performance
+from airflow_mlops.stages.replay.cache import cached, key_of, locked
+from airflow_mlops.stages.replay.planning import Plan, client
+from airflow_mlops.stages.score import score
+from airflow_mlops.stages.train import jobs, train
+from airflow_mlops.stages.train.recipe import derive_features
+from airflow_mlops.stages.train.split import split_of
+
+REFUSALS = (
+    BlessingFailed,
+    LeakedRows,
+    NotEnoughData,
+    SchemaMismatch,
+    TrainingFailed,
+    TransformFailed,
+    UntrustedModel,
+)
+"""Errors that no retry can help: in the loop they fail the run, and the champion stays."""
+
+
+def split(plan: Plan, place: int) -> tuple[Split | None, str | None]:
+    """Return the rows to train on and to judge on as of a partition, or why there are too few."""
+    spec, dataset = plan.spec, plan.datasets[place]
+
+    def compute() -> dict[str, Any]:
+        try:
+            found = split_of(dataset, spec.train.holdout, spec.train.window, spec.labels.delay)
+        except NotEnoughData as error:
+            return {"split": None, "shortage": str(error)}
+        return {"split": found.to_dict(), "shortage": None}
+
+    settings = (spec.train.holdout, spec.train.window, spec.labels.delay.total_seconds())
+    found = cached(plan.folder, "split", key_of(_content(dataset), *settings), compute)
+    return (Split.from_dict(found["split"]) if found["split"] else None), found["shortage"]
+
+
+def trained(plan: Plan, place: int) -> list[TrainedModel]:
+    """Train every candidate as of a partition, once for all policies.
+
+    :raises NotEnoughData: if there are too few rows.
+    :raises TrainingFailed: if a candidate cannot be fitted; and as :func:`airflow_mlops.stages.train.train.train`.
+    """
+    spec, dataset = plan.spec, plan.datasets[place]
+    found, shortage = split(plan, place)
+    if found is None:
+        raise NotEnoughData(f"{dataset.partition}: {shortage}")
+    features = spec.features or derive_features(dataset, spec.target)
+    candidates = spec.train.candidates
+    recipes = [
+        Recipe(
+            model=spec.name,
+            candidate=candidate.to_dict(),
+            task=spec.task.value,
+            target=spec.target,
+            features=features.to_dict(),
+            metric=spec.metric.name,
+            dataset=labelled.seal(dataset, found.start, found.end),
+            split=found,
+            budget=spec.train.budget.to_dict(),
+            folds=spec.train.folds,
+            seed=spec.train.seed,
+            ranked=len(candidates) > 1 or any(each.search for each in candidates),
+        )
+        for candidate in candidates
+    ]
+    return [_trained(plan, recipe) for recipe in recipes]
+
+
+def _trained(plan: Plan, recipe: Recipe) -> TrainedModel:
+    identity, bounds = jobs.Job.of(recipe).identity(), recipe.split
+
+    def compute() -> dict[str, Any]:
+        rows = labelled.read(recipe.dataset, since=bounds.start, until=bounds.end)
+        return train.train(
+            rows, client=plan.client(), recipe=recipe, key=identity, tags={}, pictures=False
+        ).to_dict()
+
+    return TrainedModel.from_dict(cached(plan.folder, "trained", identity, compute))
+
+
+def evaluated(
+    plan: Plan, spec: ModelSpec, place: int, candidates: Sequence[TrainedModel], champion: ModelRef | None
+) -> tuple[Evaluation, float]:
+    """Judge the best candidate beside the champion by the gates of a spec, and return the seconds that it took too."""
+    dataset, bounds = plan.datasets[place], candidates[0].split
+    # The picture of importance is what the drift policy weighs columns by.
+    pictures = spec.monitor.drift.weights == "importance"
+
+    def compute() -> dict[str, Any]:
+        began = monotonic()
+        names = list(dict.fromkeys([*dataset.key, dataset.event_time]))
+        found = evaluate.evaluate(
+            labelled.read(dataset, since=bounds.cut, until=bounds.end),
+            seen=labelled.read(dataset, columns=names, until=bounds.end),
+            client=plan.client(),
+            candidates=candidates,
+            champion=champion,
+            gates=spec.gates,
+            partition=dataset.partition,
+            pictures=pictures,
+        )
+        return {"evaluation": found.to_dict(), "seconds": round(monotonic() - began, 3)}
+
+    against = champion.digest if champion else None
+    # A model's bytes depend neither on the metric that it is ranked by nor on where the holdout ends.
+    ours = [(each.version, each.digest, each.metric, each.split.to_dict()) for each in candidates]
+    judged = ours, against, spec.gates.to_dict(), _content(dataset)
+    key = key_of(*judged, "pictures") if pictures else key_of(*judged)
+    found = cached(plan.folder, "evaluated", key, compute)
+    return Evaluation.from_dict(found["evaluation"]), found["seconds"]
+
+
+def health(plan: Plan, spec: ModelSpec, place: int, champion: ModelRef | None, policy: str) -> HealthReport:
+    """Score a partition, and judge drift, performance and age as of it.
+
+    :param policy: folder of the policy's own tables: performance is judged on what it served itself.
+    """
+    dataset = plan.datasets[place]
+    drifted: tuple[Check, ...] = (monitor.no_champion("drift"),)
+    judged = performance.Performance(monitor.no_champion("performance"), {})
+    if champion is not None:
+        score.score(
+            plan.client(),
+            model=spec.name,
+            dataset=dataset,
+            champion=champion,
+            task=spec.task.value,
+            uri=plan.uri(policy, "predictions"),
+        )
+        drifted = drift(plan, spec.monitor.drift, place, champion, policy)
+        judged = _performance(plan, spec, dataset, champion, policy)
+    return monitor.health(
+        model=spec.name,
+        dataset=dataset,
+        champion=champion,
+        drift=drifted[0],
+        columns=drifted[1:],
+        performance=judged.check,
+        metrics=judged.metrics,
+        others=judged.others,
+        staleness=spec.monitor.staleness,
+    )
+
+
+def drift(
+    plan: Plan, policy: DriftPolicy, place: int, champion: ModelRef, owner: str | None = None
+) -> tuple[Check, ...]:
+    """Compare a partition with what a version was trained on, once for all policies that watch alike.
+
+    :param owner: folder of the tables with what was served; None leaves predictions out.
+    :return: the overall check first, then one for each column.
+    """
+    dataset = plan.datasets[place]
+
+    def compute() -> list[dict[str, Any]]:
+        # Summaries, of partitions and of training data, have one writer at a time.
+        with locked(plan.folder, "summaries"):
+            found = monitor_drift.drift(
+                plan.client(),
+                dataset=dataset,
+                champion=champion,
+                policy=policy,
+                summaries_uri=plan.uri("summaries"),
+                predictions_uri=plan.uri(owner, "predictions") if owner else None,
+                target=plan.spec.target,
+                delay=plan.spec.labels.delay,
+                page=False,
+            )
+        return [each.to_dict() for each in (found.overall, *found.columns)]
+
+    # What was served before, which a longer window looks at, is the policy's own.
+    whose = owner if policy.window > 1 else owner is not None
+    told = plan.spec.target, plan.spec.labels.to_dict()
+    key = key_of(champion.digest, _content(dataset), policy.to_dict(), whose, *told)
+    return tuple(Check.from_dict(each) for each in cached(plan.folder, "drift", key, compute))
+
+
+def _performance(
+    plan: Plan, spec: ModelSpec, dataset: DatasetVersion, champion: ModelRef, policy: str
+) -> performance.Performance:
+    return performance.performance(
+        plan.client(),
+        dataset=dataset,
+        champion=champion,
+        predictions_uri=plan.uri(policy, "predictions"),
+        labels_uri=plan.labels[0].uri if plan.labels else None,
+        performance_uri=plan.uri(policy, "performance"),
+        target=spec.target,
+        task=spec.task.value,
+        metric=spec.metric.name,
+        delay=spec.labels.delay,
+        policy=spec.monitor.performance,
+    )
+
+
+def quality(plan: Plan, place: int, version: ModelRef) -> dict[str, float | None]:
+    """Return the metrics of a version on all labels of a partition: what nobody could know at that time.
+
+    :return: nothing if the partition has no labels.
+    :raises TransformFailed: if its features were prepared by other code than the version learned from.
+    :raises SchemaMismatch: if a feature is missing.
+    """
+    spec, dataset = plan.spec, plan.in_hindsight(place)
+
+    def compute() -> dict[str, float | None]:
+        transform.check_scoring(plan.client(), dataset, version)
+        rows = labelled.read(dataset, partition=dataset.partition)
+        known, truth = pipeline.labelled(rows, spec.target, spec.task.value)
+        if not known.num_rows:
+            return {}
+        predicted = models.predict(_loaded(plan.tracking, version), known, spec.task.value)
+        return measures.metrics(truth, predicted, spec.task.value)
+
+    key = key_of(version.digest, _content(dataset), spec.target)
+    found: dict[str, float | None] = cached(plan.folder, "quality", key, compute)
+    return found
+
+
+def _content(dataset: DatasetVersion) -> dict[str, Any]:
+    return labelled.content(dataset).to_dict()
+
+
+@lru_cache(maxsize=2)
+def _loaded(tracking: str, version: ModelRef) -> Any:
+    return models.load_version(client(tracking), version)

@@ -1,0 +1,69 @@
+"""What a training ran with, compared with what is here: packages, Python, and the code of transform and candidate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from airflow_mlops.domain.checks import Check, Verdict
+from airflow_mlops.learning.models import code, models, transform
+from airflow_mlops.stages.train import jobs
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+
+def compare(
+    client: MlflowClient, run_id: str, tags: Mapping[str, str], folders: tuple[Path, ...]
+) -> Iterator[Check]:
+    """Compare the environment of a training with this one.
+
+    :param tags: of the version.
+    :param folders: in which code may be looked for.
+    """
+    for name, before, now in _packages(client, run_id):
+        reason = f"{now} is installed" if now else "it is not installed"
+        yield same(name, before == now, before, reason + ("" if before == now else f", and was {before}"))
+    # The table has what a transform prepared, so this training does without it.
+    for name, tag in (("transform", transform.VERSION_TAG), ("candidate", jobs.FUNCTION)):
+        if tag in tags:
+            yield _code(name, tags[tag], folders)
+
+
+def _packages(client: MlflowClient, run_id: str) -> Iterator[tuple[str, str, str]]:
+    """Yield each package that the model needs, with the version it was trained with and the one that is here."""
+    import platform
+    from importlib.metadata import PackageNotFoundError, version
+
+    with TemporaryDirectory() as folder:
+        python = models.download(client, run_id, Path(folder), "python_env.yaml").read_text()
+        packages = models.download(client, run_id, Path(folder), "requirements.txt").read_text()
+    yield "python", python.partition("python: ")[2].partition("\n")[0], platform.python_version()
+    for line in packages.splitlines():
+        name, _, before = line.partition("==")
+        if before:
+            try:
+                now = version(name)
+            except PackageNotFoundError:
+                now = ""
+            yield name, before, now
+
+
+def _code(name: str, before: str, folders: tuple[Path, ...]) -> Check:
+    path = before.partition("@")[0]
+    if why := code.outside(path, folders):
+        return Check(name=name, verdict=Verdict.INCONCLUSIVE, expected=before, reason=f"{path}: {why}")
+    try:
+        now = code.find(path).version
+    except ImportError as error:
+        return same(name, False, before, str(error))
+    reason = f"the code is that of {before}" if now == before else f"the code is {now} now, and was {before}"
+    return same(name, now == before, before, reason)
+
+
+def same(name: str, alike: bool, expected: str, reason: str) -> Check:
+    """Return whether something is what it was."""
+    verdict = Verdict.PASS if alike else Verdict.FAIL
+    return Check(name=name, verdict=verdict, expected=expected, reason=reason)

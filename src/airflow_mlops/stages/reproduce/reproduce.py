@@ -1,0 +1,258 @@
+"""Reproduce: train a version again from the data and the recipe recorded with it, and compare."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import monotonic
+from typing import TYPE_CHECKING, NamedTuple
+
+from airflow_mlops.domain.checks import Check, Verdict
+from airflow_mlops.domain.facts.recipe import Recipe
+from airflow_mlops.domain.facts.results import TrainedModel
+from airflow_mlops.domain.spec.model import Candidate
+from airflow_mlops.exceptions import (
+    ModelNotFound,
+    NotReproduced,
+    SchemaMismatch,
+    TableMissing,
+    TableUnreadable,
+)
+from airflow_mlops.learning.labels import labelled
+from airflow_mlops.learning.models import code, estimators, models, pipeline, skops_file
+from airflow_mlops.learning.statistics import measures
+from airflow_mlops.stages.reproduce import environments
+from airflow_mlops.stages.train import jobs, train
+from airflow_mlops.stores.registry import registry, tracking
+from airflow_mlops.stores.tables import digests, tables
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from mlflow import MlflowClient
+    from sklearn.pipeline import Pipeline
+
+_TRAINED = "mlops.trained"
+
+
+class Record(NamedTuple):
+    """What a registered version says of itself.
+
+    :param holdout: its metrics when it was evaluated; empty if it never was.
+    :param tags: of the version.
+    """
+
+    trained: TrainedModel
+    registered_at: datetime
+    holdout: dict[str, float]
+    tags: Mapping[str, str]
+
+
+class Reproduction(NamedTuple):
+    """What became of a training that was repeated.
+
+    :param digest: of the new model.
+    :param environment: what the training ran in, and whether it is the same here; what differs may explain another
+        model, and says what to put back.
+    :param outcome: digest and holdout metrics, and whether they are those of the version.
+    """
+
+    record: Record
+    digest: str
+    environment: tuple[Check, ...]
+    outcome: tuple[Check, ...]
+    seconds: float
+
+    @property
+    def reproduced(self) -> bool:
+        """Whether the new model is the version, content for content, and predicts as well."""
+        return all(check.verdict is not Verdict.FAIL for check in self.outcome)
+
+
+def record(client: MlflowClient, model: str, number: str) -> Record:
+    """Return what a registered version says of its training.
+
+    :raises ModelNotFound: if there is no such version, or it does not say.
+    :raises DigestMismatch: if no digest is known of it.
+    :raises RegistryUnavailable: if MLflow does not answer.
+    """
+    ref = registry.version(client, model, number)
+    with tracking.errors(client):
+        found = client.get_model_version(model, ref.version)
+    training, tags = registry.training(client, ref), registry.tags(client, found)
+    try:
+        facts = json.loads(tags[_TRAINED])
+        parts = {"dataset": training.dataset, "split": training.split, "version": ref.version}
+        trained = TrainedModel.model_validate({**facts, **parts, "digest": ref.digest})
+    except (KeyError, ValueError) as error:
+        raise ModelNotFound(
+            f"Version {number} of {model!r} does not say how it was trained: {error}"
+        ) from error
+    moment = datetime.fromtimestamp(found.creation_timestamp / 1000, UTC)
+    return Record(trained, moment, training.metrics, tags)
+
+
+def reproduce(
+    client: MlflowClient,
+    model: str,
+    number: str,
+    tell: Callable[[str], None] = lambda step: None,
+    folders: Iterable[Path] = (),
+) -> Reproduction:
+    """Train a version again and compare what comes out with what was registered; nothing is logged or written.
+
+    On the same machine with the same packages the digests are equal. Elsewhere they may differ in the last bits of
+    numbers; the metrics then tell whether it matters. Of the data, the digest of the last partition and the number of
+    rows are verified: values that were changed in an earlier partition make another model too.
+
+    :param tell: called with each step, in words, when it begins.
+    :param folders: where the code lies that may be run. Its name comes from a tag in MLflow, and who can write tags
+        could name any function that is installed; none below other folders is imported.
+    :raises NotReproduced: if the version has no recipe, its data is not there any more, or it was built by a function
+        that lies elsewhere.
+    :raises ModelNotFound: if there is no such version.
+    :raises TrainingFailed: if the candidate cannot be built or fitted here.
+    :raises RegistryUnavailable: if MLflow does not answer.
+    """
+    began = monotonic()
+    tell(f"Reading what {model} version {number} was made of")
+    found = record(client, model, number)
+    folders = tuple(folders)
+    recipe, trained = _recipe(found, folders), found.trained
+    dataset, split = recipe.dataset, recipe.split
+    environment = tuple(environments.compare(client, found.trained.run_id, found.tags, folders))
+    tell(f"Verifying {dataset.partition} of {dataset.name} version {dataset.version} by its digest")
+    rows = _rows(recipe)
+    tell(f"Fitting {trained.candidate} to {split.train_rows:,} rows")
+    fitted = train.fit(rows, recipe, trained.params)
+    tell("Comparing digest and holdout metrics")
+    digest = _digest(fitted)
+    outcome = (_same(trained.digest, digest), *_metrics(found, recipe, rows, fitted))
+    return Reproduction(found, digest, environment, outcome, monotonic() - began)
+
+
+def _recipe(found: Record, folders: tuple[Path, ...]) -> Recipe:
+    ref, text = found.trained, found.tags.get(jobs.RECIPE)
+    whose = f"ersion {ref.version} of {ref.model!r}"
+    if text is None:
+        raise NotReproduced(
+            f"V{whose} has no tag {jobs.RECIPE}: it was registered before recipes were kept. Versions that are trained from "
+            "now on have one."
+        )
+    try:
+        recipe = Recipe.model_validate_json(text)
+        candidate = Candidate.model_validate(recipe.candidate)
+    except ValueError as error:
+        raise NotReproduced(f"The recipe of v{whose} cannot be read: {error}") from error
+    if estimators.is_function(candidate) and (why := code.outside(candidate.estimator, folders)):
+        raise NotReproduced(f"V{whose} was built by {candidate.estimator}, which is not called: {why}")
+    return recipe
+
+
+def _rows(recipe: Recipe) -> pa.Table:
+    """Return the rows that the training read, once they have been found to be the same."""
+    dataset = recipe.dataset
+    what = f"Version {dataset.version} of {dataset.name!r} at {dataset.uri}"
+    try:
+        content = digests.of(
+            tables.batches(dataset.uri, version=dataset.version, partition=dataset.partition)
+        )
+    except (TableMissing, TableUnreadable, FileNotFoundError) as error:
+        raise NotReproduced(
+            f"{what} cannot be read any more: {error} A vacuum keeps what champions were trained on, and of other "
+            "versions what its --days say; a table that was moved has to be put back."
+        ) from error
+    if content != dataset.digest:
+        raise NotReproduced(
+            f"{what} is not the data of this training: partition {dataset.partition} has the digest {content[:12]}…, "
+            f"and had {dataset.digest[:12]}…. The table was made anew or changed by hand."
+        )
+    rows = _labelled(recipe)
+    _count(what, rows, recipe)
+    return rows
+
+
+def _labelled(recipe: Recipe) -> pa.Table:
+    dataset, split = recipe.dataset, recipe.split
+    labels = dataset.labels
+    if labels is None:
+        return labelled.read(dataset, since=split.start, until=split.end)
+    what = f"Version {labels.version} of the labels at {labels.uri}"
+    try:
+        rows = labelled.read(dataset, since=split.start, until=split.end)
+        sealed = labelled.seal(dataset, split.start, split.end)
+    except (TableMissing, TableUnreadable, FileNotFoundError, SchemaMismatch) as error:
+        raise NotReproduced(f"{what} cannot be read any more: {error}") from error
+    if sealed != dataset:
+        raise NotReproduced(f"{what} are not those of this training: their table was changed.")
+    return rows
+
+
+def _count(what: str, rows: pa.Table, recipe: Recipe) -> None:
+    import pyarrow.compute as pc
+
+    split = recipe.split
+    if recipe.dataset.labels is not None:
+        rows = rows.filter(rows[recipe.target].is_valid())
+    before = pc.sum(pc.less(rows[recipe.dataset.event_time], split.cut)).as_py() or 0
+    if (before, rows.num_rows - before) != (split.train_rows, split.holdout_rows):
+        raise NotReproduced(
+            f"{what} is not the data of this training: it has {before:,} rows to train on and {rows.num_rows - before:,} "
+            f"held out, and had {split.train_rows:,} and {split.holdout_rows:,}."
+        )
+
+
+def _digest(fitted: Pipeline) -> str:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / tracking.MODEL_FILE
+        skops_file.save(fitted, path)
+        return skops_file.digest(path)
+
+
+def _same(expected: str, found: str) -> Check:
+    same = expected == found
+    reason = f"{found[:12]}… is {'' if same else 'not '}{expected[:12]}…"
+    return environments.same("digest", same, "the model of the version, content for content", reason)
+
+
+def _metrics(found: Record, recipe: Recipe, rows: pa.Table, fitted: Pipeline) -> Iterator[Check]:
+    import pyarrow.compute as pc
+
+    if not found.holdout:
+        reason = (
+            "this version was never evaluated: another candidate ranked above it, or the run ended before"
+        )
+        yield Check(name="metrics", verdict=Verdict.INCONCLUSIVE, expected="recorded metrics", reason=reason)
+        return
+    holdout = rows.filter(pc.greater_equal(rows[recipe.dataset.event_time], recipe.split.cut))
+    known, truth = pipeline.labelled(holdout, recipe.target, recipe.task)
+    measured = measures.metrics(truth, models.predict(fitted, known, recipe.task), recipe.task)
+    for name, recorded in found.holdout.items():
+        # MLflow keeps an infinite metric as the greatest number that there is.
+        before = recorded if abs(recorded) < sys.float_info.max else None
+        yield _metric(name, before, measured, known.num_rows)
+
+
+def _metric(name: str, before: float | None, measured: Mapping[str, float | None], rows: int) -> Check:
+    was, now = _shown(before), measured.get(name)
+    if name not in measured:
+        verdict, reason = (
+            Verdict.INCONCLUSIVE,
+            f"it was {was}, and is not among the metrics that are measured here",
+        )
+    else:
+        same = now is before or (
+            now is not None and before is not None and math.isclose(now, before, rel_tol=1e-9, abs_tol=1e-12)
+        )
+        verdict, reason = Verdict.PASS if same else Verdict.FAIL, f"{_shown(now)}, and was {was}"
+    return Check(
+        name=name, verdict=verdict, expected=was, reason=reason, observed=now, baseline=before, n=rows
+    )
+
+
+def _shown(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.6g}"

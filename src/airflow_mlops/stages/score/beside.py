@@ -1,0 +1,133 @@
+"""Shadow: a challenger that predicts what the champion predicts, and how the two compare."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from airflow_mlops.domain.facts.predictions import SCORE
+from airflow_mlops.domain.facts.results import ModelRef
+from airflow_mlops.domain.facts.scoring import ShadowReport
+from airflow_mlops.stores.registry import ledger, registry
+from airflow_mlops.stores.registry.registry import CHALLENGER
+from airflow_mlops.stores.tables import tables
+
+if TYPE_CHECKING:
+    import numpy as np
+    from mlflow import MlflowClient
+
+    from airflow_mlops.stores.registry.ledger import Row
+
+CHAMPION_SCORE = "champion_score"
+"""Column of the challenger's table: what the champion has predicted for the row."""
+CHAMPION_VERSION = "champion_version"
+
+
+def challenger_for(
+    client: MlflowClient, *, model: str, partition: str, known: str | Sequence[Row], uri: str
+) -> ModelRef | None:
+    """Return the challenger that predicts a partition beside the champion; None if there is none.
+
+    At the live edge this is the version with the alias ``challenger``, if it is known not to have learned from the
+    partition. A partition that has been decided on already is being replayed: it gets the challenger that it had.
+
+    :param known: the ledger's URI, or its rows if they were read before.
+    :param uri: the challenger's table.
+    :raises ModelNotFound: if the version has been deleted.
+    :raises DigestMismatch: if no digest is known of it.
+    :raises RegistryUnavailable: if MLflow does not answer.
+    """
+    if ledger.reached(known, partition):
+        found = origin(uri, partition)
+        number = found.version if found is not None else None
+    else:
+        number = registry.alias_version(client, model, CHALLENGER)
+    ref = registry.version(client, model, number) if number is not None else None
+    if ref is None or ref.trained_through is None or ref.trained_through >= partition:
+        return None
+    return ref
+
+
+class Origin(NamedTuple):
+    """What the predictions of a partition came from; one pass writes all of them.
+
+    :param version: the challenger's version.
+    :param digest: of its content.
+    :param champion: the champion's version.
+    :param data: digest of the partition's content.
+    """
+
+    version: str
+    digest: str
+    champion: str
+    data: str
+
+
+def origin(uri: str, partition: str) -> Origin | None:
+    """Return what the predictions of a partition came from; None if there are none.
+
+    :param uri: the challenger's table.
+    """
+    found = first(uri, partition, ["model_version", "model_digest", CHAMPION_VERSION, "dataset_digest"])
+    return None if found is None else Origin(*found)
+
+
+def first(uri: str, partition: str, columns: Sequence[str]) -> list[Any] | None:
+    """Return columns of the first row of a partition of a table of predictions; None if it has none."""
+    if not tables.exists(uri):
+        return None
+    found = tables.batches(uri, partition=partition, columns=columns)
+    batch = next((each for each in found if len(each)), None)
+    return None if batch is None else [batch[name][0].as_py() for name in columns]
+
+
+def shadow_report(uri: str, partition: str, challenger: ModelRef, task: str, served: int) -> ShadowReport:
+    """Compare what challenger and champion have predicted for a partition.
+
+    :param uri: the challenger's table.
+    :param served: rows that the challenger serves.
+    """
+    found = _Pairs()
+    for batch in tables.batches(uri, partition=partition, columns=[CHAMPION_SCORE, SCORE]):
+        found.add(*(column.to_numpy(zero_copy_only=False) for column in batch.columns))
+    return ShadowReport(
+        version=challenger.version, digest=challenger.digest, uri=uri, rows=found.count, served=served,
+        agreement=found.equal / found.count if found.count and task == "classification" else None,
+        **found.measures(),
+    )  # fmt: skip
+
+
+class _Pairs:
+    """Moments of pairs of numbers, by the updates of Chan, Golub and LeVeque, Updating Formulae (1979)."""
+
+    def __init__(self) -> None:
+        self.count = self.equal = 0
+        self.means = (0.0, 0.0)
+        # Sums of (x - mean x)², (x - mean x)(y - mean y), (y - mean y)², |x - y| and (x - y)².
+        self.sums = [0.0] * 5
+
+    def add(self, x: np.ndarray, y: np.ndarray) -> None:
+        import numpy as np
+
+        if not x.size:
+            return
+        means = (float(x.mean()), float(y.mean()))
+        dx, dy, apart = x - means[0], y - means[1], x - y
+        sums = (dx @ dx, dx @ dy, dy @ dy, np.abs(apart).sum(), apart @ apart)
+        total = self.count + x.size
+        sx, sy = means[0] - self.means[0], means[1] - self.means[1]
+        weight = self.count * x.size / total
+        shift = (sx * sx * weight, sx * sy * weight, sy * sy * weight, 0.0, 0.0)
+        self.sums = [float(a + b + c) for a, b, c in zip(self.sums, sums, shift, strict=True)]
+        self.means = (self.means[0] + sx * x.size / total, self.means[1] + sy * x.size / total)
+        self.equal += int(np.count_nonzero((x >= 0.5) == (y >= 0.5)))
+        self.count = total
+
+    def measures(self) -> dict[str, Any]:
+        xx, xy, yy, apart, square = self.sums
+        return {
+            "correlation": xy / math.sqrt(xx * yy) if xx > 0 and yy > 0 else None,
+            "difference": apart / self.count if self.count else None,
+            "divergence": math.sqrt(square / xx) if xx > 0 else None,
+        }

@@ -1,0 +1,211 @@
+"""One pass over the rows of a partition: what the champion, and a challenger beside it, make of them."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from airflow_mlops.domain.facts.results import DatasetVersion, ModelRef
+from airflow_mlops.exceptions import SchemaMismatch
+from airflow_mlops.stages.score import batches, traffic
+from airflow_mlops.stages.score.batches import Predicted, Scorer
+from airflow_mlops.stages.score.beside import CHAMPION_SCORE, CHAMPION_VERSION
+from airflow_mlops.stages.score.traffic import SERVED_BY
+from airflow_mlops.stores.registry.registry import CHALLENGER
+from airflow_mlops.stores.tables import tables
+from airflow_mlops.stores.tables.commits import commit
+from airflow_mlops.stores.tables.drafts import Draft
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class Beside:
+    """A challenger that predicts the same rows.
+
+    :param uri: the Delta table that keeps what both have predicted.
+    """
+
+    challenger: ModelRef
+    uri: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a pass writes.
+
+    :param uri: the Delta table of what is served.
+    :param beside: None for the champion alone.
+    :param split: share of the keys that the challenger serves, if there is one; None if nobody asked for a split.
+    """
+
+    dataset: DatasetVersion
+    champion: ModelRef
+    uri: str
+    beside: Beside | None = None
+    split: float | None = None
+
+    def served(self, rows: pa.Table) -> np.ndarray | None:
+        """Return which rows the challenger serves; None for none."""
+        if self.beside is None or self.split is None:
+            return None
+        return traffic.chosen(rows, self.dataset.key, self.split)
+
+
+def is_done(plan: Plan) -> bool:
+    """Tell whether the same models have predicted the same data already."""
+    beside = plan.beside
+    known = beside is None or _is_of(plan, beside.uri, [CHAMPION_VERSION], beside.challenger)
+    return known and _is_served(plan)
+
+
+def _is_served(plan: Plan) -> bool:
+    key = plan.dataset.key if plan.beside is not None and plan.split is not None else ()
+    names = [*key, *((SERVED_BY,) if plan.split is not None else ())]
+    return _is_of(plan, plan.uri, names, plan.champion)
+
+
+def served_by_challenger(plan: Plan) -> int:
+    """Return how many of the predictions that are served are the challenger's."""
+    import pyarrow.compute as pc
+
+    if plan.beside is None or plan.split is None:
+        return 0
+    found = tables.batches(plan.uri, partition=plan.dataset.partition, columns=[SERVED_BY])
+    return sum(pc.sum(pc.equal(batch[SERVED_BY], CHALLENGER), min_count=0).as_py() or 0 for batch in found)
+
+
+def _is_of(plan: Plan, uri: str, names: list[str], ref: ModelRef) -> bool:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not tables.exists(uri):
+        return not plan.dataset.rows
+    origin = ["model_version", "model_digest", "dataset_digest"]
+    columns = list(dict.fromkeys([*names, *origin]))
+    if not {*columns} <= {*tables.dataset(uri).schema.names}:
+        return False
+    count = 0
+    for batch in tables.batches(uri, partition=plan.dataset.partition, columns=columns):
+        rows = pa.Table.from_batches([batch])
+        expected = {**_origin(plan, rows, uri, ref), "dataset_digest": plan.dataset.digest}
+        if CHAMPION_VERSION in names:
+            expected[CHAMPION_VERSION] = plan.champion.version
+        same = [pc.fill_null(pc.equal(rows[name], value), False) for name, value in expected.items()]
+        if not all(pc.all(each, min_count=0).as_py() for each in same):
+            return False
+        count += rows.num_rows
+    return count == plan.dataset.rows
+
+
+def _origin(plan: Plan, rows: pa.Table, uri: str, ref: ModelRef) -> dict[str, object]:
+    import pyarrow.compute as pc
+
+    found: dict[str, object] = {"model_version": ref.version, "model_digest": ref.digest}
+    chosen = plan.served(rows) if uri == plan.uri else None
+    if chosen is not None and plan.beside is not None:
+        theirs = plan.beside.challenger
+        found = {
+            "model_version": pc.if_else(chosen, theirs.version, ref.version),
+            "model_digest": pc.if_else(chosen, theirs.digest, ref.digest),
+        }
+    return found
+
+
+def write(plan: Plan, champion: Scorer, challenger: Scorer | None, at: datetime) -> str:
+    """Predict the rows and write what comes of it, or nothing if the challenger fails.
+
+    :param at: when, which is recorded.
+    :return: why the challenger failed; "" if it did not.
+    :raises SchemaMismatch: if a feature that the champion needs is missing or of another type.
+    """
+    scorers = [each for each in (champion, challenger) if each is not None]
+    with ExitStack() as stack:
+        served = stack.enter_context(Draft(plan.uri, plan.dataset.partition))
+        shadow = None
+        if plan.beside is not None:
+            shadow = stack.enter_context(Draft(plan.beside.uri, plan.dataset.partition))
+        for rows in batches.read(plan.dataset, scorers):
+            ours = champion.predict(rows)
+            theirs = None
+            if challenger is not None and shadow is not None:
+                theirs, problem = _tried(challenger, rows)
+                if theirs is None:
+                    return problem
+                shadow.add(_beside(plan, rows, ours, theirs, champion, challenger, at))
+            served.add(_served(plan, rows, ours, theirs, champion, challenger, at))
+        if shadow is not None:
+            try:
+                commit(shadow, {})
+            except SchemaMismatch as error:
+                return str(error)
+        # A challenger that came later changes nothing of what was served.
+        if not _is_served(plan):
+            commit(served, {})
+    return ""
+
+
+def _tried(challenger: Scorer, rows: pa.Table) -> tuple[Predicted | None, str]:
+    import numpy as np
+
+    try:
+        found = challenger.predict(rows)
+    except SchemaMismatch as error:
+        return None, str(error)
+    except Exception as error:  # noqa: BLE001 - whatever a challenger does, the champion serves
+        # Its text may repeat the values of a row.
+        return (
+            None,
+            f"it cannot predict these rows: {type(error).__name__}; train it again or remove its alias",
+        )
+    if not np.isfinite(found.score).all():
+        return None, "it predicts what is no finite number; train it again or remove its alias"
+    return found, ""
+
+
+def _beside(
+    plan: Plan, rows: pa.Table, ours: Predicted, theirs: Predicted, champion: Scorer, challenger: Scorer, at: datetime
+) -> pa.Table:  # fmt: skip
+    import pyarrow as pa
+
+    table = batches.predictions(rows, plan.dataset, theirs, challenger.ref, at)
+    version = pa.repeat(pa.scalar(champion.ref.version, pa.string()), rows.num_rows)
+    return table.append_column(CHAMPION_SCORE, pa.array(ours.score, pa.float64())).append_column(
+        CHAMPION_VERSION, version
+    )
+
+
+def _served(
+    plan: Plan,
+    rows: pa.Table,
+    ours: Predicted,
+    theirs: Predicted | None,
+    champion: Scorer,
+    challenger: Scorer | None,
+    at: datetime,
+) -> pa.Table:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    table = batches.predictions(rows, plan.dataset, ours, champion.ref, at)
+    if plan.split is None:
+        return table
+    chosen = plan.served(rows) if theirs is not None else None
+    if chosen is None or theirs is None or challenger is None:
+        names = pa.repeat(pa.scalar("champion"), rows.num_rows)
+        return table.append_column(SERVED_BY, names)
+    other = batches.predictions(rows, plan.dataset, theirs, challenger.ref, at)
+    mask = pa.array(chosen)
+    columns = {}
+    for name in dict.fromkeys([*other.column_names, *table.column_names]):
+        one, two = (
+            each[name] if name in each.column_names else pa.nulls(rows.num_rows, pa.float64())
+            for each in (other, table)
+        )
+        columns[name] = pc.if_else(mask, one, two)
+    columns[SERVED_BY] = pc.if_else(mask, CHALLENGER, "champion")
+    return pa.table(columns)

@@ -1,0 +1,128 @@
+"""Score: predict one partition with the champion, once, and with a challenger beside it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from airflow_mlops.domain.facts.predictions import SCORE
+from airflow_mlops.domain.facts.results import DatasetVersion, ModelRef
+from airflow_mlops.domain.facts.scoring import ScoringReport, ShadowReport
+from airflow_mlops.exceptions import (
+    DigestMismatch,
+    ModelNotFound,
+    RegistryUnavailable,
+    TransformFailed,
+    UntrustedModel,
+)
+from airflow_mlops.learning.models import transform
+from airflow_mlops.stages.score import batches, run
+from airflow_mlops.stages.score.beside import shadow_report
+from airflow_mlops.stages.score.run import Beside, Plan
+from airflow_mlops.stores.registry import ledger, registry
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+__all__ = ["SCORE", "Beside", "champion_for", "score"]
+
+
+def champion_for(client: MlflowClient, ledger_uri: str, model: str, partition: str) -> ModelRef | None:
+    """Return the champion that partition ``partition`` is scored and judged with.
+
+    A partition at the live edge gets what the alias says. A partition that has been decided on already is being
+    replayed: it gets the champion of that time, which only the ledger knows. So does one at which the champion was
+    rolled back: what it was scored with is what it is judged with.
+
+    :raises RegistryUnavailable: if MLflow does not answer, which is never the same as having no champion.
+    """
+    if not ledger.reached(ledger_uri, partition):
+        return registry.champion(client, model)
+    version = ledger.champion_as_of(ledger_uri, partition)
+    return registry.version(client, model, version) if version is not None else None
+
+
+def score(
+    client: MlflowClient,
+    *,
+    model: str,
+    dataset: DatasetVersion,
+    champion: ModelRef | None,
+    task: str,
+    uri: str,
+    beside: Beside | None = None,
+    split: float | None = None,
+    now: datetime | None = None,
+) -> ScoringReport:
+    """Write the champion's predictions of one partition to the Delta table at ``uri``, in batches of bounded memory.
+
+    The table has the dataset's key and event time, ``score`` and perhaps its bounds, which model version, digest,
+    dataset version and dataset digest it came from, and when. The same models on the same data write nothing again.
+
+    A challenger that fails is told of in the report and never stops the champion, which then serves every row.
+
+    :param beside: a challenger that predicts the same rows; None for none.
+    :param split: share of the keys that the challenger serves, if there is one; None if the champion serves all.
+    :param now: what the clock says; None means to look.
+    :raises DigestMismatch: if the champion's bytes are not those that were trained.
+    :raises TransformFailed: if the features were prepared by other code than those that the champion learned from.
+    :raises SchemaMismatch: if the data has no such feature as the champion needs, or one of another type.
+    """
+
+    def report(rows: int, written: bool, reason: str, shadow: ShadowReport | None = None) -> ScoringReport:
+        return ScoringReport(
+            model=model, dataset=dataset, partition=dataset.partition, rows=rows, champion=champion, uri=uri,
+            written=written, reason=reason, shadow=shadow,
+        )  # fmt: skip
+
+    if champion is None:
+        return report(0, False, "there is no champion yet, so nothing is scored")
+    if beside is not None and beside.challenger.version == champion.version:
+        beside = None
+    plan = Plan(dataset, champion, uri, beside, split)
+    written, problem = _done(client, plan, task, now)
+    told = f"scored with version {champion.version}"
+    if not written:
+        told = f"version {champion.version} has scored this data already"
+    if not dataset.rows:
+        told = "the partition has no rows"
+    if beside is None:
+        return report(dataset.rows, written, told)
+    known = beside.challenger
+    told += f", version {known.version} beside it" + (f" has failed: {problem}" if problem else "")
+    if problem:
+        shadow = ShadowReport(
+            version=known.version, digest=known.digest, uri=beside.uri, rows=0, problem=problem
+        )
+    else:
+        served = run.served_by_challenger(plan)
+        shadow = shadow_report(beside.uri, dataset.partition, known, task, served)
+    return report(dataset.rows, written, told, shadow)
+
+
+def _done(client: MlflowClient, plan: Plan, task: str, now: datetime | None) -> tuple[bool, str]:
+    """Return whether anything was written, and why the challenger failed; "" if it did not."""
+    if run.is_done(plan):
+        return False, ""
+    problem = _pass(client, plan, task, now)
+    if not problem:
+        return True, ""
+    return _done(client, replace(plan, beside=None), task, now)[0], problem
+
+
+def _pass(client: MlflowClient, plan: Plan, task: str, now: datetime | None) -> str:
+    transform.check_scoring(client, plan.dataset, plan.champion)
+    champion = batches.scorer(client, plan.champion, task)
+    challenger = None
+    if plan.beside is not None:
+        try:
+            transform.check_scoring(client, plan.dataset, plan.beside.challenger)
+            challenger = batches.scorer(client, plan.beside.challenger, task)
+        except (DigestMismatch, ModelNotFound, TransformFailed, UntrustedModel) as error:
+            return str(error)
+        except RegistryUnavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever a challenger does, the champion serves
+            return f"it cannot be loaded: {type(error).__name__}; train it again or remove its alias"
+    return run.write(plan, champion, challenger, now or datetime.now(UTC))

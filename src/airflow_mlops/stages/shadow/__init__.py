@@ -1,0 +1,3 @@
+"""Shadow: the trial of a challenger."""
+
+from __future__ import annotations

@@ -1,0 +1,253 @@
+"""Shadow: whether a challenger has done well for long enough to become champion, or badly enough to be dropped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from airflow_mlops.domain.checks import Check, Verdict
+from airflow_mlops.domain.facts.results import Action, PromotionDecision
+from airflow_mlops.domain.facts.scoring import ChallengeReport
+from airflow_mlops.domain.policies import shadow
+from airflow_mlops.domain.spec.gates import Serving, Shadow
+from airflow_mlops.exceptions import DigestMismatch, ModelNotFound, PromotionConflict
+from airflow_mlops.learning.bless.check import BLESSING
+from airflow_mlops.stages.promote import moves, promote
+from airflow_mlops.stages.score import beside
+from airflow_mlops.stages.shadow import trial_windows
+from airflow_mlops.stages.shadow.trial_windows import Pair
+from airflow_mlops.stores.registry import ledger, registry
+from airflow_mlops.stores.registry.ledger import Kind, Row
+from airflow_mlops.stores.registry.registry import CHALLENGER
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+    from airflow_mlops.domain.facts.scoring import ShadowWindow
+    from airflow_mlops.learning.labels.join import Truth
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model whose challenger is judged.
+
+    :param ledger_uri: URI of the model's ledger.
+    :param uri: the challenger's table.
+    :param predictions: table of what is served.
+    :param truth: labels, and the data as published with the partition as of which is judged.
+    :param metric: the metric that champion and challenger are compared by.
+    :param policy: what a challenger has to show; None records how it does, and promotes none.
+    :param serving: what loading and predicting may cost; None means the defaults.
+    """
+
+    client: MlflowClient
+    model: str
+    ledger_uri: str
+    uri: str
+    predictions: str
+    truth: Truth
+    metric: str
+    policy: Shadow | None
+    serving: Serving | None = None
+
+    @property
+    def partition(self) -> str:
+        """The partition as of which is judged."""
+        return self.truth.dataset.partition
+
+
+def check(subject: Subject, *, key: str, actor: str) -> ChallengeReport:
+    """Judge the challenger's windows, and promote or drop it if it is on trial and they tell.
+
+    On trial is a challenger that the ledger has put there. One that somebody else has set is recorded only. A trial is
+    over without a promotion if a window fails, if the alias was moved outside of the ledger, if the ledger has made
+    another version champion than the one that the challenger was judged against, or if it cannot become champion. A
+    partition that was decided on before is being replayed, and moves nothing. A second call with the same key finishes
+    what the first began. A move in whose way another one is, is reported and tried again at the next partition.
+
+    :param key: idempotency key: one move per key.
+    :param actor: the run that asks.
+    :raises RegistryUnavailable: if MLflow does not answer, which is never the same as having no challenger.
+    :raises SchemaMismatch: if labels do not fit the task, or the predictions' keys.
+    """
+    client, uri = subject.client, subject.ledger_uri
+    rows = ledger.rows(uri)
+    if (begun := ledger.begun(rows, key)) is not None:
+        return _resumed(subject, begun, actor)
+    current = moves.settle(client, uri, subject.model, key, actor, rows)
+    if ledger.pending(rows):
+        rows = ledger.rows(uri)
+    replayed = ledger.reached(rows, subject.partition)
+    trial = None if replayed else ledger.challenger(rows)
+    if trial is not None and (why := _over(subject, trial, rows, current)) is not None:
+        report = _report(subject, trial.evidence.candidate, reason=why)
+        return _drop(subject, report, trial, why, current, key, actor)
+    champion = ledger.champion_as_of(rows, subject.partition) if replayed else current
+    try:
+        pair = _pair(subject, champion, rows)
+    except (DigestMismatch, ModelNotFound) as error:
+        why = f"the challenger cannot be judged: {error}"
+        report = _report(subject, None, reason=why)
+        return report if trial is None else _drop(subject, report, trial, why, current, key, actor)
+    if pair is None:
+        return _unpaired(subject, trial, champion)
+    since = trial.at if trial is not None and champion == trial.before else None
+    policy = subject.policy or Shadow(windows=1)
+    windows = trial_windows.windows(pair, policy, policy.windows, since=since)
+    judged = shadow.clean_windows(windows, policy.windows)
+    checks = (*_checks(windows), *((judged,) if subject.policy is not None else ()))
+    reason = f"version {pair.challenger.version} beside version {champion}: {judged.reason}"
+    report = _report(
+        subject, pair.challenger.version, checks=checks, reason=f"{reason}{_aside(replayed, trial)}"
+    )
+    if trial is None or subject.policy is None or judged.verdict is Verdict.INCONCLUSIVE:
+        return report
+    if since is None:
+        return report.model_copy(update={"reason": f"{report.reason}; {_astray(champion)}"})
+    if judged.verdict is Verdict.FAIL:
+        return _drop(subject, report, trial, judged.reason, current, key, actor)
+    return _promote(subject, report, trial, judged.reason, key, actor)
+
+
+def _unpaired(subject: Subject, trial: Row | None, champion: str | None) -> ChallengeReport:
+    """Say why no challenger predicts beside the champion."""
+    if trial is None:
+        return _report(subject, None)
+    candidate = trial.evidence.candidate
+    why = f"version {candidate} is on trial, and predicts no partition that it may have learned from"
+    return _report(subject, candidate, reason=why if champion == trial.before else _astray(champion))
+
+
+def _astray(champion: str | None) -> str:
+    return f"the champion is {moves.named(champion)}, which the ledger has not made so: nothing is moved"
+
+
+def _aside(replayed: bool, trial: Row | None) -> str:
+    if replayed:
+        return "; the partition was decided on before, and is being replayed"
+    return (
+        "" if trial is not None else "; somebody has set its alias, so that it is recorded and never promoted"
+    )
+
+
+def _report(subject: Subject, challenger: str | None, **facts: Any) -> ChallengeReport:
+    given = {"reason": "no challenger predicts beside the champion", **facts}
+    return ChallengeReport(model=subject.model, partition=subject.partition, challenger=challenger, **given)
+
+
+def _pair(subject: Subject, champion: str | None, rows: Sequence[Row]) -> Pair | None:
+    """Return challenger and champion; None if one of them is missing.
+
+    :raises ModelNotFound: if the challenger has been deleted.
+    :raises DigestMismatch: if no digest is known of it.
+    """
+    challenger = beside.challenger_for(
+        subject.client, model=subject.model, partition=subject.partition, known=rows, uri=subject.uri
+    )  # fmt: skip
+    if challenger is None or champion is None or challenger.version == champion:
+        return None
+    return Pair(subject.uri, subject.predictions, challenger, champion, subject.truth, subject.metric)
+
+
+def _over(subject: Subject, trial: Row, rows: Sequence[Row], current: str | None) -> str | None:
+    """Say why a trial cannot go on, whatever its windows say; None if it can."""
+    found = registry.alias_version(subject.client, subject.model, CHALLENGER)
+    if found != trial.evidence.candidate:
+        return f"its alias was taken away outside of the ledger: the challenger is {moves.named(found)}"
+    known = ledger.moves(rows)
+    champion = known[-1].after if known else current
+    if champion != trial.before:
+        return f"it was judged against version {trial.before}, and the champion is {moves.named(champion)} by now"
+    return None
+
+
+def _checks(windows: Sequence[ShadowWindow]) -> tuple[Check, ...]:
+    """Return the checks of all windows, those of the newest that tells without a slice."""
+    heads: dict[str, Check] = {}
+    for check in (check for window in windows for check in window.checks):
+        known = heads.get(check.name)
+        if known is None or (known.verdict is Verdict.INCONCLUSIVE and check.verdict is not known.verdict):
+            heads[check.name] = check
+    return tuple(
+        check
+        if heads[check.name] is check
+        else check.model_copy(update={"slice": f"partition={window.partition}"})
+        for window in windows
+        for check in window.checks
+    )
+
+
+def _drop(
+    subject: Subject, report: ChallengeReport, trial: Row, why: str, current: str | None, key: str, actor: str
+) -> ChallengeReport:  # fmt: skip
+    decision = trial.evidence.model_copy(
+        update={
+            "partition": subject.partition, "action": Action.DROPPED, "before": current, "after": current,
+            "checks": report.checks, "reason": f"version {trial.evidence.candidate} is dropped: {why}", "key": key,
+            "trained_on": None, "approval": None,
+        }
+    )  # fmt: skip
+    try:
+        return _moved(report, moves.move(subject.client, subject.ledger_uri, decision, actor))
+    except promote.UNABLE as error:
+        return _unable(report, error)
+
+
+def _promote(
+    subject: Subject, report: ChallengeReport, trial: Row, why: str, key: str, actor: str
+) -> ChallengeReport:  # fmt: skip
+    evidence = trial.evidence
+    # It is loaded once more: in the time of the trial the environment can have become another one.
+    gates = [each for each in evidence.checks if each.name != BLESSING]
+    decision = evidence.model_copy(
+        update={
+            "partition": subject.partition, "action": Action.PROMOTED, "after": evidence.candidate, "key": key,
+            "checks": (*gates, *report.checks), "reason": f"{why}, beside version {trial.before} since {trial.partition}",
+        }
+    )  # fmt: skip
+    try:
+        done = promote.crown(
+            subject.client,
+            subject.ledger_uri,
+            decision,
+            actor,
+            task=subject.truth.task,
+            serving=subject.serving,
+        )
+    except PromotionConflict as error:
+        return _unable(report, error)
+    except promote.UNABLE as error:
+        # Another partition would change nothing of that.
+        lost = f"{why}, but it cannot become champion: {error}"
+        return _drop(subject, report, trial, lost, trial.before, key, actor)
+    return _moved(report, done)
+
+
+def _resumed(subject: Subject, begun: Row, actor: str) -> ChallengeReport:
+    evidence = begun.evidence
+    checks = tuple(each for each in evidence.checks if each.name.startswith("shadow."))
+    report = _report(subject, evidence.candidate, checks=checks, reason=evidence.reason)
+    try:
+        return _moved(
+            report, moves.resume(subject.client, subject.ledger_uri, begun, evidence.candidate, actor)
+        )
+    except promote.UNABLE as error:
+        if begun.kind is Kind.DONE:
+            return report.model_copy(update={"reason": f"{report.reason}; {error}"})
+        return _unable(report, error)
+
+
+def _moved(report: ChallengeReport, done: PromotionDecision) -> ChallengeReport:
+    reason = done.reason
+    if done.action is Action.PROMOTED:
+        reason = f"version {done.after} is champion: {reason}"
+    return report.model_copy(update={"moved": done, "reason": reason})
+
+
+def _unable(report: ChallengeReport, error: Exception) -> ChallengeReport:
+    why = f"nothing was moved: {error}"
+    failed = Check(
+        name="shadow.move", verdict=Verdict.FAIL, expected="a challenger that can be moved", reason=why
+    )  # fmt: skip
+    return report.model_copy(update={"checks": (*report.checks, failed), "reason": f"{report.reason}; {why}"})

@@ -1,0 +1,179 @@
+"""Windows of a challenger: how it did beside the champion, partition by partition, as far as labels tell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from itertools import islice
+from typing import Any
+
+from airflow_mlops.domain.checks import Check, Verdict
+from airflow_mlops.domain.facts.predictions import SCORE
+from airflow_mlops.domain.facts.results import DatasetVersion, ModelRef
+from airflow_mlops.domain.facts.scoring import ShadowReport, ShadowWindow
+from airflow_mlops.domain.partitions import Partition
+from airflow_mlops.domain.policies import shadow
+from airflow_mlops.domain.spec.gates import Shadow
+from airflow_mlops.learning.labels import join
+from airflow_mlops.learning.labels.join import TRUTH, Truth
+from airflow_mlops.learning.statistics import paired, resampling
+from airflow_mlops.stages.guard.probation import verdict_of
+from airflow_mlops.stages.score import beside
+from airflow_mlops.stages.score.beside import CHAMPION_SCORE
+from airflow_mlops.stores.tables import tables
+
+_CONFIDENCE = 0.95
+# Windows that are looked at for each that is needed: where labels never come, the past is not read over and over.
+_REACH = 10
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A challenger and the champion that it predicts beside.
+
+    :param uri: the challenger's table.
+    :param predictions: table of what is served.
+    :param champion: the champion's version; what was predicted beside another one says nothing of this pair.
+    :param truth: labels, and the data as published with the partition as of which is judged.
+    :param metric: the metric that the two are compared by.
+    """
+
+    uri: str
+    predictions: str
+    challenger: ModelRef
+    champion: str | None
+    truth: Truth
+    metric: str
+
+    @property
+    def dataset(self) -> DatasetVersion:
+        """The data."""
+        return self.truth.dataset
+
+    @property
+    def here(self) -> Partition:
+        """The partition as of which is judged."""
+        return self._partition(self.dataset.partition)
+
+    @cached_property
+    def digests(self) -> Mapping[str, str]:
+        """Digest of each partition as it is now."""
+        return self.truth.digests()
+
+    def has(self, partition: str) -> bool:
+        """Tell whether the two have predicted a partition as it is now."""
+        found = beside.origin(self.uri, partition)
+        return found is not None and found == (
+            self.challenger.version, self.challenger.digest, self.champion, self.digests.get(partition)
+        )  # fmt: skip
+
+    def has_failed(self, since: datetime) -> bool:
+        """Tell whether the champion, and not the challenger, has predicted the partition as of which is judged.
+
+        What was predicted before the challenger was one, beside another champion or from other data is no failure of it.
+
+        :param since: when the challenger became one.
+        """
+        partition = self.dataset.partition
+        found = beside.first(self.predictions, partition, ["model_version", "dataset_digest", "scored_at"])
+        if found is None or self.has(partition):
+            return False
+        version, digest, at = found
+        return (version, digest) == (self.champion, self.dataset.digest) and at > since
+
+    def is_mature(self, partition: str) -> bool:
+        """Tell whether all labels of a partition are due by now."""
+        return self._partition(partition).end + self.truth.delay <= self.here.end
+
+    def report(self, partition: str) -> ShadowReport:
+        """Compare what the two have predicted."""
+        return beside.shadow_report(self.uri, partition, self.challenger, self.truth.task, 0)
+
+    def _partition(self, key: str) -> Partition:
+        return Partition.parse(key, self.dataset.grain)
+
+
+def windows(pair: Pair, policy: Shadow, needed: int, *, since: datetime | None = None) -> list[ShadowWindow]:
+    """Judge the partitions that a challenger has predicted beside the champion, the newest first.
+
+    These are the partition as of which is judged, and before it as many whose labels have matured as it takes to tell.
+
+    :param needed: clean windows in a row after which older ones add nothing; so does one that failed.
+    :param since: when the challenger's trial began; that it did not predict the newest partition since, as the champion did,
+        fails it. None means that it need not.
+    """
+    here = pair.dataset.partition
+    if since is not None and pair.has_failed(since):
+        problem = f"{_named(pair)} has predicted no row of {here}, and version {pair.champion} has"
+        return [shadow.window(here, [shadow.missing(f"{problem}: the log of the task score says why")])]
+    found: list[ShadowWindow] = []
+    for key in islice(_candidates(pair), needed * _REACH + 1):
+        if _is_settled(found, needed):
+            break
+        if pair.has(key):
+            report = pair.report(key)
+            checks = [
+                shadow.agreement(report),
+                shadow.divergence(report, policy),
+                quality(pair, key, policy),
+            ]
+            found.append(shadow.window(key, checks))
+    return found
+
+
+def _candidates(pair: Pair) -> Iterator[str]:
+    here, learned = pair.dataset.partition, pair.challenger.trained_through or ""
+    if not tables.exists(pair.uri):
+        return
+    known = {str(each[tables.PARTITION]) for each in tables.open_table(pair.uri).partitions()}
+    for key in sorted((each for each in known if learned < each <= here), reverse=True):
+        # The partition itself is looked at before it has labels: how far the two agree needs none.
+        if key == here or pair.is_mature(key):
+            yield key
+
+
+def _is_settled(found: list[ShadowWindow], needed: int) -> bool:
+    failed = any(each.verdict is Verdict.FAIL for each in found)
+    return failed or shadow.clean_windows(found, needed).verdict is Verdict.PASS
+
+
+def quality(pair: Pair, partition: str, policy: Shadow) -> Check:
+    """Compare challenger and champion on the rows of one partition, all of whose labels have matured.
+
+    :return: FAIL only if the challenger is shown to be worse by more than the margin, PASS if the rows do not show it;
+        INCONCLUSIVE while labels are missing, or too few.
+    :raises SchemaMismatch: if the column of labels is missing, or no label.
+    """
+    expected = (
+        f"{_named(pair)} not shown to be worse than the champion by more than {policy.margin:g} in "
+        f"{pair.metric}, in {partition}"
+    )
+
+    def answer(verdict: Verdict, reason: str, **facts: Any) -> Check:
+        return Check(name="shadow.quality", verdict=verdict, expected=expected, reason=reason, **facts)
+
+    scored = Partition.parse(partition, pair.dataset.grain)
+    if not pair.is_mature(partition):
+        due = scored.end + pair.truth.delay
+        return answer(Verdict.INCONCLUSIVE, f"its labels are not all known before {due:%Y-%m-%d %H:%M}")
+    rows = join.join(pair.uri, pair.truth, scored, pair.here).labelled
+    count = rows.num_rows
+    if count < max(policy.min_rows, 1):
+        few = f"{count:,} rows with labels; {policy.min_rows:,} are needed"
+        return answer(Verdict.INCONCLUSIVE, few, n=count)
+    truth, theirs, ours = (rows[name].to_numpy() for name in (TRUTH, SCORE, CHAMPION_SCORE))
+    blocks = resampling.blocks(rows[pair.dataset.event_time].to_numpy(), "auto", pair.dataset.grain)
+    found = paired.difference(truth, theirs, ours, pair.metric, blocks=blocks, confidence=_CONFIDENCE)
+    verdict, reason = verdict_of(found, pair.metric, policy.margin, "the champion")
+    if verdict is Verdict.INCONCLUSIVE and found.interval is not None:
+        verdict = Verdict.PASS
+    return answer(
+        verdict, f"{reason}, on {count:,} rows", n=count, observed=found.observed, baseline=found.baseline,
+        interval=found.interval,
+    )  # fmt: skip
+
+
+def _named(pair: Pair) -> str:
+    return f"version {pair.challenger.version}"

@@ -1,0 +1,159 @@
+"""The learning curve of a candidate, and what its training rows hold."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from math import isfinite
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from airflow_mlops.exceptions import NotEnoughData, TrainingFailed
+from airflow_mlops.learning import threads
+from airflow_mlops.learning.models import models
+from airflow_mlops.learning.pictures.pictures import ROWS, keep, warn
+from airflow_mlops.learning.pictures.plots import SECONDS
+from airflow_mlops.learning.pictures.style import OURS, THEIRS, label_axes, legend, make_panels
+from airflow_mlops.learning.statistics import measures
+from airflow_mlops.stages.train import folds
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+    from mlflow import MlflowClient
+    from sklearn.pipeline import Pipeline
+
+    from airflow_mlops.domain.facts.recipe import Recipe
+    from airflow_mlops.stages.train.fitting import Data
+
+
+log = logging.getLogger(__name__)
+
+_SHARES = (16, 8, 4, 2, 1)
+# Few estimators take more than in proportion to their rows; a kernel's matrix takes the square.
+_SUPERLINEAR = 1.5
+
+
+def log_training(
+    client: MlflowClient,
+    run_id: str,
+    recipe: Recipe,
+    data: Data,
+    fit: Callable[[Data], Pipeline],
+    took: float,
+) -> None:
+    """Log the learning curve of a candidate and what its training rows hold; what fails is a warning.
+
+    :param data: the training rows.
+    :param fit: fits the candidate, with the parameters that were chosen, to some of them.
+    :param took: seconds that it took to fit it to all of them.
+    """
+    try:
+        with threads.remarks():  # what is warned of the model itself has been told
+            curve = threads.waited(
+                lambda: learning_curve(
+                    fit, data, task=recipe.task, metric=recipe.metric, took=took, seconds=_worth(took)
+                ),
+                "Fitting the learning curve",
+            )
+        drawn = {} if curve is None else {"learning_curve.png": curve}
+        keep(client, run_id, drawn, ROWS, row_facts(data, recipe))
+    except Exception as error:  # noqa: BLE001 - the model is fitted, and no worse without its pictures
+        warn(run_id, error)
+
+
+def _worth(took: float) -> float:
+    # A picture may take as long as the model itself, but not keep a large one from its registration.
+    return min(SECONDS, max(2.0, took))
+
+
+def learning_curve(
+    fit: Callable[[Data], Pipeline],
+    data: Data,
+    *,
+    task: str,
+    metric: str,
+    took: float = 0.0,
+    seconds: float = SECONDS,
+) -> Figure | None:
+    """Draw how a model does on the latest fifth of the rows when it is fitted to ever more of those just before.
+
+    It tells whether more data, or a longer window, would help. It begins with few rows, and ends when the next fit would
+    take longer than what is left of the time.
+
+    :param fit: fits the chosen candidate to some rows.
+    :param data: training rows, in order of event time.
+    :param took: seconds that a fit to all of them took; 0 if that is not known.
+    :param seconds: limit of time; a fit that has begun is not interrupted.
+    :returns: None if there are not two points to draw a line between.
+    """
+    try:
+        [fold] = folds.folds(data, 1, task)
+    except NotEnoughData:
+        return None
+    validated = data.between(fold.cut, fold.end)
+    points: list[tuple[int, float | None, float | None]] = []
+    left, before = seconds, data.labels.size
+    for rows in sorted({fold.cut // share for share in _SHARES}):
+        # Fewer rows may well take no less than in proportion.
+        if took * (rows / before) ** (_SUPERLINEAR if rows > before else 1) > left:
+            log.info(
+                "The learning curve ends before %d of %d rows: they would take too long.", rows, fold.cut
+            )
+            break
+        began = monotonic()
+        fitted_to = data.between(fold.cut - rows, fold.cut)
+        try:
+            model = fit(fitted_to)
+            points.append(
+                (rows, _score(model, fitted_to, task, metric), _score(model, validated, task, metric))
+            )
+        except (NotEnoughData, TrainingFailed):
+            pass  # few rows may hold one class, or none of a category
+        took, before = monotonic() - began, rows
+        left -= took
+    return _curve(points, metric) if len(points) > 1 else None
+
+
+def _score(model: Pipeline, data: Data, task: str, metric: str) -> float | None:
+    predicted = models.predicted(model, data.frame, task)
+    return measures.measure(metric, data.labels, predicted)
+
+
+def _curve(points: list[tuple[int, float | None, float | None]], metric: str) -> Figure:
+    rows, train, validation = zip(*points, strict=True)
+    figure, (axes,) = make_panels()
+    for label, values, style in (
+        ("validation rows", validation, OURS),
+        ("training rows", train, THEIRS),
+    ):
+        numbers = [float("nan") if value is None or not isfinite(value) else value for value in values]
+        axes.plot(rows, numbers, marker="o", markersize=4, label=label, **style)
+    axes.set_xscale("log")
+    axes.set_xticks(rows, [f"{each:,}" for each in rows], rotation=30, ha="right")
+    axes.minorticks_off()
+    label_axes(axes, "Learning curve", "rows fitted, the latest before validation", metric)
+    legend(axes)
+    return figure
+
+
+def row_facts(data: Data, recipe: Recipe) -> dict[str, Any]:
+    """Return what training rows hold: by feature least and greatest value, or how many, and the share of missing ones.
+
+    None of the values of a category is kept: they may be personal.
+    """
+    features = {}
+    for kind, names in recipe.features.items():
+        for name in names:
+            features[name] = {"kind": kind, **_column(data.frame[name], kind)}
+    target: dict[str, float] = {"positives": int(data.labels.sum())}
+    if recipe.task != "classification":
+        target = {"low": float(data.labels.min()), "high": float(data.labels.max())}
+    return {"rows": len(data.labels), "target": target, "features": features}
+
+
+def _column(column: pd.Series, kind: str) -> dict[str, Any]:
+    facts: dict[str, Any] = {"missing": float(column.isna().mean()), "values": int(column.nunique())}
+    if kind != "categorical" and facts["values"]:
+        facts |= {"low": float(column.min()), "high": float(column.max())}
+    return facts

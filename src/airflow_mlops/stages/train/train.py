@@ -1,0 +1,198 @@
+"""Train: split by event time, search, fit, log to MLflow and register, once per idempotency key."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from tempfile import TemporaryDirectory
+from time import monotonic
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from airflow_mlops.domain.facts.results import TrainedModel
+from airflow_mlops.learning import provenance, threads
+from airflow_mlops.learning.bless.sample import DIGEST_TAG, PREDICTION, SAMPLE, sha256
+from airflow_mlops.learning.models import models
+from airflow_mlops.stages.train import curve, fitting, jobs, trials, tune
+from airflow_mlops.stores.registry import registry, tracking
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+    from sklearn.pipeline import Pipeline
+
+    from airflow_mlops.domain.facts.recipe import Recipe
+
+log = logging.getLogger(__name__)
+
+
+_SAMPLE_ROWS = 200
+_TRAINED = "mlops.trained"
+
+
+class _Chosen(NamedTuple):
+    """What a training has come to.
+
+    :param score: None if the candidate was not ranked.
+    :param seconds: of the last fit.
+    """
+
+    model: Pipeline
+    params: dict[str, Any]
+    score: float | None
+    trials: int
+    rows: int
+    seconds: float
+    remarks: tuple[str, ...]
+
+
+def train(
+    table: pa.Table,
+    *,
+    client: MlflowClient,
+    recipe: Recipe,
+    key: str,
+    tags: Mapping[str, str],
+    artifacts: str | None = None,
+    dask: str | None = None,
+    pictures: bool = True,
+) -> TrainedModel:
+    """Train one candidate and register it as a version; a second call with the same key returns the first result.
+
+    Only rows of ``split.start <= event time < split.cut`` are fitted; their order in the table does not matter. The
+    search, and the score, use the latest of them as validation rows; the model is fitted on all of them. A search whose
+    process was killed is taken up again by a call with the same key. What ends it from outside, as SystemExit does, leaves
+    no version.
+
+    :param table: rows of at least the features, target, key and event time, those of the holdout included.
+    :param key: idempotency key, unique to a DAG run, step and candidate.
+    :param tags: further tags of the run and the version.
+    :param artifacts: see :func:`airflow_mlops.stores.registry.tracking.experiment`.
+    :param dask: address of a Dask scheduler that trials are fitted on; None fits them here.
+    :param pictures: whether to draw a learning curve.
+    :raises TrainingFailed: if the candidate cannot be built or fitted.
+    :raises UntrustedModel: if the fitted model holds types outside the allow-list.
+    :raises NotEnoughData: if the labels do not suffice to rank candidates by the recipe's metric.
+    :raises SchemaMismatch: if a column is missing or has another type than its use needs.
+    :raises TransformFailed: if not all rows were prepared by the code that is there now, which is stored with the model.
+    :raises RegistryUnavailable: if MLflow does not answer.
+    """
+    model = recipe.model
+    former = registry.only_version(client, model, key)
+    if former is not None:
+        log.info("Version %s of %s was trained under this key already.", former.version, model)
+        trained = _trained(registry.tags(client, former), former.version)
+        tracking.finish(client, trained.run_id)
+        return trained
+    job = jobs.Job.of(recipe)
+    experiment_id = tracking.experiment(client, model, artifacts)
+    tags = {**job.tags(), **tags}
+    began = monotonic()
+    name = job.candidate.name
+    title = f"{name} {recipe.dataset.partition}"
+    with registry.whole(client, model, key), tracking.run(client, experiment_id, title, key, tags) as run:
+        provenance.log(client, run, recipe, tags)
+        data = fitting.data(table, recipe)
+        chosen = _choose(job, data, trials.Store(client, run, job.identity(key), recipe.metric), dask)
+        logged = models.log(client, run, model, chosen.model, job.features, recipe.task, job.sources())
+        _log_facts(client, run, job, chosen)
+        sample = _log_sample(client, run, job, chosen.model, table)
+        if pictures:
+            _log_curve(client, run, job, data, chosen)
+        facts = {
+            "model": model, "candidate": name, "run_id": run.info.run_id, "digest": logged.digest,
+            "task": recipe.task, "target": recipe.target, "metric": recipe.metric, "score": chosen.score,
+            "params": {**job.candidate.params, **chosen.params}, "features": job.features.names,
+            "seconds": round(monotonic() - began, 3), "trials": chosen.trials, "remarks": chosen.remarks,
+        }  # fmt: skip
+        tags = {**tags, **job.long_tags(), "mlops.digest": logged.digest, _TRAINED: json.dumps(facts)}
+        tags[DIGEST_TAG] = sample
+        version = registry.register(
+            client,
+            model,
+            key=key,
+            source=logged.location,
+            run_id=run.info.run_id,
+            model_id=logged.model_id,
+            tags=tags,
+        )
+    trained = _trained(tags, version)
+    ranked = "not ranked" if trained.score is None else f"inner {trained.metric} {trained.score:.4f}"
+    log.info(
+        "%s version %s: %s, %s, %d rows, %.1f s.", model, version, name, ranked, chosen.rows, trained.seconds
+    )
+    return trained
+
+
+def fit(table: pa.Table, recipe: Recipe, params: Mapping[str, Any]) -> Pipeline:
+    """Fit a recipe's candidate with chosen parameters, as :func:`train` does once its search is over.
+
+    :param table: as :func:`train` takes it.
+    :param params: what the search has found, or all parameters of a trained model.
+    :raises TrainingFailed: if the candidate cannot be built or fitted.
+    :raises NotEnoughData: if too few rows have a label, or all have the same.
+    :raises SchemaMismatch: if a column is missing or has another type than its use needs.
+    """
+    return _waited(recipe, fitting.data(table, recipe), params)
+
+
+def _waited(recipe: Recipe, data: fitting.Data, params: Mapping[str, Any]) -> Pipeline:
+    what = f"Fitting {fitting.name_of(recipe, params)} to {data.labels.size:,} rows"
+    with threads.bounded(threads.per_fit()):
+        return threads.waited(lambda: _fit(recipe, data, params), what)
+
+
+def _fit(recipe: Recipe, data: fitting.Data, params: Mapping[str, Any]) -> Pipeline:
+    unfitted = fitting.build(recipe, params, fitting.categories(recipe, data))
+    return fitting.fit(unfitted, data, threads.per_fit(), fitting.name_of(recipe, params))
+
+
+def _choose(job: jobs.Job, data: fitting.Data, store: trials.Store, dask: str | None) -> _Chosen:
+    recipe, name = job.recipe, job.candidate.name
+    found = tune.Found({}, None, 1)
+    if recipe.ranked or job.candidate.search:
+        found = tune.search(recipe, data, store if job.candidate.search else None, dask)
+    began = monotonic()
+    with threads.remarks() as remarks:
+        model = _waited(recipe, data, found.params)
+    for remark in remarks:
+        log.warning("%s: %s", name, remark)
+    rows, seconds = data.labels.size, monotonic() - began
+    told = (*found.remarks, *remarks)
+    return _Chosen(model, found.params, found.score, found.trials, rows, seconds, told)
+
+
+def _trained(tags: Mapping[str, str], version: str) -> TrainedModel:
+    parts = {name: json.loads(tags[f"mlops.{name}"]) for name in ("dataset", "split")}
+    return TrainedModel.from_dict({**json.loads(tags[_TRAINED]), **parts, "version": str(version)})
+
+
+def _log_facts(client: MlflowClient, run: Run, job: jobs.Job, chosen: _Chosen) -> None:
+    params = {f"model.{name}": value for name, value in {**job.candidate.params, **chosen.params}.items()}
+    tracking.log_params(client, run.info.run_id, {"train_rows": chosen.rows, **params})
+    tracking.log_metrics(client, run.info.run_id, "inner", {job.recipe.metric: chosen.score})
+
+
+def _log_sample(client: MlflowClient, run: Run, job: jobs.Job, fitted: Pipeline, table: pa.Table) -> str:
+    """Log what a fresh process must predict alike, and return its digest."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    split = job.recipe.split
+    rows = fitting.between(table, job.recipe, split.start, split.end).select(list(job.features.names))
+    rows = rows.slice(max(0, rows.num_rows - _SAMPLE_ROWS))
+    predicted = pa.array(threads.waited(lambda: models.predict(fitted, rows, job.recipe.task), "Predicting"))
+    place, _, name = SAMPLE.rpartition("/")
+    with TemporaryDirectory() as folder, tracking.errors(client):
+        pq.write_table(rows.append_column(PREDICTION, predicted), f"{folder}/{name}")
+        client.log_artifact(run.info.run_id, f"{folder}/{name}", place)
+        return sha256(f"{folder}/{name}")
+
+
+def _log_curve(client: MlflowClient, run: Run, job: jobs.Job, data: fitting.Data, chosen: _Chosen) -> None:
+    def again(part: fitting.Data) -> Pipeline:
+        return _fit(job.recipe, part, chosen.params)
+
+    with threads.bounded(threads.per_fit()):
+        curve.log_training(client, run.info.run_id, job.recipe, data, again, chosen.seconds)

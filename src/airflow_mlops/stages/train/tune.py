@@ -1,0 +1,297 @@
+"""Tune: try the parameters of a candidate on rows later than those it is fitted on."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from time import monotonic
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from airflow_mlops.domain.metrics import METRICS
+from airflow_mlops.domain.spec.model import Budget, Candidate
+from airflow_mlops.exceptions import NotEnoughData, TrainingFailed
+from airflow_mlops.learning import threads
+from airflow_mlops.learning.statistics import measures
+from airflow_mlops.stages.train import fitting, folds
+from airflow_mlops.stages.train.proposals import Proposal, Proposals
+from airflow_mlops.stages.train.trials import Outcome, Trial
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
+
+    from airflow_mlops.domain.facts.recipe import Recipe
+    from airflow_mlops.stages.train.folds import Fold
+    from airflow_mlops.stages.train.trials import Store
+
+log = logging.getLogger(__name__)
+
+
+class Found(NamedTuple):
+    """The best parameters.
+
+    :param params: those that were searched for.
+    :param score: mean of the metric over the folds; None if nothing was ranked.
+    :param trials: combinations that were tried.
+    :param remarks: what a person should know of the search.
+    """
+
+    params: dict[str, Any]
+    score: float | None
+    trials: int
+    remarks: tuple[str, ...] = ()
+
+
+def search(recipe: Recipe, data: fitting.Data, store: Store | None = None, dask: str | None = None) -> Found:
+    """Try combinations of a candidate's parameters on the recipe's folds, within its budget.
+
+    A candidate that searches for nothing has one trial. Of equals, the first wins. A trial that fails is left out with a
+    warning. With ``budget.parallel``, so many trials go side by side and are told of together, so that it does not matter
+    which of them ends first.
+
+    :param store: keeps the trials, and has those of an earlier try, which are not fitted again; None keeps nothing.
+    :param dask: address of a Dask scheduler that trials are fitted on; None fits them in threads of this process.
+    :raises TrainingFailed: if no combination can be fitted.
+    :raises NotEnoughData: if the metric is undefined on the validation rows.
+    :raises ConnectionError: if the Dask scheduler does not answer.
+    """
+    candidate = Candidate.model_validate(recipe.candidate)
+    spans = folds.folds(data, recipe.folds, recipe.task)
+    with threads.remarks() as warned, _workers(dask, data, recipe) as pool, _opened(store):
+        search = _Search(recipe, candidate, data, spans, store, pool, _threads(dask, recipe))
+        with threads.bounded(search.n_threads):
+            search.run()
+    for remark in warned:
+        log.warning("%s, while it was searched: %s", candidate.name, remark)
+    return search.found()
+
+
+def _opened(store: Store | None) -> AbstractContextManager[None]:
+    return store.opened() if store else nullcontext()
+
+
+def _threads(dask: str | None, recipe: Recipe) -> int:
+    # How many processors a worker of Dask has, and how many fits share them, is its own affair: so many threads it has.
+    return 1 if dask else threads.per_fit(Budget.model_validate(recipe.budget).parallel)
+
+
+@contextmanager
+def _workers(dask: str | None, data: fitting.Data, recipe: Recipe) -> Iterator[Any]:
+    """Yield joblib's pool: threads here, or a Dask cluster, which gets the rows once."""
+    from joblib import Parallel, parallel_config
+
+    side_by_side = Budget.model_validate(recipe.budget).parallel
+    if not dask:
+        with parallel_config("threading"):
+            yield Parallel(side_by_side)
+        return
+    from distributed import Client
+
+    try:
+        client = Client(dask)  # type: ignore[no-untyped-call]
+    except OSError as error:
+        raise ConnectionError(f"The Dask scheduler at {dask} does not answer: {error}") from error
+    with client, parallel_config("dask", scatter=[data]):
+        yield Parallel(side_by_side)
+
+
+@dataclass
+class _Attempt:
+    """A trial under way.
+
+    :param shown: so far.
+    :param unfitted: None if there is nothing to fit: its parameters cannot be used, or an earlier try has ended it.
+    :param fresh: False if an earlier try has ended it.
+    :param run_id: of its run; empty before it has begun.
+    """
+
+    number: int
+    proposal: Proposal
+    shown: Trial
+    unfitted: Pipeline | None = None
+    fresh: bool = False
+    run_id: str = ""
+
+    def begin(self, store: Store) -> None:
+        """Open its run."""
+        self.run_id = store.begin(self.number)
+
+    def live(self, folds: int) -> bool:
+        """Whether it has folds to go."""
+        return self.shown.outcome is Outcome.DONE and len(self.shown.values) < folds
+
+
+class _Search:
+    def __init__(
+        self,
+        recipe: Recipe,
+        candidate: Candidate,
+        data: fitting.Data,
+        spans: Sequence[Fold],
+        store: Store | None,
+        pool: Any,
+        n_threads: int,
+    ) -> None:
+        self.recipe = recipe
+        self.candidate = candidate
+        self.data = data
+        self.folds = spans
+        self.store = store
+        self.pool = pool
+        self.budget = Budget.model_validate(recipe.budget)
+        self.n_threads = n_threads
+        self.categories = fitting.categories(recipe, data)
+        self.proposals = Proposals(candidate.search, self.budget.trials, recipe.metric, recipe.seed)
+        self.ended: list[Trial] = []
+        self.best: tuple[int, float, Trial] | None = None
+        self.unkept: list[Callable[[Store], None]] = []
+        """What is to be told to the store."""
+        self.seconds = 0.0
+        """Of the batches that have ended, in this process or in one before."""
+
+    def run(self) -> None:
+        while not self._late(0.0) and (proposals := self.proposals.next(self.budget.parallel)):
+            first = len(self.ended) + 1
+            self._batch([self._attempt(number, each) for number, each in enumerate(proposals, first)])
+        self._keep()
+
+    def _keep(self) -> None:
+        while self.store and self.unkept:
+            self.unkept.pop(0)(self.store)
+
+    def _late(self, seconds: float) -> bool:
+        return self.best is not None and self.seconds + seconds > self.budget.seconds
+
+    def _attempt(self, number: int, proposal: Proposal) -> _Attempt:
+        former = self.store.find(proposal.params) if self.store else None
+        if former is not None:
+            return _Attempt(number, proposal, former)
+        attempt = _Attempt(number, proposal, Trial(proposal.params, Outcome.DONE, (), 0.0), fresh=True)
+        self.unkept.append(attempt.begin)
+        try:
+            attempt.unfitted = fitting.build(self.recipe, proposal.params, self.categories)
+        except TrainingFailed as error:
+            attempt.shown = replace(attempt.shown, outcome=Outcome.FAILED, error=str(error))
+        return attempt
+
+    def _batch(self, batch: list[_Attempt]) -> None:
+        began = monotonic()
+        for each in batch:
+            self._repeat(each)
+        for fold in self.folds:
+            live = [each for each in batch if each.unfitted and each.live(len(self.folds))]
+            if not live or self._late(monotonic() - began):
+                break
+            self._fold(live, fold)
+        before = [each.shown.seconds for each in batch if not each.fresh]
+        self.seconds += max([monotonic() - began, *before])
+        for each in batch:
+            # One that ran out of time has shown nothing.
+            if not each.live(len(self.folds)):
+                self._end(each)
+
+    def _repeat(self, attempt: _Attempt) -> None:
+        """Tell again what an earlier try has shown fold by fold."""
+        for fold in range(1, min(len(attempt.shown.values) + 1, len(self.folds))):
+            self.proposals.behind(attempt.proposal, attempt.shown.first(fold))
+
+    def _fold(self, live: list[_Attempt], fold: Fold) -> None:
+        from joblib import delayed
+
+        measure = delayed(_measure)
+        calls = [
+            measure(each.unfitted, self.data, fold, self.recipe, each.proposal.params, self.n_threads)
+            for each in live
+        ]
+        numbers = ", ".join(str(each.number) for each in live)
+        what = f"{self.candidate.name}: fitting trial {numbers} of {self.proposals.total}"
+        self._keep()
+        measured = threads.waited(lambda: self.pool(calls), what)
+        for each, one in zip(live, measured, strict=True):
+            each.shown = each.shown.then(one.value, one.seconds, one.error)
+            if each.live(len(self.folds)) and self.proposals.behind(each.proposal, each.shown):
+                each.shown = replace(each.shown, outcome=Outcome.BEHIND)
+
+    def _end(self, attempt: _Attempt) -> None:
+        shown = attempt.shown
+        if attempt.fresh:
+            self.unkept.append(lambda store: store.end(attempt.run_id, shown))
+        self.proposals.tell(attempt.proposal, shown)
+        self.ended.append(shown)
+        if shown.outcome is Outcome.DONE and shown.value is not None:
+            sign = 1 if METRICS[self.recipe.metric].greater_is_better else -1
+            if self.best is None or sign * shown.value > self.best[1]:
+                self.best = attempt.number, sign * shown.value, shown
+        self._tell(attempt)
+
+    def _tell(self, attempt: _Attempt) -> None:
+        shown, done, total = attempt.shown, len(self.ended), self.proposals.total
+        left = max(0.0, min(self.seconds / done * (total - done), self.budget.seconds - self.seconds))
+        best = f", best {self.best[2].value:.4f} (trial {self.best[0]})" if self.best else ""
+        params = ", ".join(f"{name}={value}" for name, value in shown.params.items()) or "no search"
+        if shown.outcome is Outcome.FAILED:
+            log.warning(
+                "%s: trial %d of %d failed and is left out: %s",
+                self.candidate.name, attempt.number, total, shown.error,
+            )  # fmt: skip
+            return
+        value = "undefined" if shown.value is None else f"{shown.value:.4f}"
+        behind = f" on the first {len(shown.values)} of {len(self.folds)} folds, given up"
+        log.info(
+            "%s: trial %d of %d: %s %s%s%s; %.0f s so far, about %.0f s left; %s",
+            self.candidate.name, attempt.number, total, self.recipe.metric, value,
+            behind if shown.outcome is Outcome.BEHIND else "", best, self.seconds, left, params,
+        )  # fmt: skip
+
+    def found(self) -> Found:
+        """Return the best trial.
+
+        :raises TrainingFailed: if all failed.
+        :raises NotEnoughData: if the metric was undefined in all that did not.
+        """
+        failed = [each for each in self.ended if each.outcome is Outcome.FAILED]
+        if self.best is None and len(failed) == len(self.ended):
+            raise TrainingFailed(failed[0].error)
+        if self.best is None:
+            rows = self.data.labels.size - self.folds[0].cut
+            raise NotEnoughData(f"{self.recipe.metric} is undefined on the {rows} latest training rows.")
+        shown, trials = self.best[2], len(self.ended)
+        remarks = [f"{len(failed)} of {trials} trials failed, the first: {failed[0].error}"] if failed else []
+        if trials < self.proposals.total and self._late(0.0):
+            remarks.append(
+                f"{trials} of {self.proposals.total} trials were done when their {self.budget.seconds:g} s were over. "
+                "Another time it may be another number, so this search may not be reproducible."
+            )
+            log.warning("%s: %s", self.candidate.name, remarks[-1])
+        return Found(dict(shown.params), shown.value, trials, tuple(remarks))
+
+
+class _Measured(NamedTuple):
+    """What one fit has shown.
+
+    :param value: None if it is undefined, or the fit failed.
+    """
+
+    value: float | None
+    seconds: float
+    error: str = ""
+
+
+def _measure(
+    unfitted: Pipeline, data: fitting.Data, fold: Fold, recipe: Recipe, params: dict[str, Any], n_threads: int
+) -> _Measured:
+    """Fit to the rows before a fold, and measure on those within; may run on another machine."""
+    from sklearn.base import clone
+
+    began, name = monotonic(), fitting.name_of(recipe, params)
+    try:
+        model = fitting.fit(clone(unfitted), data.between(0, fold.cut), n_threads, name)
+        later = data.between(fold.cut, fold.end)
+        predicted = fitting.predicted(model, later, recipe.task, name)
+        value = measures.measure(recipe.metric, later.labels, predicted)
+    except TrainingFailed as error:
+        return _Measured(None, monotonic() - began, str(error))
+    except ValueError as error:  # predictions that are not finite
+        return _Measured(None, monotonic() - began, f"{name}: {error}")
+    return _Measured(value, monotonic() - began)

@@ -1,0 +1,3 @@
+"""Validate: expectations, prechecks, skew."""
+
+from __future__ import annotations

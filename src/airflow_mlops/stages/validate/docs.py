@@ -1,0 +1,157 @@
+"""Data Docs: the page that Great Expectations itself makes of a validation, readable without any network."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from airflow_mlops.reporting.pages import HEAD
+from airflow_mlops.stages.validate.findings import MASK, SAMPLES, concerns
+from airflow_mlops.stages.validate.gx import quiet
+from airflow_mlops.stages.validate.words import text
+
+if TYPE_CHECKING:
+    from great_expectations.core.expectation_validation_result import ExpectationValidationResult
+
+    from airflow_mlops.domain.spec.model import Expectation
+    from airflow_mlops.stages.validate.gx import Answer
+
+log = logging.getLogger(__name__)
+
+# Its own page loads styles, fonts and scripts from seven hosts. This one stands in its place around its sections; what
+# is folded or sorted by a script there is open and in order here, and its charts, which a script draws, are left out.
+_PAGE = (
+    HEAD
+    + """\
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<title>{{ page_title }}</title>
+<style>
+:root { color-scheme: light dark; --line: #8884; --good: #14713a; --bad: #b3261e; --back: #8881; }
+@media (prefers-color-scheme: dark) { :root { --good: #6fd394; --bad: #ff9d94; } }
+body { margin: 0 auto; max-width: 80rem; padding: 1.5rem 1rem; font: 15px/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }
+h1 { font-size: 1.35rem; } h5 { font-size: 1.1rem; margin: 1.5rem 0 .3rem; }
+table { border-collapse: collapse; width: 100%; margin: .3rem 0 1rem; }
+th, td { border-bottom: 1px solid var(--line); padding: .35rem .6rem; text-align: left; vertical-align: top; }
+.alert { background: var(--back); padding: .1rem .8rem; margin-top: 1rem; }
+.badge { background: var(--back); border-radius: 3px; padding: 0 .3rem; }
+.text-success { color: var(--good); } .text-danger, .text-warning { color: var(--bad); }
+.fa-check-circle::before { content: "✔"; } .fa-times::before { content: "✘"; }
+.fa-exclamation-triangle::before { content: "⚠"; }
+.cooltip > span, [data-toggle="collapse"] { display: none; }
+a { color: inherit; text-decoration: none; pointer-events: none; }
+@media (max-width: 40rem) { td { display: block; } }
+</style>
+</head>
+<body>
+<h1>{{ page_title }}</h1>
+{% for section in sections %}{% set section_loop = loop %}{% include 'section.j2' %}{% endfor %}
+<p>Rendered by Great Expectations {{ ge_version }}.</p>
+</body>
+</html>
+"""
+)
+
+# Not every value is escaped by its templates, so nothing that could be markup reaches them.
+_MARKUP = str.maketrans({"<": "‹", ">": "›", "&": "＆", '"': "”"})
+_COUNTS = frozenset(
+    {"element_count", "unexpected_count", "unexpected_percent", "missing_count", "missing_percent"}
+    | {"unexpected_percent_total", "unexpected_percent_nonmissing"}
+)
+
+
+def render(
+    expectations: Sequence[Expectation],
+    answers: Sequence[Answer],
+    *,
+    dataset: str,
+    partition: str,
+    pii: Collection[str] = (),
+) -> str | None:
+    """Return the page; None, with a warning in the log, if Great Expectations cannot render what it has found.
+
+    :param answers: what :func:`airflow_mlops.stages.validate.gx.evaluate` returned for them; None is rendered if it
+        was not run.
+    :param pii: columns with personal data, whose values are masked.
+    """
+    if not answers:
+        return None
+    results = [
+        (each, answer, concerns(each, pii)) for each, answer in zip(expectations, answers, strict=True)
+    ]
+    try:
+        return _render(results, dataset, partition)
+    except Exception as error:  # noqa: BLE001 - a page is no reason to fail; the message may hold values
+        log.warning("Data Docs of %s %s could not be rendered: %s", dataset, partition, type(error).__name__)
+        return None
+
+
+def _render(found: Sequence[tuple[Expectation, Answer, bool]], dataset: str, partition: str) -> str:
+    with quiet():
+        from great_expectations import __version__
+        from great_expectations.core.expectation_validation_result import ExpectationSuiteValidationResult
+        from great_expectations.render.renderer.page_renderer import ValidationResultsPageRenderer
+        from great_expectations.render.view.view import DefaultJinjaPageView
+        from jinja2 import DictLoader
+
+        results = [_result(*each) for each in found]
+        good = sum(bool(result.success) for result in results)
+        suite = ExpectationSuiteValidationResult(
+            success=good == len(results),
+            results=results,
+            suite_name=_plain(dataset),
+            statistics={
+                "evaluated_expectations": len(results),
+                "successful_expectations": good,
+                "unsuccessful_expectations": len(results) - good,
+                "success_percent": 100 * good / len(results) if results else None,
+            },
+            meta={
+                "great_expectations_version": __version__,
+                "run_id": {"run_name": _plain(partition), "run_time": datetime.now(UTC).isoformat()},
+                "batch_spec": {"data_asset_name": _plain(dataset)},
+            },
+        )
+        view: Any = DefaultJinjaPageView()
+        view.env.loader.loaders.insert(0, DictLoader({"page.j2": _PAGE}))
+        document = ValidationResultsPageRenderer().render(suite)
+        return str(view.render(document, page_title=_plain(f"Data Docs of {dataset} {partition}")))
+
+
+def _result(each: Expectation, answer: Answer, masked: bool) -> ExpectationValidationResult:
+    from great_expectations.core.expectation_validation_result import ExpectationValidationResult
+    from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
+
+    found = dict(answer.result.result) if answer.result and answer.error is None else {}
+    if "element_count" not in found:
+        # Its renderer takes any count for one of rows, and looks for their share.
+        found.pop("unexpected_count", None)
+    if masked:
+        shown = {key: value for key, value in found.items() if key in _COUNTS}
+        found = shown | ({"observed_value": MASK} if "observed_value" in found else {})
+    message = MASK if masked else (answer.error or "").strip().partition("\n")[0][:200]
+    raised = {"raised_exception": True, "exception_message": _plain(message), "exception_traceback": ""}
+    return ExpectationValidationResult(
+        success=bool(answer.result and answer.result.success and answer.error is None),
+        expectation_config=ExpectationConfiguration(type=each.expectation, kwargs=_clean(each.args)),
+        result={key: _clean(_few(value)) for key, value in found.items()},
+        exception_info=raised if answer.error else None,
+    )
+
+
+def _few(value: Any) -> Any:
+    return value[:SAMPLES] if isinstance(value, list) else value
+
+
+def _clean(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {_plain(str(key)): _clean(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_clean(each) for each in value]
+    value = value.item() if hasattr(value, "item") else value  # a number of numpy
+    return value if value is None or isinstance(value, (bool, int, float)) else _plain(text(value))
+
+
+def _plain(value: str) -> str:
+    return value.translate(_MARKUP)

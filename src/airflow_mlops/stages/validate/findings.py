@@ -1,0 +1,180 @@
+"""What an answer of Great Expectations means: a result in words, without what is personal, and the rows it is about."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from airflow_mlops.domain.checks import Outcome, Severity
+from airflow_mlops.domain.facts.validation import ExpectationResult
+from airflow_mlops.stages.validate.words import Words, describe, text
+
+if TYPE_CHECKING:
+    from airflow_mlops.domain.spec.model import Expectation
+    from airflow_mlops.stages.validate.gx import Answer
+
+MASK = "•••"
+"""What stands for a personal value: always the same, so that it tells neither length nor content."""
+SAMPLES = 20
+"""Different values that a result shows."""
+_HINTS = (
+    ("NA is ambiguous", "an integer is missing: say what becomes of such rows with `ignore_row_if`"),
+    ("dtype=datetime64", "write a time with its zone, such as 2013-01-31T00:00:00+00:00"),
+    ("Cannot compare Timestamp", "write a time with its zone, such as 2013-01-31T00:00:00+00:00"),
+)
+_NAMED = 5
+"""Findings of one kind that are spelled out."""
+
+
+class Finding(NamedTuple):
+    """One result, and what it means for the rows.
+
+    :param broken: what is wrong if it failed or could not be evaluated, in words; nothing of a personal column's
+        values.
+    :param columns: the columns it is about.
+    :param rows: positions of the rows that broke it, counted from 0; None if it is not about rows or holds.
+    """
+
+    result: ExpectationResult
+    broken: str
+    columns: tuple[str, ...] = ()
+    rows: Sequence[int] | None = None
+
+    @property
+    def sets_aside(self) -> bool:
+        """Whether its rows are to be set aside."""
+        return self.result.severity is Severity.QUARANTINE and self.rows is not None
+
+    @property
+    def blocks(self) -> bool:
+        """Whether it stops the partition."""
+        stops = self.result.severity is not Severity.WARN and not self.sets_aside
+        return stops and self.result.outcome is Outcome.FAIL
+
+    @property
+    def undecided(self) -> bool:
+        """Whether it leaves open if the partition may go on; skew that would only warn does not."""
+        told_only = self.result.expectation == "skew" and self.result.severity is Severity.WARN
+        return self.result.outcome is Outcome.ERROR and not told_only
+
+
+def concerns(each: Expectation, pii: Collection[str]) -> bool:
+    """Tell whether what an expectation observes may hold a value of one of these columns."""
+    condition = str(each.args.get("row_condition") or "")
+    columns = describe(each.expectation, each.args).columns
+    return any(column in columns or column in condition for column in pii)
+
+
+def finding(each: Expectation, answer: Answer, rows: int, pii: Collection[str] = ()) -> Finding:
+    """Put an answer into a finding.
+
+    :param rows: rows of the partition.
+    :param pii: columns with personal data.
+    """
+    words, masked = describe(each.expectation, each.args), concerns(each, pii)
+    if answer.error is not None or answer.result is None:
+        return _errored(each, words, MASK if masked else answer.error or "unknown")
+    found = answer.result.result
+    unexpected = int(found["unexpected_count"]) if "element_count" in found else None
+    values = found.get("partial_unexpected_list") or ()
+    result = ExpectationResult(
+        expectation=each.expectation,
+        column=", ".join(words.columns) or None,
+        severity=each.severity,
+        outcome=Outcome.PASS if answer.result.success else Outcome.FAIL,
+        expected=words.expected,
+        observed=_observed(found, unexpected, rows, bool(answer.result.success), masked),
+        unexpected=unexpected,
+        unexpected_share=None if unexpected is None else unexpected / rows,
+        samples=(MASK,) if masked and values else _different(values),
+    )
+    return Finding(result, words.broken, words.columns, answer.rows)
+
+
+def of_result(result: ExpectationResult, pii: Collection[str] = ()) -> Finding:
+    """Put a result of our own, which is not about rows, into a finding."""
+    columns = (result.column,) if result.column else ()
+    words = describe(result.expectation, {"column": result.column} if result.column else {})
+    if result.column in pii:
+        result = result.model_copy(update={"observed": MASK, "expected": MASK, "samples": ()})
+    if result.outcome is Outcome.ERROR:
+        return Finding(result, f"{_about(result)} {result.observed}", columns)
+    ours = result.expectation.startswith("expect_")
+    broken = words.broken if ours else f"{_about(result)}: {result.observed}"
+    return Finding(result, broken, columns)
+
+
+def _about(result: ExpectationResult) -> str:
+    return f"{result.expectation} on {result.column}" if result.column else result.expectation
+
+
+def _observed(found: dict[str, Any], unexpected: int | None, rows: int, holds: bool, masked: bool) -> str:
+    if unexpected is not None:
+        return f"{unexpected:,} of {rows:,} rows broke it"
+    if found.get("observed_value") is not None:
+        return MASK if masked else text(found["observed_value"])
+    return "it holds" if holds else "it does not hold"
+
+
+def _different(values: Sequence[Any]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(text(value) for value in values))[:SAMPLES]
+
+
+def _errored(each: Expectation, words: Words, message: str) -> Finding:
+    short = message.strip().partition("\n")[0][:200] or "unknown"
+    hint = next((f" ({hint})" for part, hint in _HINTS if part in short), "")
+    result = ExpectationResult(
+        expectation=each.expectation,
+        column=", ".join(words.columns) or None,
+        severity=each.severity,
+        outcome=Outcome.ERROR,
+        expected=words.expected,
+        observed=f"could not be evaluated: {short}{hint}",
+    )
+    return Finding(result, f"{_about(result)} {result.observed}", words.columns)
+
+
+def reason(
+    findings: Sequence[Finding], *, rows: int, aside: int, released: int, largest: float, moved: bool
+) -> str:
+    """Return what stops the partition, what could not be evaluated, what becomes of rows, and what passed.
+
+    :param aside: rows that are to be set aside.
+    :param released: rows that break an expectation and go on, because a person has released them.
+    :param largest: largest share of rows that may be set aside.
+    :param moved: whether the rows are set aside.
+    """
+    failed = [each for each in findings if each.result.outcome is Outcome.FAIL]
+    clauses = [_listed(_counted(each) for each in failed if each.blocks)]
+    clauses.append(_listed(each.broken for each in findings if each.result.outcome is Outcome.ERROR))
+    if aside:
+        share = f"{aside:,} of {_rows(rows)}" if aside < rows else f"all {_rows(rows)}"
+        limit = f", above {100 * largest:.4g} % of them" if aside < rows and aside / rows > largest else ""
+        why = _listed(each.broken for each in failed if each.sets_aside)
+        clauses.append(f"{share} {'' if moved else 'would be '}set aside{limit}: {why}")
+    if released:
+        clauses.append(f"{_rows(released)} that a person has released {'go' if released > 1 else 'goes'} on")
+    warned = _listed(_counted(each) for each in failed if each.result.severity is Severity.WARN)
+    clauses.append(f"warning: {warned}" if warned else "")
+    passed = sum(each.result.outcome is Outcome.PASS for each in findings)
+    counted = f"{passed}" if passed == len(findings) else f"{passed} of {len(findings)}"
+    clauses.append(f"{counted} checks passed on {_rows(rows)}")
+    return "; ".join(clause for clause in clauses if clause)
+
+
+def _counted(finding: Finding) -> str:
+    result = finding.result
+    if result.unexpected is not None:
+        return f"{finding.broken} in {_rows(result.unexpected)}"
+    observed = result.expectation.startswith("expect_") and result.observed != "it does not hold"
+    return f"{finding.broken} (observed: {result.observed})" if observed else finding.broken
+
+
+def _rows(count: int) -> str:
+    return f"{count:,} row{'' if count == 1 else 's'}"
+
+
+def _listed(texts: Iterable[str]) -> str:
+    told = list(dict.fromkeys(texts))
+    more = [f"{len(told) - _NAMED} more"] if len(told) > _NAMED else []
+    return ", ".join(told[:_NAMED] + more)

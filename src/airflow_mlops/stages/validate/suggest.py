@@ -1,0 +1,274 @@
+"""Suggest: expectations that published partitions meet, as YAML for a person to review."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from math import ceil, floor, log10
+from statistics import median
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from airflow_mlops.domain.checks import Severity
+from airflow_mlops.domain.partitions import Partition
+from airflow_mlops.exceptions import TableMissing
+from airflow_mlops.stages.validate import profiles
+from airflow_mlops.stages.validate.history import LAST
+from airflow_mlops.stores.tables import tables, versions
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from airflow_mlops.stages.validate.profiles import Profile
+
+CODES = 10
+"""Different whole numbers up to which they are taken for codes, and not for a measure."""
+
+REPEATED = 20
+"""Rows that each value of a set must have on average, so that an unseen one means something."""
+
+MARGIN = 1.0
+"""Share of the spread by which a range is widened on each side.
+
+So much, because rows out of range are set aside: what a winter has not seen, a summer may well bring.
+"""
+
+LARGEST = 2**53
+"""Great Expectations compares with fractions, which are exact up to here."""
+
+_TYPES = {
+    "bool": "bool",
+    "string": "str",
+    "float": "float32",
+    "double": "float64",
+    "timestamp[us, tz=UTC]": "Timestamp",
+    **{f"int{bits}": f"int{bits}" for bits in (8, 16, 32, 64)},
+}
+"""What Great Expectations calls the types of columns, with nulls or without."""
+
+
+class Suggestion(NamedTuple):
+    """One expectation, and what it was learned from.
+
+    :param seen: that, in words.
+    """
+
+    name: str
+    args: Mapping[str, Any]
+    severity: Severity
+    seen: str
+
+
+class _Column(NamedTuple):
+    """One column of all partitions, the earliest first."""
+
+    name: str
+    kind: pa.DataType
+    profiles: Sequence[Profile]
+
+    @property
+    def known(self) -> int:
+        return sum(each.known for each in self.profiles)
+
+    @property
+    def values(self) -> dict[Any, int] | None:
+        """Rows by value; None if there are too many to be a set, or too few rows to know it."""
+        found: dict[Any, int] = {}
+        for each in self.profiles:
+            if each.values is None:
+                return None
+            for value, rows in each.values.items():
+                found[value] = found.get(value, 0) + rows
+        limit = profiles.VALUES if str(self.kind) == "string" else CODES
+        return found if 0 < len(found) <= limit and self.known >= REPEATED * len(found) else None
+
+
+def suggest(uri: str, partitions: int | None = None) -> str:
+    """Learn a suite from published partitions, in bounded memory, and return it as YAML.
+
+    Types, keys and what is never missing block or set rows aside, as do values out of range; what a partition is like
+    as a whole only warns. Each of these partitions meets all of it.
+
+    :param uri: URI of the published table.
+    :param partitions: learn from so many of the latest; None means from all.
+    :raises TableMissing: if nothing was published.
+    """
+    newest = tables.newest(uri)
+    there = set(versions.partitions(uri)) if newest else set()
+    learned = sorted(there & newest.keys())[-(partitions or 0) :]
+    if not learned:
+        raise TableMissing(f"Nothing has been published at {uri} yet, so there is nothing to learn from.")
+    table = tables.open_table(uri)
+    found = [profiles.measure(uri, table.version(), key) for key in learned]
+    latest = newest[learned[-1]]
+    schema = tables.batches(uri, version=table.version(), partition=learned[-1]).schema
+    columns = [_Column(field.name, field.type, [each[field.name] for each in found]) for field in schema]
+    whole = [_row_count({key: newest[key].rows for key in there}, learned), _unique(latest.key)]
+    count = sum(newest[key].rows for key in learned)
+    span = learned[0] if len(learned) == 1 else f"{learned[0]} … {learned[-1]}"
+    lines = [
+        f"# Learned from {_counted(len(learned), 'partition')} of {latest.name} ({span}), {_counted(count, 'row')}.",
+        "# Review it, then paste it into the spec.",
+        "validate:",
+    ]
+    for each in whole:
+        lines += _lines(each)
+    for column in columns:
+        lines.append("")
+        if column.name == latest.event_time:
+            lines.append(_freshness(column, learned, latest.grain))
+        for each in _of_column(column, key=latest.key, event_time=latest.event_time):
+            lines += _lines(each)
+    return "\n".join(lines) + "\n"
+
+
+def _lines(each: Suggestion) -> list[str]:
+    import yaml
+
+    args = {**each.args, "severity": each.severity.value}
+    written = yaml.safe_dump(args, default_flow_style=True, width=10**9, allow_unicode=True, sort_keys=False)
+    return [f"  # {each.seen}", f"  - {each.name}: {written.strip()}"]
+
+
+def _row_count(rows: Mapping[str, int], learned: Sequence[str]) -> Suggestion:
+    keys = sorted(rows)
+    apart = [0.0]
+    for position in range(1, len(keys)):
+        if keys[position] in learned:
+            middle = median(rows[key] for key in keys[max(0, position - LAST) : position])
+            apart.append(abs(rows[keys[position]] - middle) / middle)
+    tolerance = max(0.5 if len(keys) == 1 else 0.25, _outward(1.5 * max(apart), ceil))
+    seen = [rows[key] for key in learned]
+    told = f"{_span(min(seen), max(seen))} rows a partition"
+    if len(apart) > 1:
+        told += f", up to {max(apart):.0%} from the {LAST} before"
+    name = "expect_table_row_count_to_be_near_last_partitions"
+    return Suggestion(name, {"tolerance": tolerance}, Severity.WARN, told)
+
+
+def _unique(key: Sequence[str]) -> Suggestion:
+    seen = "the key, unique in each partition"
+    if len(key) == 1:
+        return Suggestion("expect_column_values_to_be_unique", {"column": key[0]}, Severity.BLOCK, seen)
+    columns = {"column_list": list(key)}
+    return Suggestion("expect_compound_columns_to_be_unique", columns, Severity.BLOCK, seen)
+
+
+def _freshness(column: _Column, learned: Sequence[str], grain: str) -> str:
+    ends = [Partition.parse(key, grain).end for key in learned]
+    gaps = [end - each.high for end, each in zip(ends, column.profiles, strict=True) if each.high is not None]
+    return (
+        f"  # the last event is at most {max(gaps)} before the end of its partition; that none is outside of it is "
+        "checked when it is ingested"
+    )
+
+
+def _of_column(column: _Column, *, key: Sequence[str], event_time: str) -> Iterator[Suggestion]:
+    name = {"column": column.name}
+    if kind := _TYPES.get(str(column.kind)):
+        args = {**name, "type_": kind}
+        yield Suggestion("expect_column_values_to_be_of_type", args, Severity.BLOCK, f"always {column.kind}")
+    yield from _nulls(column, identifies=column.name in (*key, event_time))
+    if column.name in (*key, event_time) or not column.known:
+        return
+    values = column.values
+    if values is not None:
+        yield _set(column, values)
+    elif profiles.is_number(column.kind) and not any(each.infinite for each in column.profiles):
+        yield from _numbers(column)
+
+
+def _nulls(column: _Column, *, identifies: bool) -> Iterator[Suggestion]:
+    worst = max(each.missing for each in column.profiles)
+    name, args = "expect_column_values_to_not_be_null", {"column": column.name}
+    if not worst:
+        severity = Severity.BLOCK if identifies else Severity.QUARANTINE
+        yield Suggestion(name, args, severity, f"never missing in {_basis(column)}")
+        return
+    mostly = floor((1 - 1.5 * worst - 0.01) * 1000) / 1000
+    if mostly > 0:
+        least = min(each.missing for each in column.profiles)
+        seen = f"{_span(least, worst, '.1%')} missing in {_basis(column)}"
+        yield Suggestion(name, {**args, "mostly": mostly}, Severity.WARN, seen)
+
+
+def _set(column: _Column, values: Mapping[Any, int]) -> Suggestion:
+    seen = f"{_counted(len(values), 'different value')} in {_basis(column)}"
+    args = {"column": column.name, "value_set": sorted(values)}
+    name = "expect_column_values_to_be_in_set"
+    if str(column.kind) == "string":
+        # A new shop or carrier is news, and no error.
+        return Suggestion(name, {**args, "mostly": 0.99}, Severity.WARN, seen)
+    return Suggestion(name, args, Severity.QUARANTINE, seen)
+
+
+def _numbers(column: _Column) -> Iterator[Suggestion]:
+    import pyarrow as pa
+
+    found = [each for each in column.profiles if each.known]
+    low, high = min(each.low for each in found), max(each.high for each in found)
+    if max(abs(low), abs(high)) > LARGEST:
+        return
+    margin = MARGIN * (float(high) - float(low)) or MARGIN * abs(float(high)) or 1.0
+    bounds = _widened(float(low), float(high), margin, whole=pa.types.is_integer(column.kind))
+    yield Suggestion(
+        "expect_column_values_to_be_between",
+        {"column": column.name, "min_value": bounds[0], "max_value": bounds[1]},
+        Severity.QUARANTINE,
+        f"seen {_span(low, high)} in {_basis(column)}",
+    )
+    deviations = [each.deviation for each in found]
+    if min(each.known for each in found) < REPEATED:
+        return
+    # A constant's computed deviation may be a rounding error.
+    if min(deviations) <= 1e-9 * max(abs(float(low)), abs(float(high))):
+        return
+    means = [each.mean for each in found]
+    room = max(max(means) - min(means), (0.5 if len(found) == 1 else 0.25) * median(deviations))
+    for what, seen, (lower, upper) in (
+        ("mean", means, _within_sign(low, high, min(means) - room, max(means) + room)),
+        ("stdev", deviations, (min(deviations) / 2, max(deviations) * 2)),
+    ):
+        yield Suggestion(
+            f"expect_column_{what}_to_be_between",
+            {"column": column.name, "min_value": _outward(lower, floor), "max_value": _outward(upper, ceil)},
+            Severity.WARN,
+            f"seen {_span(min(seen), max(seen))} in {_basis(column)}",
+        )
+
+
+def _widened(low: float, high: float, margin: float, *, whole: bool) -> tuple[float, float]:
+    lower, upper = _within_sign(low, high, low - margin, high + margin)
+    if whole:
+        return floor(lower), ceil(upper)
+    return _outward(lower, floor, margin), _outward(upper, ceil, margin)
+
+
+def _within_sign(low: float, high: float, lower: float, upper: float) -> tuple[float, float]:
+    """Return wider bounds that are not negative if no value was, and not positive if no value was."""
+    return (lower if low < 0 else max(0.0, lower)), (upper if high > 0 else min(0.0, upper))
+
+
+def _outward(value: float, way: Callable[[float], int], scale: float | None = None) -> float:
+    """Round to three digits of the value, or two of a scale, upwards or downwards."""
+    if not value:
+        return 0.0
+    digits = 2 - floor(log10(abs(value))) if scale is None else 1 - floor(log10(scale))
+    rounded = round(way(value * 10.0**digits) * 10.0**-digits, max(digits, 0))
+    # Of numbers far from 0 the last digit can be lost on the way.
+    return rounded if (rounded <= value if way is floor else rounded >= value) else value
+
+
+def _span(low: Any, high: Any, form: str = "") -> str:
+    ends = [f"{each:{form}}" if form else _number(each) for each in (low, high)]
+    return ends[0] if ends[0] == ends[1] else " … ".join(ends)
+
+
+def _number(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{float(value):,.6g}"
+
+
+def _basis(column: _Column) -> str:
+    return f"{_counted(len(column.profiles), 'partition')}, {_counted(column.known, 'value')}"
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
