@@ -91,6 +91,6 @@ def train(uri: str, model: str) -> str:
     """Train as a task does."""
     from mlflow import MlflowClient
 
-    from unit.engines.registry_builders import make_version
+    from registry_builders import make_version
 
     return make_version(MlflowClient(uri, uri), model).version

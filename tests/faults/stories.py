@@ -12,7 +12,7 @@ from airflow_mlops.domain.facts.results import Action, Evaluation, PromotionDeci
 from airflow_mlops.stages.promote import promote
 from airflow_mlops.stores.registry import ledger, registry, tracking
 from airflow_mlops.stores.registry.ledger import Kind
-from unit.engines.registry_builders import make_evaluation, make_version
+from registry_builders import make_evaluation, make_version
 
 BLESSED = Check(name="blessing", verdict=Verdict.PASS, expected="alike", reason="blessed in another test")
 

@@ -16,8 +16,8 @@ from airflow_mlops.exceptions import DigestMismatch
 from airflow_mlops.learning.models import models
 from airflow_mlops.stores.registry import registry, tracking
 from faults.stories import Story
+from registry_builders import make_ref, make_version
 from synthetic import make_client
-from unit.engines.registry_builders import make_ref, make_version
 
 MODEL = tracking.MODEL_FILE
 

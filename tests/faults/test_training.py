@@ -20,7 +20,7 @@ from faults.conftest import Stopped, longest
 from faults.proxy import Dropped, Proxy
 from faults.server import Server
 from faults.stories import Story, left
-from unit.engines.registry_builders import make_version
+from registry_builders import make_version
 
 pytestmark = pytest.mark.slow
 

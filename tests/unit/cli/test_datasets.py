@@ -15,7 +15,7 @@ from airflow_mlops import config
 from airflow_mlops.domain.facts.results import DatasetVersion
 from airflow_mlops.stores.tables import tables
 from history import MODEL, History, rows_of, shifted
-from unit.engines.test_retention import age
+from unit.stores.test_retention import age
 
 Capture = pytest.CaptureFixture[str]
 

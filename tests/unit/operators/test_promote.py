@@ -25,7 +25,7 @@ from airflow_mlops.stores.registry import ledger, registry
 from airflow_mlops.stores.registry.ledger import Kind
 from contexts import Run, deploy
 from history import MODEL, STIFF, History, make_decision
-from unit.engines.registry_builders import make_evaluation, make_ref
+from registry_builders import make_evaluation, make_ref
 
 CHAMPION = assets.champion(MODEL)
 RULE = Check(name="retrain.drift", verdict=Verdict.PASS, expected="no drift", reason="calm")

@@ -21,7 +21,7 @@ from airflow_mlops.stores.registry import registry
 from airflow_mlops.stores.registry.registry import CHALLENGER
 from contexts import Run, deploy
 from history import MODEL, STIFF, History
-from unit.engines.registry_builders import make_evaluation
+from registry_builders import make_evaluation
 
 CHAMPION = assets.champion(MODEL)
 ONCE = Shadow(windows=1)

@@ -13,7 +13,7 @@ from airflow_mlops.triggers.decision import DecisionTrigger
 WRITER = """
 import sys
 from airflow_mlops.domain.facts.results import PromotionDecision
-from airflow_mlops.engines import ledger
+from airflow_mlops.stores.registry import ledger
 sys.stdin.readline()
 decision = PromotionDecision(
     model="flights", partition=sys.argv[2], action="kept", before=None, after=None, reason="r", key="k"

@@ -31,7 +31,7 @@ from airflow_mlops.learning.models import models
 from airflow_mlops.stages.promote import moves, promote
 from airflow_mlops.stores.registry import ledger, registry
 from airflow_mlops.stores.registry.ledger import Kind
-from unit.engines.registry_builders import make_client, make_evaluation, make_ref, make_version
+from registry_builders import make_client, make_evaluation, make_ref, make_version
 
 BLESSED = Check(name="blessing", verdict=Verdict.PASS, expected="alike", reason="blessed in another test")
 
@@ -41,7 +41,7 @@ from pathlib import Path
 from mlflow import MlflowClient
 from airflow_mlops.domain.checks import Check
 from airflow_mlops.domain.facts.results import Evaluation
-from airflow_mlops.engines import promote
+from airflow_mlops.stages.promote import promote
 from airflow_mlops.exceptions import PromotionConflict
 
 uri, ledger_uri, key, evaluation, point, folder = sys.argv[1:]

@@ -18,7 +18,7 @@ from airflow_mlops.stages.validate import skew
 from airflow_mlops.stages.validate.skew import Reference
 from airflow_mlops.stores.tables import tables
 from history import changed, make_decision, moved
-from unit.engines.registry_builders import make_client, make_evaluation, make_ref, make_version
+from registry_builders import make_client, make_evaluation, make_ref, make_version
 
 START = datetime(2013, 1, 1, tzinfo=UTC)
 FEATURES = ("distance", "carrier", "delayed")
@@ -242,7 +242,7 @@ def test_a_ledger_that_does_not_say_what_the_champion_was_trained_on_is_readable
 
 
 def test_skew_needs_neither_evidently_nor_mlflow() -> None:
-    code = "import sys; from airflow_mlops.engines import skew; print({'evidently', 'mlflow', 'scipy'} & {*sys.modules})"
+    code = "import sys; from airflow_mlops.stages.validate import skew; print({'evidently', 'mlflow', 'scipy'} & {*sys.modules})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
 

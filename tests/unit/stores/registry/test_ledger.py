@@ -19,7 +19,8 @@ WRITER = """
 import os
 import sys
 from airflow_mlops.domain.facts.results import PromotionDecision
-from airflow_mlops.engines import journal, ledger
+from airflow_mlops.stores.registry import ledger
+from airflow_mlops.stores.tables import journal
 journal._FILES = 4
 uri, who = sys.argv[1:]
 for number in range(8):

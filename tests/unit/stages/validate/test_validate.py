@@ -446,7 +446,7 @@ import logging, os, sys, warnings
 logging.basicConfig(level=logging.INFO)
 import pyarrow as pa
 from airflow_mlops.domain.spec.model import Expectation
-from airflow_mlops.engines.validate import Policy, validate
+from airflow_mlops.stages.validate.validate import Policy, validate
 assert not {"great_expectations", "pandas", "jinja2"} & set(sys.modules), "imported at the top"
 environment, showwarning = dict(os.environ), warnings.showwarning
 rule = Expectation(expectation="expect_column_values_to_be_unique", args={"column": "x"})

@@ -17,8 +17,8 @@ from airflow_mlops.learning.models import models, transform
 from airflow_mlops.stores.registry import tracking
 from airflow_mlops.stores.tables import tables
 from history import History
+from registry_builders import make_ref
 from synthetic import make_client, make_dataset, make_rows, make_split, make_trained
-from unit.engines.registry_builders import make_ref
 
 JANUARY = Partition.parse("2013-01", "month")
 ROWS = pa.table({"id": ["a", "b", "c"], "x": [3.0, 1.0, 2.0], "n": [1, None, 3]})

@@ -66,7 +66,7 @@ def test_imports_from_the_same_folder_are_found_and_those_of_packages_are_not(
     (tmp_path / "sibling_namespace").mkdir()
     monkeypatch.syspath_prepend(tmp_path)
     text = (
-        "import json, sibling_module\nfrom airflow_mlops.engines import tables\nimport pandas.api, nowhere_to_be_found\n"
+        "import json, sibling_module\nfrom airflow_mlops.stores.tables import tables\nimport pandas.api, nowhere_to_be_found\n"
         "def f():\n    from sibling_package.inner import x\n    import sibling_namespace.y\n    from . import z\n"
     )
     found = {"sibling_module", "sibling_package.inner", "sibling_namespace.y", "."}

@@ -243,7 +243,7 @@ def test_what_a_mail_says_is_kept_once_and_nothing_of_what_is_held_back(uri: str
 KILLED = """
 import os, signal, smtplib, sys
 sys.path[:0] = {path!r}
-from airflow_mlops.engines import mails, outbox
+from airflow_mlops.reporting.alerts import mail, outbox
 from notices import make_notice
 
 def die():
@@ -253,7 +253,7 @@ def send(notice, to):
     if {when!r} == "sending":
         die()
     with smtplib.SMTP("127.0.0.1", {port}) as client:
-        client.send_message(mails.message(notice, sender="airflow@example.com", to=to))
+        client.send_message(mail.message(notice, sender="airflow@example.com", to=to))
     if {when!r} == "noting":
         die()
     return outbox.Receipt(settled=tuple(to))

@@ -30,7 +30,7 @@ from airflow_mlops.domain.spec.model import (
 from airflow_mlops.domain.spec.problems import keys
 from airflow_mlops.exceptions import SpecError
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 DOCS = ROOT / "docs"
 SMALLEST = {
     "name": "churn",

@@ -41,7 +41,8 @@ AGAIN = """
 import json, sys
 from pathlib import Path
 import numpy as np
-from airflow_mlops.engines import model_file, train
+from airflow_mlops.learning.models import skops_file
+from airflow_mlops.stages.train import train
 from synthetic import BOOSTING, LOGISTIC, make_recipe, make_rows
 
 rows = make_rows()
@@ -49,8 +50,8 @@ turned = rows.take(np.random.default_rng(9).permutation(rows.num_rows))
 digests = []
 for candidate in (LOGISTIC, BOOSTING):
     path = Path(sys.argv[1], candidate.name)
-    model_file.save(train.fit(turned, make_recipe(rows, candidate=candidate), {}), path)
-    digests.append(model_file.digest(path))
+    skops_file.save(train.fit(turned, make_recipe(rows, candidate=candidate), {}), path)
+    digests.append(skops_file.digest(path))
 print(json.dumps(digests))
 """
 
@@ -157,7 +158,7 @@ def test_times_other_than_the_event_time_are_derived_as_dates() -> None:
 
 
 def test_the_same_data_spec_and_seed_give_the_same_model_in_another_process(tmp_path: Path) -> None:
-    tests = Path(__file__).parents[2]
+    tests = Path(__file__).parents[3]
     environment = {**os.environ, "PYTHONPATH": str(tests), "PYTHONHASHSEED": "77"}
     again = subprocess.run(
         [sys.executable, "-c", AGAIN, str(tmp_path)],
@@ -357,7 +358,7 @@ def test_a_search_whose_process_was_killed_is_taken_up_by_the_next(
     client = make_client(broken)
     killed = subprocess.run(
         [sys.executable, "-m", "killed_training", client.tracking_uri, "4"],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
         check=False,
     )
     assert killed.returncode == -signal.SIGKILL

@@ -24,7 +24,7 @@ from airflow_mlops.stages.score import batches, score
 from airflow_mlops.stores.registry import registry
 from airflow_mlops.stores.tables import delta, tables
 from history import MODEL, STIFF, History, rows_of, shifted
-from unit.engines.registry_builders import make_ref
+from registry_builders import make_ref
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from airflow_mlops.stores.registry import ledger, registry
 from airflow_mlops.stores.registry.ledger import Kind
 from airflow_mlops.stores.registry.registry import CHALLENGER
 from history import MODEL, STIFF, History, changed, rows_of
-from unit.engines.registry_builders import make_evaluation
+from registry_builders import make_evaluation
 
 PASS, FAIL, INCONCLUSIVE = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE
 TWO = Shadow(windows=2)

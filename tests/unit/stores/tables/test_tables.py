@@ -141,7 +141,9 @@ def test_types_that_delta_does_not_know_are_read_back_as_they_were_published(uri
 @pytest.mark.slow
 def test_a_process_that_has_read_a_table_ends_as_it_should(uri: str) -> None:
     publish(uri, JANUARY, [1, 2, 3])
-    code = f"from airflow_mlops.engines import tables; tables.read({uri!r}); list(tables.batches({uri!r}))"
+    code = (
+        f"from airflow_mlops.stores.tables import tables; tables.read({uri!r}); list(tables.batches({uri!r}))"
+    )
     ended = [subprocess.run([sys.executable, "-c", code], check=False).returncode for _ in range(6)]
     assert ended == [0] * 6
 

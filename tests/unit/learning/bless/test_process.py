@@ -139,8 +139,8 @@ def test_a_killed_process_is_named_by_its_signal(
 
 def test_the_process_imports_neither_airflow_nor_mlflow(folder: Path) -> None:
     script = (
-        "import json, sys; from pathlib import Path; from airflow_mlops.engines import bless; "
-        "bless._predict(Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), 'classification'); "
+        "import json, sys; from pathlib import Path; from airflow_mlops.learning.bless import process; "
+        "process._predict(Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), 'classification'); "
         "print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules} & {'airflow', 'mlflow'})))"
     )
     arguments = [folder / "model.skops", models.digest(folder / "model.skops"), folder / "sample.parquet"]
