@@ -14,7 +14,7 @@ from airflow_mlops.learning import provenance, threads
 from airflow_mlops.learning.bless.sample import DIGEST_TAG, PREDICTION, SAMPLE, sha256
 from airflow_mlops.learning.models import models
 from airflow_mlops.stages.train import curve, fitting, jobs, trials, tune
-from airflow_mlops.stores.registry import registry, tracking
+from airflow_mlops.stores.registry import registration, registry, tracking
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -79,7 +79,7 @@ def train(
     :raises RegistryUnavailable: if MLflow does not answer.
     """
     model = recipe.model
-    former = registry.only_version(client, model, key)
+    former = registration.only_version(client, model, key)
     if former is not None:
         log.info("Version %s of %s was trained under this key already.", former.version, model)
         trained = _trained(registry.tags(client, former), former.version)
@@ -91,7 +91,7 @@ def train(
     began = monotonic()
     name = job.candidate.name
     title = f"{name} {recipe.dataset.partition}"
-    with registry.whole(client, model, key), tracking.run(client, experiment_id, title, key, tags) as run:
+    with registration.whole(client, model, key), tracking.run(client, experiment_id, title, key, tags) as run:
         provenance.log(client, run, recipe, tags)
         data = fitting.data(table, recipe)
         chosen = _choose(job, data, trials.Store(client, run, job.identity(key), recipe.metric), dask)
@@ -108,7 +108,7 @@ def train(
         }  # fmt: skip
         tags = {**tags, **job.long_tags(), "mlops.digest": logged.digest, _TRAINED: json.dumps(facts)}
         tags[DIGEST_TAG] = sample
-        version = registry.register(
+        version = registration.register(
             client,
             model,
             key=key,

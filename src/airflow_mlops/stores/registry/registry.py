@@ -1,10 +1,9 @@
-"""The model registry: versions are registered once; which is champion, and what a version was made of."""
+"""The model registry: which versions there are, which is champion or challenger, and what each was made of."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NamedTuple
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from airflow_mlops.domain.facts.results import DatasetVersion, ModelRef, Split
 from airflow_mlops.domain.spec.model import Features
 from airflow_mlops.exceptions import DigestMismatch, ModelNotFound, RegistryUnavailable
-from airflow_mlops.stores.registry import tracking
+from airflow_mlops.stores.registry import artifacts, tracking
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -23,10 +22,15 @@ CHAMPION = "champion"
 # Characters of a tag: MLflow takes 100,000, but a MySQL below it 65,535 bytes. Columns of a wide table take more.
 _LONGEST = 16_000
 _KEPT = "artifact:sha256:"
-# Seconds for a registry that makes a version in the background; MLflow's own limit is five minutes.
-_PATIENCE = 60
 CHALLENGER = "challenger"
 """The alias of the version that predicts beside the champion."""
+
+
+class Registration(NamedTuple):
+    """When a version was registered, and with which tags: see :func:`tags`."""
+
+    at: datetime
+    tags: dict[str, str]
 
 
 class Training(NamedTuple):
@@ -83,10 +87,49 @@ def set_champion(client: MlflowClient, model: str, number: str) -> None:
         client.set_registered_model_alias(model, CHAMPION, number)
 
 
+def set_challenger(client: MlflowClient, model: str, number: str) -> None:
+    """Point the challenger's alias at a version, whoever has it; errors as for :func:`set_champion`."""
+    with tracking.errors(client):
+        client.set_registered_model_alias(model, CHALLENGER, number)
+
+
+def drop_challenger(client: MlflowClient, model: str, number: str) -> None:
+    """Take the challenger's alias away from a version; another one that has it by now keeps it."""
+    if alias_version(client, model, CHALLENGER) == number:
+        with tracking.errors(client):
+            client.delete_registered_model_alias(model, CHALLENGER)
+
+
 def tag(client: MlflowClient, model: str, number: str, name: str, value: str) -> None:
     """Set a tag of a version."""
     with tracking.errors(client):
         client.set_model_version_tag(model, number, name, value)
+
+
+def describe(client: MlflowClient, model: str, number: str, text: str) -> None:
+    """Set what MLflow's own pages say of a version, as Markdown.
+
+    :raises ModelNotFound: if there is no such version.
+    :raises RegistryUnavailable: if MLflow does not answer.
+    """
+    with tracking.errors(client):
+        client.update_model_version(model, number, text)
+
+
+def versions(client: MlflowClient) -> list[ModelVersion]:
+    """Return every version of every model.
+
+    :raises RegistryUnavailable: if MLflow does not answer.
+    """
+    found: list[ModelVersion] = []
+    token = None
+    with tracking.errors(client):
+        while True:
+            page = client.search_model_versions(max_results=1000, page_token=token)
+            found += page
+            token = page.token
+            if not token:
+                return found
 
 
 def version(client: MlflowClient, model: str, number: str) -> ModelRef:
@@ -134,6 +177,23 @@ def training(client: MlflowClient, ref: ModelRef) -> Training:
         ) from error
 
 
+def registration(client: MlflowClient, ref: ModelRef) -> Registration:
+    """Return what a version was registered with; errors as for :func:`tags`."""
+    with tracking.errors(client):
+        found = client.get_model_version(ref.model, ref.version)
+    return Registration(datetime.fromtimestamp(found.creation_timestamp / 1000, UTC), tags(client, found))
+
+
+def short_tags(client: MlflowClient, ref: ModelRef) -> dict[str, str]:
+    """Return the tags of a version as MLflow has them, in one request: of a long one, only where it is kept.
+
+    :raises ModelNotFound: if there is no such version.
+    :raises RegistryUnavailable: if MLflow does not answer.
+    """
+    with tracking.errors(client):
+        return dict(client.get_model_version(ref.model, ref.version).tags)
+
+
 def tags(client: MlflowClient, version: ModelVersion) -> dict[str, str]:
     """Return the tags of a version; what was too long for one is read from the artifacts of its run.
 
@@ -148,8 +208,8 @@ def tags(client: MlflowClient, version: ModelVersion) -> dict[str, str]:
 
 
 def _read(client: MlflowClient, version: ModelVersion, name: str, digest: str) -> str:
-    with TemporaryDirectory() as folder, tracking.errors(client):
-        found = Path(client.download_artifacts(str(version.run_id), _file(name), folder)).read_bytes()
+    with TemporaryDirectory() as folder:
+        found = artifacts.download(client, str(version.run_id), _file(name), Path(folder)).read_bytes()
     if hashlib.sha256(found).hexdigest() != digest:
         raise DigestMismatch(
             f"Tag {name} of version {version.version} of {version.name!r} is kept as {_file(name)} of run "
@@ -158,7 +218,11 @@ def _read(client: MlflowClient, version: ModelVersion, name: str, digest: str) -
     return found.decode()
 
 
-def _keep(client: MlflowClient, run_id: str, name: str, value: str) -> str:
+def keep_tag(client: MlflowClient, run_id: str, name: str, value: str) -> str:
+    """Return a tag as a version can have it: one that is too long becomes an artifact of the run.
+
+    :raises RegistryUnavailable: if MLflow does not answer.
+    """
     if len(value) <= _LONGEST:
         return value
     with tracking.errors(client):
@@ -168,109 +232,6 @@ def _keep(client: MlflowClient, run_id: str, name: str, value: str) -> str:
 
 def _file(tag: str) -> str:
     return f"tags/{tag}.json"
-
-
-def only_version(client: MlflowClient, model: str, key: str) -> ModelVersion | None:
-    """Return the version that was registered under an idempotency key; None if there is no usable one.
-
-    A version that is pending, or whose run has logged no model file, is passed over. MLflow repeats a request whose
-    reply was lost, which can create several versions: all but the first are deleted.
-
-    :raises RegistryUnavailable: if MLflow does not answer.
-    """
-    with tracking.errors(client):
-        found = client.search_model_versions(
-            f"name = '{model}' and tags.`{tracking.KEY}` = {tracking.quoted(key)}"
-        )
-        usable = [version for version in found if version.status == "READY" and _has_model(client, version)]
-        usable.sort(key=lambda version: int(version.version))
-    for double in usable[1:]:
-        # Gone already if MLflow has repeated the deletion, too.
-        with suppress(ModelNotFound), tracking.errors(client):
-            client.delete_model_version(model, double.version)
-    return usable[0] if usable else None
-
-
-def _has_model(client: MlflowClient, version: ModelVersion) -> bool:
-    if version.run_id is None:
-        return False
-    outputs = tracking.outputs(client, version.run_id)
-    return bool(outputs) and any(
-        file.path == tracking.MODEL_FILE for file in client.list_logged_model_artifacts(outputs[-1])
-    )
-
-
-def register(
-    client: MlflowClient,
-    model: str,
-    *,
-    key: str,
-    source: str,
-    run_id: str,
-    model_id: str,
-    tags: Mapping[str, str],
-) -> str:
-    """Register a logged model once per key, and return its version.
-
-    :param source: URI of the logged model's artifacts; ``models:/<id>`` would be looked up at MLflow's global
-        tracking URI, which need not be this client's.
-    :param tags: of any length: read long ones with :func:`tags`.
-    :raises RegistryUnavailable: if no usable version could be created.
-    """
-    kept = {name: _keep(client, run_id, name, value) for name, value in tags.items()}
-    failure: RegistryUnavailable | None = None
-    try:
-        with tracking.errors(client):
-            _ensure_registered(client, model)
-            client.create_model_version(
-                model, source, run_id, tags={**kept, tracking.KEY: key}, model_id=model_id
-            )
-    except RegistryUnavailable as error:
-        if error.silent:
-            raise
-        failure = error
-    # Also after an error: the create may have succeeded though its reply was lost.
-    version = only_version(client, model, key)
-    if version is None:
-        raise failure or RegistryUnavailable(
-            tracking.told(client, f"the new version of {model!r} cannot be used.")
-        )
-    return str(version.version)
-
-
-@contextmanager
-def whole(client: MlflowClient, model: str, key: str) -> Iterator[None]:
-    """Take back what is registered under a key if the work is cancelled, as by SystemExit, as far as MLflow answers.
-
-    Work that fails by an error may leave a version, which the next try adopts.
-    """
-    try:
-        yield
-    except BaseException as error:
-        if not isinstance(error, Exception):
-            _withdraw(client, model, key)
-        raise
-
-
-def _withdraw(client: MlflowClient, model: str, key: str) -> None:
-    with suppress(ModelNotFound, RegistryUnavailable), tracking.errors(client):
-        for found in client.search_model_versions(
-            f"name = '{model}' and tags.`{tracking.KEY}` = {tracking.quoted(key)}"
-        ):
-            client.delete_model_version(model, found.version)
-            client.set_terminated(str(found.run_id), "KILLED")
-
-
-def _ensure_registered(client: MlflowClient, name: str) -> None:
-    from mlflow.exceptions import MlflowException
-
-    try:
-        client.create_registered_model(name)
-    except MlflowException as error:
-        if tracking.silent(error):
-            raise
-        if error.error_code not in ("RESOURCE_ALREADY_EXISTS", "ALREADY_EXISTS"):
-            client.get_registered_model(name)
 
 
 def _get(client: MlflowClient, model: str, number: str) -> ModelVersion:

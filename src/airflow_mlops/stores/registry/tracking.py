@@ -163,6 +163,22 @@ def _running(client: MlflowClient, experiment_id: str, tag: str, value: str) -> 
     return list(client.search_runs([experiment_id], running, order_by=["attributes.start_time"]))
 
 
+def tag(client: MlflowClient, run_id: str, name: str, value: str) -> None:
+    """Set a tag of a run."""
+    with errors(client):
+        client.set_tag(run_id, name, value)
+
+
+def tags(client: MlflowClient, run_id: str) -> dict[str, str]:
+    """Return the tags of a run.
+
+    :raises ModelNotFound: if there is no such run.
+    :raises RegistryUnavailable: if MLflow does not answer.
+    """
+    with errors(client):
+        return dict(client.get_run(run_id).data.tags)
+
+
 def log_params(client: MlflowClient, run_id: str, params: Mapping[str, Any]) -> None:
     """Log parameters of a run; logging the same again changes nothing."""
     from mlflow.entities import Param

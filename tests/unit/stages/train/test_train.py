@@ -23,7 +23,7 @@ from airflow_mlops.learning.bless.sample import PREDICTION, SAMPLE
 from airflow_mlops.learning.models import models, skops_file
 from airflow_mlops.stages.train import curve, fitting, train, trials
 from airflow_mlops.stages.train.recipe import derive_features
-from airflow_mlops.stores.registry import registry, tracking
+from airflow_mlops.stores.registry import registration, registry, tracking
 from killed_training import MODEL, TRIALS, search
 from synthetic import (
     BOOSTING,
@@ -209,7 +209,7 @@ def test_training_again_under_the_same_key_adopts_the_version_and_another_key_ma
 def test_a_training_that_is_cancelled_as_it_ends_leaves_no_version(
     client: Any, monkeypatch: pytest.MonkeyPatch, after: str
 ) -> None:
-    module, name = (registry, "register") if after == "register" else (tracking, "_close")
+    module, name = (registration, "register") if after == "register" else (tracking, "_close")
     called = getattr(module, name)
 
     def cancel(*given: Any, **named: Any) -> None:

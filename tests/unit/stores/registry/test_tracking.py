@@ -9,7 +9,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from airflow_mlops.exceptions import ModelNotFound, RegistryUnavailable
-from airflow_mlops.stores.registry import registry, tracking
+from airflow_mlops.stores.registry import registration, tracking
 from synthetic import make_client, make_rows, make_trained
 
 
@@ -135,9 +135,9 @@ def test_a_version_without_a_model_file_is_never_adopted(client: Any) -> None:
     hollow = client.create_run(tracking.experiment(client, "hollow"))
     client.create_registered_model("hollow")
     client.create_model_version("hollow", "file:///nowhere", hollow.info.run_id, tags={tracking.KEY: "key"})
-    assert registry.only_version(client, "hollow", "key") is None
+    assert registration.only_version(client, "hollow", "key") is None
     assert make_trained(client, make_rows(), "key", model="hollow").version == "2"
-    assert str(registry.only_version(client, "hollow", "key").version) == "2"
+    assert str(registration.only_version(client, "hollow", "key").version) == "2"
 
 
 def test_a_training_that_was_killed_after_it_registered_is_finished_by_its_retry(client: Any) -> None:
@@ -151,7 +151,7 @@ def test_a_database_that_cannot_be_opened_is_an_mlflow_that_does_not_answer(tmp_
     client = make_client(tmp_path)
     (tmp_path / "mlflow.db").write_bytes(b"no database" * 100)
     with pytest.raises(RegistryUnavailable, match=r"MLflow at sqlite:.*mlflow\.db"):
-        registry.only_version(client, "any", "key")
+        registration.only_version(client, "any", "key")
 
 
 def test_undefined_metrics_are_left_out(client: Any) -> None:
