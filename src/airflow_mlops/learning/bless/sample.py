@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 from airflow_mlops.exceptions import DigestMismatch, ModelNotFound
 
 if TYPE_CHECKING:
-    from mlflow import MlflowClient
-
     from airflow_mlops.domain.facts.results import ModelRef
+    from airflow_mlops.stores.registry.client import Client
 
 SAMPLE = "blessing/sample.parquet"
 """Run artifact: rows with the predictions that the training process made of them."""
@@ -21,7 +20,7 @@ DIGEST_TAG = "mlops.sample"
 """Tag of versions: the sha256 of the sample that they were logged with."""
 
 
-def fetch(client: MlflowClient, ref: ModelRef, folder: Path) -> tuple[Path, Path]:
+def fetch(client: Client, ref: ModelRef, folder: Path) -> tuple[Path, Path]:
     """Download a version's model and the sample that it was logged with.
 
     :raises ModelNotFound: if either does not exist.

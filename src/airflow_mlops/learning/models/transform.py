@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.exceptions import DigestMismatch, TransformFailed
 from airflow_mlops.learning.models import code, models
-from airflow_mlops.stores.registry import tracking
+from airflow_mlops.stores.registry import registry
 from airflow_mlops.stores.tables import tables
 
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
-    from mlflow import MlflowClient
 
     from airflow_mlops.domain.facts.results import DatasetVersion, ModelRef, Split
+    from airflow_mlops.stores.registry.client import Client
 
 FILE = "transform.py"
 """The code's file among the artifacts of a logged model. Not below ``code/``, which MLflow runs without asking."""
@@ -148,13 +148,12 @@ def of_training(dataset: DatasetVersion, split: Split) -> Transform | None:
     return found
 
 
-def check_scoring(client: MlflowClient, dataset: DatasetVersion, champion: ModelRef) -> None:
+def check_scoring(client: Client, dataset: DatasetVersion, champion: ModelRef) -> None:
     """Refuse rows whose features were prepared by other code than those that a model learned from.
 
     :raises TransformFailed: naming both.
     """
-    with tracking.errors(client):
-        learned = client.get_model_version(champion.model, champion.version).tags.get(VERSION_TAG)
+    learned = registry.short_tags(client, champion).get(VERSION_TAG)
     if learned != dataset.transform:
         raise TransformFailed(
             f"Partition {dataset.partition} of {dataset.name!r} was prepared by {dataset.transform or 'nothing'}, but "
@@ -163,7 +162,7 @@ def check_scoring(client: MlflowClient, dataset: DatasetVersion, champion: Model
         )
 
 
-def of_model(client: MlflowClient, ref: ModelRef) -> Transform | None:
+def of_model(client: Client, ref: ModelRef) -> Transform | None:
     """Load the code that prepared what a model learned from, to build features in the same way; None if none did.
 
     This runs the stored code, once its digest has been found to be that of the model version.
@@ -172,8 +171,7 @@ def of_model(client: MlflowClient, ref: ModelRef) -> Transform | None:
     :raises ModelNotFound: if the version or its code does not exist.
     :raises TransformFailed: if it cannot be imported here.
     """
-    with tracking.errors(client):
-        tags = client.get_model_version(ref.model, ref.version).tags
+    tags = registry.short_tags(client, ref)
     if VERSION_TAG not in tags:
         return None
     with TemporaryDirectory() as folder:

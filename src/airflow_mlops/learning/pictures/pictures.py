@@ -6,21 +6,19 @@ import json
 import logging
 from collections.abc import Mapping
 from io import BytesIO
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.learning.pictures import plots
-from airflow_mlops.stores.registry import tracking
+from airflow_mlops.stores.registry import artifacts
 
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
     from matplotlib.figure import Figure
-    from mlflow import MlflowClient
     from sklearn.pipeline import Pipeline
 
     from airflow_mlops.domain.facts.results import Evaluation
+    from airflow_mlops.stores.registry.client import Client
 
 _logger = logging.getLogger(__name__)
 
@@ -35,7 +33,7 @@ _COLOURS = 128
 
 
 def log(
-    client: MlflowClient,
+    client: Client,
     run_id: str,
     evaluation: Evaluation,
     model: Pipeline,
@@ -69,15 +67,13 @@ def warn(run_id: str, error: Exception) -> None:
 
 
 def keep(
-    client: MlflowClient, run_id: str, figures: Mapping[str, Figure], name: str, facts: Mapping[str, Any]
+    client: Client, run_id: str, figures: Mapping[str, Figure], name: str, facts: Mapping[str, Any]
 ) -> None:
     """Log pictures, and facts beside them unless there are none, in one go."""
-    with TemporaryDirectory() as folder, tracking.errors(client):
-        for file, figure in figures.items():
-            (Path(folder) / file).write_bytes(png(figure))
-        if facts:
-            (Path(folder) / name).write_text(json.dumps(facts), encoding="utf-8")
-        client.log_artifacts(run_id, folder, FOLDER)
+    contents = {file: png(figure) for file, figure in figures.items()}
+    if facts:
+        contents[name] = json.dumps(facts).encode()
+    artifacts.write_folder(client, run_id, contents, FOLDER)
 
 
 def png(figure: Figure) -> bytes:

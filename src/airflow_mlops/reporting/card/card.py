@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.domain.checks import Verdict
@@ -17,13 +15,12 @@ from airflow_mlops.reporting import markdown
 from airflow_mlops.reporting.card.facts import Row, Sources, gather, number
 from airflow_mlops.reporting.card.page import render_page
 from airflow_mlops.reporting.card.text import render_markdown
-from airflow_mlops.stores.registry import tracking
+from airflow_mlops.stores.registry import artifacts, registry
 from airflow_mlops.stores.tables import tables
 
 if TYPE_CHECKING:
-    from mlflow import MlflowClient
-
     from airflow_mlops.domain.facts.results import Evaluation, PromotionDecision
+    from airflow_mlops.stores.registry.client import Client
 
 _logger = logging.getLogger(__name__)
 
@@ -32,7 +29,7 @@ MARKDOWN, PAGE = "model_card.md", "model_card.html"
 
 
 def write(
-    client: MlflowClient,
+    client: Client,
     evaluation: Evaluation,
     *,
     validation_uri: str | None,
@@ -51,7 +48,7 @@ def write(
     :raises RegistryUnavailable: if MLflow does not answer.
     """
     candidate = evaluation.candidate
-    artifacts = _artifacts(client, candidate.run_id)
+    beside = _pictures(client, candidate.run_id)
     known = provenance.read(client, candidate.run_id)
     sources = Sources(
         evaluation=evaluation,
@@ -59,25 +56,22 @@ def write(
         description=description,
         owner=owner,
         provenance=known,
-        seen=_json(artifacts, pictures.ROWS),
-        importance=_json(artifacts, pictures.IMPORTANCE),
+        seen=_json(beside, pictures.ROWS),
+        importance=_json(beside, pictures.IMPORTANCE),
         validations=_validations(validation_uri, known),
-        pictures=[path for path in artifacts if path.endswith(".png")],
+        pictures=[path for path in beside if path.endswith(".png")],
     )
     facts = gather(sources)
     text = render_markdown(facts)
-    page = render_page(text, facts.title, artifacts)
-    with tracking.errors(client), TemporaryDirectory() as folder:
-        (Path(folder) / MARKDOWN).write_text(text, encoding="utf-8")
-        (Path(folder) / PAGE).write_text(page, encoding="utf-8")
-        client.log_artifacts(candidate.run_id, folder)
+    page = render_page(text, facts.title, beside)
+    artifacts.write_folder(client, candidate.run_id, {MARKDOWN: text.encode(), PAGE: page.encode()})
     if decision is not None:
         describe(client, candidate.version, decision, candidate.metric, evaluation.metrics)
     return page
 
 
 def describe(
-    client: MlflowClient,
+    client: Client,
     version: str,
     decision: PromotionDecision,
     metric: str,
@@ -91,29 +85,20 @@ def describe(
     """
     measured = f"{metric} {number(metrics.get(metric))} on the holdout"
     text = f"{decision.action.value} at {decision.partition}: {decision.reason} ({measured}). Model card: {PAGE} of the run."
-    with tracking.errors(client):
-        client.update_model_version(decision.model, version, str(markdown.escape(text)))
+    registry.describe(client, decision.model, version, str(markdown.escape(text)))
 
 
-def _artifacts(client: MlflowClient, run_id: str) -> dict[str, bytes]:
+def _pictures(client: Client, run_id: str) -> dict[str, bytes]:
     """Return the pictures of a run and what lies beside them, by path."""
     try:
-        with tracking.errors(client), TemporaryDirectory() as folder:
-            if not client.list_artifacts(run_id, pictures.FOLDER):
-                return {}
-            root = Path(client.download_artifacts(run_id, pictures.FOLDER, folder))
-            return {
-                f"{pictures.FOLDER}/{file.name}": file.read_bytes()
-                for file in root.iterdir()
-                if file.is_file()
-            }
+        return artifacts.read_folder(client, run_id, pictures.FOLDER)
     except ModelNotFound:
         return {}
 
 
-def _json(artifacts: Mapping[str, bytes], name: str) -> dict[str, Any]:
+def _json(files: Mapping[str, bytes], name: str) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = json.loads(artifacts[f"{pictures.FOLDER}/{name}"])
+        found: dict[str, Any] = json.loads(files[f"{pictures.FOLDER}/{name}"])
     except (KeyError, ValueError):
         return {}
     return found

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from io import BytesIO
 from typing import TYPE_CHECKING, NamedTuple
 
 from airflow_mlops.domain.facts.results import ModelRef
@@ -14,12 +13,12 @@ from airflow_mlops.learning.models import models
 from airflow_mlops.learning.summaries import summary, table
 from airflow_mlops.learning.summaries.build import Summariser
 from airflow_mlops.learning.summaries.summary import Column
-from airflow_mlops.stores.registry import registry, tracking
+from airflow_mlops.stores.registry import artifacts, registry, tracking
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from mlflow import MlflowClient
 
+    from airflow_mlops.stores.registry.client import Client
     from airflow_mlops.stores.registry.registry import Training
 
 FOLDER = "reference"
@@ -43,9 +42,7 @@ class Reference(NamedTuple):
     columns: dict[str, Column]
 
 
-def read(
-    client: MlflowClient, champion: ModelRef, *, season: str | None, groups: set[int] | None
-) -> Reference:
+def read(client: Client, champion: ModelRef, *, season: str | None, groups: set[int] | None) -> Reference:
     """Return the summaries of the champion's training rows; the first call for a season makes them.
 
     :param season: ``month`` or ``weekday`` if rows are kept apart by it; None if not.
@@ -63,37 +60,33 @@ def read(
     return Reference(training, {name: summary.merge(each[name] for each in chosen) for name in chosen[0]})
 
 
-def _file(season: str | None) -> str:
-    return f"{season or _ALL}.parquet"
+def _path(season: str | None) -> str:
+    return f"{FOLDER}/{season or _ALL}.parquet"
 
 
-def _kept(
-    client: MlflowClient, champion: ModelRef, season: str | None
-) -> dict[str, dict[str, Column]] | None:
+def _kept(client: Client, champion: ModelRef, season: str | None) -> dict[str, dict[str, Column]] | None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    path = f"{FOLDER}/{_file(season)}"
-    with TemporaryDirectory() as folder, tracking.errors(client):
-        if not any(each.path == path for each in client.list_artifacts(champion.run_id, FOLDER)):
-            return None
-        file = client.download_artifacts(champion.run_id, path, folder)
-        try:
-            return table.from_table(pq.read_table(file))
-        except (pa.ArrowException, OSError, KeyError, ValueError, AttributeError, TypeError) as error:
-            _log.warning(
-                "%s of run %s is damaged and made again: %s", path, champion.run_id, type(error).__name__
-            )
-            return None
+    path = _path(season)
+    content = artifacts.read(client, champion.run_id, path)
+    if content is None:
+        return None
+    try:
+        return table.from_table(pq.read_table(pa.BufferReader(content)))
+    except (pa.ArrowException, OSError, KeyError, ValueError, AttributeError, TypeError) as error:
+        _log.warning(
+            "%s of run %s is damaged and made again: %s", path, champion.run_id, type(error).__name__
+        )
+        return None
 
 
 def _make(
-    client: MlflowClient, champion: ModelRef, training: Training, season: str | None
+    client: Client, champion: ModelRef, training: Training, season: str | None
 ) -> dict[str, dict[str, Column]]:
     import pyarrow.parquet as pq
 
-    with tracking.errors(client):
-        target = client.get_run(champion.run_id).data.tags.get("mlops.target")
+    target = tracking.tags(client, champion.run_id).get("mlops.target")
     features = training.features
     numbers, categories = [*features.numeric, PREDICTION], list(features.categorical)
     (categories if training.task == "classification" else numbers).append(TARGET)
@@ -105,16 +98,13 @@ def _make(
     found = {
         group: part.columns() for group, part in (parts or {_ALL: Summariser(numbers, categories)}).items()
     }
-    with TemporaryDirectory() as folder, tracking.errors(client):
-        path = Path(folder) / _file(season)
-        pq.write_table(table.to_table(found), path, compression="zstd")
-        client.log_artifact(champion.run_id, str(path), FOLDER)
+    content = BytesIO()
+    pq.write_table(table.to_table(found), content, compression="zstd")
+    artifacts.write(client, champion.run_id, _path(season), content.getvalue())
     return found
 
 
-def _rows(
-    client: MlflowClient, champion: ModelRef, training: Training, target: str | None
-) -> Iterator[pa.Table]:
+def _rows(client: Client, champion: ModelRef, training: Training, target: str | None) -> Iterator[pa.Table]:
     """Yield the training rows with what the champion predicts of them."""
     import pyarrow as pa
 

@@ -9,12 +9,13 @@ from airflow_mlops.domain.facts.results import ModelRef, TrainedModel
 from airflow_mlops.exceptions import SchemaMismatch, TransformFailed
 from airflow_mlops.learning.models import models, transform
 from airflow_mlops.stages.evaluate import leakage
-from airflow_mlops.stores.registry import registry, tracking
+from airflow_mlops.stores.registry import registry
 
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
-    from mlflow import MlflowClient
+
+    from airflow_mlops.stores.registry.client import Client
 
 _WHAT_NOW = "let a person promote by approval.override, or set versus_champion: null once"
 
@@ -32,9 +33,7 @@ class Rival:
     problem: str = ""
 
 
-def predict(
-    client: MlflowClient, ref: ModelRef, candidate: TrainedModel, rows: pa.Table, seen: pa.Table
-) -> Rival:
+def predict(client: Client, ref: ModelRef, candidate: TrainedModel, rows: pa.Table, seen: pa.Table) -> Rival:
     """Let the champion predict the holdout of a candidate.
 
     A champion that was made for another target or from other features is still the champion: it is never taken for none.
@@ -72,9 +71,8 @@ def _hint() -> str:
     return f"To go on, {_WHAT_NOW}"
 
 
-def _other_question(client: MlflowClient, ref: ModelRef, candidate: TrainedModel) -> str:
-    with tracking.errors(client):
-        tags = client.get_model_version(ref.model, ref.version).tags
+def _other_question(client: Client, ref: ModelRef, candidate: TrainedModel) -> str:
+    tags = registry.short_tags(client, ref)
     for name, mine in (("target", candidate.target), ("task", candidate.task)):
         theirs = tags.get(f"mlops.{name}", mine)
         if theirs != mine:

@@ -15,16 +15,15 @@ from airflow_mlops.stores.registry import ledger, registry
 from airflow_mlops.stores.registry.ledger import Kind, Row
 
 if TYPE_CHECKING:
-    from mlflow import MlflowClient
-
     from airflow_mlops.domain.spec.monitor import Monitor
+    from airflow_mlops.stores.registry.client import Client
 
 ALIAS = "alias"
 PASS, FAIL, INCONCLUSIVE = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE
 
 
 def check(
-    client: MlflowClient,
+    client: Client,
     *,
     ledger_uri: str,
     model: str,
@@ -82,7 +81,7 @@ def check(
 
 
 def _resumed(
-    client: MlflowClient, ledger_uri: str, model: str, dataset: DatasetVersion, begun: Row, actor: str
+    client: Client, ledger_uri: str, model: str, dataset: DatasetVersion, begun: Row, actor: str
 ) -> GuardReport:
     checks = {each.name: each for each in begun.evidence.checks}
     report = GuardReport(
@@ -112,7 +111,7 @@ def _told(alias: Check, judged: Check) -> str:
 
 
 def _alias(
-    client: MlflowClient, ledger_uri: str, model: str, policy: Monitor, rows: Sequence[Row]
+    client: Client, ledger_uri: str, model: str, policy: Monitor, rows: Sequence[Row]
 ) -> tuple[Check, bool]:
     """Compare the alias with the ledger's last move, and tell whether it is at another version."""
     expected = "a ledger that has moved the alias"
@@ -156,7 +155,7 @@ def _astray(last: Row, found: str | None) -> str:
 
 
 def _probation(
-    client: MlflowClient,
+    client: Client,
     rows: Sequence[Row],
     dataset: DatasetVersion,
     policy: Monitor,
@@ -178,5 +177,5 @@ def _probation(
     return probation.judge(client, promotion, dataset=dataset, policy=policy.rollback, question=question)
 
 
-def _in_place(client: MlflowClient, promotion: Row) -> bool:
+def _in_place(client: Client, promotion: Row) -> bool:
     return registry.champion_version(client, promotion.evidence.model) == promotion.after

@@ -25,10 +25,10 @@ from airflow_mlops.stores.registry import ledger, registry
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
-    from mlflow import MlflowClient
 
     from airflow_mlops.domain.policies.gates import Comparison
     from airflow_mlops.domain.spec.monitor import AutoRollback
+    from airflow_mlops.stores.registry.client import Client
     from airflow_mlops.stores.registry.ledger import Row
 
 NAME = "probation"
@@ -61,7 +61,7 @@ def on_probation(rows: Sequence[Row]) -> Row | None:
 
 
 def judge(
-    client: MlflowClient, promotion: Row, *, dataset: DatasetVersion, policy: AutoRollback, question: Question
+    client: Client, promotion: Row, *, dataset: DatasetVersion, policy: AutoRollback, question: Question
 ) -> Check:
     """Compare a new champion with the one that it replaced, both predicting the same rows.
 
@@ -155,7 +155,7 @@ def verdict_of(
 
 
 def _rows(
-    client: MlflowClient,
+    client: Client,
     dataset: DatasetVersion,
     former: ModelRef,
     question: Question,

@@ -6,8 +6,6 @@ import json
 import logging
 import math
 from collections.abc import Callable
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.facts.performance import CONFIDENCE, Measured
@@ -23,13 +21,13 @@ from airflow_mlops.exceptions import (
 from airflow_mlops.learning.labels import labelled
 from airflow_mlops.learning.models import models, pipeline
 from airflow_mlops.learning.statistics import measures
-from airflow_mlops.stores.registry import tracking
+from airflow_mlops.stores.registry import artifacts
 
 if TYPE_CHECKING:
     import numpy as np
-    from mlflow import MlflowClient
 
     from airflow_mlops.domain.facts.results import ModelRef
+    from airflow_mlops.stores.registry.client import Client
     from airflow_mlops.stores.registry.registry import Training
 
 log = logging.getLogger(__name__)
@@ -130,7 +128,7 @@ def estimate(scores: np.ndarray, calibration: Calibration, seed: int = 0) -> dic
 
 
 def of(
-    client: MlflowClient, ref: ModelRef, training: Training, scores: np.ndarray, target: str
+    client: Client, ref: ModelRef, training: Training, scores: np.ndarray, target: str
 ) -> dict[str, Measured]:
     """Estimate the metrics of a version's predictions; none if there is nothing to calibrate them by.
 
@@ -148,33 +146,28 @@ def of(
     return estimate(scores, found)
 
 
-def _kept(client: MlflowClient, ref: ModelRef) -> Calibration | None:
+def _kept(client: Client, ref: ModelRef) -> Calibration | None:
     import numpy as np
 
-    with TemporaryDirectory() as folder:
-        try:
-            with tracking.errors(client):
-                listed = [
-                    each.path for each in client.list_artifacts(ref.run_id, str(Path(CALIBRATION).parent))
-                ]
-                if CALIBRATION not in listed:
-                    return None
-                file = client.download_artifacts(ref.run_id, CALIBRATION, folder)
-        except ModelNotFound:
-            return None
-        try:
-            kept = json.loads(Path(file).read_text(encoding="utf-8"))
-            scores, shares = (np.array(kept[name], dtype=float) for name in ("scores", "shares"))
-            if scores.size and shares.shape[1:] != scores.shape:
-                raise ValueError("as many shares as scores are needed")
-        except (ValueError, KeyError, TypeError) as error:
-            # It is copied, so a task that was killed may have left half of it.
-            log.warning("%s of run %s is damaged and made again: %s", CALIBRATION, ref.run_id, error)
-            return None
+    try:
+        content = artifacts.read(client, ref.run_id, CALIBRATION)
+    except ModelNotFound:
+        return None
+    if content is None:
+        return None
+    try:
+        kept = json.loads(content)
+        scores, shares = (np.array(kept[name], dtype=float) for name in ("scores", "shares"))
+        if scores.size and shares.shape[1:] != scores.shape:
+            raise ValueError("as many shares as scores are needed")
+    except (ValueError, KeyError, TypeError) as error:
+        # It is copied, so a task that was killed may have left half of it.
+        log.warning("%s of run %s is damaged and made again: %s", CALIBRATION, ref.run_id, error)
+        return None
     return Calibration(scores, shares)
 
 
-def _made(client: MlflowClient, ref: ModelRef, training: Training, target: str) -> Calibration | None:
+def _made(client: Client, ref: ModelRef, training: Training, target: str) -> Calibration | None:
     source, split = training.dataset, training.split
     try:
         rows = labelled.read(source, since=split.cut, until=split.end)
@@ -194,8 +187,7 @@ def _made(client: MlflowClient, ref: ModelRef, training: Training, target: str) 
         return None
     found = calibrate(truth, scores)
     said = {"scores": found.scores.tolist(), "shares": found.shares.tolist()}
-    with tracking.errors(client):
-        client.log_dict(ref.run_id, said, CALIBRATION)
+    artifacts.write_json(client, ref.run_id, CALIBRATION, said)
     return found
 
 

@@ -12,10 +12,10 @@ from airflow_mlops.stores.registry import ledger, registry
 from airflow_mlops.stores.registry.ledger import Row
 
 if TYPE_CHECKING:
-    from mlflow import MlflowClient
+    from airflow_mlops.stores.registry.client import Client
 
 
-def refuse_lost(client: MlflowClient, ledger_uri: str, model: str) -> None:
+def refuse_lost(client: Client, ledger_uri: str, model: str) -> None:
     """Tell a first champion from one that follows a champion that somebody deleted: that one has not been beaten.
 
     :raises PromotionConflict: if the ledger knows a champion that MLflow has lost, while a former one is still there.
@@ -55,7 +55,7 @@ def refuse_stranger(target: ModelRef, known: Sequence[Row]) -> None:
         )
 
 
-def version(client: MlflowClient, known: Sequence[Row], model: str, current: str | None) -> str:
+def version(client: Client, known: Sequence[Row], model: str, current: str | None) -> str:
     """Return the version to go back to: the one before, or the champion itself if it has been restored already.
 
     :param known: the ledger's moves.

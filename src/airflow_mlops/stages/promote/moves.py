@@ -17,12 +17,12 @@ from airflow_mlops.domain.facts import scoring
 from airflow_mlops.domain.facts.results import Action, ModelRef, PromotionDecision
 from airflow_mlops.exceptions import DigestMismatch, ModelNotFound, PromotionConflict, RegistryUnavailable
 from airflow_mlops.learning.models import models
-from airflow_mlops.stores.registry import ledger, registry, tracking
+from airflow_mlops.stores.registry import ledger, registry
 from airflow_mlops.stores.registry.ledger import CHALLENGES, Kind, Row
 from airflow_mlops.stores.registry.registry import CHALLENGER
 
 if TYPE_CHECKING:
-    from mlflow import MlflowClient
+    from airflow_mlops.stores.registry.client import Client
 
 
 _TAGS = {
@@ -37,7 +37,7 @@ _TAGS = {
 _LEASE = timedelta(minutes=10)
 
 
-def move(client: MlflowClient, ledger_uri: str, decision: PromotionDecision, actor: str) -> PromotionDecision:
+def move(client: Client, ledger_uri: str, decision: PromotionDecision, actor: str) -> PromotionDecision:
     """Carry a decided move out: claim, point the alias, read it back, tag, and record.
 
     A challenger takes the place of whatever had the alias before. One that is dropped loses it if it has it still, and so
@@ -59,9 +59,7 @@ def move(client: MlflowClient, ledger_uri: str, decision: PromotionDecision, act
     return decision
 
 
-def resume(
-    client: MlflowClient, ledger_uri: str, begun: Row, wanted: str | None, actor: str
-) -> PromotionDecision:
+def resume(client: Client, ledger_uri: str, begun: Row, wanted: str | None, actor: str) -> PromotionDecision:
     """Finish what a key has begun, or return what it decided.
 
     If the alias has not moved yet, the version is verified again first: what the former try has seen may be long ago.
@@ -101,7 +99,7 @@ def resume(
     return move(client, ledger_uri, begun.evidence, actor)
 
 
-def withdraw(client: MlflowClient, ledger_uri: str, begun: Row, why: str, actor: str) -> None:
+def withdraw(client: Client, ledger_uri: str, begun: Row, why: str, actor: str) -> None:
     """Give up what a key has begun, since something is against it by now.
 
     :raises PromotionConflict: if the alias has moved already.
@@ -119,7 +117,7 @@ def withdraw(client: MlflowClient, ledger_uri: str, begun: Row, why: str, actor:
     ledger.record(ledger_uri, Kind.ABORT, begun.evidence, actor=actor, reason=why)
 
 
-def verify(client: MlflowClient, ref: ModelRef, digest: str | None) -> None:
+def verify(client: Client, ref: ModelRef, digest: str | None) -> None:
     """Compare a version's bytes with a digest.
 
     :raises DigestMismatch: if they, or the version's own digest, are others.
@@ -134,7 +132,7 @@ def verify(client: MlflowClient, ref: ModelRef, digest: str | None) -> None:
 
 
 def settle(
-    client: MlflowClient,
+    client: Client,
     ledger_uri: str,
     model: str,
     key: str,
@@ -162,7 +160,7 @@ def settle(
     return current
 
 
-def last_champion(client: MlflowClient, source: str | Sequence[Row], model: str) -> ModelRef | None:
+def last_champion(client: Client, source: str | Sequence[Row], model: str) -> ModelRef | None:
     """Return the latest champion of the ledger that the registry still has as it was; None if it has none.
 
     What was rolled back has been found bad, and is none unless it was made champion once more.
@@ -190,14 +188,14 @@ def _target(decision: PromotionDecision) -> str | None:
     return decision.candidate if decision.action in CHALLENGES else decision.after
 
 
-def _is_there(client: MlflowClient, decision: PromotionDecision) -> bool:
+def _is_there(client: Client, decision: PromotionDecision) -> bool:
     """Tell whether the alias is where a decision moves it."""
     name = CHALLENGER if decision.action in CHALLENGES else registry.CHAMPION
     found = registry.alias_version(client, decision.model, name)
     return (found != _target(decision)) if decision.action is Action.DROPPED else (found == _target(decision))
 
 
-def _challenge(client: MlflowClient, ledger_uri: str, decision: PromotionDecision) -> None:
+def _challenge(client: Client, ledger_uri: str, decision: PromotionDecision) -> None:
     """Give a candidate the alias of the challenger, or take it away; whoever else has it keeps it then."""
     model, candidate = decision.model, str(decision.candidate)
     found = registry.champion_version(client, model)
@@ -212,10 +210,9 @@ def _challenge(client: MlflowClient, ledger_uri: str, decision: PromotionDecisio
     failure: Exception | None = None
     try:
         if decision.action is Action.DROPPED:
-            _free(client, model, candidate)
+            registry.drop_challenger(client, model, candidate)
         else:
-            with tracking.errors(client):
-                client.set_registered_model_alias(model, CHALLENGER, candidate)
+            registry.set_challenger(client, model, candidate)
     except (RegistryUnavailable, ModelNotFound) as error:
         if getattr(error, "silent", False):
             raise
@@ -236,7 +233,7 @@ def _refuse_ended_claim(ledger_uri: str, decision: PromotionDecision) -> None:
         )
 
 
-def _refuse_ended_trial(client: MlflowClient, decision: PromotionDecision) -> None:
+def _refuse_ended_trial(client: Client, decision: PromotionDecision) -> None:
     # Its owner can have ended it, or a training replaced it, while it was loaded or before this retry.
     if not scoring.ends_trial(decision.checks):
         return
@@ -247,7 +244,7 @@ def _refuse_ended_trial(client: MlflowClient, decision: PromotionDecision) -> No
         )
 
 
-def _point(client: MlflowClient, ledger_uri: str, decision: PromotionDecision) -> None:
+def _point(client: Client, ledger_uri: str, decision: PromotionDecision) -> None:
     model, before, after = decision.model, decision.before, str(decision.after)
     failure: Exception | None = None
     found = registry.champion_version(client, model)
@@ -276,22 +273,16 @@ def named(version: str | None) -> str:
     return "none" if version is None else f"version {version}"
 
 
-def _free(client: MlflowClient, model: str, number: str) -> None:
-    if registry.alias_version(client, model, CHALLENGER) == number:
-        with tracking.errors(client):
-            client.delete_registered_model_alias(model, CHALLENGER)
-
-
 def _give_up(ledger_uri: str, decision: PromotionDecision, actor: str, why: str) -> None:
     # What somebody else has carried out meanwhile is no longer to be given up.
     with suppress(PromotionConflict):
         ledger.record(ledger_uri, Kind.ABORT, decision, actor=actor, reason=why)
 
 
-def _finish(client: MlflowClient, ledger_uri: str, decision: PromotionDecision, actor: str) -> None:
+def _finish(client: Client, ledger_uri: str, decision: PromotionDecision, actor: str) -> None:
     if decision.action is Action.PROMOTED and scoring.ends_trial(decision.checks):
         # While the claim is held: otherwise a training could give the alias away in between.
-        _free(client, decision.model, str(decision.after))
+        registry.drop_challenger(client, decision.model, str(decision.after))
     # A version that was dropped may have been deleted, which took its alias with it.
     with suppress(ModelNotFound) if decision.action is Action.DROPPED else nullcontext():
         registry.tag(client, decision.model, str(_target(decision)), _TAGS[decision.action], decision.key)

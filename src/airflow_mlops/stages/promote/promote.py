@@ -26,8 +26,7 @@ from airflow_mlops.stages.promote import former, moves
 from airflow_mlops.stores.registry import ledger, registry
 
 if TYPE_CHECKING:
-    from mlflow import MlflowClient
-
+    from airflow_mlops.stores.registry.client import Client
     from airflow_mlops.stores.registry.ledger import Row
 
 UNABLE = (BlessingFailed, DigestMismatch, ModelNotFound, PromotionConflict, PromotionRefused, UntrustedModel)
@@ -38,7 +37,7 @@ _PATIENCE = Serving(seconds=600, memory=2**20)
 
 
 def promote(
-    client: MlflowClient,
+    client: Client,
     *,
     ledger_uri: str,
     evaluation: Evaluation,
@@ -114,7 +113,7 @@ def promote(
 
 
 def crown(
-    client: MlflowClient,
+    client: Client,
     ledger_uri: str,
     decision: PromotionDecision,
     actor: str,
@@ -169,7 +168,7 @@ def _against(evaluation: Evaluation, approval: Approval | None) -> str | None:
     return None
 
 
-def _judged_as_champion(client: MlflowClient, evaluation: Evaluation, approval: Approval | None) -> bool:
+def _judged_as_champion(client: Client, evaluation: Evaluation, approval: Approval | None) -> bool:
     # If a whole run is repeated after it has moved the alias, its candidate is compared with itself, which no margin lets
     # pass. That says nothing against the move.
     version = evaluation.candidate.version
@@ -185,7 +184,7 @@ def _blessing(evaluation: Evaluation) -> Check | None:
 
 
 def rollback(
-    client: MlflowClient,
+    client: Client,
     *,
     ledger_uri: str,
     model: str,
@@ -238,7 +237,7 @@ def rollback(
 
 
 def _verified(
-    client: MlflowClient,
+    client: Client,
     ref: ModelRef,
     evaluation: Evaluation,
     approval: Approval | None,
@@ -254,7 +253,7 @@ def _verified(
     return (*others, _blessed(client, ref, evaluation.candidate.task, serving))
 
 
-def _blessed(client: MlflowClient, ref: ModelRef, task: str, serving: Serving | None) -> Check:
+def _blessed(client: Client, ref: ModelRef, task: str, serving: Serving | None) -> Check:
     """Load a version in a fresh process, and return that as one more check.
 
     :param serving: None means that it was champion: neither newer packages nor today's limits keep it from being restored

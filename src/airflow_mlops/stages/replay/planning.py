@@ -12,10 +12,11 @@ from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.spec.model import ModelSpec
 from airflow_mlops.exceptions import TableMissing
 from airflow_mlops.learning.labels import maturity
+from airflow_mlops.stores.registry.client import connect, probe
 from airflow_mlops.stores.tables import tables, versions
 
 if TYPE_CHECKING:
-    from mlflow import MlflowClient
+    from airflow_mlops.stores.registry.client import Client
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Plan:
         """URI of the replay's own MLflow."""
         return f"sqlite:///{self.folder}/mlflow.db"
 
-    def client(self) -> MlflowClient:
+    def client(self) -> Client:
         """Return a client for the replay's own MLflow."""
         return client(self.tracking)
 
@@ -57,11 +58,9 @@ class Plan:
 
 
 @cache
-def client(uri: str) -> MlflowClient:
+def client(uri: str) -> Client:
     """Return a client for an MLflow, one a process."""
-    from mlflow import MlflowClient
-
-    return MlflowClient(tracking_uri=uri, registry_uri=uri)
+    return connect(uri)
 
 
 def make(
@@ -93,7 +92,7 @@ def make(
         chosen, labels = maturity.pinned(chosen, at, spec.target)
     found = Plan(spec, chosen, folder.resolve(), labels)
     found.folder.mkdir(parents=True, exist_ok=True)
-    found.client().search_experiments(max_results=1)  # makes MLflow's tables
+    probe(found.client())
     return found
 
 

@@ -12,11 +12,11 @@ from airflow_mlops.learning.models import code, models, transform
 from airflow_mlops.stages.train import jobs
 
 if TYPE_CHECKING:
-    from mlflow import MlflowClient
+    from airflow_mlops.stores.registry.client import Client
 
 
 def compare(
-    client: MlflowClient, run_id: str, tags: Mapping[str, str], folders: tuple[Path, ...]
+    client: Client, run_id: str, tags: Mapping[str, str], folders: tuple[Path, ...]
 ) -> Iterator[Check]:
     """Compare the environment of a training with this one.
 
@@ -32,7 +32,7 @@ def compare(
             yield _code(name, tags[tag], folders)
 
 
-def _packages(client: MlflowClient, run_id: str) -> Iterator[tuple[str, str, str]]:
+def _packages(client: Client, run_id: str) -> Iterator[tuple[str, str, str]]:
     """Yield each package that the model needs, with the version it was trained with and the one that is here."""
     import platform
     from importlib.metadata import PackageNotFoundError, version

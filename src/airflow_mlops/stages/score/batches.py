@@ -15,8 +15,9 @@ from airflow_mlops.stores.tables import tables
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
-    from mlflow import MlflowClient
     from sklearn.pipeline import Pipeline
+
+    from airflow_mlops.stores.registry.client import Client
 
 INTERVAL = ("score_low", "score_high")
 """Columns of predictions: bounds of the predicted value, where the estimator offers them."""
@@ -86,7 +87,7 @@ class Scorer(NamedTuple):
         return Predicted(value, (value - half, value + half))
 
 
-def scorer(client: MlflowClient, ref: ModelRef, task: str) -> Scorer:
+def scorer(client: Client, ref: ModelRef, task: str) -> Scorer:
     """Load a version, digest-verified; raises what :func:`airflow_mlops.learning.models.models.load_version` does."""
     return Scorer(ref, models.load_version(client, ref), task)
 

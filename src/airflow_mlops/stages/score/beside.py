@@ -15,8 +15,8 @@ from airflow_mlops.stores.tables import tables
 
 if TYPE_CHECKING:
     import numpy as np
-    from mlflow import MlflowClient
 
+    from airflow_mlops.stores.registry.client import Client
     from airflow_mlops.stores.registry.ledger import Row
 
 CHAMPION_SCORE = "champion_score"
@@ -25,7 +25,7 @@ CHAMPION_VERSION = "champion_version"
 
 
 def challenger_for(
-    client: MlflowClient, *, model: str, partition: str, known: str | Sequence[Row], uri: str
+    client: Client, *, model: str, partition: str, known: str | Sequence[Row], uri: str
 ) -> ModelRef | None:
     """Return the challenger that predicts a partition beside the champion; None if there is none.
 

@@ -8,23 +8,19 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
-from time import time
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.exceptions import RegistryUnavailable
-from airflow_mlops.stores.registry import tracking
+from airflow_mlops.stores.registry import children
 
 if TYPE_CHECKING:
-    from mlflow import MlflowClient
-    from mlflow.entities import Run
+    from airflow_mlops.stores.registry.client import Client, Run
 
 SEARCH = "mlops.search"
 """Tag of a trial's run: the search that it belongs to."""
 TRIAL = "mlops.trial"
 """Tag of a trial's run, once it has ended: what it has shown, as JSON."""
 
-_PARENT = "mlflow.parentRunId"
-_MOST = 50_000  # runs that MLflow gives at once
 _LONGEST_ERROR = 1_000  # characters; a tag holds 8,000
 
 
@@ -81,7 +77,7 @@ class Store:
     :param metric: name of what the trials' values measure.
     """
 
-    client: MlflowClient
+    client: Client
     run: Run
     search: str
     metric: str
@@ -107,36 +103,24 @@ class Store:
         if former is None:
             return None
         run_id, facts = former
-        with tracking.errors(self.client):
-            self.client.set_tag(run_id, _PARENT, self.run.info.run_id)
+        children.adopt(self.client, self.run, run_id)
         return Trial(
             params, Outcome(facts["outcome"]), tuple(facts["values"]), facts["seconds"], facts["error"]
         )
 
     @cached_property
     def _former(self) -> dict[str, tuple[str, dict[str, Any]]]:
-        ended = {run.info.run_id: run.data.tags.get(TRIAL) for run in self._runs()}
+        runs = children.find(self.client, self.run, SEARCH, self.search)
+        ended = {run.info.run_id: run.data.tags.get(TRIAL) for run in runs}
         found = [(run_id, json.loads(text)) for run_id, text in ended.items() if text]
         return {_key(facts["params"]): (run_id, facts) for run_id, facts in found}
 
-    def _runs(self, further: str = "") -> list[Run]:
-        wanted = f"tags.`{SEARCH}` = '{self.search}'{further}"
-        with tracking.errors(self.client):
-            return list(self.client.search_runs([self.run.info.experiment_id], wanted, max_results=_MOST))
-
     def begin(self, number: int) -> str:
         """Return the id of a new trial's run."""
-        tags = {_PARENT: self.run.info.run_id, SEARCH: self.search}
-        with tracking.errors(self.client):
-            opened = self.client.create_run(
-                self.run.info.experiment_id, run_name=f"trial {number}", tags=tags
-            )
-        return str(opened.info.run_id)
+        return children.begin(self.client, self.run, f"trial {number}", {SEARCH: self.search})
 
     def end(self, run_id: str, trial: Trial) -> None:
         """Keep what a trial has shown."""
-        from mlflow.entities import Metric, Param, RunTag
-
         facts = {
             "params": dict(trial.params), "outcome": trial.outcome, "values": trial.values,
             "seconds": round(trial.seconds, 3), "error": trial.error[:_LONGEST_ERROR],
@@ -144,20 +128,12 @@ class Store:
         measured = {"seconds": trial.seconds, f"inner/{self.metric}": trial.value}
         if len(trial.values) > 1:
             measured |= {f"fold_{fold}/{self.metric}": value for fold, value in enumerate(trial.values, 1)}
-        now = int(time() * 1000)
-        with tracking.errors(self.client):
-            self.client.log_batch(
-                run_id,
-                [Metric(name, value, now, 0) for name, value in measured.items() if value is not None],
-                [Param(name, str(value)) for name, value in trial.params.items()],
-                [RunTag(TRIAL, json.dumps(facts))],
-            )
-            self.client.set_terminated(run_id, "FAILED" if trial.outcome is Outcome.FAILED else "FINISHED")
+        failed, tags = trial.outcome is Outcome.FAILED, {TRIAL: json.dumps(facts)}
+        children.end(self.client, run_id, metrics=measured, params=trial.params, tags=tags, failed=failed)
 
     def _abandon(self) -> None:
-        for run in self._runs(" and attributes.status = 'RUNNING'"):
-            with tracking.errors(self.client):
-                self.client.set_terminated(run.info.run_id, "KILLED")
+        for run in children.find(self.client, self.run, SEARCH, self.search, running=True):
+            children.kill(self.client, run.info.run_id)
 
 
 def _key(params: Mapping[str, Any]) -> str:
