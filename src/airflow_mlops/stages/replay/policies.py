@@ -1,0 +1,53 @@
+"""Replay policies over what was recorded of a model, from its spec to the report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from airflow_mlops.domain.facts.replay import Replay
+from airflow_mlops.domain.spec.model import ModelSpec
+from airflow_mlops.domain.spec.replay import BUILT_IN, built_in, read
+from airflow_mlops.stages.replay import compare, planning, report, workers
+
+
+def replay_policies(
+    spec: ModelSpec,
+    policies: Sequence[Path | str] = BUILT_IN,
+    *,
+    storage: str,
+    output: Path,
+    first: str | None = None,
+    last: str | None = None,
+    oracle: bool = True,
+    quiet: Sequence[str] = (),
+    jobs: int = 1,
+    folders: Sequence[Path] = (),
+) -> Replay:
+    """Replay policies over the recorded partitions of a model, and write ``replay.json`` and ``replay.png`` to a folder.
+
+    What was computed is kept below the folder, and a replay that was stopped goes on from there.
+
+    :param policies: the path of a policy file, or the name of one that needs no file: ``current``, ``never`` or
+        ``every_partition``.
+    :param storage: URI under which the model's tables are; they are only read.
+    :param output: folder to write to.
+    :param first: partition to begin with; None means the first that is published.
+    :param last: partition to end with; None means the last.
+    :param oracle: whether to train as of each partition, for the best that there was in hindsight.
+    :param quiet: partitions in which nothing was wrong, to count false alarms of drift in; none for no count.
+    :param jobs: processes. More than one import the calling file, so this must stand below ``if __name__ ==
+        "__main__"``.
+    :param folders: where more than one process imports candidates and transforms from, besides what is installed.
+    :raises SpecError: if a policy cannot be read.
+    :raises UnknownPartition: if a key is none of the spec's grain.
+    :raises TableMissing: if nothing was published in that span.
+    """
+    contenders = [read(each, spec) if isinstance(each, Path) else built_in(each, spec) for each in policies]
+    # What another version of this package has computed may be something else.
+    plan = planning.make(spec, storage, output / f"work-{version('airflow-mlops')}", first, last)
+    with workers.pool(jobs, [str(each) for each in folders]) as pool:
+        replay = compare.compare(pool, plan, contenders, oracle=oracle, quiet=quiet)
+    report.write(replay, output)
+    return replay
