@@ -6,14 +6,13 @@ from datetime import UTC, datetime
 
 from airflow.sdk import DAG, CronPartitionTimetable
 
-from airflow_mlops.domain.spec.model import Features, Gates
+from airflow_mlops import Features, Gates, PythonSource
 from airflow_mlops.operators.evaluate import EvaluateOperator
 from airflow_mlops.operators.ingest import IngestOperator, PublishOperator
 from airflow_mlops.operators.promote import PromoteOperator
 from airflow_mlops.operators.train import TrainOperator
 from airflow_mlops.operators.validate import ValidateOperator
 from airflow_mlops.pipelines.retry import RETRIES, RETRY_POLICY
-from airflow_mlops.stores.sources.python import PythonSource
 
 with DAG(
     dag_id="late_flights",

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    from airflow_mlops.domain.partitions import Partition
+    from airflow_mlops import Partition
 
 LATE_MINUTES = 15
 """Minutes behind schedule on arrival beyond which a flight is late."""
@@ -65,7 +65,7 @@ def read_month(partition: Partition) -> pa.Table:
     :raises FileNotFoundError: if the distribution lacks a file.
     :raises ValueError: if a file cannot be read or lacks a column; its path is in the message.
     """
-    from airflow_mlops.learning.models.asof import as_of
+    from airflow_mlops import as_of
 
     schema = _schema()
     rows = as_of(

@@ -1,26 +1,148 @@
-"""Continuous training for Apache Airflow 3: data in, gated models out, on a schedule and with reasons."""
+"""Continuous training for Apache Airflow 3: data in, gated models out, on a schedule and with reasons.
+
+The names of this module are what DAG files, services and notebooks are written with. Beside them, operators, sensors,
+triggers, notifiers, hooks and assets are imported from the modules called so.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from airflow_mlops.domain.spec.model import ModelSpec
+    from airflow_mlops.domain.facts.results import Evaluation
+    from airflow_mlops.domain.partitions import Partition
+    from airflow_mlops.domain.spec.model import (
+        Alerts,
+        Approval,
+        AutoRollback,
+        Budget,
+        Candidate,
+        DriftPolicy,
+        Expectation,
+        Fairness,
+        Features,
+        Gates,
+        KofN,
+        Labels,
+        ModelSpec,
+        Monitor,
+        PerformancePolicy,
+        Range,
+        Retrain,
+        RetrainWhen,
+        SchemaPolicy,
+        Score,
+        Serving,
+        Shadow,
+        Skew,
+        Slices,
+        Stability,
+        Suite,
+        Train,
+        VersusChampion,
+    )
+    from airflow_mlops.hooks.source_files import FileSource
+    from airflow_mlops.hooks.source_sql import SqlSource
+    from airflow_mlops.hooks.sources import DatasetSource
+    from airflow_mlops.learning.models.asof import as_of
+    from airflow_mlops.learning.models.models import load_version, predict
+    from airflow_mlops.learning.models.transform import of_model as load_transform
     from airflow_mlops.pipelines.continuous_training import continuous_training
+    from airflow_mlops.reporting.card.card import write as write_card
+    from airflow_mlops.stages.replay.policies import replay_policies
+    from airflow_mlops.stages.reproduce.reproduce import reproduce
+    from airflow_mlops.stages.validate.validate import frame as validate_frame
+    from airflow_mlops.stages.validate.validate import raise_for as raise_for_verdict
+    from airflow_mlops.stores.registry.registry import champion
+    from airflow_mlops.stores.sources.delta import DeltaSource
+    from airflow_mlops.stores.sources.python import PythonSource
 
 __version__ = "0.1.0"
-__all__ = ["ModelSpec", "__version__", "continuous_training"]
+__all__ = [
+    "Alerts",
+    "Approval",
+    "AutoRollback",
+    "Budget",
+    "Candidate",
+    "DatasetSource",
+    "DeltaSource",
+    "DriftPolicy",
+    "Evaluation",
+    "Expectation",
+    "Fairness",
+    "Features",
+    "FileSource",
+    "Gates",
+    "KofN",
+    "Labels",
+    "ModelSpec",
+    "Monitor",
+    "Partition",
+    "PerformancePolicy",
+    "PythonSource",
+    "Range",
+    "Retrain",
+    "RetrainWhen",
+    "SchemaPolicy",
+    "Score",
+    "Serving",
+    "Shadow",
+    "Skew",
+    "Slices",
+    "SqlSource",
+    "Stability",
+    "Suite",
+    "Train",
+    "VersusChampion",
+    "__version__",
+    "as_of",
+    "champion",
+    "continuous_training",
+    "load_transform",
+    "load_version",
+    "predict",
+    "raise_for_verdict",
+    "replay_policies",
+    "reproduce",
+    "validate_frame",
+    "write_card",
+]
 
-_LAZY = {
-    "ModelSpec": "airflow_mlops.domain.spec.model",
-    "continuous_training": "airflow_mlops.pipelines.continuous_training",
+_SPEC = "airflow_mlops.domain.spec.model"
+"""Where a name is defined that :data:`_ELSEWHERE` does not have: the spec and its sections."""
+_ELSEWHERE = {
+    "DatasetSource": "airflow_mlops.hooks.sources:DatasetSource",
+    "DeltaSource": "airflow_mlops.stores.sources.delta:DeltaSource",
+    "Evaluation": "airflow_mlops.domain.facts.results:Evaluation",
+    "FileSource": "airflow_mlops.hooks.source_files:FileSource",
+    "Partition": "airflow_mlops.domain.partitions:Partition",
+    "PythonSource": "airflow_mlops.stores.sources.python:PythonSource",
+    "SqlSource": "airflow_mlops.hooks.source_sql:SqlSource",
+    "as_of": "airflow_mlops.learning.models.asof:as_of",
+    "champion": "airflow_mlops.stores.registry.registry:champion",
+    "continuous_training": "airflow_mlops.pipelines.continuous_training:continuous_training",
+    "load_transform": "airflow_mlops.learning.models.transform:of_model",
+    "load_version": "airflow_mlops.learning.models.models:load_version",
+    "predict": "airflow_mlops.learning.models.models:predict",
+    "raise_for_verdict": "airflow_mlops.stages.validate.validate:raise_for",
+    "replay_policies": "airflow_mlops.stages.replay.policies:replay_policies",
+    "reproduce": "airflow_mlops.stages.reproduce.reproduce:reproduce",
+    "validate_frame": "airflow_mlops.stages.validate.validate:frame",
+    "write_card": "airflow_mlops.reporting.card.card:write",
 }
 
 
 def __getattr__(name: str) -> Any:
-    # Lazy, so that the domain and the engines stay importable without Airflow (the blessing process needs that).
-    if name not in _LAZY:
+    # Lazy, so that a DAG file loads only what it names, and all below `config` stays importable without Airflow (the
+    # blessing process needs that).
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(_LAZY[name]), name)
+    module, _, attribute = _ELSEWHERE.get(name, f"{_SPEC}:{name}").partition(":")
+    return getattr(import_module(module), attribute)
+
+
+def __dir__() -> list[str]:
+    # Python takes its "Did you mean" from here, and editors what they offer.
+    return sorted({*globals(), *__all__})

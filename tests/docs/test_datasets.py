@@ -5,11 +5,16 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from runpy import run_path
 
 import pyarrow as pa
 import pytest
 
+from airflow_mlops import Features, Partition
 from airflow_mlops.learning.models import transform
+from airflow_mlops.stages.train.split import place_bounds
+from airflow_mlops.stores.registry import registry
+from synthetic import make_client, make_dataset, make_trained
 
 PAGE = (Path(__file__).parents[2] / "docs" / "datasets.md").read_text()
 BLOCKS = dict(re.findall(r"```python\n# (?:dags/)?([\w. ]+)\n(.*?)```", PAGE, re.DOTALL))
@@ -46,11 +51,39 @@ def test_the_join_takes_what_was_known() -> None:
     assert join(flights, pa.table(weather))["wind_speed"].to_pylist() == [5, 6, None]
 
 
-def test_a_service_needs_only_what_is_there() -> None:
-    text = BLOCKS["in a service"]
-    names = {"models": ("load_version", "predict"), "registry": ("champion",), "transform": ("of_model",)}
-    for module, functions in names.items():
-        loaded = __import__(f"airflow_mlops.engines.{module}", fromlist=[module])
-        for function in functions:
-            assert f"{module}.{function}(" in text
-            assert callable(getattr(loaded, function))
+def test_a_service_predicts_with_the_champion_and_the_code_that_it_learned_from(tmp_path: Path) -> None:
+    orders = pa.table(
+        {
+            "order_id": range(600),
+            "ordered_at": at(*(24 * 59 * order / 600 for order in range(600))),
+            "weight": [1.0 + order % 7 for order in range(600)],
+            "items": [1 + order % 3 for order in range(600)],
+            "late": [order % 7 > 3 for order in range(600)],
+        }
+    )
+    prepare = transform.load("orders_features:prepare")
+    rows, february = prepare(orders), Partition.parse("2013-02", "month")
+    dataset = make_dataset(rows).model_copy(
+        update={
+            "name": "orders",
+            "key": ("order_id",),
+            "event_time": "ordered_at",
+            "transform": prepare.version,
+        }
+    )
+    bounds = place_bounds(rows["ordered_at"], holdout=1, partition=february, window="all", delay=timedelta(0))
+    client = make_client(tmp_path)
+    trained = make_trained(
+        client, rows, "orders", model="orders", dataset=dataset, split=bounds,
+        features=Features(numeric=("weekday", "weight_each")),
+    )  # fmt: skip
+    registry.set_champion(client, "orders", trained.version)
+    service = tmp_path / "service.py"
+    service.write_text(BLOCKS["in a service"].replace("http://127.0.0.1:5000", client.tracking_uri))
+    # The code of today is not what the champion learned from.
+    (tmp_path / "orders_features.py").write_text("raise RuntimeError")
+    names = run_path(str(service), {"orders": orders.drop_columns(["late"])})
+    assert names["prepare"].version == prepare.version
+    assert names["version"].version == trained.version
+    assert len(names["scores"]) == orders.num_rows
+    assert all(0 <= score <= 1 for score in names["scores"])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pandas as pd
 
-    from airflow_mlops.domain.partitions import Partition
+    from airflow_mlops import Partition
 
 
 def read(partition: Partition) -> pd.DataFrame:
