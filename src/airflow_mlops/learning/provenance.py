@@ -10,13 +10,12 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.metadata import distributions
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.spec.model import Candidate
 from airflow_mlops.exceptions import ModelNotFound, RegistryUnavailable, TableMissing, TableUnreadable
-from airflow_mlops.stores.registry import tracking
+from airflow_mlops.stores.registry import artifacts, tracking
 from airflow_mlops.stores.tables import tables
 
 if TYPE_CHECKING:
@@ -101,7 +100,7 @@ def log(client: MlflowClient, run: Run, recipe: Recipe, tags: Mapping[str, str])
             params=[Param(name, str(value)[:_LONGEST_PARAM]) for name, value in _params(recipe).items()],
             tags=[RunTag(name, value) for name, value in said.items()],
         )
-        client.log_dict(run_id, facts, FILE)
+    artifacts.write_json(client, run_id, FILE, facts)
     _log_inputs(client, run_id, list(_inputs(recipe, used)))
 
 
@@ -124,11 +123,8 @@ def read(client: MlflowClient, run_id: str) -> dict[str, Any]:
     :raises RegistryUnavailable: if MLflow does not answer.
     """
     try:
-        with tracking.errors(client), TemporaryDirectory() as folder:
-            if all(file.path != FILE for file in client.list_artifacts(run_id)):
-                return {}
-            path = client.download_artifacts(run_id, FILE, folder)
-            found: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
+        content = artifacts.read(client, run_id, FILE)
+        found: dict[str, Any] = {} if content is None else json.loads(content)
     except (ModelNotFound, ValueError):
         return {}
     return found

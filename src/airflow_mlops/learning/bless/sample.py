@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
+from io import BytesIO
 from typing import TYPE_CHECKING
 
 from airflow_mlops.exceptions import DigestMismatch, ModelNotFound
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pyarrow as pa
+
     from airflow_mlops.domain.facts.results import ModelRef
     from airflow_mlops.stores.registry.client import Client
 
@@ -20,6 +24,22 @@ DIGEST_TAG = "mlops.sample"
 """Tag of versions: the sha256 of the sample that they were logged with."""
 
 
+def keep(client: Client, run_id: str, rows: pa.Table) -> str:
+    """Log a sample, and return its digest.
+
+    :param rows: with what was predicted of them in column :data:`PREDICTION`.
+    :raises RegistryUnavailable: if MLflow does not answer.
+    """
+    import pyarrow.parquet as pq
+
+    from airflow_mlops.stores.registry import artifacts
+
+    content = BytesIO()
+    pq.write_table(rows, content)
+    artifacts.write(client, run_id, SAMPLE, content.getvalue())
+    return hashlib.sha256(content.getvalue()).hexdigest()
+
+
 def fetch(client: Client, ref: ModelRef, folder: Path) -> tuple[Path, Path]:
     """Download a version's model and the sample that it was logged with.
 
@@ -28,24 +48,19 @@ def fetch(client: Client, ref: ModelRef, folder: Path) -> tuple[Path, Path]:
     :raises RegistryUnavailable: if MLflow does not answer.
     """
     from airflow_mlops.learning.models import models
-    from airflow_mlops.stores.registry import tracking
+    from airflow_mlops.stores.registry import artifacts, registry
 
     path = models.download(client, ref.run_id, folder)
     try:
-        with tracking.errors(client):
-            wanted = client.get_model_version(ref.model, ref.version).tags.get(DIGEST_TAG)
-            sample = Path(client.download_artifacts(ref.run_id, SAMPLE, str(folder)))
+        wanted = registry.short_tags(client, ref).get(DIGEST_TAG)
+        sample = artifacts.download(client, ref.run_id, SAMPLE, folder)
     except OSError as error:
         raise ModelNotFound(f"Run {ref.run_id} of {ref.model!r} has no {SAMPLE}: {error}") from error
+    digest = hashlib.sha256(sample.read_bytes()).hexdigest()
     # Versions of earlier releases have no such tag.
-    if wanted and sha256(sample) != wanted:
+    if wanted and digest != wanted:
         raise DigestMismatch(
-            f"{SAMPLE} of {ref.model!r} version {ref.version} has the digest {sha256(sample)[:12]}…; the version was "
+            f"{SAMPLE} of {ref.model!r} version {ref.version} has the digest {digest[:12]}…; the version was "
             f"registered with {wanted[:12]}…: it proves nothing. Train again."
         )
     return path, sample
-
-
-def sha256(sample: Path | str) -> str:
-    """Return what a version's tag :data:`DIGEST_TAG` must be."""
-    return hashlib.sha256(Path(sample).read_bytes()).hexdigest()

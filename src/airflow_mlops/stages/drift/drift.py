@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import logging
 from datetime import timedelta
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.checks import Check, Verdict
@@ -17,18 +15,17 @@ from airflow_mlops.learning.summaries.summary import Column
 from airflow_mlops.stages.drift import compare, windows
 from airflow_mlops.stages.drift.page import render
 from airflow_mlops.stages.drift.reference import PREDICTION, TARGET, Reference, read
-from airflow_mlops.stores.registry import tracking
+from airflow_mlops.stores.registry import artifacts
 
 if TYPE_CHECKING:
-    from mlflow import MlflowClient
-
     from airflow_mlops.domain.spec.model import DriftPolicy
+    from airflow_mlops.stores.registry.client import Client
 
 _log = logging.getLogger(__name__)
 
 
 def drift(
-    client: MlflowClient,
+    client: Client,
     *,
     dataset: DatasetVersion,
     champion: ModelRef,
@@ -98,17 +95,15 @@ def _no_reference(champion: ModelRef, error: Exception, title: str, page: bool) 
     return compare.Drift(overall, (), render(title, (overall,), {}, 1.0) if page else "")
 
 
-def _importance(client: MlflowClient, champion: ModelRef) -> dict[str, float] | None:
+def _importance(client: Client, champion: ModelRef) -> dict[str, float] | None:
     """Return how much each feature matters, as the champion's evaluation found; None if it is not known."""
     path = f"{pictures.FOLDER}/{pictures.IMPORTANCE}"
-    with TemporaryDirectory() as folder, tracking.errors(client):
-        if not any(each.path == path for each in client.list_artifacts(champion.run_id, pictures.FOLDER)):
-            return None
-        file = client.download_artifacts(champion.run_id, path, folder)
-        try:
-            kept = json.loads(Path(file).read_text(encoding="utf-8"))
-            return {name: float(value) for name, value in kept.items()}
-        except (ValueError, TypeError, AttributeError) as error:
-            # The verdict says that no importance is known.
-            _log.warning("%s of run %s is damaged: %s", path, champion.run_id, type(error).__name__)
-            return None
+    content = artifacts.read(client, champion.run_id, path)
+    if content is None:
+        return None
+    try:
+        return {name: float(value) for name, value in json.loads(content).items()}
+    except (ValueError, TypeError, AttributeError) as error:
+        # The verdict says that no importance is known.
+        _log.warning("%s of run %s is damaged: %s", path, champion.run_id, type(error).__name__)
+        return None

@@ -38,22 +38,23 @@ from airflow_mlops.learning.statistics.slices import Judged
 from airflow_mlops.learning.statistics.statistic import statistic
 from airflow_mlops.stages.evaluate import leakage
 from airflow_mlops.stages.evaluate.rival import Rival, predict
-from airflow_mlops.stores.registry import tracking
+from airflow_mlops.stores.registry import artifacts, registry, tracking
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
     import pyarrow as pa
-    from mlflow import MlflowClient
     from sklearn.pipeline import Pipeline
 
     from airflow_mlops.domain.spec.model import Gates
     from airflow_mlops.learning.statistics.resampling import Blocks
+    from airflow_mlops.stores.registry.client import Client
 
 log = logging.getLogger(__name__)
 
 _REQUIREMENTS = "requirements.txt"
 _FILE = "evaluation.json"
+_VERDICT = "mlops.verdict"
 
 
 @dataclass(frozen=True)
@@ -148,12 +149,9 @@ def _rows_of(candidate: TrainedModel) -> tuple[DatasetVersion, Split]:
     return labelled.content(candidate.dataset), candidate.split
 
 
-def _judged_before(client: MlflowClient, ref: ModelRef) -> Evaluation | None:
-    with tracking.errors(client), TemporaryDirectory() as folder:
-        if not any(file.path == _FILE for file in client.list_artifacts(ref.run_id)):
-            return None
-        stored = Path(client.download_artifacts(ref.run_id, _FILE, folder)).read_text(encoding="utf-8")
-    return Evaluation.from_dict(json.loads(stored))
+def _judged_before(client: Client, ref: ModelRef) -> Evaluation | None:
+    stored = artifacts.read(client, ref.run_id, _FILE)
+    return None if stored is None else Evaluation.from_dict(json.loads(stored))
 
 
 def _best(candidates: Sequence[TrainedModel]) -> TrainedModel:
@@ -272,16 +270,13 @@ def _reason(best: TrainedModel, checks: Sequence[Check], verdict: Verdict, small
     return f"{best.candidate} (version {best.version}): {'; '.join(told)}{left_out}"
 
 
-def _log(client: MlflowClient, evaluation: Evaluation) -> None:
+def _log(client: Client, evaluation: Evaluation) -> None:
     candidate = evaluation.candidate
     run_id = candidate.run_id
     tracking.log_metrics(client, run_id, "holdout", evaluation.metrics)
     for end, group in enumerate(("holdout_low", "holdout_high")):
         bounds = {name: interval[end] for name, interval in evaluation.intervals.items()}
         tracking.log_metrics(client, run_id, group, bounds)
-    with tracking.errors(client):
-        client.log_dict(run_id, evaluation.to_dict(), _FILE)
-        client.set_tag(run_id, "mlops.verdict", evaluation.verdict.value)
-        client.set_model_version_tag(
-            candidate.model, candidate.version, "mlops.verdict", evaluation.verdict.value
-        )
+    artifacts.write_json(client, run_id, _FILE, evaluation.to_dict())
+    tracking.tag(client, run_id, _VERDICT, evaluation.verdict.value)
+    registry.tag(client, candidate.model, candidate.version, _VERDICT, evaluation.verdict.value)

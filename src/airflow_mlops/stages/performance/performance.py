@@ -18,9 +18,8 @@ from airflow_mlops.stores.registry import registry
 from airflow_mlops.stores.tables import tables
 
 if TYPE_CHECKING:
-    from mlflow import MlflowClient
-
     from airflow_mlops.domain.spec.model import PerformancePolicy
+    from airflow_mlops.stores.registry.client import Client
 
 
 class Performance(NamedTuple):
@@ -40,7 +39,7 @@ class Performance(NamedTuple):
 
 
 def performance(
-    client: MlflowClient,
+    client: Client,
     *,
     dataset: DatasetVersion,
     champion: ModelRef,

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     import pyarrow as pa
-    from mlflow import MlflowClient
 
     from airflow_mlops.domain.facts.results import ModelRef
+    from airflow_mlops.stores.registry.client import Client
     from airflow_mlops.stores.registry.registry import Training
 
 
@@ -45,7 +45,7 @@ class Subject:
     :param min_rows: rows below which a slice is not measured.
     """
 
-    client: MlflowClient
+    client: Client
     model: str
     predictions_uri: str
     truth: Truth

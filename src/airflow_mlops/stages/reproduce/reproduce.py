@@ -6,7 +6,7 @@ import json
 import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic
@@ -33,8 +33,9 @@ from airflow_mlops.stores.tables import digests, tables
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from mlflow import MlflowClient
     from sklearn.pipeline import Pipeline
+
+    from airflow_mlops.stores.registry.client import Client
 
 _TRAINED = "mlops.trained"
 
@@ -73,7 +74,7 @@ class Reproduction(NamedTuple):
         return all(check.verdict is not Verdict.FAIL for check in self.outcome)
 
 
-def record(client: MlflowClient, model: str, number: str) -> Record:
+def record(client: Client, model: str, number: str) -> Record:
     """Return what a registered version says of its training.
 
     :raises ModelNotFound: if there is no such version, or it does not say.
@@ -81,9 +82,8 @@ def record(client: MlflowClient, model: str, number: str) -> Record:
     :raises RegistryUnavailable: if MLflow does not answer.
     """
     ref = registry.version(client, model, number)
-    with tracking.errors(client):
-        found = client.get_model_version(model, ref.version)
-    training, tags = registry.training(client, ref), registry.tags(client, found)
+    registered_at, tags = registry.registration(client, ref)
+    training = registry.training(client, ref)
     try:
         facts = json.loads(tags[_TRAINED])
         parts = {"dataset": training.dataset, "split": training.split, "version": ref.version}
@@ -92,12 +92,11 @@ def record(client: MlflowClient, model: str, number: str) -> Record:
         raise ModelNotFound(
             f"Version {number} of {model!r} does not say how it was trained: {error}"
         ) from error
-    moment = datetime.fromtimestamp(found.creation_timestamp / 1000, UTC)
-    return Record(trained, moment, training.metrics, tags)
+    return Record(trained, registered_at, training.metrics, tags)
 
 
 def reproduce(
-    client: MlflowClient,
+    client: Client,
     model: str,
     number: str,
     tell: Callable[[str], None] = lambda step: None,

@@ -23,12 +23,12 @@ from airflow_mlops.stages.score.run import Beside, Plan
 from airflow_mlops.stores.registry import ledger, registry
 
 if TYPE_CHECKING:
-    from mlflow import MlflowClient
+    from airflow_mlops.stores.registry.client import Client
 
 __all__ = ["SCORE", "Beside", "champion_for", "score"]
 
 
-def champion_for(client: MlflowClient, ledger_uri: str, model: str, partition: str) -> ModelRef | None:
+def champion_for(client: Client, ledger_uri: str, model: str, partition: str) -> ModelRef | None:
     """Return the champion that partition ``partition`` is scored and judged with.
 
     A partition at the live edge gets what the alias says. A partition that has been decided on already is being
@@ -44,7 +44,7 @@ def champion_for(client: MlflowClient, ledger_uri: str, model: str, partition: s
 
 
 def score(
-    client: MlflowClient,
+    client: Client,
     *,
     model: str,
     dataset: DatasetVersion,
@@ -101,7 +101,7 @@ def score(
     return report(dataset.rows, written, told, shadow)
 
 
-def _done(client: MlflowClient, plan: Plan, task: str, now: datetime | None) -> tuple[bool, str]:
+def _done(client: Client, plan: Plan, task: str, now: datetime | None) -> tuple[bool, str]:
     """Return whether anything was written, and why the challenger failed; "" if it did not."""
     if run.is_done(plan):
         return False, ""
@@ -111,7 +111,7 @@ def _done(client: MlflowClient, plan: Plan, task: str, now: datetime | None) -> 
     return _done(client, replace(plan, beside=None), task, now)[0], problem
 
 
-def _pass(client: MlflowClient, plan: Plan, task: str, now: datetime | None) -> str:
+def _pass(client: Client, plan: Plan, task: str, now: datetime | None) -> str:
     transform.check_scoring(client, plan.dataset, plan.champion)
     champion = batches.scorer(client, plan.champion, task)
     challenger = None

@@ -22,10 +22,9 @@ from airflow_mlops.stores.registry.ledger import Kind, Row
 from airflow_mlops.stores.registry.registry import CHALLENGER
 
 if TYPE_CHECKING:
-    from mlflow import MlflowClient
-
     from airflow_mlops.domain.facts.scoring import ShadowWindow
     from airflow_mlops.learning.labels.join import Truth
+    from airflow_mlops.stores.registry.client import Client
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ class Subject:
     :param serving: what loading and predicting may cost; None means the defaults.
     """
 
-    client: MlflowClient
+    client: Client
     model: str
     ledger_uri: str
     uri: str

@@ -20,11 +20,11 @@ from airflow_mlops.stages.train import folds
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
-    from mlflow import MlflowClient
     from sklearn.pipeline import Pipeline
 
     from airflow_mlops.domain.facts.recipe import Recipe
     from airflow_mlops.stages.train.fitting import Data
+    from airflow_mlops.stores.registry.client import Client
 
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ _SUPERLINEAR = 1.5
 
 
 def log_training(
-    client: MlflowClient,
+    client: Client,
     run_id: str,
     recipe: Recipe,
     data: Data,

@@ -5,24 +5,22 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
-from tempfile import TemporaryDirectory
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_mlops.domain.facts.results import TrainedModel
 from airflow_mlops.learning import provenance, threads
-from airflow_mlops.learning.bless.sample import DIGEST_TAG, PREDICTION, SAMPLE, sha256
+from airflow_mlops.learning.bless import sample
 from airflow_mlops.learning.models import models
 from airflow_mlops.stages.train import curve, fitting, jobs, trials, tune
 from airflow_mlops.stores.registry import registration, registry, tracking
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from mlflow import MlflowClient
-    from mlflow.entities import Run
     from sklearn.pipeline import Pipeline
 
     from airflow_mlops.domain.facts.recipe import Recipe
+    from airflow_mlops.stores.registry.client import Client, Run
 
 log = logging.getLogger(__name__)
 
@@ -97,7 +95,7 @@ def train(
         chosen = _choose(job, data, trials.Store(client, run, job.identity(key), recipe.metric), dask)
         logged = models.log(client, run, model, chosen.model, job.features, recipe.task, job.sources())
         _log_facts(client, run, job, chosen)
-        sample = _log_sample(client, run, job, chosen.model, table)
+        sample_digest = _log_sample(client, run, job, chosen.model, table)
         if pictures:
             _log_curve(client, run, job, data, chosen)
         facts = {
@@ -107,7 +105,7 @@ def train(
             "seconds": round(monotonic() - began, 3), "trials": chosen.trials, "remarks": chosen.remarks,
         }  # fmt: skip
         tags = {**tags, **job.long_tags(), "mlops.digest": logged.digest, _TRAINED: json.dumps(facts)}
-        tags[DIGEST_TAG] = sample
+        tags[sample.DIGEST_TAG] = sample_digest
         version = registration.register(
             client,
             model,
@@ -168,29 +166,24 @@ def _trained(tags: Mapping[str, str], version: str) -> TrainedModel:
     return TrainedModel.from_dict({**json.loads(tags[_TRAINED]), **parts, "version": str(version)})
 
 
-def _log_facts(client: MlflowClient, run: Run, job: jobs.Job, chosen: _Chosen) -> None:
+def _log_facts(client: Client, run: Run, job: jobs.Job, chosen: _Chosen) -> None:
     params = {f"model.{name}": value for name, value in {**job.candidate.params, **chosen.params}.items()}
     tracking.log_params(client, run.info.run_id, {"train_rows": chosen.rows, **params})
     tracking.log_metrics(client, run.info.run_id, "inner", {job.recipe.metric: chosen.score})
 
 
-def _log_sample(client: MlflowClient, run: Run, job: jobs.Job, fitted: Pipeline, table: pa.Table) -> str:
+def _log_sample(client: Client, run: Run, job: jobs.Job, fitted: Pipeline, table: pa.Table) -> str:
     """Log what a fresh process must predict alike, and return its digest."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     split = job.recipe.split
     rows = fitting.between(table, job.recipe, split.start, split.end).select(list(job.features.names))
     rows = rows.slice(max(0, rows.num_rows - _SAMPLE_ROWS))
     predicted = pa.array(threads.waited(lambda: models.predict(fitted, rows, job.recipe.task), "Predicting"))
-    place, _, name = SAMPLE.rpartition("/")
-    with TemporaryDirectory() as folder, tracking.errors(client):
-        pq.write_table(rows.append_column(PREDICTION, predicted), f"{folder}/{name}")
-        client.log_artifact(run.info.run_id, f"{folder}/{name}", place)
-        return sha256(f"{folder}/{name}")
+    return sample.keep(client, run.info.run_id, rows.append_column(sample.PREDICTION, predicted))
 
 
-def _log_curve(client: MlflowClient, run: Run, job: jobs.Job, data: fitting.Data, chosen: _Chosen) -> None:
+def _log_curve(client: Client, run: Run, job: jobs.Job, data: fitting.Data, chosen: _Chosen) -> None:
     def again(part: fitting.Data) -> Pipeline:
         return _fit(job.recipe, part, chosen.params)
 
