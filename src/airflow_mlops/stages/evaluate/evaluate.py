@@ -77,7 +77,7 @@ def evaluate(
     holdout: pa.Table,
     *,
     seen: pa.Table,
-    client: MlflowClient,
+    client: Client,
     candidates: Sequence[TrainedModel],
     champion: ModelRef | None,
     gates: Gates,

@@ -48,7 +48,7 @@ class _Chosen(NamedTuple):
 def train(
     table: pa.Table,
     *,
-    client: MlflowClient,
+    client: Client,
     recipe: Recipe,
     key: str,
     tags: Mapping[str, str],
