@@ -50,22 +50,22 @@ EXAMPLES = list(examples())
 
 def strangers(code: str) -> list[str]:
     """Name what a piece of code imports from the package that is not public, or not there."""
-    found = []
+    names = []
     for node in ast.walk(ast.parse(code)):
         if isinstance(node, ast.Import):
-            found += [alias.name for alias in node.names if not _is_public(alias.name)]
+            names += [alias.name for alias in node.names if not _is_public(alias.name)]
         elif isinstance(node, ast.ImportFrom) and node.module == "airflow_mlops":
-            found += [
+            names += [
                 name for alias in node.names if (name := alias.name) not in {*airflow_mlops.__all__, *MODULES}
             ]
         elif isinstance(node, ast.ImportFrom) and not _is_public(node.module or ""):
-            found.append(str(node.module))
+            names.append(str(node.module))
         elif isinstance(node, ast.ImportFrom) and str(node.module).startswith("airflow_mlops."):
             module = import_module(str(node.module))
-            found += [
+            names += [
                 f"{node.module}.{alias.name}" for alias in node.names if not hasattr(module, alias.name)
             ]
-    return found
+    return names
 
 
 def _is_public(module: str) -> bool:

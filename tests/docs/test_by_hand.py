@@ -28,10 +28,10 @@ SPEC = ModelSpec(
 
 @pytest.fixture
 def history(tmp_path: Path) -> History:
-    found = History(tmp_path)
+    history = History(tmp_path)
     for key in ("2013-01", "2013-02"):
-        found.publish(key)
-    return found
+        history.publish(key)
+    return history
 
 
 def run(

@@ -26,10 +26,10 @@ SPEC = ModelSpec(
 
 @pytest.fixture(scope="module")
 def history(tmp_path_factory: pytest.TempPathFactory) -> History:
-    found = History(tmp_path_factory.mktemp("history"))
+    history = History(tmp_path_factory.mktemp("history"))
     for key in MONTHS:
-        found.publish(key)
-    return found
+        history.publish(key)
+    return history
 
 
 @pytest.fixture
@@ -39,11 +39,11 @@ def unjudged(monkeypatch: pytest.MonkeyPatch) -> None:
     def passed(
         plan: Any, spec: Any, place: int, candidates: Sequence[TrainedModel], champion: ModelRef | None
     ) -> tuple[Evaluation, float]:
-        found = Evaluation(
+        evaluation = Evaluation(
             model=MODEL, partition=MONTHS[place], candidate=candidates[0], champion=champion, metrics={}, checks=(),
             verdict=Verdict.PASS, leaderboard={}, reason="better",
         )  # fmt: skip
-        return found, 0.0
+        return evaluation, 0.0
 
     monkeypatch.setattr(stages, "evaluated", passed)
 
