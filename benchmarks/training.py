@@ -210,8 +210,8 @@ def make(folder: Path, count: int) -> Work:
         table["at"], holdout=0.2, partition=Partition.parse("2013-01", "month"), window="all", delay=timedelta(0)
     )  # fmt: skip
     recipe = Recipe(
-        model="benchmark", candidate=Candidate(estimator=_ESTIMATOR, params=_PARAMS).to_dict(), task="classification",
-        target="y", features=Features(numeric=tuple(names)).to_dict(), metric="roc_auc", dataset=dataset, split=split,
-        budget=Budget().to_dict(), ranked=False,
+        model="benchmark", candidate=Candidate(estimator=_ESTIMATOR, params=_PARAMS), task="classification",
+        target="y", features=Features(numeric=tuple(names)), metric="roc_auc", dataset=dataset, split=split,
+        budget=Budget(), ranked=False,
     )  # fmt: skip
     return Work(table, recipe, MlflowClient(f"sqlite:///{folder}/mlflow.db"))

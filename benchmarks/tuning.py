@@ -85,14 +85,14 @@ def _recipe(name: str, rows: Any) -> Any:
     start, end = datetime(2013, 1, 1, tzinfo=UTC), datetime(2013, 2, 1, tzinfo=UTC)
     return Recipe(
         model="tuning",
-        candidate=Candidate(estimator=estimator, params=params, search=search).to_dict(),
+        candidate=Candidate(estimator=estimator, params=params, search=search),
         task="classification",
         target="label",
-        features=Features(numeric=tuple(_NUMBERS), categorical=tuple(_WORDS)).to_dict(),
+        features=Features(numeric=tuple(_NUMBERS), categorical=tuple(_WORDS)),
         metric="roc_auc",
         dataset=dataset,
         split=Split(start=start, cut=end, end=end, train_rows=ROWS, holdout_rows=0),
-        budget=Budget(trials=TRIALS, seconds=3600).to_dict(),
+        budget=Budget(trials=TRIALS, seconds=3600),
     )
 
 

@@ -51,9 +51,9 @@ def make_version(client: MlflowClient, model: str, strength: float = 1.0) -> Tra
         rows["at"], holdout=0.3, partition=JANUARY, window="all", delay=JANUARY.end - JANUARY.end
     )
     recipe = Recipe(
-        model=model, task="classification", target="y", features=Features(numeric=("x",)).to_dict(),
-        candidate=Candidate(estimator="sklearn.linear_model.LogisticRegression", params={"C": strength}).to_dict(),
-        metric="roc_auc", split=bounds, dataset=make_dataset(rows), budget=Budget().to_dict(),
+        model=model, task="classification", target="y", features=Features(numeric=("x",)),
+        candidate=Candidate(estimator="sklearn.linear_model.LogisticRegression", params={"C": strength}),
+        metric="roc_auc", split=bounds, dataset=make_dataset(rows), budget=Budget(),
     )  # fmt: skip
     return train.train(rows, client=client, recipe=recipe, key=f"{model}/{strength}", tags={}, pictures=False)
 

@@ -102,8 +102,7 @@ def make_recipe(rows: pa.Table, **changes: Any) -> Recipe:
         "dataset": make_dataset(rows),
         "budget": Budget(),
     }
-    given = {**settings, **changes}
-    return Recipe(**given | {name: given[name].to_dict() for name in ("candidate", "features", "budget")})
+    return Recipe(**settings | changes)
 
 
 def make_trained(

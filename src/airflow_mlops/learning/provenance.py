@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.domain.spec.model import Candidate
 from airflow_mlops.exceptions import ModelNotFound, RegistryUnavailable, TableMissing, TableUnreadable
 from airflow_mlops.stores.registry import artifacts, tracking
 from airflow_mlops.stores.tables import tables
@@ -202,19 +201,19 @@ def _inputs(recipe: Recipe, used: Mapping[str, Use]) -> Iterator[DatasetInput]:
 def _params(recipe: Recipe) -> dict[str, Any]:
     split = recipe.split
     return {
-        "estimator": Candidate.model_validate(recipe.candidate).estimator,
-        "features": sum(len(names) for names in recipe.features.values()),
+        "estimator": recipe.candidate.estimator,
+        "features": len(recipe.features.names),
         "folds": recipe.folds,
         "metric": recipe.metric,
         "seed": recipe.seed,
         "train_start": split.start.isoformat(),
         "train_cut": split.cut.isoformat(),
-        **{f"budget.{name}": value for name, value in recipe.budget.items()},
+        **{f"budget.{name}": value for name, value in recipe.budget.to_dict().items()},
     }
 
 
 def _libraries(recipe: Recipe) -> tuple[str, ...]:
-    package = Candidate.model_validate(recipe.candidate).estimator.partition(".")[0]
+    package = recipe.candidate.estimator.partition(".")[0]
     return {"lightgbm": ("lightgbm",), "xgboost": ("xgboost", "xgboost-cpu")}.get(package, ())
 
 

@@ -14,7 +14,6 @@ from airflow_mlops.domain.facts.results import Action, DatasetVersion, Promotion
 from airflow_mlops.domain.facts.retraining import suggested
 from airflow_mlops.domain.spec.model import Retrain
 from airflow_mlops.domain.spec.section import Section
-from airflow_mlops.exceptions import NotEnoughData
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.runs import asked, dataset_of, push, run_of, table_uri, with_labels
 from airflow_mlops.stages import decide
@@ -129,7 +128,7 @@ class DecideOperator(BaseOperator, SkipMixin):
             policy=self.policy,
             health=health.history(table_uri(self.model, "monitoring"), dataset.partition),
             decisions=ledger.decisions(uri),
-            shortage=_shortage(dataset, self.holdout, self.window, self.delay),
+            shortage=split.shortage(dataset, self.holdout, self.window, self.delay),
             force=request.force,
             reason=request.reason,
             delay=self.delay,
@@ -168,13 +167,3 @@ class DecideOperator(BaseOperator, SkipMixin):
         ):
             return None
         return f"{partition} was decided before: {known.action}: {known.reason}"
-
-
-def _shortage(
-    dataset: DatasetVersion, holdout: int | float, window: int | str, delay: timedelta
-) -> str | None:
-    try:
-        split.split_of(dataset, holdout, window, delay)
-    except NotEnoughData as error:
-        return str(error)
-    return None

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
-from airflow_mlops.domain.checks import Check
+from airflow_mlops.domain.facts.drift import DriftReport
+from airflow_mlops.domain.facts.statement import Statement
 from airflow_mlops.domain.spec.model import DriftPolicy
 from airflow_mlops.links import ReportLink
-from airflow_mlops.runs import push, report_path, save_report, subject, table_uri, with_labels
+from airflow_mlops.runs import push, push_facts, report_path, save_report, subject, table_uri, with_labels
 from airflow_mlops.stages.drift import drift
-from airflow_mlops.stages.monitor import health
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -62,24 +62,26 @@ class DriftOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Measure every column, and keep the report."""
         client, dataset, champion = subject(context, self.model, self.partition, self.mlflow_conn_id)
-        overall = health.no_champion("drift")
-        columns: tuple[Check, ...] = ()
-        if champion is not None:
-            found = drift.drift(
-                client,
-                dataset=with_labels(dataset, self.model, self.target if self.labels else None),
-                champion=champion,
-                policy=self.policy or DriftPolicy(),
-                summaries_uri=table_uri(self.model, "summaries"),
-                predictions_uri=table_uri(self.model, "predictions"),
-                target=self.target,
-                delay=self.delay,
-            )
-            overall, columns = found.overall, found.columns
-            save_report(context, self.model, dataset.partition, "drift", found.html)
-            if found.picture is not None:
-                name = f"{self.model}/{dataset.partition}/drift.png"
-                report_path(name).write_bytes(found.picture)
-                push(context, "picture", name)
+        compared = drift.drift(
+            client,
+            dataset=with_labels(dataset, self.model, self.target if self.labels else None),
+            champion=champion,
+            policy=self.policy or DriftPolicy(),
+            summaries_uri=table_uri(self.model, "summaries"),
+            predictions_uri=table_uri(self.model, "predictions"),
+            target=self.target,
+            delay=self.delay,
+        )
+        pages = {}
+        if compared.html:
+            pages["report"] = save_report(context, self.model, dataset.partition, "drift", compared.html)
+        if compared.picture is not None:
+            name = f"{self.model}/{dataset.partition}/drift.png"
+            report_path(name).write_bytes(compared.picture)
+            push(context, "picture", name)
+            pages["picture"] = name
+        overall = compared.overall
         self.log.info("%s %s: drift %s: %s", self.model, dataset.partition, overall.verdict, overall.reason)
-        return {"overall": overall.to_dict(), "columns": [column.to_dict() for column in columns]}
+        report = DriftReport(overall=overall, columns=compared.columns)
+        push_facts(context, Statement.of(report, **pages))
+        return report.to_dict()

@@ -10,7 +10,6 @@ from airflow.sdk import BaseOperator
 from airflow_mlops.domain.facts.results import Evaluation, TrainedModel
 from airflow_mlops.domain.spec.model import Gates
 from airflow_mlops.hooks.mlflow import MlflowHook
-from airflow_mlops.learning.labels import labelled
 from airflow_mlops.links import MlflowRunLink, ReportLink
 from airflow_mlops.runs import push, save_report, table_uri
 from airflow_mlops.stages.evaluate import evaluate
@@ -56,17 +55,13 @@ class EvaluateOperator(BaseOperator):
         """Read the holdout, predict with both, and judge."""
         several = [self.models] if isinstance(self.models, dict) else list(self.models)
         candidates = [TrainedModel.from_dict(each) for each in several]
-        dataset, split = candidates[0].dataset, candidates[0].split
         client = MlflowHook(self.mlflow_conn_id).get_conn()
-        names = list(dict.fromkeys([*dataset.key, dataset.event_time]))
-        evaluation = evaluate.evaluate(
-            labelled.read(dataset, since=split.cut, until=split.end),
-            seen=labelled.read(dataset, columns=names, until=split.end),
+        evaluation = evaluate.evaluate_candidates(
+            candidates,
             client=client,
-            candidates=candidates,
+            dataset=candidates[0].dataset,
             champion=registry.champion(client, candidates[0].model),
             gates=self.gates or Gates(),
-            partition=dataset.partition,
         )
         push(context, "mlflow_run", evaluation.candidate.run_id)
         for check in evaluation.checks:

@@ -10,11 +10,11 @@ from airflow.sdk import BaseOperator
 
 from airflow_mlops import assets
 from airflow_mlops.domain.checks import Verdict
+from airflow_mlops.domain.facts.question import Question
 from airflow_mlops.domain.spec.monitor import Monitor
 from airflow_mlops.hooks.mlflow import MlflowHook
-from airflow_mlops.runs import dataset_of, push, run_of, table_uri, with_labels
+from airflow_mlops.runs import dataset_of, push, push_facts, run_of, table_uri, with_labels
 from airflow_mlops.stages.guard import guard
-from airflow_mlops.stages.guard.probation import Question
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -74,7 +74,7 @@ class GuardOperator(BaseOperator):
             model=self.model,
             dataset=with_labels(dataset, self.model, self.target if self.labels else None),
             policy=self.policy or Monitor(),
-            question=Question(self.target, self.task, self.metric, self.delay),
+            question=Question.named_by(self),
             key=f"{run_of(context)}/{self.task_id}",
             actor=run_of(context),
         )
@@ -89,4 +89,5 @@ class GuardOperator(BaseOperator):
         else:
             push(context, "decision", report.restored.to_dict())
             assets.emit(context, champion, decision=report.restored)
+        push_facts(context, report)
         return report.to_dict()

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 
 from airflow_mlops.domain.checks import Check
+from airflow_mlops.domain.facts.question import Question
 from airflow_mlops.domain.spec.model import PerformancePolicy
 from airflow_mlops.learning.labels import labels
+from airflow_mlops.learning.labels.join import Truth
 from airflow_mlops.runs import partition_of, subject, table_uri
-from airflow_mlops.stages.monitor import health
 from airflow_mlops.stages.performance import performance
 
 if TYPE_CHECKING:
@@ -70,25 +71,19 @@ class PerformanceOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Join predictions with matured labels and judge them."""
         client, dataset, champion = subject(context, self.model, self.partition, self.mlflow_conn_id)
-        found = performance.Performance(health.no_champion("performance"), {})
-        if champion is not None:
-            found = performance.performance(
-                client,
-                dataset=dataset,
-                champion=champion,
-                predictions_uri=table_uri(self.model, "predictions"),
-                labels_uri=table_uri(self.model, "labels") if self.labels else None,
-                performance_uri=table_uri(self.model, "performance"),
-                target=self.target,
-                task=self.task,
-                metric=self.metric,
-                delay=self.delay,
-                policy=self.policy or PerformancePolicy(),
-            )
-        for check in (found.check, *found.others):
+        labels_uri = table_uri(self.model, "labels") if self.labels else None
+        measured = performance.performance(
+            client,
+            truth=Truth(dataset, Question.named_by(self), labels_uri),
+            champion=champion,
+            policy=self.policy or PerformancePolicy(),
+            predictions_uri=table_uri(self.model, "predictions"),
+            performance_uri=table_uri(self.model, "performance"),
+        )
+        for check in (measured.check, *measured.others):
             self.log.info("%s %s: %s %s: %s", self.model, dataset.partition, *_line(check))
-        others = [each.to_dict() for each in found.others]
-        return {"check": found.check.to_dict(), "metrics": found.metrics, "others": others}
+        others = [check.to_dict() for check in measured.others]
+        return {"check": measured.check.to_dict(), "metrics": measured.metrics, "others": others}
 
 
 class IngestLabelsOperator(BaseOperator):

@@ -10,11 +10,12 @@ from airflow.sdk import BaseOperator
 
 from airflow_mlops import assets
 from airflow_mlops.domain.checks import Verdict
+from airflow_mlops.domain.facts.question import Question
 from airflow_mlops.domain.facts.results import Action, PromotionDecision
 from airflow_mlops.domain.spec.gates import Serving, Shadow
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.learning.labels.join import Truth
-from airflow_mlops.runs import dataset_of, push, run_of, table_uri
+from airflow_mlops.runs import dataset_of, push, push_facts, run_of, table_uri
 from airflow_mlops.stages.shadow import shadow
 
 if TYPE_CHECKING:
@@ -81,8 +82,7 @@ class ShadowOperator(BaseOperator):
             ledger_uri=table_uri(self.model, "ledger"),
             uri=table_uri(self.model, "challenger"),
             predictions=table_uri(self.model, "predictions"),
-            truth=Truth(dataset, self.target, self.task, self.delay, labels_uri),
-            metric=self.metric,
+            truth=Truth(dataset, Question.named_by(self), labels_uri),
             policy=self.policy,
             serving=self.serving,
         )
@@ -100,6 +100,7 @@ class ShadowOperator(BaseOperator):
         else:
             # Airflow sends an event for each outlet of a task that succeeds, and the champion has not moved.
             self.outlets = [outlet for outlet in self.outlets if outlet != champion]
+        push_facts(context, report)
         return report.to_dict()
 
     def _describe(self, client: MlflowClient, decision: PromotionDecision) -> None:

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 
 from airflow_mlops import config
-from airflow_mlops.domain.facts.recipe import Recipe
+from airflow_mlops.domain.facts.question import Question
+from airflow_mlops.domain.facts.recipe import Recipe, TrainingConfig
 from airflow_mlops.domain.facts.results import DatasetVersion
 from airflow_mlops.domain.spec.model import Budget, Candidate, Features
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.learning import provenance
-from airflow_mlops.learning.labels import labelled
 from airflow_mlops.links import MlflowRunLink
 from airflow_mlops.runs import push, run_of, with_labels
 from airflow_mlops.stages.train import jobs, train
-from airflow_mlops.stages.train.recipe import derive_features
+from airflow_mlops.stages.train.recipe import recipe_of
 from airflow_mlops.stages.train.split import split_of
 
 if TYPE_CHECKING:
@@ -119,14 +119,12 @@ class TrainOperator(BaseOperator):
 
     def _train(self, context: Context) -> dict[str, Any]:
         recipe = self._recipe()
-        dataset, split, name = recipe.dataset, recipe.split, Candidate.model_validate(self.candidate).name
         hook = MlflowHook(self.mlflow_conn_id)
-        trained = train.train(
-            labelled.read(dataset, since=split.start, until=split.end),
+        trained = train.train_candidate(
+            recipe,
             client=hook.get_conn(),
-            recipe=recipe,
             # With data, spec and code in it: a run that is cleared after a correction trains anew.
-            key=f"{run_of(context)}/{self.task_id}/{name}/{jobs.Job.of(recipe).identity()}",
+            key=f"{run_of(context)}/{self.task_id}/{recipe.candidate.name}/{jobs.Job.of(recipe).identity()}",
             tags=_tags(context),
             artifacts=hook.artifact_location(recipe.model),
             dask=config.dask_scheduler() or None,
@@ -138,20 +136,20 @@ class TrainOperator(BaseOperator):
         dataset = DatasetVersion.from_dict(self.dataset)
         model = self.model or dataset.name
         dataset = with_labels(dataset, model, self.target if self.labels else None)
-        split = split_of(dataset, self.holdout, self.window, self.delay)
-        return Recipe(
-            model=model,
-            candidate=Candidate.model_validate(self.candidate).to_dict(),
-            task=self.task,
-            target=self.target,
-            features=(self.features or derive_features(dataset, self.target)).to_dict(),
-            metric=self.metric,
-            dataset=labelled.seal(dataset, split.start, split.end),
-            split=split,
-            budget=(self.budget or Budget()).to_dict(),
+        bounds = split_of(dataset, self.holdout, self.window, self.delay)
+        candidate = Candidate.model_validate(self.candidate)
+        return recipe_of(self._config(), dataset, bounds, candidate, model)
+
+    def _config(self) -> TrainingConfig:
+        return TrainingConfig(
+            question=Question.named_by(self),
+            features=self.features,
+            holdout=self.holdout,
+            window="all" if self.window == "all" else int(self.window),
+            budget=self.budget or Budget(),
             folds=self.folds,
-            seed=self.seed,
             ranked=self.ranked,
+            seed=self.seed,
         )
 
 

@@ -45,7 +45,7 @@ def build(spec: ModelSpec) -> DAG:
             features=spec.features,
             budget=spec.train.budget,
             folds=spec.train.folds,
-            ranked=len(candidates) > 1 or any(candidate.search for candidate in candidates),
+            ranked=spec.train.ranked,
             seed=spec.train.seed,
             map_index_template="{{ task.candidate | first }}",
             doc_md=docs.TASKS["train"],

@@ -9,7 +9,7 @@ from benchmarks import training
 @pytest.mark.slow
 def test_both_sides_find_the_same(tmp_path: Path) -> None:
     work = training.make(tmp_path, 3_000)
-    assert len(work.recipe.features["numeric"]) == training.COLUMNS
+    assert len(work.recipe.features.numeric) == training.COLUMNS
     _, expected = work.bare()
     evaluation = work.evaluate(work.train("once"))
     training.agree(expected, evaluation.metrics)

@@ -108,8 +108,8 @@ def test_the_recipe_has_what_the_operator_was_given(history: History) -> None:
     trained(train_run(), history.publish("2013-02"), folds=2, seed=5, budget=budget, metric="brier")
     recipe = Recipe.model_validate_json(history.client.get_model_version(MODEL, "1").tags["mlops.recipe"])
     assert (recipe.folds, recipe.seed, recipe.metric) == (2, 5, "brier")
-    assert Budget.from_dict(recipe.budget) == budget
-    assert recipe.candidate == LOGISTIC
+    assert recipe.budget == budget
+    assert recipe.candidate.to_dict() == LOGISTIC
 
 
 def test_a_signal_ends_a_training_and_leaves_killed_runs(

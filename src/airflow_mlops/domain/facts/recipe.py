@@ -2,10 +2,55 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Literal, Self
 
 from airflow_mlops.domain.checks import Fact
+from airflow_mlops.domain.facts.question import Question
 from airflow_mlops.domain.facts.results import DatasetVersion, Split
+from airflow_mlops.domain.spec.data import Features
+from airflow_mlops.domain.spec.train import Budget, Candidate
+
+if TYPE_CHECKING:
+    from airflow_mlops.domain.spec.model import ModelSpec
+
+LEAST_ROWS = 50
+"""Rows with a label that a training needs."""
+
+
+class TrainingConfig(Fact):
+    """How candidates are trained, whichever data and candidate that is.
+
+    :param features: feature columns; None means all but key, event time and target.
+    :param holdout: partitions, or share of the latest rows, that are kept for evaluation.
+    :param window: partitions to train on, or ``all``.
+    :param budget: bounds of the search for hyperparameters.
+    :param folds: spans of time that a search validates on.
+    :param ranked: whether to measure a candidate on the folds even if it searches for nothing.
+    :param seed: seed of everything random.
+    """
+
+    question: Question
+    features: Features | None = None
+    holdout: int | float = 1
+    window: Literal["all"] | int = "all"
+    budget: Budget = Budget()
+    folds: int = 1
+    ranked: bool = True
+    seed: int = 0
+
+    @classmethod
+    def of(cls, spec: ModelSpec) -> Self:
+        """Return how the candidates of a spec are trained."""
+        return cls(
+            question=Question.of(spec),
+            features=spec.features,
+            holdout=spec.train.holdout,
+            window=spec.train.window,
+            budget=spec.train.budget,
+            folds=spec.train.folds,
+            ranked=spec.train.ranked,
+            seed=spec.train.seed,
+        )
 
 
 class Recipe(Fact):
@@ -15,28 +60,21 @@ class Recipe(Fact):
     training can be repeated years later.
 
     :param model: registered model's name.
-    :param candidate: a :class:`~airflow_mlops.domain.spec.model.Candidate`, as its ``to_dict`` writes it.
     :param task: ``classification`` or ``regression``.
-    :param features: a :class:`~airflow_mlops.domain.spec.model.Features`, as its ``to_dict`` writes it.
     :param metric: metric that trials and candidates are ranked by.
-    :param budget: a :class:`~airflow_mlops.domain.spec.model.Budget`, as its ``to_dict`` writes it.
     :param folds: spans of time that a search validates on.
     :param ranked: False for an only candidate without a search, which is fitted once and has no inner score.
     """
 
     model: str
-    candidate: dict[str, Any]
+    candidate: Candidate
     task: str
     target: str
-    features: dict[str, Any]
+    features: Features
     metric: str
     dataset: DatasetVersion
     split: Split
-    budget: dict[str, Any]
+    budget: Budget
     folds: int = 1
     seed: int = 0
     ranked: bool = True
-
-
-LEAST_ROWS = 50
-"""Rows with a label that a training needs."""

@@ -21,6 +21,12 @@ def overall(checks: Iterable[Check]) -> Verdict:
     return INCONCLUSIVE if INCONCLUSIVE in verdicts or not verdicts else PASS
 
 
+def no_champion(name: str) -> Check:
+    """Return the check of a model that has no champion to measure."""
+    reason = "there is no champion yet"
+    return Check(name=name, verdict=INCONCLUSIVE, expected="a champion", reason=reason)
+
+
 def k_of_n(name: str, verdicts: Sequence[Verdict], k: int, n: int) -> Check:
     """Ask whether a signal lasts: FAIL if at least ``k`` of the last ``n`` verdicts are, the newest among them.
 

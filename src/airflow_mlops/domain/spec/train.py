@@ -242,3 +242,8 @@ class Train(Section):
     seed: Annotated[Whole, Field(lt=2**32)] = Field(
         default=0, description="Seed of everything random: the same data, spec and seed give the same model."
     )
+
+    @property
+    def ranked(self) -> bool:
+        """Whether a candidate is measured before it is evaluated: an only one that searches for nothing is not."""
+        return len(self.candidates) > 1 or any(candidate.search for candidate in self.candidates)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from airflow_mlops.domain.facts.question import Question
 from airflow_mlops.domain.facts.results import DatasetVersion
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.exceptions import SchemaMismatch
@@ -30,16 +30,15 @@ _OTHER = "_other"
 class Truth:
     """Where labels are.
 
-    A label counts from ``delay`` after the event time of its row, and not before it is known.
+    A label counts from ``question.delay`` after the event time of its row, and not before it is known.
 
     :param dataset: the data, at the version that a run sees.
+    :param question: what the labels are of.
     :param uri: table of labels; None if they are in the data.
     """
 
     dataset: DatasetVersion
-    target: str
-    task: str
-    delay: timedelta
+    question: Question
     uri: str | None = None
 
     def newest(self) -> Truth:
@@ -64,8 +63,8 @@ class Truth:
         import pyarrow.compute as pc
 
         rows = self._rows(scored)
-        rows, values = pipeline.labelled(rows, self.target, self.task)
-        matured = pc.add(rows[self.dataset.event_time], pa.scalar(self.delay, pa.duration("us")))
+        rows, values = pipeline.labelled(rows, self.question.target, self.question.task)
+        matured = pc.add(rows[self.dataset.event_time], pa.scalar(self.question.delay, pa.duration("us")))
         if labels.LABELLED_AT in rows.column_names:
             matured = labels.later(matured, rows[labels.LABELLED_AT])
         rows = rows.select(self.key)
@@ -122,7 +121,7 @@ class Truth:
         return pa.concat_tables(parts).sort_by([(name, "ascending") for name in self.key])
 
     def _rows(self, scored: Partition) -> pa.Table:
-        columns = list(dict.fromkeys([*self.key, self.dataset.event_time, self.target]))
+        columns = list(dict.fromkeys([*self.key, self.dataset.event_time, self.question.target]))
         if self.uri is None:
             return tables.read(
                 self.dataset.uri,

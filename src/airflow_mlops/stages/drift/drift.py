@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.facts.results import DatasetVersion, ModelRef
+from airflow_mlops.domain.policies import monitoring
 from airflow_mlops.exceptions import TableMissing, TableUnreadable
 from airflow_mlops.learning.pictures import pictures
 from airflow_mlops.learning.summaries.summary import Column
@@ -28,7 +29,7 @@ def drift(
     client: Client,
     *,
     dataset: DatasetVersion,
-    champion: ModelRef,
+    champion: ModelRef | None,
     policy: DriftPolicy,
     summaries_uri: str,
     predictions_uri: str | None = None,
@@ -43,12 +44,15 @@ def drift(
     columns; they are ``drift.<prediction>`` and ``drift.<target>`` where a feature has that name. No row is read twice: summaries are kept, of the training data with the champion's run, of partitions at
     ``summaries_uri``.
 
+    :param champion: None, if there is none, is INCONCLUSIVE, without a page.
     :param summaries_uri: Delta table of summaries; made if there is none.
     :param predictions_uri: Delta table of predictions; None leaves them out.
     :param target: column with the label; None leaves it out, and so does data without that column.
     :param delay: time from an event until its label can be known.
     :param page: draw a page and a picture too.
     """
+    if champion is None:
+        return compare.Drift(monitoring.no_champion("drift"), (), "")
     window = windows.of(dataset, policy.window)
     title = f"{champion.model} {window} against version {champion.version}"
     try:

@@ -6,45 +6,30 @@ import json
 import logging
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.checks import Check, Verdict
-from airflow_mlops.domain.facts.recipe import LEAST_ROWS
 from airflow_mlops.domain.facts.results import DatasetVersion, Evaluation, ModelRef, Split, TrainedModel
-from airflow_mlops.domain.metrics import METRICS, names
-from airflow_mlops.domain.policies import gates_data, gates_parts, monitoring
-from airflow_mlops.domain.policies.gates import (
-    Comparison,
-    Interval,
-    calibration,
-    floor,
-    nothing_new,
-    versus_champion,
-)
+from airflow_mlops.domain.metrics import METRICS
+from airflow_mlops.domain.policies import monitoring
 from airflow_mlops.domain.spec.model import VersusChampion
 from airflow_mlops.exceptions import NotEnoughData, TrainingFailed
 from airflow_mlops.learning.bless import process
-from airflow_mlops.learning.bless.check import serving_checks
 from airflow_mlops.learning.bless.sample import fetch
 from airflow_mlops.learning.labels import labelled
 from airflow_mlops.learning.models import models, pipeline
 from airflow_mlops.learning.pictures.pictures import log as draw
-from airflow_mlops.learning.statistics import measures as performance
-from airflow_mlops.learning.statistics import paired, resampling, slices
+from airflow_mlops.learning.statistics import measures, paired
 from airflow_mlops.learning.statistics.slices import Judged
-from airflow_mlops.learning.statistics.statistic import statistic
-from airflow_mlops.stages.evaluate import leakage
-from airflow_mlops.stages.evaluate.rival import Rival, predict
+from airflow_mlops.stages.evaluate.gates import table
+from airflow_mlops.stages.evaluate.gates.evidence import Evidence
+from airflow_mlops.stages.evaluate.rival import predict
 from airflow_mlops.stores.registry import artifacts, registry, tracking
 
 if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
     import pyarrow as pa
-    from sklearn.pipeline import Pipeline
 
     from airflow_mlops.domain.spec.model import Gates
     from airflow_mlops.learning.statistics.resampling import Blocks
@@ -57,20 +42,31 @@ _FILE = "evaluation.json"
 _VERDICT = "mlops.verdict"
 
 
-@dataclass(frozen=True)
-class _Found:
-    """What was measured of the candidate.
+def evaluate_candidates(
+    candidates: Sequence[TrainedModel],
+    *,
+    client: Client,
+    dataset: DatasetVersion,
+    champion: ModelRef | None,
+    gates: Gates,
+    pictures: bool = True,
+) -> Evaluation:
+    """Read the holdout of some candidates and judge the best of them beside the champion, as :func:`evaluate` does.
 
-    :param metrics: by name; None where one is undefined.
-    :param intervals: of the metrics that have one.
-    :param checks: gate by gate.
-    :param small: slices and groups that are too small to be judged, in words.
+    :param dataset: the data, as of the partition as of which is judged.
     """
-
-    metrics: dict[str, float | None]
-    intervals: dict[str, Interval]
-    checks: list[Check]
-    small: str = ""
+    split = candidates[0].split
+    names = list(dict.fromkeys([*dataset.key, dataset.event_time]))
+    return evaluate(
+        labelled.read(dataset, since=split.cut, until=split.end),
+        seen=labelled.read(dataset, columns=names, until=split.end),
+        client=client,
+        candidates=candidates,
+        champion=champion,
+        gates=gates,
+        partition=dataset.partition,
+        pictures=pictures,
+    )
 
 
 def evaluate(
@@ -116,31 +112,31 @@ def evaluate(
     rows, truth = pipeline.labelled(holdout, best.target, best.task)
     if not rows.num_rows:
         raise NotEnoughData(f"{partition}: none of the {holdout.num_rows} rows of the holdout has a label.")
-    untouched = leakage.untouched(rows, seen, best.dataset, best.split)
     blocks = _blocks(gates, best, rows)
     with TemporaryDirectory() as folder:
         path, sample = fetch(client, ref, Path(folder))
         needed = models.download(client, ref.run_id, Path(folder), _REQUIREMENTS)
         limits = {"seconds": gates.serving.seconds, "memory_mb": gates.serving.memory}
-        with process.start(path, ref.digest, sample, task=best.task, requirements=needed, **limits) as result:
+        with process.start(
+            path, ref.digest, sample, task=best.task, requirements=needed, **limits
+        ) as blessing:
             model = models.load(path, ref.digest)
             frame = pipeline.frame(rows, pipeline.features_of(model))
             judged = Judged(rows, truth, models.predicted(model, frame, best.task), blocks)
             rival = predict(client, champion, best, rows, seen) if champion else None
-            found = _judge(gates, best, judged, rival)
-            alarm = _alarm(gates, best, model, frame, truth)
-            blessing = serving_checks(gates.serving, best.version, path.stat().st_size, result)
-    checks = (*found.checks, untouched, *alarm, *blessing)
+            evidence = Evidence(gates, best, judged, rival, seen, model, frame, path.stat().st_size, blessing)
+            checks, unjudged = table.judge(evidence)
     verdict = monitoring.overall(checks)
+    theirs = rival.predicted if rival else None
     evaluation = Evaluation(
-        model=best.model, partition=partition, candidate=best, champion=champion, metrics=found.metrics,
-        champion_metrics=_metrics(truth, rival.predicted if rival else None, best.task), intervals=found.intervals,
-        checks=checks, verdict=verdict, reason=_reason(best, checks, verdict, found.small), unjudged=found.small,
+        model=best.model, partition=partition, candidate=best, champion=champion, metrics=evidence.metrics,
+        champion_metrics={} if theirs is None else measures.metrics(truth, theirs, best.task),
+        intervals=evidence.intervals, checks=checks, verdict=verdict, unjudged=unjudged,
+        reason=_reason(best, checks, verdict, unjudged),
         leaderboard={candidate.candidate: candidate.score for candidate in candidates},
     )  # fmt: skip
     _log(client, evaluation)
     if pictures:
-        theirs = rival.predicted if rival else None
         draw(client, best.run_id, evaluation, model, rows, truth, judged.predicted, theirs)
     return evaluation
 
@@ -162,99 +158,6 @@ def _best(candidates: Sequence[TrainedModel]) -> TrainedModel:
 def _blocks(gates: Gates, best: TrainedModel, rows: pa.Table) -> Blocks:
     times = rows[best.dataset.event_time].to_numpy()
     return paired.blocks(gates.versus_champion or VersusChampion(), times, best.dataset.grain)
-
-
-def _metrics(truth: np.ndarray, predicted: np.ndarray | None, task: str) -> dict[str, float | None]:
-    return {} if predicted is None else performance.metrics(truth, predicted, task)
-
-
-def _judge(gates: Gates, best: TrainedModel, judged: Judged, rival: Rival | None) -> _Found:
-    import numpy as np
-
-    n = judged.truth.size
-    if bad := int(np.sum(~np.isfinite(judged.predicted))):
-        return _Found(dict.fromkeys(names(best.task)), {}, [gates_data.finite(bad, n)])
-    metrics = performance.metrics(judged.truth, judged.predicted, best.task)
-    confidence = (gates.versus_champion or VersusChampion()).confidence
-    intervals = _intervals(metrics, judged, best.task, confidence)
-    floors = [
-        floor(name, metrics[name], bound, METRICS[name].greater_is_better, n, intervals.get(name), LEAST_ROWS)
-        for name, bound in gates.floor.items()
-    ]
-    versus = _versus(gates.versus_champion, best, judged, rival, metrics) if gates.versus_champion else []
-    sliced, small = slices.floors(gates.slices, judged) if gates.slices else ([], "")
-    fair, fewer = slices.gaps(gates.fairness, judged) if gates.fairness else ([], "")
-    small = ", ".join(each for each in (small, fewer) if each)
-    even = _even(gates, best, judged, metrics) if gates.stability else []
-    calibrated = _calibrated(gates.calibration, judged, confidence) if gates.calibration is not None else []
-    return _Found(metrics, intervals, [*floors, *versus, *sliced, *calibrated, *fair, *even], small)
-
-
-def _intervals(
-    metrics: dict[str, float | None], judged: Judged, task: str, confidence: float
-) -> dict[str, Interval]:
-    drawn = _resampled(list(metrics), judged)
-    found = {}
-    for place, name in enumerate(metrics):
-        interval = drawn.estimate(place).interval(confidence, METRICS[name].low, METRICS[name].high)
-        if interval is not None:
-            found[name] = interval
-    return found
-
-
-def _resampled(measures: Sequence[str], judged: Judged) -> resampling.Resampled:
-    statistics = [statistic(measure, judged.truth, judged.predicted, judged.blocks) for measure in measures]
-    return resampling.resample(statistics, judged.blocks.count)
-
-
-def _versus(
-    gate: VersusChampion,
-    best: TrainedModel,
-    judged: Judged,
-    rival: Rival | None,
-    metrics: dict[str, float | None],
-) -> list[Check]:
-    metric, n = best.metric, judged.truth.size
-    found = Comparison(metrics[metric], None, problem=rival.problem if rival else "")
-    if rival and rival.ref.digest == best.digest:
-        return [nothing_new(metric, gate.margin, rival.ref.version)]
-    if rival and rival.predicted is not None:
-        found = paired.difference(
-            judged.truth,
-            judged.predicted,
-            rival.predicted,
-            metric,
-            blocks=judged.blocks,
-            confidence=gate.confidence,
-            test=gate.test,
-        )
-        found = replace(found, problem=rival.problem or found.problem)
-    return [versus_champion(metric, found, gate.margin, n, has_champion=rival is not None)]
-
-
-def _even(gates: Gates, best: TrainedModel, judged: Judged, metrics: dict[str, float | None]) -> list[Check]:
-    gate = gates.stability
-    if gate is None:
-        return []
-    times = judged.rows[best.dataset.event_time].to_numpy()
-    by = resampling.blocks(times, gate.by, best.dataset.grain)
-    found = slices.spans(judged, best.metric, by, gate.min_rows)
-    return [gates_parts.stability(best.metric, metrics[best.metric], found, gate.drop, gate.min_rows)]
-
-
-def _calibrated(bound: float, judged: Judged, confidence: float) -> list[Check]:
-    found = _resampled(["calibration"], judged).estimate(0)
-    return [calibration(found.value, found.interval(confidence, 0, 1), bound, judged.truth.size)]
-
-
-def _alarm(
-    gates: Gates, best: TrainedModel, model: Pipeline, frame: pd.DataFrame, truth: np.ndarray
-) -> list[Check]:
-    if gates.leakage is None:
-        return []
-    scores = leakage.alone(frame, pipeline.features_of(model), truth, best.task)
-    what = "ROC AUC" if best.task == "classification" else "R2"
-    return [gates_data.leakage(scores, gates.leakage, what, truth.size)]
 
 
 def _reason(best: TrainedModel, checks: Sequence[Check], verdict: Verdict, small: str) -> str:

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.checks import Check, Verdict
+from airflow_mlops.domain.facts.question import Question
 from airflow_mlops.domain.facts.results import Action, DatasetVersion, GuardReport, PromotionDecision
 from airflow_mlops.exceptions import DigestMismatch, ModelNotFound
 from airflow_mlops.stages.guard import probation
-from airflow_mlops.stages.guard.probation import Question
 from airflow_mlops.stages.promote import moves, promote
 from airflow_mlops.stores.registry import ledger, registry
 from airflow_mlops.stores.registry.ledger import Kind, Row

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.domain.checks import Check, Verdict
+from airflow_mlops.domain.facts.question import Question
 from airflow_mlops.domain.facts.results import Action, DatasetVersion, ModelRef
 from airflow_mlops.domain.metrics import METRICS
 from airflow_mlops.domain.partitions import Partition
@@ -36,18 +37,6 @@ LEAST_ROWS = 100
 """Rows with matured labels below which nothing is judged."""
 
 PASS, FAIL, INCONCLUSIVE = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE
-
-
-class Question(NamedTuple):
-    """What the labels are, and how models are compared on them.
-
-    :param delay: how long after its event time a label is known.
-    """
-
-    target: str
-    task: str
-    metric: str
-    delay: timedelta
 
 
 def on_probation(rows: Sequence[Row]) -> Row | None:

@@ -4,18 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from airflow_mlops.domain.checks import Check, Verdict
+from airflow_mlops.domain.checks import Check
 from airflow_mlops.domain.facts.results import DatasetVersion, HealthReport, ModelRef
 from airflow_mlops.domain.facts.retraining import steps
 from airflow_mlops.domain.policies import monitoring
 from airflow_mlops.stores.tables import tables
 from airflow_mlops.stores.tables.tables import record_report
-
-
-def no_champion(name: str) -> Check:
-    """Return the check of a model that has no champion to measure."""
-    reason = "there is no champion yet"
-    return Check(name=name, verdict=Verdict.INCONCLUSIVE, expected="a champion", reason=reason)
 
 
 def health(

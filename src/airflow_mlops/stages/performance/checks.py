@@ -41,8 +41,8 @@ def baseline(
     """Compare with a constant prediction, on the rows whose labels have matured."""
     values, _ = arrays(rows)
     prior = models.prior(champion.version)
-    naive = metrics.naive(values, prior, subject.truth.task).get(subject.metric)
-    return performance.baseline(subject.metric, found, naive, policy.baseline, policy.min_rows)
+    naive = metrics.naive(values, prior, subject.question.task).get(subject.question.metric)
+    return performance.baseline(subject.question.metric, found, naive, policy.baseline, policy.min_rows)
 
 
 def slices(subject: Subject, rows: pa.Table, policy: PerformancePolicy) -> Iterator[Check]:
@@ -67,7 +67,7 @@ def estimates(
     policy: PerformancePolicy,
 ) -> Iterator[Check]:
     """Judge what the partition's performance is estimated to be, and how earlier estimates turned out."""
-    if subject.truth.task != "classification":
+    if subject.question.task != "classification":
         return
     mine = [each for each in history if each.model_version == champion.version]
     now = next((each for each in mine if each.scored == each.as_of == subject.run.key), None)
@@ -77,22 +77,22 @@ def estimates(
     else:
         rows = _predictions(subject, champion)
         found = (
-            estimate.of(subject.client, *trained, rows[SCORE].to_numpy(), subject.truth.target)
+            estimate.of(subject.client, *trained, rows[SCORE].to_numpy(), subject.question.target)
             if trained
             else {}
         )
     values = {name: each.value for name, each in found.items()}
-    metric, n = found.get(subject.metric), next((each.n for each in found.values()), 0)
+    metric, n = found.get(subject.question.metric), next((each.n for each in found.values()), 0)
     if not found:
         expected = "an estimate"
         why = f"there are no predictions, or no holdout of {estimate.LEAST_ROWS} rows with labels to calibrate them by"
         yield performance.unknown("estimate", expected, why)
     else:
         holdout = trained[1].metrics if trained else {}
-        check = monitoring.performance(values, holdout, policy, subject.metric, n, policy.min_rows)
+        check = monitoring.performance(values, holdout, policy, subject.question.metric, n, policy.min_rows)
         yield performance.as_estimate(check, metric)
     if history:
-        yield performance.estimate_error(subject.metric, mine, policy.min_rows)
+        yield performance.estimate_error(subject.question.metric, mine, policy.min_rows)
 
 
 def served(subject: Subject, champion: ModelRef, policy: PerformancePolicy) -> Iterator[Check]:
@@ -105,7 +105,7 @@ def served(subject: Subject, champion: ModelRef, policy: PerformancePolicy) -> I
             since=run.start,
             event_time=truth.dataset.event_time,
             matured=MATURED,
-            task=truth.task,
+            task=truth.question.task,
             chance=policy.concept,
             least=policy.min_rows,
         )

@@ -34,7 +34,7 @@ def update(subject: Subject, uri: str) -> list[Judgement]:
         before = [row for row in known if row.scored == each.key]
         after = _again(subject, each, moments, before, models)
         if after != before:
-            _write(uri, each.key, after, subject.metric)
+            _write(uri, each.key, after, subject.question.metric)
             known = [row for row in known if row.scored != each.key] + after
     return as_of(known, run.key)
 
@@ -78,7 +78,7 @@ def _open(
             each == subject.run
             or each.key not in judged
             or each.key in new
-            or (each.start + truth.delay < moment.end and each.end + truth.delay > moment.start)
+            or (each.start + truth.question.delay < moment.end and each.end + truth.question.delay > moment.start)
         )
     }
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.facts.performance import Judgement
-from airflow_mlops.domain.facts.results import DatasetVersion, ModelRef
+from airflow_mlops.domain.facts.results import ModelRef
 from airflow_mlops.domain.policies import monitoring
 from airflow_mlops.learning.labels.join import Truth, arrays
 from airflow_mlops.learning.statistics import measures as performance_engine
@@ -41,29 +40,27 @@ class Performance(NamedTuple):
 def performance(
     client: Client,
     *,
-    dataset: DatasetVersion,
-    champion: ModelRef,
-    predictions_uri: str,
-    labels_uri: str | None = None,
-    performance_uri: str | None = None,
-    target: str,
-    task: str,
-    metric: str,
-    delay: timedelta,
+    truth: Truth,
+    champion: ModelRef | None,
     policy: PerformancePolicy,
+    predictions_uri: str,
+    performance_uri: str | None = None,
 ) -> Performance:
     """Judge the predictions whose labels matured during a partition, and keep the history of all.
 
-    Labels mature ``delay`` after their event time, and not before they are known. Only what this champion has predicted
+    Labels mature some time after their event time, and not before they are known. Only what this champion has predicted
     counts for the verdict: what the one before it served says nothing about it. The history judges each partition
     by the version that has scored it.
 
-    :param labels_uri: table of labels (:mod:`airflow_mlops.learning.labels.labels`); None if they are in the data.
+    :param truth: the data as of the partition, and where its labels are.
+    :param champion: None, if there is none, is INCONCLUSIVE.
     :param performance_uri: table of the history (:mod:`airflow_mlops.stages.performance.judge`); None keeps none.
     :raises SchemaMismatch: if labels do not fit the task, or the predictions' keys.
     """
-    truth = Truth(dataset, target, task, delay, labels_uri)
-    subject = Subject(client, champion.model, predictions_uri, truth, metric, policy.slices, policy.min_rows)
+    if champion is None:
+        return Performance(monitoring.no_champion("performance"), {})
+    dataset, task, metric = truth.dataset, truth.question.task, truth.question.metric
+    subject = Subject(client, champion.model, predictions_uri, truth, policy.slices, policy.min_rows)
     holdout = registry.training(client, champion).metrics
     if not tables.exists(predictions_uri):
         return Performance(monitoring.performance({}, holdout, policy, metric, 0, policy.min_rows), {})

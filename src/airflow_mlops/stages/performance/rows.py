@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.facts.performance import Judgement, Measured
+from airflow_mlops.domain.facts.question import Question
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.exceptions import (
     DigestMismatch,
@@ -40,7 +41,6 @@ class Subject:
 
     :param predictions_uri: table of predictions.
     :param truth: where the labels are, as a run of one partition sees them.
-    :param metric: the metric that models are ranked by.
     :param slices: columns whose every value is measured apart.
     :param min_rows: rows below which a slice is not measured.
     """
@@ -49,9 +49,13 @@ class Subject:
     model: str
     predictions_uri: str
     truth: Truth
-    metric: str
     slices: Sequence[str] = ()
     min_rows: int = 100
+
+    @property
+    def question(self) -> Question:
+        """What the model is asked."""
+        return self.truth.question
 
     @cached_property
     def digests(self) -> dict[str, str]:
@@ -99,11 +103,11 @@ class Models:
 
     def _mean(self, training: Training) -> float | None:
         truth, source, split = self._subject.truth, training.dataset, training.split
-        if source.labels is None and truth.target not in source.columns:
+        if source.labels is None and truth.question.target not in source.columns:
             return None
         try:
-            rows = read(source, columns=[truth.target], since=split.start, until=split.cut)
-            _, values = pipeline.labelled(rows, truth.target, truth.task)
+            rows = read(source, columns=[truth.question.target], since=split.start, until=split.cut)
+            _, values = pipeline.labelled(rows, truth.question.target, truth.question.task)
         except (TableMissing, TableUnreadable, SchemaMismatch):
             return None
         return float(values.mean()) if values.size else None
@@ -164,9 +168,9 @@ def _measure(
     values, _ = arrays(labelled)
     trained, prior = models.training(version), models.prior(version)
     estimates: dict[str, Measured] = {}
-    if scored == moment and trained is not None and truth.task == "classification":
+    if scored == moment and trained is not None and truth.question.task == "classification":
         scores = joined.rows[SCORE].to_numpy()
-        estimates = estimate.of(subject.client, *trained, scores, truth.target)
+        estimates = estimate.of(subject.client, *trained, scores, truth.question.target)
     return Judgement(
         scored=scored.key,
         as_of=moment.key,
@@ -176,9 +180,9 @@ def _measure(
         contradictory=joined.contradictory,
         unknown=joined.unknown,
         watermark=_watermark(joined, dataset.event_time, scored),
-        metrics=metrics.every(labelled, dataset.event_time, dataset.grain, truth.task),
+        metrics=metrics.every(labelled, dataset.event_time, dataset.grain, truth.question.task),
         slices=_slices(subject, scored, labelled),
-        naive=metrics.naive(values, prior, truth.task),
+        naive=metrics.naive(values, prior, truth.question.task),
         prior=prior,
         holdout=dict(trained[1].metrics) if trained else {},
         estimates=estimates,
@@ -193,7 +197,7 @@ def _slices(subject: Subject, scored: Partition, labelled: pa.Table) -> dict[str
     rows = subject.truth.with_columns(labelled, scored, subject.slices)
     dataset = subject.truth.dataset
     return metrics.slices(
-        rows, dataset.event_time, dataset.grain, subject.metric, subject.slices, subject.min_rows
+        rows, dataset.event_time, dataset.grain, subject.question.metric, subject.slices, subject.min_rows
     )
 
 

@@ -65,8 +65,8 @@ def matured(subject: Subject, version: str) -> Window:
     import pyarrow.compute as pc
 
     run, truth = subject.run, subject.truth
-    first = Partition.containing(run.start - truth.delay, run.grain)
-    last = Partition.containing(run.end - truth.delay - _TICK, run.grain)
+    first = Partition.containing(run.start - truth.question.delay, run.grain)
+    last = Partition.containing(run.end - truth.question.delay - _TICK, run.grain)
     wanted = {each.key for each in first.through(last)}
     if truth.uri is not None:
         wanted |= set(touched(truth.uri, run))
@@ -76,8 +76,8 @@ def matured(subject: Subject, version: str) -> Window:
     ] or [_nothing(subject)]
     rows = pa.concat_tables([each.of(version).rows for each in found], promote_options="default")
     event, kind = truth.dataset.event_time, pa.timestamp("us", "UTC")
-    since = pa.scalar(run.start - truth.delay, kind)
-    until = pa.scalar(run.end - truth.delay, kind)
+    since = pa.scalar(run.start - truth.question.delay, kind)
+    until = pa.scalar(run.end - truth.question.delay, kind)
     due = rows.filter(pc.and_(pc.greater_equal(rows[event], since), pc.less(rows[event], until)))
     missing = due.filter(due[TRUTH].is_null())
     now = rows.filter(

@@ -67,7 +67,7 @@ def rates(pool: Pool, plan: Plan, cases: Sequence[Case], tell: Tell) -> list[Rat
 
 
 def _judge(plan: Plan, watched: DriftPolicy, place: int, served: ModelRef) -> Verdict:
-    return stages.drift(plan, watched, place, served)[0].verdict
+    return stages.compared(plan, watched, place, served)[0].verdict
 
 
 def _rate(policy: str, threshold: float, verdicts: Sequence[Verdict]) -> Rate:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from airflow_mlops.domain.checks import Verdict
+from airflow_mlops.domain.facts.question import Question
 from airflow_mlops.domain.facts.replay import Step
 from airflow_mlops.domain.facts.results import (
     Action,
@@ -97,7 +98,7 @@ class _Judged(NamedTuple):
 def _gone_through(plan: Plan, policy: Policy, place: int, before: Sequence[Step]) -> Step:
     spec, dataset = policy.spec, plan.datasets[place]
     served = before[-1].champion if before else None
-    report = stages.health(plan, spec, place, served, slug(policy))
+    report = stages.monitored(plan, spec, place, served, slug(policy))
     restored = _probation(plan, spec, dataset, before)
     champion = served if restored is None else _version(plan, restored.after)
     asked = decide.decide(
@@ -180,7 +181,7 @@ def _probation(
     promotion = probation.on_probation(_moves(plan, before))
     if promotion is None:
         return None
-    question = probation.Question(spec.target, spec.task.value, spec.metric.name, spec.labels.delay)
+    question = Question.of(spec)
     check = probation.judge(
         plan.client(), promotion, dataset=dataset, policy=spec.monitor.rollback, question=question
     )

@@ -1,4 +1,4 @@
-"""Stages of a replay: what the tasks of the loop do in one partition, by the same engines and without Airflow.
+"""Stages of a replay: what the tasks of the loop do in one partition, by the same functions and without Airflow.
 
 Nothing is written outside of the folder of the replay: it has an MLflow and tables of its own.
 """
@@ -11,7 +11,8 @@ from time import monotonic
 from typing import Any
 
 from airflow_mlops.domain.checks import Check
-from airflow_mlops.domain.facts.recipe import Recipe
+from airflow_mlops.domain.facts.question import Question
+from airflow_mlops.domain.facts.recipe import Recipe, TrainingConfig
 from airflow_mlops.domain.facts.results import (
     DatasetVersion,
     Evaluation,
@@ -31,17 +32,18 @@ from airflow_mlops.exceptions import (
     UntrustedModel,
 )
 from airflow_mlops.learning.labels import labelled
+from airflow_mlops.learning.labels.join import Truth
 from airflow_mlops.learning.models import models, pipeline, transform
 from airflow_mlops.learning.statistics import measures
-from airflow_mlops.stages.drift import drift as monitor_drift
+from airflow_mlops.stages.drift import drift
 from airflow_mlops.stages.evaluate import evaluate
-from airflow_mlops.stages.monitor import health as monitor
+from airflow_mlops.stages.monitor import health
 from airflow_mlops.stages.performance import performance
 from airflow_mlops.stages.replay.cache import cached, key_of, locked
 from airflow_mlops.stages.replay.planning import Plan, client
 from airflow_mlops.stages.score import score
 from airflow_mlops.stages.train import jobs, train
-from airflow_mlops.stages.train.recipe import derive_features
+from airflow_mlops.stages.train.recipe import recipe_of
 from airflow_mlops.stages.train.split import split_of
 
 REFUSALS = (
@@ -59,17 +61,17 @@ REFUSALS = (
 def split(plan: Plan, place: int) -> tuple[Split | None, str | None]:
     """Return the rows to train on and to judge on as of a partition, or why there are too few."""
     spec, dataset = plan.spec, plan.datasets[place]
+    settings = (spec.train.holdout, spec.train.window, spec.labels.delay)
 
     def compute() -> dict[str, Any]:
         try:
-            found = split_of(dataset, spec.train.holdout, spec.train.window, spec.labels.delay)
+            return {"split": split_of(dataset, *settings).to_dict(), "shortage": None}
         except NotEnoughData as error:
             return {"split": None, "shortage": str(error)}
-        return {"split": found.to_dict(), "shortage": None}
 
-    settings = (spec.train.holdout, spec.train.window, spec.labels.delay.total_seconds())
-    found = cached(plan.folder, "split", key_of(_content(dataset), *settings), compute)
-    return (Split.from_dict(found["split"]) if found["split"] else None), found["shortage"]
+    key = key_of(_content(dataset), *settings[:2], spec.labels.delay.total_seconds())
+    kept = cached(plan.folder, "split", key, compute)
+    return (Split.from_dict(kept["split"]) if kept["split"] else None), kept["shortage"]
 
 
 def trained(plan: Plan, place: int) -> list[TrainedModel]:
@@ -79,38 +81,22 @@ def trained(plan: Plan, place: int) -> list[TrainedModel]:
     :raises TrainingFailed: if a candidate cannot be fitted; and as :func:`airflow_mlops.stages.train.train.train`.
     """
     spec, dataset = plan.spec, plan.datasets[place]
-    found, shortage = split(plan, place)
-    if found is None:
+    bounds, shortage = split(plan, place)
+    if bounds is None:
         raise NotEnoughData(f"{dataset.partition}: {shortage}")
-    features = spec.features or derive_features(dataset, spec.target)
-    candidates = spec.train.candidates
-    recipes = [
-        Recipe(
-            model=spec.name,
-            candidate=candidate.to_dict(),
-            task=spec.task.value,
-            target=spec.target,
-            features=features.to_dict(),
-            metric=spec.metric.name,
-            dataset=labelled.seal(dataset, found.start, found.end),
-            split=found,
-            budget=spec.train.budget.to_dict(),
-            folds=spec.train.folds,
-            seed=spec.train.seed,
-            ranked=len(candidates) > 1 or any(each.search for each in candidates),
-        )
-        for candidate in candidates
+    config = TrainingConfig.of(spec)
+    return [
+        _trained(plan, recipe_of(config, dataset, bounds, candidate, spec.name))
+        for candidate in spec.train.candidates
     ]
-    return [_trained(plan, recipe) for recipe in recipes]
 
 
 def _trained(plan: Plan, recipe: Recipe) -> TrainedModel:
-    identity, bounds = jobs.Job.of(recipe).identity(), recipe.split
+    identity = jobs.Job.of(recipe).identity()
 
     def compute() -> dict[str, Any]:
-        rows = labelled.read(recipe.dataset, since=bounds.start, until=bounds.end)
-        return train.train(
-            rows, client=plan.client(), recipe=recipe, key=identity, tags={}, pictures=False
+        return train.train_candidate(
+            recipe, client=plan.client(), key=identity, tags={}, pictures=False
         ).to_dict()
 
     return TrainedModel.from_dict(cached(plan.folder, "trained", identity, compute))
@@ -120,21 +106,18 @@ def evaluated(
     plan: Plan, spec: ModelSpec, place: int, candidates: Sequence[TrainedModel], champion: ModelRef | None
 ) -> tuple[Evaluation, float]:
     """Judge the best candidate beside the champion by the gates of a spec, and return the seconds that it took too."""
-    dataset, bounds = plan.datasets[place], candidates[0].split
+    dataset = plan.datasets[place]
     # The picture of importance is what the drift policy weighs columns by.
     pictures = spec.monitor.drift.weights == "importance"
 
     def compute() -> dict[str, Any]:
         began = monotonic()
-        names = list(dict.fromkeys([*dataset.key, dataset.event_time]))
-        found = evaluate.evaluate(
-            labelled.read(dataset, since=bounds.cut, until=bounds.end),
-            seen=labelled.read(dataset, columns=names, until=bounds.end),
+        found = evaluate.evaluate_candidates(
+            candidates,
             client=plan.client(),
-            candidates=candidates,
+            dataset=dataset,
             champion=champion,
             gates=spec.gates,
-            partition=dataset.partition,
             pictures=pictures,
         )
         return {"evaluation": found.to_dict(), "seconds": round(monotonic() - began, 3)}
@@ -148,40 +131,44 @@ def evaluated(
     return Evaluation.from_dict(found["evaluation"]), found["seconds"]
 
 
-def health(plan: Plan, spec: ModelSpec, place: int, champion: ModelRef | None, policy: str) -> HealthReport:
+def monitored(plan: Plan, spec: ModelSpec, place: int, champion: ModelRef | None, policy: str) -> HealthReport:
     """Score a partition, and judge drift, performance and age as of it.
 
     :param policy: folder of the policy's own tables: performance is judged on what it served itself.
     """
     dataset = plan.datasets[place]
-    drifted: tuple[Check, ...] = (monitor.no_champion("drift"),)
-    judged = performance.Performance(monitor.no_champion("performance"), {})
-    if champion is not None:
-        score.score(
-            plan.client(),
-            model=spec.name,
-            dataset=dataset,
-            champion=champion,
-            task=spec.task.value,
-            uri=plan.uri(policy, "predictions"),
-        )
-        drifted = drift(plan, spec.monitor.drift, place, champion, policy)
-        judged = _performance(plan, spec, dataset, champion, policy)
-    return monitor.health(
+    score.score(
+        plan.client(),
+        model=spec.name,
+        dataset=dataset,
+        champion=champion,
+        task=spec.task.value,
+        uri=plan.uri(policy, "predictions"),
+    )
+    drifted = compared(plan, spec.monitor.drift, place, champion, policy)
+    measured = performance.performance(
+        plan.client(),
+        truth=Truth(dataset, Question.of(spec), plan.labels[0].uri if plan.labels else None),
+        champion=champion,
+        policy=spec.monitor.performance,
+        predictions_uri=plan.uri(policy, "predictions"),
+        performance_uri=plan.uri(policy, "performance"),
+    )
+    return health.health(
         model=spec.name,
         dataset=dataset,
         champion=champion,
         drift=drifted[0],
         columns=drifted[1:],
-        performance=judged.check,
-        metrics=judged.metrics,
-        others=judged.others,
+        performance=measured.check,
+        metrics=measured.metrics,
+        others=measured.others,
         staleness=spec.monitor.staleness,
     )
 
 
-def drift(
-    plan: Plan, policy: DriftPolicy, place: int, champion: ModelRef, owner: str | None = None
+def compared(
+    plan: Plan, policy: DriftPolicy, place: int, champion: ModelRef | None, owner: str | None = None
 ) -> tuple[Check, ...]:
     """Compare a partition with what a version was trained on, once for all policies that watch alike.
 
@@ -193,7 +180,7 @@ def drift(
     def compute() -> list[dict[str, Any]]:
         # Summaries, of partitions and of training data, have one writer at a time.
         with locked(plan.folder, "summaries"):
-            found = monitor_drift.drift(
+            comparison = drift.drift(
                 plan.client(),
                 dataset=dataset,
                 champion=champion,
@@ -204,31 +191,13 @@ def drift(
                 delay=plan.spec.labels.delay,
                 page=False,
             )
-        return [each.to_dict() for each in (found.overall, *found.columns)]
+        return [each.to_dict() for each in (comparison.overall, *comparison.columns)]
 
     # What was served before, which a longer window looks at, is the policy's own.
     whose = owner if policy.window > 1 else owner is not None
     told = plan.spec.target, plan.spec.labels.to_dict()
-    key = key_of(champion.digest, _content(dataset), policy.to_dict(), whose, *told)
+    key = key_of(champion.digest if champion else None, _content(dataset), policy.to_dict(), whose, *told)
     return tuple(Check.from_dict(each) for each in cached(plan.folder, "drift", key, compute))
-
-
-def _performance(
-    plan: Plan, spec: ModelSpec, dataset: DatasetVersion, champion: ModelRef, policy: str
-) -> performance.Performance:
-    return performance.performance(
-        plan.client(),
-        dataset=dataset,
-        champion=champion,
-        predictions_uri=plan.uri(policy, "predictions"),
-        labels_uri=plan.labels[0].uri if plan.labels else None,
-        performance_uri=plan.uri(policy, "performance"),
-        target=spec.target,
-        task=spec.task.value,
-        metric=spec.metric.name,
-        delay=spec.labels.delay,
-        policy=spec.monitor.performance,
-    )
 
 
 def quality(plan: Plan, place: int, version: ModelRef) -> dict[str, float | None]:

@@ -35,7 +35,6 @@ class Subject:
     :param uri: the challenger's table.
     :param predictions: table of what is served.
     :param truth: labels, and the data as published with the partition as of which is judged.
-    :param metric: the metric that champion and challenger are compared by.
     :param policy: what a challenger has to show; None records how it does, and promotes none.
     :param serving: what loading and predicting may cost; None means the defaults.
     """
@@ -46,7 +45,6 @@ class Subject:
     uri: str
     predictions: str
     truth: Truth
-    metric: str
     policy: Shadow | None
     serving: Serving | None = None
 
@@ -146,7 +144,7 @@ def _pair(subject: Subject, champion: str | None, rows: Sequence[Row]) -> Pair |
     )  # fmt: skip
     if challenger is None or champion is None or challenger.version == champion:
         return None
-    return Pair(subject.uri, subject.predictions, challenger, champion, subject.truth, subject.metric)
+    return Pair(subject.uri, subject.predictions, challenger, champion, subject.truth)
 
 
 def _over(subject: Subject, trial: Row, rows: Sequence[Row], current: str | None) -> str | None:
@@ -211,7 +209,7 @@ def _promote(
             subject.ledger_uri,
             decision,
             actor,
-            task=subject.truth.task,
+            task=subject.truth.question.task,
             serving=subject.serving,
         )
     except PromotionConflict as error:

@@ -37,7 +37,6 @@ class Pair:
     :param predictions: table of what is served.
     :param champion: the champion's version; what was predicted beside another one says nothing of this pair.
     :param truth: labels, and the data as published with the partition as of which is judged.
-    :param metric: the metric that the two are compared by.
     """
 
     uri: str
@@ -45,7 +44,11 @@ class Pair:
     challenger: ModelRef
     champion: str | None
     truth: Truth
-    metric: str
+
+    @property
+    def metric(self) -> str:
+        """The metric that the two are compared by."""
+        return self.truth.question.metric
 
     @property
     def dataset(self) -> DatasetVersion:
@@ -85,11 +88,11 @@ class Pair:
 
     def is_mature(self, partition: str) -> bool:
         """Tell whether all labels of a partition are due by now."""
-        return self._partition(partition).end + self.truth.delay <= self.here.end
+        return self._partition(partition).end + self.truth.question.delay <= self.here.end
 
     def report(self, partition: str) -> ShadowReport:
         """Compare what the two have predicted."""
-        return beside.shadow_report(self.uri, partition, self.challenger, self.truth.task, 0)
+        return beside.shadow_report(self.uri, partition, self.challenger, self.truth.question.task, 0)
 
     def _partition(self, key: str) -> Partition:
         return Partition.parse(key, self.dataset.grain)
@@ -156,7 +159,7 @@ def quality(pair: Pair, partition: str, policy: Shadow) -> Check:
 
     scored = Partition.parse(partition, pair.dataset.grain)
     if not pair.is_mature(partition):
-        due = scored.end + pair.truth.delay
+        due = scored.end + pair.truth.question.delay
         return answer(Verdict.INCONCLUSIVE, f"its labels are not all known before {due:%Y-%m-%d %H:%M}")
     rows = join.join(pair.uri, pair.truth, scored, pair.here).labelled
     count = rows.num_rows

@@ -143,7 +143,7 @@ def row_facts(data: Data, recipe: Recipe) -> dict[str, Any]:
     None of the values of a category is kept: they may be personal.
     """
     features = {}
-    for kind, names in recipe.features.items():
+    for kind, names in recipe.features.to_dict().items():
         for name in names:
             features[name] = {"kind": kind, **_column(data.frame[name], kind)}
     target: dict[str, float] = {"positives": int(data.labels.sum())}

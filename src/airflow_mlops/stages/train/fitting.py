@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_mlops.domain.facts.recipe import LEAST_ROWS
-from airflow_mlops.domain.spec.model import Candidate, Features
 from airflow_mlops.exceptions import NotEnoughData, TrainingFailed
 from airflow_mlops.learning.models import models, pipeline
 
@@ -80,13 +79,13 @@ def data(table: pa.Table, recipe: Recipe) -> Data:
         log.warning("%d of %d training rows have no label.", rows.num_rows - known.num_rows, rows.num_rows)
     if known.num_rows < LEAST_ROWS:
         raise NotEnoughData(f"{known.num_rows} training rows have a label; {LEAST_ROWS} are needed.")
-    frame = pipeline.frame(known, Features.from_dict(recipe.features))
+    frame = pipeline.frame(known, recipe.features)
     return Data(frame, labels, known[recipe.dataset.event_time].to_numpy())
 
 
 def categories(recipe: Recipe, data: Data) -> dict[str, int]:
     """Count what the preprocessing of a recipe depends on, in all of its rows."""
-    return pipeline.categories(data.frame, Features.from_dict(recipe.features))
+    return pipeline.categories(data.frame, recipe.features)
 
 
 def build(recipe: Recipe, params: Mapping[str, Any], categories: Mapping[str, int]) -> Pipeline:
@@ -96,8 +95,8 @@ def build(recipe: Recipe, params: Mapping[str, Any], categories: Mapping[str, in
     :raises TrainingFailed: if the estimator or one of its parameters does not exist or does not suit the task.
     """
     return pipeline.build(
-        Candidate.model_validate(recipe.candidate),
-        Features.from_dict(recipe.features),
+        recipe.candidate,
+        recipe.features,
         recipe.task,
         recipe.seed,
         params=params,
@@ -107,7 +106,7 @@ def build(recipe: Recipe, params: Mapping[str, Any], categories: Mapping[str, in
 
 def name_of(recipe: Recipe, params: Mapping[str, Any]) -> str:
     """Return a candidate's name and all its parameters, for messages."""
-    candidate = Candidate.model_validate(recipe.candidate)
+    candidate = recipe.candidate
     return f"Candidate {candidate.name!r} with { ({**candidate.params, **params}) }"
 
 

@@ -1,4 +1,4 @@
-"""Jobs: a recipe, read, and what a run and a version say of it."""
+"""Jobs: a recipe and its code, and what a run and a version say of them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.domain.spec.model import Candidate, Features
 from airflow_mlops.learning.labels import labelled
 from airflow_mlops.learning.models import code, estimators, transform
 
@@ -23,30 +22,25 @@ FUNCTION = "mlops.function"
 
 @dataclass(frozen=True)
 class Job:
-    """A recipe, read, and the code that its model depends on.
+    """A recipe, and the code that its model depends on.
 
     :param prepared: what prepared the features; None if nothing did.
     :param function: what builds the estimator; None if it is a class.
     """
 
     recipe: Recipe
-    candidate: Candidate
-    features: Features
     prepared: transform.Transform | None
     function: code.Function | None
 
     @classmethod
     def of(cls, recipe: Recipe) -> Job:
-        """Read a recipe.
+        """Find the code that a recipe names.
 
         :raises TrainingFailed: if the function of the candidate cannot be imported.
         :raises TransformFailed: if not all rows were prepared by the code that is there now.
         """
-        candidate = Candidate.model_validate(recipe.candidate)
         prepared = transform.of_training(recipe.dataset, recipe.split)
-        return cls(
-            recipe, candidate, Features.from_dict(recipe.features), prepared, estimators.source(candidate)
-        )
+        return cls(recipe, prepared, estimators.source(recipe.candidate))
 
     def identity(self, key: str = "") -> str:
         """Name what is trained: under the same key, another recipe or other code has another name."""
@@ -64,7 +58,7 @@ class Job:
         dataset = self.recipe.dataset
         last = Partition.containing(self.recipe.split.cut - timedelta(microseconds=1), dataset.grain)
         return {
-            "mlops.candidate": self.candidate.name,
+            "mlops.candidate": self.recipe.candidate.name,
             "mlops.partition": dataset.partition,
             "mlops.dataset_digest": dataset.digest,
             "mlops.dataset_uri": dataset.uri,
@@ -83,7 +77,7 @@ class Job:
         return {
             RECIPE: self.recipe.model_dump_json(),
             "mlops.dataset": self.recipe.dataset.model_dump_json(),
-            "mlops.features": self.features.model_dump_json(),
+            "mlops.features": self.recipe.features.model_dump_json(),
             "mlops.split": self.recipe.split.model_dump_json(),
             **({transform.DIGEST_TAG: self.prepared.digest} if self.prepared else {}),
         }

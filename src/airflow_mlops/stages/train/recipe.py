@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from airflow_mlops.domain.facts.results import DatasetVersion
-from airflow_mlops.domain.spec.model import Features
-from airflow_mlops.learning.labels import labels
+from airflow_mlops.domain.facts.recipe import Recipe, TrainingConfig
+from airflow_mlops.domain.facts.results import DatasetVersion, Split
+from airflow_mlops.domain.spec.data import Features
+from airflow_mlops.domain.spec.train import Candidate
+from airflow_mlops.learning.labels import labelled, labels
 
 _NUMERIC = ("int", "uint", "float", "double", "halffloat", "decimal", "bool")
 _TEXT = ("string", "large_string", "dictionary")
@@ -24,4 +26,30 @@ def derive_features(dataset: DatasetVersion, target: str) -> Features:
         numeric=tuple(name for name, kind in left.items() if kind.startswith(_NUMERIC)),
         categorical=tuple(name for name, kind in left.items() if kind.startswith(_TEXT)),
         dates=tuple(name for name, kind in left.items() if kind.startswith(_TIMES)),
+    )
+
+
+def recipe_of(
+    config: TrainingConfig, dataset: DatasetVersion, split: Split, candidate: Candidate, model: str
+) -> Recipe:
+    """Return the recipe that one candidate is trained by.
+
+    :param split: of the dataset, as :func:`airflow_mlops.stages.train.split.split_of` places it.
+    :param model: name to register under.
+    :raises SpecError: if features are to be derived and no column is left for one.
+    """
+    question = config.question
+    return Recipe(
+        model=model,
+        candidate=candidate,
+        task=question.task,
+        target=question.target,
+        features=config.features or derive_features(dataset, question.target),
+        metric=question.metric,
+        dataset=labelled.seal(dataset, split.start, split.end),
+        split=split,
+        budget=config.budget,
+        folds=config.folds,
+        seed=config.seed,
+        ranked=config.ranked,
     )

@@ -75,6 +75,20 @@ def _moment(time: np.datetime64) -> datetime:
     return moment.replace(tzinfo=UTC)
 
 
+def shortage(
+    dataset: DatasetVersion, holdout: int | float, window: int | str, delay: timedelta
+) -> str | None:
+    """Return why a dataset version has too few rows to train or to judge on; None if it has enough.
+
+    :param holdout: see :func:`place_bounds`, as for ``window`` and ``delay``.
+    """
+    try:
+        split_of(dataset, holdout, window, delay)
+    except NotEnoughData as error:
+        return str(error)
+    return None
+
+
 def split_of(dataset: DatasetVersion, holdout: int | float, window: int | str, delay: timedelta) -> Split:
     """Return the split of a dataset version, as of its partition.
 

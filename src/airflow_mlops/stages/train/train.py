@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from airflow_mlops.domain.facts.results import TrainedModel
 from airflow_mlops.learning import provenance, threads
 from airflow_mlops.learning.bless import sample
+from airflow_mlops.learning.labels import labelled
 from airflow_mlops.learning.models import models
 from airflow_mlops.stages.train import curve, fitting, jobs, trials, tune
 from airflow_mlops.stores.registry import registration, registry, tracking
@@ -43,6 +44,30 @@ class _Chosen(NamedTuple):
     rows: int
     seconds: float
     remarks: tuple[str, ...]
+
+
+def train_candidate(
+    recipe: Recipe,
+    *,
+    client: Client,
+    key: str,
+    tags: Mapping[str, str],
+    artifacts: str | None = None,
+    dask: str | None = None,
+    pictures: bool = True,
+) -> TrainedModel:
+    """Read the rows of a recipe and train its candidate on them, as :func:`train` does."""
+    rows = labelled.read(recipe.dataset, since=recipe.split.start, until=recipe.split.end)
+    return train(
+        rows,
+        client=client,
+        recipe=recipe,
+        key=key,
+        tags=tags,
+        artifacts=artifacts,
+        dask=dask,
+        pictures=pictures,
+    )
 
 
 def train(
@@ -87,13 +112,13 @@ def train(
     experiment_id = tracking.experiment(client, model, artifacts)
     tags = {**job.tags(), **tags}
     began = monotonic()
-    name = job.candidate.name
+    name = job.recipe.candidate.name
     title = f"{name} {recipe.dataset.partition}"
     with registration.whole(client, model, key), tracking.run(client, experiment_id, title, key, tags) as run:
         provenance.log(client, run, recipe, tags)
         data = fitting.data(table, recipe)
         chosen = _choose(job, data, trials.Store(client, run, job.identity(key), recipe.metric), dask)
-        logged = models.log(client, run, model, chosen.model, job.features, recipe.task, job.sources())
+        logged = models.log(client, run, model, chosen.model, job.recipe.features, recipe.task, job.sources())
         _log_facts(client, run, job, chosen)
         sample_digest = _log_sample(client, run, job, chosen.model, table)
         if pictures:
@@ -101,7 +126,7 @@ def train(
         facts = {
             "model": model, "candidate": name, "run_id": run.info.run_id, "digest": logged.digest,
             "task": recipe.task, "target": recipe.target, "metric": recipe.metric, "score": chosen.score,
-            "params": {**job.candidate.params, **chosen.params}, "features": job.features.names,
+            "params": {**job.recipe.candidate.params, **chosen.params}, "features": job.recipe.features.names,
             "seconds": round(monotonic() - began, 3), "trials": chosen.trials, "remarks": chosen.remarks,
         }  # fmt: skip
         tags = {**tags, **job.long_tags(), "mlops.digest": logged.digest, _TRAINED: json.dumps(facts)}
@@ -147,10 +172,10 @@ def _fit(recipe: Recipe, data: fitting.Data, params: Mapping[str, Any]) -> Pipel
 
 
 def _choose(job: jobs.Job, data: fitting.Data, store: trials.Store, dask: str | None) -> _Chosen:
-    recipe, name = job.recipe, job.candidate.name
+    recipe, name = job.recipe, job.recipe.candidate.name
     found = tune.Found({}, None, 1)
-    if recipe.ranked or job.candidate.search:
-        found = tune.search(recipe, data, store if job.candidate.search else None, dask)
+    if recipe.ranked or job.recipe.candidate.search:
+        found = tune.search(recipe, data, store if job.recipe.candidate.search else None, dask)
     began = monotonic()
     with threads.remarks() as remarks:
         model = _waited(recipe, data, found.params)
@@ -167,7 +192,9 @@ def _trained(tags: Mapping[str, str], version: str) -> TrainedModel:
 
 
 def _log_facts(client: Client, run: Run, job: jobs.Job, chosen: _Chosen) -> None:
-    params = {f"model.{name}": value for name, value in {**job.candidate.params, **chosen.params}.items()}
+    params = {
+        f"model.{name}": value for name, value in {**job.recipe.candidate.params, **chosen.params}.items()
+    }
     tracking.log_params(client, run.info.run_id, {"train_rows": chosen.rows, **params})
     tracking.log_metrics(client, run.info.run_id, "inner", {job.recipe.metric: chosen.score})
 
@@ -177,7 +204,7 @@ def _log_sample(client: Client, run: Run, job: jobs.Job, fitted: Pipeline, table
     import pyarrow as pa
 
     split = job.recipe.split
-    rows = fitting.between(table, job.recipe, split.start, split.end).select(list(job.features.names))
+    rows = fitting.between(table, job.recipe, split.start, split.end).select(list(job.recipe.features.names))
     rows = rows.slice(max(0, rows.num_rows - _SAMPLE_ROWS))
     predicted = pa.array(threads.waited(lambda: models.predict(fitted, rows, job.recipe.task), "Predicting"))
     return sample.keep(client, run.info.run_id, rows.append_column(sample.PREDICTION, predicted))

@@ -10,7 +10,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_mlops.domain.metrics import METRICS
-from airflow_mlops.domain.spec.model import Budget, Candidate
+from airflow_mlops.domain.spec.model import Candidate
 from airflow_mlops.exceptions import NotEnoughData, TrainingFailed
 from airflow_mlops.learning import threads
 from airflow_mlops.learning.statistics import measures
@@ -56,7 +56,7 @@ def search(recipe: Recipe, data: fitting.Data, store: Store | None = None, dask:
     :raises NotEnoughData: if the metric is undefined on the validation rows.
     :raises ConnectionError: if the Dask scheduler does not answer.
     """
-    candidate = Candidate.model_validate(recipe.candidate)
+    candidate = recipe.candidate
     spans = folds.folds(data, recipe.folds, recipe.task)
     with threads.remarks() as warned, _workers(dask, data, recipe) as pool, _opened(store):
         search = _Search(recipe, candidate, data, spans, store, pool, _threads(dask, recipe))
@@ -73,7 +73,7 @@ def _opened(store: Store | None) -> AbstractContextManager[None]:
 
 def _threads(dask: str | None, recipe: Recipe) -> int:
     # How many processors a worker of Dask has, and how many fits share them, is its own affair: so many threads it has.
-    return 1 if dask else threads.per_fit(Budget.model_validate(recipe.budget).parallel)
+    return 1 if dask else threads.per_fit(recipe.budget.parallel)
 
 
 @contextmanager
@@ -81,7 +81,7 @@ def _workers(dask: str | None, data: fitting.Data, recipe: Recipe) -> Iterator[A
     """Yield joblib's pool: threads here, or a Dask cluster, which gets the rows once."""
     from joblib import Parallel, parallel_config
 
-    side_by_side = Budget.model_validate(recipe.budget).parallel
+    side_by_side = recipe.budget.parallel
     if not dask:
         with parallel_config("threading"):
             yield Parallel(side_by_side)
@@ -139,7 +139,7 @@ class _Search:
         self.folds = spans
         self.store = store
         self.pool = pool
-        self.budget = Budget.model_validate(recipe.budget)
+        self.budget = recipe.budget
         self.n_threads = n_threads
         self.categories = fitting.categories(recipe, data)
         self.proposals = Proposals(candidate.search, self.budget.trials, recipe.metric, recipe.seed)

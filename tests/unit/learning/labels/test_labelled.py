@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import pytest
 
 from airflow_mlops.domain.checks import Check, Verdict
+from airflow_mlops.domain.facts.question import Question
 from airflow_mlops.domain.facts.results import Action, DatasetVersion, Evaluation, TrainedModel
 from airflow_mlops.domain.spec.model import Features, Gates, ModelSpec
 from airflow_mlops.domain.spec.monitor import AutoRollback
@@ -26,7 +27,6 @@ from airflow_mlops.stages.drift import windows
 from airflow_mlops.stages.drift.reference import TARGET, read
 from airflow_mlops.stages.evaluate import evaluate
 from airflow_mlops.stages.guard import probation
-from airflow_mlops.stages.guard.probation import Question
 from airflow_mlops.stages.promote import promote
 from airflow_mlops.stages.replay import compare, planning, replay, stages, workers
 from airflow_mlops.stages.reproduce import reproduce
@@ -273,7 +273,7 @@ def test_a_version_is_trained_judged_promoted_and_taken_back_by_labels_of_their_
     promotion = probation.on_probation(ledger.rows(uri))
     check = probation.judge(
         story.client, promotion, dataset=story.months[3], policy=AutoRollback(within=1),
-        question=Question("late", "classification", "roc_auc", WEEK),
+        question=Question(target="late", task="classification", metric="roc_auc", delay=WEEK),
     )  # fmt: skip
     april = month("2013-04")
     assert check.verdict is Verdict.FAIL, check.reason
@@ -381,7 +381,7 @@ def test_what_was_replayed_is_kept_for_its_metric_split_target_and_labels(
     assert len({evaluated(first.model_copy(update=each)) for each in ({}, *others)}) == 3
     other = with_spec(plan, target="delayed")
     later = with_spec(plan, labels=SPEC.labels.model_copy(update={"delay": LATER}))
-    drift = {asked.key(stages.drift, each, SPEC.monitor.drift, 2, ref) for each in (plan, other, later)}
+    drift = {asked.key(stages.compared, each, SPEC.monitor.drift, 2, ref) for each in (plan, other, later)}
     assert len(drift) == 3
     assert len({asked.key(stages.quality, each, 2, ref) for each in (plan, other)}) == 2
     assert len({asked.key(stages.split, each, 2) for each in (plan, later)}) == 2

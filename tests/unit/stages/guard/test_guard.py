@@ -12,6 +12,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from airflow_mlops.domain.checks import Check, Verdict
+from airflow_mlops.domain.facts.question import Question
 from airflow_mlops.domain.facts.results import (
     Action,
     DatasetVersion,
@@ -24,7 +25,7 @@ from airflow_mlops.domain.spec.model import Features
 from airflow_mlops.domain.spec.monitor import AutoRollback, Monitor
 from airflow_mlops.exceptions import DigestMismatch, RegistryUnavailable
 from airflow_mlops.stages.guard import guard
-from airflow_mlops.stages.guard.probation import Question, verdict_of
+from airflow_mlops.stages.guard.probation import verdict_of
 from airflow_mlops.stages.promote import moves, promote
 from airflow_mlops.stages.score import score
 from airflow_mlops.stores.registry import ledger, registry
@@ -34,7 +35,7 @@ from history import MODEL, History, make_decision, rows_of
 
 PASS, FAIL, INCONCLUSIVE = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE
 REPORT, REVERT = Monitor(alias_guard="report"), Monitor(alias_guard="revert")
-LATE = Question("late", "classification", "roc_auc", timedelta(0))
+LATE = Question(target="late", task="classification", metric="roc_auc")
 BLIND = Features(numeric=("distance",))
 BLESSED = Check(name="blessing", verdict=PASS, expected="alike", reason="blessed in another test")
 KEYS = (f"run-{number}" for number in itertools.count())
@@ -360,11 +361,11 @@ def test_a_loss_within_the_margin_is_no_reason_to_go_back(story: Story) -> None:
 
 
 def few(story: Story) -> tuple[DatasetVersion, Question]:
-    return story.march, LATE._replace(delay=timedelta(days=29))
+    return story.march, LATE.model_copy(update={"delay": timedelta(days=29)})
 
 
 def none(story: Story) -> tuple[DatasetVersion, Question]:
-    return story.march, LATE._replace(delay=timedelta(days=60))
+    return story.march, LATE.model_copy(update={"delay": timedelta(days=60)})
 
 
 def short_of_days(story: Story) -> tuple[DatasetVersion, Question]:
@@ -408,7 +409,7 @@ def test_after_so_many_partitions_the_probation_is_over(story: Story) -> None:
     assert (report.probation.verdict, report.restored) == (PASS, None)
     assert report.probation.reason == "the probation of version 2 is over"
     # With labels that take a month, those of March have all matured with the end of April only.
-    late = LATE._replace(delay=timedelta(days=30))
+    late = LATE.model_copy(update={"delay": timedelta(days=30)})
     probation = story.check(on_probation(within=1), dataset=april, question=late).probation
     assert (probation.verdict, probation.n) == (FAIL, rows_of("2013-03").num_rows)
     assert "look 2 of 2" in probation.reason

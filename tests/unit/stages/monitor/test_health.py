@@ -7,6 +7,7 @@ import pytest
 
 from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.facts.results import DatasetVersion, HealthReport, ModelRef
+from airflow_mlops.domain.policies import monitoring
 from airflow_mlops.stages.monitor import health
 from airflow_mlops.stores.registry import registry
 from airflow_mlops.stores.tables import tables
@@ -92,7 +93,7 @@ def test_age_is_counted_in_partitions(
 
 
 def test_without_a_champion_there_is_nothing_to_measure() -> None:
-    check = health.no_champion("drift")
+    check = monitoring.no_champion("drift")
     assert (check.name, check.verdict) == ("drift", Verdict.INCONCLUSIVE)
 
 

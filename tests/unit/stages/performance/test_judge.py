@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pytest
 
 from airflow_mlops.domain.facts.performance import Judgement
+from airflow_mlops.domain.facts.question import Question
 from airflow_mlops.exceptions import SchemaMismatch, TableUnreadable
 from airflow_mlops.learning.labels import labels
 from airflow_mlops.learning.labels.join import Truth, join
@@ -38,8 +39,9 @@ def subject_of(history: History, key: str, *, own: bool = False, **changes: Any)
     """Return what a run of a month judges; ``own`` for labels that have a table of their own."""
     dataset = tables.published(history.uri("data"), key)
     assert dataset is not None
-    truth = Truth(dataset, "late", "classification", WEEK, history.uri("labels") if own else None)
-    return Subject(history.client, MODEL, history.uri("predictions"), truth, "roc_auc", **changes)
+    question = Question(target="late", task="classification", metric="roc_auc", delay=WEEK)
+    truth = Truth(dataset, question, history.uri("labels") if own else None)
+    return Subject(history.client, MODEL, history.uri("predictions"), truth, **changes)
 
 
 def update(history: History, key: str, **changes: Any) -> list[Judgement]:

@@ -9,10 +9,12 @@ import pyarrow.compute as pc
 import pytest
 
 from airflow_mlops.domain.checks import Check, Verdict
+from airflow_mlops.domain.facts.question import Question
 from airflow_mlops.domain.facts.results import DatasetVersion, ModelRef
 from airflow_mlops.domain.spec.model import PerformancePolicy
 from airflow_mlops.exceptions import RegistryUnavailable
 from airflow_mlops.learning.labels import labels
+from airflow_mlops.learning.labels.join import Truth
 from airflow_mlops.stages.performance import estimate, performance
 from airflow_mlops.stages.score import score
 from airflow_mlops.stores.registry import tracking
@@ -36,22 +38,27 @@ def champion(history: History) -> ModelRef:
     return history.crown(history.train(history.publish("2013-02")), "2013-02")
 
 
+def asked_of(
+    history: History,
+    dataset: DatasetVersion,
+    policy: PerformancePolicy | None = None,
+    labels_uri: str | None = None,
+    **changes: Any,
+) -> dict[str, Any]:
+    """Ask whether flights were late, unless something else is to be asked."""
+    question: dict[str, Any] = {"target": "late", "task": "classification", "metric": "roc_auc", "delay": WEEK}
+    return {
+        "truth": Truth(dataset, Question(**question | changes), labels_uri),
+        "policy": policy or PerformancePolicy(),
+        "predictions_uri": history.uri("predictions"),
+    }
+
+
 def performance_of(
     history: History, dataset: DatasetVersion, champion: ModelRef, **changes: Any
 ) -> tuple[Check, dict[str, float | None]]:
-    settings: dict[str, Any] = {
-        "target": "late",
-        "task": "classification",
-        "metric": "roc_auc",
-        "delay": WEEK,
-        "policy": PerformancePolicy(),
-    }
     found = performance.performance(
-        history.client,
-        dataset=dataset,
-        champion=champion,
-        predictions_uri=history.uri("predictions"),
-        **settings | changes,
+        history.client, champion=champion, **asked_of(history, dataset, **changes)
     )
     return found.check, found.metrics
 
@@ -196,16 +203,11 @@ def test_a_registry_that_cannot_be_reached_is_no_finding(
 def others_of(
     history: History, dataset: DatasetVersion, champion: ModelRef, **changes: Any
 ) -> dict[str, Check]:
-    settings: dict[str, Any] = {"delay": WEEK, "policy": PerformancePolicy(), "metric": "roc_auc"}
     found = performance.performance(
         history.client,
-        dataset=dataset,
         champion=champion,
-        predictions_uri=history.uri("predictions"),
         performance_uri=history.uri("performance"),
-        target="late",
-        task="classification",
-        **settings | changes,
+        **asked_of(history, dataset, **changes),
     )
     return {f"{each.name} {each.slice}" if each.slice else each.name: each for each in found.others}
 

@@ -218,7 +218,7 @@ def test_a_champion_on_probation_is_taken_back_as_the_policy_says(
         return failed
 
     monkeypatch.setattr("airflow_mlops.stages.guard.probation.judge", worse)
-    monkeypatch.setattr(stages, "health", lambda *_: first[3].health)
+    monkeypatch.setattr(stages, "monitored", lambda *_: first[3].health)
     every = built_in("every_partition", plan.spec).spec
     monitor = every.monitor.model_copy(update={"rollback": AutoRollback()})
     policy = Policy("watched", every.model_copy(update={"monitor": monitor}))

@@ -11,6 +11,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from airflow_mlops.domain.checks import Check, Verdict
+from airflow_mlops.domain.facts.question import Question
 from airflow_mlops.domain.facts.results import Action, DatasetVersion, PromotionDecision, TrainedModel
 from airflow_mlops.domain.facts.scoring import ChallengeReport
 from airflow_mlops.domain.spec.gates import Shadow
@@ -102,9 +103,9 @@ class Story:
         client: MlflowClient | None = None,
         delay: timedelta = timedelta(0),
     ) -> ChallengeReport:
-        truth = Truth(dataset, "late", "classification", delay)
+        truth = Truth(dataset, Question(target="late", task="classification", metric="roc_auc", delay=delay))
         subject = shadow.Subject(
-            client or self.client, MODEL, self.uri, self.table, self.predictions, truth, "roc_auc", policy
+            client or self.client, MODEL, self.uri, self.table, self.predictions, truth, policy
         )
         return shadow.check(subject, key=key or next(KEYS), actor="test")
 

@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 import pytest
 
 from airflow_mlops.domain.checks import Check, Verdict
+from airflow_mlops.domain.facts.question import Question
 from airflow_mlops.domain.facts.results import DatasetVersion, ModelRef, TrainedModel
 from airflow_mlops.domain.policies import shadow
 from airflow_mlops.domain.spec.gates import Shadow
@@ -57,14 +58,13 @@ class Story:
         delay: timedelta = timedelta(0),
         uri: str | None = None,
     ) -> Pair:
-        truth = Truth(dataset or self.april, "late", "classification", delay, uri)
+        truth = Truth(dataset or self.april, Question(target="late", task="classification", metric="roc_auc", delay=delay), uri)
         return Pair(
             self.uri,
             self.history.uri("predictions"),
             challenger or self.challenger,
             champion,
             truth,
-            "roc_auc",
         )
 
     def march_of(self, pair: Pair, policy: Shadow = Shadow()) -> Check:  # noqa: B008 - frozen

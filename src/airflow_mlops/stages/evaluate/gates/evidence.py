@@ -1,0 +1,102 @@
+"""What every gate judges a candidate by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
+
+from airflow_mlops.domain.checks import Check
+from airflow_mlops.domain.facts.results import TrainedModel
+from airflow_mlops.domain.metrics import METRICS, names
+from airflow_mlops.domain.policies.gates import Interval
+from airflow_mlops.domain.spec.gates import Gates, VersusChampion
+from airflow_mlops.learning.statistics import measures, resampling
+from airflow_mlops.learning.statistics.slices import Judged
+from airflow_mlops.learning.statistics.statistic import statistic
+from airflow_mlops.stages.evaluate.rival import Rival
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+    from sklearn.pipeline import Pipeline
+
+    from airflow_mlops.learning.bless.process import Blessing
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """A candidate on its holdout, beside the champion.
+
+    :param gates: what the spec asks of it.
+    :param judged: the rows of the holdout that have a label, and what the candidate predicts of them.
+    :param rival: the champion on the same rows; None without one.
+    :param seen: key and event time of the rows before the holdout.
+    :param model: the candidate.
+    :param frame: features of the rows, as the candidate gets them.
+    :param size: bytes of the candidate's file.
+    :param blessing: waits for the fresh process that loads the candidate and predicts.
+    """
+
+    gates: Gates
+    candidate: TrainedModel
+    judged: Judged
+    rival: Rival | None
+    seen: pa.Table
+    model: Pipeline
+    frame: pd.DataFrame
+    size: int
+    blessing: Callable[[], Blessing]
+
+    @cached_property
+    def not_finite(self) -> int:
+        """Number of rows without a finite prediction; nothing can be measured on them."""
+        import numpy as np
+
+        return int(np.sum(~np.isfinite(self.judged.predicted)))
+
+    @cached_property
+    def metrics(self) -> dict[str, float | None]:
+        """The candidate's metrics by name; None where one is undefined."""
+        if self.not_finite:
+            return dict.fromkeys(names(self.candidate.task))
+        return measures.metrics(self.judged.truth, self.judged.predicted, self.candidate.task)
+
+    @cached_property
+    def intervals(self) -> dict[str, Interval]:
+        """Confidence intervals of the metrics that have one."""
+        if self.not_finite:
+            return {}
+        drawn = self.resampled(list(self.metrics))
+        intervals = {}
+        for place, name in enumerate(self.metrics):
+            interval = drawn.estimate(place).interval(self.confidence, METRICS[name].low, METRICS[name].high)
+            if interval is not None:
+                intervals[name] = interval
+        return intervals
+
+    @property
+    def confidence(self) -> float:
+        """Confidence of the intervals."""
+        return (self.gates.versus_champion or VersusChampion()).confidence
+
+    def resampled(self, statistics: Sequence[str]) -> resampling.Resampled:
+        """Draw the blocks of the rows again and again, and measure some statistics each time."""
+        judged = self.judged
+        measured = [statistic(name, judged.truth, judged.predicted, judged.blocks) for name in statistics]
+        return resampling.resample(measured, judged.blocks.count)
+
+
+class Outcome(NamedTuple):
+    """What a gate says.
+
+    :param checks: none if the spec does not ask.
+    :param unjudged: parts of the data that are too small to be judged, in words.
+    """
+
+    checks: Sequence[Check] = ()
+    unjudged: str = ""
+
+
+Gate = Callable[[Evidence], Outcome]

@@ -1,0 +1,11 @@
+"""The gate that takes the place of all that measure predictions, if some of these are no numbers."""
+
+from __future__ import annotations
+
+from airflow_mlops.domain.policies import gates_data
+from airflow_mlops.stages.evaluate.gates.evidence import Evidence, Outcome
+
+
+def judge(evidence: Evidence) -> Outcome:
+    """Refuse predictions that are not finite."""
+    return Outcome([gates_data.finite(evidence.not_finite, evidence.judged.truth.size)])

@@ -1,0 +1,27 @@
+"""The gate ``floor``: metrics that must be reached."""
+
+from __future__ import annotations
+
+from airflow_mlops.domain.facts.recipe import LEAST_ROWS
+from airflow_mlops.domain.metrics import METRICS
+from airflow_mlops.domain.policies.gates import floor
+from airflow_mlops.stages.evaluate.gates.evidence import Evidence, Outcome
+
+
+def judge(evidence: Evidence) -> Outcome:
+    """Hold each metric to its floor."""
+    metrics, intervals, n = evidence.metrics, evidence.intervals, evidence.judged.truth.size
+    return Outcome(
+        [
+            floor(
+                name,
+                metrics[name],
+                bound,
+                METRICS[name].greater_is_better,
+                n,
+                intervals.get(name),
+                LEAST_ROWS,
+            )
+            for name, bound in evidence.gates.floor.items()
+        ]
+    )

@@ -1,0 +1,27 @@
+"""The gates ``leakage.rows`` and ``leakage.features``: what was learned from is not judged on, nor given away."""
+
+from __future__ import annotations
+
+from airflow_mlops.domain.policies import gates_data
+from airflow_mlops.learning.models import pipeline
+from airflow_mlops.stages.evaluate import leakage
+from airflow_mlops.stages.evaluate.gates.evidence import Evidence, Outcome
+
+
+def rows(evidence: Evidence) -> Outcome:
+    """Prove that no row of the holdout is among those that the candidate learned from.
+
+    :raises LeakedRows: if rows of the holdout are not of its span of time.
+    """
+    best = evidence.candidate
+    return Outcome([leakage.untouched(evidence.judged.rows, evidence.seen, best.dataset, best.split)])
+
+
+def features(evidence: Evidence) -> Outcome:
+    """Look for a feature that predicts the target by itself."""
+    bound, best, truth = evidence.gates.leakage, evidence.candidate, evidence.judged.truth
+    if bound is None:
+        return Outcome()
+    scores = leakage.alone(evidence.frame, pipeline.features_of(evidence.model), truth, best.task)
+    measure = "ROC AUC" if best.task == "classification" else "R2"
+    return Outcome([gates_data.leakage(scores, bound, measure, truth.size)])

@@ -1,0 +1,15 @@
+"""The gate ``serving``: what loading and predicting costs in a fresh process."""
+
+from __future__ import annotations
+
+from airflow_mlops.learning.bless.check import serving_checks
+from airflow_mlops.stages.evaluate.gates.evidence import Evidence, Outcome
+
+
+def judge(evidence: Evidence) -> Outcome:
+    """Wait for the process, and judge what it has found.
+
+    :raises DigestMismatch: if the model is not what was trained; also UntrustedModel.
+    """
+    version = evidence.candidate.version
+    return Outcome(serving_checks(evidence.gates.serving, version, evidence.size, evidence.blessing))

@@ -1,0 +1,38 @@
+"""The gate ``versus_champion``: better than the champion on the same rows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from airflow_mlops.domain.policies.gates import Comparison, nothing_new, versus_champion
+from airflow_mlops.learning.statistics import paired
+from airflow_mlops.stages.evaluate.gates.evidence import Evidence, Outcome
+
+
+def judge(evidence: Evidence) -> Outcome:
+    """Compare the candidate with the champion, row by row."""
+    gate, best, judged, rival = (
+        evidence.gates.versus_champion,
+        evidence.candidate,
+        evidence.judged,
+        evidence.rival,
+    )
+    if gate is None:
+        return Outcome()
+    metric = best.metric
+    if rival and rival.ref.digest == best.digest:
+        return Outcome([nothing_new(metric, gate.margin, rival.ref.version)])
+    comparison = Comparison(evidence.metrics[metric], None, problem=rival.problem if rival else "")
+    if rival and rival.predicted is not None:
+        comparison = paired.difference(
+            judged.truth,
+            judged.predicted,
+            rival.predicted,
+            metric,
+            blocks=judged.blocks,
+            confidence=gate.confidence,
+            test=gate.test,
+        )
+        comparison = replace(comparison, problem=rival.problem or comparison.problem)
+    n, has_champion = judged.truth.size, rival is not None
+    return Outcome([versus_champion(metric, comparison, gate.margin, n, has_champion=has_champion)])
