@@ -14,10 +14,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from airflow_mlops.domain.predictions import SCORE
 from airflow_mlops.learning.labels.join import TRUTH
 from airflow_mlops.learning.statistics import measures
 from airflow_mlops.stages.performance import estimate, metrics
-from airflow_mlops.stages.score.score import SCORE
 from benchmarks import peer
 
 TRIALS = int(os.environ.get("BENCHMARK_TRIALS", "200"))

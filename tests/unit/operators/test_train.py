@@ -11,8 +11,8 @@ from airflow_mlops.domain.facts.recipe import Recipe
 from airflow_mlops.domain.facts.results import DatasetVersion, TrainedModel
 from airflow_mlops.domain.spec.model import Budget
 from airflow_mlops.exceptions import NotEnoughData
+from airflow_mlops.learning import threads
 from airflow_mlops.operators.train import TrainOperator
-from airflow_mlops.stages.train import fitting
 from contexts import Run, deploy
 from history import MODEL, History, month, shifted
 from synthetic import FEATURES
@@ -121,7 +121,7 @@ def test_a_signal_ends_a_training_and_leaves_killed_runs(
         task_id="train", dataset=february.to_dict(), candidate=LOGISTIC, target="late", features=FEATURES
     )
     # What Airflow's handler of SIGTERM does, in the main thread, while a fit goes on in another.
-    monkeypatch.setattr(fitting, "waited", lambda work, what: operator.on_kill())
+    monkeypatch.setattr(threads, "waited", lambda work, what: operator.on_kill())
     with pytest.raises(SystemExit, match="cancelled"):
         train_run().execute_task(operator)
     experiment = history.client.get_experiment_by_name(MODEL)

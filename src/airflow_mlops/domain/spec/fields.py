@@ -24,20 +24,6 @@ from airflow_mlops.domain.spec.problems import Problems, did_you_mean, one_of
 
 BY_METRIC = "by metric: the least of a score, the greatest of a loss or an error."
 """How a floor is read; for descriptions."""
-PREDICTION_COLUMNS = (
-    "score",
-    "score_low",
-    "score_high",
-    "served_by",
-    "scored_at",
-    "champion_score",
-    "champion_version",
-    "model_version",
-    "model_digest",
-    "dataset_version",
-    "dataset_digest",
-)
-"""What the predictions table adds to key and event time."""
 RESERVED_COLUMNS = ("_partition", "_reasons", "_was")
 """Columns that our tables add."""
 

@@ -12,11 +12,11 @@ from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from airflow_mlops.domain import metrics
 from airflow_mlops.domain.metrics import METRICS, Metric, Task
 from airflow_mlops.domain.partitions import Grain, Partition
+from airflow_mlops.domain.predictions import PREDICTION_COLUMNS
 from airflow_mlops.domain.spec import loading, schedule
 from airflow_mlops.domain.spec.alerts import Alerts
 from airflow_mlops.domain.spec.data import Expectation, Features, Labels, Rule, SchemaPolicy, Skew, Suite
 from airflow_mlops.domain.spec.fields import (
-    PREDICTION_COLUMNS,
     Column,
     Columns,
     KofN,

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from airflow_mlops.domain.facts.question import Question
 from airflow_mlops.domain.facts.results import DatasetVersion
 from airflow_mlops.domain.partitions import Partition
+from airflow_mlops.domain.predictions import MODEL_VERSION, SCORE
 from airflow_mlops.exceptions import SchemaMismatch
 from airflow_mlops.learning.labels import labels, maturity
 from airflow_mlops.learning.models import pipeline
-from airflow_mlops.stages.score.score import SCORE
 from airflow_mlops.stores.tables import tables, versions
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ class Joined:
         """Return the predictions of one version of the model."""
         import pyarrow.compute as pc
 
-        return replace(self, rows=self.rows.filter(pc.equal(self.rows["model_version"], version)))
+        return replace(self, rows=self.rows.filter(pc.equal(self.rows[MODEL_VERSION], version)))
 
 
 def arrays(rows: pa.Table) -> tuple[np.ndarray, np.ndarray]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from airflow_mlops.domain.facts.results import DatasetVersion, ModelRef
 from airflow_mlops.domain.partitions import Partition
+from airflow_mlops.domain.predictions import DATASET_DIGEST, MODEL_DIGEST, MODEL_VERSION, SCORE
 from airflow_mlops.learning.labels import maturity
 from airflow_mlops.learning.summaries import build, summary, table
 from airflow_mlops.learning.summaries.summary import Column
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from airflow_mlops.domain.spec.model import Features
 
-_ORIGIN = ("model_version", "model_digest", "dataset_digest")
+_ORIGIN = (MODEL_VERSION, MODEL_DIGEST, DATASET_DIGEST)
 
 
 class Window(NamedTuple):
@@ -146,16 +147,16 @@ def _predictions(
     origin = _predicted(dataset, champion)
     kept = table.kept(uri, dataset.partition)
     if origin in kept:
-        return kept[origin]["score"]
-    columns = ["score", *_ORIGIN]
+        return kept[origin][SCORE]
+    columns = [SCORE, *_ORIGIN]
     rows = tables.batches(predictions_uri, partition=dataset.partition, columns=columns)
     with delta.errors(predictions_uri):
         scored = _scored(rows, (champion.version, champion.digest, dataset.digest))
-        found = build.summarise(scored, numeric=("score",), categorical=())
-    if not found["score"].rows:
+        found = build.summarise(scored, numeric=(SCORE,), categorical=())
+    if not found[SCORE].rows:
         return None
     table.keep(uri, dataset.partition, {origin: found}, [_data(dataset)])
-    return found["score"]
+    return found[SCORE]
 
 
 def _scored(rows: pa.RecordBatchReader, origin: tuple[str, ...]) -> Iterator[pa.RecordBatch]:

@@ -10,6 +10,7 @@ from airflow_mlops.domain.checks import Check
 from airflow_mlops.domain.facts.performance import Judgement, Measured
 from airflow_mlops.domain.facts.results import ModelRef
 from airflow_mlops.domain.policies import monitoring, performance
+from airflow_mlops.domain.predictions import MODEL_VERSION, SCORE, SCORED_AT
 from airflow_mlops.domain.spec.gates import Slices
 from airflow_mlops.learning.labels.join import MATURED, TRUTH, arrays
 from airflow_mlops.learning.statistics import resampling
@@ -18,16 +19,12 @@ from airflow_mlops.stages.performance import concept_drift as concepts
 from airflow_mlops.stages.performance import estimate, metrics
 from airflow_mlops.stages.performance.rows import Models, Subject
 from airflow_mlops.stages.performance.window import Window, stream
-from airflow_mlops.stages.score.score import SCORE
 from airflow_mlops.stores.tables import tables, versions
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from airflow_mlops.domain.spec.model import PerformancePolicy
-
-SCORED_AT = "scored_at"
-"""Column of predictions: when they were made."""
 
 
 def baseline(
@@ -133,8 +130,8 @@ def feedback(window: Window, task: str, policy: PerformancePolicy) -> Iterator[C
 def _predictions(subject: Subject, champion: ModelRef) -> pa.Table:
     import pyarrow.compute as pc
 
-    rows = tables.read(subject.predictions_uri, partition=subject.run.key, columns=[SCORE, "model_version"])
-    return rows.filter(pc.equal(rows["model_version"], champion.version))
+    rows = tables.read(subject.predictions_uri, partition=subject.run.key, columns=[SCORE, MODEL_VERSION])
+    return rows.filter(pc.equal(rows[MODEL_VERSION], champion.version))
 
 
 def _counts(subject: Subject) -> dict[str, int]:

@@ -78,7 +78,10 @@ def _open(
             each == subject.run
             or each.key not in judged
             or each.key in new
-            or (each.start + truth.question.delay < moment.end and each.end + truth.question.delay > moment.start)
+            or (
+                each.start + truth.question.delay < moment.end
+                and each.end + truth.question.delay > moment.start
+            )
         )
     }
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from airflow_mlops.domain.facts.performance import Judgement, Measured
 from airflow_mlops.domain.facts.question import Question
 from airflow_mlops.domain.partitions import Partition
+from airflow_mlops.domain.predictions import MODEL_VERSION, SCORE
 from airflow_mlops.exceptions import (
     DigestMismatch,
     ModelNotFound,
@@ -21,7 +22,6 @@ from airflow_mlops.learning.labels.join import TRUTH, Joined, Truth, arrays, joi
 from airflow_mlops.learning.labels.labelled import read
 from airflow_mlops.learning.models import pipeline
 from airflow_mlops.stages.performance import estimate, metrics
-from airflow_mlops.stages.score.score import SCORE
 from airflow_mlops.stores.registry import registry
 from airflow_mlops.stores.tables import tables
 
@@ -122,7 +122,7 @@ def judge(
     """
     joined = join(subject.predictions_uri, subject.truth, scored, moment)
     found = []
-    for version in sorted(set(joined.rows["model_version"].to_pylist())):
+    for version in sorted(set(joined.rows[MODEL_VERSION].to_pylist())):
         mine = joined.of(version)
         content = _digest(subject, mine, scored)
         same = _known(known, version, content, scored, moment)

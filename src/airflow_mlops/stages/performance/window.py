@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from airflow_mlops.domain.checks import Check
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.policies import performance
+from airflow_mlops.domain.predictions import MODEL_VERSION, SCORE
 from airflow_mlops.learning.labels.join import MATURED, TRUTH, Joined, join
 from airflow_mlops.learning.labels.labels import touched
 from airflow_mlops.stages.performance.rows import Subject
-from airflow_mlops.stages.score.score import SCORE
 from airflow_mlops.stores.tables import delta, tables, versions
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def _predicted(subject: Subject, version: str) -> Iterator[str]:
             # What Delta knows of a file leaves out ranges of texts, and it would be skipped. Its own footer has them.
             plain = found.format.make_fragment(file.path, found.filesystem)
             with delta.errors(subject.predictions_uri):
-                mine = plain.count_rows(filter=ds.field("model_version") == version)
+                mine = plain.count_rows(filter=ds.field(MODEL_VERSION) == version)
             if mine:
                 yield key
                 break

@@ -7,8 +7,16 @@ from datetime import datetime
 from statistics import NormalDist
 from typing import TYPE_CHECKING, NamedTuple
 
-from airflow_mlops.domain.facts.predictions import SCORE
 from airflow_mlops.domain.facts.results import DatasetVersion, ModelRef
+from airflow_mlops.domain.predictions import (
+    DATASET_DIGEST,
+    DATASET_VERSION,
+    INTERVAL,
+    MODEL_DIGEST,
+    MODEL_VERSION,
+    SCORE,
+    SCORED_AT,
+)
 from airflow_mlops.learning.models import models, pipeline
 from airflow_mlops.stores.tables import tables
 
@@ -19,8 +27,6 @@ if TYPE_CHECKING:
 
     from airflow_mlops.stores.registry.client import Client
 
-INTERVAL = ("score_low", "score_high")
-"""Columns of predictions: bounds of the predicted value, where the estimator offers them."""
 COVERAGE = 0.9
 """Share of the values that are meant to lie between those bounds."""
 # Rows that are predicted at a time. Threads of a model wait for each other once for each tree and each time.
@@ -133,11 +139,11 @@ def predictions(
     for name, bound in zip(INTERVAL, said.bounds or (), strict=False):
         table = table.append_column(name, pa.array(bound, pa.float64()))
     for name, value in {
-        "model_version": ref.version,
-        "model_digest": ref.digest,
-        "dataset_version": str(dataset.version),
-        "dataset_digest": dataset.digest,
+        MODEL_VERSION: ref.version,
+        MODEL_DIGEST: ref.digest,
+        DATASET_VERSION: str(dataset.version),
+        DATASET_DIGEST: dataset.digest,
     }.items():
         table = table.append_column(name, pa.repeat(pa.scalar(value, pa.string()), table.num_rows))
     times = pa.repeat(pa.scalar(at, pa.timestamp("us", "UTC")), table.num_rows)
-    return tables.normalise(table.append_column("scored_at", times))
+    return tables.normalise(table.append_column(SCORED_AT, times))

@@ -6,9 +6,16 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from airflow_mlops.domain.facts.predictions import SCORE
 from airflow_mlops.domain.facts.results import ModelRef
 from airflow_mlops.domain.facts.scoring import ShadowReport
+from airflow_mlops.domain.predictions import (
+    CHAMPION_SCORE,
+    CHAMPION_VERSION,
+    DATASET_DIGEST,
+    MODEL_DIGEST,
+    MODEL_VERSION,
+    SCORE,
+)
 from airflow_mlops.stores.registry import ledger, registry
 from airflow_mlops.stores.registry.registry import CHALLENGER
 from airflow_mlops.stores.tables import tables
@@ -18,10 +25,6 @@ if TYPE_CHECKING:
 
     from airflow_mlops.stores.registry.client import Client
     from airflow_mlops.stores.registry.ledger import Row
-
-CHAMPION_SCORE = "champion_score"
-"""Column of the challenger's table: what the champion has predicted for the row."""
-CHAMPION_VERSION = "champion_version"
 
 
 def challenger_for(
@@ -69,7 +72,7 @@ def origin(uri: str, partition: str) -> Origin | None:
 
     :param uri: the challenger's table.
     """
-    found = first(uri, partition, ["model_version", "model_digest", CHAMPION_VERSION, "dataset_digest"])
+    found = first(uri, partition, [MODEL_VERSION, MODEL_DIGEST, CHAMPION_VERSION, DATASET_DIGEST])
     return None if found is None else Origin(*found)
 
 

@@ -8,11 +8,17 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.facts.results import DatasetVersion, ModelRef
+from airflow_mlops.domain.predictions import (
+    CHAMPION_SCORE,
+    CHAMPION_VERSION,
+    DATASET_DIGEST,
+    MODEL_DIGEST,
+    MODEL_VERSION,
+    SERVED_BY,
+)
 from airflow_mlops.exceptions import SchemaMismatch
 from airflow_mlops.stages.score import batches, traffic
 from airflow_mlops.stages.score.batches import Predicted, Scorer
-from airflow_mlops.stages.score.beside import CHAMPION_SCORE, CHAMPION_VERSION
-from airflow_mlops.stages.score.traffic import SERVED_BY
 from airflow_mlops.stores.registry.registry import CHALLENGER
 from airflow_mlops.stores.tables import tables
 from airflow_mlops.stores.tables.commits import commit
@@ -85,14 +91,14 @@ def _is_of(plan: Plan, uri: str, names: list[str], ref: ModelRef) -> bool:
 
     if not tables.exists(uri):
         return not plan.dataset.rows
-    origin = ["model_version", "model_digest", "dataset_digest"]
+    origin = [MODEL_VERSION, MODEL_DIGEST, DATASET_DIGEST]
     columns = list(dict.fromkeys([*names, *origin]))
     if not {*columns} <= {*tables.dataset(uri).schema.names}:
         return False
     count = 0
     for batch in tables.batches(uri, partition=plan.dataset.partition, columns=columns):
         rows = pa.Table.from_batches([batch])
-        expected = {**_origin(plan, rows, uri, ref), "dataset_digest": plan.dataset.digest}
+        expected = {**_origin(plan, rows, uri, ref), DATASET_DIGEST: plan.dataset.digest}
         if CHAMPION_VERSION in names:
             expected[CHAMPION_VERSION] = plan.champion.version
         same = [pc.fill_null(pc.equal(rows[name], value), False) for name, value in expected.items()]
@@ -105,13 +111,13 @@ def _is_of(plan: Plan, uri: str, names: list[str], ref: ModelRef) -> bool:
 def _origin(plan: Plan, rows: pa.Table, uri: str, ref: ModelRef) -> dict[str, object]:
     import pyarrow.compute as pc
 
-    found: dict[str, object] = {"model_version": ref.version, "model_digest": ref.digest}
+    found: dict[str, object] = {MODEL_VERSION: ref.version, MODEL_DIGEST: ref.digest}
     chosen = plan.served(rows) if uri == plan.uri else None
     if chosen is not None and plan.beside is not None:
         theirs = plan.beside.challenger
         found = {
-            "model_version": pc.if_else(chosen, theirs.version, ref.version),
-            "model_digest": pc.if_else(chosen, theirs.digest, ref.digest),
+            MODEL_VERSION: pc.if_else(chosen, theirs.version, ref.version),
+            MODEL_DIGEST: pc.if_else(chosen, theirs.digest, ref.digest),
         }
     return found
 

@@ -6,7 +6,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from airflow_mlops.domain.facts.predictions import SCORE
 from airflow_mlops.domain.facts.results import DatasetVersion, ModelRef
 from airflow_mlops.domain.facts.scoring import ScoringReport, ShadowReport
 from airflow_mlops.exceptions import (
@@ -25,7 +24,7 @@ from airflow_mlops.stores.registry import ledger, registry
 if TYPE_CHECKING:
     from airflow_mlops.stores.registry.client import Client
 
-__all__ = ["SCORE", "Beside", "champion_for", "score"]
+__all__ = ["Beside", "champion_for", "score"]
 
 
 def champion_for(client: Client, ledger_uri: str, model: str, partition: str) -> ModelRef | None:

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
-SERVED_BY = "served_by"
-"""Column of predictions: ``champion`` or ``challenger``; only where the keys are split."""
 _RANGE = 1 << 64
 
 

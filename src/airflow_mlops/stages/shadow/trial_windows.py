@@ -10,18 +10,17 @@ from itertools import islice
 from typing import Any
 
 from airflow_mlops.domain.checks import Check, Verdict
-from airflow_mlops.domain.facts.predictions import SCORE
 from airflow_mlops.domain.facts.results import DatasetVersion, ModelRef
 from airflow_mlops.domain.facts.scoring import ShadowReport, ShadowWindow
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.policies import shadow
+from airflow_mlops.domain.predictions import CHAMPION_SCORE, DATASET_DIGEST, MODEL_VERSION, SCORE, SCORED_AT
 from airflow_mlops.domain.spec.gates import Shadow
 from airflow_mlops.learning.labels import join
 from airflow_mlops.learning.labels.join import TRUTH, Truth
 from airflow_mlops.learning.statistics import paired, resampling
 from airflow_mlops.stages.guard.probation import verdict_of
 from airflow_mlops.stages.score import beside
-from airflow_mlops.stages.score.beside import CHAMPION_SCORE
 from airflow_mlops.stores.tables import tables
 
 _CONFIDENCE = 0.95
@@ -80,7 +79,7 @@ class Pair:
         :param since: when the challenger became one.
         """
         partition = self.dataset.partition
-        found = beside.first(self.predictions, partition, ["model_version", "dataset_digest", "scored_at"])
+        found = beside.first(self.predictions, partition, [MODEL_VERSION, DATASET_DIGEST, SCORED_AT])
         if found is None or self.has(partition):
             return False
         version, digest, at = found

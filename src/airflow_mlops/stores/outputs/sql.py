@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from airflow_mlops.domain.facts.predictions import SCORE
+from airflow_mlops.domain.predictions import SCORE
 from airflow_mlops.exceptions import OutputUnavailable, SchemaMismatch, WriteConflict
 
 if TYPE_CHECKING:
