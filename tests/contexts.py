@@ -15,6 +15,8 @@ from airflow.sdk.execution_time.context import OutletEventAccessors
 
 from airflow_mlops import config
 from airflow_mlops.assets import EXTRA
+from airflow_mlops.domain.facts.statement import Statement
+from airflow_mlops.runs import FACTS
 from history import MODEL, History
 
 _OPTIONS = (
@@ -115,8 +117,13 @@ class Run:
 
     @property
     def pushed(self) -> dict[str, Any]:
-        """What the task executed last has pushed."""
-        return self.ti.pushed
+        """What the task executed last has pushed, for anybody to read."""
+        return {key: value for key, value in self.ti.pushed.items() if key != FACTS}
+
+    @property
+    def stated(self) -> list[Statement]:
+        """What the task executed last has stated, for alerts to tell."""
+        return [Statement.from_dict(part) for part in self.ti.pushed.get(FACTS, [])]
 
     def context(self, task: BaseOperator | None = None) -> Any:
         task = task or BaseOperator(task_id="task")

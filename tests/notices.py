@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from airflow_mlops.domain.checks import Check, Outcome, Severity, Verdict
+from airflow_mlops.domain.checks import Check, Fact, Outcome, Severity, Verdict
 from airflow_mlops.domain.facts.approval import Answer
 from airflow_mlops.domain.facts.results import (
     Action,
@@ -18,6 +19,7 @@ from airflow_mlops.domain.facts.results import (
     Split,
     TrainedModel,
 )
+from airflow_mlops.domain.facts.statement import Statement
 from airflow_mlops.domain.facts.validation import ExpectationResult, Sample, ValidationReport
 from airflow_mlops.domain.spec.alerts import Event, Level
 from airflow_mlops.reporting.alerts.notice import Notice, Status
@@ -192,3 +194,12 @@ def make_guarded(**changes: Any) -> GuardReport:
         "reason": "as it should be",
     }
     return GuardReport(**(values | changes))
+
+
+def make_xcom(facts: Sequence[Any]) -> list[Any]:
+    """Return the XCom in which a task states facts; of a list for each that it was mapped to, what Airflow returns."""
+    return [make_xcom(fact) if isinstance(fact, list) else make_statement(fact).to_dict() for fact in facts]
+
+
+def make_statement(fact: Fact) -> Statement:
+    return fact if isinstance(fact, Statement) else Statement.of(fact)

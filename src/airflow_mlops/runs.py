@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_mlops import config
+from airflow_mlops.domain.facts.statement import Statement
 from airflow_mlops.domain.partitions import Grain, Partition
 from airflow_mlops.domain.spec.section import Section
 from airflow_mlops.exceptions import TableMissing, UnknownPartition
@@ -18,8 +20,15 @@ if TYPE_CHECKING:
     from airflow.sdk import Context, ObjectStoragePath
     from mlflow import MlflowClient
 
+    from airflow_mlops.domain.checks import Fact
     from airflow_mlops.domain.facts.results import DatasetVersion, ModelRef
 
+log = logging.getLogger(__name__)
+
+FACTS = "mlops_facts"
+"""XCom key under which a task states what it has found, for alerts: a list of statements."""
+
+_READABLE = 64 << 20
 
 Request = TypeVar("Request", bound=Section)
 
@@ -114,15 +123,40 @@ def report_path(name: str) -> ObjectStoragePath:
     raise FileNotFoundError(f"{name!r} is not below {root}")
 
 
-def save_report(context: Context, model: str, partition: str, kind: str, html: str) -> None:
-    """Keep a page under ``[mlops] reports`` and link it from the task."""
+def save_report(context: Context, model: str, partition: str, kind: str, html: str) -> str:
+    """Keep a page under ``[mlops] reports``, link it from the task, and return its place."""
     name = f"{model}/{partition}/{kind}.html"
     path = report_path(name)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(html, encoding="utf-8")
     push(context, "report", name)
+    return name
+
+
+def read_report(name: str) -> bytes | None:
+    """Return a page or a picture; None if it is not there or too large to travel.
+
+    :param name: its place below ``[mlops] reports``.
+    """
+    try:
+        # Nobody gets a file of this machine mailed by naming it, or a link to it, as a report.
+        path = report_path(name)
+        return path.read_bytes() if path.stat().st_size <= _READABLE else None
+    except Exception as error:  # noqa: BLE001 - what it was to travel with goes without it
+        log.warning("The report %s cannot be attached: %s", name, error)
+        return None
 
 
 def push(context: Context, key: str, value: Any) -> None:
     """Push an XCom of the running task."""
     context["ti"].xcom_push(key=key, value=value)
+
+
+def push_facts(context: Context, *facts: Fact) -> None:
+    """State what the running task has found, for alerts to tell; it replaces what the task has stated before.
+
+    :param facts: facts of the kinds that alerts know, or statements of them that name their pages.
+    :raises ValueError: if one is of no such kind.
+    """
+    statements = [fact if isinstance(fact, Statement) else Statement.of(fact) for fact in facts]
+    push(context, FACTS, [statement.to_dict() for statement in statements])

@@ -1,4 +1,4 @@
-"""A mail server, through Airflow's SMTP connection, in bounded time."""
+"""The channel that mails, through Airflow's SMTP connection, in bounded time."""
 
 from __future__ import annotations
 
@@ -14,12 +14,16 @@ from typing import TYPE_CHECKING, cast
 
 from airflow_mlops import config
 from airflow_mlops.exceptions import MailUndelivered
-from airflow_mlops.reporting.alerts.outbox import CLAIM, Receipt
+from airflow_mlops.reporting.alerts.channel import Receipt
+from airflow_mlops.reporting.alerts.mail import attachment, message, unattached
+from airflow_mlops.reporting.alerts.outbox import CLAIM
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from airflow.providers.smtp.hooks.smtp import SmtpHook
+
+    from airflow_mlops.reporting.alerts.notice import Notice
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +31,7 @@ ONE = 0.75 * CLAIM.total_seconds()
 """Seconds that one mail may take, with connecting; less than it is claimed for."""
 
 ALL = 300.0
-"""Seconds after which no further mail is begun; the others wait for the next alert."""
+"""Seconds from the first mail after which no further one is begun; the others wait for the next alert."""
 
 _FOR_NOW = range(400, 500)
 _TOO_LARGE = (552, 523)
@@ -38,12 +42,37 @@ class MailServer:
 
     :param smtp_conn_id: SMTP connection; None means ``[mlops] smtp_conn_id``.
     :param one: seconds that one mail may take.
+    :param read: given the place of a report or a picture, returns it, or None if it cannot be read; by default none can.
     """
 
-    def __init__(self, smtp_conn_id: str | None = None, *, one: float = ONE) -> None:
+    def __init__(
+        self,
+        smtp_conn_id: str | None = None,
+        *,
+        one: float = ONE,
+        read: Callable[[str], bytes | None] = lambda place: None,
+    ) -> None:
         self.name = smtp_conn_id or config.smtp_conn_id()
         self.one = one
-        self.end = time.monotonic() + ALL
+        self.read = read
+        self.end: float | None = None
+
+    def deliver(self, notice: Notice, to: Sequence[str]) -> Receipt:
+        """Mail a notice, with its report and its picture if they can be read.
+
+        :param to: addresses.
+        :raises MailUndelivered: if the server cannot be used or does not answer in time.
+        :raises smtplib.SMTPException: if it does not take this mail.
+        """
+        page = notice.report
+        report = attachment(page, self.read(page)) if page else None
+        picture = self.read(notice.picture) if notice.picture else None
+
+        def write(sender: str, large: bool) -> EmailMessage:
+            attached = report if large or page is None else unattached(page)
+            return message(notice, sender=sender, to=to, attached=attached, picture=picture)
+
+        return self.send(write, to)
 
     def send(self, write: Callable[[str, bool], EmailMessage], to: Sequence[str]) -> Receipt:
         """Send one mail.
@@ -53,7 +82,10 @@ class MailServer:
         :raises MailUndelivered: if the server cannot be used or does not answer in time.
         :raises smtplib.SMTPException: if it does not take this mail.
         """
-        if time.monotonic() > self.end:
+        now = time.monotonic()
+        if self.end is None:
+            self.end = now + ALL
+        if now > self.end:
             raise MailUndelivered(f"Mailing took {ALL:.0f} s; the next alert goes on")
         # A server that sends a byte now and then never lets a socket's own timeout end.
         sending = _Sending(self.name, write, to)
@@ -138,6 +170,6 @@ class _Sending:
                 "The mail server refused %s with %s: %s", address, code, reply.decode(errors="replace")
             )
         later = tuple(address for address, (code, _) in refused.items() if code in _FOR_NOW)
-        taken = [address for address in self.to if address not in refused]
-        log.info("Mailed to %s: %s", ", ".join(taken), mail["Subject"])
+        reached = [address for address in self.to if address not in refused]
+        log.info("Mailed to %s: %s", ", ".join(reached), mail["Subject"])
         return Receipt(settled=tuple(address for address in self.to if address not in later), later=later)

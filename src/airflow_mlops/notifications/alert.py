@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 from airflow.sdk import BaseNotifier
 
-from airflow_mlops.alerts import Channel, failed_tasks
+from airflow_mlops.alerts import Recipients, failed_tasks
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_mlops.domain.spec.model import Alerts
+    from airflow_mlops.reporting.alerts.channel import Channel
 
 
 class MlopsNotifier(BaseNotifier):
@@ -26,6 +27,7 @@ class MlopsNotifier(BaseNotifier):
     :param to: mail addresses, instead of ``alerts.email``.
     :param alerts: who is told of what, as in a spec; None means the defaults.
     :param smtp_conn_id: SMTP connection; None means ``[mlops] smtp_conn_id``.
+    :param channel: what brings notices to people; None means mail.
     """
 
     template_fields: Sequence[str] = ("model", "to", "smtp_conn_id")
@@ -37,23 +39,25 @@ class MlopsNotifier(BaseNotifier):
         to: Sequence[str] | str = (),
         alerts: Alerts | None = None,
         smtp_conn_id: str | None = None,
+        channel: Channel | None = None,
     ) -> None:
         super().__init__()
         self.model = model
         self.to = to
         self.alerts = alerts
         self.smtp_conn_id = smtp_conn_id
+        self.channel = channel
 
     def notify(self, context: Context) -> None:
         """Write the mail down and send what waits.
 
         :raises MailUndelivered: if a mail could not be sent; Airflow logs it, and the task stays as it is.
         """
-        channel = Channel(self.model, self.to, self.alerts, self.smtp_conn_id)
+        recipients = Recipients(self.model, self.to, self.alerts, self.smtp_conn_id, self.channel)
         if "reason" in context:  # a callback of the DAG, not of a task
-            channel.tell(context, failed_tasks(context))
+            recipients.tell(context, failed_tasks(context))
             return
         ti = context["ti"]
         mapped = getattr(ti, "map_index", None)
         name = ti.task_id if mapped is None or mapped < 0 else f"{ti.task_id}_{mapped}"
-        channel.tell(context, [] if getattr(ti, "state", None) == "success" else [name], task=name)
+        recipients.tell(context, [] if getattr(ti, "state", None) == "success" else [name], task=name)

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from airflow_mlops.alerts import Channel, failed_tasks
+from airflow_mlops.alerts import Recipients, failed_tasks
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_mlops.domain.spec.model import Alerts
+    from airflow_mlops.reporting.alerts.channel import Channel
 
 
 class AlertOperator(BaseOperator):
@@ -28,6 +29,7 @@ class AlertOperator(BaseOperator):
     :param to: mail addresses, instead of ``alerts.email``.
     :param alerts: who is told of what, as in a spec; None means the defaults.
     :param smtp_conn_id: SMTP connection; None means ``[mlops] smtp_conn_id``.
+    :param channel: what brings notices to people; None means mail.
     """
 
     template_fields: Sequence[str] = ("model", "to", "smtp_conn_id")
@@ -40,6 +42,7 @@ class AlertOperator(BaseOperator):
         to: Sequence[str] | str = (),
         alerts: Alerts | None = None,
         smtp_conn_id: str | None = None,
+        channel: Channel | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -47,6 +50,7 @@ class AlertOperator(BaseOperator):
         self.to = to
         self.alerts = alerts
         self.smtp_conn_id = smtp_conn_id
+        self.channel = channel
 
     def execute(self, context: Context) -> None:
         """Write the mails down, send what waits, and raise last.
@@ -55,7 +59,8 @@ class AlertOperator(BaseOperator):
         :raises MailUndelivered: if something failed and a mail could not be sent.
         """
         failed = failed_tasks(context)
-        done = Channel(self.model, self.to, self.alerts, self.smtp_conn_id).tell(context, failed)
+        recipients = Recipients(self.model, self.to, self.alerts, self.smtp_conn_id, self.channel)
+        done = recipients.tell(context, failed)
         if failed:
             raise AirflowFailException(f"failed: {', '.join(failed)}; {done}")
         if not done:

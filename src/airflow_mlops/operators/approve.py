@@ -13,7 +13,7 @@ from airflow.sdk.definitions.param import ParamsDict
 from airflow.sdk.exceptions import TaskAwaitingInput
 
 from airflow_mlops import config
-from airflow_mlops.alerts import Channel
+from airflow_mlops.alerts import Recipients
 from airflow_mlops.domain.facts.approval import Answer
 from airflow_mlops.domain.facts.results import Evaluation
 from airflow_mlops.domain.spec.model import Approval
@@ -172,9 +172,9 @@ class PromotionApprovalOperator(ApprovalOperator):
     def _mail(self, context: Context, question: Question, until: datetime, asked: int, why: str) -> None:
         if self.alerts is None:
             return
-        channel = Channel(question.evaluation.model, alerts=self.alerts, smtp_conn_id=self.smtp_conn_id)
+        recipients = Recipients(question.evaluation.model, alerts=self.alerts, smtp_conn_id=self.smtp_conn_id)
         form = _form(context)
-        channel.say(
+        recipients.say(
             context,
             self.task_id,
             lambda run: promotion.notice(run, question, form=form, until=until, asked=asked, why=why),

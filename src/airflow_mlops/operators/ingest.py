@@ -12,7 +12,7 @@ from airflow_mlops.domain.facts.results import Coverage, DatasetVersion
 from airflow_mlops.domain.facts.validation import ValidationReport
 from airflow_mlops.domain.spec.data import SchemaPolicy
 from airflow_mlops.learning.models import transform
-from airflow_mlops.runs import partition_of, run_of, table_uri
+from airflow_mlops.runs import partition_of, push_facts, run_of, table_uri
 from airflow_mlops.stages.ingest import ingest
 from airflow_mlops.stores.tables import tables
 
@@ -93,6 +93,7 @@ class IngestOperator(BaseOperator):
         if not self.stage:
             version = ingest.publish(version, uri=data, run=run_of(context))
             self.log.info("%s; %s", _line(version, "published"), _covered(tables.coverage(data)))
+        push_facts(context, version)
         return version.to_dict()
 
 
@@ -122,6 +123,7 @@ class PublishOperator(BaseOperator):
         report = ValidationReport.from_dict(self.validation) if self.validation else None
         assets.emit(context, assets.data(staged.name), dataset=version, validation=report)
         self.log.info("%s; %s", _line(version, "published"), _covered(tables.coverage(data)))
+        push_facts(context, version)
         return version.to_dict()
 
 

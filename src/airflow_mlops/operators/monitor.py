@@ -10,7 +10,7 @@ from airflow.sdk.observability import stats
 
 from airflow_mlops import assets
 from airflow_mlops.domain.checks import Check
-from airflow_mlops.runs import subject, table_uri
+from airflow_mlops.runs import push_facts, subject, table_uri
 from airflow_mlops.stages.monitor import checks, health
 
 if TYPE_CHECKING:
@@ -85,4 +85,5 @@ class HealthOperator(BaseOperator):
             stats.gauge(name, value)
         assets.emit(context, assets.health(self.model), health=report)
         self.log.info("%s %s: health %s: %s", self.model, report.partition, report.verdict, report.reason)
+        push_facts(context, report)
         return report.to_dict()

@@ -16,7 +16,7 @@ from airflow_mlops.domain.spec.section import Section
 from airflow_mlops.exceptions import SpecError, TrainingFailed
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.links import MlflowRunLink
-from airflow_mlops.runs import asked, dataset_of, push, run_of, save_report, table_uri
+from airflow_mlops.runs import asked, dataset_of, push, push_facts, run_of, save_report, table_uri
 from airflow_mlops.stages.promote import promote
 from airflow_mlops.stores.registry import ledger, registry
 
@@ -104,6 +104,7 @@ class PromoteOperator(BaseOperator):
             raise AirflowSkipException(decision.reason)
         assets.emit(context, assets.champion(evaluation.model), decision=decision)
         self._describe(context, client, evaluation, decision)
+        push_facts(context, decision)
         return decision.to_dict()
 
     def _describe(
@@ -182,6 +183,7 @@ class RecordOperator(BaseOperator):
         self.log.info(
             "%s %s: %s: %s: %s", self.model, decision.partition, moved, decision.action, decision.reason
         )
+        push_facts(context, decision)
         return decision.to_dict()
 
     def _decide(self, context: Context, uri: str) -> PromotionDecision:
@@ -300,4 +302,5 @@ class RollbackOperator(BaseOperator):
         if decision.action is not Action.ROLLED_BACK:
             raise AirflowSkipException(decision.reason)
         assets.emit(context, assets.champion(self.model), decision=decision)
+        push_facts(context, decision)
         return decision.to_dict()

@@ -11,7 +11,7 @@ from airflow.sdk import Param
 from airflow.sdk.definitions.param import ParamsDict
 from airflow.sdk.exceptions import TaskAwaitingInput
 
-from airflow_mlops.alerts import Channel
+from airflow_mlops.alerts import Recipients
 from airflow_mlops.domain.facts.results import RetrainDecision
 from airflow_mlops.domain.facts.retraining import suggested
 from airflow_mlops.reporting.questions import promotion, retraining
@@ -106,8 +106,8 @@ class RetrainSuggestionOperator(ApprovalOperator):
         except TaskAwaitingInput as waiting:
             waiting.kwargs = {"until": until.isoformat(), "asked": asked}
             if self.alerts is not None:
-                channel = Channel(decision.model, alerts=self.alerts, smtp_conn_id=self.smtp_conn_id)
-                channel.say(
+                recipients = Recipients(decision.model, alerts=self.alerts, smtp_conn_id=self.smtp_conn_id)
+                recipients.say(
                     context,
                     self.task_id,
                     lambda run: retraining.notice(run, decision, until, asked, why),

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 
 from airflow_mlops.domain.facts.results import DatasetVersion
+from airflow_mlops.domain.facts.statement import Statement
 from airflow_mlops.domain.partitions import Grain, Partition
 from airflow_mlops.domain.spec.model import Skew
 from airflow_mlops.links import ReportLink
-from airflow_mlops.runs import push, run_of, save_report, table_uri
+from airflow_mlops.runs import push, push_facts, run_of, save_report, table_uri
 from airflow_mlops.stages.ingest import quarantine
 from airflow_mlops.stages.validate import skew, suites, validate
 from airflow_mlops.stores.sources.python import PythonSource
@@ -95,11 +96,13 @@ class ValidateOperator(BaseOperator):
             allowed=partial(quarantine.allowed, dataset, released=released),
             skew=self._skew(dataset),
         )
-        self._keep(context, found)
+        statement = self._keep(context, found)
         validate.record(table_uri(dataset.name, "validation"), found.report, run)
         validate.raise_for(found.report)
         aside = table_uri(dataset.name, "quarantine")
-        return quarantine.set_aside(dataset, found.reasons, quarantine=aside, run=run).to_dict()
+        version = quarantine.set_aside(dataset, found.reasons, quarantine=aside, run=run)
+        push_facts(context, statement, version)
+        return version.to_dict()
 
     def _check_source(self, context: Context) -> dict[str, Any]:
         name = self.name or f"{context['dag'].dag_id}.{self.task_id}"
@@ -131,10 +134,15 @@ class ValidateOperator(BaseOperator):
         policy = Skew.from_dict(self.skew) if isinstance(self.skew, dict) else self.skew
         return partial(skew.check, dataset, policy, ledger_uri=table_uri(self.model, "ledger"))
 
-    def _keep(self, context: Context, found: validate.Validated) -> None:
+    def _keep(self, context: Context, found: validate.Validated) -> Statement:
         report = found.report
+        statement = Statement.of(report)
         push(context, "validation", report.to_dict())
-        if found.docs is not None:
-            save_report(context, report.dataset, report.partition, "data-docs", found.docs)
-        save_report(context, report.dataset, report.partition, "validation", found.html)
+        push_facts(context, statement)
+        for kind, html in (("data-docs", found.docs), ("validation", found.html)):
+            if html is not None:
+                page = save_report(context, report.dataset, report.partition, kind, html)
+                statement = Statement.of(report, report=page)
+                push_facts(context, statement)
         self.log.info("%s %s: %s: %s", report.dataset, report.partition, report.verdict, report.reason)
+        return statement

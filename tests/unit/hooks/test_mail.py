@@ -12,8 +12,9 @@ from airflow_mlops.exceptions import MailUndelivered
 from airflow_mlops.hooks import mail
 from airflow_mlops.hooks.mail import MailServer
 from airflow_mlops.local.airflow import free_port
+from airflow_mlops.reporting.alerts.channel import Receipt
 from airflow_mlops.reporting.alerts.mail import attachment, message, unattached
-from airflow_mlops.reporting.alerts.outbox import CLAIM, Receipt
+from airflow_mlops.reporting.alerts.outbox import CLAIM
 from mail_server import LIMIT, Inbox, as_process
 from notices import make_notice
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,14 +10,14 @@ import pytest
 from airflow.sdk import DAG, BaseOperator
 
 from airflow_mlops import config
+from airflow_mlops.domain.checks import Fact
 from airflow_mlops.exceptions import MailUndelivered
 from airflow_mlops.local.airflow import free_port
 from airflow_mlops.notifications.alert import MlopsNotifier
-from airflow_mlops.operators.validate import ValidateOperator
 from airflow_mlops.reporting.alerts import outbox
-from airflow_mlops.runs import table_uri
+from airflow_mlops.runs import FACTS, table_uri
 from mail_server import Inbox, body, in_thread
-from notices import make_report, make_warning
+from notices import make_report, make_warning, make_xcom
 
 TO = ["ml-team@example.com"]
 
@@ -40,10 +40,12 @@ def inbox(port: int, tmp_path: Path) -> Iterator[Inbox]:
         yield inbox
 
 
-def call(task: str, state: str, *, attempt: int = 0, said: Any = None, to: Any = TO, **context: Any) -> None:
+def call(
+    task: str, state: str, *, attempt: int = 0, said: Sequence[Fact] = (), to: Any = TO, **context: Any
+) -> None:
     """Call the notifier as Airflow does after a task, or for the whole DAG if there is a reason."""
     with DAG("nightly") as dag:
-        ValidateOperator(task_id="check", dataset=None)
+        BaseOperator(task_id="check")
         BaseOperator(task_id="load")
     ti = SimpleNamespace(
         dag_id="nightly",
@@ -53,7 +55,7 @@ def call(task: str, state: str, *, attempt: int = 0, said: Any = None, to: Any =
         state=state,
         max_tries=attempt,
         get_task_states=lambda dag_id, run_ids: {"manual__1": {"check": "success", "load": state}},
-        xcom_pull=lambda task_ids, key: said if (task_ids, key) == ("check", "validation") else None,
+        xcom_pull=lambda task_ids, key: make_xcom(said) if (task_ids, key) == ("check", FACTS) else None,
     )
     MlopsNotifier(model="churn", to=to)({"ti": ti, "dag": dag, **context})
 
@@ -70,14 +72,14 @@ def test_a_failed_task_is_mailed_once_although_airflow_calls_twice(inbox: Inbox)
 
 
 def test_a_failed_validation_is_mailed_with_what_was_seen(inbox: Inbox) -> None:
-    call("check", "failed", said=make_report().to_dict())
+    call("check", "failed", said=[make_report()])
     assert subjects(inbox) == ["flights 2013-03: validation failed"]
     assert "-3 to 4,983" in body(inbox.mails[0], "plain")
 
 
 def test_a_task_warns_and_recovers_by_itself(inbox: Inbox) -> None:
     call("load", "failed")
-    call("check", "success", said=make_warning().to_dict())
+    call("check", "success", said=[make_warning()])
     assert subjects(inbox)[1:] == ["flights 2013-03: validation passed with warnings, 12 rows set aside"]
     call("load", "success", attempt=1)
     call("load", "success", attempt=1)

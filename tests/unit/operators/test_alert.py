@@ -2,31 +2,29 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
-from airflow.sdk import DAG, BaseOperator
+from airflow.sdk import DAG, BaseOperator, Context
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from airflow_mlops import config
-from airflow_mlops.alerts import Channel
+from airflow_mlops.alerts import Recipients
 from airflow_mlops.domain.facts.scoring import ChallengeReport
+from airflow_mlops.domain.facts.statement import Statement
 from airflow_mlops.domain.spec.model import Alerts
 from airflow_mlops.exceptions import MailUndelivered, SpecError
 from airflow_mlops.local.airflow import free_port
 from airflow_mlops.operators.alert import AlertOperator
-from airflow_mlops.operators.guard import GuardOperator
-from airflow_mlops.operators.ingest import IngestOperator
-from airflow_mlops.operators.monitor import HealthOperator
-from airflow_mlops.operators.promote import RecordOperator
-from airflow_mlops.operators.shadow import ShadowOperator
-from airflow_mlops.operators.validate import ValidateOperator
 from airflow_mlops.reporting.alerts import outbox
-from airflow_mlops.runs import table_uri
+from airflow_mlops.reporting.alerts.channel import Receipt
+from airflow_mlops.reporting.alerts.notice import Notice
+from airflow_mlops.runs import FACTS, push_facts, table_uri
 from airflow_mlops.stages.monitor import health
+from contexts import Run
 from mail_server import Inbox, body, in_thread
 from notices import (
     RUN,
@@ -37,10 +35,12 @@ from notices import (
     make_report,
     make_version,
     make_warning,
+    make_xcom,
 )
 
 TO = ("ml-team@example.com", "on-call@example.com")
 PAGE = "flights/2013-03/validation.html"
+ODD = Statement(kind="ValidationReport", fact={"of": "another version"})
 
 
 @pytest.fixture
@@ -65,42 +65,38 @@ def inbox(port: int, tmp_path: Path) -> Iterator[Inbox]:
         yield inbox
 
 
-def execute(
-    *failed: str,
-    run_id: str = RUN,
-    attempt: int = 0,
-    said: dict[tuple[str, str], Any] | None = None,
-    **arguments: Any,
-) -> None:
-    """Run the alert of a run whose tasks have failed, or none of them.
+Stated = dict[str, list[Any]]
+"""What tasks have stated: facts of each, or a list of them for each that it was mapped to."""
 
-    :param said: XComs, by task and key.
-    """
+
+def execute(
+    *failed: str, run_id: str = RUN, attempt: int = 0, said: Stated | None = None, **arguments: Any
+) -> None:
+    """Run the alert of a run whose tasks have failed, or none of them."""
     with DAG("flights.ingest") as dag:
-        IngestOperator(
-            task_id="ingest", source=None, dataset="flights", key=["id"], event_time="at", grain="month"
-        )
-        ValidateOperator(task_id="validate", dataset=None)
-        BaseOperator(task_id="publish")
-        BaseOperator(task_id="train")
-        GuardOperator(
-            task_id="guard", model="flights", target="late", task="classification", metric="roc_auc"
-        )
-        ShadowOperator(
-            task_id="shadow", model="flights", target="late", task="classification", metric="roc_auc"
-        )
-        HealthOperator(task_id="verdict", model="flights", drift=None, performance=None)
-        RecordOperator(task_id="record", model="flights", retrain=None, evaluation=None, promotion="promote")
+        for name in (
+            "ingest",
+            "validate",
+            "publish",
+            "train",
+            "guard",
+            "shadow",
+            "drift",
+            "verdict",
+            "record",
+        ):
+            BaseOperator(task_id=name)
         alert = AlertOperator(task_id="alert", model="flights", **({"to": TO} | arguments))
     states = dict.fromkeys(dag.task_ids, "success") | {"alert": "running"} | dict.fromkeys(failed, "failed")
     if failed:
         states["publish"] = "upstream_failed"
+    pushed = {(task, FACTS): make_xcom(facts) for task, facts in (said or {}).items()}
     ti = SimpleNamespace(
         dag_id=dag.dag_id,
         run_id=run_id,
         max_tries=attempt,
         get_task_states=lambda dag_id, run_ids: {run_id: states},
-        xcom_pull=lambda task_ids, key: (said or {}).get((task_ids, key)),
+        xcom_pull=lambda task_ids, key: pushed.get((task_ids, key)),
     )
     alert.execute({"ti": ti, "dag": dag, "partition_key": "2013-03"})  # type: ignore[arg-type]
 
@@ -111,13 +107,9 @@ def tell(*failed: str, **arguments: Any) -> None:
         execute(*failed, **arguments)
 
 
-def checked(report: Any, **changes: Any) -> dict[tuple[str, str], Any]:
-    """Return what the tasks of a run push about a validation."""
-    return {
-        ("ingest", "return_value"): make_version().to_dict(),
-        ("validate", "validation"): report.to_dict(),
-        ("validate", "report"): PAGE,
-    } | changes
+def checked(report: Any, page: str = PAGE) -> Stated:
+    """Return what the tasks of a run state about a validation."""
+    return {"ingest": [make_version()], "validate": [Statement.of(report, report=page)]}
 
 
 def save_page(tmp_path: Path, content: str) -> None:
@@ -181,7 +173,7 @@ def test_a_file_outside_of_the_reports_is_never_attached(inbox: Inbox, tmp_path:
     (tmp_path / "secret.txt").write_text("secret")
     (tmp_path / "reports" / "flights" / "link").mkdir(parents=True)
     (tmp_path / "reports" / "flights" / "link" / "validation.html").symlink_to(tmp_path / "secret.txt")
-    tell("validate", said=checked(make_report()) | {("validate", "report"): page})
+    tell("validate", said=checked(make_report(), page))
     [mail] = inbox.mails
     assert list(mail.iter_attachments()) == []
 
@@ -203,35 +195,63 @@ def test_an_odd_xcom_of_a_good_run_keeps_no_mail_back(port: int, tmp_path: Path)
         execute("train")
     with in_thread(tmp_path / "mails", port) as inbox:
         with contextlib.suppress(AirflowSkipException):
-            execute(run_id="manual__2", said={("validate", "validation"): {"of": "another version"}})
+            execute(run_id="manual__2", said={"validate": [ODD]})
         assert subjects(inbox) == ["flights.ingest failed: train (2013-03)"]
 
 
 def test_a_source_and_a_mapped_task_are_told_with_the_version_that_was_checked(inbox: Inbox) -> None:
-    reports = [make_warning().to_dict(), make_warning(dataset="orders").to_dict()]
-    versions = [make_version(version=8).to_dict(), reports[1]]
-    execute(
-        said=checked(make_warning())
-        | {("validate", "validation"): reports, ("validate", "return_value"): versions}
-    )
+    said = checked(make_warning())
+    said["validate"] = [[make_warning(), make_version(version=8)], [make_warning(dataset="orders")]]
+    execute(said=said)
     first, second = inbox.mails
     assert "version 8 of the table staging" in body(first, "plain")
     assert "orders 2013-03: validation passed" in str(second["Subject"])
     assert "of the table" not in body(second, "plain")
 
 
+class Inspect(BaseOperator):
+    """An operator of somebody's own."""
+
+    def execute(self, context: Context) -> None:
+        push_facts(context, Statement.of(make_warning(dataset="orders"), report="orders/2013-03/own.html"))
+
+
+def test_what_an_operator_of_somebodys_own_states_is_told_too(inbox: Inbox) -> None:
+    run = Run("flights.ingest", "2013-03")
+    run.execute(Inspect, "validate")
+    execute(said={"validate": run.stated})
+    assert subjects(inbox) == ["orders 2013-03: validation passed with warnings, 12 rows set aside"]
+    assert "/mlops/reports/orders/2013-03/own.html" in body(inbox.mails[0], "plain")
+
+
+class Pinboard:
+    def __init__(self) -> None:
+        self.posts: list[tuple[str, tuple[str, ...]]] = []
+
+    def deliver(self, notice: Notice, to: Sequence[str]) -> Receipt:
+        self.posts.append((notice.title, tuple(to)))
+        return Receipt(settled=tuple(to))
+
+
+def test_another_channel_takes_the_place_of_mail(inbox: Inbox) -> None:
+    pinboard = Pinboard()
+    tell("ingest", channel=pinboard)
+    assert pinboard.posts == [("flights.ingest failed: ingest (2013-03)", TO)]
+    assert inbox.mails == []
+
+
 def test_what_an_earlier_try_of_the_run_pushed_is_not_told(inbox: Inbox) -> None:
     # Cleared, and this time it failed before it could validate.
     with pytest.raises(AirflowFailException):
-        execute("ingest", "validate", said={("validate", "validation"): make_warning().to_dict()})
+        execute("ingest", "validate", said={"validate": [make_warning()]})
     assert subjects(inbox) == ["flights.ingest failed: ingest, validate (2013-03)"]
 
 
 def test_an_odd_report_keeps_the_news_of_a_failure_from_nobody(inbox: Inbox) -> None:
-    tell("validate", said={("validate", "validation"): {"of": "another version"}})
+    tell("validate", said={"validate": [ODD]})
     assert subjects(inbox) == ["flights.ingest failed: validate (2013-03)"]
     with pytest.raises(AirflowSkipException):
-        execute(run_id="manual__2", said={("validate", "validation"): {"of": "another version"}})
+        execute(run_id="manual__2", said={"validate": [ODD]})
 
 
 def test_a_partition_that_failed_warned_and_passes_is_told_each_time(inbox: Inbox) -> None:
@@ -268,14 +288,14 @@ def test_another_run_or_another_failed_task_is_another_mail(inbox: Inbox) -> Non
 
 def test_health_and_decisions_are_mailed_if_asked_for(inbox: Inbox) -> None:
     said = {
-        ("verdict", "return_value"): make_health(partition="2013-03").to_dict(),
-        ("record", "return_value"): make_decision("promoted", partition="2013-03").to_dict(),
+        "verdict": [make_health(partition="2013-03")],
+        "record": [make_decision("promoted", partition="2013-03")],
     }
     execute(said=said)
     assert subjects(inbox) == ["flights 2013-03: the champion is in bad health (drift)"]
     execute(attempt=1, said=said, alerts=Alerts(events=["promotion"]))
     assert subjects(inbox)[1:] == ["flights 2013-03: version 5 is the new champion"]
-    execute(attempt=2, said={("verdict", "return_value"): make_health(verdict="PASS").to_dict()})
+    execute(attempt=2, said={"verdict": [make_health(verdict="PASS")]})
     assert subjects(inbox)[2:] == ["flights 2013-03: health recovered"]
 
 
@@ -283,7 +303,7 @@ def test_bad_health_is_mailed_when_it_begins_and_when_it_is_over(inbox: Inbox) -
     for key, verdict in (("2013-03", "FAIL"), ("2013-04", "FAIL"), ("2013-05", "PASS"), ("2013-06", "FAIL")):
         report = make_health(partition=key, verdict=verdict, drift=make_check("drift", verdict))
         health.record(table_uri("flights", "monitoring"), report)
-        execute(said={("verdict", "return_value"): report.to_dict()})
+        execute(said={"verdict": [report]})
     assert subjects(inbox) == [
         "flights 2013-03: the champion is in bad health (drift)",
         "flights 2013-03: health recovered",
@@ -295,7 +315,7 @@ def test_a_failure_that_is_found_before_the_one_that_was_mailed_is_the_same_inci
     for key, verdict in (("2013-03", "FAIL"), ("2013-02", "FAIL"), ("2013-03", "FAIL"), ("2013-05", "FAIL")):
         report = make_health(partition=key, verdict=verdict, drift=make_check("drift", verdict))
         health.record(table_uri("flights", "monitoring"), report)
-        execute(said={("verdict", "return_value"): report.to_dict()})
+        execute(said={"verdict": [report]})
     assert subjects(inbox) == ["flights 2013-03: the champion is in bad health (drift)"]
 
 
@@ -313,7 +333,7 @@ def test_that_bad_health_is_over_is_mailed_though_labels_are_missing_and_not_whi
         health.record(table_uri("flights", "monitoring"), report)
         quiet = pytest.raises(AirflowSkipException) if key == "2013-02" else contextlib.nullcontext()
         with quiet:
-            execute(said={("verdict", "return_value"): report.to_dict()})
+            execute(said={"verdict": [report]})
     assert subjects(inbox)[1:] == ["flights 2013-03: health recovered"]
 
 
@@ -321,7 +341,7 @@ def test_a_champion_that_was_moved_is_mailed_once_and_recovers_also_if_something
     inbox: Inbox,
 ) -> None:
     astray = make_check("alias", "FAIL", reason="version 4 is champion, though r made version 5 the champion")
-    said = {("guard", "return_value"): make_guarded(alias=astray, partition="2013-03").to_dict()}
+    said = {"guard": [make_guarded(alias=astray, partition="2013-03")]}
     tell("train", said=said)
     assert subjects(inbox) == [
         "flights.ingest failed: train (2013-03)",
@@ -329,7 +349,7 @@ def test_a_champion_that_was_moved_is_mailed_once_and_recovers_also_if_something
     ]
     execute(attempt=1, said=said)
     assert subjects(inbox)[2:] == ["flights.ingest recovered (2013-03)"]
-    execute(attempt=2, said={("guard", "return_value"): make_guarded().to_dict()})
+    execute(attempt=2, said={"guard": [make_guarded()]})
     assert subjects(inbox)[3:] == ["flights 2013-03: health recovered"]
 
 
@@ -337,7 +357,7 @@ def test_an_automatic_rollback_is_mailed_to_those_who_want_warnings(inbox: Inbox
     worse = make_check("probation", "FAIL", reason="worse by 0.02")
     report = make_guarded(probation=worse, restored=make_decision("rolled back", after="3"))
     alerts = Alerts(email=TO, warnings=["data@example.com"])
-    execute(said={("guard", "return_value"): report.to_dict()}, alerts=alerts, to=())
+    execute(said={"guard": [report]}, alerts=alerts, to=())
     assert [mail["X-Recipients"] for mail in inbox.mails] == ["data@example.com"]
     assert "rolled back to version 3" in subjects(inbox)[0]
 
@@ -349,12 +369,12 @@ def test_the_end_of_a_trial_is_mailed_once_as_a_promotion_is(inbox: Inbox) -> No
     report = ChallengeReport(
         model="flights", partition="2013-03", challenger="7", moved=moved, reason="3 of 3"
     )
-    said = {("shadow", "return_value"): report.to_dict()}
+    said = {"shadow": [report]}
     execute(said=said, alerts=Alerts(events=["promotion"]))
     execute(said=said, alerts=Alerts(events=["promotion"]))
     assert subjects(inbox) == ["flights 2013-03: version 7 is the new champion"]
     with pytest.raises(AirflowSkipException):
-        execute(said={("shadow", "return_value"): report.model_copy(update={"moved": None}).to_dict()})
+        execute(said={"shadow": [report.model_copy(update={"moved": None})]})
 
 
 def test_warnings_go_to_their_own_addresses(inbox: Inbox) -> None:
@@ -469,7 +489,7 @@ def test_every_dag_ends_in_an_alert_on_which_alone_its_state_depends() -> None:
     assert len(dags) == 5
     for dag in dags:
         alert = dag.get_task("alert")
-        assert Channel(alert.model, alert.to, alert.alerts).policy.email == TO
+        assert Recipients(alert.model, alert.to, alert.alerts).policy.email == TO
         assert alert.upstream_task_ids == set(dag.task_ids) - {"alert"}
         scheduled = DagSerialization.from_dict(DagSerialization.to_dict(dag))
         assert scheduled.get_task("alert").is_teardown

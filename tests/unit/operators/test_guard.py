@@ -11,6 +11,7 @@ from airflow.sdk.execution_time.task_runner import _build_asset_profiles
 from airflow_mlops import assets
 from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.facts.results import Action, GuardReport
+from airflow_mlops.domain.facts.statement import Statement
 from airflow_mlops.domain.spec.model import Features
 from airflow_mlops.domain.spec.monitor import AutoRollback, Monitor
 from airflow_mlops.operators.guard import GuardOperator
@@ -42,6 +43,7 @@ def guard(run: Run, policy: Monitor | None = None, **changes: Any) -> tuple[Guar
         task_id="guard", model=MODEL, policy=policy, outlets=[CHAMPION, OTHER], **arguments | changes
     )
     report = GuardReport.from_dict(run.execute_task(task))
+    assert run.stated == [Statement.of(report)]
     sent = _build_asset_profiles(task.outlets)
     return report, [str(profile.name) for profile in sent]
 

@@ -8,6 +8,7 @@ import pytest
 
 from airflow_mlops import assets
 from airflow_mlops.domain.facts.results import DatasetVersion
+from airflow_mlops.domain.facts.statement import Statement
 from airflow_mlops.exceptions import BadRows, EmptyPartition, SchemaMismatch, SourceMissing, SourceUnreadable
 from airflow_mlops.hooks.sources import FileSource
 from airflow_mlops.operators.ingest import IngestOperator, PublishOperator
@@ -43,12 +44,16 @@ def ingest(run: Run, folder: Path, **changes: Any) -> DatasetVersion:
         "grain": "month",
         "stage": True,
     }
-    return DatasetVersion.from_dict(run.execute(IngestOperator, **arguments | changes))
+    version = DatasetVersion.from_dict(run.execute(IngestOperator, **arguments | changes))
+    assert run.stated == [Statement.of(version)]
+    return version
 
 
 def publish(run: Run, staged: DatasetVersion) -> DatasetVersion:
     task = PublishOperator(task_id="publish", dag=run.dag, dataset=staged.to_dict(), outlets=[DATA])
-    return DatasetVersion.from_dict(run.execute_task(task))
+    version = DatasetVersion.from_dict(run.execute_task(task))
+    assert run.stated == [Statement.of(version)]
+    return version
 
 
 def winds(uri: str, key: str) -> list[float]:

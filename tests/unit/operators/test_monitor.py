@@ -9,7 +9,9 @@ import pytest
 
 from airflow_mlops import assets
 from airflow_mlops.domain.checks import Check, Verdict
+from airflow_mlops.domain.facts.drift import DriftReport
 from airflow_mlops.domain.facts.results import HealthReport
+from airflow_mlops.domain.facts.statement import Statement
 from airflow_mlops.domain.spec.model import DriftPolicy, PerformancePolicy
 from airflow_mlops.operators.drift import DriftOperator
 from airflow_mlops.operators.monitor import HealthOperator
@@ -35,7 +37,9 @@ def crown(history: History) -> None:
 
 
 def drift(run: Run) -> Any:
-    return run.execute(DriftOperator, model=MODEL, policy=DriftPolicy(min_rows=100, threshold=0.25))
+    report = run.execute(DriftOperator, model=MODEL, policy=DriftPolicy(min_rows=100, threshold=0.25))
+    assert run.stated == [Statement.of(DriftReport.from_dict(report), **run.pushed)]
+    return report
 
 
 def performance(run: Run, **changes: Any) -> Any:
@@ -49,6 +53,7 @@ def health(run: Run, drift: Any, performance: Any, **changes: Any) -> HealthRepo
         HealthOperator, model=MODEL, drift=drift, performance=performance, outlets=[HEALTH], **changes
     )
     assert run.facts(HEALTH)["health"] == report
+    assert run.stated == [Statement.of(HealthReport.from_dict(report))]
     return HealthReport.from_dict(report)
 
 

@@ -19,6 +19,7 @@ from airflow_mlops.domain.facts.results import (
     RetrainDecision,
     TrainedModel,
 )
+from airflow_mlops.domain.facts.statement import Statement
 from airflow_mlops.exceptions import ApprovalMissing, SpecError, TrainingFailed
 from airflow_mlops.operators.promote import PromoteOperator, RecordOperator, RollbackOperator
 from airflow_mlops.stores.registry import ledger, registry
@@ -47,7 +48,9 @@ def train(history: History) -> TrainedModel:
 
 def promoted(run: Run, evaluation: Evaluation, **changes: Any) -> PromotionDecision:
     arguments = {"evaluation": evaluation.to_dict(), "outlets": [CHAMPION], **changes}
-    return PromotionDecision.from_dict(run.execute(PromoteOperator, "promote", **arguments))
+    decision = PromotionDecision.from_dict(run.execute(PromoteOperator, "promote", **arguments))
+    assert run.stated == [Statement.of(decision)]
+    return decision
 
 
 def test_a_candidate_that_passed_becomes_champion_once(history: History) -> None:
@@ -68,6 +71,7 @@ def test_a_candidate_that_is_champion_already_skips_the_task(history: History) -
     with pytest.raises(AirflowSkipException, match="version 1 is the champion already"):
         promoted(run, make_evaluation(trained, champion, partition="2013-02"))
     assert run.pushed["decision"]["action"] == Action.KEPT
+    assert run.stated == []
     assert len(run.outlet_events) == 0
 
 
@@ -183,7 +187,9 @@ def recorded(
         "evaluation": evaluation.to_dict() if evaluation else None,
         "approvals": approvals,
     }
-    return PromotionDecision.from_dict(run.execute(RecordOperator, "record", **arguments))
+    decision = PromotionDecision.from_dict(run.execute(RecordOperator, "record", **arguments))
+    assert run.stated == [Statement.of(decision)]
+    return decision
 
 
 def make_retrain(history: History, answer: bool, key: str = "2013-02") -> RetrainDecision:
@@ -310,6 +316,7 @@ def rolled_back(conf: dict[str, Any] | None, run_id: str = "run-1", **changes: A
     else:
         assert run.facts(CHAMPION) == {"decision": returned}
         assert run.pushed["decision"] == returned
+        assert run.stated == [Statement.of(PromotionDecision.from_dict(returned))]
     return PromotionDecision.from_dict(run.pushed["decision"])
 
 

@@ -11,6 +11,7 @@ from airflow_mlops import assets
 from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.facts.results import Action
 from airflow_mlops.domain.facts.scoring import ChallengeReport
+from airflow_mlops.domain.facts.statement import Statement
 from airflow_mlops.domain.spec.gates import Shadow
 from airflow_mlops.domain.spec.score import Score
 from airflow_mlops.operators.promote import PromoteOperator
@@ -64,6 +65,7 @@ def shadow(run: Run, policy: Shadow | None) -> tuple[ChallengeReport, list[str]]
         outlets=[CHAMPION, Asset("other")],
     )  # fmt: skip
     report = ChallengeReport.from_dict(run.execute_task(task))
+    assert run.stated == [Statement.of(report)]
     return report, [str(profile.name) for profile in _build_asset_profiles(task.outlets)]
 
 

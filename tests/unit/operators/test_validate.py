@@ -14,6 +14,7 @@ import pytest
 from airflow_mlops import assets
 from airflow_mlops.domain.checks import Verdict
 from airflow_mlops.domain.facts.results import Action, DatasetVersion, PromotionDecision, TrainingData
+from airflow_mlops.domain.facts.statement import Statement
 from airflow_mlops.domain.facts.validation import ValidationReport
 from airflow_mlops.exceptions import SuiteUnreadable, ValidationErrored, ValidationFailed
 from airflow_mlops.hooks.sources import FileSource, SqlSource
@@ -54,7 +55,14 @@ def stage(history: History, winds: Sequence[float], key: str = "2013-01") -> Dat
 
 def validate(run: Run, staged: DatasetVersion, *expectations: Any, **changes: Any) -> DatasetVersion:
     settings = {"expectations": expectations, "max_quarantined": 0.5, **changes}
-    return DatasetVersion.from_dict(run.execute(ValidateOperator, dataset=staged.to_dict(), **settings))
+    version = DatasetVersion.from_dict(run.execute(ValidateOperator, dataset=staged.to_dict(), **settings))
+    assert run.stated == [stated(run), Statement.of(version)]
+    return version
+
+
+def stated(run: Run) -> Statement:
+    """Return what the task has to state of its report."""
+    return Statement.of(ValidationReport.from_dict(run.pushed["validation"]), report=run.pushed["report"])
 
 
 def publish(run: Run, valid: DatasetVersion) -> DatasetVersion:
@@ -117,6 +125,7 @@ def test_a_blocking_failure_keeps_its_report_before_it_raises(history: History) 
     (failed,) = [result for result in report.results if result.outcome == "FAIL"]
     assert (failed.unexpected, failed.samples) == (1, ("-7",))
     assert (history.folder / "storage/reports" / run.pushed["report"]).exists()
+    assert run.stated == [stated(run)]
     assert not tables.exists(history.uri("quarantine"))
 
 
@@ -174,7 +183,7 @@ def test_personal_data_is_masked_in_all_that_is_kept(
     run, secret = Run(partition="2013-01"), "-7.123456"
     with pytest.raises(ValidationFailed) as error:
         validate(run, stage(history, [1.0, float(secret)]), BLOCK, pii=["wind"])
-    told = [str(error.value), caplog.text, json.dumps(run.pushed)]
+    told = [str(error.value), caplog.text, json.dumps(run.ti.pushed)]
     told += [file.read_text() for file in (history.folder / "storage/reports").rglob("*.html")]
     told += [row["report"] + row["reason"] for row in tables.read(history.uri("validation")).to_pylist()]
     assert len(told) == 6

@@ -10,6 +10,7 @@ from enum import StrEnum
 from airflow_mlops.domain.checks import Fact
 from airflow_mlops.domain.spec.alerts import Level
 from airflow_mlops.exceptions import MailUndelivered
+from airflow_mlops.reporting.alerts.channel import Receipt
 from airflow_mlops.reporting.alerts.notice import Notice, Status
 from airflow_mlops.reporting.alerts.outcome import again, collect
 from airflow_mlops.stores.tables import journal
@@ -42,17 +43,6 @@ class Entry(Fact):
     state: State
     since: datetime
     told: tuple[str, ...] = ()
-
-
-class Receipt(Fact):
-    """What a mail server did with a mail.
-
-    :param settled: addresses that it took, or refused for good.
-    :param later: addresses that it refused for now.
-    """
-
-    settled: tuple[str, ...]
-    later: tuple[str, ...] = ()
 
 
 def entries(uri: str) -> list[Entry]:

@@ -14,8 +14,9 @@ import pytest
 from airflow_mlops.domain.spec.alerts import Alerts, Level
 from airflow_mlops.exceptions import MailUndelivered
 from airflow_mlops.reporting.alerts import outbox
+from airflow_mlops.reporting.alerts.channel import Receipt
 from airflow_mlops.reporting.alerts.notice import Notice, Status
-from airflow_mlops.reporting.alerts.outbox import CLAIM, Entry, Receipt, State
+from airflow_mlops.reporting.alerts.outbox import CLAIM, Entry, State
 from mail_server import as_process
 from notices import make_notice
 
@@ -244,6 +245,7 @@ KILLED = """
 import os, signal, smtplib, sys
 sys.path[:0] = {path!r}
 from airflow_mlops.reporting.alerts import mail, outbox
+from airflow_mlops.reporting.alerts.channel import Receipt
 from notices import make_notice
 
 def die():
@@ -256,7 +258,7 @@ def send(notice, to):
         client.send_message(mail.message(notice, sender="airflow@example.com", to=to))
     if {when!r} == "noting":
         die()
-    return outbox.Receipt(settled=tuple(to))
+    return Receipt(settled=tuple(to))
 
 outbox.put({uri!r}, make_notice())
 if {when!r} == "put":

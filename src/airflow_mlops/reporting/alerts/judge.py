@@ -1,0 +1,121 @@
+"""What a run has to tell, judged by what its tasks have stated, what failed, and how the model fared before."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from airflow_mlops.domain.checks import Verdict
+from airflow_mlops.domain.facts.drift import DriftReport
+from airflow_mlops.domain.facts.results import DatasetVersion, GuardReport, HealthReport, PromotionDecision
+from airflow_mlops.domain.facts.scoring import ChallengeReport
+from airflow_mlops.domain.facts.statement import Kind, Statement
+from airflow_mlops.domain.facts.validation import ValidationReport
+from airflow_mlops.domain.policies.incidents import failing
+from airflow_mlops.reporting.alerts.model import health, moved, promotion, taken_back
+from airflow_mlops.reporting.alerts.notice import Notice
+from airflow_mlops.reporting.alerts.outcome import Run, failure
+from airflow_mlops.reporting.alerts.validation import validation
+
+Statements = Mapping[str, Sequence[Statement]]
+"""What each task has stated, in the order of the DAG."""
+
+History = Callable[[str], Sequence[HealthReport]]
+"""Given the name of a model, returns the reports on its health, the newest first."""
+
+
+class News(NamedTuple):
+    """What a run has to tell.
+
+    :param notices: in the order in which people get them.
+    :param well: topics that are well; of those that people believe to be unwell, they are told so.
+    """
+
+    notices: Sequence[Notice]
+    well: Sequence[str] = ()
+
+
+def judge(run: Run, statements: Statements, failed: Sequence[str], history: History) -> News:
+    """Judge what there is to tell.
+
+    :param failed: names of the failed tasks, in the order of the DAG; a mapped one as ``train_0``.
+    :raises ValueError: if a task has stated what is not what it says.
+    """
+    validations = list(_validations(run, statements, failed))
+    guarded = _facts(statements, GuardReport)
+    # What has happened to the champion is told whatever else has failed.
+    champion = [*_guarded(run, guarded), *_trials(run, statements)]
+    if failed:
+        return News([*(validations or [failure(run, failed)]), *champion])
+    well = [] if validations else [run.topic]
+    well += [run.alias for report in guarded if report.alias.verdict is Verdict.PASS]
+    health_news = _health(run, statements, history)
+    notices = [*validations, *champion, *health_news.notices, *_decisions(run, statements)]
+    return News(notices, [*well, *health_news.well])
+
+
+def is_of(name: str, task: str) -> bool:
+    """Tell whether a name is that of a task, or of one that it was mapped to."""
+    return name == task or re.fullmatch(rf"{re.escape(task)}_\d+", name) is not None
+
+
+def _stated(statements: Statements, kind: type[Kind]) -> Iterator[tuple[str, Kind, Mapping[str, str]]]:
+    """Yield task, fact and pages of each statement of a kind."""
+    for task, made in statements.items():
+        for statement in made:
+            if (fact := statement.read(kind)) is not None:
+                yield task, fact, statement.pages
+
+
+def _facts(statements: Statements, kind: type[Kind]) -> list[Kind]:
+    return [fact for _, fact, _ in _stated(statements, kind)]
+
+
+def _validations(run: Run, statements: Statements, failed: Sequence[str]) -> Iterator[Notice]:
+    for task, report, pages in _stated(statements, ValidationReport):
+        stopped = report.verdict is not Verdict.PASS and any(is_of(name, task) for name in failed)
+        if stopped or (not failed and report.warned):
+            dataset = _version(statements, report.dataset)
+            yield validation(run, report, failed=failed, dataset=dataset, page=pages.get("report"))
+
+
+def _version(statements: Statements, dataset: str) -> DatasetVersion | None:
+    """Return the version that was stated last: the published one, or else the one without what was set aside."""
+    versions = [version for version in _facts(statements, DatasetVersion) if version.name == dataset]
+    return versions[-1] if versions else None
+
+
+def _guarded(run: Run, reports: Sequence[GuardReport]) -> Iterator[Notice]:
+    for report in reports:
+        yield from filter(None, (moved(run, report), taken_back(run, report)))
+
+
+def _trials(run: Run, statements: Statements) -> Iterator[Notice]:
+    for report in _facts(statements, ChallengeReport):
+        if report.moved and (notice := promotion(run, report.moved)):
+            yield notice
+
+
+def _health(run: Run, statements: Statements, history: History) -> News:
+    notices, well = [], []
+    for report in _facts(statements, HealthReport):
+        if report.verdict is Verdict.FAIL:
+            since = failing(history(report.model), report.partition)
+            page, picture = (_page(statements, name) for name in ("report", "picture"))
+            notices.append(health(run, report, page, since=since, picture=picture))
+        elif not failing(history(report.model)):
+            # Also if labels are missing, and not if an earlier partition was judged again while later ones are bad.
+            well.append(run.health)
+    return News(notices, well)
+
+
+def _page(statements: Statements, name: str) -> str | None:
+    """Return the place of the first page or picture of drift; None if there is none."""
+    return next((pages[name] for _, _, pages in _stated(statements, DriftReport) if name in pages), None)
+
+
+def _decisions(run: Run, statements: Statements) -> list[Notice]:
+    notices = filter(None, (promotion(run, decision) for decision in _facts(statements, PromotionDecision)))
+    # The task that promotes and the one that records state the same decision.
+    return list({notice.id: notice for notice in notices}.values())

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from airflow_mlops.domain.spec.alerts import Alerts
+from airflow_mlops.exceptions import MailUndelivered
+from airflow_mlops.reporting.alerts import outbox
+from airflow_mlops.reporting.alerts.channel import Receipt
+from airflow_mlops.reporting.alerts.judge import News
+from airflow_mlops.reporting.alerts.notice import Notice
+from airflow_mlops.reporting.alerts.post import post
+from notices import make_notice, make_run
+
+TO = ("ml-team@example.com",)
+
+
+class Pinboard:
+    """A channel that keeps what it is given.
+
+    :param refuses: addresses that it cannot reach for now.
+    """
+
+    def __init__(self, *refuses: str) -> None:
+        self.refuses = refuses
+        self.posts: list[tuple[str, tuple[str, ...]]] = []
+
+    def deliver(self, notice: Notice, to: Sequence[str]) -> Receipt:
+        self.posts.append((notice.title, tuple(to)))
+        settled = tuple(address for address in to if address not in self.refuses)
+        return Receipt(settled=settled, later=self.refuses)
+
+
+@pytest.fixture
+def uri(tmp_path: Path) -> str:
+    return f"file://{tmp_path}/outbox"
+
+
+def test_another_channel_gets_the_notice_once_and_that_it_is_over(uri: str) -> None:
+    pinboard, run, policy = Pinboard(), make_run(), Alerts(email=TO)
+    for _ in range(2):
+        assert post(uri, run, News([make_notice()]), policy, pinboard) == f"mailed to {TO[0]}"
+    over = "told: flights.ingest recovered (2013-03)"
+    assert post(uri, run, News([], ["flights.ingest/2013-03"]), policy, pinboard) == over
+    assert pinboard.posts == [("validate failed", TO), ("flights.ingest recovered (2013-03)", TO)]
+
+
+def test_whom_a_channel_does_not_reach_for_now_it_is_asked_for_again(uri: str) -> None:
+    to = (*TO, "on-call@example.com")
+    news, policy = News([make_notice()]), Alerts(email=to)
+    with pytest.raises(MailUndelivered, match="refused for now for on-call@example.com"):
+        post(uri, make_run(), news, policy, Pinboard("on-call@example.com"))
+    pinboard = Pinboard()
+    post(uri, make_run(), News([]), policy, pinboard)
+    assert pinboard.posts == [("validate failed", ("on-call@example.com",))]
+    assert outbox.pending(uri) == []
+
+
+def test_without_an_address_no_channel_is_asked_and_the_log_names_the_notice(
+    uri: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    pinboard = Pinboard()
+    assert post(uri, make_run(), News([make_notice()]), Alerts(), pinboard) == ""
+    assert (pinboard.posts, outbox.entries(uri)) == ([], [])
+    assert "Nobody is told of «validate failed»: no address is named for it" in caplog.text
+
+
+def test_a_channel_gets_the_notice_although_the_outbox_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    pinboard = Pinboard()
+    news = News([make_notice()], ["flights.ingest/2013-03"])
+    assert post(f"file://{tmp_path}/file/outbox", make_run(), news, Alerts(email=TO), pinboard) == (
+        f"mailed to {TO[0]}"
+    )
+    assert pinboard.posts == [("validate failed", TO)]
