@@ -93,7 +93,7 @@ def vacuum(args: Namespace) -> None:
     from airflow_mlops import config
     from airflow_mlops.cli import connect
     from airflow_mlops.stores import retention
-    from airflow_mlops.stores.tables import tables
+    from airflow_mlops.stores.tables import removal, tables
 
     storage = config.storage()
     with _told():
@@ -110,7 +110,7 @@ def vacuum(args: Namespace) -> None:
             for version, why in sorted(needed.items()):
                 whose = "" if table == "data" else f" of {table}"
                 print(f"Version {version}{whose} stays: {why} was trained on it, and is or was champion.")
-            found = retention.vacuum(uri, needed, days=args.days, delete=args.delete)
+            found = removal.vacuum(uri, needed, days=args.days, delete=args.delete)
             for file in found.files:
                 print(f"{uri}/{file}")
             verb = "were removed" if args.delete else "can be removed (--delete removes them)"

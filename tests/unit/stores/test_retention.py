@@ -14,7 +14,7 @@ from airflow_mlops.domain.facts.results import Action, DatasetVersion
 from airflow_mlops.exceptions import RegistryUnavailable, TableUnreadable
 from airflow_mlops.stores import retention
 from airflow_mlops.stores.registry import registry
-from airflow_mlops.stores.tables import tables
+from airflow_mlops.stores.tables import removal, tables
 from history import MODEL, STIFF, History, make_decision, moved, shifted
 from synthetic import make_client
 
@@ -50,8 +50,8 @@ def needed(history: History, client: Any = None) -> dict[int, str]:
     return retention.needed(client or history.client, history.uri("data"), ledgers)
 
 
-def vacuum(history: History, keep: Any = (), **settings: Any) -> retention.Removal:
-    return retention.vacuum(history.uri("data"), keep, **{"days": 30, "delete": True, **settings})
+def vacuum(history: History, keep: Any = (), **settings: Any) -> removal.Removal:
+    return removal.vacuum(history.uri("data"), keep, **{"days": 30, "delete": True, **settings})
 
 
 def rows(version: DatasetVersion) -> str:

@@ -71,7 +71,6 @@ def append(
     :raises WriteConflict: if another writer changed the table at the same time.
     """
     import pyarrow as pa
-    from deltalake import write_deltalake
 
     # Clocks of two machines differ; which release is the later must not.
     last = max((each.at for each in known.latest.values()), default=datetime.min.replace(tzinfo=UTC))
@@ -87,10 +86,9 @@ def append(
         data = data.append_column(name, column)
     tables.create(uri, data.schema, [tables.PARTITION])
     data = fitting(uri, data)
-    kinds = tables.schema_of(pa.schema(tables.open_table(uri).schema().to_arrow()))
+    kinds = tables.schema_of(delta.schema(uri))
     if all(kinds.get(name, kind) == kind for name, kind in tables.schema_of(data).items()):
-        with delta.errors(uri):
-            write_deltalake(uri, data, mode="append", schema_mode="merge")
+        delta.append(uri, data)
         return
     # A column has become wider since the last release, which appending cannot do.
     rows = [tables.read(uri, partition=partition), data.drop_columns([tables.PARTITION])]
@@ -100,11 +98,9 @@ def append(
 
 def fitting(uri: str, rows: pa.Table) -> pa.Table:
     """Give rows the types of a table where those are wider."""
-    import pyarrow as pa
-
     if not tables.exists(uri):
         return rows
-    there = pa.schema(tables.open_table(uri).schema().to_arrow())
+    there = delta.schema(uri)
     for position, field in enumerate(rows.schema):
         kind = there.field(field.name).type if field.name in there.names else field.type
         if kind != field.type and kind == wider(kind, field.type):

@@ -83,13 +83,11 @@ class DeltaSource:
             raise SourceUnreadable(f"{self.describe(partition)} cannot be read: {error}") from error
 
     def _open(self, partition: Partition | None) -> tuple[Any, Any]:
-        from deltalake.exceptions import DeltaError
-
         try:
             dataset = tables.dataset(self.uri, self.version)
         except TableMissing as error:
             raise SourceMissing(f"There is no Delta table at {self.uri}.") from error
-        except (DeltaError, RuntimeError, OSError, ValueError) as error:
+        except (RuntimeError, OSError, ValueError) as error:
             raise SourceUnreadable(f"{self.describe(partition)} cannot be read: {error}") from error
         return dataset, self._condition(dataset.schema, partition)
 

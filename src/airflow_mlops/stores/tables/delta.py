@@ -92,6 +92,28 @@ def create(uri: str, schema: pa.Schema, partition_by: list[str] | None = None) -
             raise TableUnreadable(f"The table at {uri} cannot be created: {error}") from error
 
 
+def schema(uri: str) -> pa.Schema:
+    """Return the columns of a table, the partition column among them.
+
+    :raises TableMissing: if there is no table.
+    """
+    import pyarrow as pa
+
+    return pa.schema(open_table(uri).schema().to_arrow())
+
+
+def append(uri: str, rows: pa.Table) -> None:
+    """Add rows to a table; a column that is new to it is null in the rows that are there.
+
+    :param rows: the columns that the table has too are of its types.
+    :raises WriteConflict: if another writer changed the table at the same time.
+    """
+    from deltalake import write_deltalake
+
+    with errors(uri):
+        write_deltalake(uri, rows, mode="append", schema_mode="merge")
+
+
 def filesystem(uri: str) -> pafs.FileSystem:
     """Return the file system of a table's files, rooted at the table."""
     import pyarrow.fs as pafs
