@@ -12,6 +12,7 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from airflow_mlops.domain import estimators
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.exceptions import ModelNotFound, RegistryUnavailable, TableMissing, TableUnreadable
 from airflow_mlops.stores.registry import artifacts, tracking
@@ -213,8 +214,7 @@ def _params(recipe: Recipe) -> dict[str, Any]:
 
 
 def _libraries(recipe: Recipe) -> tuple[str, ...]:
-    package = recipe.candidate.estimator.partition(".")[0]
-    return {"lightgbm": ("lightgbm",), "xgboost": ("xgboost", "xgboost-cpu")}.get(package, ())
+    return estimators.distributions(recipe.candidate.estimator.partition(".")[0])
 
 
 @cache

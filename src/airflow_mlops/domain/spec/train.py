@@ -16,13 +16,12 @@ from pydantic import (
     model_validator,
 )
 
+from airflow_mlops.domain.estimators import PACKAGES
 from airflow_mlops.domain.spec.fields import Count, Json, Line, MetricName, Number, Whole
 from airflow_mlops.domain.spec.loading import describe
 from airflow_mlops.domain.spec.problems import Problems
 from airflow_mlops.domain.spec.section import Section, short_form, short_schema
 
-ESTIMATORS = ("sklearn", "lightgbm", "xgboost")
-"""Packages that estimators may come from: those whose models we can store without pickle."""
 _FUNCTION = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*"
 
 
@@ -99,9 +98,9 @@ class Candidate(Section):
             raise ValueError(
                 f"must be a dotted path such as sklearn.linear_model.LogisticRegression, not {describe(value)}"
             )
-        if value.partition(".")[0] not in ESTIMATORS:
+        if value.partition(".")[0] not in PACKAGES:
             raise ValueError(
-                f"{value} is outside the packages that estimators may come from: {', '.join(ESTIMATORS)}; "
+                f"{value} is outside the packages that estimators may come from: {', '.join(PACKAGES)}; "
                 "a function of yours is written module:function"
             )
         return value
@@ -153,7 +152,7 @@ class Candidate(Section):
             "description": "Values, or a range of numbers, to try for each parameter.",
         }
         own = {"name": {"type": "string", "description": "Readable name, unique."}, "search": search}
-        pattern = rf"^(({'|'.join(ESTIMATORS)})(\.[A-Za-z]\w*)+|{_FUNCTION})$"
+        pattern = rf"^(({'|'.join(PACKAGES)})(\.[A-Za-z]\w*)+|{_FUNCTION})$"
         return short_schema(pattern, {"type": ["object", "null"], "properties": own}, cls.__doc__)
 
 

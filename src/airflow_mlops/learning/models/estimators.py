@@ -6,9 +6,10 @@ import inspect
 from collections.abc import Collection, Mapping
 from difflib import get_close_matches
 from importlib import import_module
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from airflow_mlops.domain.spec.train import ESTIMATORS
+from airflow_mlops.domain.estimators import PACKAGES, EstimatorPackage
 from airflow_mlops.exceptions import TrainingFailed, UntrustedModel
 from airflow_mlops.learning.models import code, skops_file
 
@@ -23,10 +24,6 @@ FILE = "candidate.py"
 """The file, among the artifacts of a logged model, of the code that built its estimator. Not below ``code/``, which
 MLflow runs without asking."""
 
-# With them the same data give the same trees on any number of threads, as LightGBM's documentation of `deterministic`
-# says. 0 leaves their number to OpenMP, which a task limits; LightGBM would count processors otherwise. The last keeps it
-# from printing.
-_LIGHTGBM: dict[str, Any] = {"deterministic": True, "force_col_wise": True, "n_jobs": 0, "verbosity": -1}
 _FUNCTION = "a function that returns one can be named instead, as module:function"
 
 
@@ -111,8 +108,8 @@ def _class(candidate: Candidate, task: str) -> type[BaseEstimator]:
 
     place, _, name = candidate.estimator.rpartition(".")
     package = place.partition(".")[0]
-    if package not in ESTIMATORS:
-        raise _failed(candidate, f"{candidate.estimator} is not part of {', '.join(ESTIMATORS)}; {_FUNCTION}")
+    if package not in PACKAGES:
+        raise _failed(candidate, f"{candidate.estimator} is not part of {', '.join(PACKAGES)}; {_FUNCTION}")
     mixin = ClassifierMixin if task == "classification" else RegressorMixin
     fitting = {
         key: value
@@ -145,8 +142,7 @@ def _create(
     known = _parameters(kind)
     _known(candidate, names, kind.__name__, known)
     settings = {"random_state": seed} if "random_state" in known else {}
-    if _package(kind) == "lightgbm":
-        settings = _but_aliases({**settings, **_LIGHTGBM}, given)
+    settings = _but_aliases({**settings, **_package(kind).settings}, given, _aliases(_package(kind)))
     try:
         return kind(**{**settings, **given})
     except (TypeError, ValueError) as error:
@@ -154,23 +150,27 @@ def _create(
 
 
 def _parameters(kind: type[BaseEstimator]) -> set[str]:
-    known = set(kind._get_param_names())
-    if _package(kind) == "xgboost":  # names them in classes above
-        known |= set(kind().get_params())
-    if _package(kind) == "lightgbm":  # takes those of its own core, too
-        known |= {alias for names in _lightgbm_aliases().values() for alias in names}
-    return known
+    package = _package(kind)
+    names = set(kind._get_param_names())
+    if package.inherits_parameters:
+        names |= set(kind().get_params())
+    return names.union(*_aliases(package).values())
 
 
-def _lightgbm_aliases() -> dict[str, list[str]]:
-    from lightgbm.basic import _ConfigAliases
+def _aliases(package: EstimatorPackage) -> dict[str, list[str]]:
+    """Return the other names of a package's parameters."""
+    if package.aliases is None:
+        return {}
+    module, _, path = package.aliases.partition(":")
+    aliases: dict[str, list[str]] = attrgetter(path)(import_module(module))()
+    return aliases
 
-    return _ConfigAliases._get_all_param_aliases()
 
-
-def _but_aliases(settings: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+def _but_aliases(
+    settings: dict[str, Any], given: Mapping[str, Any], aliases: Mapping[str, Collection[str]]
+) -> dict[str, Any]:
     """Leave out what a candidate sets by another name, of which LightGBM would warn."""
-    groups = [{main, *names} for main, names in _lightgbm_aliases().items()]
+    groups = [{main, *names} for main, names in aliases.items()]
     said = {name for group in groups if group & set(given) for name in group}
     if "force_row_wise" in said:
         said.add("force_col_wise")
@@ -211,8 +211,8 @@ def _hint(name: str, known: Collection[str]) -> str:
     )
 
 
-def _package(kind: type) -> str:
-    return kind.__module__.partition(".")[0]
+def _package(kind: type) -> EstimatorPackage:
+    return PACKAGES[kind.__module__.partition(".")[0]]
 
 
 def _failed(candidate: Candidate, problem: str) -> TrainingFailed:

@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from airflow_mlops.domain.estimators import distributions
 from airflow_mlops.exceptions import DigestMismatch, ModelNotFound, UntrustedModel
 from airflow_mlops.learning.models import pipeline
 from airflow_mlops.learning.models.skops_file import digest, load, save, skops_io, trusted_types, verify
@@ -43,8 +44,6 @@ __all__ = [
 ]
 
 _ALWAYS = ("numpy", "pandas", "scikit-learn", "scipy", "skops")
-# What the packages are called where they are installed from.
-_BOOSTING = {"lightgbm": ("lightgbm",), "xgboost": ("xgboost", "xgboost-cpu")}
 
 
 @dataclass(frozen=True)
@@ -131,10 +130,7 @@ def requirements(fitted: Pipeline) -> list[str]:
     # MLflow would otherwise find them by loading the model in another process, which takes seconds.
     parts = [fitted, *fitted.get_params().values()]
     used = {type(part).__module__.partition(".")[0] for part in parts}
-    names = [
-        *_ALWAYS,
-        *(name for package in used & {*_BOOSTING} for name in _BOOSTING[package] if _version(name)),
-    ]
+    names = {*_ALWAYS, *(name for package in used for name in distributions(package) if _version(name))}
     return [f"{name}=={_version(name)}" for name in sorted(names)]
 
 

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from airflow_mlops.domain.estimators import PACKAGES, EstimatorPackage
+
 if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
     from sklearn.compose import ColumnTransformer
 
     from airflow_mlops.domain.spec.model import Features
 
-# Trees order values and never measure distances, so a scale means nothing to them.
-_UNSCALED = ("sklearn.tree", "sklearn.ensemble", "sklearn.dummy", "lightgbm", "xgboost")
-# scikit-learn's trees are several times slower on sparse columns; XGBoost takes a zero that is not stored for missing.
-_DENSE = ("sklearn.tree", "sklearn.ensemble", "xgboost")
 _MISSING = float("nan")
 # More values than these are not one column each: rows × columns × 8 bytes are held where columns are not sparse.
 _FEW_SPARSE, _FEW_DENSE = 50, 20
@@ -55,13 +53,14 @@ def derive(
 
     tags = model.__sklearn_tags__().input_tags
     place, known = type(model).__module__, counts or {}
-    dense = not tags.sparse or place.startswith(_DENSE)
+    package = PACKAGES.get(place.partition(".")[0], EstimatorPackage(()))
+    dense = not tags.sparse or place.startswith(package.dense)
     codes = hasattr(model, "categorical_features")
     most = model.max_bins if codes else _FEW_DENSE if dense else _FEW_SPARSE
     few = [name for name in features.categorical if known.get(name, 0) <= most]
     many = [name for name in features.categorical if name not in few]
-    scale = [] if place.startswith(_UNSCALED) else [_scaler(tags.positive_only)]
-    takes_missing = tags.allow_nan and (dense or place.startswith("lightgbm"))
+    scale = [] if place.startswith(package.unscaled) else [_scaler(tags.positive_only)]
+    takes_missing = tags.allow_nan and (dense or package.sparse_missing)
     fill = _gaps(features.numeric, known) if takes_missing else _imputer()
     encoders = _used(
         [

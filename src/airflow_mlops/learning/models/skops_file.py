@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile, ZipFile
 
+from airflow_mlops.domain.estimators import PACKAGES
 from airflow_mlops.exceptions import DigestMismatch, UntrustedModel
 
 if TYPE_CHECKING:
@@ -19,14 +20,11 @@ if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
 # Beyond the types that skops itself trusts: scikit-learn's estimators and the functions and containers of NumPy and
-# SciPy. Trees, splines and the boosters of LightGBM and XGBoost, hold indices that are followed without checking bounds; they are
+# SciPy. Trees, splines and boosters hold indices that are followed without checking bounds; they are
 # safe here because the digest is checked before anything is loaded.
-_TRUSTED = (
+_SKLEARN = (
     "collections.OrderedDict",
     "functools.partial",  # of functions on this list or on that of skops; histogram gradient boosting holds one
-    "lightgbm.basic.Booster",
-    "lightgbm.sklearn.LGBMClassifier",
-    "lightgbm.sklearn.LGBMRegressor",
     "numpy.dtype",
     "scipy._lib.array_api_compat.numpy._aliases.asarray",  # a fitted SplineTransformer holds it, in its splines
     "scipy.interpolate._bsplines.BSpline",
@@ -72,12 +70,8 @@ _TRUSTED = (
     "sklearn.tree._tree.Tree",
     "sklearn.utils._bunch.Bunch",
     "sklearn.utils.validation.check_array",
-    "xgboost.core.Booster",
-    "xgboost.sklearn.XGBClassifier",
-    "xgboost.sklearn.XGBRFClassifier",
-    "xgboost.sklearn.XGBRFRegressor",
-    "xgboost.sklearn.XGBRegressor",
 )
+_TRUSTED = sorted({*_SKLEARN, *(kind for package in PACKAGES.values() for kind in package.types)})
 # Under these names, histogram gradient boosting and LightGBM store how many threads fitted them.
 _THREADS = ("n_threads", "num_threads")
 _THREADS_TEXT = re.compile(r"\[num_threads: \d+\]")
