@@ -18,10 +18,10 @@ from airflow_mlops.stores.tables import tables
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, ObjectStoragePath
-    from mlflow import MlflowClient
 
     from airflow_mlops.domain.checks import Fact
     from airflow_mlops.domain.facts.results import DatasetVersion, ModelRef
+    from airflow_mlops.stores.registry.client import Client
 
 log = logging.getLogger(__name__)
 
@@ -94,7 +94,7 @@ def asked(context: Context, request: type[Request]) -> Request:
 
 def subject(
     context: Context, model: str, partition: str | None, conn_id: str | None
-) -> tuple[MlflowClient, DatasetVersion, ModelRef | None]:
+) -> tuple[Client, DatasetVersion, ModelRef | None]:
     """Return MLflow, the data as of a run's partition, and the champion of that time; None if there was none."""
     dataset = dataset_of(context, model, partition)
     client = MlflowHook(conn_id).get_conn()

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mlflow import MlflowClient
+    from airflow_mlops.stores.registry.client import Client
 
 log = logging.getLogger(__name__)
 
 
-def mlflow() -> MlflowClient:
+def mlflow() -> Client:
     """Return a client for the MLflow that tasks use.
 
     :raises LookupError: if another connection than ``mlflow_default`` is configured and does not exist.

@@ -13,10 +13,12 @@ from airflow.sdk.log import mask_secret
 
 from airflow_mlops import config
 from airflow_mlops.exceptions import RegistryUnavailable
+from airflow_mlops.stores.registry.client import connect, probe
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
-    from mlflow import MlflowClient
+
+    from airflow_mlops.stores.registry.client import Client
 
 EXTRAS = {
     "token": "MLFLOW_TRACKING_TOKEN",
@@ -64,7 +66,7 @@ class MlflowHook(BaseHook):
         super().__init__()
         self.mlflow_conn_id = mlflow_conn_id or config.mlflow_conn_id()
 
-    def get_conn(self) -> MlflowClient:
+    def get_conn(self) -> Client:
         """Return a client for tracking and registry, and configure MLflow in this process for it.
 
         :raises AirflowNotFoundException: if a connection other than ``mlflow_default`` does not exist.
@@ -72,7 +74,6 @@ class MlflowHook(BaseHook):
         :raises RegistryUnavailable: if MLflow's database cannot be opened.
         """
         from alembic.util import CommandError
-        from mlflow import MlflowClient
         from mlflow.exceptions import MlflowException
         from sqlalchemy.exc import SQLAlchemyError
 
@@ -80,7 +81,7 @@ class MlflowHook(BaseHook):
         configure(settings)
         try:
             with _alone(uri):
-                return MlflowClient(tracking_uri=uri, registry_uri=uri)
+                return connect(uri)
         except (MlflowException, SQLAlchemyError, CommandError) as error:
             raise RegistryUnavailable(f"MLflow's database cannot be opened: {error}") from error
 
@@ -97,7 +98,7 @@ class MlflowHook(BaseHook):
         from mlflow.exceptions import MlflowException
 
         try:
-            self.get_conn().search_experiments(max_results=1)
+            probe(self.get_conn())
         except (MlflowException, AirflowNotFoundException, RegistryUnavailable, ValueError) as error:
             return False, str(error)
         return True, "MLflow answers."

@@ -17,7 +17,8 @@ from airflow_mlops.stores.registry import registry
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
-    from mlflow import MlflowClient
+
+    from airflow_mlops.stores.registry.client import Client
 
 
 class EvaluateOperator(BaseOperator):
@@ -72,7 +73,7 @@ class EvaluateOperator(BaseOperator):
         self._keep_card(context, client, evaluation)
         return evaluation.to_dict()
 
-    def _keep_card(self, context: Context, client: MlflowClient, evaluation: Evaluation) -> None:
+    def _keep_card(self, context: Context, client: Client, evaluation: Evaluation) -> None:
         from airflow_mlops.reporting.card import card
 
         try:

@@ -22,7 +22,8 @@ from airflow_mlops.stores.registry import ledger, registry
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
-    from mlflow import MlflowClient
+
+    from airflow_mlops.stores.registry.client import Client
 
 
 _LEAST_REASON = 3
@@ -108,7 +109,7 @@ class PromoteOperator(BaseOperator):
         return decision.to_dict()
 
     def _describe(
-        self, context: Context, client: MlflowClient, evaluation: Evaluation, decision: PromotionDecision
+        self, context: Context, client: Client, evaluation: Evaluation, decision: PromotionDecision
     ) -> None:
         try:
             from airflow_mlops.reporting.card import card

@@ -19,7 +19,8 @@ from airflow_mlops.stores.outputs import tables
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
-    from mlflow import MlflowClient
+
+    from airflow_mlops.stores.registry.client import Client
 
 
 class ScoreOperator(BaseOperator):
@@ -79,7 +80,7 @@ class ScoreOperator(BaseOperator):
         self.log.info("%s %s: %s rows: %s", self.model, report.partition, f"{report.rows:,}", report.reason)
         return report.to_dict()
 
-    def _beside(self, client: MlflowClient, partition: str) -> score.Beside | None:
+    def _beside(self, client: Client, partition: str) -> score.Beside | None:
         uri = table_uri(self.model, "challenger")
         try:
             found = beside.challenger_for(

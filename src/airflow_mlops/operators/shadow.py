@@ -20,7 +20,8 @@ from airflow_mlops.stages.shadow import shadow
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
-    from mlflow import MlflowClient
+
+    from airflow_mlops.stores.registry.client import Client
 
 
 class ShadowOperator(BaseOperator):
@@ -103,7 +104,7 @@ class ShadowOperator(BaseOperator):
         push_facts(context, report)
         return report.to_dict()
 
-    def _describe(self, client: MlflowClient, decision: PromotionDecision) -> None:
+    def _describe(self, client: Client, decision: PromotionDecision) -> None:
         try:
             from airflow_mlops.reporting.card import card
 
