@@ -1,54 +1,94 @@
-"""Serving: what loading and predicting costs, as checks."""
+"""The blessing of a version as checks: that it loads and predicts alike in a fresh process, and what that costs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.policies import gates
 from airflow_mlops.exceptions import BlessingFailed
+from airflow_mlops.learning.bless import process
+from airflow_mlops.learning.bless.process import Blessing
+from airflow_mlops.learning.bless.sample import fetch
+from airflow_mlops.learning.models import models
 
 if TYPE_CHECKING:
-    from airflow_mlops.domain.spec.model import Serving
-    from airflow_mlops.learning.bless.process import Blessing
+    from airflow_mlops.domain.facts.results import ModelRef
+    from airflow_mlops.domain.spec.gates import Serving
+    from airflow_mlops.stores.registry.client import Client
 
 BLESSING = "blessing"
 """Name of the check that a model loads and predicts alike in a fresh process."""
+_EXPECTED = "the same predictions in a fresh process, by digest"
+_REQUIREMENTS = "requirements.txt"
 
 
-def serving_checks(gate: Serving, version: str, size: int, result: Callable[[], Blessing]) -> list[Check]:
+@contextmanager
+def blessing_of(
+    client: Client, ref: ModelRef, task: str, limits: Serving, *, packages: bool = True
+) -> Iterator[tuple[Path, Callable[[], Blessing]]]:
+    """Begin to bless a version, and give its file and a function that waits for what the fresh process finds.
+
+    :param task: ``classification`` or ``regression``.
+    :param limits: how long it may take, and how much memory.
+    :param packages: whether this Python must meet the model's requirements.
+    :raises ModelNotFound: if its file or its sample does not exist; also DigestMismatch, RegistryUnavailable.
+    """
+    with TemporaryDirectory() as folder:
+        path, sample = fetch(client, ref, Path(folder))
+        needed = models.download(client, ref.run_id, Path(folder), _REQUIREMENTS) if packages else None
+        with process.start(
+            path, ref.digest, sample, task=task, requirements=needed, seconds=limits.seconds, memory_mb=limits.memory
+        ) as wait:  # fmt: skip
+            yield path, wait
+
+
+def blessed(version: str, blessing: Blessing, more: str = "") -> Check:
+    """Return the check of a version that loaded and predicted alike.
+
+    :param more: joins the reason.
+    """
+    return Check(
+        name=BLESSING,
+        verdict=Verdict.PASS,
+        expected=_EXPECTED,
+        observed=blessing.max_difference,
+        n=blessing.n,
+        reason=f"version {version} loaded and predicted {blessing.n} rows alike in {blessing.seconds:.1f} s with "
+        f"{blessing.memory_mb:.0f} MiB{more}",
+    )
+
+
+def serving_checks(gate: Serving, version: str, size: int, wait: Callable[[], Blessing]) -> list[Check]:
     """Judge what a fresh process found.
 
     :param size: bytes of the model's file.
-    :param result: waits for the process, as :func:`airflow_mlops.learning.bless.process.start` gives it.
+    :param wait: waits for the process, as :func:`blessing_of` gives it.
     :raises DigestMismatch: if the model is not what was trained; also UntrustedModel.
     """
-    found: Blessing | None = None
+    latency: float | None = None
     try:
-        found = result()
+        blessing = wait()
     except BlessingFailed as error:
-        verdict, reason = Verdict.FAIL, f"version {version}: {error}"
+        checks = [
+            Check(
+                name=BLESSING,
+                verdict=Verdict.FAIL,
+                expected=_EXPECTED,
+                reason=f"version {version}: {error}",
+            )
+        ]
     else:
-        verdict = Verdict.PASS
-        reason = (
-            f"version {version} loaded and predicted {found.n} rows alike in {found.seconds:.1f} s with "
-            f"{found.memory_mb:.0f} MiB; one row takes {found.latency_ms:.3g} ms"
-        )
-    blessing = Check(
-        name=BLESSING,
-        verdict=verdict,
-        expected="the same predictions in a fresh process, by digest",
-        observed=found.max_difference if found else None,
-        n=found.n if found else None,
-        reason=reason,
-    )
-    limits = []
+        latency = blessing.latency_ms
+        checks = [blessed(version, blessing, f"; one row takes {latency:.3g} ms")]
     if gate.size is not None:
-        limits.append(gates.at_most("serving.size", size / 2**20, gate.size, "MiB of the model's file"))
+        checks.append(gates.at_most("serving.size", size / 2**20, gate.size, "MiB of the model's file"))
     if gate.latency is not None:
-        latency = found.latency_ms if found else None
-        limits.append(
+        checks.append(
             gates.at_most("serving.latency", latency, gate.latency, "milliseconds to predict one row")
         )
-    return [blessing, *limits]
+    return checks

@@ -6,8 +6,6 @@ import json
 import logging
 import math
 from collections.abc import Iterable, Sequence
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.checks import Check, Verdict
@@ -16,8 +14,7 @@ from airflow_mlops.domain.metrics import METRICS
 from airflow_mlops.domain.policies import monitoring
 from airflow_mlops.domain.spec.model import VersusChampion
 from airflow_mlops.exceptions import NotEnoughData, TrainingFailed
-from airflow_mlops.learning.bless import process
-from airflow_mlops.learning.bless.sample import fetch
+from airflow_mlops.learning.bless.check import blessing_of
 from airflow_mlops.learning.labels import labelled
 from airflow_mlops.learning.models import models, pipeline
 from airflow_mlops.learning.pictures.pictures import log as draw
@@ -37,7 +34,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_REQUIREMENTS = "requirements.txt"
 _FILE = "evaluation.json"
 _VERDICT = "mlops.verdict"
 
@@ -113,19 +109,13 @@ def evaluate(
     if not rows.num_rows:
         raise NotEnoughData(f"{partition}: none of the {holdout.num_rows} rows of the holdout has a label.")
     blocks = _blocks(gates, best, rows)
-    with TemporaryDirectory() as folder:
-        path, sample = fetch(client, ref, Path(folder))
-        needed = models.download(client, ref.run_id, Path(folder), _REQUIREMENTS)
-        limits = {"seconds": gates.serving.seconds, "memory_mb": gates.serving.memory}
-        with process.start(
-            path, ref.digest, sample, task=best.task, requirements=needed, **limits
-        ) as blessing:
-            model = models.load(path, ref.digest)
-            frame = pipeline.frame(rows, pipeline.features_of(model))
-            judged = Judged(rows, truth, models.predicted(model, frame, best.task), blocks)
-            rival = predict(client, champion, best, rows, seen) if champion else None
-            evidence = Evidence(gates, best, judged, rival, seen, model, frame, path.stat().st_size, blessing)
-            checks, unjudged = table.judge(evidence)
+    with blessing_of(client, ref, best.task, gates.serving) as (path, wait):
+        model = models.load(path, ref.digest)
+        frame = pipeline.frame(rows, pipeline.features_of(model))
+        judged = Judged(rows, truth, models.predicted(model, frame, best.task), blocks)
+        rival = predict(client, champion, best, rows, seen) if champion else None
+        evidence = Evidence(gates, best, judged, rival, seen, model, frame, path.stat().st_size, wait)
+        checks, unjudged = table.judge(evidence)
     verdict = monitoring.overall(checks)
     theirs = rival.predicted if rival else None
     evaluation = Evaluation(

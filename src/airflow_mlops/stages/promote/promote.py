@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.checks import Check, Verdict
@@ -18,10 +16,7 @@ from airflow_mlops.exceptions import (
     PromotionRefused,
     UntrustedModel,
 )
-from airflow_mlops.learning.bless import process
-from airflow_mlops.learning.bless.check import BLESSING
-from airflow_mlops.learning.bless.sample import fetch
-from airflow_mlops.learning.models import models
+from airflow_mlops.learning.bless.check import BLESSING, blessed, blessing_of
 from airflow_mlops.stages.promote import former, moves
 from airflow_mlops.stores.registry import ledger, registry
 
@@ -31,7 +26,6 @@ if TYPE_CHECKING:
 
 UNABLE = (BlessingFailed, DigestMismatch, ModelNotFound, PromotionConflict, PromotionRefused, UntrustedModel)
 """What keeps a move from being made, unlike an MLflow that does not answer, of which a retry may come to know more."""
-_REQUIREMENTS = "requirements.txt"
 # What a rollback may take: a champion of old has been accepted, by limits that may have been others.
 _PATIENCE = Serving(seconds=600, memory=2**20)
 
@@ -260,16 +254,5 @@ def _blessed(client: Client, ref: ModelRef, task: str, serving: Serving | None) 
         as long as it predicts alike.
     """
     limits = serving or _PATIENCE
-    with TemporaryDirectory() as folder:
-        path, sample = fetch(client, ref, Path(folder))
-        needed = models.download(client, ref.run_id, Path(folder), _REQUIREMENTS) if serving else None
-        with process.start(
-            path, ref.digest, sample, task=task, requirements=needed, seconds=limits.seconds, memory_mb=limits.memory
-        ) as result:  # fmt: skip
-            found = result()
-    return Check(
-        name=BLESSING, verdict=Verdict.PASS, expected="the same predictions in a fresh process, by digest",
-        observed=found.max_difference, n=found.n,
-        reason=f"version {ref.version} loaded and predicted {found.n} rows alike in {found.seconds:.1f} s "
-        f"with {found.memory_mb:.0f} MiB",
-    )  # fmt: skip
+    with blessing_of(client, ref, task, limits, packages=serving is not None) as (_, wait):
+        return blessed(ref.version, wait())

@@ -131,7 +131,9 @@ def evaluated(
     return Evaluation.from_dict(found["evaluation"]), found["seconds"]
 
 
-def monitored(plan: Plan, spec: ModelSpec, place: int, champion: ModelRef | None, policy: str) -> HealthReport:
+def monitored(
+    plan: Plan, spec: ModelSpec, place: int, champion: ModelRef | None, policy: str
+) -> HealthReport:
     """Score a partition, and judge drift, performance and age as of it.
 
     :param policy: folder of the policy's own tables: performance is judged on what it served itself.

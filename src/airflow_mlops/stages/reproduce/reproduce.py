@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.facts.recipe import Recipe
 from airflow_mlops.domain.facts.results import TrainedModel
-from airflow_mlops.domain.spec.model import Candidate
 from airflow_mlops.exceptions import (
     ModelNotFound,
     NotReproduced,
@@ -144,11 +143,12 @@ def _recipe(found: Record, folders: tuple[Path, ...]) -> Recipe:
         )
     try:
         recipe = Recipe.model_validate_json(text)
-        candidate = Candidate.model_validate(recipe.candidate)
     except ValueError as error:
         raise NotReproduced(f"The recipe of v{whose} cannot be read: {error}") from error
-    if estimators.is_function(candidate) and (why := code.outside(candidate.estimator, folders)):
-        raise NotReproduced(f"V{whose} was built by {candidate.estimator}, which is not called: {why}")
+    if estimators.is_function(recipe.candidate) and (
+        why := code.outside(recipe.candidate.estimator, folders)
+    ):
+        raise NotReproduced(f"V{whose} was built by {recipe.candidate.estimator}, which is not called: {why}")
     return recipe
 
 
