@@ -22,6 +22,7 @@ from airflow_mlops.domain.facts.results import (
 from airflow_mlops.domain.facts.statement import Statement
 from airflow_mlops.domain.facts.validation import ExpectationResult, Sample, ValidationReport
 from airflow_mlops.domain.spec.alerts import Event, Level
+from airflow_mlops.reporting.alerts.channel import Receipt
 from airflow_mlops.reporting.alerts.notice import Notice, Status
 from airflow_mlops.reporting.alerts.outcome import Run
 
@@ -203,3 +204,19 @@ def make_xcom(facts: Sequence[Any]) -> list[Any]:
 
 def make_statement(fact: Fact) -> Statement:
     return fact if isinstance(fact, Statement) else Statement.of(fact)
+
+
+class Pinboard:
+    """A channel that keeps what it is given.
+
+    :param refuses: addresses that it cannot reach for now.
+    """
+
+    def __init__(self, *refuses: str) -> None:
+        self.refuses = refuses
+        self.posts: list[tuple[str, tuple[str, ...]]] = []
+
+    def deliver(self, notice: Notice, to: Sequence[str]) -> Receipt:
+        self.posts.append((notice.title, tuple(to)))
+        settled = tuple(address for address in to if address not in self.refuses)
+        return Receipt(settled=settled, later=self.refuses)

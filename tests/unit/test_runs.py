@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 
 from airflow_mlops import runs
+from airflow_mlops.domain.facts.statement import Statement
 from airflow_mlops.domain.spec.section import Section
 from airflow_mlops.exceptions import SpecError, TableMissing
 from contexts import Run, deploy
 from history import MODEL, History, month
+from notices import make_check, make_report, make_version
 
 
 @pytest.fixture(autouse=True)
@@ -113,3 +115,29 @@ def test_no_report_lies_outside_of_the_folder(history: History, name: str) -> No
     (folder / "out").symlink_to(history.folder)
     with pytest.raises(FileNotFoundError, match="is not below"):
         runs.report_path(name)
+
+
+def test_what_a_task_states_last_is_what_it_has_stated() -> None:
+    run = Run()
+    report, version = make_report(), make_version()
+    runs.push_facts(run.context(), report)
+    runs.push_facts(run.context(), Statement.of(report, report="flights/2013-03/validation.html"), version)
+    assert [statement.kind for statement in run.stated] == ["ValidationReport", "DatasetVersion"]
+    assert run.stated[0].pages == {"report": "flights/2013-03/validation.html"}
+    assert run.pushed == {}
+
+
+def test_a_task_cannot_state_what_nobody_reads() -> None:
+    with pytest.raises(ValueError, match="'Check' is no kind of fact that is read"):
+        runs.push_facts((run := Run()).context(), make_check("drift"))
+    assert run.stated == []
+
+
+def test_a_report_is_kept_where_it_is_read_from_and_one_that_is_not_there_is_named(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    place = runs.save_report((run := Run()).context(), MODEL, "2013-01", "own", "<p>ü</p>")
+    assert run.pushed == {"report": place} == {"report": "flights/2013-01/own.html"}
+    assert runs.read_report(place) == "<p>ü</p>".encode()
+    assert runs.read_report("flights/2013-01/other.html") is None
+    assert "The report flights/2013-01/other.html cannot be attached" in caplog.text

@@ -20,7 +20,7 @@ from airflow_mlops.domain.spec.model import Approval
 from airflow_mlops.exceptions import ApprovalMissing
 from airflow_mlops.reporting.alerts.notice import Link
 from airflow_mlops.reporting.questions import promotion
-from airflow_mlops.reporting.questions.promotion import Question
+from airflow_mlops.reporting.questions.promotion import ApprovalQuestion
 from airflow_mlops.runs import push
 
 if TYPE_CHECKING:
@@ -99,8 +99,8 @@ class PromotionApprovalOperator(ApprovalOperator):
                 "Clear this task to ask again."
             )
         HITLOperator.execute_complete(self, context, event)
-        said = promotion.given(event, approved=event["chosen_options"] == [self.APPROVE])
-        answer = promotion.accept(question, said)
+        reply = promotion.given(event, approved=event["chosen_options"] == [self.APPROVE])
+        answer = promotion.accept(question, reply)
         if isinstance(answer, str):
             self.log.warning("The answer does not count, so it is asked for again: %s", answer)
             return self._ask(context, question, datetime.fromisoformat(until), asked=asked + 1, why=answer)
@@ -111,15 +111,15 @@ class PromotionApprovalOperator(ApprovalOperator):
             self._reject(context, answer)
         return answer.to_dict()
 
-    def _question(self) -> Question:
-        return Question(
+    def _question(self) -> ApprovalQuestion:
+        return ApprovalQuestion(
             evaluation=Evaluation.from_dict(self.evaluation),
             policy=self.policy or Approval(),
             first=Answer.from_dict(self.first) if self.first else None,
         )
 
     def _ask(
-        self, context: Context, question: Question, until: datetime, *, asked: int = 0, why: str = ""
+        self, context: Context, question: ApprovalQuestion, until: datetime, *, asked: int = 0, why: str = ""
     ) -> NoReturn:
         self.subject = question.subject
         self.body = promotion.body(question, _links(question.evaluation))
@@ -140,7 +140,7 @@ class PromotionApprovalOperator(ApprovalOperator):
             raise
         raise AssertionError("Airflow has not left the task waiting")
 
-    def _check_form(self, context: Context, question: Question) -> None:
+    def _check_form(self, context: Context, question: ApprovalQuestion) -> None:
         """Refuse to ask with the evidence of an earlier question.
 
         Airflow writes a form once a task and keeps it when the task is cleared, whatever the task wants to show then.
@@ -169,7 +169,7 @@ class PromotionApprovalOperator(ApprovalOperator):
                 f"partition {question.evaluation.partition}."
             )
 
-    def _mail(self, context: Context, question: Question, until: datetime, asked: int, why: str) -> None:
+    def _mail(self, context: Context, question: ApprovalQuestion, until: datetime, asked: int, why: str) -> None:
         if self.alerts is None:
             return
         recipients = Recipients(question.evaluation.model, alerts=self.alerts, smtp_conn_id=self.smtp_conn_id)
@@ -205,8 +205,8 @@ def _form(context: Context) -> str:
 
 def _links(evaluation: Evaluation) -> list[Link]:
     base, mlflow = conf.get("api", "base_url", fallback="").rstrip("/"), config.mlflow_url()
-    found = [Link(label="Model card", url=f"{base}{promotion.card(evaluation)}")]
+    links = [Link(label="Model card", url=f"{base}{promotion.card(evaluation)}")]
     runs = [("MLflow run of the candidate", evaluation.candidate.run_id)]
     if evaluation.champion:
         runs.append(("MLflow run of the champion", evaluation.champion.run_id))
-    return found + [Link(label=label, url=f"{mlflow}/#/runs/{run}") for label, run in runs if mlflow]
+    return links + [Link(label=label, url=f"{mlflow}/#/runs/{run}") for label, run in runs if mlflow]

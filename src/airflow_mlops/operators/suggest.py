@@ -84,11 +84,11 @@ class RetrainSuggestionOperator(ApprovalOperator):
         if event.get("timedout") or event.get("error_type") == "timeout":
             return self._pass_on(context, retraining.lapsed(decision))
         HITLOperator.execute_complete(self, context, event)
-        said = promotion.given(event, approved=event["chosen_options"] == [self.APPROVE])
-        if problem := promotion.problem(said, self.users):
+        reply = promotion.given(event, approved=event["chosen_options"] == [self.APPROVE])
+        if problem := promotion.problem(reply, self.users):
             self.log.warning("The answer does not count, so it is asked for again: %s", problem)
             return self._ask(context, decision, datetime.fromisoformat(until), asked + 1, problem)
-        return self._pass_on(context, retraining.answered(decision, said))
+        return self._pass_on(context, retraining.answered(decision, reply))
 
     def _ask(
         self, context: Context, decision: RetrainDecision, until: datetime, asked: int = 0, why: str = ""

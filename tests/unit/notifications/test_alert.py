@@ -17,7 +17,7 @@ from airflow_mlops.notifications.alert import MlopsNotifier
 from airflow_mlops.reporting.alerts import outbox
 from airflow_mlops.runs import FACTS, table_uri
 from mail_server import Inbox, body, in_thread
-from notices import make_report, make_warning, make_xcom
+from notices import Pinboard, make_report, make_warning, make_xcom
 
 TO = ["ml-team@example.com"]
 
@@ -41,7 +41,14 @@ def inbox(port: int, tmp_path: Path) -> Iterator[Inbox]:
 
 
 def call(
-    task: str, state: str, *, attempt: int = 0, said: Sequence[Fact] = (), to: Any = TO, **context: Any
+    task: str,
+    state: str,
+    *,
+    attempt: int = 0,
+    said: Sequence[Fact] = (),
+    to: Any = TO,
+    channel: Any = None,
+    **context: Any,
 ) -> None:
     """Call the notifier as Airflow does after a task, or for the whole DAG if there is a reason."""
     with DAG("nightly") as dag:
@@ -57,7 +64,7 @@ def call(
         get_task_states=lambda dag_id, run_ids: {"manual__1": {"check": "success", "load": state}},
         xcom_pull=lambda task_ids, key: make_xcom(said) if (task_ids, key) == ("check", FACTS) else None,
     )
-    MlopsNotifier(model="churn", to=to)({"ti": ti, "dag": dag, **context})
+    MlopsNotifier(model="churn", to=to, channel=channel)({"ti": ti, "dag": dag, **context})
 
 
 def subjects(inbox: Inbox) -> list[str]:
@@ -89,6 +96,13 @@ def test_a_task_warns_and_recovers_by_itself(inbox: Inbox) -> None:
 def test_a_dag_is_mailed_with_all_that_failed_in_it(inbox: Inbox) -> None:
     call("check", "failed", reason="task_failure")
     assert subjects(inbox) == ["nightly failed: load"]
+
+
+def test_another_channel_takes_the_place_of_mail(inbox: Inbox) -> None:
+    pinboard = Pinboard()
+    call("load", "failed", channel=pinboard)
+    assert pinboard.posts == [("nightly failed: load", tuple(TO))]
+    assert inbox.mails == []
 
 
 def test_addresses_can_be_templated(inbox: Inbox) -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -20,14 +20,13 @@ from airflow_mlops.exceptions import MailUndelivered, SpecError
 from airflow_mlops.local.airflow import free_port
 from airflow_mlops.operators.alert import AlertOperator
 from airflow_mlops.reporting.alerts import outbox
-from airflow_mlops.reporting.alerts.channel import Receipt
-from airflow_mlops.reporting.alerts.notice import Notice
 from airflow_mlops.runs import FACTS, push_facts, table_uri
 from airflow_mlops.stages.monitor import health
 from contexts import Run
 from mail_server import Inbox, body, in_thread
 from notices import (
     RUN,
+    Pinboard,
     make_check,
     make_decision,
     make_guarded,
@@ -222,15 +221,6 @@ def test_what_an_operator_of_somebodys_own_states_is_told_too(inbox: Inbox) -> N
     execute(said={"validate": run.stated})
     assert subjects(inbox) == ["orders 2013-03: validation passed with warnings, 12 rows set aside"]
     assert "/mlops/reports/orders/2013-03/own.html" in body(inbox.mails[0], "plain")
-
-
-class Pinboard:
-    def __init__(self) -> None:
-        self.posts: list[tuple[str, tuple[str, ...]]] = []
-
-    def deliver(self, notice: Notice, to: Sequence[str]) -> Receipt:
-        self.posts.append((notice.title, tuple(to)))
-        return Receipt(settled=tuple(to))
 
 
 def test_another_channel_takes_the_place_of_mail(inbox: Inbox) -> None:

@@ -36,16 +36,16 @@ _PAGE = (
 <div style="max-width:680px;margin:0 auto;padding:16px;font:15px/1.5 -apple-system,'Segoe UI',Roboto,Helvetica,Arial,sans-serif;overflow-wrap:anywhere;word-break:break-word">
 <p style="margin:0 0 8px"><span style="display:inline-block;padding:2px 10px;border-radius:10px;background:{{ colour }};color:#ffffff;font-size:12px;font-weight:700;letter-spacing:.04em">{{ notice.badge | line }}</span></p>
 <h1 style="margin:0 0 12px;font-size:20px;line-height:1.3">{{ notice.title | line }}</h1>
-{% for each in notice.summary -%}
-<p style="margin:0 0 12px;padding:2px 0 2px 12px;border-left:4px solid {{ colour }}">{{ each | line }}</p>
+{% for sentence in notice.summary -%}
+<p style="margin:0 0 12px;padding:2px 0 2px 12px;border-left:4px solid {{ colour }}">{{ sentence | line }}</p>
 {% endfor -%}
 {% if notice.links -%}
 <p style="margin:0 0 12px">
-{%- for each in notice.links %}
+{%- for link in notice.links %}
 {% if loop.first -%}
-<a href="{{ each.url }}" style="display:inline-block;margin:0 12px 8px 0;padding:8px 16px;border-radius:6px;background:#0b57d0;color:#ffffff;font-weight:600;text-decoration:none">{{ each.label | line }}</a>
+<a href="{{ link.url }}" style="display:inline-block;margin:0 12px 8px 0;padding:8px 16px;border-radius:6px;background:#0b57d0;color:#ffffff;font-weight:600;text-decoration:none">{{ link.label | line }}</a>
 {%- else -%}
-<a href="{{ each.url }}" style="display:inline-block;margin:0 12px 8px 0;padding:8px 0;color:inherit">{{ each.label | line }}</a>
+<a href="{{ link.url }}" style="display:inline-block;margin:0 12px 8px 0;padding:8px 0;color:inherit">{{ link.label | line }}</a>
 {%- endif -%}
 {% endfor %}
 </p>
@@ -64,32 +64,32 @@ _PAGE = (
 {% if notice.findings -%}
 {{ heading("Expected and observed") }}
 <table cellpadding="0" cellspacing="0" style="border-collapse:collapse;width:100%;table-layout:fixed">
-{% for each in notice.findings -%}
-<tr><td colspan="2" style="padding:10px 0 0"><strong>{{ each.name | line }}</strong>
-{%- if each.note %} <span style="{{ soft }}">{{ each.note | line }}</span>{% endif %}</td></tr>
-<tr><td style="width:50%;padding:4px 12px 10px 0;vertical-align:top;{{ rule }}"><span style="{{ soft }}">expected</span><br>{{ each.expected | line }}</td>
-<td style="width:50%;padding:4px 0 10px;vertical-align:top;{{ rule }}"><span style="{{ soft }}">observed</span><br>{{ each.observed | line }}
-{% if each.share is not none -%}
+{% for finding in notice.findings -%}
+<tr><td colspan="2" style="padding:10px 0 0"><strong>{{ finding.name | line }}</strong>
+{%- if finding.note %} <span style="{{ soft }}">{{ finding.note | line }}</span>{% endif %}</td></tr>
+<tr><td style="width:50%;padding:4px 12px 10px 0;vertical-align:top;{{ rule }}"><span style="{{ soft }}">expected</span><br>{{ finding.expected | line }}</td>
+<td style="width:50%;padding:4px 0 10px;vertical-align:top;{{ rule }}"><span style="{{ soft }}">observed</span><br>{{ finding.observed | line }}
+{% if finding.share is not none -%}
 <table role="presentation" cellpadding="0" cellspacing="0" style="border-collapse:collapse;width:100%;margin:4px 0 0"><tr>
-<td style="width:{{ each.share | width }}%;height:8px;padding:0;background:{{ colour }};font-size:0;line-height:8px">&nbsp;</td>
+<td style="width:{{ finding.share | width }}%;height:8px;padding:0;background:{{ colour }};font-size:0;line-height:8px">&nbsp;</td>
 <td style="height:8px;padding:0;background:rgba(128,128,128,.25);font-size:0;line-height:8px">&nbsp;</td>
 </tr></table>
-<span style="{{ soft }}">{{ each.share | percent }} of the rows</span>
+<span style="{{ soft }}">{{ finding.share | percent }} of the rows</span>
 {% endif -%}
-{% if each.samples %}<div style="{{ soft }}">such as {% for value in each.samples %}<code style="{{ code }}">{{ value | line }}</code>{{ ", " if not loop.last }}{% endfor %}</div>{% endif %}
+{% if finding.samples %}<div style="{{ soft }}">such as {% for value in finding.samples %}<code style="{{ code }}">{{ value | line }}</code>{{ ", " if not loop.last }}{% endfor %}</div>{% endif %}
 </td></tr>
 {% endfor -%}
 </table>
 {% endif -%}
 {% if notice.more %}<p style="margin:8px 0;{{ soft }}">… and {{ notice.more }} more: see the report.</p>{% endif %}
-{% for each in notice.passages -%}
-{{ heading(each.heading) }}
-<p style="margin:0 0 8px">{{ each.text | line }}</p>
-{% if each.commands -%}
-<div style="margin:0 0 8px;padding:8px 12px;border-radius:6px;background:rgba(128,128,128,.15);{{ code }}">{% for command in each.commands %}<div style="padding-left:12px;text-indent:-12px">{{ command | line }}</div>{% endfor %}</div>
+{% for passage in notice.passages -%}
+{{ heading(passage.heading) }}
+<p style="margin:0 0 8px">{{ passage.text | line }}</p>
+{% if passage.commands -%}
+<div style="margin:0 0 8px;padding:8px 12px;border-radius:6px;background:rgba(128,128,128,.15);{{ code }}">{% for command in passage.commands %}<div style="padding-left:12px;text-indent:-12px">{{ command | line }}</div>{% endfor %}</div>
 {% endif -%}
-{% if each.links -%}
-<p style="margin:0 0 8px">{% for link in each.links %}<a href="{{ link.url }}" style="margin:0 12px 0 0;color:inherit">{{ link.label | line }}</a>{% endfor %}</p>
+{% if passage.links -%}
+<p style="margin:0 0 8px">{% for link in passage.links %}<a href="{{ link.url }}" style="margin:0 12px 0 0;color:inherit">{{ link.label | line }}</a>{% endfor %}</p>
 {% endif -%}
 {% endfor -%}
 {% if notice.sample and notice.sample.rows -%}

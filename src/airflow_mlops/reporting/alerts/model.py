@@ -35,7 +35,7 @@ def health(
     failed = [check for check in parts if check.verdict is Verdict.FAIL]
     drifted = [check for check in report.columns if check.verdict is Verdict.FAIL]
     what = ", ".join(check.name for check in failed) or "health"
-    key, *same = [f"{run.health}/{each}" for each in since or (report.partition,)]
+    key, *same = [f"{run.health}/{partition}" for partition in since or (report.partition,)]
     champion = report.champion
     return Notice(
         id=key,
@@ -140,7 +140,7 @@ def _restored(report: GuardReport) -> str | None:
 def promotion(run: Run, decision: PromotionDecision) -> Notice | None:
     """Tell what became of a candidate; None if the champion was not in question."""
     overridden = decision.approval is not None and decision.approval.overridden
-    said = {
+    titles = {
         Action.PROMOTED: f"version {decision.after} is the new champion"
         + (", although its gates were not passed" if overridden else ""),
         Action.ROLLED_BACK: f"champion rolled back to version {decision.after}",
@@ -148,7 +148,7 @@ def promotion(run: Run, decision: PromotionDecision) -> Notice | None:
         Action.CHALLENGING: f"version {decision.candidate} predicts beside the champion, on trial",
         Action.DROPPED: f"the challenger, version {decision.candidate}, was dropped",
     }
-    if decision.action not in said:
+    if decision.action not in titles:
         return None
     key = f"{run.model}/{decision.action.value}/{decision.partition}/{decision.key}"
     before = f"version {decision.before}" if decision.before else "none"
@@ -161,7 +161,7 @@ def promotion(run: Run, decision: PromotionDecision) -> Notice | None:
         event=Event.PROMOTION,
         status=Status.NEWS,
         levels=(Level.WARNING,),
-        title=f"{decision.model} {decision.partition}: {said[decision.action]}",
+        title=f"{decision.model} {decision.partition}: {titles[decision.action]}",
         badge="OVERRIDDEN" if overridden else decision.action.value.upper(),
         summary=(decision.reason,),
         facts=run.facts(
@@ -186,7 +186,8 @@ def promotion(run: Run, decision: PromotionDecision) -> Notice | None:
 def _answers(decision: PromotionDecision) -> list[tuple[str, str | None]]:
     answers = decision.approval.answers if decision.approval else ()
     return [
-        ("Approved" if each.approved else "Rejected", f"by {each.person}: {each.reason}") for each in answers
+        ("Approved" if answer.approved else "Rejected", f"by {answer.person}: {answer.reason}")
+        for answer in answers
     ]
 
 
@@ -206,7 +207,7 @@ def findings(checks: Sequence[Check]) -> tuple[Finding, ...]:
 def _observed(check: Check) -> str:
     if check.observed is None:
         return check.reason
-    said = f"{check.observed:.4g}"
+    measured = f"{check.observed:.4g}"
     if check.baseline is not None:
-        said += f", against {check.baseline:.4g}"
-    return f"{said}: {check.reason}" if check.reason else said
+        measured += f", against {check.baseline:.4g}"
+    return f"{measured}: {check.reason}" if check.reason else measured

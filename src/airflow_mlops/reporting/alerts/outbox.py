@@ -72,15 +72,15 @@ def put(uri: str, notice: Notice, *, cooldown: timedelta = timedelta(), now: dat
     ids = (notice.id, *notice.same)
 
     def decide(rows: list[journal.Values], at: datetime) -> journal.Values | None:
-        known = _entries(rows)
-        if not known.keys().isdisjoint(ids):
+        former = _entries(rows)
+        if not former.keys().isdisjoint(ids):
             return None
-        state, written = _judge(list(known.values()), notice, at, cooldown)
+        state, written = _judge(list(former.values()), notice, at, cooldown)
         return _event(state, at, [notice.id], notice=written)
 
     journal.append(uri, _TEXT, decide, now=now)
-    known = _entries(journal.rows(uri))
-    return next(known[each] for each in ids if each in known)
+    by_id = _entries(journal.rows(uri))
+    return next(by_id[name] for name in ids if name in by_id)
 
 
 def recover(
@@ -93,16 +93,16 @@ def recover(
     """
     if not _open(list(_entries(journal.rows(uri)).values()), topic):
         return None
-    told: Notice | None = None
+    recovery: Notice | None = None
 
     def decide(rows: list[journal.Values], at: datetime) -> journal.Values | None:
-        nonlocal told
+        nonlocal recovery
         before = _open(list(_entries(rows).values()), topic)
-        told = write(before) if before else None
-        return _event(State.PENDING, at, [told.id], notice=told) if told else None
+        recovery = write(before) if before else None
+        return _event(State.PENDING, at, [recovery.id], notice=recovery) if recovery else None
 
     journal.append(uri, _TEXT, decide, now=now)
-    return told
+    return recovery
 
 
 def deliver(
@@ -154,35 +154,35 @@ def _send(
     now: datetime | None,
 ) -> bool:
     ids = [entry.notice.id for entry in batch]
-    told: set[str] | None = None
+    reached: set[str] | None = None
 
-    def note(state: State, told: set[str]) -> None:
-        journal.append(uri, _TEXT, lambda _, at: _event(state, at, ids, told=sorted(told)), now=now)
+    def note(state: State, reached: set[str]) -> None:
+        journal.append(uri, _TEXT, lambda _, at: _event(state, at, ids, told=sorted(reached)), now=now)
 
     def claim(rows: list[journal.Values], at: datetime) -> journal.Values | None:
-        nonlocal told
-        known = _entries(rows)
-        mine = [known[each] for each in ids]
+        nonlocal reached
+        former = _entries(rows)
+        mine = [former[name] for name in ids]
         for entry in mine:
             if entry.state is State.SENDING and at - entry.since < CLAIM:
                 raise _Claimed(f"another task is sending it since {entry.since:%H:%M:%S} UTC")
         if any(entry.state is State.SENT for entry in mine):
-            told = None
+            reached = None
             return None
-        told = set.intersection(*(set(entry.told) for entry in mine))
-        return _event(State.SENDING, at, ids, told=sorted(told))
+        reached = set.intersection(*(set(entry.told) for entry in mine))
+        return _event(State.SENDING, at, ids, told=sorted(reached))
 
     journal.append(uri, _TEXT, claim, now=now)
-    if told is None:
+    if reached is None:
         return False
     receipt = Receipt(settled=())
-    if rest := [address for address in recipients if address not in told]:
+    if rest := [address for address in recipients if address not in reached]:
         try:
             receipt = send(notice, rest)
         except BaseException:
-            note(State.PENDING, told)
+            note(State.PENDING, reached)
             raise
-    note(State.PENDING if receipt.later else State.SENT, told | set(receipt.settled))
+    note(State.PENDING if receipt.later else State.SENT, reached | set(receipt.settled))
     if receipt.later:
         raise ConnectionError(f"refused for now for {', '.join(receipt.later)}")
     return True
@@ -196,9 +196,11 @@ def _batches(waiting: Sequence[Entry], digest: timedelta | None, now: datetime) 
     return [[entry] for entry in waiting if entry not in quiet] + ([quiet] if due else [])
 
 
-def _judge(known: Sequence[Entry], notice: Notice, at: datetime, cooldown: timedelta) -> tuple[State, Notice]:
+def _judge(
+    former: Sequence[Entry], notice: Notice, at: datetime, cooldown: timedelta
+) -> tuple[State, Notice]:
     mailed = [
-        entry for entry in known if entry.notice.topic == notice.topic and entry.state is not State.HELD
+        entry for entry in former if entry.notice.topic == notice.topic and entry.state is not State.HELD
     ]
     same = next((entry for entry in reversed(mailed) if entry.notice.key == notice.key), None)
     if same is None:
@@ -208,13 +210,13 @@ def _judge(known: Sequence[Entry], notice: Notice, at: datetime, cooldown: timed
     if at - same.at < cooldown and not denied:
         small = {"summary": (), "facts": (), "findings": (), "sample": None, "passages": (), "links": ()}
         return State.HELD, notice.model_copy(update=small)
-    held = sum(entry.notice.key == notice.key and entry.at > same.at for entry in known)
+    held = sum(entry.notice.key == notice.key and entry.at > same.at for entry in former)
     return State.PENDING, again(notice, mailed[-1].notice, held=held, since=same.at)
 
 
-def _open(known: Sequence[Entry], topic: str) -> Notice | None:
+def _open(former: Sequence[Entry], topic: str) -> Notice | None:
     mailed = [
-        entry.notice for entry in known if entry.notice.topic == topic and entry.state is not State.HELD
+        entry.notice for entry in former if entry.notice.topic == topic and entry.state is not State.HELD
     ]
     return mailed[-1] if mailed and mailed[-1].status in (Status.FAILED, Status.WARNED) else None
 
@@ -239,12 +241,12 @@ def _event(
 
 
 def _entries(rows: Sequence[journal.Values]) -> dict[str, Entry]:
-    found: dict[str, Entry] = {}
+    by_id: dict[str, Entry] = {}
     for row in rows:
         state = {"state": State(row["state"]), "since": row["at"], "told": tuple(json.loads(row["told"]))}
-        for each in json.loads(row["ids"]):
+        for name in json.loads(row["ids"]):
             if row["notice"] is not None:
-                found[each] = Entry(notice=Notice.model_validate_json(row["notice"]), at=row["at"], **state)
+                by_id[name] = Entry(notice=Notice.model_validate_json(row["notice"]), at=row["at"], **state)
             else:
-                found[each] = found[each].model_copy(update=state)
-    return found
+                by_id[name] = by_id[name].model_copy(update=state)
+    return by_id

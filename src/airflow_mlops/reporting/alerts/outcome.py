@@ -166,15 +166,15 @@ def again(notice: Notice, last: Notice | None, *, held: int = 0, since: datetime
     if notice.status is Status.WARNED and last and last.status is Status.FAILED:
         # Whoever knows that it failed has to know that it does no longer.
         levels = tuple(dict.fromkeys((*last.levels, *notice.levels)))
-        said = (f"It passes now. Before: {line(last.title)}.", *notice.summary)
-        return notice.model_copy(update={"levels": levels, "summary": said})
+        summary = (f"It passes now. Before: {line(last.title)}.", *notice.summary)
+        return notice.model_copy(update={"levels": levels, "summary": summary})
     if held and since:
         times = "once" if held == 1 else f"{held} times"
-        said = (
+        summary = (
             *notice.summary,
             f"The same happened {times} since the mail of {since:%Y-%m-%d %H:%M} UTC, and was not mailed.",
         )
-        return notice.model_copy(update={"summary": said})
+        return notice.model_copy(update={"summary": summary})
     return notice
 
 
@@ -186,10 +186,10 @@ def collect(notices: Sequence[Notice]) -> Notice:
     first = notices[0]
     model = dict(first.facts).get("Model", first.topic)
     passages = tuple(
-        Passage(heading=each.title, text=" ".join(each.summary), links=each.links)
-        for each in notices[-_COLLECTED:]
+        Passage(heading=notice.title, text=" ".join(notice.summary), links=notice.links)
+        for notice in notices[-_COLLECTED:]
     )
-    ids = "\n".join(each.id for each in notices)
+    ids = "\n".join(notice.id for notice in notices)
     return Notice(
         id=f"digest/{hashlib.sha256(ids.encode()).hexdigest()}",
         key=f"digest/{first.key}",

@@ -26,15 +26,15 @@ def render(notice: Notice, note: str = "") -> str:
 def _parts(notice: Notice, note: str) -> Iterator[str]:
     title = line(notice.title)
     yield f"{title}\n{'=' * min(len(title), _WIDTH)}"
-    yield from (_wrap(each) for each in notice.summary)
+    yield from (_wrap(sentence) for sentence in notice.summary)
     yield _facts(notice.facts)
-    yield "\n".join(f"{line(each.label)}:\n  {each.url}" for each in notice.links)
+    yield "\n".join(f"{line(link.label)}:\n  {link.url}" for link in notice.links)
     if notice.findings:
         yield _heading("Expected and observed")
-        yield from (_finding(number, each) for number, each in enumerate(notice.findings, 1))
+        yield from (_finding(number, finding) for number, finding in enumerate(notice.findings, 1))
     if notice.more:
         yield f"… and {notice.more} more: see the report."
-    yield from (_passage(each) for each in notice.passages)
+    yield from (_passage(passage) for passage in notice.passages)
     if notice.sample and notice.sample.rows:
         yield _heading(f"Sample rows ({len(notice.sample.rows)})")
         yield "\n".join(_row(notice.sample, position) for position in range(len(notice.sample.rows)))
@@ -46,34 +46,34 @@ def _facts(facts: tuple[tuple[str, str], ...]) -> str:
     return "\n".join(f"{name + ':':<{width}}{line(value)}" for name, value in facts)
 
 
-def _finding(number: int, found: Finding) -> str:
-    share = f" ({percent(found.share)} of the rows)" if found.share is not None else ""
-    said = [("expected:", found.expected), ("observed:", f"{found.observed}{share}")]
-    if found.samples:
-        said.append(("such as:", ", ".join(found.samples)))
-    head = f"{number}. {line(found.name)}"
-    if found.note:
-        head += f": {line(found.note)}"
-    return "\n".join([head, *(_wrap(value, f"   {name:<11}", " " * 14) for name, value in said if value)])
+def _finding(number: int, finding: Finding) -> str:
+    share = f" ({percent(finding.share)} of the rows)" if finding.share is not None else ""
+    sides = [("expected:", finding.expected), ("observed:", f"{finding.observed}{share}")]
+    if finding.samples:
+        sides.append(("such as:", ", ".join(finding.samples)))
+    head = f"{number}. {line(finding.name)}"
+    if finding.note:
+        head += f": {line(finding.note)}"
+    return "\n".join([head, *(_wrap(value, f"   {name:<11}", " " * 14) for name, value in sides if value)])
 
 
 def _row(sample: Sample, position: int) -> str:
     cells = zip(sample.columns, sample.rows[position], strict=False)
-    said = _wrap(", ".join(f"{name} = {value}" for name, value in cells), "- ", "  ")
+    row = _wrap(", ".join(f"{name} = {value}" for name, value in cells), "- ", "  ")
     why = sample.reasons[position] if position < len(sample.reasons) else ""
-    return f"{said}\n{_wrap(why, '  > ', '    ')}" if why else said
+    return f"{row}\n{_wrap(why, '  > ', '    ')}" if why else row
 
 
 def _passage(passage: Passage) -> str:
     parts = [_heading(passage.heading), _wrap(passage.text)]
     parts += ["\n".join(f"    {line(command)}" for command in passage.commands)]
-    parts += [indent("\n".join(f"{line(each.label)}: {each.url}" for each in passage.links), "  ")]
+    parts += [indent("\n".join(f"{line(link.label)}: {link.url}" for link in passage.links), "  ")]
     return "\n\n".join(part for part in parts if part)
 
 
 def _heading(text: str) -> str:
-    said = line(text)
-    return f"{said}\n{'-' * min(len(said), _WIDTH)}"
+    title = line(text)
+    return f"{title}\n{'-' * min(len(title), _WIDTH)}"
 
 
 def _wrap(text: str, first: str = "", later: str = "") -> str:

@@ -38,13 +38,13 @@ def validation(
     :param page: place of the report under ``[mlops] reports``; None if there is none.
     """
     broken = sorted(
-        (each for each in report.results if each.outcome is not Outcome.PASS),
-        key=lambda each: (_ORDER.index(each.severity), each.outcome is Outcome.ERROR),
+        (result for result in report.results if result.outcome is not Outcome.PASS),
+        key=lambda result: (_ORDER.index(result.severity), result.outcome is Outcome.ERROR),
     )
     # Other data, and other expectations that fail, are other news.
     about = [
         f"{report.dataset} {report.partition}",
-        *sorted(f"{each.column} {each.expectation}" for each in broken),
+        *sorted(f"{result.column} {result.expectation}" for result in broken),
     ]
     what = hashlib.sha256("\n".join(about).encode())
     state = ", ".join(failed) or "warned"
@@ -65,7 +65,7 @@ def validation(
             ("Failed", some(failed)),
             ("Dataset", _version(dataset)),
         ),
-        findings=tuple(_finding(each) for each in broken[:LISTED]),
+        findings=tuple(_finding(result) for result in broken[:LISTED]),
         more=max(0, len(broken) - LISTED),
         sample=_sample(report.sample),
         passages=tuple(_passages(run, report, failed, dataset)),
@@ -99,10 +99,10 @@ def _version(dataset: DatasetVersion | None) -> str | None:
 
 def _finding(result: ExpectationResult) -> Finding:
     observed = f"{result.unexpected:,} rows: {result.observed}" if result.unexpected else result.observed
-    said = "could not be evaluated" if result.outcome is Outcome.ERROR else result.severity.value
+    effect = "could not be evaluated" if result.outcome is Outcome.ERROR else result.severity.value
     return Finding(
         name=result.column or "table",
-        note=f"{result.expectation}, {said}",
+        note=f"{result.expectation}, {effect}",
         expected=_short(result.expected, 300),
         observed=_short(observed, 300),
         share=result.unexpected_share if result.unexpected else None,
@@ -123,8 +123,8 @@ def _sample(sample: Sample | None) -> Sample | None:
 
 
 def _short(text: str, most: int = _CELL) -> str:
-    said = line(text[: 4 * most])
-    return said if len(said) <= most and len(text) <= 4 * most else f"{said[: most - 1]}…"
+    start = line(text[: 4 * most])
+    return start if len(start) <= most and len(text) <= 4 * most else f"{start[: most - 1]}…"
 
 
 def _passages(
@@ -169,21 +169,21 @@ def _stopped(run: Run) -> str:
 
 
 def _went_on(report: ValidationReport) -> str:
-    said = []
+    sentences = []
     if report.quarantined:
         share = percent(report.quarantined / report.rows) if report.rows else "all"
         rest = report.rows - report.quarantined
-        said.append(
+        sentences.append(
             f"{report.quarantined:,} of {report.rows:,} rows ({share}) were set aside in quarantine; the other "
             f"{rest:,} go on."
         )
     else:
-        said.append("All rows go on: what failed only warns.")
+        sentences.append("All rows go on: what failed only warns.")
     if report.released:
-        said.append(
+        sentences.append(
             f"{report.released:,} rows break an expectation and go on, because a person released them."
         )
-    return " ".join(said)
+    return " ".join(sentences)
 
 
 def _links(page: str | None, dataset: DatasetVersion | None) -> Iterator[tuple[str, str]]:

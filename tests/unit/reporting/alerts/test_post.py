@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -8,29 +7,11 @@ import pytest
 from airflow_mlops.domain.spec.alerts import Alerts
 from airflow_mlops.exceptions import MailUndelivered
 from airflow_mlops.reporting.alerts import outbox
-from airflow_mlops.reporting.alerts.channel import Receipt
 from airflow_mlops.reporting.alerts.judge import News
-from airflow_mlops.reporting.alerts.notice import Notice
 from airflow_mlops.reporting.alerts.post import post
-from notices import make_notice, make_run
+from notices import Pinboard, make_notice, make_run
 
 TO = ("ml-team@example.com",)
-
-
-class Pinboard:
-    """A channel that keeps what it is given.
-
-    :param refuses: addresses that it cannot reach for now.
-    """
-
-    def __init__(self, *refuses: str) -> None:
-        self.refuses = refuses
-        self.posts: list[tuple[str, tuple[str, ...]]] = []
-
-    def deliver(self, notice: Notice, to: Sequence[str]) -> Receipt:
-        self.posts.append((notice.title, tuple(to)))
-        settled = tuple(address for address in to if address not in self.refuses)
-        return Receipt(settled=settled, later=self.refuses)
 
 
 @pytest.fixture
