@@ -177,6 +177,7 @@ def _ours(folder: str, case: Case, frame: Any) -> int:
     from airflow_mlops.domain.facts.results import DatasetVersion
     from airflow_mlops.domain.spec.model import Expectation
     from airflow_mlops.stages.validate import validate
+    from airflow_mlops.stages.validate.validate import ValidationPolicy
     from airflow_mlops.stores.tables import tables
 
     rules = [Expectation(expectation=name, args=args) for name, args in _suite(case.columns)]
@@ -190,7 +191,7 @@ def _ours(folder: str, case: Case, frame: Any) -> int:
             name="rows", uri=uri, version=table.version(), grain="month", partition="2013-01", rows=ROWS,
             digest="", columns=columns, key=("id",), event_time="at",
         )  # fmt: skip
-        found = validate.version(dataset, validate.Policy(rules, ["id", "at"], ["id", "at"]), data=uri)
+        found = validate.version(dataset, ValidationPolicy(rules, ["id", "at"], ["id", "at"]), data=uri)
     assert found.html
     assert found.docs
     return sum(each.outcome == "FAIL" for each in found.report.results)

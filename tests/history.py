@@ -21,7 +21,7 @@ from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.spec.model import Candidate
 from airflow_mlops.stages.train.split import place_bounds
 from airflow_mlops.stores.registry import ledger, registry
-from airflow_mlops.stores.registry.ledger import Kind
+from airflow_mlops.stores.registry.ledger import RowKind
 from airflow_mlops.stores.tables import tables
 from synthetic import make_client, make_rows, make_trained
 
@@ -56,7 +56,7 @@ def shifted(key: str, by: float = 5.0) -> pa.Table:
 
 def moved(uri: str, decision: PromotionDecision) -> None:
     """Leave in a ledger what a move of the champion leaves there."""
-    for kind in (Kind.INTENT, Kind.DONE):
+    for kind in (RowKind.INTENT, RowKind.DONE):
         ledger.record(uri, kind, decision, actor="test")
 
 

@@ -11,7 +11,7 @@ from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.facts.results import Action, Evaluation, PromotionDecision, TrainedModel
 from airflow_mlops.stages.promote import promote
 from airflow_mlops.stores.registry import ledger, registry, tracking
-from airflow_mlops.stores.registry.ledger import Kind
+from airflow_mlops.stores.registry.ledger import RowKind
 from registry_builders import make_evaluation, make_version
 
 BLESSED = Check(name="blessing", verdict=Verdict.PASS, expected="alike", reason="blessed in another test")
@@ -35,7 +35,7 @@ class Story:
         return registry.champion_version(self.client, self.model)
 
     @property
-    def kinds(self) -> list[Kind]:
+    def kinds(self) -> list[RowKind]:
         return [row.kind for row in ledger.rows(self.ledger)]
 
     def twin(self, name: str) -> TrainedModel:
@@ -54,9 +54,9 @@ class Story:
             model=self.model, partition="2013-01", action=Action.PROMOTED, before=None, after=trained.version,
             digest=trained.digest, reason="first", key=f"crown/{trained.version}",
         )  # fmt: skip
-        ledger.record(self.ledger, Kind.INTENT, decision, actor="test")
+        ledger.record(self.ledger, RowKind.INTENT, decision, actor="test")
         registry.set_champion(self.client, self.model, trained.version)
-        ledger.record(self.ledger, Kind.DONE, decision, actor="test")
+        ledger.record(self.ledger, RowKind.DONE, decision, actor="test")
 
     def judged(self, candidate: TrainedModel, champion: TrainedModel | None = None) -> Evaluation:
         return make_evaluation(candidate, champion).model_copy(update={"checks": (BLESSED,)})

@@ -12,7 +12,7 @@ from mlflow import MlflowClient
 from airflow_mlops.domain.facts.results import Action
 from airflow_mlops.exceptions import ModelNotFound, RegistryUnavailable
 from airflow_mlops.stores.registry import ledger, registry
-from airflow_mlops.stores.registry.ledger import Kind
+from airflow_mlops.stores.registry.ledger import RowKind
 from faults import processes
 from faults.conftest import BOTH, Stopped
 from faults.proxy import Proxy
@@ -104,7 +104,7 @@ def test_a_move_whose_every_answer_is_lost_once_is_one_move(
     two = story.twin("two")
     proxy.lossy = True
     assert story.promote(client, two).action is Action.PROMOTED
-    assert (story.champion, story.kinds) == (two.version, [Kind.INTENT, Kind.DONE])
+    assert (story.champion, story.kinds) == (two.version, [RowKind.INTENT, RowKind.DONE])
     assert proxy.count(ALIAS) == proxy.count(TAG) == 2
     assert story.promote(client, two).action is Action.PROMOTED
     assert proxy.count(ALIAS) == 2
@@ -119,9 +119,9 @@ def test_a_move_whose_answers_are_all_lost_is_finished_by_its_retry(
     proxy.drop(call, times=2)
     with pytest.raises(RegistryUnavailable):
         story.promote(client, two, story.one)
-    assert (story.champion, story.kinds[2:]) == (two.version, [Kind.INTENT])
+    assert (story.champion, story.kinds[2:]) == (two.version, [RowKind.INTENT])
     assert story.promote(client, two, story.one).before == story.one.version
-    assert (story.champion, story.kinds[2:]) == (two.version, [Kind.INTENT, Kind.DONE])
+    assert (story.champion, story.kinds[2:]) == (two.version, [RowKind.INTENT, RowKind.DONE])
     assert proxy.count(ALIAS) == 1 + (call == ALIAS)
 
 
@@ -146,10 +146,10 @@ def test_a_promotion_that_is_killed_is_finished_by_its_retry(
         victims.append(victim)
         assert victim.ended() == -9
     # What a killed process has sent before it died may still be carried out.
-    assert story.kinds[2:] == [Kind.INTENT]
+    assert story.kinds[2:] == [RowKind.INTENT]
     assert story.champion == two.version if moved else story.champion in (story.one.version, two.version)
     assert story.promote(client, two, story.one).action is Action.PROMOTED
-    assert (story.champion, story.kinds[2:]) == (two.version, [Kind.INTENT, Kind.DONE])
+    assert (story.champion, story.kinds[2:]) == (two.version, [RowKind.INTENT, RowKind.DONE])
     assert len(ledger.moves(story.ledger)) == 2
 
 
@@ -169,7 +169,7 @@ def test_a_server_that_is_stopped_during_any_call_of_a_promotion_fails_it_and_th
         assert failed.value.silent or call.endswith("model.skops"), call
         assert story.promote(client, candidate, champion, key=call).action is Action.PROMOTED
         champion = candidate
-        assert (story.champion, story.kinds[-1]) == (champion.version, Kind.DONE), call
+        assert (story.champion, story.kinds[-1]) == (champion.version, RowKind.DONE), call
     assert [row.key for row in ledger.moves(story.ledger)] == ["first", *calls]
 
 
@@ -183,9 +183,9 @@ def test_a_registry_that_only_reads_moves_nothing_and_the_retry_does_once_it_wri
         with pytest.raises(RegistryUnavailable, match="(?i)read-?only") as failed:
             story.promote(client, two, story.one)
         assert not failed.value.silent
-        assert (story.champion, story.kinds[2:]) == (story.one.version, [Kind.INTENT])
+        assert (story.champion, story.kinds[2:]) == (story.one.version, [RowKind.INTENT])
     assert story.promote(client, two, story.one).action is Action.PROMOTED
-    assert (story.champion, story.kinds[2:]) == (two.version, [Kind.INTENT, Kind.DONE])
+    assert (story.champion, story.kinds[2:]) == (two.version, [RowKind.INTENT, RowKind.DONE])
 
 
 def test_a_registry_that_lets_nobody_write_moves_nothing(
@@ -195,7 +195,7 @@ def test_a_registry_that_lets_nobody_write_moves_nothing(
     proxy.refuse(ALIAS, 403, times=1)
     with pytest.raises(RegistryUnavailable, match="403"):
         story.promote(client, story.twin("two"), story.one)
-    assert (story.champion, story.kinds[2:]) == (story.one.version, [Kind.INTENT])
+    assert (story.champion, story.kinds[2:]) == (story.one.version, [RowKind.INTENT])
 
 
 def test_a_version_that_is_pending_is_neither_promoted_nor_scored_with(

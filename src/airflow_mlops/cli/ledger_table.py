@@ -31,18 +31,18 @@ def events(rows: Iterable[Row]) -> list[Row]:
 
     The intent of a move that has ended, and the decision on a partition that repeats a move, do not.
     """
-    from airflow_mlops.stores.registry.ledger import Kind
+    from airflow_mlops.stores.registry.ledger import RowKind
 
     known = list(rows)
-    ended = {row.key: number for number, row in enumerate(known) if row.kind in (Kind.DONE, Kind.ABORT)}
+    ended = {row.key: number for number, row in enumerate(known) if row.kind in (RowKind.DONE, RowKind.ABORT)}
     moves: set[tuple[str, str, str | None]] = set()
     kept = []
     for number, row in enumerate(known):
         move = (row.key, row.action, row.after)
-        if row.kind is Kind.DONE:
+        if row.kind is RowKind.DONE:
             moves.add(move)
-        over = row.kind is Kind.INTENT and ended.get(row.key, -1) > number
-        repeated = row.kind is Kind.DECISION and move in moves
+        over = row.kind is RowKind.INTENT and ended.get(row.key, -1) > number
+        repeated = row.kind is RowKind.DECISION and move in moves
         if not (over or repeated):
             kept.append(row)
     return kept
@@ -75,9 +75,9 @@ def _clean(text: str) -> str:
 
 
 def _what(row: Row) -> str:
-    from airflow_mlops.stores.registry.ledger import Kind
+    from airflow_mlops.stores.registry.ledger import RowKind
 
-    note = {Kind.INTENT: " (under way)", Kind.ABORT: " (given up)"}.get(row.kind, "")
+    note = {RowKind.INTENT: " (under way)", RowKind.ABORT: " (given up)"}.get(row.kind, "")
     approval = row.evidence.approval
     return f"{row.action}{note}{' OVERRIDDEN' if approval and approval.overridden else ''}"
 

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.hooks.source_files import FileSource, fill
 from airflow_mlops.hooks.source_sql import SqlSource
-from airflow_mlops.stores.outputs.tables import Output, Predictions
+from airflow_mlops.stores.outputs.tables import Predictions, Writer
 
 if TYPE_CHECKING:
     from airflow_mlops.domain.spec import score as spec
 
-__all__ = ["FileOutput", "Output", "SqlOutput", "from_spec"]
+__all__ = ["FileWriter", "SqlWriter", "Writer", "from_spec"]
 
 
 @dataclass(frozen=True)
-class SqlOutput:
+class SqlWriter:
     """Write predictions to a table of any database that Airflow has a ``DbApiHook`` for, in one transaction.
 
     :param conn_id: the connection.
@@ -47,7 +47,7 @@ class SqlOutput:
 
 
 @dataclass(frozen=True)
-class FileOutput:
+class FileWriter:
     """Write predictions to a file for each partition, on any file system that ``ObjectStoragePath`` reaches.
 
     :param path: a path or URL with ``{partition}``, or with ``{year}``, ``{month}``, ``{day}`` and ``{hour}`` of the
@@ -77,9 +77,9 @@ class FileOutput:
         files.write(predictions, opened.fs, opened.path, form)
 
 
-def from_spec(output: spec.Output) -> Output:
+def from_spec(output: spec.Output) -> Writer:
     """Return the output that a spec describes."""
     if output.sql is not None:
-        return SqlOutput(output.sql.conn_id, output.sql.table)
+        return SqlWriter(output.sql.conn_id, output.sql.table)
     assert output.files is not None
-    return FileOutput(output.files.path, output.files.conn_id, output.files.format)
+    return FileWriter(output.files.path, output.files.conn_id, output.files.format)

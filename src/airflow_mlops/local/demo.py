@@ -21,7 +21,7 @@ from rich.table import Table
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.local import summary
 from airflow_mlops.local.airflow import LocalAirflow, LocalAirflowError, free_port
-from airflow_mlops.local.replay import STAGES, Replay, StageRun
+from airflow_mlops.local.replay import STAGES, LocalReplay, StageRun
 
 MODEL = "flight_delays"
 LOCK = "demo.lock"
@@ -90,7 +90,7 @@ def _replay(
         console.print(
             f"Airflow is up after {time.monotonic() - began:.0f} s: {airflow.url}  (admin / {airflow.password})"
         )
-        replay = Replay(airflow, MODEL, *span)
+        replay = LocalReplay(airflow, MODEL, *span)
         replay.start()
         _follow(replay, console)
         console.print(summary.table(airflow, home / "storage", MODEL, replay.partitions))
@@ -135,7 +135,7 @@ def demo_settings(home: Path) -> dict[str, str]:
     }
 
 
-def _follow(replay: Replay, console: Console) -> None:
+def _follow(replay: LocalReplay, console: Console) -> None:
     with Live(console=console, refresh_per_second=8, transient=True) as live:
         while True:
             states = replay.states()

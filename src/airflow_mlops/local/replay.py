@@ -26,7 +26,7 @@ class StageRun:
     seconds: float | None
 
 
-class Replay:
+class LocalReplay:
     """A backfill of some partitions and all that it sets off.
 
     :param airflow: where it runs.

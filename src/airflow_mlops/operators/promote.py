@@ -9,7 +9,7 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowSkipException
 
 from airflow_mlops import assets
-from airflow_mlops.domain.facts.approval import Answer, Approval, approval, refusal
+from airflow_mlops.domain.facts.approval import Answer, ApprovalOutcome, approval, refusal
 from airflow_mlops.domain.facts.results import Action, Evaluation, PromotionDecision, RetrainDecision
 from airflow_mlops.domain.spec.gates import Serving, Shadow
 from airflow_mlops.domain.spec.section import Section
@@ -208,7 +208,7 @@ class RecordOperator(BaseOperator):
             return PromotionDecision.from_dict(promoted)
         evaluation = Evaluation.from_dict(self.evaluation)
         answers = tuple(_answers(self.approvals))
-        given = Approval(answers=answers) if answers else None
+        given = ApprovalOutcome(answers=answers) if answers else None
         refused = {
             "action": Action.REFUSED,
             "checks": evaluation.checks,

@@ -18,6 +18,7 @@ from airflow_mlops.links import ReportLink
 from airflow_mlops.runs import push, push_facts, run_of, save_report, table_uri
 from airflow_mlops.stages.ingest import quarantine
 from airflow_mlops.stages.validate import skew, suites, validate
+from airflow_mlops.stages.validate.validate import ValidationPolicy
 from airflow_mlops.stores.sources.python import PythonSource
 
 if TYPE_CHECKING:
@@ -117,8 +118,8 @@ class ValidateOperator(BaseOperator):
         validate.raise_for(found.report)
         return found.report.to_dict()
 
-    def _policy(self, context: Context, known: Sequence[str], moves: bool = True) -> validate.Policy:
-        return validate.Policy(
+    def _policy(self, context: Context, known: Sequence[str], moves: bool = True) -> ValidationPolicy:
+        return ValidationPolicy(
             expectations=suites.expand(self.expectations, folder=Path(context["dag"].fileloc).parent),
             # A text is not taken for its letters: the policy refuses it.
             required=self.required if isinstance(self.required, str) else [*known, *self.required],

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _BLOCK = re.compile(r"^(\d{0,9})([.)](?=\s|$)|[-+](?=\s|$)|>|#+(?=\s|$)|[-=](?=[-=\s]*$))")
 
 
-class Link(NamedTuple):
+class MarkdownLink(NamedTuple):
     """Words that lead to an address; only the words if it is none of the web."""
 
     words: str
@@ -30,7 +30,7 @@ def escape(value: Any) -> Markup:
 
     if isinstance(value, Markup):
         return value
-    if isinstance(value, Link):
+    if isinstance(value, MarkdownLink):
         return _link(value)
     if isinstance(value, StrEnum):
         return Markup(f"**{value.value}**")
@@ -40,7 +40,7 @@ def escape(value: Any) -> Markup:
     return Markup(_BLOCK.sub(r"\1\\\2", text))
 
 
-def _link(link: Link) -> Markup:
+def _link(link: MarkdownLink) -> Markup:
     from markupsafe import Markup
 
     words, url = escape(link.words), quote(link.url, safe=":/?#[]@!$&'()*+,;=%~")

@@ -12,10 +12,10 @@ from airflow.utils import yaml
 
 from airflow_mlops import config
 from airflow_mlops.domain.checks import Check, Verdict
-from airflow_mlops.domain.facts.approval import Answer, Approval
+from airflow_mlops.domain.facts.approval import Answer, ApprovalOutcome
 from airflow_mlops.domain.facts.results import Action
 from airflow_mlops.stores.registry import ledger
-from airflow_mlops.stores.registry.ledger import Kind
+from airflow_mlops.stores.registry.ledger import RowKind
 from airflow_mlops.stores.tables import journal
 from history import MODEL, History, make_decision
 
@@ -68,7 +68,7 @@ def promote(store: History, **changes: Any) -> None:
     """Leave what a promotion in a DAG leaves: the move, and the decision on its partition."""
     facts = {"before": "1", "after": "2", "candidate": "2", "key": "flights.train/run-2", "checks": GATES}
     decision = make_decision("2013-02", Action.PROMOTED, **facts | changes)
-    for kind in (Kind.INTENT, Kind.DONE, Kind.DECISION):
+    for kind in (RowKind.INTENT, RowKind.DONE, RowKind.DECISION):
         ledger.record(store.uri("ledger"), kind, decision, actor="flights.train/run-2")
 
 
@@ -103,7 +103,7 @@ def test_a_table_tells_a_promotion_once_with_who_why_and_on_which_evidence(
     promote(
         store,
         reason="better beyond chance; approved by anna: looked at it",
-        approval=Approval(answers=(ANNA,)),
+        approval=ApprovalOutcome(answers=(ANNA,)),
     )
     found = printed(capsys, MODEL)
     assert found.count("promoted") == 1
@@ -117,7 +117,7 @@ def test_a_table_tells_a_promotion_once_with_who_why_and_on_which_evidence(
 
 
 def test_an_override_is_loud(store: History, capsys: Capture) -> None:
-    promote(store, approval=Approval(answers=(ANNA,), overridden=True))
+    promote(store, approval=ApprovalOutcome(answers=(ANNA,), overridden=True))
     assert "promoted OVERRIDDEN" in lines(printed(capsys, MODEL))
     (answer,) = told(capsys, MODEL)[1]["evidence"]["approval"]["answers"]
     assert (answer["person"], answer["reason"]) == ("anna", "looked at it")
@@ -136,9 +136,9 @@ def test_moves_that_were_given_up_or_are_under_way_are_told_so(store: History, c
             for number in (2, 3)
         ],
     )
-    ledger.record(uri, Kind.INTENT, moves[0], actor="run-2")
-    ledger.record(uri, Kind.ABORT, moves[0], actor="run-3", reason="it moved nothing")
-    ledger.record(uri, Kind.INTENT, moves[1], actor="run-3")
+    ledger.record(uri, RowKind.INTENT, moves[0], actor="run-2")
+    ledger.record(uri, RowKind.ABORT, moves[0], actor="run-3", reason="it moved nothing")
+    ledger.record(uri, RowKind.INTENT, moves[1], actor="run-3")
     found = printed(capsys, MODEL, "--output", "plain").splitlines()[1:]
     assert ["given up" in line for line in found] == [True, False]
     assert ["under way" in line for line in found] == [False, True]
@@ -243,7 +243,7 @@ def test_a_version_that_nobody_knows_is_told(store: History) -> None:
 def trial(store: History, action: Action, partition: str, **changes: Any) -> None:
     facts = {"before": "1", "after": "1", "candidate": "2", "checks": GATES, "key": f"run-{partition}"}
     decision = make_decision(partition, action, **facts | changes)
-    for kind in (Kind.INTENT, Kind.DONE):
+    for kind in (RowKind.INTENT, RowKind.DONE):
         ledger.record(store.uri("ledger"), kind, decision, actor="flights.monitor/run-2")
 
 

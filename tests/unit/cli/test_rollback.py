@@ -16,7 +16,7 @@ from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.facts.results import Action
 from airflow_mlops.stages.promote import moves, promote
 from airflow_mlops.stores.registry import ledger, registry
-from airflow_mlops.stores.registry.ledger import Kind
+from airflow_mlops.stores.registry.ledger import RowKind
 from contexts import deploy
 from history import MODEL, STIFF, History, make_decision
 from synthetic import make_client
@@ -85,7 +85,7 @@ def test_a_command_that_was_cut_off_is_finished_by_its_repetition(
     assert registry.champion_version(history.client, MODEL) == "2"
     mlops("--reason", "complaints")
     assert registry.champion_version(history.client, MODEL) == "1"
-    assert [row.kind for row in ledger.rows(history.uri("ledger"))[-2:]] == [Kind.INTENT, Kind.DONE]
+    assert [row.kind for row in ledger.rows(history.uri("ledger"))[-2:]] == [RowKind.INTENT, RowKind.DONE]
 
 
 @pytest.mark.usefixtures("unblessed")
@@ -93,7 +93,7 @@ def test_a_command_with_another_aim_than_one_that_was_cut_off_does_not_continue_
     history: History, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     left = make_decision("2013-03", Action.ROLLED_BACK, before="2", after="3", key="cut off")
-    ledger.record(history.uri("ledger"), Kind.INTENT, left, actor=rollback._person())
+    ledger.record(history.uri("ledger"), RowKind.INTENT, left, actor=rollback._person())
     with pytest.raises(SystemExit, match="Nothing was rolled back: .* while cut off moves the alias"):
         mlops("--reason", "complaints", "--to", "1")
     monkeypatch.setattr(moves, "_LEASE", timedelta(0))

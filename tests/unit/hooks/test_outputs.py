@@ -19,7 +19,7 @@ from sqlalchemy import create_engine, text
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.spec.score import Score
 from airflow_mlops.exceptions import SchemaMismatch, SourceUnreadable, WriteConflict
-from airflow_mlops.hooks.outputs import FileOutput, SqlOutput, from_spec
+from airflow_mlops.hooks.outputs import FileWriter, SqlWriter, from_spec
 from airflow_mlops.stores.outputs.tables import Predictions
 from airflow_mlops.stores.tables import tables
 
@@ -77,7 +77,7 @@ def stored(database: Any, columns: str = "partition_key, flight, score") -> list
 
 
 def test_a_table_is_made_and_a_partition_replaces_its_own_rows_only(database: Any, tmp_path: Path) -> None:
-    output = SqlOutput("out", database[1])
+    output = SqlWriter("out", database[1])
     output.write(make(tmp_path, {"AA": 0.1, "DL": 0.2}))
     output.write(make(tmp_path, {"AA": 0.3}, "2013-02"))
     output.write(make(tmp_path, {"AA": 0.9}, model="other"))
@@ -92,7 +92,7 @@ def test_a_table_is_made_and_a_partition_replaces_its_own_rows_only(database: An
 
 
 def test_times_are_stored_in_utc(database: Any, tmp_path: Path) -> None:
-    SqlOutput("out", database[1]).write(make(tmp_path, {"AA": 0.1}))
+    SqlWriter("out", database[1]).write(make(tmp_path, {"AA": 0.1}))
     [(_, found)] = stored(database, "flight, departure")
     moment = datetime.fromisoformat(found) if isinstance(found, str) else found
     assert moment.replace(tzinfo=moment.tzinfo or UTC) == AT
@@ -102,7 +102,7 @@ def test_a_partition_that_cannot_be_written_whole_leaves_the_one_before(
     database: Any, tmp_path: Path
 ) -> None:
     engine, name = database
-    output = SqlOutput("out", name)
+    output = SqlWriter("out", name)
     with engine.begin() as connection:
         columns = "model varchar, partition_key varchar, flight varchar, leg int"
         connection.execute(text(f"create table {name} ({columns}, score float check (score < 1))"))
@@ -122,12 +122,12 @@ def test_a_table_without_the_columns_that_tell_whose_rows_these_are_is_refused(
         connection.execute(text(f"create table {name} (flight varchar, leg int, score float)"))
         connection.execute(text(f"insert into {name} values ('AA', 1, 0.7)"))
     with pytest.raises(SchemaMismatch, match="has no column model, partition_key; add what is missing"):
-        SqlOutput("out", name).write(make(tmp_path, {"AA": 0.1}))
+        SqlWriter("out", name).write(make(tmp_path, {"AA": 0.1}))
     assert stored(database, "flight, score") == [("AA", 0.7)]
 
 
 def test_an_empty_partition_leaves_no_rows(database: Any, tmp_path: Path) -> None:
-    output = SqlOutput("out", database[1])
+    output = SqlWriter("out", database[1])
     output.write(make(tmp_path, {"AA": 0.1}))
     output.write(make(tmp_path, {}))
     assert stored(database) == []
@@ -137,7 +137,7 @@ def test_an_empty_partition_leaves_no_rows(database: Any, tmp_path: Path) -> Non
 def test_a_model_with_a_column_of_the_table_s_own_is_refused(
     database: Any, tmp_path: Path, name: str
 ) -> None:
-    output = SqlOutput("out", database[1])
+    output = SqlWriter("out", database[1])
     output.write(make(tmp_path, {"AA": 0.1}))
     uri = f"file://{tmp_path}/predictions"
     tables.replace_partition(uri, pa.table({name: ["A320"], "score": [0.1]}), "2013-01")
@@ -148,7 +148,7 @@ def test_a_model_with_a_column_of_the_table_s_own_is_refused(
 
 
 def test_keys_that_differ_in_case_are_two_rows(database: Any, tmp_path: Path) -> None:
-    SqlOutput("out", database[1]).write(make(tmp_path, {"aa": 0.1, "AA": 0.2}))
+    SqlWriter("out", database[1]).write(make(tmp_path, {"aa": 0.1, "AA": 0.2}))
     assert sorted(stored(database)) == [("2013-01", "AA", 0.2), ("2013-01", "aa", 0.1)]
 
 
@@ -157,20 +157,20 @@ def test_a_database_that_cannot_be_reached_is_told_without_its_password(
 ) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_OUT", f"postgres://user:{SECRET}@127.0.0.1:1/test")
     with pytest.raises(ConnectionError, match="table scores on out: the database cannot be reached") as error:
-        SqlOutput("out", "scores").write(make(tmp_path, {"AA": 0.1}))
+        SqlWriter("out", "scores").write(make(tmp_path, {"AA": 0.1}))
     assert SECRET not in str(error.value)
 
 
 def test_a_connection_that_does_not_exist_is_named(tmp_path: Path) -> None:
     with pytest.raises(SourceUnreadable, match="There is no connection 'nowhere'"):
-        SqlOutput("nowhere", "scores").write(make(tmp_path, {"AA": 0.1}))
+        SqlWriter("nowhere", "scores").write(make(tmp_path, {"AA": 0.1}))
 
 
 # ----------------------------------------------------------------------------------------------------------- files
 
 
 def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
-    output = FileOutput(f"file://{tmp_path}/out/{{year}}/{{partition}}.parquet")
+    output = FileWriter(f"file://{tmp_path}/out/{{year}}/{{partition}}.parquet")
     for scores in ({"AA": 0.1, "DL": 0.2}, {"AA": 0.5}):
         output.write(make(tmp_path, scores))
     folder = tmp_path / "out" / "2013"
@@ -182,7 +182,7 @@ def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_finished_leaves_the_one_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    output = FileOutput(f"{tmp_path}/{{partition}}.csv")
+    output = FileWriter(f"{tmp_path}/{{partition}}.csv")
     output.write(make(tmp_path, {"AA": 0.1}))
     before = (tmp_path / "2013-01.csv").read_bytes()
 
@@ -199,7 +199,7 @@ def test_a_file_that_cannot_be_finished_leaves_the_one_before(
 
 def test_a_file_of_another_file_system_arrives_whole(tmp_path: Path) -> None:
     bucket = uuid.uuid4().hex
-    FileOutput(f"memory://{bucket}/{{partition}}.data", format="csv").write(make(tmp_path, {"AA": 0.1}))
+    FileWriter(f"memory://{bucket}/{{partition}}.data", format="csv").write(make(tmp_path, {"AA": 0.1}))
     found = fsspec.filesystem("memory").cat_file(f"/{bucket}/2013-01.data").decode().splitlines()
     assert [(row["flight"], row["score"]) for row in csv.DictReader(found)] == [("AA", "0.1")]
 
@@ -217,6 +217,6 @@ def test_a_spec_s_outputs_are_those_that_it_describes() -> None:
         }
     )
     found = [from_spec(each) for each in asked.outputs]
-    assert found == [SqlOutput("out", "a.b"), FileOutput("s3://who@bucket/{partition}.csv")]
+    assert found == [SqlWriter("out", "a.b"), FileWriter("s3://who@bucket/{partition}.csv")]
     january = Partition.parse("2013-01", "month")
     assert [each.describe(january) for each in found] == ["table a.b on out", "s3://bucket/2013-01.csv"]

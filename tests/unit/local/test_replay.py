@@ -7,11 +7,11 @@ import httpx
 import pytest
 
 from airflow_mlops.local.airflow import LocalAirflow, LocalAirflowError
-from airflow_mlops.local.replay import STAGES, Replay, error_text
+from airflow_mlops.local.replay import STAGES, LocalReplay, error_text
 from history import month
 
 
-def answering(folder: Path, answers: dict[str, Any]) -> Replay:
+def answering(folder: Path, answers: dict[str, Any]) -> LocalReplay:
     """Replay January and February on an Airflow whose API answers so, by path."""
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -20,7 +20,7 @@ def answering(folder: Path, answers: dict[str, Any]) -> Replay:
 
     airflow = LocalAirflow(folder, folder)
     airflow._client = httpx.Client(base_url=airflow.url, transport=httpx.MockTransport(answer))
-    return Replay(airflow, "flights", month("2013-01"), month("2013-02"))
+    return LocalReplay(airflow, "flights", month("2013-01"), month("2013-02"))
 
 
 def runs(stage: str, **states: str) -> dict[str, Any]:

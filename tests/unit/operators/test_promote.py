@@ -23,7 +23,7 @@ from airflow_mlops.domain.facts.statement import Statement
 from airflow_mlops.exceptions import ApprovalMissing, SpecError, TrainingFailed
 from airflow_mlops.operators.promote import PromoteOperator, RecordOperator, RollbackOperator
 from airflow_mlops.stores.registry import ledger, registry
-from airflow_mlops.stores.registry.ledger import Kind
+from airflow_mlops.stores.registry.ledger import RowKind
 from contexts import Run, deploy
 from history import MODEL, STIFF, History, make_decision
 from registry_builders import make_evaluation, make_ref
@@ -62,7 +62,7 @@ def test_a_candidate_that_passed_becomes_champion_once(history: History) -> None
     assert (run.pushed["mlflow_run"], run.pushed["decision"]) == (trained.run_id, decision.to_dict())
     assert run.facts(CHAMPION) == {"decision": decision.to_dict()}
     assert promoted(train_run(), evaluation) == decision
-    assert [row.kind for row in ledger.rows(history.uri("ledger"))] == [Kind.INTENT, Kind.DONE]
+    assert [row.kind for row in ledger.rows(history.uri("ledger"))] == [RowKind.INTENT, RowKind.DONE]
 
 
 def test_a_candidate_that_is_champion_already_skips_the_task(history: History) -> None:

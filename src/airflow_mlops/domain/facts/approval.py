@@ -28,7 +28,7 @@ class Answer(Fact):
     at: datetime
 
 
-class Approval(Fact):
+class ApprovalOutcome(Fact):
     """What people said about a promotion.
 
     :param answers: in the order in which they were given.
@@ -44,7 +44,7 @@ _NEEDED = {"none": 0, "one": 1, "two": 2}
 
 def approval(
     answers: Sequence[Answer], version: str, verdict: Verdict, *, people: str = "none", override: bool = False
-) -> Approval | None:
+) -> ApprovalOutcome | None:
     """Return what people said if that settles the matter: enough of them approved, or one did not.
 
     Nobody has to be asked about a candidate that cannot be promoted anyway. An approval counts only with a user and a
@@ -68,7 +68,7 @@ def approval(
                 f"{answer.person} was asked about version {answer.version} with the verdict {answer.verdict}, not about "
                 f"version {version} with {verdict}; trigger a new run."
             )
-    given = Approval(answers=tuple(answers)) if answers else None
+    given = ApprovalOutcome(answers=tuple(answers)) if answers else None
     passed = verdict is Verdict.PASS
     if any(not answer.approved for answer in answers) or not (passed or (override and answers)):
         return given
@@ -88,12 +88,12 @@ def _missing(counted: list[Answer], needed: int) -> str:
     return f"{who} to approve, with a reason each, and {said}; clear the task that asks, to ask again."
 
 
-def told(given: Approval) -> str:
+def told(given: ApprovalOutcome) -> str:
     """Say who approved, and why."""
     return "; ".join(f"{answer.person}: {answer.reason}" for answer in given.answers if answer.approved)
 
 
-def refusal(given: Approval | None) -> str | None:
+def refusal(given: ApprovalOutcome | None) -> str | None:
     """Say who did not approve, and why; None if nobody objected."""
     against = [answer for answer in given.answers if not answer.approved] if given else []
     return "; ".join(f"{each.person} did not approve: {each.reason}" for each in against) or None

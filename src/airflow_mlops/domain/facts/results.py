@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import Field
 
 from airflow_mlops.domain.checks import Check, Fact, Number, Verdict
-from airflow_mlops.domain.facts.approval import Approval
+from airflow_mlops.domain.facts.approval import ApprovalOutcome
 
 
 class Difference(Fact):
@@ -228,7 +228,7 @@ class PromotionDecision(Fact):
     reason: str
     key: str = ""
     trained_on: TrainingData | None = None
-    approval: Approval | None = None
+    approval: ApprovalOutcome | None = None
     candidate: str | None = None
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from airflow_mlops.domain.spec.retrain import Retrain
 
 
-class Answer(NamedTuple):
+class PolicyAnswer(NamedTuple):
     """Whether to retrain, every rule, and one sentence that names why or why not."""
 
     retrain: bool
@@ -21,7 +21,7 @@ class Answer(NamedTuple):
     reason: str
 
 
-def retrain(policy: Retrain, known: Known) -> Answer:
+def retrain(policy: Retrain, known: Known) -> PolicyAnswer:
     """Decide whether to retrain; FAIL of a rule means that it asks for it, FAIL of a hold that it forbids it.
 
     A first model and a request are not held back, except that a first model waits for enough data. Where a person is to
@@ -47,15 +47,15 @@ def retrain(policy: Retrain, known: Known) -> Answer:
     checks = (*certain, *automatic, *holding, mode)
     asked = _told((*now, *later))
     if known.force:
-        return Answer(True, checks, asked)
+        return PolicyAnswer(True, checks, asked)
     if asked and known.shortage is not None:
-        return Answer(False, checks, f"too little data, though asked for ({asked}): {known.shortage}")
+        return PolicyAnswer(False, checks, f"too little data, though asked for ({asked}): {known.shortage}")
     if later and not now and (held or mode.verdict is not Verdict.PASS):
-        return Answer(False, checks, f"{_told(held or (mode,))}, though {asked}")
+        return PolicyAnswer(False, checks, f"{_told(held or (mode,))}, though {asked}")
     if asked:
-        return Answer(True, checks, asked)
+        return PolicyAnswer(True, checks, asked)
     quiet = _told(each for each in automatic if each.expected != retraining_rules.OFF)
-    return Answer(False, checks, f"no rule asks for it: {quiet or 'the policy has none'}")
+    return PolicyAnswer(False, checks, f"no rule asks for it: {quiet or 'the policy has none'}")
 
 
 def _failed(checks: Iterable[Check]) -> tuple[Check, ...]:

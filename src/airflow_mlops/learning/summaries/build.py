@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from airflow_mlops.learning import threads
 from airflow_mlops.learning.summaries import summary
-from airflow_mlops.learning.summaries.summary import Column, Kind
+from airflow_mlops.learning.summaries.summary import Column, ColumnKind
 
 if TYPE_CHECKING:
     import numpy as np
@@ -78,7 +78,7 @@ class Summariser:
 class _Cells:
     """One column as it comes."""
 
-    kind: Kind
+    kind: ColumnKind
 
     def __init__(self) -> None:
         self.rows = 0
@@ -112,7 +112,7 @@ class _Cells:
 
 
 class _Numbers(_Cells):
-    kind = Kind.NUMERIC
+    kind = ColumnKind.NUMERIC
 
     def __init__(self, chunk: int) -> None:
         super().__init__()
@@ -161,7 +161,7 @@ class _Numbers(_Cells):
             squares = float(values.var()) * len(values)
         low, high, known = float(values[0]), float(values[-1]), len(values)
         means, counts = summary.bins(*summary.collapse(values, None))
-        self._keep(0, Column(Kind.NUMERIC, known, 0, 0, means, counts, squares=squares, low=low, high=high))
+        self._keep(0, Column(ColumnKind.NUMERIC, known, 0, 0, means, counts, squares=squares, low=low, high=high))
 
     def _keep(self, level: int, part: Column) -> None:
         """Keep a summary among those that were binned as often, so that none is binned more often than need be."""
@@ -183,7 +183,7 @@ class _Numbers(_Cells):
 
 
 class _Labels(_Cells):
-    kind = Kind.CATEGORICAL
+    kind = ColumnKind.CATEGORICAL
 
     def __init__(self) -> None:
         super().__init__()

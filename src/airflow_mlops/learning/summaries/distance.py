@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.policies.drift import Measure
 from airflow_mlops.learning.summaries import summary
-from airflow_mlops.learning.summaries.summary import Column, Kind
+from airflow_mlops.learning.summaries.summary import Column, ColumnKind
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,7 +19,7 @@ CATEGORIES = 100
 The others count as two: those that the reference has, and those that it lacks.
 """
 
-METHODS = {Kind.NUMERIC: "normed Wasserstein distance", Kind.CATEGORICAL: "Jensen-Shannon distance"}
+METHODS = {ColumnKind.NUMERIC: "normed Wasserstein distance", ColumnKind.CATEGORICAL: "Jensen-Shannon distance"}
 """What the distance between values is called."""
 
 RARE, UNSEEN = "rare categories", "rare categories that the reference lacks"
@@ -66,7 +66,7 @@ def _values(name: str, before: Column, now: Column, min_rows: int, feature: bool
     few = [f"{rows} {side} rows have a value" for side, rows in sides.items() if rows < max(min_rows, 1)]
     if few:
         return answer(f"{' and '.join(few)}; {min_rows} are needed")
-    distance, p = (_numbers if before.kind is Kind.NUMERIC else _categories)(before, now)
+    distance, p = (_numbers if before.kind is ColumnKind.NUMERIC else _categories)(before, now)
     if not math.isfinite(distance):
         return answer("could not be measured: the numbers are too large for a standard deviation")
     return answer(f"{METHODS[before.kind]} {distance:.3f}", round(distance, 6), p)

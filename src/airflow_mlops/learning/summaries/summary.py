@@ -20,7 +20,7 @@ CATEGORIES = 10_000
 _MERGED = 100 * BINS
 
 
-class Kind(StrEnum):
+class ColumnKind(StrEnum):
     """How a column is looked at."""
 
     NUMERIC = "numeric"
@@ -45,7 +45,7 @@ class Column:
     :param problem: why the column could not be read; "" if it could.
     """
 
-    kind: Kind
+    kind: ColumnKind
     rows: int
     missing: int
     infinite: int
@@ -71,14 +71,14 @@ class Column:
         return spread if self.low < self.high and spread > 1e-12 * max(abs(self.low), abs(self.high)) else 0.0
 
 
-def empty(kind: Kind, rows: int = 0, problem: str = "") -> Column:
+def empty(kind: ColumnKind, rows: int = 0, problem: str = "") -> Column:
     """Return the summary of a column without values.
 
     :param problem: why there are none, if it is not that all are missing.
     """
     import numpy as np
 
-    values = np.empty(0, np.float64 if kind is Kind.NUMERIC else object)
+    values = np.empty(0, np.float64 if kind is ColumnKind.NUMERIC else object)
     missing = 0 if problem else rows
     return Column(kind, rows, missing, 0, values, np.empty(0, np.int64), problem=problem)
 
@@ -103,7 +103,7 @@ def merge(columns: Iterable[Column]) -> Column:
     if problem:
         return empty(parts[0].kind, rows, problem)
     missing, infinite = sum(part.missing for part in parts), sum(part.infinite for part in parts)
-    if parts[0].kind is Kind.CATEGORICAL:
+    if parts[0].kind is ColumnKind.CATEGORICAL:
         return _merged_categories(parts, rows, missing)
     return _merged_numbers(parts, rows, missing, infinite)
 
@@ -119,7 +119,7 @@ def _merged_numbers(parts: list[Column], rows: int, missing: int, infinite: int)
         values, counts = bins(values, counts)
     some = [part for part in parts if len(part.values)]
     return Column(
-        Kind.NUMERIC, rows, missing, infinite, values, counts,
+        ColumnKind.NUMERIC, rows, missing, infinite, values, counts,
         squares=_squares(some),
         low=min((part.low for part in some), default=0.0),
         high=max((part.high for part in some), default=0.0),
@@ -162,7 +162,7 @@ def categories(
     values, counts = np.empty(len(kept), object), np.array([count for _, count in kept], np.int64)
     values[:] = [label for label, _ in kept]
     others += found.total() - int(counts.sum())
-    return Column(Kind.CATEGORICAL, rows, missing, 0, values, counts, others=others)
+    return Column(ColumnKind.CATEGORICAL, rows, missing, 0, values, counts, others=others)
 
 
 def compact(column: Column) -> Column:
@@ -171,7 +171,7 @@ def compact(column: Column) -> Column:
         return column
     from dataclasses import replace
 
-    if column.kind is Kind.NUMERIC:
+    if column.kind is ColumnKind.NUMERIC:
         values, counts = bins(column.values, column.counts)
         return replace(column, values=values, counts=counts)
     found = Counter(dict(zip(column.values.tolist(), column.counts.tolist(), strict=True)))

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.learning.summaries import summary
-from airflow_mlops.learning.summaries.summary import Column, Kind
+from airflow_mlops.learning.summaries.summary import Column, ColumnKind
 from airflow_mlops.stores.tables import tables
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def keep(uri: str, partition: str, groups: Mapping[str, Mapping[str, Column]], o
 
 
 def _lists(column: Column) -> dict[str, Any]:
-    numeric = column.kind is Kind.NUMERIC
+    numeric = column.kind is ColumnKind.NUMERIC
     return {
         "numbers": column.values if numeric else None,
         "labels": None if numeric else column.values.tolist(),
@@ -80,9 +80,9 @@ def _lists(column: Column) -> dict[str, Any]:
 def _column(row: Mapping[str, Any]) -> Column:
     import numpy as np
 
-    kind = Kind(row["kind"].as_py())
+    kind = ColumnKind(row["kind"].as_py())
     counts = row["counts"].values.to_numpy(zero_copy_only=False)
-    if kind is Kind.NUMERIC:
+    if kind is ColumnKind.NUMERIC:
         values = row["numbers"].values.to_numpy(zero_copy_only=False)
     else:
         values = np.array(row["labels"].as_py(), object)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.metrics import METRICS
 from airflow_mlops.reporting.card import limitations
-from airflow_mlops.reporting.markdown import Link
+from airflow_mlops.reporting.markdown import MarkdownLink
 
 if TYPE_CHECKING:
     from airflow_mlops.domain.facts.results import Action, Evaluation, PromotionDecision
@@ -271,7 +271,7 @@ def _lineage(sources: Sources) -> Iterator[Row]:
     airflow = known.get("airflow", {})
     if "airflow.run_id" in airflow:
         run = f"{airflow.get('airflow.dag_id', '')} {airflow['airflow.run_id']}".strip()
-        yield "Airflow run", Link(run, airflow.get("airflow.url", ""))
+        yield "Airflow run", MarkdownLink(run, airflow.get("airflow.url", ""))
     yield "Data", f"{candidate.dataset.uri}, Delta version {candidate.dataset.version}"
     if (labels := candidate.dataset.labels) is not None:
         yield "Labels", f"{labels.uri}, Delta version {labels.version}"

@@ -29,7 +29,7 @@ _SHOWN = 40
 _ORDER = (Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.PASS)
 
 
-class Question(NamedTuple):
+class ApprovalQuestion(NamedTuple):
     """What is asked.
 
     :param evaluation: the candidate and the evidence.
@@ -113,7 +113,7 @@ def problem(said: Given, users: Sequence[str]) -> str | None:
     return None
 
 
-def accept(question: Question, said: Given) -> Answer | str:
+def accept(question: ApprovalQuestion, said: Given) -> Answer | str:
     """Return the answer, or why it is none.
 
     A rejection counts without a reason too: to ask again would give others the chance to approve in the meantime.
@@ -136,7 +136,7 @@ def accept(question: Question, said: Given) -> Answer | str:
     )
 
 
-def body(question: Question, links: Sequence[Link]) -> str:
+def body(question: ApprovalQuestion, links: Sequence[Link]) -> str:
     """Return what the form says, in Markdown: the evidence, and what an answer does.
 
     What stands in names, reasons and slices is shown as text, whatever it looks like.
@@ -145,7 +145,7 @@ def body(question: Question, links: Sequence[Link]) -> str:
 
 
 def notice(
-    run: Run, question: Question, *, form: str, until: datetime, asked: int = 0, why: str = ""
+    run: Run, question: ApprovalQuestion, *, form: str, until: datetime, asked: int = 0, why: str = ""
 ) -> Notice:
     """Tell people that they are asked, with the same evidence and a link to the form.
 
@@ -193,7 +193,7 @@ def card(evaluation: Evaluation) -> str:
     return f"/mlops/reports/{evaluation.model}/{evaluation.partition}/model_card.html"
 
 
-def _parts(question: Question, links: Sequence[Link]) -> Iterator[str]:
+def _parts(question: ApprovalQuestion, links: Sequence[Link]) -> Iterator[str]:
     evaluation = question.evaluation
     count = len(evaluation.checks)
     if question.passed:
@@ -221,7 +221,7 @@ def _parts(question: Question, links: Sequence[Link]) -> Iterator[str]:
     yield " ".join(_effects(question))
 
 
-def _effects(question: Question) -> Iterator[str]:
+def _effects(question: ApprovalQuestion) -> Iterator[str]:
     if question.passed:
         yield "Approve makes the candidate the champion."
     else:

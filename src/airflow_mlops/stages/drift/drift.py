@@ -15,7 +15,7 @@ from airflow_mlops.learning.pictures import pictures
 from airflow_mlops.learning.summaries.summary import Column
 from airflow_mlops.stages.drift import compare, windows
 from airflow_mlops.stages.drift.page import render
-from airflow_mlops.stages.drift.reference import PREDICTION, TARGET, Reference, read
+from airflow_mlops.stages.drift.reference import PREDICTION, TARGET, DriftReference, read
 from airflow_mlops.stores.registry import artifacts
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def drift(
 
 
 def _beside(
-    name: str, reference: Reference, column: str, now: Column | None
+    name: str, reference: DriftReference, column: str, now: Column | None
 ) -> dict[str, tuple[Column, Column]]:
     return {} if now is None else {name: (reference.columns[column], now)}
 

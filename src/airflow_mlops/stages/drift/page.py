@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.domain.checks import Check
 from airflow_mlops.learning.summaries import distance
-from airflow_mlops.learning.summaries.summary import Column, Kind
+from airflow_mlops.learning.summaries.summary import Column, ColumnKind
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,7 +19,7 @@ DRAWN = 50
 """Columns that are drawn at most, those that are furthest off."""
 
 _POINTS = 10_000
-_METHODS = {Kind.NUMERIC: "wasserstein", Kind.CATEGORICAL: "jensenshannon"}
+_METHODS = {ColumnKind.NUMERIC: "wasserstein", ColumnKind.CATEGORICAL: "jensenshannon"}
 
 
 def render(
@@ -53,7 +53,7 @@ def _drawn(name: str, column: tuple[Check, Column, Column], threshold: float) ->
     first, second = points(before, now)
     definition = (
         DataDefinition(numerical_columns=[label])
-        if before.kind is Kind.NUMERIC
+        if before.kind is ColumnKind.NUMERIC
         else DataDefinition(categorical_columns=[label])
     )
     try:
@@ -74,7 +74,7 @@ def points(before: Column, now: Column) -> tuple[pd.Series, pd.Series]:
     """Return up to 10,000 values a side that are spread as those of the summaries are."""
     import pandas as pd
 
-    if before.kind is Kind.NUMERIC:
+    if before.kind is ColumnKind.NUMERIC:
         # Evidently divides by at least 0.001, so a column of a smaller scale would never drift.
         scale = before.deviation if 0 < before.deviation < 0.001 else 1.0
         return pd.Series(_spread(before) / scale), pd.Series(_spread(now) / scale)

@@ -9,7 +9,7 @@ from airflow_mlops.domain.checks import Check
 from airflow_mlops.learning.pictures import pictures
 from airflow_mlops.learning.pictures.style import OURS, THEIRS, label_axes, legend, make_panels
 from airflow_mlops.learning.summaries import distance
-from airflow_mlops.learning.summaries.summary import Column, Kind
+from airflow_mlops.learning.summaries.summary import Column, ColumnKind
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,7 +30,7 @@ def draw(title: str, columns: Mapping[str, tuple[Check, Column, Column]]) -> byt
     figure, panels = make_panels(len(worst), width=2.9, height=2.4)
     for axes, name in zip(panels, worst, strict=True):
         check, before, now = columns[name]
-        (_lines if before.kind is Kind.NUMERIC else _bars)(axes, before, now)
+        (_lines if before.kind is ColumnKind.NUMERIC else _bars)(axes, before, now)
         label_axes(axes, f"{_short(name)}: {check.observed:.2f}", "", "share of rows")
     legend(panels[0])
     figure.suptitle(_short(title, 90), fontsize=9)

@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 _ALL = "all"
 
 
-class Reference(NamedTuple):
+class DriftReference(NamedTuple):
     """What a champion was trained on.
 
     :param training: what its version says of it.
@@ -42,7 +42,7 @@ class Reference(NamedTuple):
     columns: dict[str, Column]
 
 
-def read(client: Client, champion: ModelRef, *, season: str | None, groups: set[int] | None) -> Reference:
+def read(client: Client, champion: ModelRef, *, season: str | None, groups: set[int] | None) -> DriftReference:
     """Return the summaries of the champion's training rows; the first call for a season makes them.
 
     :param season: ``month`` or ``weekday`` if rows are kept apart by it; None if not.
@@ -57,7 +57,7 @@ def read(client: Client, champion: ModelRef, *, season: str | None, groups: set[
     chosen = wanted or [
         {name: summary.empty(each.kind) for name, each in columns.items()} for columns in found.values()
     ]
-    return Reference(training, {name: summary.merge(each[name] for each in chosen) for name in chosen[0]})
+    return DriftReference(training, {name: summary.merge(each[name] for each in chosen) for name in chosen[0]})
 
 
 def _path(season: str | None) -> str:

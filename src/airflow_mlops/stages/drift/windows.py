@@ -11,7 +11,7 @@ from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.predictions import DATASET_DIGEST, MODEL_DIGEST, MODEL_VERSION, SCORE
 from airflow_mlops.learning.labels import maturity
 from airflow_mlops.learning.summaries import build, summary, table
-from airflow_mlops.learning.summaries.summary import Column
+from airflow_mlops.learning.summaries.summary import Column, ColumnKind
 from airflow_mlops.stores.tables import delta, tables
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _ORIGIN = (MODEL_VERSION, MODEL_DIGEST, DATASET_DIGEST)
 
 
-class Window(NamedTuple):
+class DriftWindow(NamedTuple):
     """Some partitions, up to one.
 
     :param partitions: their versions as of the last one, in order; those that were not published are left out.
@@ -53,7 +53,7 @@ class Window(NamedTuple):
         return self.last.partition if len(self.partitions) == 1 else f"{first} to {self.last.partition}"
 
 
-def of(dataset: DatasetVersion, length: int) -> Window:
+def of(dataset: DatasetVersion, length: int) -> DriftWindow:
     """Return the window of ``length`` partitions that ends with one, as of its dataset version."""
     last = Partition.parse(dataset.partition, dataset.grain)
     wanted = {last.shift(-steps).key for steps in range(1, length)}
@@ -63,10 +63,10 @@ def of(dataset: DatasetVersion, length: int) -> Window:
             known.setdefault(version.partition, version)
             if len(known) == len(wanted):
                 break
-    return Window((*(known[key] for key in sorted(known)), dataset))
+    return DriftWindow((*(known[key] for key in sorted(known)), dataset))
 
 
-def features(window: Window, features: Features, uri: str) -> dict[str, Column]:
+def features(window: DriftWindow, features: Features, uri: str) -> dict[str, Column]:
     """Return the summaries of a window's features; those that are not kept yet are made and kept.
 
     :param uri: of the Delta table that keeps them.
@@ -75,7 +75,7 @@ def features(window: Window, features: Features, uri: str) -> dict[str, Column]:
     return {name: summary.merge(part[name] for part in parts) for name in parts[0]}
 
 
-def predictions(window: Window, champion: ModelRef, predictions_uri: str, uri: str) -> Column | None:
+def predictions(window: DriftWindow, champion: ModelRef, predictions_uri: str, uri: str) -> Column | None:
     """Return the summary of what the champion predicted of a window; None if that is nothing.
 
     :param predictions_uri: of the Delta table with the predictions.
@@ -88,7 +88,7 @@ def predictions(window: Window, champion: ModelRef, predictions_uri: str, uri: s
     return summary.merge(found) if found else None
 
 
-def target(window: Window, name: str, delay: timedelta, *, classes: bool) -> Column | None:
+def target(window: DriftWindow, name: str, delay: timedelta, *, classes: bool) -> Column | None:
     """Return the summary of the labels that matured in a window; None if the data has no such column.
 
     :param delay: time from an event until its label can be known.
@@ -126,8 +126,8 @@ def _features(
     as_of: DatasetVersion, dataset: DatasetVersion, features: Features, uri: str
 ) -> dict[str, Column]:
     origin = _data(dataset)
-    wanted = dict.fromkeys(features.numeric, summary.Kind.NUMERIC)
-    wanted |= dict.fromkeys(features.categorical, summary.Kind.CATEGORICAL)
+    wanted = dict.fromkeys(features.numeric, ColumnKind.NUMERIC)
+    wanted |= dict.fromkeys(features.categorical, ColumnKind.CATEGORICAL)
     kept = table.kept(uri, dataset.partition)
     known = kept.get(origin, {})
     if all(name in known and known[name].kind is kind for name, kind in wanted.items()):

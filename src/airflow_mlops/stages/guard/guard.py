@@ -12,7 +12,7 @@ from airflow_mlops.exceptions import DigestMismatch, ModelNotFound
 from airflow_mlops.stages.guard import probation
 from airflow_mlops.stages.promote import moves, promote
 from airflow_mlops.stores.registry import ledger, registry
-from airflow_mlops.stores.registry.ledger import Kind, Row
+from airflow_mlops.stores.registry.ledger import Row, RowKind
 
 if TYPE_CHECKING:
     from airflow_mlops.domain.spec.monitor import Monitor
@@ -91,7 +91,7 @@ def _resumed(
     try:
         return _moved(report, moves.resume(client, ledger_uri, begun, begun.after, actor))
     except promote.UNABLE as error:
-        if begun.kind is Kind.DONE:
+        if begun.kind is RowKind.DONE:
             return report.model_copy(update={"reason": f"{report.reason}; {error}"})
         return _unable(report, str(error))
 

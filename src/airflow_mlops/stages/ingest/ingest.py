@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 _SECONDS = 5.0
 
 
-class Transform(Protocol):
+class Preparation(Protocol):
     """What prepares features, known by its code."""
 
     @property
@@ -54,7 +54,7 @@ def stage(
     event_time: str,
     required: Sequence[str] = (),
     policy: SchemaPolicy = SchemaPolicy.STRICT,
-    transform: Transform | None = None,
+    transform: Preparation | None = None,
     run: str,
 ) -> DatasetVersion:
     """Write a partition to a table that no reader sees, in one commit, batch by batch.
@@ -172,7 +172,7 @@ def _prepared(
     partition: Partition,
     columns: Columns,
     event_time: str,
-    transform: Transform | None,
+    transform: Preparation | None,
     where: str,
 ) -> Iterator[pa.Table]:
     import pyarrow as pa

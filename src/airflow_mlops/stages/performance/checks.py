@@ -18,7 +18,7 @@ from airflow_mlops.learning.statistics.slices import Judged, floors
 from airflow_mlops.stages.performance import concept_drift as concepts
 from airflow_mlops.stages.performance import estimate, metrics
 from airflow_mlops.stages.performance.rows import Models, Subject
-from airflow_mlops.stages.performance.window import Window, stream
+from airflow_mlops.stages.performance.window import MaturedWindow, stream
 from airflow_mlops.stores.tables import tables, versions
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def served(subject: Subject, champion: ModelRef, policy: PerformancePolicy) -> I
         yield performance.latency(latest, policy.latency)
 
 
-def feedback(window: Window, task: str, policy: PerformancePolicy) -> Iterator[Check]:
+def feedback(window: MaturedWindow, task: str, policy: PerformancePolicy) -> Iterator[Check]:
     """Ask whether labels exist whatever was predicted; of classifiers only."""
     if task != "classification":
         return

@@ -29,7 +29,7 @@ _LOOKED_AT = 500
 
 
 @dataclass(frozen=True)
-class Window:
+class MaturedWindow:
     """One version's predictions, as a window of time sees them.
 
     :param rows: predictions whose label counts since a time within the window; in order of their key.
@@ -59,7 +59,7 @@ class Window:
         return self.labelled / self.due if self.due else 0.0
 
 
-def matured(subject: Subject, version: str) -> Window:
+def matured(subject: Subject, version: str) -> MaturedWindow:
     """Return what the window of a run's partition holds of one version's predictions."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -83,7 +83,7 @@ def matured(subject: Subject, version: str) -> Window:
     now = rows.filter(
         pc.and_(rows[TRUTH].is_valid(), pc.greater_equal(rows[MATURED], pa.scalar(run.start, kind)))
     )
-    return Window(
+    return MaturedWindow(
         rows=now.sort_by([(name, "ascending") for name in truth.key]),
         decided=due.select([SCORE, TRUTH]),
         contradictory=sum(each.contradictory for each in found),
@@ -134,7 +134,7 @@ def _predicted(subject: Subject, version: str) -> Iterator[str]:
                 break
 
 
-def labels(window: Window, policy: PerformancePolicy) -> Check:
+def labels(window: MaturedWindow, policy: PerformancePolicy) -> Check:
     """Judge the labels of a window."""
     return performance.labels(
         due=window.due,

@@ -18,7 +18,7 @@ from airflow_mlops.domain.facts.results import Action, ModelRef, PromotionDecisi
 from airflow_mlops.exceptions import DigestMismatch, ModelNotFound, PromotionConflict, RegistryUnavailable
 from airflow_mlops.learning.models import models
 from airflow_mlops.stores.registry import ledger, registry
-from airflow_mlops.stores.registry.ledger import CHALLENGES, Kind, Row
+from airflow_mlops.stores.registry.ledger import CHALLENGES, Row, RowKind
 from airflow_mlops.stores.registry.registry import CHALLENGER
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def move(client: Client, ledger_uri: str, decision: PromotionDecision, actor: st
     :raises RegistryUnavailable: if MLflow does not answer; a retry goes on from there.
     """
     try:
-        ledger.record(ledger_uri, Kind.INTENT, decision, actor=actor)
+        ledger.record(ledger_uri, RowKind.INTENT, decision, actor=actor)
         point = _challenge if decision.action in CHALLENGES else _point
         point(client, ledger_uri, decision)
     except (PromotionConflict, ModelNotFound) as error:
@@ -75,10 +75,10 @@ def resume(client: Client, ledger_uri: str, begun: Row, wanted: str | None, acto
         raise PromotionConflict(
             f"{begun.key} has begun to move the {name} to version {target}, and cannot move it to {wanted} too."
         )
-    if begun.kind is Kind.DONE and begun.action in CHALLENGES:
+    if begun.kind is RowKind.DONE and begun.action in CHALLENGES:
         # A trial is meant to end: where the challenger is by now says nothing against what was done.
         return begun.evidence
-    if begun.kind is Kind.DONE:
+    if begun.kind is RowKind.DONE:
         found = registry.champion_version(client, begun.evidence.model)
         if found != begun.after:
             raise PromotionConflict(
@@ -95,7 +95,7 @@ def resume(client: Client, ledger_uri: str, begun: Row, wanted: str | None, acto
             raise
         if datetime.now(UTC) - begun.at > _LEASE / 2:
             # So that nobody ends the claim while this try goes on.
-            ledger.record(ledger_uri, Kind.ABORT, begun.evidence, actor=actor, reason="its retry claims anew")
+            ledger.record(ledger_uri, RowKind.ABORT, begun.evidence, actor=actor, reason="its retry claims anew")
     return move(client, ledger_uri, begun.evidence, actor)
 
 
@@ -104,17 +104,17 @@ def withdraw(client: Client, ledger_uri: str, begun: Row, why: str, actor: str) 
 
     :raises PromotionConflict: if the alias has moved already.
     """
-    if begun.action in CHALLENGES and (begun.kind is Kind.DONE or _is_there(client, begun.evidence)):
+    if begun.action in CHALLENGES and (begun.kind is RowKind.DONE or _is_there(client, begun.evidence)):
         raise PromotionConflict(
             f"{why}; but {begun.key} has made version {_target(begun.evidence)} the challenger before that was known. Delete "
             f"the alias {CHALLENGER} in MLflow: that ends its trial."
         )
-    if begun.kind is Kind.DONE or _is_there(client, begun.evidence):
+    if begun.kind is RowKind.DONE or _is_there(client, begun.evidence):
         raise PromotionConflict(
             f"{why}; but {begun.key} has made version {begun.after} the champion before that was known. Take it back with "
             f"`airflow mlops rollback {begun.evidence.model} --reason …`."
         )
-    ledger.record(ledger_uri, Kind.ABORT, begun.evidence, actor=actor, reason=why)
+    ledger.record(ledger_uri, RowKind.ABORT, begun.evidence, actor=actor, reason=why)
 
 
 def verify(client: Client, ref: ModelRef, digest: str | None) -> None:
@@ -227,7 +227,7 @@ def _challenge(client: Client, ledger_uri: str, decision: PromotionDecision) -> 
 def _refuse_ended_claim(ledger_uri: str, decision: PromotionDecision) -> None:
     # MLflow may have taken its time; a claim that has been ended meanwhile must not move anything.
     claim = ledger.begun(ledger_uri, decision.key)
-    if claim is None or claim.kind is not Kind.INTENT:
+    if claim is None or claim.kind is not RowKind.INTENT:
         raise PromotionConflict(
             f"{decision.key} has not moved the alias to version {_target(decision)}: somebody has ended its claim."
         )
@@ -276,7 +276,7 @@ def named(version: str | None) -> str:
 def _give_up(ledger_uri: str, decision: PromotionDecision, actor: str, why: str) -> None:
     # What somebody else has carried out meanwhile is no longer to be given up.
     with suppress(PromotionConflict):
-        ledger.record(ledger_uri, Kind.ABORT, decision, actor=actor, reason=why)
+        ledger.record(ledger_uri, RowKind.ABORT, decision, actor=actor, reason=why)
 
 
 def _finish(client: Client, ledger_uri: str, decision: PromotionDecision, actor: str) -> None:
@@ -286,4 +286,4 @@ def _finish(client: Client, ledger_uri: str, decision: PromotionDecision, actor:
     # A version that was dropped may have been deleted, which took its alias with it.
     with suppress(ModelNotFound) if decision.action is Action.DROPPED else nullcontext():
         registry.tag(client, decision.model, str(_target(decision)), _TAGS[decision.action], decision.key)
-    ledger.record(ledger_uri, Kind.DONE, decision, actor=actor)
+    ledger.record(ledger_uri, RowKind.DONE, decision, actor=actor)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.checks import Check, Verdict
-from airflow_mlops.domain.facts.approval import Approval, refusal, told
+from airflow_mlops.domain.facts.approval import ApprovalOutcome, refusal, told
 from airflow_mlops.domain.facts.results import Action, Evaluation, ModelRef, PromotionDecision, TrainingData
 from airflow_mlops.domain.spec.gates import Serving, Shadow
 from airflow_mlops.exceptions import (
@@ -37,7 +37,7 @@ def promote(
     evaluation: Evaluation,
     key: str,
     actor: str,
-    approval: Approval | None = None,
+    approval: ApprovalOutcome | None = None,
     serving: Serving | None = None,
     shadow: Shadow | None = None,
 ) -> PromotionDecision:
@@ -140,7 +140,7 @@ def _on_trial(version: str, shadow: Shadow, replaced: Row | None, reason: str) -
     return f"version {version} predicts beside the champion until {windows}{other}: {reason}"
 
 
-def _why(evaluation: Evaluation, approval: Approval | None) -> str:
+def _why(evaluation: Evaluation, approval: ApprovalOutcome | None) -> str:
     if approval is None:
         return evaluation.reason
     if evaluation.verdict is Verdict.PASS:
@@ -148,7 +148,7 @@ def _why(evaluation: Evaluation, approval: Approval | None) -> str:
     return f"the gates say {evaluation.verdict}, which people have overridden ({told(approval)}): {evaluation.reason}"
 
 
-def _against(evaluation: Evaluation, approval: Approval | None) -> str | None:
+def _against(evaluation: Evaluation, approval: ApprovalOutcome | None) -> str | None:
     """Say why the candidate must not become champion; None if nothing is against it."""
     if (veto := refusal(approval)) is not None:
         return veto
@@ -162,7 +162,7 @@ def _against(evaluation: Evaluation, approval: Approval | None) -> str | None:
     return None
 
 
-def _judged_as_champion(client: Client, evaluation: Evaluation, approval: Approval | None) -> bool:
+def _judged_as_champion(client: Client, evaluation: Evaluation, approval: ApprovalOutcome | None) -> bool:
     # If a whole run is repeated after it has moved the alias, its candidate is compared with itself, which no margin lets
     # pass. That says nothing against the move.
     version = evaluation.candidate.version
@@ -234,7 +234,7 @@ def _verified(
     client: Client,
     ref: ModelRef,
     evaluation: Evaluation,
-    approval: Approval | None,
+    approval: ApprovalOutcome | None,
     serving: Serving,
 ) -> tuple[Check, ...]:
     """Prove that the candidate is what was evaluated and can be loaded, and return the evaluation's checks with that."""

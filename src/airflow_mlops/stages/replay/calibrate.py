@@ -11,7 +11,7 @@ from airflow_mlops.domain.partitions import Grain, Partition
 from airflow_mlops.domain.spec.model import DriftPolicy
 from airflow_mlops.domain.spec.replay import Policy
 from airflow_mlops.stages.replay import stages
-from airflow_mlops.stages.replay.planning import Plan
+from airflow_mlops.stages.replay.planning import ReplayPlan
 from airflow_mlops.stages.replay.workers import Pool, Tell, every
 
 THRESHOLDS = (0.05, 0.1, 0.15, 0.2, 0.3)
@@ -54,7 +54,7 @@ def cases(
     ]
 
 
-def rates(pool: Pool, plan: Plan, cases: Sequence[Case], tell: Tell) -> list[Rate]:
+def rates(pool: Pool, plan: ReplayPlan, cases: Sequence[Case], tell: Tell) -> list[Rate]:
     """Judge each case: a partition beside the training data of the model that the policy served in it.
 
     :param cases: of :func:`cases`.
@@ -66,7 +66,7 @@ def rates(pool: Pool, plan: Plan, cases: Sequence[Case], tell: Tell) -> list[Rat
     return [_rate(name, threshold, each) for (name, threshold), each in verdicts.items()]
 
 
-def _judge(plan: Plan, watched: DriftPolicy, place: int, served: ModelRef) -> Verdict:
+def _judge(plan: ReplayPlan, watched: DriftPolicy, place: int, served: ModelRef) -> Verdict:
     return stages.compared(plan, watched, place, served)[0].verdict
 
 

@@ -11,7 +11,7 @@ from airflow_mlops.domain.facts.results import ModelRef
 from airflow_mlops.domain.spec.replay import EVERY, Policy
 from airflow_mlops.exceptions import SchemaMismatch, TransformFailed
 from airflow_mlops.stages.replay import calibrate, replay, stages
-from airflow_mlops.stages.replay.planning import Plan
+from airflow_mlops.stages.replay.planning import ReplayPlan
 from airflow_mlops.stages.replay.workers import Pool, Tell, every
 from airflow_mlops.stores.registry import registry
 
@@ -32,7 +32,7 @@ class Trained(NamedTuple):
 
 def compare(
     pool: Pool,
-    plan: Plan,
+    plan: ReplayPlan,
     policies: Sequence[Policy],
     *,
     oracle: bool = True,
@@ -75,13 +75,13 @@ def compare(
     )
 
 
-def train(pool: Pool, plan: Plan, tell: Tell) -> list[Trained]:
+def train(pool: Pool, plan: ReplayPlan, tell: Tell) -> list[Trained]:
     """Train every candidate as of every partition that has enough rows, and return them in order of partitions."""
     found = every(pool, _train, [(plan, place) for place in range(len(plan.datasets))], tell)
     return [each for some in found for each in some]
 
 
-def _train(plan: Plan, place: int) -> list[Trained]:
+def _train(plan: ReplayPlan, place: int) -> list[Trained]:
     try:
         found = stages.trained(plan, place)
     except stages.REFUSALS:
@@ -90,7 +90,7 @@ def _train(plan: Plan, place: int) -> list[Trained]:
     return [Trained(place, each.candidate, registry.version(client, model, each.version)) for each in found]
 
 
-def run(pool: Pool, plan: Plan, policies: Sequence[Policy], tell: Tell) -> dict[str, list[Step]]:
+def run(pool: Pool, plan: ReplayPlan, policies: Sequence[Policy], tell: Tell) -> dict[str, list[Step]]:
     """Run each policy through the partitions one after the other, and the policies beside each other."""
     found: dict[str, list[Step]] = {policy.name: [] for policy in policies}
     waiting = {pool.submit(replay.step, plan, policy, 0): policy for policy in policies}
@@ -106,7 +106,7 @@ def run(pool: Pool, plan: Plan, policies: Sequence[Policy], tell: Tell) -> dict[
     return found
 
 
-def best_of(pool: Pool, plan: Plan, trained: Sequence[Trained], tell: Tell) -> list[Served]:
+def best_of(pool: Pool, plan: ReplayPlan, trained: Sequence[Trained], tell: Tell) -> list[Served]:
     """Return, for each partition, the best of all models that had been trained as of an earlier one.
 
     This is the sequence that dynamic regret compares with (Zinkevich, *Online Convex Programming and Generalized
@@ -127,7 +127,7 @@ def best_of(pool: Pool, plan: Plan, trained: Sequence[Trained], tell: Tell) -> l
     return served
 
 
-def _qualities(plan: Plan, trained: Trained) -> list[dict[str, float | None]]:
+def _qualities(plan: ReplayPlan, trained: Trained) -> list[dict[str, float | None]]:
     found: list[dict[str, float | None]] = []
     for place in range(trained.place + 1, len(plan.datasets)):
         try:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Plan:
+class ReplayPlan:
     """What is replayed, and where.
 
     :param spec: of the model; its data, candidates and training hold for every policy.
@@ -69,7 +69,7 @@ def make(
     folder: Path,
     first: str | None = None,
     last: str | None = None,
-) -> Plan:
+) -> ReplayPlan:
     """Pin the data of a replay, and make its folder and its own MLflow.
 
     :param storage: URI under which the model's tables are; they are only read.
@@ -90,7 +90,7 @@ def make(
     if spec.labels.source is not None:
         at = tables.uri_of(storage, spec.name, "labels")
         chosen, labels = maturity.pinned(chosen, at, spec.target)
-    found = Plan(spec, chosen, folder.resolve(), labels)
+    found = ReplayPlan(spec, chosen, folder.resolve(), labels)
     found.folder.mkdir(parents=True, exist_ok=True)
     probe(found.client())
     return found

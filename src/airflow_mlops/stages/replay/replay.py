@@ -31,12 +31,12 @@ from airflow_mlops.stages import decide
 from airflow_mlops.stages.guard import probation
 from airflow_mlops.stages.replay import stages
 from airflow_mlops.stages.replay.cache import key_of, load, save
-from airflow_mlops.stages.replay.planning import Plan
+from airflow_mlops.stages.replay.planning import ReplayPlan
 from airflow_mlops.stores.registry import registry
-from airflow_mlops.stores.registry.ledger import Kind, Row
+from airflow_mlops.stores.registry.ledger import Row, RowKind
 
 
-def step(plan: Plan, policy: Policy, place: int) -> Step:
+def step(plan: ReplayPlan, policy: Policy, place: int) -> Step:
     """Go through one partition under a policy; the partitions before it must have been gone through.
 
     What was gone through already is read, unless data or policy have changed since.
@@ -63,7 +63,7 @@ def _content(spec: ModelSpec) -> str:
     return key_of(spec.to_dict())[:12]
 
 
-def _keys(plan: Plan, policy: Policy) -> list[str]:
+def _keys(plan: ReplayPlan, policy: Policy) -> list[str]:
     """Return what each step depends on: the policy, the code of candidates, and the data and labels up to it."""
     built = [each and each.version for each in map(estimators.source, plan.spec.train.candidates)]
     found, key = [], key_of(_content(policy.spec), built)
@@ -75,7 +75,7 @@ def _keys(plan: Plan, policy: Policy) -> list[str]:
     return found
 
 
-def _path(plan: Plan, policy: Policy, place: int) -> Path:
+def _path(plan: ReplayPlan, policy: Policy, place: int) -> Path:
     return plan.folder / "steps" / slug(policy) / f"{plan.datasets[place].partition}.json"
 
 
@@ -95,7 +95,7 @@ class _Judged(NamedTuple):
     seconds: float = 0.0
 
 
-def _gone_through(plan: Plan, policy: Policy, place: int, before: Sequence[Step]) -> Step:
+def _gone_through(plan: ReplayPlan, policy: Policy, place: int, before: Sequence[Step]) -> Step:
     spec, dataset = policy.spec, plan.datasets[place]
     served = before[-1].champion if before else None
     report = stages.monitored(plan, spec, place, served, slug(policy))
@@ -131,12 +131,12 @@ def _answered(policy: Retrain) -> Retrain:
     return policy.model_copy(update={"mode": Mode.AUTO}) if policy.mode is Mode.SUGGEST else policy
 
 
-def _version(plan: Plan, number: str | None) -> ModelRef | None:
+def _version(plan: ReplayPlan, number: str | None) -> ModelRef | None:
     return None if number is None else registry.version(plan.client(), plan.spec.name, number)
 
 
 def _judged(
-    plan: Plan, spec: ModelSpec, place: int, champion: ModelRef | None, asked: RetrainDecision
+    plan: ReplayPlan, spec: ModelSpec, place: int, champion: ModelRef | None, asked: RetrainDecision
 ) -> _Judged:
     """Train, judge and promote, if it was asked for."""
     before = champion.version if champion else None
@@ -173,7 +173,7 @@ def _judged(
 
 
 def _probation(
-    plan: Plan, spec: ModelSpec, dataset: DatasetVersion, before: Sequence[Step]
+    plan: ReplayPlan, spec: ModelSpec, dataset: DatasetVersion, before: Sequence[Step]
 ) -> PromotionDecision | None:
     """Take a champion back that does worse than the one before, if the policy says so; None if it stays."""
     if spec.monitor.rollback is None:
@@ -199,13 +199,13 @@ def _probation(
     )
 
 
-def _moves(plan: Plan, before: Sequence[Step]) -> list[Row]:
+def _moves(plan: ReplayPlan, before: Sequence[Step]) -> list[Row]:
     """Return what the ledger would tell of the moves so far."""
     made = [each for step in before for each in (step.restored, step.decision) if each is not None]
     return [
         Row(
             at=datetime.fromtimestamp(place, UTC),
-            kind=Kind.DONE,
+            kind=RowKind.DONE,
             evidence=each,
             actor="replay",
             **each.model_dump(include={"action", "key", "partition", "before", "after", "digest", "reason"}),

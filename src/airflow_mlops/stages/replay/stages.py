@@ -40,7 +40,7 @@ from airflow_mlops.stages.evaluate import evaluate
 from airflow_mlops.stages.monitor import health
 from airflow_mlops.stages.performance import performance
 from airflow_mlops.stages.replay.cache import cached, key_of, locked
-from airflow_mlops.stages.replay.planning import Plan, client
+from airflow_mlops.stages.replay.planning import ReplayPlan, client
 from airflow_mlops.stages.score import score
 from airflow_mlops.stages.train import jobs, train
 from airflow_mlops.stages.train.recipe import recipe_of
@@ -58,7 +58,7 @@ REFUSALS = (
 """Errors that no retry can help: in the loop they fail the run, and the champion stays."""
 
 
-def split(plan: Plan, place: int) -> tuple[Split | None, str | None]:
+def split(plan: ReplayPlan, place: int) -> tuple[Split | None, str | None]:
     """Return the rows to train on and to judge on as of a partition, or why there are too few."""
     spec, dataset = plan.spec, plan.datasets[place]
     settings = (spec.train.holdout, spec.train.window, spec.labels.delay)
@@ -74,7 +74,7 @@ def split(plan: Plan, place: int) -> tuple[Split | None, str | None]:
     return (Split.from_dict(kept["split"]) if kept["split"] else None), kept["shortage"]
 
 
-def trained(plan: Plan, place: int) -> list[TrainedModel]:
+def trained(plan: ReplayPlan, place: int) -> list[TrainedModel]:
     """Train every candidate as of a partition, once for all policies.
 
     :raises NotEnoughData: if there are too few rows.
@@ -91,7 +91,7 @@ def trained(plan: Plan, place: int) -> list[TrainedModel]:
     ]
 
 
-def _trained(plan: Plan, recipe: Recipe) -> TrainedModel:
+def _trained(plan: ReplayPlan, recipe: Recipe) -> TrainedModel:
     identity = jobs.Job.of(recipe).identity()
 
     def compute() -> dict[str, Any]:
@@ -103,7 +103,7 @@ def _trained(plan: Plan, recipe: Recipe) -> TrainedModel:
 
 
 def evaluated(
-    plan: Plan, spec: ModelSpec, place: int, candidates: Sequence[TrainedModel], champion: ModelRef | None
+    plan: ReplayPlan, spec: ModelSpec, place: int, candidates: Sequence[TrainedModel], champion: ModelRef | None
 ) -> tuple[Evaluation, float]:
     """Judge the best candidate beside the champion by the gates of a spec, and return the seconds that it took too."""
     dataset = plan.datasets[place]
@@ -132,7 +132,7 @@ def evaluated(
 
 
 def monitored(
-    plan: Plan, spec: ModelSpec, place: int, champion: ModelRef | None, policy: str
+    plan: ReplayPlan, spec: ModelSpec, place: int, champion: ModelRef | None, policy: str
 ) -> HealthReport:
     """Score a partition, and judge drift, performance and age as of it.
 
@@ -170,7 +170,7 @@ def monitored(
 
 
 def compared(
-    plan: Plan, policy: DriftPolicy, place: int, champion: ModelRef | None, owner: str | None = None
+    plan: ReplayPlan, policy: DriftPolicy, place: int, champion: ModelRef | None, owner: str | None = None
 ) -> tuple[Check, ...]:
     """Compare a partition with what a version was trained on, once for all policies that watch alike.
 
@@ -202,7 +202,7 @@ def compared(
     return tuple(Check.from_dict(each) for each in cached(plan.folder, "drift", key, compute))
 
 
-def quality(plan: Plan, place: int, version: ModelRef) -> dict[str, float | None]:
+def quality(plan: ReplayPlan, place: int, version: ModelRef) -> dict[str, float | None]:
     """Return the metrics of a version on all labels of a partition: what nobody could know at that time.
 
     :return: nothing if the partition has no labels.

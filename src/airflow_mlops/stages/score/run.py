@@ -41,7 +41,7 @@ class Beside:
 
 
 @dataclass(frozen=True)
-class Plan:
+class ScoringPlan:
     """What a pass writes.
 
     :param uri: the Delta table of what is served.
@@ -62,20 +62,20 @@ class Plan:
         return traffic.chosen(rows, self.dataset.key, self.split)
 
 
-def is_done(plan: Plan) -> bool:
+def is_done(plan: ScoringPlan) -> bool:
     """Tell whether the same models have predicted the same data already."""
     beside = plan.beside
     known = beside is None or _is_of(plan, beside.uri, [CHAMPION_VERSION], beside.challenger)
     return known and _is_served(plan)
 
 
-def _is_served(plan: Plan) -> bool:
+def _is_served(plan: ScoringPlan) -> bool:
     key = plan.dataset.key if plan.beside is not None and plan.split is not None else ()
     names = [*key, *((SERVED_BY,) if plan.split is not None else ())]
     return _is_of(plan, plan.uri, names, plan.champion)
 
 
-def served_by_challenger(plan: Plan) -> int:
+def served_by_challenger(plan: ScoringPlan) -> int:
     """Return how many of the predictions that are served are the challenger's."""
     import pyarrow.compute as pc
 
@@ -85,7 +85,7 @@ def served_by_challenger(plan: Plan) -> int:
     return sum(pc.sum(pc.equal(batch[SERVED_BY], CHALLENGER), min_count=0).as_py() or 0 for batch in found)
 
 
-def _is_of(plan: Plan, uri: str, names: list[str], ref: ModelRef) -> bool:
+def _is_of(plan: ScoringPlan, uri: str, names: list[str], ref: ModelRef) -> bool:
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -108,7 +108,7 @@ def _is_of(plan: Plan, uri: str, names: list[str], ref: ModelRef) -> bool:
     return count == plan.dataset.rows
 
 
-def _origin(plan: Plan, rows: pa.Table, uri: str, ref: ModelRef) -> dict[str, object]:
+def _origin(plan: ScoringPlan, rows: pa.Table, uri: str, ref: ModelRef) -> dict[str, object]:
     import pyarrow.compute as pc
 
     found: dict[str, object] = {MODEL_VERSION: ref.version, MODEL_DIGEST: ref.digest}
@@ -122,7 +122,7 @@ def _origin(plan: Plan, rows: pa.Table, uri: str, ref: ModelRef) -> dict[str, ob
     return found
 
 
-def write(plan: Plan, champion: Scorer, challenger: Scorer | None, at: datetime) -> str:
+def write(plan: ScoringPlan, champion: Scorer, challenger: Scorer | None, at: datetime) -> str:
     """Predict the rows and write what comes of it, or nothing if the challenger fails.
 
     :param at: when, which is recorded.
@@ -174,7 +174,7 @@ def _tried(challenger: Scorer, rows: pa.Table) -> tuple[Predicted | None, str]:
 
 
 def _beside(
-    plan: Plan, rows: pa.Table, ours: Predicted, theirs: Predicted, champion: Scorer, challenger: Scorer, at: datetime
+    plan: ScoringPlan, rows: pa.Table, ours: Predicted, theirs: Predicted, champion: Scorer, challenger: Scorer, at: datetime
 ) -> pa.Table:  # fmt: skip
     import pyarrow as pa
 
@@ -186,7 +186,7 @@ def _beside(
 
 
 def _served(
-    plan: Plan,
+    plan: ScoringPlan,
     rows: pa.Table,
     ours: Predicted,
     theirs: Predicted | None,

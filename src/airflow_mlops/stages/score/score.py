@@ -18,7 +18,7 @@ from airflow_mlops.exceptions import (
 from airflow_mlops.learning.models import transform
 from airflow_mlops.stages.score import batches, run
 from airflow_mlops.stages.score.beside import shadow_report
-from airflow_mlops.stages.score.run import Beside, Plan
+from airflow_mlops.stages.score.run import Beside, ScoringPlan
 from airflow_mlops.stores.registry import ledger, registry
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def score(
         return report(0, False, "there is no champion yet, so nothing is scored")
     if beside is not None and beside.challenger.version == champion.version:
         beside = None
-    plan = Plan(dataset, champion, uri, beside, split)
+    plan = ScoringPlan(dataset, champion, uri, beside, split)
     written, problem = _done(client, plan, task, now)
     told = f"scored with version {champion.version}"
     if not written:
@@ -100,7 +100,7 @@ def score(
     return report(dataset.rows, written, told, shadow)
 
 
-def _done(client: Client, plan: Plan, task: str, now: datetime | None) -> tuple[bool, str]:
+def _done(client: Client, plan: ScoringPlan, task: str, now: datetime | None) -> tuple[bool, str]:
     """Return whether anything was written, and why the challenger failed; "" if it did not."""
     if run.is_done(plan):
         return False, ""
@@ -110,7 +110,7 @@ def _done(client: Client, plan: Plan, task: str, now: datetime | None) -> tuple[
     return _done(client, replace(plan, beside=None), task, now)[0], problem
 
 
-def _pass(client: Client, plan: Plan, task: str, now: datetime | None) -> str:
+def _pass(client: Client, plan: ScoringPlan, task: str, now: datetime | None) -> str:
     transform.check_scoring(client, plan.dataset, plan.champion)
     champion = batches.scorer(client, plan.champion, task)
     challenger = None

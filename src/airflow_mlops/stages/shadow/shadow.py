@@ -18,7 +18,7 @@ from airflow_mlops.stages.score import beside
 from airflow_mlops.stages.shadow import trial_windows
 from airflow_mlops.stages.shadow.trial_windows import Pair
 from airflow_mlops.stores.registry import ledger, registry
-from airflow_mlops.stores.registry.ledger import Kind, Row
+from airflow_mlops.stores.registry.ledger import Row, RowKind
 from airflow_mlops.stores.registry.registry import CHALLENGER
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Subject:
+class Trial:
     """A model whose challenger is judged.
 
     :param ledger_uri: URI of the model's ledger.
@@ -54,7 +54,7 @@ class Subject:
         return self.truth.dataset.partition
 
 
-def check(subject: Subject, *, key: str, actor: str) -> ChallengeReport:
+def check(subject: Trial, *, key: str, actor: str) -> ChallengeReport:
     """Judge the challenger's windows, and promote or drop it if it is on trial and they tell.
 
     On trial is a challenger that the ledger has put there. One that somebody else has set is recorded only. A trial is
@@ -107,7 +107,7 @@ def check(subject: Subject, *, key: str, actor: str) -> ChallengeReport:
     return _promote(subject, report, trial, judged.reason, key, actor)
 
 
-def _unpaired(subject: Subject, trial: Row | None, champion: str | None) -> ChallengeReport:
+def _unpaired(subject: Trial, trial: Row | None, champion: str | None) -> ChallengeReport:
     """Say why no challenger predicts beside the champion."""
     if trial is None:
         return _report(subject, None)
@@ -128,12 +128,12 @@ def _aside(replayed: bool, trial: Row | None) -> str:
     )
 
 
-def _report(subject: Subject, challenger: str | None, **facts: Any) -> ChallengeReport:
+def _report(subject: Trial, challenger: str | None, **facts: Any) -> ChallengeReport:
     given = {"reason": "no challenger predicts beside the champion", **facts}
     return ChallengeReport(model=subject.model, partition=subject.partition, challenger=challenger, **given)
 
 
-def _pair(subject: Subject, champion: str | None, rows: Sequence[Row]) -> Pair | None:
+def _pair(subject: Trial, champion: str | None, rows: Sequence[Row]) -> Pair | None:
     """Return challenger and champion; None if one of them is missing.
 
     :raises ModelNotFound: if the challenger has been deleted.
@@ -147,7 +147,7 @@ def _pair(subject: Subject, champion: str | None, rows: Sequence[Row]) -> Pair |
     return Pair(subject.uri, subject.predictions, challenger, champion, subject.truth)
 
 
-def _over(subject: Subject, trial: Row, rows: Sequence[Row], current: str | None) -> str | None:
+def _over(subject: Trial, trial: Row, rows: Sequence[Row], current: str | None) -> str | None:
     """Say why a trial cannot go on, whatever its windows say; None if it can."""
     found = registry.alias_version(subject.client, subject.model, CHALLENGER)
     if found != trial.evidence.candidate:
@@ -176,7 +176,7 @@ def _checks(windows: Sequence[ShadowWindow]) -> tuple[Check, ...]:
 
 
 def _drop(
-    subject: Subject, report: ChallengeReport, trial: Row, why: str, current: str | None, key: str, actor: str
+    subject: Trial, report: ChallengeReport, trial: Row, why: str, current: str | None, key: str, actor: str
 ) -> ChallengeReport:  # fmt: skip
     decision = trial.evidence.model_copy(
         update={
@@ -192,7 +192,7 @@ def _drop(
 
 
 def _promote(
-    subject: Subject, report: ChallengeReport, trial: Row, why: str, key: str, actor: str
+    subject: Trial, report: ChallengeReport, trial: Row, why: str, key: str, actor: str
 ) -> ChallengeReport:  # fmt: skip
     evidence = trial.evidence
     # It is loaded once more: in the time of the trial the environment can have become another one.
@@ -221,7 +221,7 @@ def _promote(
     return _moved(report, done)
 
 
-def _resumed(subject: Subject, begun: Row, actor: str) -> ChallengeReport:
+def _resumed(subject: Trial, begun: Row, actor: str) -> ChallengeReport:
     evidence = begun.evidence
     checks = tuple(each for each in evidence.checks if each.name.startswith("shadow."))
     report = _report(subject, evidence.candidate, checks=checks, reason=evidence.reason)
@@ -230,7 +230,7 @@ def _resumed(subject: Subject, begun: Row, actor: str) -> ChallengeReport:
             report, moves.resume(subject.client, subject.ledger_uri, begun, evidence.candidate, actor)
         )
     except promote.UNABLE as error:
-        if begun.kind is Kind.DONE:
+        if begun.kind is RowKind.DONE:
             return report.model_copy(update={"reason": f"{report.reason}; {error}"})
         return _unable(report, error)
 

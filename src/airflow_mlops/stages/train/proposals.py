@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_mlops.domain.metrics import METRICS
 from airflow_mlops.domain.spec.model import Range
-from airflow_mlops.stages.train.trials import Outcome, Trial
+from airflow_mlops.stages.train.trials import Trial, TrialOutcome
 
 if TYPE_CHECKING:
     import optuna
@@ -113,9 +113,9 @@ class Proposals:
         """Tell what a trial has shown in the end."""
         from optuna.trial import TrialState
 
-        if trial.value is None or trial.outcome is Outcome.FAILED:
+        if trial.value is None or trial.outcome is TrialOutcome.FAILED:
             self._study.tell(proposal.asked, state=TrialState.FAIL)
-        elif trial.outcome is Outcome.BEHIND:
+        elif trial.outcome is TrialOutcome.BEHIND:
             self._study.tell(proposal.asked, state=TrialState.PRUNED)
         else:
             self._study.tell(proposal.asked, trial.value)

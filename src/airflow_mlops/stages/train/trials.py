@@ -24,7 +24,7 @@ TRIAL = "mlops.trial"
 _LONGEST_ERROR = 1_000  # characters; a tag holds 8,000
 
 
-class Outcome(StrEnum):
+class TrialOutcome(StrEnum):
     """What became of a trial."""
 
     DONE = "done"
@@ -42,7 +42,7 @@ class Trial:
     """
 
     params: Mapping[str, Any]
-    outcome: Outcome
+    outcome: TrialOutcome
     values: tuple[float | None, ...]
     seconds: float
     error: str = ""
@@ -61,7 +61,7 @@ class Trial:
         """Return what it has shown after one more fold."""
         return replace(
             self,
-            outcome=Outcome.FAILED if error else self.outcome,
+            outcome=TrialOutcome.FAILED if error else self.outcome,
             values=(*self.values, value),
             seconds=self.seconds + seconds,
             error=error,
@@ -105,7 +105,7 @@ class Store:
         run_id, facts = former
         children.adopt(self.client, self.run, run_id)
         return Trial(
-            params, Outcome(facts["outcome"]), tuple(facts["values"]), facts["seconds"], facts["error"]
+            params, TrialOutcome(facts["outcome"]), tuple(facts["values"]), facts["seconds"], facts["error"]
         )
 
     @cached_property
@@ -128,7 +128,7 @@ class Store:
         measured = {"seconds": trial.seconds, f"inner/{self.metric}": trial.value}
         if len(trial.values) > 1:
             measured |= {f"fold_{fold}/{self.metric}": value for fold, value in enumerate(trial.values, 1)}
-        failed, tags = trial.outcome is Outcome.FAILED, {TRIAL: json.dumps(facts)}
+        failed, tags = trial.outcome is TrialOutcome.FAILED, {TRIAL: json.dumps(facts)}
         children.end(self.client, run_id, metrics=measured, params=trial.params, tags=tags, failed=failed)
 
     def _abandon(self) -> None:

@@ -16,7 +16,7 @@ from airflow_mlops.learning import threads
 from airflow_mlops.learning.statistics import measures
 from airflow_mlops.stages.train import fitting, folds
 from airflow_mlops.stages.train.proposals import Proposal, Proposals
-from airflow_mlops.stages.train.trials import Outcome, Trial
+from airflow_mlops.stages.train.trials import Trial, TrialOutcome
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
@@ -119,7 +119,7 @@ class _Attempt:
 
     def live(self, folds: int) -> bool:
         """Whether it has folds to go."""
-        return self.shown.outcome is Outcome.DONE and len(self.shown.values) < folds
+        return self.shown.outcome is TrialOutcome.DONE and len(self.shown.values) < folds
 
 
 class _Search:
@@ -167,12 +167,12 @@ class _Search:
         former = self.store.find(proposal.params) if self.store else None
         if former is not None:
             return _Attempt(number, proposal, former)
-        attempt = _Attempt(number, proposal, Trial(proposal.params, Outcome.DONE, (), 0.0), fresh=True)
+        attempt = _Attempt(number, proposal, Trial(proposal.params, TrialOutcome.DONE, (), 0.0), fresh=True)
         self.unkept.append(attempt.begin)
         try:
             attempt.unfitted = fitting.build(self.recipe, proposal.params, self.categories)
         except TrainingFailed as error:
-            attempt.shown = replace(attempt.shown, outcome=Outcome.FAILED, error=str(error))
+            attempt.shown = replace(attempt.shown, outcome=TrialOutcome.FAILED, error=str(error))
         return attempt
 
     def _batch(self, batch: list[_Attempt]) -> None:
@@ -211,7 +211,7 @@ class _Search:
         for each, one in zip(live, measured, strict=True):
             each.shown = each.shown.then(one.value, one.seconds, one.error)
             if each.live(len(self.folds)) and self.proposals.behind(each.proposal, each.shown):
-                each.shown = replace(each.shown, outcome=Outcome.BEHIND)
+                each.shown = replace(each.shown, outcome=TrialOutcome.BEHIND)
 
     def _end(self, attempt: _Attempt) -> None:
         shown = attempt.shown
@@ -219,7 +219,7 @@ class _Search:
             self.unkept.append(lambda store: store.end(attempt.run_id, shown))
         self.proposals.tell(attempt.proposal, shown)
         self.ended.append(shown)
-        if shown.outcome is Outcome.DONE and shown.value is not None:
+        if shown.outcome is TrialOutcome.DONE and shown.value is not None:
             sign = 1 if METRICS[self.recipe.metric].greater_is_better else -1
             if self.best is None or sign * shown.value > self.best[1]:
                 self.best = attempt.number, sign * shown.value, shown
@@ -230,7 +230,7 @@ class _Search:
         left = max(0.0, min(self.seconds / done * (total - done), self.budget.seconds - self.seconds))
         best = f", best {self.best[2].value:.4f} (trial {self.best[0]})" if self.best else ""
         params = ", ".join(f"{name}={value}" for name, value in shown.params.items()) or "no search"
-        if shown.outcome is Outcome.FAILED:
+        if shown.outcome is TrialOutcome.FAILED:
             log.warning(
                 "%s: trial %d of %d failed and is left out: %s",
                 self.candidate.name, attempt.number, total, shown.error,
@@ -241,7 +241,7 @@ class _Search:
         log.info(
             "%s: trial %d of %d: %s %s%s%s; %.0f s so far, about %.0f s left; %s",
             self.candidate.name, attempt.number, total, self.recipe.metric, value,
-            behind if shown.outcome is Outcome.BEHIND else "", best, self.seconds, left, params,
+            behind if shown.outcome is TrialOutcome.BEHIND else "", best, self.seconds, left, params,
         )  # fmt: skip
 
     def found(self) -> Found:
@@ -250,7 +250,7 @@ class _Search:
         :raises TrainingFailed: if all failed.
         :raises NotEnoughData: if the metric was undefined in all that did not.
         """
-        failed = [each for each in self.ended if each.outcome is Outcome.FAILED]
+        failed = [each for each in self.ended if each.outcome is TrialOutcome.FAILED]
         if self.best is None and len(failed) == len(self.ended):
             raise TrainingFailed(failed[0].error)
         if self.best is None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from great_expectations.core.expectation_validation_result import ExpectationValidationResult
 
     from airflow_mlops.domain.spec.model import Expectation
-    from airflow_mlops.stages.validate.gx import Answer
+    from airflow_mlops.stages.validate.gx import GxAnswer
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ _COUNTS = frozenset(
 
 def render(
     expectations: Sequence[Expectation],
-    answers: Sequence[Answer],
+    answers: Sequence[GxAnswer],
     *,
     dataset: str,
     partition: str,
@@ -87,7 +87,7 @@ def render(
         return None
 
 
-def _render(found: Sequence[tuple[Expectation, Answer, bool]], dataset: str, partition: str) -> str:
+def _render(found: Sequence[tuple[Expectation, GxAnswer, bool]], dataset: str, partition: str) -> str:
     with quiet():
         from great_expectations import __version__
         from great_expectations.core.expectation_validation_result import ExpectationSuiteValidationResult
@@ -119,7 +119,7 @@ def _render(found: Sequence[tuple[Expectation, Answer, bool]], dataset: str, par
         return str(view.render(document, page_title=_plain(f"Data Docs of {dataset} {partition}")))
 
 
-def _result(each: Expectation, answer: Answer, masked: bool) -> ExpectationValidationResult:
+def _result(each: Expectation, answer: GxAnswer, masked: bool) -> ExpectationValidationResult:
     from great_expectations.core.expectation_validation_result import ExpectationValidationResult
     from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
 

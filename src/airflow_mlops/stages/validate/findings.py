@@ -11,7 +11,7 @@ from airflow_mlops.stages.validate.words import Words, describe, text
 
 if TYPE_CHECKING:
     from airflow_mlops.domain.spec.model import Expectation
-    from airflow_mlops.stages.validate.gx import Answer
+    from airflow_mlops.stages.validate.gx import GxAnswer
 
 MASK = "•••"
 """What stands for a personal value: always the same, so that it tells neither length nor content."""
@@ -26,7 +26,7 @@ _NAMED = 5
 """Findings of one kind that are spelled out."""
 
 
-class Finding(NamedTuple):
+class ExpectationFinding(NamedTuple):
     """One result, and what it means for the rows.
 
     :param broken: what is wrong if it failed or could not be evaluated, in words; nothing of a personal column's
@@ -65,7 +65,7 @@ def concerns(each: Expectation, pii: Collection[str]) -> bool:
     return any(column in columns or column in condition for column in pii)
 
 
-def finding(each: Expectation, answer: Answer, rows: int, pii: Collection[str] = ()) -> Finding:
+def finding(each: Expectation, answer: GxAnswer, rows: int, pii: Collection[str] = ()) -> ExpectationFinding:
     """Put an answer into a finding.
 
     :param rows: rows of the partition.
@@ -88,20 +88,20 @@ def finding(each: Expectation, answer: Answer, rows: int, pii: Collection[str] =
         unexpected_share=None if unexpected is None else unexpected / rows,
         samples=(MASK,) if masked and values else _different(values),
     )
-    return Finding(result, words.broken, words.columns, answer.rows)
+    return ExpectationFinding(result, words.broken, words.columns, answer.rows)
 
 
-def of_result(result: ExpectationResult, pii: Collection[str] = ()) -> Finding:
+def of_result(result: ExpectationResult, pii: Collection[str] = ()) -> ExpectationFinding:
     """Put a result of our own, which is not about rows, into a finding."""
     columns = (result.column,) if result.column else ()
     words = describe(result.expectation, {"column": result.column} if result.column else {})
     if result.column in pii:
         result = result.model_copy(update={"observed": MASK, "expected": MASK, "samples": ()})
     if result.outcome is Outcome.ERROR:
-        return Finding(result, f"{_about(result)} {result.observed}", columns)
+        return ExpectationFinding(result, f"{_about(result)} {result.observed}", columns)
     ours = result.expectation.startswith("expect_")
     broken = words.broken if ours else f"{_about(result)}: {result.observed}"
-    return Finding(result, broken, columns)
+    return ExpectationFinding(result, broken, columns)
 
 
 def _about(result: ExpectationResult) -> str:
@@ -120,7 +120,7 @@ def _different(values: Sequence[Any]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(text(value) for value in values))[:SAMPLES]
 
 
-def _errored(each: Expectation, words: Words, message: str) -> Finding:
+def _errored(each: Expectation, words: Words, message: str) -> ExpectationFinding:
     short = message.strip().partition("\n")[0][:200] or "unknown"
     hint = next((f" ({hint})" for part, hint in _HINTS if part in short), "")
     result = ExpectationResult(
@@ -131,11 +131,11 @@ def _errored(each: Expectation, words: Words, message: str) -> Finding:
         expected=words.expected,
         observed=f"could not be evaluated: {short}{hint}",
     )
-    return Finding(result, f"{_about(result)} {result.observed}", words.columns)
+    return ExpectationFinding(result, f"{_about(result)} {result.observed}", words.columns)
 
 
 def reason(
-    findings: Sequence[Finding], *, rows: int, aside: int, released: int, largest: float, moved: bool
+    findings: Sequence[ExpectationFinding], *, rows: int, aside: int, released: int, largest: float, moved: bool
 ) -> str:
     """Return what stops the partition, what could not be evaluated, what becomes of rows, and what passed.
 
@@ -162,7 +162,7 @@ def reason(
     return "; ".join(clause for clause in clauses if clause)
 
 
-def _counted(finding: Finding) -> str:
+def _counted(finding: ExpectationFinding) -> str:
     result = finding.result
     if result.unexpected is not None:
         return f"{finding.broken} in {_rows(result.unexpected)}"

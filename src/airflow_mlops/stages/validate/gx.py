@@ -33,7 +33,7 @@ _COUNTS = {"result_format": "BASIC", "partial_unexpected_count": FIRST}
 _ROWS = {"result_format": "COMPLETE", "partial_unexpected_count": 0, "return_unexpected_index_query": False}
 
 
-class Answer(NamedTuple):
+class GxAnswer(NamedTuple):
     """What became of one expectation.
 
     :param result: what Great Expectations says; None if it could not even be asked.
@@ -60,7 +60,7 @@ def reads(each: Expectation, names: Sequence[str]) -> tuple[str, ...]:
     return tuple(found or names)
 
 
-def evaluate(table: pa.Table, expectations: Sequence[Expectation], names: Sequence[str]) -> list[Answer]:
+def evaluate(table: pa.Table, expectations: Sequence[Expectation], names: Sequence[str]) -> list[GxAnswer]:
     """Evaluate expectations; one that raises does not keep the others from running.
 
     Those that read the same columns share one frame of these columns only, and one graph of metrics. Great Expectations
@@ -71,11 +71,11 @@ def evaluate(table: pa.Table, expectations: Sequence[Expectation], names: Sequen
     :param names: all columns of the data, also those that were not read.
     :raises ValidationErrored: Great Expectations does not know an expectation or refuses its arguments.
     """
-    answers: dict[int, Answer] = {}
+    answers: dict[int, GxAnswer] = {}
     groups: dict[tuple[str, ...], list[int]] = {}
     for position, each in enumerate(expectations):
         if absent := _absent(each, names):
-            answers[position] = Answer(None, f"no column {absent}{near(absent, names)}")
+            answers[position] = GxAnswer(None, f"no column {absent}{near(absent, names)}")
         else:
             groups.setdefault(reads(each, names), []).append(position)
     with quiet():
@@ -152,7 +152,7 @@ def _shape(rows: int, names: Sequence[str]) -> pd.DataFrame:
     return pd.DataFrame(False, index=range(rows), columns=list(names))
 
 
-def _ask(frame: pd.DataFrame, built: Sequence[GxExpectation]) -> list[Answer]:
+def _ask(frame: pd.DataFrame, built: Sequence[GxExpectation]) -> list[GxAnswer]:
     found = _answers(frame, built, _COUNTS)
     broken = [position for position, answer in enumerate(found) if _rows_broke(answer)]
     located = _answers(frame, [built[position] for position in broken], _ROWS)
@@ -162,7 +162,7 @@ def _ask(frame: pd.DataFrame, built: Sequence[GxExpectation]) -> list[Answer]:
     return found
 
 
-def _rows_broke(answer: Answer) -> bool:
+def _rows_broke(answer: GxAnswer) -> bool:
     # Elsewhere `unexpected_count` counts distinct values.
     result = None if answer.error else answer.result
     return result is not None and not result.success and "element_count" in result.result
@@ -170,13 +170,13 @@ def _rows_broke(answer: Answer) -> bool:
 
 def _answers(
     frame: pd.DataFrame, built: Sequence[GxExpectation], result_format: Mapping[str, Any]
-) -> list[Answer]:
+) -> list[GxAnswer]:
     if not built:
         return []
     try:
         answers = [_read(result) for result in _graph(frame, built, result_format)]
     except Exception as error:  # noqa: BLE001 - whatever one of them raises, the others still have to run
-        answers = [Answer(None, str(error) or type(error).__name__)]
+        answers = [GxAnswer(None, str(error) or type(error).__name__)]
     if len(built) == 1 or not any(answer.error for answer in answers):
         return answers
     # Results of those that raise come first, whatever their place, and may take others with them: ask each alone.
@@ -195,12 +195,12 @@ def _graph(
     return validator.graph_validate(configurations, {"result_format": dict(result_format)})
 
 
-def _read(result: ExpectationValidationResult) -> Answer:
+def _read(result: ExpectationValidationResult) -> GxAnswer:
     info: Mapping[str, Any] = result.exception_info or {}
     # Either one exception, or one for each metric that raised, keyed by the metric's id.
     told = [info] if "raised_exception" in info else info.values()
     messages = [each["exception_message"] or "unknown" for each in told if each["raised_exception"]]
-    return Answer(result, "; ".join(dict.fromkeys(messages)) or None)
+    return GxAnswer(result, "; ".join(dict.fromkeys(messages)) or None)
 
 
 def _build(expectations: Sequence[Expectation]) -> list[GxExpectation]:

@@ -56,7 +56,7 @@ def _by(name: str, **options: Any) -> Callable[[pa.ChunkedArray], float | None]:
     return computed
 
 
-class Statistic(NamedTuple):
+class PartitionStatistic(NamedTuple):
     """A number that is compared between partitions.
 
     :param words: what it is called.
@@ -70,15 +70,15 @@ class Statistic(NamedTuple):
 
 
 STATISTICS = {
-    "table_row_count": Statistic("row count", None),
-    "column_mean": Statistic("mean", _by("mean")),
-    "column_median": Statistic("median", _by("quantile", q=0.5)),
-    "column_stdev": Statistic("standard deviation", _by("stddev", ddof=1)),
-    "column_min": Statistic("least value", _by("min")),
-    "column_max": Statistic("largest value", _by("max")),
-    "column_sum": Statistic("sum", _by("sum")),
-    "column_unique_value_count": Statistic("count of different values", _by("count_distinct")),
-    "column_proportion_of_null_values": Statistic("share of nulls", _nulls, share=True),
+    "table_row_count": PartitionStatistic("row count", None),
+    "column_mean": PartitionStatistic("mean", _by("mean")),
+    "column_median": PartitionStatistic("median", _by("quantile", q=0.5)),
+    "column_stdev": PartitionStatistic("standard deviation", _by("stddev", ddof=1)),
+    "column_min": PartitionStatistic("least value", _by("min")),
+    "column_max": PartitionStatistic("largest value", _by("max")),
+    "column_sum": PartitionStatistic("sum", _by("sum")),
+    "column_unique_value_count": PartitionStatistic("count of different values", _by("count_distinct")),
+    "column_proportion_of_null_values": PartitionStatistic("share of nulls", _nulls, share=True),
 }
 """Statistics by what stands between ``expect_`` and :data:`PARTITIONS`."""
 
@@ -100,12 +100,12 @@ class History:
         newest = tables.newest(self.uri)
         return tuple(newest[key] for key in sorted(newest, reverse=True) if key < self.partition)
 
-    def values(self, statistic: Statistic, column: str | None, partitions: int) -> dict[str, float]:
+    def values(self, statistic: PartitionStatistic, column: str | None, partitions: int) -> dict[str, float]:
         """Return a statistic of the last partitions, by key; one that has no such number is left out."""
         found = {each.partition: self._value(each, statistic, column) for each in self.earlier[:partitions]}
         return {key: value for key, value in found.items() if value is not None and isfinite(value)}
 
-    def _value(self, each: DatasetVersion, statistic: Statistic, column: str | None) -> float | None:
+    def _value(self, each: DatasetVersion, statistic: PartitionStatistic, column: str | None) -> float | None:
         if statistic.of is None or column is None:
             return float(each.rows)
         if column not in each.columns:
@@ -114,7 +114,7 @@ class History:
         return statistic.of(rows[column])
 
 
-def statistic_of(name: str) -> Statistic:
+def statistic_of(name: str) -> PartitionStatistic:
     """Return the statistic that one of our expectations is about."""
     return STATISTICS[name.removeprefix("expect_").removesuffix(f"_{PARTITIONS}")]
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.checks import Outcome, Severity
 from airflow_mlops.domain.facts.validation import ExpectationResult
-from airflow_mlops.stages.validate.findings import Finding
+from airflow_mlops.stages.validate.findings import ExpectationFinding
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def check(table: pa.Table, required: Sequence[str], names: Sequence[str]) -> Iterator[Finding]:
+def check(table: pa.Table, required: Sequence[str], names: Sequence[str]) -> Iterator[ExpectationFinding]:
     """Yield what comes first: whether there are rows, then whether columns are there, then whether they have a value.
 
     :param required: columns that must be there and not be all null; floats that are not a number count as null.
@@ -35,7 +35,7 @@ def check(table: pa.Table, required: Sequence[str], names: Sequence[str]) -> Ite
         yield _precheck("columns_not_all_null", expected, problem)
 
 
-def _precheck(name: str, expected: str, problem: str | None) -> Finding:
+def _precheck(name: str, expected: str, problem: str | None) -> ExpectationFinding:
     result = ExpectationResult(
         expectation=name,
         severity=Severity.BLOCK,
@@ -43,7 +43,7 @@ def _precheck(name: str, expected: str, problem: str | None) -> Finding:
         expected=expected,
         observed=problem or "it holds",
     )
-    return Finding(result, problem or "")
+    return ExpectationFinding(result, problem or "")
 
 
 def _columns(names: Sequence[str]) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.checks import Severity
 from airflow_mlops.domain.facts.validation import Sample
-from airflow_mlops.stages.validate.findings import MASK, Finding
+from airflow_mlops.stages.validate.findings import MASK, ExpectationFinding
 from airflow_mlops.stages.validate.words import text
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ _ORDER = (Severity.BLOCK, Severity.QUARANTINE, Severity.WARN)
 
 
 def take(
-    table: pa.Table, findings: Sequence[Finding], *, known: Sequence[str], pii: Collection[str]
+    table: pa.Table, findings: Sequence[ExpectationFinding], *, known: Sequence[str], pii: Collection[str]
 ) -> Sample | None:
     """Return some of the rows that broke expectations, the gravest first and each expectation with its share.
 
@@ -46,7 +46,7 @@ def take(
     )
 
 
-def _rows(broken: Sequence[Finding]) -> list[int]:
+def _rows(broken: Sequence[ExpectationFinding]) -> list[int]:
     if not broken:
         return []
     each = max(1, ROWS // len(broken))

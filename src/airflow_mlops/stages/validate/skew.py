@@ -11,7 +11,7 @@ from airflow_mlops.domain.checks import Outcome, Severity
 from airflow_mlops.domain.facts.results import Action, DatasetVersion, TrainingData
 from airflow_mlops.domain.facts.validation import ExpectationResult
 from airflow_mlops.learning.summaries.distance import jensen_shannon, together
-from airflow_mlops.learning.summaries.summary import Column, Kind
+from airflow_mlops.learning.summaries.summary import Column, ColumnKind
 from airflow_mlops.stores.registry import ledger
 from airflow_mlops.stores.tables import delta, tables
 
@@ -34,7 +34,7 @@ NULLS = 0.2
 """Change of the share of missing values from which it counts as skew: a model that imputes them is far off by then."""
 
 
-class Reference(NamedTuple):
+class SkewReference(NamedTuple):
     """What a partition is compared with.
 
     :param version: the champion's version.
@@ -87,7 +87,7 @@ def check(dataset: DatasetVersion, policy: Skew, *, ledger_uri: str) -> list[Exp
         ]
 
 
-def reference(ledger_uri: str, partition: str) -> Reference | None:
+def reference(ledger_uri: str, partition: str) -> SkewReference | None:
     """Return what the champion of a partition was trained on, from what promotion has recorded.
 
     :return: None if there is no champion yet, or the ledger does not say what it was trained on.
@@ -97,11 +97,11 @@ def reference(ledger_uri: str, partition: str) -> Reference | None:
         return None
     for move in reversed(ledger.moves(ledger_uri)):
         if move.action is Action.PROMOTED and move.after == version and move.evidence.trained_on:
-            return Reference(version, move.evidence.trained_on)
+            return SkewReference(version, move.evidence.trained_on)
     return None
 
 
-def compare(dataset: DatasetVersion, trained: Reference, policy: Skew) -> list[ExpectationResult]:
+def compare(dataset: DatasetVersion, trained: SkewReference, policy: Skew) -> list[ExpectationResult]:
     """Compare columns, types, feature preparation and the values of each feature.
 
     A missing feature and one of another type block: the champion cannot predict with them. Numbers are compared by
@@ -168,7 +168,7 @@ def _kind(type_: str) -> str:
 
 
 def _distributions(
-    dataset: DatasetVersion, trained: Reference, names: Sequence[str], policy: Skew
+    dataset: DatasetVersion, trained: SkewReference, names: Sequence[str], policy: Skew
 ) -> list[ExpectationResult]:
     import pyarrow.compute as pc
 
@@ -232,7 +232,7 @@ def _counted(values: pa.ChunkedArray) -> Column:
     import pyarrow.compute as pc
 
     labels, counts = (each.to_numpy(zero_copy_only=False) for each in pc.value_counts(values).flatten())
-    return Column(Kind.CATEGORICAL, len(values), 0, 0, labels, counts)
+    return Column(ColumnKind.CATEGORICAL, len(values), 0, 0, labels, counts)
 
 
 def _side(column: pa.ChunkedArray) -> _Side:

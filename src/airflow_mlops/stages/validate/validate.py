@@ -15,7 +15,7 @@ from airflow_mlops.exceptions import ValidationErrored, ValidationFailed
 from airflow_mlops.stages.validate import gx, page, prechecks, sample, suites
 from airflow_mlops.stages.validate import history as validation_history
 from airflow_mlops.stages.validate.docs import render
-from airflow_mlops.stages.validate.findings import Finding, finding, of_result, reason
+from airflow_mlops.stages.validate.findings import ExpectationFinding, finding, of_result, reason
 from airflow_mlops.stores.sources import frames
 from airflow_mlops.stores.tables import tables
 from airflow_mlops.stores.tables.tables import record_report
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from airflow_mlops.domain.partitions import Partition
     from airflow_mlops.domain.spec.model import Expectation
-    from airflow_mlops.stages.validate.gx import Answer
+    from airflow_mlops.stages.validate.gx import GxAnswer
     from airflow_mlops.stages.validate.history import History
     from airflow_mlops.stores.sources.python import Source
 
@@ -36,7 +36,7 @@ Allowed = Callable[[Sequence[int]], Collection[int]]
 
 
 @dataclass(frozen=True)
-class Policy:
+class ValidationPolicy:
     """What a partition is held to.
 
     :param expectations: each with its severity.
@@ -81,7 +81,7 @@ class Validated(NamedTuple):
 
 def validate(
     table: pa.Table,
-    policy: Policy,
+    policy: ValidationPolicy,
     *,
     dataset: str,
     partition: str,
@@ -109,7 +109,7 @@ def validate(
         log.warning("%s %s: pii names no column of the data: %s", dataset, partition, ", ".join(unknown))
     findings = list(prechecks.check(table, policy.required, names))
     theirs = [each for each in policy.expectations if not is_ours(each.expectation)]
-    answers: list[Answer] = []
+    answers: list[GxAnswer] = []
     if all(each.result.outcome is Outcome.PASS for each in findings[:2]):
         answers = gx.evaluate(table, theirs, names) if theirs else []
         findings += _findings(table, policy, iter(answers), history)
@@ -143,7 +143,7 @@ def validate(
 
 def version(
     dataset: DatasetVersion,
-    policy: Policy,
+    policy: ValidationPolicy,
     *,
     data: str,
     allowed: Allowed | None = None,
@@ -172,7 +172,7 @@ def version(
     )
 
 
-def source(rows: Source, partition: Partition | None, policy: Policy, *, name: str) -> Validated:
+def source(rows: Source, partition: Partition | None, policy: ValidationPolicy, *, name: str) -> Validated:
     """Validate the rows of a source, which belong to no dataset; they are held in memory.
 
     :param partition: None means all there is.
@@ -202,19 +202,19 @@ def frame(
     :param rows: a ``pyarrow.Table``, or a data frame of pandas or Polars.
     :param expectations: as in a spec, or the path of a suite.
     :param name: what the rows are called in the report.
-    :param policy: other fields of :class:`Policy`, such as ``required`` and ``pii``.
+    :param policy: other fields of :class:`ValidationPolicy`, such as ``required`` and ``pii``.
     :raises ValueError: if nothing is asked of them.
     :raises TypeError: if they are no table.
     :raises SchemaMismatch: if columns share a name.
     :raises SpecError: if an expectation is wrong.
     :raises SuiteUnreadable: if a suite is missing, damaged, empty, or not the one that was pinned.
     """
-    held = Policy(expectations=suites.expand(expectations), moves=False, **policy)
+    held = ValidationPolicy(expectations=suites.expand(expectations), moves=False, **policy)
     _see_that_something_is_asked(held)
     return validate(frames.to_table(rows, name), held, dataset=name, partition=partition)
 
 
-def columns(policy: Policy, names: Sequence[str]) -> list[str]:
+def columns(policy: ValidationPolicy, names: Sequence[str]) -> list[str]:
     """Return the columns that validation reads, of those that the data has.
 
     :param names: columns of the data.
@@ -252,14 +252,14 @@ def raise_for(report: ValidationReport) -> None:
         raise ValidationErrored(about)
 
 
-def _see_that_something_is_asked(policy: Policy) -> None:
+def _see_that_something_is_asked(policy: ValidationPolicy) -> None:
     if not policy.expectations and not policy.required:
         raise ValueError("nothing is asked of the data: give expectations= or required=")
 
 
 def _findings(
-    table: pa.Table, policy: Policy, answers: Iterator[Answer], history: History | None
-) -> Iterator[Finding]:
+    table: pa.Table, policy: ValidationPolicy, answers: Iterator[GxAnswer], history: History | None
+) -> Iterator[ExpectationFinding]:
     for each in policy.expectations:
         if is_ours(each.expectation):
             yield of_result(validation_history.compare(each, table, history), policy.pii)
@@ -267,7 +267,7 @@ def _findings(
             yield finding(each, next(answers), table.num_rows, policy.pii)
 
 
-def _broken(findings: Sequence[Finding]) -> list[int]:
+def _broken(findings: Sequence[ExpectationFinding]) -> list[int]:
     import numpy as np
 
     rows = [np.asarray(each.rows, dtype=np.int64) for each in findings if each.sets_aside]
@@ -275,7 +275,7 @@ def _broken(findings: Sequence[Finding]) -> list[int]:
     return found
 
 
-def _verdict(findings: Sequence[Finding], rows: int, aside: int, largest: float) -> Verdict:
+def _verdict(findings: Sequence[ExpectationFinding], rows: int, aside: int, largest: float) -> Verdict:
     if aside == rows or aside / rows > largest or any(each.blocks for each in findings):
         return Verdict.FAIL
     if any(each.undecided for each in findings):
@@ -283,7 +283,7 @@ def _verdict(findings: Sequence[Finding], rows: int, aside: int, largest: float)
     return Verdict.PASS
 
 
-def _reasons(findings: Sequence[Finding], aside: Sequence[int]) -> dict[int, str]:
+def _reasons(findings: Sequence[ExpectationFinding], aside: Sequence[int]) -> dict[int, str]:
     told: dict[int, list[str]] = {row: [] for row in aside}
     for each in findings:
         for row in (each.rows or ()) if each.sets_aside else ():

@@ -42,7 +42,7 @@ class Predictions:
         yield from tables.batches(self.uri, version=self.version, partition=self.partition.key)
 
 
-class Output(Protocol):
+class Writer(Protocol):
     """A place that holds what was written for a partition last, however often that is."""
 
     def describe(self, partition: Partition | None) -> str:
@@ -54,7 +54,7 @@ class Output(Protocol):
         ...
 
 
-def deliver(report: ScoringReport, outputs: Sequence[Output]) -> ScoringReport:
+def deliver(report: ScoringReport, outputs: Sequence[Writer]) -> ScoringReport:
     """Write predictions to each output, in order, and return the report with the names of those outputs.
 
     This is done also if the predictions were there already: an earlier try may have failed here.

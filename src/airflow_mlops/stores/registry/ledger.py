@@ -18,7 +18,7 @@ CHALLENGES = (Action.CHALLENGING, Action.DROPPED)
 _TEXT = ("kind", "action", "key", "partition", "before", "after", "digest", "reason", "evidence", "actor")
 
 
-class Kind(StrEnum):
+class RowKind(StrEnum):
     """What a row says: a move was begun, was carried out or was given up, or a partition was decided on."""
 
     INTENT = "intent"
@@ -42,7 +42,7 @@ class Row(Fact):
     """
 
     at: datetime
-    kind: Kind
+    kind: RowKind
     action: Action
     key: str
     partition: str
@@ -55,7 +55,7 @@ class Row(Fact):
 
 
 def record(
-    uri: str, kind: Kind, decision: PromotionDecision, *, actor: str, reason: str | None = None
+    uri: str, kind: RowKind, decision: PromotionDecision, *, actor: str, reason: str | None = None
 ) -> Row:
     """Append a row and return it; what the last row of its key says already is not written again.
 
@@ -77,7 +77,7 @@ def record(
             row = last
             return None
         _refuse_ended(_last(known, row.key), row)
-        if kind is Kind.INTENT:
+        if kind is RowKind.INTENT:
             _refuse_second_claim(known, row)
         return row.model_dump() | {"evidence": json.dumps(decision.to_dict())}
 
@@ -87,7 +87,7 @@ def record(
 
 def record_decision(uri: str, decision: PromotionDecision, *, actor: str) -> Row:
     """Record what was decided on a partition."""
-    return record(uri, Kind.DECISION, decision, actor=actor)
+    return record(uri, RowKind.DECISION, decision, actor=actor)
 
 
 def rows(source: str | Sequence[Row]) -> list[Row]:
@@ -131,7 +131,7 @@ def challenger(source: str | Sequence[Row]) -> Row | None:
     """
     found: Row | None = None
     for row in rows(source):
-        if row.kind is not Kind.DONE:
+        if row.kind is not RowKind.DONE:
             continue
         if row.action is Action.CHALLENGING:
             found = row
@@ -177,7 +177,7 @@ def reached(source: str | Sequence[Row], partition: str) -> bool:
 def begun(source: str | Sequence[Row], key: str) -> Row | None:
     """Return the intent, or what ended it, of a key; None if its move was never begun, or was given up."""
     last = _last(rows(source), key)
-    return None if last is None or last.kind is Kind.ABORT else last
+    return None if last is None or last.kind is RowKind.ABORT else last
 
 
 def pending(source: str | Sequence[Row]) -> list[Row]:
@@ -186,36 +186,36 @@ def pending(source: str | Sequence[Row]) -> list[Row]:
 
 
 def _moves(row: Row) -> bool:
-    return row.kind is Kind.DONE and row.action not in CHALLENGES
+    return row.kind is RowKind.DONE and row.action not in CHALLENGES
 
 
 def _decides(row: Row) -> bool:
     decides = row.action in (Action.PROMOTED, Action.CHALLENGING)
-    return row.kind is Kind.DECISION or (row.kind is Kind.DONE and decides)
+    return row.kind is RowKind.DECISION or (row.kind is RowKind.DONE and decides)
 
 
 def _tells(row: Row) -> bool:
     # An alias that is put back only says that it should never have left: what it was moved to is nobody's champion.
-    return _decides(row) or (row.kind is Kind.DONE and row.action is Action.ROLLED_BACK)
+    return _decides(row) or (row.kind is RowKind.DONE and row.action is Action.ROLLED_BACK)
 
 
 def _last(known: list[Row], key: str) -> Row | None:
-    return next((row for row in reversed(known) if row.key == key and row.kind is not Kind.DECISION), None)
+    return next((row for row in reversed(known) if row.key == key and row.kind is not RowKind.DECISION), None)
 
 
 def _pending(known: list[Row]) -> list[Row]:
-    last = {row.key: row for row in known if row.kind is not Kind.DECISION}
-    return [row for row in last.values() if row.kind is Kind.INTENT]
+    last = {row.key: row for row in known if row.kind is not RowKind.DECISION}
+    return [row for row in last.values() if row.kind is RowKind.INTENT]
 
 
 def _refuse_ended(last: Row | None, row: Row) -> None:
-    if row.kind is Kind.DONE and (last is None or last.kind is not Kind.INTENT):
+    if row.kind is RowKind.DONE and (last is None or last.kind is not RowKind.INTENT):
         why = f"{last.actor} has ended it: {last.reason}" if last else "it never made one"
         raise PromotionConflict(
             f"{row.key} has no claim any more to make {_aim(row)}: {why}. If the alias has moved all "
             "the same, a rollback puts it where the ledger says."
         )
-    if row.kind is Kind.ABORT and last is not None and last.kind is Kind.DONE:
+    if row.kind is RowKind.ABORT and last is not None and last.kind is RowKind.DONE:
         raise PromotionConflict(f"{row.key} has made {_aim(last)} and cannot be given up any more.")
 
 
@@ -239,7 +239,7 @@ def _aim(row: Row) -> str:
     return f"version {row.after} the champion"
 
 
-def _new(kind: Kind, decision: PromotionDecision, actor: str, reason: str, at: datetime) -> Row:
+def _new(kind: RowKind, decision: PromotionDecision, actor: str, reason: str, at: datetime) -> Row:
     return Row(
         at=at,
         kind=kind,

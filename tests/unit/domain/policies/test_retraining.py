@@ -10,7 +10,7 @@ from airflow_mlops.domain.facts.results import Action, HealthReport, PromotionDe
 from airflow_mlops.domain.facts.retraining import ANSWER, Fresh, Known, declined, steps
 from airflow_mlops.domain.facts.scoring import WINDOWS
 from airflow_mlops.domain.policies.incidents import of_signal
-from airflow_mlops.domain.policies.retraining import Answer, retrain
+from airflow_mlops.domain.policies.retraining import PolicyAnswer, retrain
 from airflow_mlops.domain.spec.model import KofN, Retrain, RetrainWhen
 from airflow_mlops.domain.spec.retrain import Mode
 from airflow_mlops.exceptions import SpecError
@@ -68,7 +68,7 @@ def refused(*partitions: str) -> list[PromotionDecision]:
     return [decision(partition, Action.REFUSED) for partition in partitions]
 
 
-def answer(rules: Retrain, **facts: Any) -> Answer:
+def answer(rules: Retrain, **facts: Any) -> PolicyAnswer:
     known: dict[str, Any] = {
         "partition": HERE,
         "grain": "month",
@@ -78,7 +78,7 @@ def answer(rules: Retrain, **facts: Any) -> Answer:
     return retrain(rules, Known(**known | facts))
 
 
-def found(given: Answer, name: str) -> Check:
+def found(given: PolicyAnswer, name: str) -> Check:
     return next(each for each in given.checks if each.name == f"retrain.{name}")
 
 

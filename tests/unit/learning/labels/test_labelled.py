@@ -29,6 +29,7 @@ from airflow_mlops.stages.evaluate import evaluate
 from airflow_mlops.stages.guard import probation
 from airflow_mlops.stages.promote import promote
 from airflow_mlops.stages.replay import compare, planning, replay, stages, workers
+from airflow_mlops.stages.replay.planning import ReplayPlan
 from airflow_mlops.stages.reproduce import reproduce
 from airflow_mlops.stages.train import jobs, train
 from airflow_mlops.stages.train.recipe import derive_features
@@ -347,7 +348,7 @@ def test_a_model_with_labels_of_their_own_is_replayed_as_of_each_partition(
 class Cached:
     """A plan, and what was computed for it."""
 
-    def __init__(self, plan: planning.Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, plan: ReplayPlan, monkeypatch: pytest.MonkeyPatch) -> None:
         self.plan = plan
         self.asked: list[tuple[str, str]] = []
         monkeypatch.setattr(stages, "cached", self._ask)
@@ -362,8 +363,8 @@ class Cached:
         return self.asked[-1]
 
 
-def with_spec(plan: planning.Plan, **changes: Any) -> planning.Plan:
-    return planning.Plan(SPEC.model_copy(update=changes), plan.datasets, plan.folder, plan.labels)
+def with_spec(plan: ReplayPlan, **changes: Any) -> ReplayPlan:
+    return ReplayPlan(SPEC.model_copy(update=changes), plan.datasets, plan.folder, plan.labels)
 
 
 def test_what_was_replayed_is_kept_for_its_metric_split_target_and_labels(

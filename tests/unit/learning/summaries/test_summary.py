@@ -10,7 +10,7 @@ import pytest
 
 from airflow_mlops.domain.spec.model import DriftPolicy
 from airflow_mlops.learning.summaries import build, summary
-from airflow_mlops.learning.summaries.summary import Column, Kind
+from airflow_mlops.learning.summaries.summary import Column, ColumnKind
 from airflow_mlops.learning.summaries.table import from_table, to_table
 from airflow_mlops.stages.drift import compare
 
@@ -136,8 +136,8 @@ def test_what_could_not_be_read_stays_so_when_it_is_added_up() -> None:
     assert (found.problem, found.rows, found.known) == ("it holds string, not numbers", 2, 0)
 
 
-@pytest.mark.parametrize("columns", [[], [Kind.NUMERIC, Kind.CATEGORICAL]])
-def test_summaries_of_different_kinds_cannot_be_added_up(columns: list[Kind]) -> None:
+@pytest.mark.parametrize("columns", [[], [ColumnKind.NUMERIC, ColumnKind.CATEGORICAL]])
+def test_summaries_of_different_kinds_cannot_be_added_up(columns: list[ColumnKind]) -> None:
     with pytest.raises(ValueError, match="cannot be added up"):
         summary.merge([summary.empty(kind) for kind in columns])
 
@@ -145,7 +145,7 @@ def test_summaries_of_different_kinds_cannot_be_added_up(columns: list[Kind]) ->
 def test_a_summary_as_a_table_is_small_and_comes_back_as_it_was(tmp_path: Any) -> None:
     import pyarrow.parquet as pq
 
-    made = summarise(make_rows(0, 300_000)) | {"empty": summary.empty(Kind.NUMERIC, 3), "bad": numbers(["a"])}
+    made = summarise(make_rows(0, 300_000)) | {"empty": summary.empty(ColumnKind.NUMERIC, 3), "bad": numbers(["a"])}
     pq.write_table(to_table({"all": made}), tmp_path / "x.parquet", compression="zstd")
     assert (tmp_path / "x.parquet").stat().st_size < 100_000 * len(made)
     back = from_table(pq.read_table(tmp_path / "x.parquet"))["all"]

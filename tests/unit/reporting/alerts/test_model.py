@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from airflow_mlops.domain.checks import Verdict
-from airflow_mlops.domain.facts.approval import Approval
+from airflow_mlops.domain.facts.approval import ApprovalOutcome
 from airflow_mlops.domain.facts.results import Action
 from airflow_mlops.domain.spec.alerts import Level
 from airflow_mlops.reporting.alerts.model import health, moved, promotion, taken_back
@@ -63,7 +63,7 @@ def test_a_champion_that_was_not_in_question_is_no_news(action: Action) -> None:
 
 
 def test_a_promotion_names_who_approved_it_and_why() -> None:
-    approval = Approval(answers=(make_answer(), make_answer("bob", reason="agreed")))
+    approval = ApprovalOutcome(answers=(make_answer(), make_answer("bob", reason="agreed")))
     notice = promotion(make_run(dag="flights.train"), make_decision(Action.PROMOTED, approval=approval))
     assert notice is not None
     assert [value for name, value in notice.facts if name == "Approved"] == [
@@ -74,7 +74,7 @@ def test_a_promotion_names_who_approved_it_and_why() -> None:
 
 
 def test_a_promotion_against_its_gates_says_so_in_the_title() -> None:
-    approval = Approval(answers=(make_answer(),), overridden=True)
+    approval = ApprovalOutcome(answers=(make_answer(),), overridden=True)
     notice = promotion(make_run(dag="flights.train"), make_decision(Action.PROMOTED, approval=approval))
     assert notice is not None
     assert notice.title.endswith("version 5 is the new champion, although its gates were not passed")
@@ -83,7 +83,7 @@ def test_a_promotion_against_its_gates_says_so_in_the_title() -> None:
 
 def test_a_veto_names_who_and_why() -> None:
     answer = make_answer(approved=False, reason="not before a holiday")
-    decision = make_decision(Action.REFUSED, approval=Approval(answers=(answer,)))
+    decision = make_decision(Action.REFUSED, approval=ApprovalOutcome(answers=(answer,)))
     notice = promotion(make_run(dag="flights.train"), decision)
     assert notice is not None
     assert dict(notice.facts)["Rejected"] == "by alice: not before a holiday"

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pytest
 
 from airflow_mlops.domain.checks import Check, Verdict
-from airflow_mlops.domain.facts.approval import Answer, Approval
+from airflow_mlops.domain.facts.approval import Answer, ApprovalOutcome
 from airflow_mlops.domain.facts.results import Action, Evaluation, ModelRef, PromotionDecision, TrainedModel
 from airflow_mlops.domain.facts.validation import ValidationReport
 from airflow_mlops.learning.models import models, pipeline
@@ -18,6 +18,7 @@ from airflow_mlops.learning.pictures import pictures
 from airflow_mlops.reporting import markdown
 from airflow_mlops.reporting.card import card
 from airflow_mlops.reporting.card import page as card_page
+from airflow_mlops.reporting.markdown import MarkdownLink
 from airflow_mlops.stages.train.train import train
 from airflow_mlops.stages.validate import validate
 from airflow_mlops.stores.registry import registry
@@ -172,7 +173,7 @@ def test_nothing_in_a_card_means_more_than_its_signs(client: Any, trained: Train
     )
     decision = PromotionDecision(
         model="flights", partition="2013-02", action=Action.REFUSED, before=None, after=None, reason=NASTY,
-        approval=Approval(answers=(answer,)),
+        approval=ApprovalOutcome(answers=(answer,)),
     )  # fmt: skip
     text, page = write(
         client, evaluation, description=f"{NASTY}\n\n- {NASTY}\n\n# {NASTY}", owner=NASTY, decision=decision
@@ -230,12 +231,12 @@ def test_any_text_is_shown_as_it_is(text: str) -> None:
     ],
 )
 def test_only_addresses_of_the_web_are_links(url: str, known: bool) -> None:
-    shown = card_page._markdown().render(str(markdown.escape(markdown.Link("run", url))), {"pictures": {}})
+    shown = card_page._markdown().render(str(markdown.escape(MarkdownLink("run", url))), {"pictures": {}})
     assert Elements(shown).of("a") == ([{"href": url}] if known else [])
 
 
 def test_an_address_cannot_break_out_of_its_link() -> None:
-    link = markdown.Link("run", "https://a.example/> <script>alert(1)</script>")
+    link = MarkdownLink("run", "https://a.example/> <script>alert(1)</script>")
     shown = card_page._markdown().render(str(markdown.escape(link)), {"pictures": {}})
     assert [tag for tag, _ in Elements(shown).found] == ["p", "a"]
 
@@ -254,7 +255,7 @@ def test_a_decision_is_told_with_who_approved_and_described_in_the_registry(
     )
     decision = PromotionDecision(
         model="flights", partition="2013-02", action=Action.PROMOTED, before="9", after=trained.version,
-        reason="better", approval=Approval(answers=(answer,), overridden=True),
+        reason="better", approval=ApprovalOutcome(answers=(answer,), overridden=True),
     )  # fmt: skip
     text, page = write(client, make_evaluation(trained), decision=decision)
     assert "**promoted**: better" in text

@@ -11,15 +11,23 @@ from airflow_mlops.domain.facts.approval import Answer
 from airflow_mlops.domain.spec.alerts import Level
 from airflow_mlops.domain.spec.model import Approval
 from airflow_mlops.reporting.alerts.notice import Link, Status
-from airflow_mlops.reporting.questions.promotion import LONGEST, Given, Question, accept, body, given, notice
+from airflow_mlops.reporting.questions.promotion import (
+    LONGEST,
+    ApprovalQuestion,
+    Given,
+    accept,
+    body,
+    given,
+    notice,
+)
 from notices import make_answer, make_candidate, make_check, make_evaluation, make_run
 
 NOW = datetime(2013, 5, 2, tzinfo=UTC)
 FORM = "/dags/flights.train/runs/r/tasks/approve/required_actions"
 
 
-def make_question(verdict: Verdict = Verdict.PASS, *, first: Answer | None = None, **policy: Any) -> Question:
-    return Question(make_evaluation(verdict), Approval(**({"people": "one"} | policy)), first)
+def make_question(verdict: Verdict = Verdict.PASS, *, first: Answer | None = None, **policy: Any) -> ApprovalQuestion:
+    return ApprovalQuestion(make_evaluation(verdict), Approval(**({"people": "one"} | policy)), first)
 
 
 def said(**changes: Any) -> Given:
@@ -27,7 +35,7 @@ def said(**changes: Any) -> Given:
     return Given(**(values | changes))
 
 
-def tell(question: Question, **changes: Any) -> Any:
+def tell(question: ApprovalQuestion, **changes: Any) -> Any:
     values = {"form": FORM, "until": NOW + timedelta(days=7)} | changes
     return notice(make_run(dag="flights.train", task="approve"), question, **values)
 
@@ -48,7 +56,7 @@ def tell(question: Question, **changes: Any) -> Any:
     ],
 )
 def test_people_are_asked_about_what_passed_and_about_the_rest_only_if_the_spec_allows(
-    question: Question, moot: str | None
+    question: ApprovalQuestion, moot: str | None
 ) -> None:
     assert question.moot == moot
 
@@ -100,7 +108,7 @@ def test_people_with_the_same_name_are_told_apart() -> None:
     ],
 )
 def test_an_approval_that_nobody_can_stand_for_does_not_count(
-    question: Question, changes: dict[str, Any], why: str
+    question: ApprovalQuestion, changes: dict[str, Any], why: str
 ) -> None:
     answer = accept(question, said(**changes))
     assert isinstance(answer, str)
@@ -160,7 +168,7 @@ def test_the_form_shows_every_gate_and_metric_beside_the_champion_and_links() ->
 
 
 def test_a_first_model_and_two_people_are_said_in_the_form() -> None:
-    first = Question(make_evaluation(champion=None), Approval(people="two"))
+    first = ApprovalQuestion(make_evaluation(champion=None), Approval(people="two"))
     assert "There is no champion yet" in body(first, [])
     assert "A second person has to approve too" in body(first, [])
     second = first._replace(first=make_answer())
@@ -190,18 +198,18 @@ def test_what_stands_in_the_data_stays_text() -> None:
     evaluation = make_evaluation(
         checks=checks, reason=nasty, candidate=make_candidate(candidate=nasty, remarks=(nasty,))
     )
-    page = MarkdownIt("gfm-like", {"linkify": False}).render(body(Question(evaluation, Approval()), []))
+    page = MarkdownIt("gfm-like", {"linkify": False}).render(body(ApprovalQuestion(evaluation, Approval()), []))
     assert "<script" not in page
     assert "<a " not in page
     assert "<img" not in page
     assert page.count("<h1") == 0
-    assert "http://" not in body(Question(evaluation, Approval()), [])
+    assert "http://" not in body(ApprovalQuestion(evaluation, Approval()), [])
     assert page.count("<tr>") == 2 + 2
 
 
 def test_many_gates_are_cut_after_those_that_matter() -> None:
     checks = (*(make_check(f"slice{n}") for n in range(200)), make_check("last", Verdict.FAIL))
-    shown = body(Question(make_evaluation(checks=checks), Approval()), [])
+    shown = body(ApprovalQuestion(make_evaluation(checks=checks), Approval()), [])
     assert "| last | **FAIL** |" in shown
     assert "… and 161 more gates: see the model card." in shown
 

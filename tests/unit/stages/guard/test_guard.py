@@ -29,7 +29,7 @@ from airflow_mlops.stages.guard.probation import verdict_of
 from airflow_mlops.stages.promote import moves, promote
 from airflow_mlops.stages.score import score
 from airflow_mlops.stores.registry import ledger, registry
-from airflow_mlops.stores.registry.ledger import Kind
+from airflow_mlops.stores.registry.ledger import RowKind
 from airflow_mlops.stores.tables import tables
 from history import MODEL, History, make_decision, rows_of
 
@@ -187,7 +187,7 @@ def test_a_champion_that_was_deleted_gives_way_to_the_last_one_that_is_left(stor
 
 def test_that_no_former_champion_is_left_is_told_and_not_raised(story: Story) -> None:
     promoted = make_decision("2013-02", Action.PROMOTED, after="99", digest="d")
-    for kind in (Kind.INTENT, Kind.DONE):
+    for kind in (RowKind.INTENT, RowKind.DONE):
         ledger.record(story.uri, kind, promoted, actor="test")
     report = story.check(REVERT)
     assert (report.alias.verdict, report.restored) == (FAIL, None)
@@ -213,7 +213,7 @@ def make_move(story: Story, version: TrainedModel) -> PromotionDecision:
 
 def test_a_move_that_is_under_way_is_no_incident(story: Story) -> None:
     story.crown(story.good)
-    ledger.record(story.uri, Kind.INTENT, make_move(story, story.bad), actor="test")
+    ledger.record(story.uri, RowKind.INTENT, make_move(story, story.bad), actor="test")
     report = story.check(REVERT)
     assert (report.alias.verdict, report.alias.reason) == (
         INCONCLUSIVE,
@@ -223,7 +223,7 @@ def test_a_move_that_is_under_way_is_no_incident(story: Story) -> None:
 
 def test_a_move_that_was_killed_after_the_alias_is_ended_and_no_incident(story: Story) -> None:
     story.crown(story.good)
-    ledger.record(story.uri, Kind.INTENT, make_move(story, story.bad), actor="test")
+    ledger.record(story.uri, RowKind.INTENT, make_move(story, story.bad), actor="test")
     story.point(story.bad)
     assert story.check(REVERT).alias.verdict is PASS
     assert (story.champion, story.actions) == ("2", [Action.PROMOTED, Action.PROMOTED])
@@ -234,7 +234,7 @@ def test_a_move_that_was_killed_before_the_alias_and_given_up_hides_no_incident(
 ) -> None:
     monkeypatch.setattr(moves, "_LEASE", timedelta(0))
     story.crown(story.good)
-    ledger.record(story.uri, Kind.INTENT, make_move(story, story.good), actor="test")
+    ledger.record(story.uri, RowKind.INTENT, make_move(story, story.good), actor="test")
     story.point(story.bad)
     assert story.check(REPORT).alias.verdict is FAIL
 

@@ -16,7 +16,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from airflow_mlops.domain.checks import Check, Verdict
-from airflow_mlops.domain.facts.approval import Answer, Approval
+from airflow_mlops.domain.facts.approval import Answer, ApprovalOutcome
 from airflow_mlops.domain.facts.results import Action, Evaluation, PromotionDecision, TrainedModel
 from airflow_mlops.domain.spec.gates import Serving
 from airflow_mlops.exceptions import (
@@ -30,7 +30,7 @@ from airflow_mlops.learning.bless import process
 from airflow_mlops.learning.models import models
 from airflow_mlops.stages.promote import moves, promote
 from airflow_mlops.stores.registry import ledger, registry
-from airflow_mlops.stores.registry.ledger import Kind
+from airflow_mlops.stores.registry.ledger import RowKind
 from registry_builders import make_client, make_evaluation, make_ref, make_version
 
 BLESSED = Check(name="blessing", verdict=Verdict.PASS, expected="alike", reason="blessed in another test")
@@ -86,7 +86,7 @@ class Story:
         return registry.champion_version(self.client, self.model)
 
     @property
-    def kinds(self) -> list[Kind]:
+    def kinds(self) -> list[RowKind]:
         return [row.kind for row in ledger.rows(self.uri)]
 
     def crown(self, trained: TrainedModel, before: TrainedModel | None = None) -> None:
@@ -95,16 +95,16 @@ class Story:
             model=self.model, partition="2013-01", action=Action.PROMOTED, before=before.version if before else None,
             after=trained.version, digest=trained.digest, reason="first", key=f"crown/{trained.version}",
         )  # fmt: skip
-        ledger.record(self.uri, Kind.INTENT, decision, actor="test")
+        ledger.record(self.uri, RowKind.INTENT, decision, actor="test")
         registry.set_champion(self.client, self.model, trained.version)
-        ledger.record(self.uri, Kind.DONE, decision, actor="test")
+        ledger.record(self.uri, RowKind.DONE, decision, actor="test")
 
     def promote(
         self,
         evaluation: Evaluation,
         key: str = "run-2",
         client: MlflowClient | None = None,
-        approval: Approval | None = None,
+        approval: ApprovalOutcome | None = None,
         serving: Serving | None = None,
     ) -> PromotionDecision:
         return promote.promote(
@@ -167,10 +167,10 @@ def test_the_first_champion_is_promoted_once_with_its_evidence(story: Story) -> 
         0,
     )
     assert story.client.get_model_version(story.model, "1").tags["mlops.promoted"] == "run-2"
-    assert story.kinds == [Kind.INTENT, Kind.DONE]
+    assert story.kinds == [RowKind.INTENT, RowKind.DONE]
     assert ledger.decision(story.uri, "2013-01") == decision
     assert story.promote(make_evaluation(story.one)) == decision
-    assert story.kinds == [Kind.INTENT, Kind.DONE]
+    assert story.kinds == [RowKind.INTENT, RowKind.DONE]
 
 
 @pytest.mark.parametrize("verdict", [Verdict.FAIL, Verdict.INCONCLUSIVE])
@@ -198,7 +198,7 @@ def test_a_candidate_that_was_judged_against_another_champion_is_not_promoted(st
         story.promote(make_evaluation(story.two))
     assert story.champion == "1"
     last = ledger.rows(story.uri)[-1]
-    assert (last.kind, last.before, last.after) == (Kind.ABORT, None, "2")
+    assert (last.kind, last.before, last.after) == (RowKind.ABORT, None, "2")
     assert "is version 1 now" in last.reason
 
 
@@ -229,19 +229,19 @@ def test_a_promotion_killed_before_the_alias_moved_is_done_by_its_retry(story: S
     story.crown(story.one)
     evaluation = make_evaluation(story.two, story.one)
     assert story.start(evaluation, "before the alias").wait(120) == -signal.SIGKILL
-    assert (story.champion, story.kinds[2:]) == ("1", [Kind.INTENT])
+    assert (story.champion, story.kinds[2:]) == ("1", [RowKind.INTENT])
     assert story.promote(evaluation).action is Action.PROMOTED
-    assert (story.champion, story.kinds[2:]) == ("2", [Kind.INTENT, Kind.DONE])
+    assert (story.champion, story.kinds[2:]) == ("2", [RowKind.INTENT, RowKind.DONE])
 
 
 def test_a_promotion_killed_after_the_alias_moved_is_finished_by_its_retry(story: Story) -> None:
     story.crown(story.one)
     assert story.start(make_evaluation(story.two, story.one), "after the alias").wait(120) == -signal.SIGKILL
-    assert (story.champion, story.kinds[2:]) == ("2", [Kind.INTENT])
+    assert (story.champion, story.kinds[2:]) == ("2", [RowKind.INTENT])
     # A retry of the whole run judges the candidate against itself, which no margin lets pass.
     decision = story.promote(make_evaluation(story.two, story.two, Verdict.FAIL))
     assert (decision.action, decision.before, decision.after) == (Action.PROMOTED, "1", "2")
-    assert (story.champion, story.kinds[2:]) == ("2", [Kind.INTENT, Kind.DONE])
+    assert (story.champion, story.kinds[2:]) == ("2", [RowKind.INTENT, RowKind.DONE])
     assert story.client.get_model_version(story.model, "2").tags["mlops.promoted"] == "run-2"
 
 
@@ -250,7 +250,7 @@ def test_a_rollback_finishes_a_killed_promotion_before_it_takes_it_back(story: S
     evaluation = make_evaluation(story.two, story.one)
     assert story.start(evaluation, "after the alias").wait(120) == -signal.SIGKILL
     assert story.rollback().action is Action.ROLLED_BACK
-    assert (story.champion, story.kinds[2:]) == ("1", [Kind.INTENT, Kind.DONE, Kind.INTENT, Kind.DONE])
+    assert (story.champion, story.kinds[2:]) == ("1", [RowKind.INTENT, RowKind.DONE, RowKind.INTENT, RowKind.DONE])
     with pytest.raises(PromotionConflict, match="has made version 2 the champion, which is version 1 by now"):
         story.promote(evaluation)
     assert story.champion == "1"
@@ -299,7 +299,7 @@ class Overtaken(MlflowClient):
 def test_a_lost_reply_of_the_registry_is_no_failure(story: Story) -> None:
     uri = story.client.tracking_uri
     assert story.promote(make_evaluation(story.two), client=LostReply(uri, uri)).action is Action.PROMOTED
-    assert (story.champion, story.kinds) == ("2", [Kind.INTENT, Kind.DONE])
+    assert (story.champion, story.kinds) == ("2", [RowKind.INTENT, RowKind.DONE])
 
 
 @pytest.mark.usefixtures("unblessed")
@@ -307,9 +307,9 @@ def test_a_registry_that_is_down_leaves_the_promotion_to_a_retry(story: Story) -
     uri = story.client.tracking_uri
     with pytest.raises(RegistryUnavailable, match="refused"):
         story.promote(make_evaluation(story.two), client=Down(uri, uri))
-    assert (story.champion, story.kinds) == (None, [Kind.INTENT])
+    assert (story.champion, story.kinds) == (None, [RowKind.INTENT])
     story.promote(make_evaluation(story.two))
-    assert (story.champion, story.kinds) == ("2", [Kind.INTENT, Kind.DONE])
+    assert (story.champion, story.kinds) == ("2", [RowKind.INTENT, RowKind.DONE])
 
 
 @pytest.mark.usefixtures("unblessed")
@@ -318,14 +318,14 @@ def test_a_promotion_that_something_is_against_by_now_is_given_up_by_its_retry(
     story: Story, vetoed: bool
 ) -> None:
     verdict = Verdict.PASS if vetoed else Verdict.FAIL
-    approval = Approval(answers=(say("ben", False, "too early"),)) if vetoed else None
+    approval = ApprovalOutcome(answers=(say("ben", False, "too early"),)) if vetoed else None
     uri = story.client.tracking_uri
     story.crown(story.one)
     with pytest.raises(RegistryUnavailable):
         story.promote(make_evaluation(story.two, story.one), client=Down(uri, uri))
     again = make_evaluation(story.two, story.one, verdict)
     assert story.promote(again, approval=approval).action is Action.REFUSED
-    assert (story.champion, story.kinds[2:]) == ("1", [Kind.INTENT, Kind.ABORT, Kind.DECISION])
+    assert (story.champion, story.kinds[2:]) == ("1", [RowKind.INTENT, RowKind.ABORT, RowKind.DECISION])
     with pytest.raises(RegistryUnavailable):
         story.promote(make_evaluation(story.two, story.one), client=Down(uri, uri))
     registry.set_champion(story.client, story.model, "2")
@@ -348,7 +348,7 @@ def test_a_retry_moves_the_alias_to_no_bytes_that_have_changed_meanwhile(story: 
     story.tamper(story.two, story.one)
     with pytest.raises(DigestMismatch, match="model.skops has the digest"):
         story.promote(evaluation)
-    assert (story.champion, story.kinds[2:]) == ("1", [Kind.INTENT, Kind.ABORT])
+    assert (story.champion, story.kinds[2:]) == ("1", [RowKind.INTENT, RowKind.ABORT])
 
 
 @pytest.mark.usefixtures("unblessed")
@@ -392,7 +392,7 @@ def test_a_first_alias_that_others_set_meanwhile_is_left_to_them(story: Story) -
     uri = story.client.tracking_uri
     with pytest.raises(PromotionConflict, match="Version 2 .* follow none, .* is version 1 now"):
         story.promote(make_evaluation(story.two), client=Overtaken(uri, uri))
-    assert (story.champion, story.kinds) == ("1", [Kind.INTENT, Kind.ABORT])
+    assert (story.champion, story.kinds) == ("1", [RowKind.INTENT, RowKind.ABORT])
 
 
 @pytest.mark.usefixtures("unblessed")
@@ -408,7 +408,7 @@ def test_a_promotion_that_was_killed_for_good_holds_up_the_next_for_minutes_only
     assert story.promote(make_evaluation(story.two), key="late").action is Action.PROMOTED
     rows = [(row.key, row.kind) for row in ledger.rows(story.uri)]
     assert rows == [
-        ("dead", Kind.INTENT), ("early", Kind.ABORT), ("dead", Kind.ABORT), ("late", Kind.INTENT), ("late", Kind.DONE)
+        ("dead", RowKind.INTENT), ("early", RowKind.ABORT), ("dead", RowKind.ABORT), ("late", RowKind.INTENT), ("late", RowKind.DONE)
     ]  # fmt: skip
 
 
@@ -444,7 +444,7 @@ def say(person: str, approved: bool = True, reason: str = "looks right") -> Answ
 
 def test_an_approved_candidate_is_blessed_again_for_people_may_have_taken_days(story: Story) -> None:
     old = BLESSED.model_copy(update={"reason": "of last week"})
-    approval = Approval(answers=(say("anna"),))
+    approval = ApprovalOutcome(answers=(say("anna"),))
     decision = story.promote(judged(make_evaluation(story.one), old), approval=approval)
     assert decision.reason == "the gates say PASS; approved by anna: looks right"
     assert (decision.approval, decision.candidate) == (approval, "1")
@@ -464,7 +464,7 @@ def test_a_model_is_blessed_by_the_limits_that_its_spec_has_and_restored_by_none
 
     monkeypatch.setattr(process, "start", started)
     story.crown(story.one)
-    approval, serving = Approval(answers=(say("anna"),)), Serving(seconds=300, memory=9000)
+    approval, serving = ApprovalOutcome(answers=(say("anna"),)), Serving(seconds=300, memory=9000)
     story.promote(make_evaluation(story.two, story.one), approval=approval, serving=serving)
     assert story.rollback().after == "1"
     assert given == [(300, 9000, True), (600, 2**20, False)]
@@ -474,7 +474,7 @@ def test_a_model_is_blessed_by_the_limits_that_its_spec_has_and_restored_by_none
 def test_people_who_override_a_failed_gate_are_named_in_the_ledger(story: Story) -> None:
     story.crown(story.one)
     evaluation = make_evaluation(story.two, story.one, Verdict.FAIL, "2013-02")
-    told = Approval(answers=(say("anna"), say("ben", reason="needed now")))
+    told = ApprovalOutcome(answers=(say("anna"), say("ben", reason="needed now")))
     assert story.promote(evaluation, "not allowed", approval=told).action is Action.REFUSED
     decision = story.promote(evaluation, approval=told.model_copy(update={"overridden": True}))
     assert (decision.action, story.champion) == (Action.PROMOTED, "2")
@@ -490,7 +490,7 @@ def test_people_who_override_a_failed_gate_are_named_in_the_ledger(story: Story)
 def test_nobody_can_let_a_model_through_that_does_not_load(story: Story) -> None:
     failed = BLESSED.model_copy(update={"verdict": Verdict.FAIL, "reason": "it predicts something else"})
     evaluation = judged(make_evaluation(story.one, verdict=Verdict.FAIL), failed)
-    decision = story.promote(evaluation, approval=Approval(answers=(say("anna"),), overridden=True))
+    decision = story.promote(evaluation, approval=ApprovalOutcome(answers=(say("anna"),), overridden=True))
     assert (decision.action, story.champion) == (Action.REFUSED, None)
     assert decision.reason.endswith("that failed its blessing: it predicts something else")
 
@@ -498,7 +498,7 @@ def test_nobody_can_let_a_model_through_that_does_not_load(story: Story) -> None
 @pytest.mark.usefixtures("no_process")
 @pytest.mark.parametrize("overridden", [False, True])
 def test_one_persons_veto_is_enough(story: Story, overridden: bool) -> None:
-    approval = Approval(answers=(say("anna"), say("ben", False, "too early")), overridden=overridden)
+    approval = ApprovalOutcome(answers=(say("anna"), say("ben", False, "too early")), overridden=overridden)
     decision = story.promote(make_evaluation(story.one), approval=approval)
     assert (decision.action, decision.reason) == (Action.REFUSED, "ben did not approve: too early")
     assert (story.champion, decision.approval) == (None, approval)
@@ -515,7 +515,7 @@ def test_a_champion_that_was_deleted_while_the_gate_ran_is_not_followed(story: S
     delete(story, story.one)
     with pytest.raises(PromotionConflict, match="was to follow version 1, but the champion is none now"):
         story.promote(evaluation)
-    assert (story.champion, ledger.rows(story.uri)[-1].kind) == (None, Kind.ABORT)
+    assert (story.champion, ledger.rows(story.uri)[-1].kind) == (None, RowKind.ABORT)
 
 
 @pytest.mark.usefixtures("unblessed")

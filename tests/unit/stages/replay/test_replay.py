@@ -13,7 +13,7 @@ from airflow_mlops.domain.spec.model import AutoRollback, ModelSpec
 from airflow_mlops.domain.spec.replay import CURRENT, NEVER, Policy, built_in
 from airflow_mlops.exceptions import TableMissing, UnknownPartition
 from airflow_mlops.stages.replay import calibrate, compare, planning, replay, report, stages, workers
-from airflow_mlops.stages.replay.planning import Plan
+from airflow_mlops.stages.replay.planning import ReplayPlan
 from airflow_mlops.stores.tables import tables
 from history import MODEL, History, shifted
 from synthetic import FEATURES, LOGISTIC
@@ -39,11 +39,11 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> History:
 
 
 @pytest.fixture(scope="module")
-def plan(history: History) -> Plan:
+def plan(history: History) -> ReplayPlan:
     return planning.make(SPEC, history.storage, history.folder / "work")
 
 
-def here(plan: Plan, **options: Any) -> Replay:
+def here(plan: ReplayPlan, **options: Any) -> Replay:
     """Replay in this process."""
     policies = [built_in(name, plan.spec) for name in (CURRENT, NEVER)]
     with workers.pool(1) as pool:
@@ -51,11 +51,11 @@ def here(plan: Plan, **options: Any) -> Replay:
 
 
 @pytest.fixture(scope="module")
-def found(plan: Plan) -> Replay:
+def found(plan: ReplayPlan) -> Replay:
     return here(plan, quiet=MONTHS[3:])
 
 
-def steps(plan: Plan, name: str, count: int = 4) -> list[Step]:
+def steps(plan: ReplayPlan, name: str, count: int = 4) -> list[Step]:
     policy = built_in(name, plan.spec)
     return [replay.step(plan, policy, place) for place in range(count)]
 
@@ -65,7 +65,7 @@ def unjudged(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let each candidate pass: to judge one takes a process of its own."""
 
     def passed(
-        plan: Plan, spec: ModelSpec, place: int, candidates: Sequence[TrainedModel], champion: ModelRef | None
+        plan: ReplayPlan, spec: ModelSpec, place: int, candidates: Sequence[TrainedModel], champion: ModelRef | None
     ) -> tuple[Evaluation, float]:
         found = Evaluation(
             model=MODEL, partition=MONTHS[place], candidate=candidates[0], champion=champion, metrics={}, checks=(),
@@ -94,13 +94,13 @@ def test_each_policy_trains_when_its_rules_ask_for_it(found: Replay) -> None:
     assert "drift" in found.points[CURRENT][3].why
 
 
-def test_models_are_trained_once_for_all_policies(plan: Plan, found: Replay) -> None:
+def test_models_are_trained_once_for_all_policies(plan: ReplayPlan, found: Replay) -> None:
     # As of February, March and April: January has no holdout.
     assert len(plan.client().search_model_versions(f"name = '{MODEL}'")) == 3
 
 
 def test_what_was_replayed_is_not_computed_again(
-    plan: Plan, found: Replay, monkeypatch: pytest.MonkeyPatch
+    plan: ReplayPlan, found: Replay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("trained", "evaluated", "health", "quality"):
         monkeypatch.setattr(stages, name, None)
@@ -108,7 +108,7 @@ def test_what_was_replayed_is_not_computed_again(
 
 
 def test_nothing_of_a_later_partition_is_seen(
-    history: History, plan: Plan, found: Replay, unjudged: None
+    history: History, plan: ReplayPlan, found: Replay, unjudged: None
 ) -> None:
     shorter = planning.make(SPEC, history.storage, history.folder / "shorter", last="2013-03")
     alone, all_of_them = steps(shorter, NEVER, 3), steps(plan, NEVER, 3)
@@ -131,7 +131,7 @@ def test_the_models_own_tables_and_registry_are_left_alone(history: History, fou
 
 
 def test_quality_is_measured_on_all_labels_and_the_monitors_on_those_that_had_matured(
-    plan: Plan, found: Replay
+    plan: ReplayPlan, found: Replay
 ) -> None:
     march = steps(plan, NEVER)[2]
     assert march.health.performance.n is not None
@@ -147,7 +147,7 @@ def test_no_policy_is_better_than_the_oracle_in_any_partition(found: Replay) -> 
                 assert served.quality["roc_auc"] >= point.quality["roc_auc"]
 
 
-def test_partitions_below_the_floor_of_the_spec_are_degraded(plan: Plan, found: Replay) -> None:
+def test_partitions_below_the_floor_of_the_spec_are_degraded(plan: ReplayPlan, found: Replay) -> None:
     points = found.points[NEVER]
     assert [point.degraded for point in points] == [
         bool(point.quality) and point.quality["roc_auc"] < 0.95 for point in points
@@ -197,7 +197,7 @@ def test_partitions_that_came_in_another_order_are_seen_whole(tmp_path: Path) ->
     ]
 
 
-def test_a_span_begins_with_what_was_known_before_it(plan: Plan, found: Replay, history: History) -> None:
+def test_a_span_begins_with_what_was_known_before_it(plan: ReplayPlan, found: Replay, history: History) -> None:
     later = planning.make(SPEC, history.storage, history.folder / "work", first="2013-03")
     assert [each.partition for each in later.datasets] == ["2013-03", "2013-04"]
     assert later.datasets == plan.datasets[2:]
@@ -207,7 +207,7 @@ def test_a_span_begins_with_what_was_known_before_it(plan: Plan, found: Replay, 
 
 
 def test_a_champion_on_probation_is_taken_back_as_the_policy_says(
-    plan: Plan, found: Replay, unjudged: None, monkeypatch: pytest.MonkeyPatch
+    plan: ReplayPlan, found: Replay, unjudged: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[Any] = []
     first = steps(plan, NEVER)

@@ -22,8 +22,9 @@ from airflow_mlops.stages.guard import probation
 from airflow_mlops.stages.promote import moves, promote
 from airflow_mlops.stages.score import batches, beside, score
 from airflow_mlops.stages.shadow import shadow
+from airflow_mlops.stages.shadow.shadow import Trial
 from airflow_mlops.stores.registry import ledger, registry
-from airflow_mlops.stores.registry.ledger import Kind
+from airflow_mlops.stores.registry.ledger import RowKind
 from airflow_mlops.stores.registry.registry import CHALLENGER
 from history import MODEL, STIFF, History, changed, rows_of
 from registry_builders import make_evaluation
@@ -32,7 +33,7 @@ PASS, FAIL, INCONCLUSIVE = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE
 TWO = Shadow(windows=2)
 BLESSED = Check(name="blessing", verdict=PASS, expected="alike", reason="blessed in another test")
 KEYS = (f"run-{number}" for number in itertools.count())
-STARTED = [Kind.INTENT, Kind.DONE]
+STARTED = [RowKind.INTENT, RowKind.DONE]
 
 
 class Story:
@@ -60,7 +61,7 @@ class Story:
         )
 
     @property
-    def events(self) -> list[tuple[Kind, Action]]:
+    def events(self) -> list[tuple[RowKind, Action]]:
         return [(row.kind, row.action) for row in ledger.rows(self.uri)]
 
     def challenge(
@@ -104,7 +105,7 @@ class Story:
         delay: timedelta = timedelta(0),
     ) -> ChallengeReport:
         truth = Truth(dataset, Question(target="late", task="classification", metric="roc_auc", delay=delay))
-        subject = shadow.Subject(
+        subject = Trial(
             client or self.client, MODEL, self.uri, self.table, self.predictions, truth, policy
         )
         return shadow.check(subject, key=key or next(KEYS), actor="test")
@@ -495,7 +496,7 @@ def test_a_trial_that_ends_while_its_challenger_is_blessed_ends_without_a_promot
     report = story.check(story.april)
     assert (report.moved, story.aliases) == (None, ("1", "3" if how == "replaced" else None))
     assert "The trial of version 2 of 'flights' was ended" in report.reason
-    assert story.events[-1] == (Kind.ABORT, Action.PROMOTED)
+    assert story.events[-1] == (RowKind.ABORT, Action.PROMOTED)
 
 
 # ------------------------------------------------------------------------------------------------- what is cut off
@@ -556,7 +557,7 @@ def test_a_challenge_that_was_cut_off_is_finished_by_its_retry(
     with pytest.raises(error):
         story.challenge(story.other, client=story.broken(kind))
     assert story.aliases == ("1", "2" if kind is After else None)
-    assert (story.events[-1], ledger.trial(story.uri)) == ((Kind.INTENT, Action.CHALLENGING), None)
+    assert (story.events[-1], ledger.trial(story.uri)) == ((RowKind.INTENT, Action.CHALLENGING), None)
     assert story.challenge(story.other).action is Action.CHALLENGING
     assert (story.aliases, story.events[2:]) == (("1", "2"), [(kind, Action.CHALLENGING) for kind in STARTED])
 
@@ -610,7 +611,7 @@ def test_a_promotion_that_another_run_finishes_leaves_no_challenger(story: Story
     with pytest.raises(Killed):
         story.check(story.april, client=story.broken(After))
     story.check(story.april)
-    assert (story.aliases, story.events[-1]) == (("2", None), (Kind.DONE, Action.PROMOTED))
+    assert (story.aliases, story.events[-1]) == (("2", None), (RowKind.DONE, Action.PROMOTED))
 
 
 def test_the_retry_of_a_promotion_that_was_taken_back_since_only_says_so(story: Story) -> None:
@@ -641,7 +642,7 @@ def test_what_was_cut_off_and_not_tried_again_is_ended_by_the_next_run(
         story.challenge(story.other, client=story.broken(After))
     story.score(story.march)
     assert story.check(story.march).challenger == "2"
-    assert story.events[3] == (Kind.DONE, Action.CHALLENGING)
+    assert story.events[3] == (RowKind.DONE, Action.CHALLENGING)
     with pytest.raises(Killed):
         story.challenge(story.worse, key="later", partition="2013-03", client=story.broken(Before))
     with pytest.raises(
@@ -651,7 +652,7 @@ def test_what_was_cut_off_and_not_tried_again_is_ended_by_the_next_run(
     monkeypatch.setattr(moves, "_LEASE", timedelta(0))
     story.score(story.april)
     assert story.check(story.april).challenger == "2"
-    assert (Kind.ABORT, Action.CHALLENGING) in story.events
+    assert (RowKind.ABORT, Action.CHALLENGING) in story.events
 
 
 def test_a_retry_makes_nobody_challenger_after_another_became_champion(story: Story) -> None:
@@ -662,7 +663,7 @@ def test_a_retry_makes_nobody_challenger_after_another_became_champion(story: St
         PromotionConflict, match="was judged against version 1, but the champion is version 3 now"
     ):
         story.challenge(story.other)
-    assert (story.aliases, story.events[-1]) == (("3", None), (Kind.ABORT, Action.CHALLENGING))
+    assert (story.aliases, story.events[-1]) == (("3", None), (RowKind.ABORT, Action.CHALLENGING))
 
 
 def test_a_challenge_that_something_is_against_by_now_is_given_up_by_its_retry(story: Story) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from airflow_mlops.domain.spec.model import Candidate
 from airflow_mlops.stages.train.proposals import Proposals
-from airflow_mlops.stages.train.trials import Outcome, Trial
+from airflow_mlops.stages.train.trials import Trial, TrialOutcome
 
 
 def make_proposals(trials: int = 20, *, metric: str = "roc_auc", seed: int = 0, **space: Any) -> Proposals:
@@ -14,7 +14,7 @@ def make_proposals(trials: int = 20, *, metric: str = "roc_auc", seed: int = 0, 
     return Proposals(candidate.search, trials, metric, seed)
 
 
-def shown(params: dict[str, Any], *values: float | None, outcome: Outcome = Outcome.DONE) -> Trial:
+def shown(params: dict[str, Any], *values: float | None, outcome: TrialOutcome = TrialOutcome.DONE) -> Trial:
     return Trial(params, outcome, values, 1.0)
 
 
@@ -28,7 +28,7 @@ def all_of(proposals: Proposals, together: int = 1) -> list[dict[str, Any]]:
     tried: list[dict[str, Any]] = []
     while batch := proposals.next(together):
         for each in batch:
-            failed = Outcome.FAILED if each.params["depth"] % 4 == 0 else Outcome.DONE
+            failed = TrialOutcome.FAILED if each.params["depth"] % 4 == 0 else TrialOutcome.DONE
             proposals.tell(each, shown(each.params, good(each.params), outcome=failed))
         tried += [each.params for each in batch]
     return tried

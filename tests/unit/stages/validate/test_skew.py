@@ -15,7 +15,7 @@ from airflow_mlops.domain.facts.results import Action, DatasetVersion, TrainingD
 from airflow_mlops.domain.facts.validation import ExpectationResult
 from airflow_mlops.domain.spec.model import Skew
 from airflow_mlops.stages.validate import skew
-from airflow_mlops.stages.validate.skew import Reference
+from airflow_mlops.stages.validate.skew import SkewReference
 from airflow_mlops.stores.tables import tables
 from history import changed, make_decision, moved
 from registry_builders import make_client, make_evaluation, make_ref, make_version
@@ -61,7 +61,7 @@ class Store:
     ) -> dict[str, ExpectationResult]:
         """Return the results by name, or by feature for distributions."""
         staged = self.publish(self.staging, "2013-02", rows).model_copy(update=facts)
-        found = skew.compare(staged, Reference("3", self.trained), policy or Skew())
+        found = skew.compare(staged, SkewReference("3", self.trained), policy or Skew())
         return {each.column or each.expectation: each for each in found}
 
 
@@ -196,7 +196,7 @@ def test_the_champion_of_the_partition_is_the_one_compared_with(tmp_path: Path) 
         promoted = make_decision(month, Action.PROMOTED, after=version, trained_on=trained_on)
         moved(store.ledger, promoted)
     assert skew.reference(store.ledger, "2013-02") is None
-    assert skew.reference(store.ledger, "2013-03") == Reference(
+    assert skew.reference(store.ledger, "2013-03") == SkewReference(
         "1", store.trained.model_copy(update={"features": ("feature_1",)})
     )
     undone = make_decision("2013-05", Action.ROLLED_BACK, before="2", after="1", key="undo")
@@ -217,7 +217,7 @@ def test_a_promotion_records_what_the_champion_was_trained_on(
     client, uri = make_client(tmp_path), f"file://{tmp_path}/ledger"
     trained = make_version(client, "flights")
     promote.promote(client, ledger_uri=uri, evaluation=make_evaluation(trained), key="run", actor="test")
-    assert skew.reference(uri, "2013-02") == Reference(
+    assert skew.reference(uri, "2013-02") == SkewReference(
         trained.version,
         TrainingData(
             dataset=trained.dataset, start=trained.split.start, cut=trained.split.cut, features=("x",)

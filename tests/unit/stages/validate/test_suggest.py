@@ -17,6 +17,7 @@ from airflow_mlops.domain.spec.model import Expectation
 from airflow_mlops.exceptions import TableMissing
 from airflow_mlops.stages.validate import profiles, suggest, validate
 from airflow_mlops.stages.validate.history import History
+from airflow_mlops.stages.validate.validate import ValidationPolicy
 from airflow_mlops.stores.tables import tables
 
 COUNT = 600
@@ -69,7 +70,7 @@ class Orders:
     def failures(self, rows: pa.Table) -> set[tuple[str, str | None, Severity]]:
         """Return what April breaks of the suite, by expectation, column and severity."""
         found = validate.validate(
-            rows, validate.Policy(expectations=self.suite()), dataset="orders", partition="2013-04",
+            rows, ValidationPolicy(expectations=self.suite()), dataset="orders", partition="2013-04",
             history=History(self.uri, "2013-04"),
         ).report  # fmt: skip
         failed = (each for each in found.results if each.outcome is not Outcome.PASS)
@@ -90,7 +91,7 @@ def orders(tmp_path: Path) -> Orders:
 
 
 def test_each_partition_that_a_suite_was_learned_from_meets_it(orders: Orders) -> None:
-    policy = validate.Policy(expectations=orders.suite(), max_quarantined=0.0)
+    policy = ValidationPolicy(expectations=orders.suite(), max_quarantined=0.0)
     for version in orders.versions:
         report = validate.version(version, policy, data=orders.uri).report
         assert (report.verdict, report.quarantined) == (Verdict.PASS, 0)
@@ -104,7 +105,7 @@ def test_partitions_that_differ_meet_their_suite_too(tmp_path: Path) -> None:
         make_rows("2013-03", carrier=[None] * COUNT, gift=[True] * COUNT, distance=-np.arange(600.0)),
     ]
     orders = Orders(tmp_path, *odd)
-    policy = validate.Policy(expectations=orders.suite(), max_quarantined=0.0)
+    policy = ValidationPolicy(expectations=orders.suite(), max_quarantined=0.0)
     for version in orders.versions:
         report = validate.version(version, policy, data=orders.uri).report
         assert [each for each in report.results if each.outcome is not Outcome.PASS] == []
@@ -194,7 +195,7 @@ def test_a_published_partition_that_was_corrected_counts_once_as_it_is_now(order
 
 def test_a_single_partition_is_enough(tmp_path: Path) -> None:
     orders = Orders(tmp_path, make_rows("2013-01"))
-    policy = validate.Policy(expectations=orders.suite())
+    policy = ValidationPolicy(expectations=orders.suite())
     report = validate.version(orders.versions[0], policy, data=orders.uri).report
     assert (report.verdict, report.warned) == (Verdict.PASS, False)
 

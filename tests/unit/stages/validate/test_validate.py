@@ -22,7 +22,7 @@ from airflow_mlops.domain.spec.model import Expectation
 from airflow_mlops.exceptions import SchemaMismatch, ValidationErrored, ValidationFailed
 from airflow_mlops.stages.validate import validate as engine
 from airflow_mlops.stages.validate.gx import to_frame
-from airflow_mlops.stages.validate.validate import Policy, Validated, validate
+from airflow_mlops.stages.validate.validate import Validated, ValidationPolicy, validate
 
 PRECHECKS = 3
 NAN = math.nan
@@ -49,7 +49,7 @@ def run(
 ) -> Validated:
     return validate(
         make_table() if table is None else table,
-        Policy(expectations=expectations, required=required, **policy),
+        ValidationPolicy(expectations=expectations, required=required, **policy),
         dataset="flights",
         partition="2013-01",
         allowed=allowed,
@@ -383,7 +383,7 @@ def test_a_script_in_the_data_or_in_a_rule_stays_text_in_the_page():
     table = pa.table({script: ["fine", script, None]})
     found = validate(
         table,
-        Policy(
+        ValidationPolicy(
             [
                 expect("column_values_to_be_in_set", "quarantine", column=script, value_set=["fine"]),
                 expect("column_values_to_match_regex", column=script, regex=f"({script}"),
@@ -516,7 +516,7 @@ def test_skew_is_judged_with_the_rest():
         expected="at most 0.5",
         observed="0.9 from the training data",
     )
-    found = validate(make_table(), Policy(), dataset="d", partition="p", skew=lambda: [skewed])
+    found = validate(make_table(), ValidationPolicy(), dataset="d", partition="p", skew=lambda: [skewed])
     assert found.report.verdict is Verdict.FAIL
     assert found.report.reason.startswith("skew.distribution on distance: 0.9 from the training data")
 
@@ -530,7 +530,7 @@ def test_skew_that_cannot_be_computed_is_told_and_stops_only_what_it_could_block
         expected="",
         observed="could not be computed",
     )
-    found = validate(make_table(), Policy(), dataset="d", partition="p", skew=lambda: [unknown])
+    found = validate(make_table(), ValidationPolicy(), dataset="d", partition="p", skew=lambda: [unknown])
     assert (found.report.verdict, found.report.warned) == (verdict, severity == "warn")
     assert "skew could not be computed" in found.report.reason
 
@@ -664,7 +664,7 @@ def test_a_frame_of_which_nothing_is_asked_is_no_success():
 @pytest.mark.parametrize("field", ["required", "known", "pii"])
 def test_a_text_is_no_list_of_columns(field: str):
     with pytest.raises(TypeError, match=rf"{field} is a text; write a list of columns: {field}=\['email'\]"):
-        Policy(**{field: "email"})
+        ValidationPolicy(**{field: "email"})
 
 
 def test_a_personal_column_that_is_not_there_is_told(caplog: pytest.LogCaptureFixture):
@@ -706,7 +706,7 @@ def test_expectations_on_different_columns_are_evaluated_on_their_own_columns(
 
 
 def test_only_columns_that_something_is_asked_of_are_read():
-    policy = Policy(
+    policy = ValidationPolicy(
         expectations=[
             expect("column_values_to_be_between", column="b", min_value=0, row_condition="c > 1", condition_parser="pandas"),
             expect("table_row_count_to_equal", value=4),
@@ -720,9 +720,9 @@ def test_only_columns_that_something_is_asked_of_are_read():
 def test_columns_that_were_not_read_are_still_known():
     table = make_table(id=[1])
     rules = [expect("table_column_count_to_equal", value=3), expect("column_to_exist", column="carrier")]
-    found = validate(table, Policy(rules, ["carrier"]), dataset="d", partition="p", names=["id", "x", "y"])
+    found = validate(table, ValidationPolicy(rules, ["carrier"]), dataset="d", partition="p", names=["id", "x", "y"])
     assert outcomes(found)["columns_present"] == "FAIL"
-    found = validate(table, Policy(rules[:1]), dataset="d", partition="p", names=["id", "x", "y"])
+    found = validate(table, ValidationPolicy(rules[:1]), dataset="d", partition="p", names=["id", "x", "y"])
     assert found.report.verdict is Verdict.PASS
 
 

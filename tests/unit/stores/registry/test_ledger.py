@@ -11,7 +11,7 @@ from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.facts.results import Action, PromotionDecision
 from airflow_mlops.exceptions import PromotionConflict, TableUnreadable
 from airflow_mlops.stores.registry import ledger
-from airflow_mlops.stores.registry.ledger import Kind
+from airflow_mlops.stores.registry.ledger import RowKind
 from airflow_mlops.stores.tables import journal, tables
 
 # It ends as a task process does: Arrow's threads sometimes abort an interpreter that ends in order.
@@ -55,8 +55,8 @@ def make_decision(
 
 
 def move(uri: str, decision: PromotionDecision) -> None:
-    ledger.record(uri, Kind.INTENT, decision, actor="me")
-    ledger.record(uri, Kind.DONE, decision, actor="me")
+    ledger.record(uri, RowKind.INTENT, decision, actor="me")
+    ledger.record(uri, RowKind.DONE, decision, actor="me")
 
 
 def test_a_ledger_that_does_not_exist_has_no_rows_and_no_decisions(uri: str) -> None:
@@ -83,8 +83,8 @@ def test_a_row_is_read_back_with_all_its_evidence(uri: str) -> None:
 
 
 def test_what_the_last_row_of_a_key_says_is_not_written_again(uri: str) -> None:
-    first = ledger.record(uri, Kind.INTENT, make_decision(), actor="me")
-    assert ledger.record(uri, Kind.INTENT, make_decision(), actor="my retry") == first
+    first = ledger.record(uri, RowKind.INTENT, make_decision(), actor="me")
+    assert ledger.record(uri, RowKind.INTENT, make_decision(), actor="my retry") == first
     assert len(ledger.rows(uri)) == 1
 
 
@@ -97,21 +97,21 @@ def test_a_partition_that_failed_again_after_another_decision_says_so(uri: str) 
 
 def test_a_second_move_cannot_begin_before_the_first_has_ended(uri: str) -> None:
     first, second = make_decision("run-1"), make_decision("run-2", after="3")
-    ledger.record(uri, Kind.INTENT, first, actor="me")
+    ledger.record(uri, RowKind.INTENT, first, actor="me")
     with pytest.raises(
         PromotionConflict, match="Version 3 cannot .* run-1 moves the alias from version 1 to 2"
     ):
-        ledger.record(uri, Kind.INTENT, second, actor="you")
-    ledger.record(uri, Kind.ABORT, first, actor="me", reason="given up")
-    ledger.record(uri, Kind.INTENT, second, actor="you")
+        ledger.record(uri, RowKind.INTENT, second, actor="you")
+    ledger.record(uri, RowKind.ABORT, first, actor="me", reason="given up")
+    ledger.record(uri, RowKind.INTENT, second, actor="you")
     assert [row.key for row in ledger.pending(uri)] == ["run-2"]
     assert ledger.begun(uri, "run-1") is None
 
 
 def test_a_move_that_was_given_up_can_begin_again(uri: str) -> None:
-    for kind in (Kind.INTENT, Kind.ABORT, Kind.INTENT):
+    for kind in (RowKind.INTENT, RowKind.ABORT, RowKind.INTENT):
         ledger.record(uri, kind, make_decision(), actor="me")
-    assert [row.kind for row in ledger.rows(uri)] == [Kind.INTENT, Kind.ABORT, Kind.INTENT]
+    assert [row.kind for row in ledger.rows(uri)] == [RowKind.INTENT, RowKind.ABORT, RowKind.INTENT]
 
 
 def test_a_promotion_is_the_decision_on_its_partition_and_a_rollback_is_not(uri: str) -> None:
@@ -136,7 +136,7 @@ def test_the_champion_as_of_a_partition_is_the_one_that_was_in_force(uri: str) -
     move(uri, make_decision("run-3", partition="2013-03", before="1", after="3"))
     move(uri, make_decision("undo", partition="2013-03", action=Action.ROLLED_BACK, before="3", after="1"))
     move(uri, make_decision("run-2", partition="2013-02", before="1", after="4"))  # a late decision
-    ledger.record(uri, Kind.INTENT, make_decision("run-4", partition="2013-04", after="5"), actor="me")
+    ledger.record(uri, RowKind.INTENT, make_decision("run-4", partition="2013-04", after="5"), actor="me")
     found = {
         key: ledger.champion_as_of(uri, key)
         for key in ("2013-01", "2013-02", "2013-03", "2013-04", "2013-05")
@@ -207,15 +207,15 @@ def test_a_long_ledger_has_few_files_and_every_row(uri: str, monkeypatch: pytest
 
 def test_a_move_is_ended_once(uri: str) -> None:
     with pytest.raises(PromotionConflict, match="run-1 has no claim any more .*: it never made one"):
-        ledger.record(uri, Kind.DONE, make_decision(), actor="me")
-    ledger.record(uri, Kind.INTENT, make_decision(), actor="me")
-    ledger.record(uri, Kind.ABORT, make_decision(), actor="you", reason="too late")
+        ledger.record(uri, RowKind.DONE, make_decision(), actor="me")
+    ledger.record(uri, RowKind.INTENT, make_decision(), actor="me")
+    ledger.record(uri, RowKind.ABORT, make_decision(), actor="you", reason="too late")
     with pytest.raises(PromotionConflict, match="you has ended it: too late"):
-        ledger.record(uri, Kind.DONE, make_decision(), actor="me")
+        ledger.record(uri, RowKind.DONE, make_decision(), actor="me")
     move(uri, make_decision())
     with pytest.raises(PromotionConflict, match="cannot be given up any more"):
-        ledger.record(uri, Kind.ABORT, make_decision(), actor="you", reason="too late")
-    assert ledger.record(uri, Kind.DONE, make_decision(), actor="you") == ledger.rows(uri)[-1]
+        ledger.record(uri, RowKind.ABORT, make_decision(), actor="you", reason="too late")
+    assert ledger.record(uri, RowKind.DONE, make_decision(), actor="you") == ledger.rows(uri)[-1]
 
 
 def test_a_torn_ledger_is_refused_rather_than_read_as_older(uri: str, tmp_path: Path) -> None:

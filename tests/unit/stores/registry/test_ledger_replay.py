@@ -11,7 +11,7 @@ import pytest
 from airflow_mlops.domain.facts.results import Action, PromotionDecision
 from airflow_mlops.exceptions import PromotionConflict
 from airflow_mlops.stores.registry import ledger
-from airflow_mlops.stores.registry.ledger import Kind, Row
+from airflow_mlops.stores.registry.ledger import Row, RowKind
 from airflow_mlops.stores.tables import journal, tables
 from history import make_decision
 
@@ -29,7 +29,7 @@ class Story:
         self.champion: str | None = None
         self.open: PromotionDecision | None = None
         self.decided: dict[str, PromotionDecision] = {}
-        self.written: list[tuple[Kind, str]] = []
+        self.written: list[tuple[RowKind, str]] = []
 
     def step(self) -> None:
         self.random.choice(
@@ -55,10 +55,10 @@ class Story:
         if self.open is None:
             return
         move = self.open
-        kind = self.random.choice([Kind.DONE, Kind.DONE, Kind.ABORT])
-        self._record(kind, move, "killed" if kind is Kind.ABORT else None)
+        kind = self.random.choice([RowKind.DONE, RowKind.DONE, RowKind.ABORT])
+        self._record(kind, move, "killed" if kind is RowKind.ABORT else None)
         self.open = None
-        if kind is Kind.DONE:
+        if kind is RowKind.DONE:
             self.champion = move.after
             if move.action is Action.PROMOTED:
                 self._decided(move)
@@ -71,9 +71,9 @@ class Story:
         if self.open is not None:
             # Whoever comes second is refused, and leaves no trace.
             with pytest.raises(PromotionConflict):
-                ledger.record(self.uri, Kind.INTENT, move, actor="second")
+                ledger.record(self.uri, RowKind.INTENT, move, actor="second")
             return
-        self._record(Kind.INTENT, move)
+        self._record(RowKind.INTENT, move)
         self.open = move
 
     def _decide(self, partition: str) -> None:
@@ -87,13 +87,13 @@ class Story:
             key=f"run-{number}",
             reason=f"reason {number}",
         )
-        self._record(Kind.DECISION, decision)
+        self._record(RowKind.DECISION, decision)
         self._decided(decision)
 
     def _decided(self, decision: PromotionDecision) -> None:
         self.decided[decision.partition] = decision
 
-    def _record(self, kind: Kind, decision: PromotionDecision, reason: str | None = None) -> None:
+    def _record(self, kind: RowKind, decision: PromotionDecision, reason: str | None = None) -> None:
         # A retry says the same again.
         for _ in range(self.random.choice([1, 1, 2])):
             ledger.record(self.uri, kind, decision, actor="me", reason=reason)
@@ -137,10 +137,10 @@ def test_whatever_happens_the_ledger_replays_to_where_the_champion_is(
     assert [row.evidence for row in ledger.pending(story.uri)] == ([story.open] if story.open else [])
     assert ledger.decisions(story.uri) == [story.decided[key] for key in sorted(story.decided)]
     assert ledger.champion_as_of(story.uri, "2014-01") == story.champion
-    for key in {key for kind, key in story.written if kind is not Kind.DECISION}:
+    for key in {key for kind, key in story.written if kind is not RowKind.DECISION}:
         ended = [kind for kind, each in story.written if each == key][-1]
         found = ledger.begun(story.uri, key)
-        assert (found.kind if found else Kind.ABORT) is ended
+        assert (found.kind if found else RowKind.ABORT) is ended
 
 
 def test_the_order_of_the_rows_outlives_a_compaction_of_their_files(tmp_path: Path) -> None:

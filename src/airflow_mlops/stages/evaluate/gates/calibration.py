@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from airflow_mlops.domain.policies.gates import calibration
-from airflow_mlops.stages.evaluate.gates.evidence import Evidence, Outcome
+from airflow_mlops.stages.evaluate.gates.evidence import Evidence, GateOutcome
 
 
-def judge(evidence: Evidence) -> Outcome:
+def judge(evidence: Evidence) -> GateOutcome:
     """Bound the calibration error."""
     bound = evidence.gates.calibration
     if bound is None:
-        return Outcome()
+        return GateOutcome()
     error = evidence.resampled(["calibration"]).estimate(0)
     interval = error.interval(evidence.confidence, 0, 1)
-    return Outcome([calibration(error.value, interval, bound, evidence.judged.truth.size)])
+    return GateOutcome([calibration(error.value, interval, bound, evidence.judged.truth.size)])

@@ -88,7 +88,7 @@ class Evidence:
         return resampling.resample(measured, judged.blocks.count)
 
 
-class Outcome(NamedTuple):
+class GateOutcome(NamedTuple):
     """What a gate says.
 
     :param checks: none if the spec does not ask.
@@ -99,4 +99,4 @@ class Outcome(NamedTuple):
     unjudged: str = ""
 
 
-Gate = Callable[[Evidence], Outcome]
+Gate = Callable[[Evidence], GateOutcome]

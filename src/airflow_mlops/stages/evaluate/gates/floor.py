@@ -5,13 +5,13 @@ from __future__ import annotations
 from airflow_mlops.domain.facts.recipe import LEAST_ROWS
 from airflow_mlops.domain.metrics import METRICS
 from airflow_mlops.domain.policies.gates import floor
-from airflow_mlops.stages.evaluate.gates.evidence import Evidence, Outcome
+from airflow_mlops.stages.evaluate.gates.evidence import Evidence, GateOutcome
 
 
-def judge(evidence: Evidence) -> Outcome:
+def judge(evidence: Evidence) -> GateOutcome:
     """Hold each metric to its floor."""
     metrics, intervals, n = evidence.metrics, evidence.intervals, evidence.judged.truth.size
-    return Outcome(
+    return GateOutcome(
         [
             floor(
                 name,

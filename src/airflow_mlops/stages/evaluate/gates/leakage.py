@@ -5,23 +5,23 @@ from __future__ import annotations
 from airflow_mlops.domain.policies import gates_data
 from airflow_mlops.learning.models import pipeline
 from airflow_mlops.stages.evaluate import leakage
-from airflow_mlops.stages.evaluate.gates.evidence import Evidence, Outcome
+from airflow_mlops.stages.evaluate.gates.evidence import Evidence, GateOutcome
 
 
-def rows(evidence: Evidence) -> Outcome:
+def rows(evidence: Evidence) -> GateOutcome:
     """Prove that no row of the holdout is among those that the candidate learned from.
 
     :raises LeakedRows: if rows of the holdout are not of its span of time.
     """
     best = evidence.candidate
-    return Outcome([leakage.untouched(evidence.judged.rows, evidence.seen, best.dataset, best.split)])
+    return GateOutcome([leakage.untouched(evidence.judged.rows, evidence.seen, best.dataset, best.split)])
 
 
-def features(evidence: Evidence) -> Outcome:
+def features(evidence: Evidence) -> GateOutcome:
     """Look for a feature that predicts the target by itself."""
     bound, best, truth = evidence.gates.leakage, evidence.candidate, evidence.judged.truth
     if bound is None:
-        return Outcome()
+        return GateOutcome()
     scores = leakage.alone(evidence.frame, pipeline.features_of(evidence.model), truth, best.task)
     measure = "ROC AUC" if best.task == "classification" else "R2"
-    return Outcome([gates_data.leakage(scores, bound, measure, truth.size)])
+    return GateOutcome([gates_data.leakage(scores, bound, measure, truth.size)])

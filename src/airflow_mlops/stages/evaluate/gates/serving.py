@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from airflow_mlops.learning.bless.check import serving_checks
-from airflow_mlops.stages.evaluate.gates.evidence import Evidence, Outcome
+from airflow_mlops.stages.evaluate.gates.evidence import Evidence, GateOutcome
 
 
-def judge(evidence: Evidence) -> Outcome:
+def judge(evidence: Evidence) -> GateOutcome:
     """Wait for the process, and judge what it has found.
 
     :raises DigestMismatch: if the model is not what was trained; also UntrustedModel.
     """
     version = evidence.candidate.version
-    return Outcome(serving_checks(evidence.gates.serving, version, evidence.size, evidence.blessing))
+    return GateOutcome(serving_checks(evidence.gates.serving, version, evidence.size, evidence.blessing))

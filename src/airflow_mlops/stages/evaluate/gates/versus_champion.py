@@ -6,10 +6,10 @@ from dataclasses import replace
 
 from airflow_mlops.domain.policies.gates import Comparison, nothing_new, versus_champion
 from airflow_mlops.learning.statistics import paired
-from airflow_mlops.stages.evaluate.gates.evidence import Evidence, Outcome
+from airflow_mlops.stages.evaluate.gates.evidence import Evidence, GateOutcome
 
 
-def judge(evidence: Evidence) -> Outcome:
+def judge(evidence: Evidence) -> GateOutcome:
     """Compare the candidate with the champion, row by row."""
     gate, best, judged, rival = (
         evidence.gates.versus_champion,
@@ -18,10 +18,10 @@ def judge(evidence: Evidence) -> Outcome:
         evidence.rival,
     )
     if gate is None:
-        return Outcome()
+        return GateOutcome()
     metric = best.metric
     if rival and rival.ref.digest == best.digest:
-        return Outcome([nothing_new(metric, gate.margin, rival.ref.version)])
+        return GateOutcome([nothing_new(metric, gate.margin, rival.ref.version)])
     comparison = Comparison(evidence.metrics[metric], None, problem=rival.problem if rival else "")
     if rival and rival.predicted is not None:
         comparison = paired.difference(
@@ -35,4 +35,4 @@ def judge(evidence: Evidence) -> Outcome:
         )
         comparison = replace(comparison, problem=rival.problem or comparison.problem)
     n, has_champion = judged.truth.size, rival is not None
-    return Outcome([versus_champion(metric, comparison, gate.margin, n, has_champion=has_champion)])
+    return GateOutcome([versus_champion(metric, comparison, gate.margin, n, has_champion=has_champion)])
