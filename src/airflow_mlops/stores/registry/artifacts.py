@@ -43,8 +43,8 @@ def read_folder(client: MlflowClient, run_id: str, folder: str) -> dict[str, byt
 def download(client: MlflowClient, run_id: str, path: str, place: Path) -> Path:
     """Fetch a file that must be there into a local folder, and return where it is.
 
-    :raises ModelNotFound: if there is no such run.
-    :raises RegistryUnavailable: if MLflow does not answer, or has no such file.
+    :raises ModelNotFound: if there is no such run, or no such file.
+    :raises RegistryUnavailable: if MLflow does not answer; some artifact stores fail like that without such a file, too.
     """
     with tracking.errors(client):
         return Path(client.download_artifacts(run_id, path, str(place)))
