@@ -34,6 +34,13 @@ __all__ = [
 ]
 
 
+# What waits in a triggerer, or is watched, is known by these names: they stay, wherever the classes are.
+_STORED = {
+    "airflow_mlops.engines.sources:PythonSource": PythonSource,
+    "airflow_mlops.engines.source_delta:DeltaSource": DeltaSource,
+}
+
+
 @dataclass(frozen=True)
 class DatasetSource:
     """Read a table of another dataset, such as the predictions of a model, as it is at one version.
@@ -100,12 +107,17 @@ def pack(source: Source) -> dict[str, Any]:
             f"{type(source).__name__} cannot be handed to the triggerer, as it is no dataclass; use deferrable=False"
         )
     values = {each.name: _plain(getattr(source, each.name)) for each in fields(source)}  # type: ignore[unreachable]
-    return {"kind": f"{type(source).__module__}:{type(source).__qualname__}", "values": values}
+    own = f"{type(source).__module__}:{type(source).__qualname__}"
+    return {
+        "kind": next((name for name, kind in _STORED.items() if kind is type(source)), own),
+        "values": values,
+    }
 
 
 def unpack(packed: Mapping[str, Any]) -> Source:
     """Return the source that :func:`pack` was given."""
-    source: Source = load(packed["kind"])(**packed["values"])
+    kind = _STORED.get(packed["kind"]) or load(packed["kind"])
+    source: Source = kind(**packed["values"])
     return source
 
 
