@@ -169,7 +169,9 @@ class PromotionApprovalOperator(ApprovalOperator):
                 f"partition {question.evaluation.partition}."
             )
 
-    def _mail(self, context: Context, question: ApprovalQuestion, until: datetime, asked: int, why: str) -> None:
+    def _mail(
+        self, context: Context, question: ApprovalQuestion, until: datetime, asked: int, why: str
+    ) -> None:
         if self.alerts is None:
             return
         recipients = Recipients(question.evaluation.model, alerts=self.alerts, smtp_conn_id=self.smtp_conn_id)

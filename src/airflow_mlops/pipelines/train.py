@@ -12,7 +12,8 @@ from airflow_mlops.domain.spec.model import ModelSpec
 from airflow_mlops.domain.spec.retrain import Mode
 from airflow_mlops.operators.decide import DecideOperator
 from airflow_mlops.operators.evaluate import EvaluateOperator
-from airflow_mlops.operators.promote import PromoteOperator, RecordOperator
+from airflow_mlops.operators.promote import PromoteOperator
+from airflow_mlops.operators.record import RecordOperator
 from airflow_mlops.operators.train import TrainOperator
 from airflow_mlops.pipelines import dag, docs, forms
 

@@ -21,7 +21,8 @@ from airflow_mlops.domain.facts.results import (
 )
 from airflow_mlops.domain.facts.statement import Statement
 from airflow_mlops.exceptions import ApprovalMissing, SpecError, TrainingFailed
-from airflow_mlops.operators.promote import PromoteOperator, RecordOperator, RollbackOperator
+from airflow_mlops.operators.promote import PromoteOperator, RollbackOperator
+from airflow_mlops.operators.record import RecordOperator
 from airflow_mlops.stores.registry import ledger, registry
 from airflow_mlops.stores.registry.ledger import RowKind
 from contexts import Run, deploy

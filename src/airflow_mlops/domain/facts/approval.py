@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import Any
 
 from airflow_mlops.domain.checks import Fact, Verdict
 from airflow_mlops.exceptions import ApprovalMissing, SpecError
@@ -37,6 +38,14 @@ class ApprovalOutcome(Fact):
 
     answers: tuple[Answer, ...]
     overridden: bool = False
+
+
+def answers_of(approvals: Any) -> list[Answer]:
+    """Return the answers that tasks have pushed: one of them, several, or None for each that was not asked."""
+    several = (
+        approvals if isinstance(approvals, Iterable) and not isinstance(approvals, dict) else [approvals]
+    )
+    return [Answer.from_dict(answer) for answer in several if answer]
 
 
 _NEEDED = {"none": 0, "one": 1, "two": 2}

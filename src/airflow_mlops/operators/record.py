@@ -1,0 +1,129 @@
+"""Record the one decision on a partition, whatever became of its training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+
+from airflow_mlops.domain.facts.approval import ApprovalOutcome, answers_of, refusal
+from airflow_mlops.domain.facts.results import Action, Evaluation, PromotionDecision, RetrainDecision
+from airflow_mlops.exceptions import TrainingFailed
+from airflow_mlops.hooks.mlflow import MlflowHook
+from airflow_mlops.runs import dataset_of, push_facts, run_of, table_uri
+from airflow_mlops.stores.registry import ledger, registry
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class RecordOperator(BaseOperator):
+    """Record the one decision on a partition, whatever became of the tasks before.
+
+    Later partitions wait for it. Fails if a task before it failed, so that the run does.
+
+    :param model: name of the model.
+    :param retrain: what :class:`DecideOperator` returned; None if it failed.
+    :param evaluation: what :class:`EvaluateOperator` returned; None if it did not run.
+    :param promotion: task id of the :class:`PromoteOperator`.
+    :param approvals: as for :class:`PromoteOperator`; who did not approve, and why, becomes the reason.
+    :param mlflow_conn_id: MLflow connection; None means ``[mlops] mlflow_conn_id``.
+    """
+
+    template_fields: Sequence[str] = ("model", "retrain", "evaluation", "approvals", "mlflow_conn_id")
+    ui_color = "#e0f2f1"
+
+    def __init__(
+        self,
+        *,
+        model: str,
+        retrain: Any,
+        evaluation: Any,
+        promotion: str,
+        approvals: Any = None,
+        mlflow_conn_id: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.model = model
+        self.retrain = retrain
+        self.evaluation = evaluation
+        self.promotion = promotion
+        self.approvals = approvals
+        self.mlflow_conn_id = mlflow_conn_id
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Find out what happened, write it to the ledger, and fail if something failed.
+
+        :raises TrainingFailed: if a task of the run failed.
+        """
+        uri = table_uri(self.model, "ledger")
+        decision = self._decide(context, uri)
+        if decision.action is Action.FAILED:
+            settled = ledger.decision(uri, decision.partition)
+            if settled is None or settled.action is Action.FAILED:
+                ledger.record_decision(uri, decision, actor=run_of(context))
+            raise TrainingFailed(decision.reason)
+        ledger.record_decision(uri, decision, actor=run_of(context))
+        moved = f"champion {decision.before} → {decision.after}"
+        self.log.info(
+            "%s %s: %s: %s: %s", self.model, decision.partition, moved, decision.action, decision.reason
+        )
+        push_facts(context, decision)
+        return decision.to_dict()
+
+    def _decide(self, context: Context, uri: str) -> PromotionDecision:
+        retrain = RetrainDecision.from_dict(self.retrain) if self.retrain else None
+        failed = _failed(context)
+        if failed or retrain is None:
+            # Asked first: what the tasks returned may be left from before the run was cleared.
+            partition = retrain.partition if retrain else dataset_of(context, self.model).partition
+            reason = f"{', '.join(failed) or 'decide'} failed in {run_of(context)}"
+            return self._kept(context, partition).model_copy(
+                update={"action": Action.FAILED, "reason": reason}
+            )
+        if not retrain.retrain:
+            former = ledger.decision(uri, retrain.partition)
+            if former is not None and former.action is not Action.FAILED:
+                return former
+            kept = {"checks": retrain.checks, "reason": retrain.reason}
+            return self._kept(context, retrain.partition).model_copy(update=kept)
+        promoted = context["ti"].xcom_pull(task_ids=self.promotion, key="decision")
+        if promoted:
+            return PromotionDecision.from_dict(promoted)
+        evaluation = Evaluation.from_dict(self.evaluation)
+        answers = tuple(answers_of(self.approvals))
+        given = ApprovalOutcome(answers=answers) if answers else None
+        refused = {
+            "action": Action.REFUSED,
+            "checks": evaluation.checks,
+            "metrics": evaluation.metrics,
+            "champion_metrics": evaluation.champion_metrics,
+            "candidate": evaluation.candidate.version,
+            "approval": given,
+            "reason": refusal(given) or "a person did not approve the promotion",
+        }
+        return self._kept(context, retrain.partition).model_copy(update=refused)
+
+    def _kept(self, context: Context, partition: str) -> PromotionDecision:
+        champion = registry.champion(MlflowHook(self.mlflow_conn_id).get_conn(), self.model)
+        version = champion.version if champion else None
+        return PromotionDecision(
+            model=self.model,
+            partition=partition,
+            action=Action.KEPT,
+            before=version,
+            after=version,
+            digest=champion.digest if champion else None,
+            reason="",
+            key=run_of(context),
+        )
+
+
+def _failed(context: Context) -> list[str]:
+    """Return the ids of this run's tasks that failed or could not run."""
+    ti = context["ti"]
+    states = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id]).get(ti.run_id, {})
+    failed = sorted(task for task, state in states.items() if state == "failed" and task != ti.task_id)
+    return failed or sorted(task for task, state in states.items() if state == "upstream_failed")
