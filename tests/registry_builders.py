@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -17,11 +16,6 @@ from airflow_mlops.domain.spec.model import Budget, Candidate, Features
 from airflow_mlops.stages.train import split, train
 
 JANUARY = Partition.parse("2013-01", "month")
-
-
-def make_client(folder: Path) -> MlflowClient:
-    uri = f"sqlite:///{folder}/mlflow.db"
-    return MlflowClient(uri, uri)
 
 
 def make_rows(rows: int = 200) -> pa.Table:

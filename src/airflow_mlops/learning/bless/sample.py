@@ -6,7 +6,7 @@ import hashlib
 from io import BytesIO
 from typing import TYPE_CHECKING
 
-from airflow_mlops.exceptions import DigestMismatch, ModelNotFound
+from airflow_mlops.exceptions import DigestMismatch, ModelNotFound, RegistryUnavailable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,6 +55,8 @@ def fetch(client: Client, ref: ModelRef, folder: Path) -> tuple[Path, Path]:
         wanted = registry.short_tags(client, ref).get(DIGEST_TAG)
         sample = artifacts.download(client, ref.run_id, SAMPLE, folder)
     except OSError as error:
+        if isinstance(error, RegistryUnavailable) and error.silent:
+            raise  # a retry can help, which it cannot where a sample is missing
         raise ModelNotFound(f"Run {ref.run_id} of {ref.model!r} has no {SAMPLE}: {error}") from error
     digest = hashlib.sha256(sample.read_bytes()).hexdigest()
     # Versions of earlier releases have no such tag.

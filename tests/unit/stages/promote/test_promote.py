@@ -31,7 +31,8 @@ from airflow_mlops.learning.models import models
 from airflow_mlops.stages.promote import moves, promote
 from airflow_mlops.stores.registry import ledger, registry
 from airflow_mlops.stores.registry.ledger import RowKind
-from registry_builders import make_client, make_evaluation, make_ref, make_version
+from registry_builders import make_evaluation, make_ref, make_version
+from synthetic import make_client
 
 BLESSED = Check(name="blessing", verdict=Verdict.PASS, expected="alike", reason="blessed in another test")
 

@@ -18,7 +18,8 @@ from airflow_mlops.stages.validate import skew
 from airflow_mlops.stages.validate.skew import SkewReference
 from airflow_mlops.stores.tables import tables
 from history import changed, make_decision, moved
-from registry_builders import make_client, make_evaluation, make_ref, make_version
+from registry_builders import make_evaluation, make_ref, make_version
+from synthetic import make_client
 
 START = datetime(2013, 1, 1, tzinfo=UTC)
 FEATURES = ("distance", "carrier", "delayed")

@@ -7,7 +7,7 @@ from mlflow import MlflowClient
 
 from airflow_mlops.exceptions import ModelNotFound
 from airflow_mlops.stores.registry import artifacts, tracking
-from registry_builders import make_client
+from synthetic import make_client
 
 
 @pytest.fixture(scope="module")

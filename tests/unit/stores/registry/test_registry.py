@@ -13,7 +13,8 @@ from airflow_mlops.exceptions import DigestMismatch, ModelNotFound, RegistryUnav
 from airflow_mlops.local.airflow import free_port
 from airflow_mlops.stores.registry import registry, tracking
 from faults.server import running
-from registry_builders import make_client, make_dataset, make_ref, make_rows, make_version
+from registry_builders import make_dataset, make_ref, make_rows, make_version
+from synthetic import make_client
 
 
 @pytest.fixture(scope="module")
