@@ -71,7 +71,7 @@ def put(uri: str, notice: Notice, *, cooldown: timedelta = timedelta(), now: dat
     """
     ids = (notice.id, *notice.same)
 
-    def decide(rows: list[journal.Values], at: datetime) -> journal.Values | None:
+    def decide(rows: list[journal.JournalRow], at: datetime) -> journal.JournalRow | None:
         former = _entries(rows)
         if not former.keys().isdisjoint(ids):
             return None
@@ -95,7 +95,7 @@ def recover(
         return None
     recovery: Notice | None = None
 
-    def decide(rows: list[journal.Values], at: datetime) -> journal.Values | None:
+    def decide(rows: list[journal.JournalRow], at: datetime) -> journal.JournalRow | None:
         nonlocal recovery
         before = _open(list(_entries(rows).values()), topic)
         recovery = write(before) if before else None
@@ -159,7 +159,7 @@ def _send(
     def note(state: State, reached: set[str]) -> None:
         journal.append(uri, _TEXT, lambda _, at: _event(state, at, ids, told=sorted(reached)), now=now)
 
-    def claim(rows: list[journal.Values], at: datetime) -> journal.Values | None:
+    def claim(rows: list[journal.JournalRow], at: datetime) -> journal.JournalRow | None:
         nonlocal reached
         former = _entries(rows)
         mine = [former[name] for name in ids]
@@ -228,7 +228,7 @@ def _event(
     *,
     notice: Notice | None = None,
     told: Sequence[str] = (),
-) -> journal.Values:
+) -> journal.JournalRow:
     # What the notice says stands in its first row only, for the table keeps every row.
     written = notice.model_dump_json(exclude_defaults=True) if notice else None
     return {
@@ -240,7 +240,7 @@ def _event(
     }
 
 
-def _entries(rows: Sequence[journal.Values]) -> dict[str, Entry]:
+def _entries(rows: Sequence[journal.JournalRow]) -> dict[str, Entry]:
     by_id: dict[str, Entry] = {}
     for row in rows:
         state = {"state": State(row["state"]), "since": row["at"], "told": tuple(json.loads(row["told"]))}

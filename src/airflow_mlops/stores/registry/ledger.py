@@ -68,7 +68,7 @@ def record(
     """
     row: Row
 
-    def decide(found: list[journal.Values], at: datetime) -> journal.Values | None:
+    def decide(found: list[journal.JournalRow], at: datetime) -> journal.JournalRow | None:
         nonlocal row
         known = [_row(values) for values in found]
         row = _new(kind, decision, actor, reason or decision.reason, at)
@@ -255,7 +255,7 @@ def _new(kind: RowKind, decision: PromotionDecision, actor: str, reason: str, at
     )
 
 
-def _row(values: journal.Values) -> Row:
+def _row(values: journal.JournalRow) -> Row:
     try:
         return Row.from_dict({**values, "evidence": json.loads(values["evidence"])})
     except (KeyError, TypeError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""Commits: a draft takes the place of what its partition had, at once or not at all."""
+"""Commits: a draft replaces the rows of its partition, at once or not at all."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def commit(
     change: Change = Change.MERGE,
     seen: Sequence[str] | None = None,
 ) -> int:
-    """Put a draft in place of what its partition had, and return the version that this makes.
+    """Replace the rows of a draft's partition by the draft, and return the new version of the table.
 
-    :param metadata: what the commit says of itself.
+    :param metadata: facts that the commit keeps beside its rows.
     :param seen: files of the partition that the draft was made from; None if it was made from none of them.
     :raises WriteConflict: if another writer changed the same partition meanwhile, or since it was seen.
-    :raises SchemaMismatch: if a type cannot be that of the table.
+    :raises SchemaMismatch: if the type of a column does not fit the table's.
     """
     import pyarrow as pa
 
@@ -59,7 +59,7 @@ def commit(
         there = paths(table, draft.partition)
         if before is not None and there != before:
             if ours and ours.issubset(there):
-                # The commit before was made, and only its answer was lost.
+                # The attempt before did commit; only the answer to it was lost.
                 draft.committed = True
                 return table.version()
             break
@@ -74,28 +74,28 @@ def commit(
 def _attempt(
     draft: Draft, table: DeltaTable, rows: pa.Schema, metadata: Mapping[str, str], change: Change
 ) -> bool:
-    """Commit on the version that was read, and on no other: deltalake would let two writers fill one partition."""
+    """Commit only on the version that was read: deltalake would let two writers fill one partition."""
     import pyarrow as pa
     from deltalake import CommitProperties, Schema
     from deltalake.exceptions import CommitFailedError
 
-    known = pa.schema(table.schema().to_arrow())
-    schema = rows if change is Change.REPLACE else _union(known, rows, change, draft.uri)
+    stored = pa.schema(table.schema().to_arrow())
+    schema = rows if change is Change.REPLACE else _union(stored, rows, change, draft.uri)
     retyped = any(
-        known.field(name).type != schema.field(name).type for name in known.names if name in schema.names
+        stored.field(name).type != schema.field(name).type for name in stored.names if name in schema.names
     )
-    whole = retyped or (change is Change.REPLACE and set(known.names) != set(schema.names))
+    whole = retyped or (change is Change.REPLACE and set(stored.names) != set(schema.names))
     with ExitStack() as stack:
         others = _others(stack, draft, table, schema) if whole and change is Change.WIDEN else []
-        # From here on nobody can be sure that they are not part of the table.
-        for each in (draft, *others):
-            each.committed = True
+        # From here on the files may be part of the table, so leaving a draft must not delete them.
+        for partition_draft in (draft, *others):
+            partition_draft.committed = True
         with delta.errors(draft.uri):
             try:
                 table.create_write_transaction(
-                    [action for each in (draft, *others) for action in each.finish()],
+                    [action for partition_draft in (draft, *others) for action in partition_draft.finish()],
                     "overwrite",
-                    Schema.from_arrow(schema if whole or set(schema.names) != set(known.names) else known),
+                    Schema.from_arrow(schema if whole or set(schema.names) != set(stored.names) else stored),
                     [PARTITION],
                     partition_filters=None if whole else [(PARTITION, "=", draft.partition)],
                     commit_properties=CommitProperties(custom_metadata=dict(metadata), max_commit_retries=0),
@@ -106,10 +106,10 @@ def _attempt(
     return True
 
 
-def _union(known: pa.Schema, rows: pa.Schema, change: Change, uri: str) -> pa.Schema:
+def _union(stored: pa.Schema, rows: pa.Schema, change: Change, uri: str) -> pa.Schema:
     import pyarrow as pa
 
-    kinds = dict(zip(known.names, known.types, strict=True))
+    kinds = dict(zip(stored.names, stored.types, strict=True))
     for field in rows:
         kind = kinds.setdefault(field.name, field.type)
         joined = wider(kind, field.type) if change is Change.WIDEN else None
@@ -124,14 +124,14 @@ def _others(stack: ExitStack, draft: Draft, table: DeltaTable, schema: pa.Schema
     import pyarrow as pa
     import pyarrow.dataset as ds
 
-    found = delta.dataset(draft.uri, table.version())
-    keys = sorted(str(each[PARTITION]) for each in table.partitions())
+    rows = delta.dataset(draft.uri, table.version())
+    keys = sorted(str(partition[PARTITION]) for partition in table.partitions())
     target = pa.schema(
-        [field for field in schema if field.name in found.schema.names and field.name != PARTITION]
+        [field for field in schema if field.name in rows.schema.names and field.name != PARTITION]
     )
     others = [stack.enter_context(Draft(draft.uri, key)) for key in keys if key != draft.partition]
     for other in others:
-        for batch in delta.scan(found, target.names, ds.field(PARTITION) == other.partition):
+        for batch in delta.scan(rows, target.names, ds.field(PARTITION) == other.partition):
             other.add(pa.Table.from_batches([batch]).cast(target))
         other.finish()
     return others

@@ -77,7 +77,7 @@ def exists(uri: str) -> bool:
 def create(uri: str, schema: pa.Schema, partition_by: list[str] | None = None) -> None:
     """Make an empty table, if there is none.
 
-    An overwrite that creates its table would take the place of what another writer has published at the same moment.
+    An overwrite that creates its table would replace what another writer published at the same moment.
 
     :raises TableUnreadable: if it cannot be made.
     """
@@ -105,7 +105,7 @@ def schema(uri: str) -> pa.Schema:
 def append(uri: str, rows: pa.Table) -> None:
     """Add rows to a table; a column that is new to it is null in the rows that are there.
 
-    :param rows: the columns that the table has too are of its types.
+    :param rows: a column that the table has already must have the type that it has there.
     :raises WriteConflict: if another writer changed the table at the same time.
     """
     from deltalake import write_deltalake
@@ -129,7 +129,7 @@ def filesystem(uri: str) -> pafs.FileSystem:
 
 
 def dataset(uri: str, version: int | None = None) -> ds.FileSystemDataset:
-    """Return what a table holds, its files in the order in which they were written.
+    """Return a table as a dataset whose files are in the order in which they were written.
 
     :raises TableMissing: if there is no table.
     """
@@ -137,15 +137,17 @@ def dataset(uri: str, version: int | None = None) -> ds.FileSystemDataset:
 
     table = open_table(uri, version)
     with errors(uri):
-        found = table.to_pyarrow_dataset(filesystem=filesystem(uri))
-    files = sorted((_with_whole_ranges(each) for each in found.get_fragments()), key=lambda file: file.path)
-    return ds.FileSystemDataset(files, found.schema, found.format, found.filesystem)
+        unordered = table.to_pyarrow_dataset(filesystem=filesystem(uri))
+    files = sorted(
+        (_with_whole_ranges(fragment) for fragment in unordered.get_fragments()), key=lambda file: file.path
+    )
+    return ds.FileSystemDataset(files, unordered.schema, unordered.format, unordered.filesystem)
 
 
 def _with_whole_ranges(file: ds.ParquetFileFragment) -> ds.ParquetFileFragment:
-    """Return a file without the ranges of its columns if the log does not tell all of them.
+    """Return a file, without the ranges of its columns if the log lacks some of them.
 
-    deltalake takes those that are missing for null, and Arrow would skip the file's rows for any filter on such a column.
+    deltalake reads a missing range as null, and Arrow would skip the file's rows for any filter on such a column.
     """
     import pyarrow.dataset as ds
 
@@ -158,12 +160,12 @@ def _with_whole_ranges(file: ds.ParquetFileFragment) -> ds.ParquetFileFragment:
 
 
 def scan(
-    found: ds.FileSystemDataset, columns: Sequence[str], condition: ds.Expression | None = None
+    files: ds.FileSystemDataset, columns: Sequence[str], condition: ds.Expression | None = None
 ) -> pa.RecordBatchReader:
     """Return rows batch by batch, in order, reading little ahead."""
     import pyarrow.dataset as ds
 
-    scanner = found.scanner(
+    scanner = files.scanner(
         columns=list(columns),
         filter=condition,
         batch_size=_BATCH_ROWS,
@@ -185,7 +187,7 @@ def normalise(table: pa.Table) -> pa.Table:
 
 
 def kept(kind: pa.DataType) -> pa.DataType:
-    """Return the type that Delta keeps values of a type as."""
+    """Return the type as which Delta stores values of an Arrow type."""
     import pyarrow as pa
 
     if pa.types.is_dictionary(kind):
@@ -202,7 +204,7 @@ def kept(kind: pa.DataType) -> pa.DataType:
 
 
 def _kept_parts(kind: pa.DataType) -> pa.DataType:
-    """Return the type that Delta keeps nested values and bytes as."""
+    """Return the type as which Delta stores nested values and bytes."""
     import pyarrow as pa
     from pyarrow import types
 

@@ -1,4 +1,4 @@
-"""Digests of rows, which depend on values alone: not on batches, nor on the order of columns and rows."""
+"""Digests of rows, which depend on values alone: not on batches, and not on the order of columns or rows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _BLOCK = 16_384
 _LONG = 128
 
 
-def rows(data: pa.Table | pa.RecordBatch) -> np.ndarray:
+def rows(part: pa.Table | pa.RecordBatch) -> np.ndarray:
     """Return a 64-bit digest of each row.
 
     A null adds nothing, so a column without values leaves digests as they are; a whole number has the digest of the
@@ -26,18 +26,18 @@ def rows(data: pa.Table | pa.RecordBatch) -> np.ndarray:
     import numpy as np
     import pyarrow as pa
 
-    table = data if isinstance(data, pa.Table) else pa.Table.from_batches([data])
+    table = part if isinstance(part, pa.Table) else pa.Table.from_batches([part])
     seeds = [
         int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "little") for name in table.column_names
     ]
-    found = np.zeros(table.num_rows, np.uint64)
+    totals = np.zeros(table.num_rows, np.uint64)
     start = 0
     for batch in table.to_batches(max_chunksize=_BLOCK):
-        block = found[start : start + batch.num_rows]
+        block = totals[start : start + batch.num_rows]
         for column, seed in zip(batch.columns, seeds, strict=True):
             _add(block, column, np.uint64(seed))
         start += batch.num_rows
-    return found
+    return totals
 
 
 class Content:
@@ -47,19 +47,19 @@ class Content:
         self.rows = Numbers()
         self._valued: dict[str, str] = {}
 
-    def add(self, data: pa.Table | pa.RecordBatch) -> None:
+    def add(self, part: pa.Table | pa.RecordBatch) -> None:
         """Take in some rows."""
-        self.rows.add(rows(data))
-        for field, column in zip(data.schema, data.columns, strict=True):
+        self.rows.add(rows(part))
+        for field, column in zip(part.schema, part.columns, strict=True):
             if field.name not in self._valued and column.null_count < len(column):
                 self._valued[field.name] = str(field.type)
 
     def digest(self) -> str:
         """Return a sha256 of the rows, and of the types of columns that have a value."""
-        values = self.rows.sorted()
-        found = hashlib.sha256(json.dumps(sorted(self._valued.items())).encode())
-        found.update(values.data)
-        return found.hexdigest()
+        hashes = self.rows.sorted()
+        sha = hashlib.sha256(json.dumps(sorted(self._valued.items())).encode())
+        sha.update(hashes.data)
+        return sha.hexdigest()
 
 
 class Numbers:
@@ -125,7 +125,7 @@ def _mix(values: np.ndarray) -> None:
 
 
 def _values(column: pa.Array) -> np.ndarray:
-    """Return a number for each value, in an array of its own; what stands for a null is arbitrary."""
+    """Return a number for each value, in a new array; the number for a null is arbitrary."""
     import numpy as np
     import pyarrow as pa
 
@@ -141,11 +141,11 @@ def _values(column: pa.Array) -> np.ndarray:
     if pa.types.is_date(kind) or pa.types.is_timestamp(kind):
         column = column.cast(pa.timestamp("us", getattr(kind, "tz", None)), safe=False).cast(pa.int64())
     if pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_int64(column.type):
-        found: np.ndarray = column.cast(pa.int64(), safe=False).fill_null(0).to_numpy().astype(np.uint64)
-        return found
+        numbers: np.ndarray = column.cast(pa.int64(), safe=False).fill_null(0).to_numpy().astype(np.uint64)
+        return numbers
     if pa.types.is_decimal(kind) or pa.types.is_string_view(kind):
         return _texts(column.cast(pa.string()), np.int32)
-    return _texts(pa.array([_text(each) for each in column.to_pylist()], pa.string()), np.int32)
+    return _texts(pa.array([_text(cell) for cell in column.to_pylist()], pa.string()), np.int32)
 
 
 def _text(value: object) -> str:
@@ -167,27 +167,27 @@ def _texts(column: pa.Array, offset: type[np.generic]) -> np.ndarray:
     """Hash texts word by word, all of them at once."""
     import numpy as np
 
-    _, offsets, data = column.buffers()
+    _, offsets, raw = column.buffers()
     ends = np.frombuffer(offsets, offset)[column.offset : column.offset + len(column) + 1].astype(np.int64)
     begins, lengths = ends[:-1] - ends[0], np.diff(ends)
     size = int(ends[-1] - ends[0])
     # A word may reach beyond the last byte.
     padded = np.zeros(size + 8, np.uint8)
-    padded[:size] = np.frombuffer(data, np.uint8)[ends[0] : ends[-1]] if size else 0
+    padded[:size] = np.frombuffer(raw, np.uint8)[ends[0] : ends[-1]] if size else 0
     words = np.ndarray(size + 1, "<u8", padded, strides=(1,))
-    found = lengths.astype(np.uint64)
-    # Else a length and a first character could make up for each other.
-    _mix(found)
+    hashes = lengths.astype(np.uint64)
+    # Unmixed, a length and a first character could cancel out, for the two are combined by XOR below.
+    _mix(hashes)
     short = lengths <= _LONG
     for position in range(0, int(lengths[short].max(initial=0)), 8):
         chosen = np.flatnonzero(short & (lengths > position))
         word = words[begins[chosen] + position]
         beyond = np.maximum(8 - (lengths[chosen] - position), 0).astype(np.uint64) * np.uint64(8)
         word &= np.uint64(0xFFFFFFFFFFFFFFFF) >> beyond
-        word ^= found[chosen]
+        word ^= hashes[chosen]
         _mix(word)
-        found[chosen] = word + np.uint64(position)
+        hashes[chosen] = word + np.uint64(position)
     for index in np.flatnonzero(~short):
         text = padded[begins[index] : begins[index] + lengths[index]]
-        found[index] = int.from_bytes(hashlib.blake2b(text.tobytes(), digest_size=8).digest(), "little")
-    return found
+        hashes[index] = int.from_bytes(hashlib.blake2b(text.tobytes(), digest_size=8).digest(), "little")
+    return hashes

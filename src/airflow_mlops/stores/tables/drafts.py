@@ -24,14 +24,14 @@ _GROUP_ROWS = 1 << 17
 _GROUP_BYTES = 1 << 26
 _FILE_BYTES = 1 << 28
 _CHUNK = 1 << 22
-# Signs of a text that the log of the table names as the end of a range.
+# The longest text, in characters, that the log of the table keeps as the end of a range.
 _LONGEST = 256
 
 
 class Draft:
-    """Write the files of one partition, beside a table and not part of it.
+    """Write the files of one partition beside a table, without making them part of it.
 
-    Leaving it removes what no commit has named.
+    On exit its files are deleted unless they were committed.
 
     :param uri: URI of the table, which need not exist.
     :param partition: key of the partition.
@@ -45,7 +45,7 @@ class Draft:
         self.committed = False
         self._files = delta.filesystem(uri)
         self._folder = f"{PARTITION}={partition}"
-        # In the order of their names they are in the order in which they were written.
+        # Sorted by name, the files are in the order in which they were written.
         self._name = f"part-{time.time_ns():020d}-{uuid4().hex[:12]}"
         self._paths: list[str] = []
         self._actions: list[AddAction] = []
@@ -66,7 +66,7 @@ class Draft:
             self._discard()
 
     def add(self, rows: pa.Table | pa.RecordBatch) -> None:
-        """Take in some rows; all have the columns of the first."""
+        """Add rows, which must have the columns of those added first."""
         import pyarrow as pa
 
         if self.schema is None:
@@ -79,7 +79,7 @@ class Draft:
             self._write()
 
     def add_files(self, table: DeltaTable, uri: str) -> None:
-        """Take in the files that another table has of this partition, byte by byte.
+        """Copy the files that another table has of this partition, byte by byte.
 
         :param uri: where the table is.
         """
@@ -103,7 +103,7 @@ class Draft:
                 yield from pq.ParquetFile(file, pre_buffer=False).iter_batches(columns=list(columns))
 
     def finish(self) -> list[AddAction]:
-        """Write what is left, and return what a commit has to name."""
+        """Write the rows that are left, and return the files as the commit has to name them."""
         self._write()
         self._wait()
         self._close()
@@ -190,11 +190,11 @@ def paths(table: DeltaTable, partition: str) -> list[str]:
 def _statistics(metadata: Any) -> dict[str, Any]:
     """Return what lets a reader skip a file: the range of each column that is not nested, and how often it is null.
 
-    All of them or none: where a file has the range of some columns only, deltalake takes that of the others for empty, and
-    a filter on them finds no row.
+    The ranges of all columns or of none: if only some columns have a range, deltalake reads that of the others as empty,
+    and a filter on them finds no row.
     """
     # Parts of nested columns are leaves too: a struct's child may have the name of another column.
-    leaves = [metadata.schema.column(each).path for each in range(metadata.num_columns)]
+    leaves = [metadata.schema.column(index).path for index in range(metadata.num_columns)]
     counted: dict[str, Any] = {"numRecords": metadata.num_rows}
     nulls: dict[str, int] = {}
     ranges: dict[str, tuple[Any, Any]] = {}
@@ -203,7 +203,7 @@ def _statistics(metadata: Any) -> dict[str, Any]:
             continue
         column = leaves.index(field.name)
         groups = [
-            metadata.row_group(each).column(column).statistics for each in range(metadata.num_row_groups)
+            metadata.row_group(index).column(column).statistics for index in range(metadata.num_row_groups)
         ]
         if not all(group is not None and group.has_null_count for group in groups):
             return counted

@@ -30,7 +30,7 @@ def write(batches: Iterable[pa.RecordBatch], path: str, overwrite: bool = False)
     ``-`` or ``@``, in which a spreadsheet program sees a formula: have it import such columns as text. In CSV, text is
     quoted, so that an empty text and a missing value differ.
 
-    The file gets its name when it is complete: until then, and after an error, what stood under that name stands there.
+    The file gets its name when it is complete; until then, and after an error, an older file of that name stays.
 
     :param batches: a ``RecordBatchReader``, or at least one batch; all of one schema.
     :param path: a local file that ends in one of :data:`FORMATS`.
@@ -40,7 +40,7 @@ def write(batches: Iterable[pa.RecordBatch], path: str, overwrite: bool = False)
     :raises ValueError: if the name has another ending, or the format cannot hold the rows.
     """
     target = Path(path)
-    ending = next((each for each in FORMATS if target.name.endswith(each)), None)
+    ending = next((ending for ending in FORMATS if target.name.endswith(ending)), None)
     if ending is None:
         raise ValueError(f"{path}: the name of the file must end in one of {', '.join(FORMATS)}")
     if not overwrite and target.exists():

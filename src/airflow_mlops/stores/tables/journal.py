@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 _ATTEMPTS = 50
 # Every append leaves a file, and a reader opens each of them.
 _FILES = 50
-Values = dict[str, Any]
+JournalRow = dict[str, Any]
 
 
-def rows(uri: str) -> list[Values]:
+def rows(uri: str) -> list[JournalRow]:
     """Return every row, oldest first; none if there is no journal yet.
 
     :raises TableUnreadable: if the journal is damaged.
@@ -33,19 +33,19 @@ def rows(uri: str) -> list[Values]:
 def append(
     uri: str,
     columns: Sequence[str],
-    decide: Callable[[list[Values], datetime], Values | None],
+    decide: Callable[[list[JournalRow], datetime], JournalRow | None],
     *,
     now: datetime | None = None,
 ) -> None:
-    """Append a row that follows from all rows that are there.
+    """Append a row that ``decide`` makes from all earlier rows.
 
-    A row is only ever added to the version of the table that was read. So nobody's row comes between what ``decide``
-    saw and what it answers, however many processes write: it is called again if one did.
+    A row is only added to the version of the table that was read. If another process appended a row since, ``decide`` is
+    called again with all rows, so the new row always follows from those before it.
 
     :param columns: columns of text; beside them a row has ``at``.
     :param decide: given the rows, oldest first, and a time in UTC that is later than all of theirs, returns the new
         row with ``at``, or None to add nothing.
-    :param now: what the clock says; None means to look.
+    :param now: the time now; None means the time of this machine.
     :raises WriteConflict: if other writers were faster again and again.
     :raises TableUnreadable: if the journal is damaged or cannot be written.
     """
@@ -60,8 +60,8 @@ def append(
     alone = CommitProperties(max_commit_retries=0)
     for _ in range(_ATTEMPTS):
         table = tables.open_table(uri)
-        known = _rows(uri, table.version())
-        row = decide(known, _after(known, now))
+        earlier = _rows(uri, table.version())
+        row = decide(earlier, _after(earlier, now))
         if row is None:
             return
         try:
@@ -77,17 +77,17 @@ def append(
     raise WriteConflict(f"The journal at {uri} is being written by too many at once.")
 
 
-def _after(known: list[Values], now: datetime | None) -> datetime:
+def _after(earlier: list[JournalRow], now: datetime | None) -> datetime:
     # Clocks of two machines differ; the order of the rows must not.
     now = now or datetime.now(UTC)
-    return max(now, known[-1]["at"] + timedelta(microseconds=1)) if known else now
+    return max(now, earlier[-1]["at"] + timedelta(microseconds=1)) if earlier else now
 
 
 def _tidy(uri: str, schema: pa.Schema) -> None:
-    """Put many small files together; a journal to which somebody else appends meanwhile is left to the next append."""
+    """Merge small files once there are many; if another process appends meanwhile, the next append does it."""
     from deltalake import CommitProperties, write_deltalake
 
-    # The row has been written: nothing that goes wrong here may say otherwise.
+    # The row has been written already, so an error here must not make the append fail.
     with suppress(Exception):
         table = tables.open_table(uri)
         if len(table.file_uris()) >= _FILES:
@@ -97,5 +97,5 @@ def _tidy(uri: str, schema: pa.Schema) -> None:
             write_deltalake(table, rows, mode="overwrite", commit_properties=alone)
 
 
-def _rows(uri: str, version: int | None) -> list[Values]:
+def _rows(uri: str, version: int | None) -> list[JournalRow]:
     return sorted(tables.read(uri, version=version).to_pylist(), key=lambda row: row["at"])

@@ -1,4 +1,4 @@
-"""Removal: the files that no version of a table needs which is kept."""
+"""Removal: deleting the files that no kept version of a table needs."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ class Removal(NamedTuple):
 
 
 def vacuum(uri: str, keep: Iterable[int], *, days: int, delete: bool, now: datetime | None = None) -> Removal:
-    """Remove the files that no version needs which is kept, or tell which they are.
+    """Remove the files that no kept version needs, or only list them.
 
-    Kept are the latest version, those in ``keep``, and those that were the latest at some time in the last days.
+    The latest version is kept, those in ``keep``, and those that were the latest at some time in the last ``days`` days.
 
-    :param keep: further versions.
+    :param keep: further versions to keep.
     :param days: at least 1, so that nothing is taken from a run that is under way.
     :param delete: whether to remove them; False changes nothing.
     :param now: None means the time of this machine.
-    :raises ValueError: if ``days`` is less.
+    :raises ValueError: if ``days`` is less than 1.
     :raises TableMissing: if there is no table.
     :raises TableUnreadable: if a version in ``keep`` cannot be read any more.
     """
@@ -46,7 +46,7 @@ def vacuum(uri: str, keep: Iterable[int], *, days: int, delete: bool, now: datet
     since = (now or datetime.now(UTC)) - timedelta(days=days)
     kept = sorted({*keep, *_recent(table, since)})
 
-    # Full: otherwise Delta forgets, at a checkpoint, what was removed from the table more than a week before.
+    # Full: at a checkpoint Delta forgets files removed more than a week before, which only a full listing sees.
     sweep = partial(table.vacuum, days * 24, enforce_retention_duration=False, full=True, keep_versions=kept)
     with delta.errors(uri):
         sizes = _sizes(uri, sweep(dry_run=True))
@@ -56,7 +56,7 @@ def vacuum(uri: str, keep: Iterable[int], *, days: int, delete: bool, now: datet
 
 
 def _recent(table: DeltaTable, since: datetime) -> list[int]:
-    # Of the versions before, only the newest was still the latest then.
+    # Of the versions that are older than that moment, only the newest was still the latest then.
     commits = sorted((commit["version"], commit["timestamp"]) for commit in table.history())
     moment = since.timestamp() * 1000
     ended = [version for (version, _), (_, replaced) in pairwise(commits) if replaced >= moment]
@@ -64,6 +64,6 @@ def _recent(table: DeltaTable, since: datetime) -> list[int]:
 
 
 def _sizes(uri: str, files: Iterable[str]) -> dict[str, int]:
-    # Delta names files that an earlier vacuum has removed again and again.
-    found = delta.filesystem(uri).get_file_info(sorted(files))
-    return {info.path: info.size for info in found if info.is_file}
+    # Delta goes on listing files that an earlier vacuum has removed.
+    infos = delta.filesystem(uri).get_file_info(sorted(files))
+    return {info.path: info.size for info in infos if info.is_file}

@@ -77,7 +77,7 @@ def read(
 
     :param partition: only this partition; None means all.
     :param columns: only these; None means all but the partition column.
-    :param event_time: the column that ``since`` (inclusive) and ``until`` (exclusive) are about.
+    :param event_time: the column that ``since`` (inclusive) and ``until`` (exclusive) bound.
     :raises TableMissing: if there is no table.
     """
     import pyarrow.dataset as ds
@@ -90,10 +90,10 @@ def read(
     ):
         if bound is not None:
             condition = bound if condition is None else condition & bound
-    found = dataset(uri, version)
-    names = [name for name in found.schema.names if name != PARTITION]
+    files = dataset(uri, version)
+    names = [name for name in files.schema.names if name != PARTITION]
     with errors(uri):
-        return normalise(found.to_table(columns=list(columns or names), filter=condition))
+        return normalise(files.to_table(columns=list(columns or names), filter=condition))
 
 
 def batches(
@@ -109,10 +109,10 @@ def batches(
     """
     import pyarrow.dataset as ds
 
-    found = dataset(uri, version)
-    names = [name for name in found.schema.names if name != PARTITION]
+    files = dataset(uri, version)
+    names = [name for name in files.schema.names if name != PARTITION]
     condition = ds.field(PARTITION) == partition if partition is not None else None
-    return scan(found, columns or names, condition)
+    return scan(files, columns or names, condition)
 
 
 def digest(table: pa.Table) -> str:
@@ -128,13 +128,13 @@ def replace_partition(
     change: Change = Change.MERGE,
     seen: Sequence[str] | None = None,
 ) -> None:
-    """Put a partition's rows in place of those it had, in one commit.
+    """Replace the rows of a partition, in one commit.
 
-    :param metadata: what the commit says of itself.
-    :param change: what other columns than the table's do to it.
-    :param seen: files of the partition that the rows follow from; None if they follow from none of them.
+    :param metadata: facts that the commit keeps beside its rows.
+    :param change: what happens to the table if the rows have other columns than it has.
+    :param seen: files of the partition that the rows were made from; None if they were made from none of them.
     :raises WriteConflict: if another writer changed the same partition meanwhile, or since it was seen.
-    :raises SchemaMismatch: if a type cannot be that of the table.
+    :raises SchemaMismatch: if the type of a column does not fit the table's.
     """
     with Draft(uri, partition) as draft:
         _fill(draft, rows, None)
@@ -160,7 +160,7 @@ def publish(
     :param source: where the rows came from, in words; kept in the commit.
     :param run: the run that writes; kept in the commit.
     :param transform: what prepared the features; None if nothing did.
-    :param change: what other columns than the table's do to it.
+    :param change: what happens to the table if the rows have other columns than it has.
     """
     content = digests.Content()
     with Draft(uri, partition) as draft:

@@ -1,4 +1,4 @@
-"""Versions of a dataset, as the commits of its table tell them."""
+"""Versions of a dataset, read from the commits of its table."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _FACTS = "airflow_mlops.dataset"
 
 
 class Commit(NamedTuple):
-    """A dataset version, and how it came about.
+    """A dataset version, and where it came from.
 
     :param run: the run that wrote it.
     :param source: where its rows came from, in words.
-    :param policy: what the partition was allowed to change in the columns; None if that was not asked.
+    :param policy: what the partition was allowed to change in the columns; None if no policy was applied.
     """
 
     version: DatasetVersion
@@ -31,14 +31,14 @@ class Commit(NamedTuple):
 
 
 def describe(version: DatasetVersion, run: str, source: str, policy: SchemaPolicy | None) -> dict[str, str]:
-    """Return what a commit says of itself."""
+    """Return the facts about a version that its commit keeps."""
     facts = version.model_dump(mode="json", exclude={"version", "changed"})
-    said = {_FACTS: json.dumps(facts), "run": run, "source": source}
-    return said | ({"schema_policy": policy.value} if policy else {})
+    metadata = {_FACTS: json.dumps(facts), "run": run, "source": source}
+    return metadata | ({"schema_policy": policy.value} if policy else {})
 
 
 def history(uri: str) -> Iterator[Commit]:
-    """Yield every version of a dataset and how it came about, the newest first."""
+    """Yield every version of a dataset and where it came from, the newest first."""
     if not exists(uri):
         return
     limit, seen = 16, 0
@@ -71,20 +71,20 @@ def published(uri: str, partition: str) -> DatasetVersion | None:
 
 def latest(uri: str) -> DatasetVersion | None:
     """Return the version of the latest partition; None if nothing was published."""
-    known = newest(uri)
-    return known[max(known)] if known else None
+    by_partition = newest(uri)
+    return by_partition[max(by_partition)] if by_partition else None
 
 
 def newest(uri: str) -> dict[str, DatasetVersion]:
     """Return the newest version of each partition, by its key."""
-    known: dict[str, DatasetVersion] = {}
+    by_partition: dict[str, DatasetVersion] = {}
     for version in versions(uri):
-        known.setdefault(version.partition, version)
-    return known
+        by_partition.setdefault(version.partition, version)
+    return by_partition
 
 
 def current(uri: str, partition: str) -> DatasetVersion | None:
-    """Return the version whose rows the table has of a partition now; None if it has none."""
+    """Return the version of a partition whose rows the table holds now; None if it holds none."""
     if not exists(uri) or partition not in partitions(uri):
         return None
     return published(uri, partition)
@@ -92,7 +92,7 @@ def current(uri: str, partition: str) -> DatasetVersion | None:
 
 def partitions(uri: str) -> list[str]:
     """Return the keys of all partitions that have rows, in order."""
-    return sorted(str(each[PARTITION]) for each in open_table(uri).partitions())
+    return sorted(str(partition[PARTITION]) for partition in open_table(uri).partitions())
 
 
 def coverage(uri: str) -> Coverage:
@@ -103,6 +103,6 @@ def coverage(uri: str) -> Coverage:
         return Coverage(partitions=0, first=None, watermark=None, last=None)
     first, last = (Partition.parse(key, grain) for key in (keys[0], keys[-1]))
     there = set(keys)
-    gaps = tuple(each.key for each in first.through(last) if each.key not in there)
+    gaps = tuple(partition.key for partition in first.through(last) if partition.key not in there)
     watermark = Partition.parse(gaps[0], grain).shift(-1).key if gaps else last.key
     return Coverage(partitions=len(keys), first=first.key, watermark=watermark, last=last.key, gaps=gaps)
