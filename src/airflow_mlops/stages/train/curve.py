@@ -1,4 +1,4 @@
-"""The learning curve of a candidate, and what its training rows hold."""
+"""The learning curve of a candidate, and a summary of its training rows."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ def log_training(
     fit: Callable[[Data], Pipeline],
     took: float,
 ) -> None:
-    """Log the learning curve of a candidate and what its training rows hold; what fails is a warning.
+    """Log the learning curve of a candidate and a summary of its training rows; an error is logged as a warning.
 
     :param data: the training rows.
-    :param fit: fits the candidate, with the parameters that were chosen, to some of them.
-    :param took: seconds that it took to fit it to all of them.
+    :param fit: fits the candidate, with its chosen parameters, to some of the rows.
+    :param took: seconds that the fit to all rows took.
     """
     try:
-        with threads.remarks():  # what is warned of the model itself has been told
+        with threads.remarks():  # warnings about the model itself were logged when it was fitted
             curve = threads.waited(
                 lambda: learning_curve(
                     fit, data, task=recipe.task, metric=recipe.metric, took=took, seconds=_worth(took)
@@ -63,7 +63,7 @@ def log_training(
 
 
 def _worth(took: float) -> float:
-    # A picture may take as long as the model itself, but not keep a large one from its registration.
+    # A curve may take as long as the fit itself, but must not delay the registration of a large model.
     return min(SECONDS, max(2.0, took))
 
 
@@ -76,14 +76,14 @@ def learning_curve(
     took: float = 0.0,
     seconds: float = SECONDS,
 ) -> Figure | None:
-    """Draw how a model does on the latest fifth of the rows when it is fitted to ever more of those just before.
+    """Draw the score on the latest fifth of the rows of a model that is fitted to more and more of the rows before.
 
-    It tells whether more data, or a longer window, would help. It begins with few rows, and ends when the next fit would
-    take longer than what is left of the time.
+    The curve tells whether more data, or a longer window, would help. It begins with few rows, and ends when the next
+    fit would take longer than the time that is left.
 
     :param fit: fits the chosen candidate to some rows.
     :param data: training rows, in order of event time.
-    :param took: seconds that a fit to all of them took; 0 if that is not known.
+    :param took: seconds that a fit to all rows took; 0 if that is not known.
     :param seconds: limit of time; a fit that has begun is not interrupted.
     :returns: None if there are not two points to draw a line between.
     """
@@ -95,7 +95,7 @@ def learning_curve(
     points: list[tuple[int, float | None, float | None]] = []
     left, before = seconds, data.labels.size
     for rows in sorted({fold.cut // share for share in _SHARES}):
-        # Fewer rows may well take no less than in proportion.
+        # For fewer rows, no less than a proportional share of the time is assumed.
         if took * (rows / before) ** (_SUPERLINEAR if rows > before else 1) > left:
             log.info(
                 "The learning curve ends before %d of %d rows: they would take too long.", rows, fold.cut
@@ -123,14 +123,14 @@ def _score(model: Pipeline, data: Data, task: str, metric: str) -> float | None:
 def _curve(points: list[tuple[int, float | None, float | None]], metric: str) -> Figure:
     rows, train, validation = zip(*points, strict=True)
     figure, (axes,) = make_panels()
-    for label, values, style in (
+    for label, scores, style in (
         ("validation rows", validation, OURS),
         ("training rows", train, THEIRS),
     ):
-        numbers = [float("nan") if value is None or not isfinite(value) else value for value in values]
+        numbers = [float("nan") if score is None or not isfinite(score) else score for score in scores]
         axes.plot(rows, numbers, marker="o", markersize=4, label=label, **style)
     axes.set_xscale("log")
-    axes.set_xticks(rows, [f"{each:,}" for each in rows], rotation=30, ha="right")
+    axes.set_xticks(rows, [f"{count:,}" for count in rows], rotation=30, ha="right")
     axes.minorticks_off()
     label_axes(axes, "Learning curve", "rows fitted, the latest before validation", metric)
     legend(axes)
@@ -138,9 +138,9 @@ def _curve(points: list[tuple[int, float | None, float | None]], metric: str) ->
 
 
 def row_facts(data: Data, recipe: Recipe) -> dict[str, Any]:
-    """Return what training rows hold: by feature least and greatest value, or how many, and the share of missing ones.
+    """Summarise training rows: for each feature its range, the number of distinct values and the share that is missing.
 
-    None of the values of a category is kept: they may be personal.
+    Values of categories are not kept: they may be personal.
     """
     features = {}
     for kind, names in recipe.features.to_dict().items():

@@ -58,7 +58,7 @@ def between(table: pa.Table, recipe: Recipe, since: datetime, until: datetime) -
     times = table[dataset.event_time]
     moments = times.to_numpy()
     if (moments[1:] > moments[:-1]).all():
-        # In order already, which is found out in a hundredth of the time that it takes to sort.
+        # The rows are in order already. Finding that out takes a hundredth of the time of sorting them.
         bounds = pa.array([since, until], times.type).to_numpy(zero_copy_only=False)
         first, end = np.searchsorted(moments, bounds)
         return table.slice(first, end - first)
@@ -74,17 +74,17 @@ def data(table: pa.Table, recipe: Recipe) -> Data:
     :raises SchemaMismatch: if a column is missing or has another type than its use needs.
     """
     rows = between(table, recipe, recipe.split.start, recipe.split.cut)
-    known, labels = pipeline.labelled(rows, recipe.target, recipe.task)
-    if known.num_rows < rows.num_rows:
-        log.warning("%d of %d training rows have no label.", rows.num_rows - known.num_rows, rows.num_rows)
-    if known.num_rows < LEAST_ROWS:
-        raise NotEnoughData(f"{known.num_rows} training rows have a label; {LEAST_ROWS} are needed.")
-    frame = pipeline.frame(known, recipe.features)
-    return Data(frame, labels, known[recipe.dataset.event_time].to_numpy())
+    labelled, labels = pipeline.labelled(rows, recipe.target, recipe.task)
+    if labelled.num_rows < rows.num_rows:
+        log.warning("%d of %d training rows have no label.", rows.num_rows - labelled.num_rows, rows.num_rows)
+    if labelled.num_rows < LEAST_ROWS:
+        raise NotEnoughData(f"{labelled.num_rows} training rows have a label; {LEAST_ROWS} are needed.")
+    frame = pipeline.frame(labelled, recipe.features)
+    return Data(frame, labels, labelled[recipe.dataset.event_time].to_numpy())
 
 
 def categories(recipe: Recipe, data: Data) -> dict[str, int]:
-    """Count what the preprocessing of a recipe depends on, in all of its rows."""
+    """Count the categories of each feature in all rows of a recipe; its preprocessing depends on them."""
     return pipeline.categories(data.frame, recipe.features)
 
 
@@ -113,7 +113,7 @@ def name_of(recipe: Recipe, params: Mapping[str, Any]) -> str:
 def fit(unfitted: Pipeline, data: Data, threads: int, name: str) -> Pipeline:
     """Fit a pipeline in at most some threads, and return it.
 
-    The number of threads is not kept in the model: joblib's and OpenMP's own settings carry it.
+    The number of threads is set in joblib and OpenMP, and is not stored in the model.
 
     :param name: of the candidate and its parameters, for messages.
     :raises TrainingFailed: if the estimator refuses; its message names parameter and allowed values.
@@ -127,22 +127,22 @@ def fit(unfitted: Pipeline, data: Data, threads: int, name: str) -> Pipeline:
     if is_classifier(unfitted) and np.unique(data.labels).size < 2:
         raise NotEnoughData(f"All {data.labels.size} rows to fit on have the label {data.labels[0]}.")
     # In threads: processes would import everything again, copy the rows, and outlive a task that is killed. OpenMP's
-    # limit holds for this thread alone; for that of BLAS see bounded().
+    # limit holds for this thread alone; bounded() sets that of BLAS.
     limits = threadpool_limits(threads, user_api="openmp")
     with parallel_config("threading", n_jobs=threads), limits:
         try:
             return unfitted.fit(data.frame, data.labels)
-        except Exception as error:  # functions of users, LightGBM and others raise what they like
+        except Exception as error:  # functions of users, LightGBM and others raise any exception
             raise TrainingFailed(f"{name}: {error}") from error
 
 
 def predicted(model: Pipeline, data: Data, task: str, name: str) -> np.ndarray:
-    """Predict rows by a model that was fitted.
+    """Predict rows with a fitted model.
 
     :param name: of the candidate and its parameters, for messages.
-    :raises TrainingFailed: if the model cannot.
+    :raises TrainingFailed: if the model cannot predict them.
     """
     try:
         return models.predicted(model, data.frame, task)
-    except Exception as error:  # as in a fit
+    except Exception as error:  # functions of users raise any exception
         raise TrainingFailed(f"{name}: {error}") from error

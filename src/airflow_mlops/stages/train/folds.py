@@ -25,10 +25,10 @@ class Fold(NamedTuple):
 
 
 def folds(data: Data, count: int, task: str) -> list[Fold]:
-    """Return the latest fifths of the rows, the earliest of them first.
+    """Return the latest fifths of the rows, the earliest fifth first.
 
-    Rows of one time stay together, unless it is the time of them all. A fold that is empty for that reason, or before
-    which a classifier has seen one class only, is left out.
+    Rows of one time stay together, unless all rows have the same time. A fold is left out if that makes it empty, or if
+    the rows before it hold one class only and the task is a classification.
 
     :param count: of folds, at most 4.
     :raises NotEnoughData: if no fold is left.

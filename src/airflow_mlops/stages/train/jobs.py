@@ -1,4 +1,4 @@
-"""Jobs: a recipe and its code, and what a run and a version say of them."""
+"""Jobs: a recipe and its code, and the tags that describe both on a run and on a version."""
 
 from __future__ import annotations
 
@@ -43,18 +43,18 @@ class Job:
         return cls(recipe, prepared, estimators.source(recipe.candidate))
 
     def identity(self, key: str = "") -> str:
-        """Name what is trained: under the same key, another recipe or other code has another name."""
+        """Return a digest of key, recipe and code, which changes if any of them does."""
         built = self.function.version if self.function else ""
         recipe = self.recipe.model_copy(update={"dataset": labelled.content(self.recipe.dataset)})
         return hashlib.sha256(f"{key}\n{built}\n{recipe.model_dump_json()}".encode()).hexdigest()[:32]
 
     def sources(self) -> dict[str, str]:
         """Return the code to be stored beside the model, by file name."""
-        found = {transform.FILE: self.prepared, estimators.FILE: self.function}
-        return {file: each.source for file, each in found.items() if each}
+        functions = {transform.FILE: self.prepared, estimators.FILE: self.function}
+        return {file: function.source for file, function in functions.items() if function}
 
     def tags(self) -> dict[str, str]:
-        """Return what the run says, and the version too."""
+        """Return the tags of both the run and the version."""
         dataset = self.recipe.dataset
         last = Partition.containing(self.recipe.split.cut - timedelta(microseconds=1), dataset.grain)
         return {
@@ -72,8 +72,8 @@ class Job:
         }
 
     def long_tags(self) -> dict[str, str]:
-        """Return what only the version says."""
-        # A run's tag holds 8,000 characters, and the columns of a wide table take more.
+        """Return the tags that only the version gets."""
+        # A tag of a run holds 8,000 characters; the columns of a wide table need more.
         return {
             RECIPE: self.recipe.model_dump_json(),
             "mlops.dataset": self.recipe.dataset.model_dump_json(),

@@ -14,9 +14,9 @@ _TIMES = ("timestamp", "date")
 
 
 def derive_features(dataset: DatasetVersion, target: str) -> Features:
-    """Return every column but key, event time and what labels bring: numbers and truths, text as categories, and times.
+    """Return every column as a feature but those of key, event time and labels.
 
-    Columns of other types are left out.
+    Numbers and booleans are numeric, texts are categories, times are dates; columns of other types are left out.
 
     :raises SpecError: if no column is left.
     """

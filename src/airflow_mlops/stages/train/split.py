@@ -26,11 +26,11 @@ def place_bounds(
 ) -> Split:
     """Place the bounds of training and holdout rows, as of one partition.
 
-    :param event_times: of all rows, in any order; later ones than the partition may be among them.
+    :param event_times: of all rows, in any order; some may be later than the partition.
     :param holdout: number of latest partitions with mature labels, or share of the latest rows. Rows of one time stay
         together.
-    :param window: partitions to train on, before the holdout; if the holdout is a share, it is one of them. ``all``
-        begins with the first row.
+    :param window: partitions to train on, before the holdout; if the holdout is a share of the rows, the window includes
+        it. ``all`` begins with the first row.
     :param delay: how long labels take to mature; the latest rows of that span are left out.
     :raises NotEnoughData: if either side has fewer than 50 rows.
     """
@@ -48,20 +48,20 @@ def place_bounds(
     else:
         cut = max(start, _at(mature.shift(1 - holdout).start))
     before = int(np.searchsorted(times, cut))
-    found = Split(
+    bounds = Split(
         start=_moment(start),
         cut=_moment(cut),
         end=_moment(end),
         train_rows=before,
         holdout_rows=times.size - before,
     )
-    if min(found.train_rows, found.holdout_rows) < recipe.LEAST_ROWS:
+    if min(bounds.train_rows, bounds.holdout_rows) < recipe.LEAST_ROWS:
         raise NotEnoughData(
-            f"{found.train_rows} rows to train on from {found.start:%Y-%m-%d %H:%M} to "
-            f"{found.cut:%Y-%m-%d %H:%M}, {found.holdout_rows} held out until {found.end:%Y-%m-%d %H:%M}; "
+            f"{bounds.train_rows} rows to train on from {bounds.start:%Y-%m-%d %H:%M} to "
+            f"{bounds.cut:%Y-%m-%d %H:%M}, {bounds.holdout_rows} held out until {bounds.end:%Y-%m-%d %H:%M}; "
             f"each side needs {recipe.LEAST_ROWS}"
         )
-    return found
+    return bounds
 
 
 def _at(moment: datetime) -> np.datetime64:
@@ -92,7 +92,7 @@ def shortage(
 def split_of(dataset: DatasetVersion, holdout: int | float, window: int | str, delay: timedelta) -> Split:
     """Return the split of a dataset version, as of its partition.
 
-    Where labels have a source of their own, only rows count that have their label by then.
+    Where labels have a source of their own, only rows whose label is known by then count.
 
     :param holdout: see :func:`place_bounds`, as for ``window`` and ``delay``.
     :raises NotEnoughData: if there is too little to train or to judge on.

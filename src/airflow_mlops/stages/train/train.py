@@ -31,9 +31,9 @@ _TRAINED = "mlops.trained"
 
 
 class _Chosen(NamedTuple):
-    """What a training has come to.
+    """The fitted model of a training, and how it was chosen.
 
-    :param score: None if the candidate was not ranked.
+    :param score: inner score; None if the candidate was not ranked.
     :param seconds: of the last fit.
     """
 
@@ -84,9 +84,9 @@ def train(
     """Train one candidate and register it as a version; a second call with the same key returns the first result.
 
     Only rows of ``split.start <= event time < split.cut`` are fitted; their order in the table does not matter. The
-    search, and the score, use the latest of them as validation rows; the model is fitted on all of them. A search whose
-    process was killed is taken up again by a call with the same key. What ends it from outside, as SystemExit does, leaves
-    no version.
+    search, and the inner score, use the latest of these rows as validation rows; the model is fitted on all of them. A
+    call with the same key resumes a search whose process was killed. A training that is ended from outside, by SystemExit
+    for instance, leaves no version.
 
     :param table: rows of at least the features, target, key and event time, those of the holdout included.
     :param key: idempotency key, unique to a DAG run, step and candidate.
@@ -152,7 +152,7 @@ def fit(table: pa.Table, recipe: Recipe, params: Mapping[str, Any]) -> Pipeline:
     """Fit a recipe's candidate with chosen parameters, as :func:`train` does once its search is over.
 
     :param table: as :func:`train` takes it.
-    :param params: what the search has found, or all parameters of a trained model.
+    :param params: the parameters that the search has chosen, or all parameters of a trained model.
     :raises TrainingFailed: if the candidate cannot be built or fitted.
     :raises NotEnoughData: if too few rows have a label, or all have the same.
     :raises SchemaMismatch: if a column is missing or has another type than its use needs.
@@ -173,17 +173,17 @@ def _fit(recipe: Recipe, data: fitting.Data, params: Mapping[str, Any]) -> Pipel
 
 def _choose(job: jobs.Job, data: fitting.Data, store: trials.Store, dask: str | None) -> _Chosen:
     recipe, name = job.recipe, job.recipe.candidate.name
-    found = tune.Found({}, None, 1)
+    outcome = tune.SearchOutcome({}, None, 1)
     if recipe.ranked or job.recipe.candidate.search:
-        found = tune.search(recipe, data, store if job.recipe.candidate.search else None, dask)
+        outcome = tune.search(recipe, data, store if job.recipe.candidate.search else None, dask)
     began = monotonic()
     with threads.remarks() as remarks:
-        model = _waited(recipe, data, found.params)
+        model = _waited(recipe, data, outcome.params)
     for remark in remarks:
         log.warning("%s: %s", name, remark)
     rows, seconds = data.labels.size, monotonic() - began
-    told = (*found.remarks, *remarks)
-    return _Chosen(model, found.params, found.score, found.trials, rows, seconds, told)
+    all_remarks = (*outcome.remarks, *remarks)
+    return _Chosen(model, outcome.params, outcome.score, outcome.trials, rows, seconds, all_remarks)
 
 
 def _trained(tags: Mapping[str, str], version: str) -> TrainedModel:
@@ -200,7 +200,7 @@ def _log_facts(client: Client, run: Run, job: jobs.Job, chosen: _Chosen) -> None
 
 
 def _log_sample(client: Client, run: Run, job: jobs.Job, fitted: Pipeline, table: pa.Table) -> str:
-    """Log what a fresh process must predict alike, and return its digest."""
+    """Log rows with the predictions that a fresh process must repeat, and return their digest."""
     import pyarrow as pa
 
     split = job.recipe.split

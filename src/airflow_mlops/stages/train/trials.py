@@ -1,4 +1,4 @@
-"""Trials: each a run of MLflow below that of its training, from which a killed search is taken up again."""
+"""Trials: each is an MLflow run below the run of its training, so that a killed search can be resumed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 SEARCH = "mlops.search"
 """Tag of a trial's run: the search that it belongs to."""
 TRIAL = "mlops.trial"
-"""Tag of a trial's run, once it has ended: what it has shown, as JSON."""
+"""Tag of a trial's run, once it has ended: the :class:`Trial`, as JSON."""
 
 _LONGEST_ERROR = 1_000  # characters; a tag holds 8,000
 
@@ -34,9 +34,9 @@ class TrialOutcome(StrEnum):
 
 @dataclass(frozen=True)
 class Trial:
-    """What a trial has shown.
+    """The scores of one combination of parameters.
 
-    :param params: that were tried.
+    :param params: the combination.
     :param values: the metric on each fold; None where it is undefined. A trial that fell behind has fewer.
     :param error: why it failed.
     """
@@ -50,15 +50,15 @@ class Trial:
     @property
     def value(self) -> float | None:
         """The mean over the folds that have a value."""
-        known = [value for value in self.values if value is not None]
-        return sum(known) / len(known) if known else None
+        scores = [score for score in self.values if score is not None]
+        return sum(scores) / len(scores) if scores else None
 
     def first(self, folds: int) -> Trial:
-        """Return what it had shown after some folds."""
+        """Return the trial as it was after some folds."""
         return replace(self, values=self.values[:folds])
 
     def then(self, value: float | None, seconds: float, error: str) -> Trial:
-        """Return what it has shown after one more fold."""
+        """Return the trial with the score of one more fold."""
         return replace(
             self,
             outcome=TrialOutcome.FAILED if error else self.outcome,
@@ -74,7 +74,7 @@ class Store:
 
     :param run: of the training.
     :param search: names the search; equal in every try of one training.
-    :param metric: name of what the trials' values measure.
+    :param metric: name of the metric that the trials' values are of.
     """
 
     client: Client
@@ -84,21 +84,21 @@ class Store:
 
     @contextmanager
     def opened(self) -> Iterator[None]:
-        """Leave no trial running: neither one that a killed process has left, nor one that this one gives up."""
+        """Leave no trial running, neither one of a killed process nor one that this process gives up."""
         self._abandon()
         try:
             yield
         except BaseException as error:
             if not getattr(error, "silent", False):
-                # What went wrong counts for more than MLflow not hearing of it.
+                # The error that ended the search matters more than one of recording it.
                 with suppress(RegistryUnavailable):
                     self._abandon()
             raise
-        # One that a repeated request has created twice is running, too.
+        # A request that was repeated may have created a trial's run twice; the second is still running.
         self._abandon()
 
     def find(self, params: Mapping[str, Any]) -> Trial | None:
-        """Return the trial of some parameters that an earlier try has ended; its run moves below that of this try."""
+        """Return the trial of some parameters that an earlier try has ended, and move its run below the run of this try."""
         former = self._former.get(_key(params))
         if former is None:
             return None
@@ -112,15 +112,15 @@ class Store:
     def _former(self) -> dict[str, tuple[str, dict[str, Any]]]:
         runs = children.find(self.client, self.run, SEARCH, self.search)
         ended = {run.info.run_id: run.data.tags.get(TRIAL) for run in runs}
-        found = [(run_id, json.loads(text)) for run_id, text in ended.items() if text]
-        return {_key(facts["params"]): (run_id, facts) for run_id, facts in found}
+        trials = [(run_id, json.loads(text)) for run_id, text in ended.items() if text]
+        return {_key(facts["params"]): (run_id, facts) for run_id, facts in trials}
 
     def begin(self, number: int) -> str:
         """Return the id of a new trial's run."""
         return children.begin(self.client, self.run, f"trial {number}", {SEARCH: self.search})
 
     def end(self, run_id: str, trial: Trial) -> None:
-        """Keep what a trial has shown."""
+        """Record a trial that has ended."""
         facts = {
             "params": dict(trial.params), "outcome": trial.outcome, "values": trial.values,
             "seconds": round(trial.seconds, 3), "error": trial.error[:_LONGEST_ERROR],

@@ -1,4 +1,4 @@
-"""Tune: try the parameters of a candidate on rows later than those it is fitted on."""
+"""Tune: try the parameters of a candidate on rows that are later than those it is fitted to."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class Found(NamedTuple):
-    """The best parameters.
+class SearchOutcome(NamedTuple):
+    """The best parameters of a search.
 
-    :param params: those that were searched for.
+    :param params: values of the parameters that were searched for.
     :param score: mean of the metric over the folds; None if nothing was ranked.
-    :param trials: combinations that were tried.
+    :param trials: how many combinations were tried.
     :param remarks: what a person should know of the search.
     """
 
@@ -43,14 +43,16 @@ class Found(NamedTuple):
     remarks: tuple[str, ...] = ()
 
 
-def search(recipe: Recipe, data: fitting.Data, store: Store | None = None, dask: str | None = None) -> Found:
+def search(
+    recipe: Recipe, data: fitting.Data, store: Store | None = None, dask: str | None = None
+) -> SearchOutcome:
     """Try combinations of a candidate's parameters on the recipe's folds, within its budget.
 
     A candidate that searches for nothing has one trial. Of equals, the first wins. A trial that fails is left out with a
-    warning. With ``budget.parallel``, so many trials go side by side and are told of together, so that it does not matter
-    which of them ends first.
+    warning. With ``budget.parallel``, so many trials run side by side and are reported together, so that it does not
+    matter which of them ends first.
 
-    :param store: keeps the trials, and has those of an earlier try, which are not fitted again; None keeps nothing.
+    :param store: records the trials, and returns those of an earlier try, which are not fitted again; None records none.
     :param dask: address of a Dask scheduler that trials are fitted on; None fits them in threads of this process.
     :raises TrainingFailed: if no combination can be fitted.
     :raises NotEnoughData: if the metric is undefined on the validation rows.
@@ -64,7 +66,7 @@ def search(recipe: Recipe, data: fitting.Data, store: Store | None = None, dask:
             search.run()
     for remark in warned:
         log.warning("%s, while it was searched: %s", candidate.name, remark)
-    return search.found()
+    return search.outcome()
 
 
 def _opened(store: Store | None) -> AbstractContextManager[None]:
@@ -72,13 +74,13 @@ def _opened(store: Store | None) -> AbstractContextManager[None]:
 
 
 def _threads(dask: str | None, recipe: Recipe) -> int:
-    # How many processors a worker of Dask has, and how many fits share them, is its own affair: so many threads it has.
+    # A Dask worker already runs as many fits as it has threads, so each fit gets one.
     return 1 if dask else threads.per_fit(recipe.budget.parallel)
 
 
 @contextmanager
 def _workers(dask: str | None, data: fitting.Data, recipe: Recipe) -> Iterator[Any]:
-    """Yield joblib's pool: threads here, or a Dask cluster, which gets the rows once."""
+    """Yield joblib's pool: threads of this process, or a Dask cluster, to which the rows are sent once."""
     from joblib import Parallel, parallel_config
 
     side_by_side = recipe.budget.parallel
@@ -100,26 +102,26 @@ def _workers(dask: str | None, data: fitting.Data, recipe: Recipe) -> Iterator[A
 class _Attempt:
     """A trial under way.
 
-    :param shown: so far.
+    :param trial: its scores so far.
     :param unfitted: None if there is nothing to fit: its parameters cannot be used, or an earlier try has ended it.
     :param fresh: False if an earlier try has ended it.
-    :param run_id: of its run; empty before it has begun.
+    :param run_id: of its MLflow run; empty before it has begun.
     """
 
     number: int
     proposal: Proposal
-    shown: Trial
+    trial: Trial
     unfitted: Pipeline | None = None
     fresh: bool = False
     run_id: str = ""
 
     def begin(self, store: Store) -> None:
-        """Open its run."""
+        """Open its MLflow run."""
         self.run_id = store.begin(self.number)
 
     def live(self, folds: int) -> bool:
-        """Whether it has folds to go."""
-        return self.shown.outcome is TrialOutcome.DONE and len(self.shown.values) < folds
+        """Whether it has not failed or fallen behind, and has folds left."""
+        return self.trial.outcome is TrialOutcome.DONE and len(self.trial.values) < folds
 
 
 class _Search:
@@ -145,20 +147,20 @@ class _Search:
         self.proposals = Proposals(candidate.search, self.budget.trials, recipe.metric, recipe.seed)
         self.ended: list[Trial] = []
         self.best: tuple[int, float, Trial] | None = None
-        self.unkept: list[Callable[[Store], None]] = []
-        """What is to be told to the store."""
+        self.unrecorded: list[Callable[[Store], None]] = []
+        """Beginnings and ends of trials that the store has not recorded yet."""
         self.seconds = 0.0
-        """Of the batches that have ended, in this process or in one before."""
+        """Seconds of the batches that have ended, in this process or in an earlier one."""
 
     def run(self) -> None:
         while not self._late(0.0) and (proposals := self.proposals.next(self.budget.parallel)):
             first = len(self.ended) + 1
-            self._batch([self._attempt(number, each) for number, each in enumerate(proposals, first)])
-        self._keep()
+            self._batch([self._attempt(number, proposal) for number, proposal in enumerate(proposals, first)])
+        self._record()
 
-    def _keep(self) -> None:
-        while self.store and self.unkept:
-            self.unkept.pop(0)(self.store)
+    def _record(self) -> None:
+        while self.store and self.unrecorded:
+            self.unrecorded.pop(0)(self.store)
 
     def _late(self, seconds: float) -> bool:
         return self.best is not None and self.seconds + seconds > self.budget.seconds
@@ -168,95 +170,95 @@ class _Search:
         if former is not None:
             return _Attempt(number, proposal, former)
         attempt = _Attempt(number, proposal, Trial(proposal.params, TrialOutcome.DONE, (), 0.0), fresh=True)
-        self.unkept.append(attempt.begin)
+        self.unrecorded.append(attempt.begin)
         try:
             attempt.unfitted = fitting.build(self.recipe, proposal.params, self.categories)
         except TrainingFailed as error:
-            attempt.shown = replace(attempt.shown, outcome=TrialOutcome.FAILED, error=str(error))
+            attempt.trial = replace(attempt.trial, outcome=TrialOutcome.FAILED, error=str(error))
         return attempt
 
     def _batch(self, batch: list[_Attempt]) -> None:
         began = monotonic()
-        for each in batch:
-            self._repeat(each)
+        for attempt in batch:
+            self._repeat(attempt)
         for fold in self.folds:
-            live = [each for each in batch if each.unfitted and each.live(len(self.folds))]
+            live = [attempt for attempt in batch if attempt.unfitted and attempt.live(len(self.folds))]
             if not live or self._late(monotonic() - began):
                 break
             self._fold(live, fold)
-        before = [each.shown.seconds for each in batch if not each.fresh]
+        before = [attempt.trial.seconds for attempt in batch if not attempt.fresh]
         self.seconds += max([monotonic() - began, *before])
-        for each in batch:
-            # One that ran out of time has shown nothing.
-            if not each.live(len(self.folds)):
-                self._end(each)
+        for attempt in batch:
+            # A trial that ran out of time does not count.
+            if not attempt.live(len(self.folds)):
+                self._end(attempt)
 
     def _repeat(self, attempt: _Attempt) -> None:
-        """Tell again what an earlier try has shown fold by fold."""
-        for fold in range(1, min(len(attempt.shown.values) + 1, len(self.folds))):
-            self.proposals.behind(attempt.proposal, attempt.shown.first(fold))
+        """Report the scores of an earlier try again, fold by fold."""
+        for fold in range(1, min(len(attempt.trial.values) + 1, len(self.folds))):
+            self.proposals.behind(attempt.proposal, attempt.trial.first(fold))
 
     def _fold(self, live: list[_Attempt], fold: Fold) -> None:
         from joblib import delayed
 
         measure = delayed(_measure)
         calls = [
-            measure(each.unfitted, self.data, fold, self.recipe, each.proposal.params, self.n_threads)
-            for each in live
+            measure(attempt.unfitted, self.data, fold, self.recipe, attempt.proposal.params, self.n_threads)
+            for attempt in live
         ]
-        numbers = ", ".join(str(each.number) for each in live)
+        numbers = ", ".join(str(attempt.number) for attempt in live)
         what = f"{self.candidate.name}: fitting trial {numbers} of {self.proposals.total}"
-        self._keep()
-        measured = threads.waited(lambda: self.pool(calls), what)
-        for each, one in zip(live, measured, strict=True):
-            each.shown = each.shown.then(one.value, one.seconds, one.error)
-            if each.live(len(self.folds)) and self.proposals.behind(each.proposal, each.shown):
-                each.shown = replace(each.shown, outcome=TrialOutcome.BEHIND)
+        self._record()
+        measurements = threads.waited(lambda: self.pool(calls), what)
+        for attempt, measurement in zip(live, measurements, strict=True):
+            attempt.trial = attempt.trial.then(measurement.value, measurement.seconds, measurement.error)
+            if attempt.live(len(self.folds)) and self.proposals.behind(attempt.proposal, attempt.trial):
+                attempt.trial = replace(attempt.trial, outcome=TrialOutcome.BEHIND)
 
     def _end(self, attempt: _Attempt) -> None:
-        shown = attempt.shown
+        trial = attempt.trial
         if attempt.fresh:
-            self.unkept.append(lambda store: store.end(attempt.run_id, shown))
-        self.proposals.tell(attempt.proposal, shown)
-        self.ended.append(shown)
-        if shown.outcome is TrialOutcome.DONE and shown.value is not None:
+            self.unrecorded.append(lambda store: store.end(attempt.run_id, trial))
+        self.proposals.tell(attempt.proposal, trial)
+        self.ended.append(trial)
+        if trial.outcome is TrialOutcome.DONE and trial.value is not None:
             sign = 1 if METRICS[self.recipe.metric].greater_is_better else -1
-            if self.best is None or sign * shown.value > self.best[1]:
-                self.best = attempt.number, sign * shown.value, shown
-        self._tell(attempt)
+            if self.best is None or sign * trial.value > self.best[1]:
+                self.best = attempt.number, sign * trial.value, trial
+        self._log(attempt)
 
-    def _tell(self, attempt: _Attempt) -> None:
-        shown, done, total = attempt.shown, len(self.ended), self.proposals.total
+    def _log(self, attempt: _Attempt) -> None:
+        trial, done, total = attempt.trial, len(self.ended), self.proposals.total
         left = max(0.0, min(self.seconds / done * (total - done), self.budget.seconds - self.seconds))
         best = f", best {self.best[2].value:.4f} (trial {self.best[0]})" if self.best else ""
-        params = ", ".join(f"{name}={value}" for name, value in shown.params.items()) or "no search"
-        if shown.outcome is TrialOutcome.FAILED:
+        params = ", ".join(f"{name}={value}" for name, value in trial.params.items()) or "no search"
+        if trial.outcome is TrialOutcome.FAILED:
             log.warning(
                 "%s: trial %d of %d failed and is left out: %s",
-                self.candidate.name, attempt.number, total, shown.error,
+                self.candidate.name, attempt.number, total, trial.error,
             )  # fmt: skip
             return
-        value = "undefined" if shown.value is None else f"{shown.value:.4f}"
-        behind = f" on the first {len(shown.values)} of {len(self.folds)} folds, given up"
+        value = "undefined" if trial.value is None else f"{trial.value:.4f}"
+        behind = f" on the first {len(trial.values)} of {len(self.folds)} folds, given up"
         log.info(
             "%s: trial %d of %d: %s %s%s%s; %.0f s so far, about %.0f s left; %s",
             self.candidate.name, attempt.number, total, self.recipe.metric, value,
-            behind if shown.outcome is TrialOutcome.BEHIND else "", best, self.seconds, left, params,
+            behind if trial.outcome is TrialOutcome.BEHIND else "", best, self.seconds, left, params,
         )  # fmt: skip
 
-    def found(self) -> Found:
-        """Return the best trial.
+    def outcome(self) -> SearchOutcome:
+        """Return the parameters and the score of the best trial.
 
-        :raises TrainingFailed: if all failed.
-        :raises NotEnoughData: if the metric was undefined in all that did not.
+        :raises TrainingFailed: if all trials failed.
+        :raises NotEnoughData: if the metric was undefined in all trials that did not fail.
         """
-        failed = [each for each in self.ended if each.outcome is TrialOutcome.FAILED]
+        failed = [trial for trial in self.ended if trial.outcome is TrialOutcome.FAILED]
         if self.best is None and len(failed) == len(self.ended):
             raise TrainingFailed(failed[0].error)
         if self.best is None:
             rows = self.data.labels.size - self.folds[0].cut
             raise NotEnoughData(f"{self.recipe.metric} is undefined on the {rows} latest training rows.")
-        shown, trials = self.best[2], len(self.ended)
+        best, trials = self.best[2], len(self.ended)
         remarks = [f"{len(failed)} of {trials} trials failed, the first: {failed[0].error}"] if failed else []
         if trials < self.proposals.total and self._late(0.0):
             remarks.append(
@@ -264,13 +266,13 @@ class _Search:
                 "Another time it may be another number, so this search may not be reproducible."
             )
             log.warning("%s: %s", self.candidate.name, remarks[-1])
-        return Found(dict(shown.params), shown.value, trials, tuple(remarks))
+        return SearchOutcome(dict(best.params), best.value, trials, tuple(remarks))
 
 
-class _Measured(NamedTuple):
-    """What one fit has shown.
+class _Measurement(NamedTuple):
+    """The score of one fit.
 
-    :param value: None if it is undefined, or the fit failed.
+    :param value: None if it is undefined, or if the fit failed.
     """
 
     value: float | None
@@ -280,8 +282,8 @@ class _Measured(NamedTuple):
 
 def _measure(
     unfitted: Pipeline, data: fitting.Data, fold: Fold, recipe: Recipe, params: dict[str, Any], n_threads: int
-) -> _Measured:
-    """Fit to the rows before a fold, and measure on those within; may run on another machine."""
+) -> _Measurement:
+    """Fit to the rows before a fold, and measure on the rows of the fold; may run on another machine."""
     from sklearn.base import clone
 
     began, name = monotonic(), fitting.name_of(recipe, params)
@@ -291,7 +293,7 @@ def _measure(
         predicted = fitting.predicted(model, later, recipe.task, name)
         value = measures.measure(recipe.metric, later.labels, predicted)
     except TrainingFailed as error:
-        return _Measured(None, monotonic() - began, str(error))
+        return _Measurement(None, monotonic() - began, str(error))
     except ValueError as error:  # predictions that are not finite
-        return _Measured(None, monotonic() - began, f"{name}: {error}")
-    return _Measured(value, monotonic() - began)
+        return _Measurement(None, monotonic() - began, f"{name}: {error}")
+    return _Measurement(value, monotonic() - began)

@@ -40,7 +40,7 @@ def recipe_of(candidate: Candidate, *, metric: str = "roc_auc", folds: int = 1, 
     return recipe.model_copy(update={"split": recipe.split.model_copy(update={"cut": recipe.split.end})})
 
 
-def found(candidate: Candidate, data: fitting.Data | None = None, **settings: Any) -> tune.Found:
+def found(candidate: Candidate, data: fitting.Data | None = None, **settings: Any) -> tune.SearchOutcome:
     return tune.search(recipe_of(candidate, **settings), data or make_data())
 
 
