@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 import requests
-from registry_builders import make_ref, make_version
-from synthetic import make_client
 
 from airflow_mlops.exceptions import ModelNotFound, RegistryUnavailable
 from airflow_mlops.learning.bless import sample
+from registry_builders import make_ref, make_version
+from synthetic import make_client
 
 
 @pytest.fixture(scope="module")
