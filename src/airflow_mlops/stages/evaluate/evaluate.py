@@ -47,9 +47,9 @@ def evaluate_candidates(
     gates: Gates,
     pictures: bool = True,
 ) -> Evaluation:
-    """Read the holdout of some candidates and judge the best of them beside the champion, as :func:`evaluate` does.
+    """Read the holdout of the candidates and judge the best one beside the champion, as :func:`evaluate` does.
 
-    :param dataset: the data, as of the partition as of which is judged.
+    :param dataset: the data as of the partition at which the candidates are judged.
     """
     split = candidates[0].split
     names = list(dict.fromkeys([*dataset.key, dataset.event_time]))
@@ -76,35 +76,35 @@ def evaluate(
     partition: str,
     pictures: bool = True,
 ) -> Evaluation:
-    """Judge the candidate with the best inner score on the holdout, and log what was found to its run.
+    """Judge the candidate with the best inner score on the holdout, and log the evaluation to its run.
 
     Candidate and champion predict the same rows. Rows without a label are left out. Meanwhile the candidate is loaded
-    and predicts in a fresh process. A candidate that is the champion by now, because its evaluation was cleared after its
-    promotion, is not judged again: its evaluation is the evidence of that promotion.
+    and predicts in a fresh process. A candidate that is the champion already, because its evaluation was cleared after its
+    promotion, is not judged again: its stored evaluation is the evidence for that promotion.
 
     :param holdout: rows from ``split.cut`` to ``split.end``.
     :param seen: key and event time of the rows before the holdout, which prove that it is untouched.
-    :param champion: None only if the model surely has none; one that cannot be loaded raises.
-    :param partition: key of the partition as of which this is judged.
-    :param pictures: whether to draw what was found.
+    :param champion: None only if the model surely has none; a champion that cannot be loaded raises.
+    :param partition: key of the partition at which the candidates are judged.
+    :param pictures: whether to draw pictures of the evaluation.
     :raises TrainingFailed: if the candidates were not trained on the same data.
     :raises NotEnoughData: if no row of the holdout has a label.
     :raises LeakedRows: if the rows are not those of the holdout.
     :raises SchemaMismatch: if a column is missing that a model or a gate needs.
-    :raises DigestMismatch: if a model is not what was trained.
-    :raises ModelNotFound: if a model does not exist any more.
+    :raises DigestMismatch: if the bytes of a model are not those that were trained.
+    :raises ModelNotFound: if a model no longer exists.
     :raises RegistryUnavailable: if MLflow does not answer.
     """
     best = _best(candidates)
-    if any(_rows_of(each) != _rows_of(best) for each in candidates):
+    if any(_rows_of(candidate) != _rows_of(best) for candidate in candidates):
         raise TrainingFailed(
             f"{partition}: the candidates were trained on different data; clear all of them."
         )
     ref = ModelRef(model=best.model, version=best.version, digest=best.digest, run_id=best.run_id)
-    mine = champion and champion.model_copy(update={"trained_through": None})
-    if mine == ref and (known := _judged_before(client, ref)):
+    champion_ref = champion and champion.model_copy(update={"trained_through": None})
+    if champion_ref == ref and (earlier := _judged_before(client, ref)):
         log.info("Version %s is the champion; what it was promoted on stays as it is.", ref.version)
-        return known
+        return earlier
     rows, truth = pipeline.labelled(holdout, best.target, best.task)
     if not rows.num_rows:
         raise NotEnoughData(f"{partition}: none of the {holdout.num_rows} rows of the holdout has a label.")
@@ -142,7 +142,7 @@ def _judged_before(client: Client, ref: ModelRef) -> Evaluation | None:
 
 def _best(candidates: Sequence[TrainedModel]) -> TrainedModel:
     sign = 1 if METRICS[candidates[0].metric].greater_is_better else -1
-    return max(candidates, key=lambda each: -math.inf if each.score is None else sign * each.score)
+    return max(candidates, key=lambda model: -math.inf if model.score is None else sign * model.score)
 
 
 def _blocks(gates: Gates, best: TrainedModel, rows: pa.Table) -> Blocks:
@@ -152,15 +152,15 @@ def _blocks(gates: Gates, best: TrainedModel, rows: pa.Table) -> Blocks:
 
 def _reason(best: TrainedModel, checks: Sequence[Check], verdict: Verdict, small: str) -> str:
     if verdict is Verdict.PASS:
-        told = [f"{len(checks)} gate{'s' * (len(checks) != 1)} passed"]
+        clauses = [f"{len(checks)} gate{'s' * (len(checks) != 1)} passed"]
         decisive: Iterable[Check] = [check for check in checks if check.name.startswith("versus_champion")]
     else:
-        told, decisive = [], [check for check in checks if check.verdict is verdict]
-    told += [
+        clauses, decisive = [], [check for check in checks if check.verdict is verdict]
+    clauses += [
         f"{check.name}{f' of {check.slice}' if check.slice else ''}: {check.reason}" for check in decisive
     ]
     left_out = f"; too few rows to judge {small}" if small else ""
-    return f"{best.candidate} (version {best.version}): {'; '.join(told)}{left_out}"
+    return f"{best.candidate} (version {best.version}): {'; '.join(clauses)}{left_out}"
 
 
 def _log(client: Client, evaluation: Evaluation) -> None:

@@ -1,4 +1,4 @@
-"""Leakage: rows that were learned from among those that are judged on, and features that give the target away."""
+"""Leakage: rows of the holdout that a model was trained on, and features that give the target away."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def untouched(holdout: pa.Table, seen: pa.Table, dataset: DatasetVersion, split:
     :param holdout: rows with the dataset's key and event time.
     :param seen: key and event time of the rows before the holdout; more of them do no harm.
     :param split: which rows the candidate learned from.
-    :raises LeakedRows: if rows of the holdout are not of its span of time; whoever read them read the wrong ones.
+    :raises LeakedRows: if rows of the holdout lie outside its span of time: the caller has read the wrong rows.
     """
     import pyarrow.compute as pc
 
@@ -46,7 +46,7 @@ def untouched(holdout: pa.Table, seen: pa.Table, dataset: DatasetVersion, split:
             f"{split.end:%Y-%m-%d %H:%M}: the candidate learned from what was before."
         )
     trained = _between(seen, dataset.event_time, split.start, split.cut)
-    leaked = holdout.select(list(dataset.key)).filter(_known(holdout, trained, dataset.key))
+    leaked = holdout.select(list(dataset.key)).filter(_has_key_of(trained, holdout, dataset.key))
     examples = [
         ", ".join(str(value) for value in row.values()) for row in leaked.slice(0, _EXAMPLES).to_pylist()
     ]
@@ -65,7 +65,7 @@ def learned_from(holdout: pa.Table, seen: pa.Table, dataset: DatasetVersion, spl
     times = holdout[dataset.event_time]
     by_time = pc.and_(pc.greater_equal(times, split.start), pc.less(times, split.cut)).to_numpy()
     trained = _between(seen, dataset.event_time, split.start, split.cut)
-    return int(np.sum(by_time | _known(holdout, trained, dataset.key)))
+    return int(np.sum(by_time | _has_key_of(trained, holdout, dataset.key)))
 
 
 def _between(rows: pa.Table, event_time: str, since: datetime, until: datetime) -> pa.Table:
@@ -75,8 +75,8 @@ def _between(rows: pa.Table, event_time: str, since: datetime, until: datetime) 
     return rows.filter(pc.and_(pc.greater_equal(times, since), pc.less(times, until)))
 
 
-def _known(rows: pa.Table, others: pa.Table, key: tuple[str, ...]) -> np.ndarray:
-    """Tell which rows have a key that others have."""
+def _has_key_of(others: pa.Table, rows: pa.Table, key: tuple[str, ...]) -> np.ndarray:
+    """Return for each row whether one of the other rows has the same key."""
     import numpy as np
 
     names = list(key)
@@ -86,12 +86,12 @@ def _known(rows: pa.Table, others: pa.Table, key: tuple[str, ...]) -> np.ndarray
 def alone(frame: pd.DataFrame, features: Features, truth: np.ndarray, task: str) -> dict[str, float] | None:
     """Return how well each feature by itself predicts the target: its ROC AUC, or the R2 of a regression.
 
-    A feature predicts the mean target of the rows of the other half that have the same value, numbers being put in up to
-    256 bins of as many rows; so a text that is another one in each row predicts nothing, and a feature that is missing
-    wherever the target is 1 predicts it.
+    The rows are split into halves. The prediction for a row is the mean target of the rows of the other half that have the
+    same value of the feature. Numbers are put into up to 256 bins of equally many rows. So a text that differs in every
+    row predicts nothing, and a feature that is missing wherever the target is 1 predicts the target.
 
-    :param frame: features, as :func:`pipeline.frame` prepares them; of many rows, evenly spaced ones are used, of the
-        rarer class as many as there are, up to half.
+    :param frame: features, as :func:`pipeline.frame` prepares them; of many rows, a sample of evenly spaced ones is used,
+        with all rows of the rarer class, up to half of the sample.
     :returns: None if the target is the same everywhere, or has fewer than ten rows of one class.
     """
     import numpy as np
@@ -112,21 +112,21 @@ def alone(frame: pd.DataFrame, features: Features, truth: np.ndarray, task: str)
         some = _spaced(kind, left // (len(kinds) - place))
         left -= some.size
         picked.append(some)
-        # The halves take turns, so that each has every time of the year, and its part of a rare class.
+        # Rows go to the halves in turn, so that each half has every time of the year, and its part of a rare class.
         turns.append(np.arange(some.size) % 2 == 0)
     chosen, half = np.concatenate(picked), np.concatenate(turns)
     frame, truth = frame.iloc[chosen], truth[chosen]
-    found: dict[str, float] = {}
+    scores: dict[str, float] = {}
     for name in features.names:
         codes = _codes(frame[name], name not in features.categorical)
         predicted = np.where(half, _means(codes, truth, ~half)[codes], _means(codes, truth, half)[codes])
-        value = measures.measure(metric, truth, predicted)
-        if value is None:
+        score = measures.measure(metric, truth, predicted)
+        if score is None:
             return None
-        found[name] = max(
-            value, _line(frame[name], truth) if metric == "r2" and name in features.numeric else 0.0
+        scores[name] = max(
+            score, _line(frame[name], truth) if metric == "r2" and name in features.numeric else 0.0
         )
-    return found
+    return scores
 
 
 def _spaced(places: np.ndarray, most: int) -> np.ndarray:
@@ -135,22 +135,22 @@ def _spaced(places: np.ndarray, most: int) -> np.ndarray:
     return places[np.linspace(0, places.size - 1, min(most, places.size)).astype(np.int64)]
 
 
-def _codes(values: pd.Series, numeric: bool) -> np.ndarray:
+def _codes(column: pd.Series, numeric: bool) -> np.ndarray:
     import numpy as np
     import pandas as pd
 
     if numeric:
-        known = values[values.notna()]
-        number = int(np.clip(values.size // _ROWS_PER_BIN, 2, _BINS))
-        edges = np.unique(np.quantile(known, np.linspace(0, 1, number + 1))) if known.size else np.array([])
-        places = np.searchsorted(edges, values.to_numpy(), side="left")
-        return np.where(values.isna(), edges.size + 1, places)
-    codes, _ = pd.factorize(values, use_na_sentinel=False)
+        valid = column[column.notna()]
+        number = int(np.clip(column.size // _ROWS_PER_BIN, 2, _BINS))
+        edges = np.unique(np.quantile(valid, np.linspace(0, 1, number + 1))) if valid.size else np.array([])
+        places = np.searchsorted(edges, column.to_numpy(), side="left")
+        return np.where(column.isna(), edges.size + 1, places)
+    codes, _ = pd.factorize(column, use_na_sentinel=False)
     return np.asarray(codes)
 
 
 def _means(codes: np.ndarray, truth: np.ndarray, half: np.ndarray) -> np.ndarray:
-    """Return the mean target of each code within a half; that of the half for a code that it has not."""
+    """Return the mean target of each code within a half; for a code that the half lacks, the mean of the half."""
     import numpy as np
 
     size = int(codes.max()) + 1
@@ -159,11 +159,11 @@ def _means(codes: np.ndarray, truth: np.ndarray, half: np.ndarray) -> np.ndarray
     return np.where(counts, sums / np.maximum(counts, 1), truth[half].mean() if half.any() else 0.0)
 
 
-def _line(values: pd.Series, truth: np.ndarray) -> float:
-    """Return the R2 of the best straight line: what bins lose of a copy with far outliers."""
+def _line(column: pd.Series, truth: np.ndarray) -> float:
+    """Return the R2 of the best straight line, since bins hide a copy of the target that has far outliers."""
     import numpy as np
 
-    known = values.notna().to_numpy()
-    if known.mean() < 0.5 or not values[known].std() or not truth[known].std():
+    valid = column.notna().to_numpy()
+    if valid.mean() < 0.5 or not column[valid].std() or not truth[valid].std():
         return 0.0
-    return float(np.corrcoef(values[known], truth[known])[0, 1] ** 2)
+    return float(np.corrcoef(column[valid], truth[valid])[0, 1] ** 2)

@@ -1,4 +1,4 @@
-"""The champion on the rows that a candidate is judged on: what it predicts, or why the two cannot be compared."""
+"""The champion on the rows that a candidate is judged on: its predictions, or why the two cannot be compared."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _WHAT_NOW = "let a person promote by approval.override, or set versus_champion: 
 
 @dataclass(frozen=True)
 class Rival:
-    """What a candidate is compared with.
+    """The champion that a candidate is compared with.
 
     :param predicted: one finite prediction for each row; None if the champion cannot predict them.
-    :param problem: why the comparison says nothing, and what to do; "" if nothing is in the way.
+    :param problem: why the two cannot be compared, and what to do; "" if they can be.
     """
 
     ref: ModelRef
@@ -36,11 +36,12 @@ class Rival:
 def predict(client: Client, ref: ModelRef, candidate: TrainedModel, rows: pa.Table, seen: pa.Table) -> Rival:
     """Let the champion predict the holdout of a candidate.
 
-    A champion that was made for another target or from other features is still the champion: it is never taken for none.
+    A champion of another target or with other features is still the champion: the candidate is not judged as if there
+    were none.
 
     :param seen: key and event time of the rows before the holdout.
-    :raises ModelNotFound: if the version, its run or its file is gone, or if it does not say what it was trained on.
-    :raises DigestMismatch: if its bytes are not what was trained; also UntrustedModel.
+    :raises ModelNotFound: if the version, its run or its file is gone, or if its training is not recorded.
+    :raises DigestMismatch: if its bytes are not those that were trained; also UntrustedModel.
     :raises RegistryUnavailable: if MLflow does not answer.
     """
     import numpy as np
@@ -53,18 +54,18 @@ def predict(client: Client, ref: ModelRef, candidate: TrainedModel, rows: pa.Tab
         predicted = models.predict(model, rows, candidate.task)
     except SchemaMismatch as error:
         return Rival(ref, None, f"version {ref.version} cannot predict these rows: {error} {_hint()}")
-    if bad := int(np.sum(~np.isfinite(predicted))):
+    if not_finite := int(np.sum(~np.isfinite(predicted))):
         return Rival(
             ref,
             None,
-            f"version {ref.version} predicts no finite number for {bad:,} of {rows.num_rows:,} rows; {_WHAT_NOW}",
+            f"version {ref.version} predicts no finite number for {not_finite:,} of {rows.num_rows:,} rows; {_WHAT_NOW}",
         )
-    known = leakage.learned_from(rows, seen, candidate.dataset, trained.split)
+    learned = leakage.learned_from(rows, seen, candidate.dataset, trained.split)
     problem = (
-        f"version {ref.version} has learned from {known:,} of the {rows.num_rows:,} rows, so they say nothing about which "
+        f"version {ref.version} has learned from {learned:,} of the {rows.num_rows:,} rows, so they say nothing about which "
         "is better: judge on later rows"
     )
-    return Rival(ref, predicted, problem if known else "")
+    return Rival(ref, predicted, problem if learned else "")
 
 
 def _hint() -> str:

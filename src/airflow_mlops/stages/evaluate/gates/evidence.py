@@ -1,4 +1,4 @@
-"""What every gate judges a candidate by."""
+"""The evidence that every gate judges a candidate by, and the outcome of a gate."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 class Evidence:
     """A candidate on its holdout, beside the champion.
 
-    :param gates: what the spec asks of it.
-    :param judged: the rows of the holdout that have a label, and what the candidate predicts of them.
-    :param rival: the champion on the same rows; None without one.
+    :param gates: the gates of the spec.
+    :param judged: the rows of the holdout that have a label, and the candidate's predictions for them.
+    :param rival: the champion on the same rows; None if there is no champion.
     :param seen: key and event time of the rows before the holdout.
     :param model: the candidate.
     :param frame: features of the rows, as the candidate gets them.
@@ -82,16 +82,16 @@ class Evidence:
         return (self.gates.versus_champion or VersusChampion()).confidence
 
     def resampled(self, statistics: Sequence[str]) -> resampling.Resampled:
-        """Draw the blocks of the rows again and again, and measure some statistics each time."""
+        """Resample the blocks of the rows many times, and measure some statistics each time."""
         judged = self.judged
         measured = [statistic(name, judged.truth, judged.predicted, judged.blocks) for name in statistics]
         return resampling.resample(measured, judged.blocks.count)
 
 
 class GateOutcome(NamedTuple):
-    """What a gate says.
+    """The outcome of a gate.
 
-    :param checks: none if the spec does not ask.
+    :param checks: none if the spec leaves the gate out.
     :param unjudged: parts of the data that are too small to be judged, in words.
     """
 

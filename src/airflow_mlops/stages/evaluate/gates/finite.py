@@ -1,4 +1,4 @@
-"""The gate that takes the place of all that measure predictions, if some of these are no numbers."""
+"""The gate that replaces those that measure predictions if some predictions are not finite."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The gates ``leakage.rows`` and ``leakage.features``: what was learned from is not judged on, nor given away."""
+"""The gates ``leakage.rows`` and ``leakage.features``: no row was trained on, no feature gives the target away."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The gate ``serving``: what loading and predicting costs in a fresh process."""
+"""The gate ``serving``: what loading and predicting cost in a fresh process."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from airflow_mlops.stages.evaluate.gates.evidence import Evidence, GateOutcome
 
 
 def judge(evidence: Evidence) -> GateOutcome:
-    """Wait for the process, and judge what it has found.
+    """Wait for the process, and judge its report.
 
-    :raises DigestMismatch: if the model is not what was trained; also UntrustedModel.
+    :raises DigestMismatch: if the model's bytes are not those that were trained; also UntrustedModel.
     """
     version = evidence.candidate.version
     return GateOutcome(serving_checks(evidence.gates.serving, version, evidence.size, evidence.blessing))
