@@ -1,4 +1,4 @@
-"""Types of Arrow: what a text names, what two have in common, and times in UTC."""
+"""Arrow types: a type by its name, the type that two have in common, and times in UTC."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _OFFSET = r"(Z|:\d\d([.,]\d+)?\s?[+-]\d\d(:?\d\d)?)$"
 
 
 def arrow_type(text: str) -> pa.DataType | None:
-    """Return the type that Arrow writes as this text; None for nested types and what is none.
+    """Return the type that Arrow writes as this text; None for nested types, and for a text that names no type.
 
     >>> str(arrow_type("timestamp[us, tz=UTC]")), str(arrow_type("decimal128(7, 2)")), str(arrow_type("string"))
     ('timestamp[us, tz=UTC]', 'decimal128(7, 2)', 'string')
@@ -34,7 +34,7 @@ def arrow_type(text: str) -> pa.DataType | None:
 
 
 def wider(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:
-    """Return the type that holds the values of both as they are; None if there is none."""
+    """Return the type that holds the values of both types unchanged; None if there is none."""
     import pyarrow as pa
     from pyarrow import types
 
@@ -60,7 +60,7 @@ def wider(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:
 
 
 def in_utc(batch: pa.Table, event_time: str, where: str) -> pa.Table:
-    """Return rows with event times in UTC; text is read with the offset that it names, and else as UTC.
+    """Return rows with event times in UTC; a text is read with its offset, and as UTC if it has none.
 
     :raises SchemaMismatch: if the column is no time.
     """
@@ -93,7 +93,7 @@ def _parsed(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def refuse_twice(names: Sequence[str], where: str) -> None:
-    """Refuse columns of one name.
+    """Refuse columns that share a name.
 
     :raises SchemaMismatch: naming them.
     """

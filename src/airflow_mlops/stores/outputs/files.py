@@ -1,4 +1,4 @@
-"""Predictions as a file, which is there as a whole or not at all."""
+"""Predictions as a file, which is written whole or not at all."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 def write(predictions: Predictions, files: AbstractFileSystem, path: str, form: str) -> None:
-    """Write predictions to a file in place of the one that may be there.
+    """Write predictions to a file, replacing one that is there.
 
-    On this machine a finished file takes the other's name. To elsewhere a finished file is sent: object stores show one
-    once it has arrived.
+    On a local file system a finished file is renamed to ``path``. To other file systems a finished file is uploaded,
+    and object stores show it only when all of it has arrived.
 
-    :param path: of the file, as the file system knows it.
+    :param path: path of the file on the file system.
     :param form: ``csv`` or ``parquet``.
     """
     if "file" in _protocols(files):

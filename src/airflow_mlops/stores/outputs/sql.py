@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from airflow_mlops.stores.outputs.tables import Predictions
 
 MODEL, PARTITION_KEY = "model", "partition_key"
-"""Columns that tell whose predictions these are, and of which partition."""
+"""Columns with the model and the partition of each prediction."""
 CHUNK = 10_000
 """Rows that are sent at a time."""
 
@@ -29,29 +29,29 @@ _IN_UTC = {
     "postgresql": "SET LOCAL TIME ZONE 'UTC'",
     **dict.fromkeys(_MYSQL, "SET time_zone = '+00:00'"),
 }
-"""What gives UTC to a column without time zone."""
+"""Statements that make columns without time zone take times in UTC."""
 
 
 def write(predictions: Predictions, engine: Engine, table: str, where: str) -> None:
-    """Put predictions in place of those that the table has of their model and partition, in one transaction.
+    """Replace the predictions that a table has of their model and partition, in one transaction.
 
-    A table that does not exist is made, its primary key being model, partition and the key of the rows. One that exists
-    needs those columns and ``score``; of the others it gets those that it has.
+    A missing table is created, with model, partition and the key of the rows as its primary key. An existing table needs
+    those columns and ``score``; other columns are written if the table has them.
 
     :param table: ``table`` or ``schema.table``.
-    :param where: what the table is called in messages.
+    :param where: the name of the table in messages.
     :raises OutputUnavailable: if the database cannot be reached or gives up; nothing was changed.
     :raises WriteConflict: if the rows break a constraint, as when another writer wrote the same partition.
-    :raises SchemaMismatch: if the table lacks a column or takes no such values.
+    :raises SchemaMismatch: if the table lacks a column, or a column cannot hold the values.
     """
     schema, _, name = table.rpartition(".")
     with _transaction(engine, where) as connection:
-        if said := _IN_UTC.get(connection.dialect.name):
-            connection.exec_driver_sql(said)
+        if statement := _IN_UTC.get(connection.dialect.name):
+            connection.exec_driver_sql(statement)
         target = _table(connection, name, schema or None, predictions, where)
         mine = (target.c[MODEL] == predictions.model) & (target.c[PARTITION_KEY] == predictions.partition.key)
         connection.execute(target.delete().where(mine))
-        names = [each for each in predictions.schema.names if each in target.c]
+        names = [column for column in predictions.schema.names if column in target.c]
         for rows in _rows(predictions, names):
             connection.execute(target.insert(), rows)
 
@@ -83,17 +83,17 @@ def _table(
                 raise WriteConflict(f"{where} is being made by another writer.") from None
             raise
         return made
-    found = sa.Table(name, sa.MetaData(), schema=schema, autoload_with=connection)
+    existing = sa.Table(name, sa.MetaData(), schema=schema, autoload_with=connection)
     needed = [MODEL, PARTITION_KEY, *predictions.key, SCORE]
-    if missing := [each for each in needed if each not in found.c]:
+    if missing := [column for column in needed if column not in existing.c]:
         raise SchemaMismatch(
             f"{where} has no column {', '.join(missing)}; add what is missing, or name a table that does not exist yet"
         )
-    return found
+    return existing
 
 
 def definition(name: str, schema: str | None, predictions: Predictions, where: str) -> Table:
-    """Return the table that is made where there is none.
+    """Return the table that is created if there is none.
 
     :raises SchemaMismatch: if a column has no SQL type.
     """
@@ -118,7 +118,7 @@ def definition(name: str, schema: str | None, predictions: Predictions, where: s
 def _type(kind: pa.DataType, length: int | None, column: str) -> Any:
     """Return the SQL type of a column.
 
-    :param length: characters or bytes of a key; None if it is part of none.
+    :param length: characters or bytes of a key column; None if the column is not part of the key.
     """
     import sqlalchemy as sa
     from pyarrow import types
@@ -126,22 +126,22 @@ def _type(kind: pa.DataType, length: int | None, column: str) -> Any:
 
     if types.is_decimal(kind):
         return sa.Numeric(kind.precision, kind.scale)
-    for is_of, found in (
+    for is_of, sql_type in (
         (types.is_boolean, sa.Boolean()),
         (types.is_integer, sa.BigInteger()),
         (types.is_floating, sa.Double()),
         (types.is_string, _text(length) if length else sa.UnicodeText()),
-        # MySQL would keep whole seconds.
+        # Without fsp MySQL would keep whole seconds only.
         (types.is_timestamp, sa.DateTime(timezone=True).with_variant(mysql.DATETIME(fsp=6), *_MYSQL)),
         (types.is_binary, _bytes(length) if length else sa.LargeBinary()),
     ):
         if is_of(kind):
-            return found
+            return sql_type
     raise SchemaMismatch(f"{column} is {kind}, which has no SQL type; make the table yourself")
 
 
 def _text(length: int) -> Any:
-    """Return the type of texts in a key: bounded where it must be, and never without regard to case."""
+    """Return the type of texts in a key: of bounded length where the database needs it, and always case-sensitive."""
     import sqlalchemy as sa
     from sqlalchemy.dialects import mssql, mysql
 
@@ -162,7 +162,7 @@ def _bytes(length: int) -> Any:
 def _transaction(engine: Engine, where: str) -> Iterator[Connection]:
     from sqlalchemy.exc import SQLAlchemyError
 
-    # SQLAlchemy would add the values of a row to its messages.
+    # Otherwise SQLAlchemy adds the values of a row to its messages.
     engine.hide_parameters = True
     try:
         with engine.begin() as connection:
@@ -174,11 +174,11 @@ def _transaction(engine: Engine, where: str) -> Iterator[Connection]:
 
 
 def _explained(error: Exception, where: str) -> Exception:
-    """Return our error for one of the database's, without the values that its text may hold."""
+    """Return our error for an error of the database, without the values that its text may hold."""
     from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError, OperationalError
 
     cause = getattr(error, "orig", None) or error
-    # PostgreSQL names the values in the lines that follow.
+    # PostgreSQL quotes the values after the first line.
     text = (str(cause).splitlines() or [""])[0][:300]
     if isinstance(error, IntegrityError):
         return WriteConflict(

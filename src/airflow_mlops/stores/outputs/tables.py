@@ -1,4 +1,4 @@
-"""Outputs: predictions of a partition, handed on from the Delta table to where consumers are."""
+"""Outputs: predictions of a partition, copied from the Delta table to where their consumers read."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Predictions:
     :param model: name of the model.
     :param key: columns that identify a row within the partition.
     :param uri: the Delta table that holds them.
-    :param version: its version: what others write meanwhile is not seen.
+    :param version: version of the table, so that later writes are not seen.
     """
 
     model: str
@@ -34,8 +34,8 @@ class Predictions:
     @property
     def schema(self) -> pa.Schema:
         """Names and types of the columns."""
-        found = tables.dataset(self.uri, self.version).schema
-        return found.remove(found.get_field_index(tables.PARTITION))
+        columns = tables.dataset(self.uri, self.version).schema
+        return columns.remove(columns.get_field_index(tables.PARTITION))
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Yield the rows in batches of bounded memory."""
@@ -43,21 +43,21 @@ class Predictions:
 
 
 class Writer(Protocol):
-    """A place that holds what was written for a partition last, however often that is."""
+    """An output that holds the predictions written last for each partition; writing them again changes nothing."""
 
     def describe(self, partition: Partition | None) -> str:
-        """Name the place, without credentials."""
+        """Name the output, without credentials."""
         ...
 
     def write(self, predictions: Predictions) -> None:
-        """Put predictions in place of those that the partition had there, all at once or not at all."""
+        """Replace the predictions that the output has of the partition, all at once or not at all."""
         ...
 
 
 def deliver(report: ScoringReport, outputs: Sequence[Writer]) -> ScoringReport:
     """Write predictions to each output, in order, and return the report with the names of those outputs.
 
-    This is done also if the predictions were there already: an earlier try may have failed here.
+    They are written even if their Delta table had them already: an earlier try may have failed at an output.
     """
     if not outputs or report.champion is None or not tables.exists(report.uri):
         return report

@@ -1,4 +1,4 @@
-"""Arrow batches of one schema, from whatever a source answers with."""
+"""Arrow batches of one schema, from the batches that a source yields."""
 
 from __future__ import annotations
 
@@ -84,13 +84,13 @@ def cast(batch: pa.RecordBatch, schema: pa.Schema, where: str) -> pa.RecordBatch
 
 
 def settled(schema: pa.Schema, types: Mapping[str, str] | None) -> pa.Schema:
-    """Return a schema in which columns without any value have the type that is already published, if there is one."""
+    """Return a schema in which columns without any value have the type that is published for them, if there is one."""
     import pyarrow as pa
 
-    known = types or {}
+    published = types or {}
     fields = [
-        pa.field(field.name, arrow_type(known[field.name]) or field.type)
-        if pa.types.is_null(field.type) and field.name in known
+        pa.field(field.name, arrow_type(published[field.name]) or field.type)
+        if pa.types.is_null(field.type) and field.name in published
         else pa.field(field.name, field.type)
         for field in schema
     ]
@@ -100,18 +100,18 @@ def settled(schema: pa.Schema, types: Mapping[str, str] | None) -> pa.Schema:
 def spooled(
     batches: Iterable[pa.RecordBatch], types: Mapping[str, str] | None, where: str
 ) -> Iterator[pa.RecordBatch]:
-    """Yield batches whose types are known only once all are seen, by way of a temporary file.
+    """Yield batches in one schema that is known only after the last batch; a temporary file holds them until then.
 
-    What a frame or a database answers with has types of its own in each batch: a column may have no value at first,
-    whole numbers and then fractions.
+    Batches of frames or of a database may each have other types: a column may have no value at first, whole numbers
+    later, and then fractions.
 
-    :param types: types of what is already published, for columns without any value.
+    :param types: types that are already published, for columns without any value.
     :raises SourceUnreadable: if the types of a column cannot be reconciled.
     """
     import pyarrow as pa
 
     options = pa.ipc.IpcWriteOptions(compression="lz4")
-    # Without a name, so that not even a killed process leaves it behind.
+    # The file has no name, so that not even a killed process leaves it behind.
     with tempfile.TemporaryFile(prefix="airflow-mlops-") as raw:
         written: list[pa.Schema] = []
         writer: Any = None
@@ -125,7 +125,7 @@ def spooled(
         if writer is None:
             return
         writer.close()
-        schema = settled(unify((("", each) for each in written), where), types)
+        schema = settled(unify((("", part) for part in written), where), types)
         raw.seek(0)
         file = pa.PythonFile(raw, "r")
         for _ in written:

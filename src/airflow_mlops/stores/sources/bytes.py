@@ -1,4 +1,4 @@
-"""The bytes of source files: decompressed, as UTF-8, and refused where they are no text."""
+"""The bytes of source files: decompressed, converted to UTF-8, and refused if they are no text."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
-"""What the end of a file's name says about how it is compressed."""
+"""The compression that each end of a file name stands for."""
 
 NULLS = ("", "NA", "N/A", "n/a", "#N/A", "NULL", "Null", "null", "NaN", "nan", "None")
 """What counts as missing in a column of numbers, times or truth values; in text only an empty field does."""
@@ -26,11 +26,11 @@ _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 class Layout:
     """How the files of a source are written.
 
-    :param format: ``csv``, ``jsonl`` or ``parquet``; None means what the end of a file's name says.
+    :param format: ``csv``, ``jsonl`` or ``parquet``; None means that the end of the file name decides.
     :param delimiter: what separates the fields of CSV.
     :param encoding: how text is encoded.
     :param nulls: what counts as missing in CSV, besides an empty field.
-    :param types: Arrow type of columns of CSV that would otherwise be found from their values.
+    :param types: Arrow types of columns of CSV; the types of other columns are inferred from their values.
     """
 
     format: str | None = None
@@ -44,8 +44,8 @@ class Layout:
 class File:
     """One file on an fsspec file system.
 
-    :param path: where it is, as the file system spells it.
-    :param name: what it is called in messages.
+    :param path: its path on the file system.
+    :param name: its name in messages.
     """
 
     fs: Any
@@ -55,9 +55,9 @@ class File:
 
     @property
     def format(self) -> str:
-        """How it is written.
+        """The format of the file: ``csv``, ``jsonl`` or ``parquet``.
 
-        :raises SourceUnreadable: if the end of its name does not tell.
+        :raises SourceUnreadable: if neither the layout nor the end of its name gives one.
         """
         format = self.layout.format or self._suffixes()[0]
         if format not in FORMATS:
@@ -71,7 +71,7 @@ class File:
         return self.path.removesuffix(end).rpartition(".")[2], end
 
     def stamp(self) -> str:
-        """Return a text that changes when the file does: its size, and what the file system tells of its last change.
+        """Return a text that changes when the file does: its size, and the marks of its last change that the file system has.
 
         :raises FileNotFoundError: if it is gone.
         """
@@ -90,7 +90,7 @@ class File:
         return " ".join(f"{mark}={info[mark]}" for mark in marks if info.get(mark) is not None)
 
     def open(self) -> pa.NativeFile:
-        """Open it for reading, decompressed.
+        """Open the file for reading, decompressed.
 
         :raises SourceUnreadable: if it is empty.
         """
@@ -106,14 +106,14 @@ class File:
         return pa.CompressedInputStream(raw, compression) if compression else raw
 
     def open_text(self) -> Utf8:
-        """Open it for reading, decompressed, as UTF-8 without a mark at its beginning, ended by a line end."""
+        """Open the file as UTF-8 text: decompressed, without a byte order mark, and with a line end after the last line."""
         return Utf8(self.open(), self.name, self.layout.encoding)
 
 
 class Utf8(io.RawIOBase):
     """Read text of any encoding as UTF-8.
 
-    :raises SourceUnreadable: when it comes to a byte that is not of the encoding, or to a NUL, with the line.
+    :raises SourceUnreadable: at a byte that is not of the encoding, or at a NUL; the message names the line.
     """
 
     def __init__(self, raw: pa.NativeFile, name: str, encoding: str) -> None:
@@ -133,11 +133,11 @@ class Utf8(io.RawIOBase):
         self._ended = False
 
     def readable(self) -> bool:
-        """Tell that it can be read."""
+        """Return True: the file can be read."""
         return True
 
     def read(self, size: int = -1) -> bytes:
-        """Return the next bytes, as many as were asked for until the end."""
+        """Return the next ``size`` bytes, or fewer at the end of the file."""
         size = 1 << 20 if size < 0 else size
         parts = [self._rest]
         while not self._ended and sum(map(len, parts)) < size:
@@ -146,7 +146,7 @@ class Utf8(io.RawIOBase):
             self._last = text[-1:] or self._last
             if not chunk:
                 self._ended = True
-                # The last line of a file may lack its end, which pyarrow minds if there is no other.
+                # The last line may lack its line end, and pyarrow refuses a file that has no line end at all.
                 text += b"" if self._last in (b"", b"\n") else b"\n"
             parts.append(text)
         read = b"".join(parts)

@@ -1,4 +1,4 @@
-"""CSV in Arrow batches, with types that hold for all of a file."""
+"""CSV in Arrow batches, with types that hold for the whole file."""
 
 from __future__ import annotations
 
@@ -21,55 +21,55 @@ if TYPE_CHECKING:
 _BLOCK = 1 << 23
 """Bytes that are parsed at a time; a row cannot be longer."""
 _LIMIT = Lock()
-"""Held while the limit of Python's reader is another one."""
+"""Held while the field size limit of Python's reader is changed."""
 
 
 def find(file: File, types: Mapping[str, str]) -> pa.Schema:
-    """Return the columns of a file with the type that holds all values of each.
+    """Return the columns of a file, each with a type that holds all of its values.
 
-    Arrow finds types in the first block only. If a later value does not fit, each column is tried again, as whole
+    Arrow infers types from the first block only. If a later value does not fit, each column is tried again, as whole
     numbers, fractions, truth values, dates and times, and text.
 
-    :param types: types that are known already; one that does not fit is widened.
+    :param types: expected types, by column; one that does not fit is widened.
     :raises SourceUnreadable: if it is no CSV.
     """
     import pyarrow as pa
 
-    known = {name: found for name, text in types.items() if (found := arrow_type(text)) is not None}
+    expected = {name: kind for name, text in types.items() if (kind := arrow_type(text)) is not None}
     try:
-        reader = _reader(file, known)
+        reader = _reader(file, expected)
         schema = reader.schema
         for _ in reader:
             pass
     except pa.ArrowInvalid as error:
         if "conversion error" not in str(error):
             raise _unreadable(file, error) from error
-        schema = _find_carefully(file, known)
+        schema = _find_carefully(file, expected)
     distinct(schema.names, file.name)
     # Delta has no type for a time of day.
     return pa.schema(
-        [(each.name, pa.string() if pa.types.is_time(each.type) else each.type) for each in schema]
+        [(field.name, pa.string() if pa.types.is_time(field.type) else field.type) for field in schema]
     )
 
 
 def common(one: pa.DataType, other: pa.DataType) -> pa.DataType:
-    """Return the type that holds the values of both; text holds any."""
+    """Return the type that holds the values of both types; text holds any."""
     import pyarrow as pa
 
     return wider(one, other) or pa.string()
 
 
 def batches(file: File, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    """Yield the rows of a file with the types that were found.
+    """Yield the rows of a file with the types that :func:`find` returned.
 
-    :raises SourceUnreadable: if it is no longer what it was then.
+    :raises SourceUnreadable: if the file has changed since and does not fit them.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
 
     empty, several_lines = pa.scalar("", pa.string()), False
     try:
-        for batch in _reader(file, {each.name: each.type for each in schema}):
+        for batch in _reader(file, {field.name: field.type for field in schema}):
             columns = [
                 pc.if_else(pc.equal(column, empty), pa.scalar(None, pa.string()), column)
                 if pa.types.is_string(column.type)
@@ -126,27 +126,30 @@ def _reader(file: File, types: Mapping[str, pa.DataType], *, nulls_in_text: bool
     )
 
 
-def _find_carefully(file: File, known: Mapping[str, pa.DataType]) -> pa.Schema:
+def _find_carefully(file: File, expected: Mapping[str, pa.DataType]) -> pa.Schema:
     import pyarrow as pa
 
     names = _header(file)
     distinct(names, file.name)
-    found: dict[str, pa.DataType] = {name: known.get(name, pa.null()) for name in names}
+    kinds: dict[str, pa.DataType] = {name: expected.get(name, pa.null()) for name in names}
     try:
         for batch in _reader(file, dict.fromkeys(names, pa.string()), nulls_in_text=True):
             for name, column in zip(names, batch.columns, strict=True):
-                found[name] = _holding(column, found[name])
-                if name in file.layout.types and found[name] != known.get(name):
+                kinds[name] = _holding(column, kinds[name])
+                if name in file.layout.types and kinds[name] != expected.get(name):
                     raise SourceUnreadable(
                         f"{file.name}: {name!r} holds values that are no {file.layout.types[name]}, as types says"
                     )
     except pa.ArrowInvalid as error:
         raise _unreadable(file, error) from error
-    return pa.schema(list(found.items()))
+    return pa.schema(list(kinds.items()))
 
 
 def _holding(column: pa.StringArray, former: pa.DataType) -> pa.DataType:
-    """Return the narrowest type that holds these texts and those before."""
+    """Return the narrowest type that holds these texts and all earlier ones.
+
+    :param former: the type that holds the earlier ones.
+    """
     import pyarrow as pa
 
     if column.null_count == len(column) or pa.types.is_string(former):
@@ -171,12 +174,12 @@ def _header(file: File) -> list[str]:
 
 @contextmanager
 def _rows(file: File, *, strict: bool = False) -> Iterator[Any]:
-    """Read with Python's reader, which knows its lines."""
+    """Read with Python's reader, which counts lines, unlike Arrow's."""
     with (
         _LIMIT,
         io.TextIOWrapper(io.BufferedReader(file.open_text()), encoding="utf-8", newline="") as text,
     ):
-        # The limit is one of the whole process, and lower than what Arrow has read.
+        # The limit holds for the whole process, and is lower than the length of a field that Arrow can read.
         former = csv.field_size_limit(_BLOCK)
         try:
             yield csv.reader(text, delimiter=file.layout.delimiter, strict=strict)
@@ -200,7 +203,7 @@ def _unreadable(file: File, error: Exception) -> SourceUnreadable:
 
 
 def _ragged_line(file: File, width: int) -> int | None:
-    # Arrow does not tell the line, and its rows are no lines where values hold line ends.
+    # Arrow does not name the line, and rows are not lines where values hold line ends.
     with _rows(file) as rows:
         before = 0
         try:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 class DeltaSource:
     """Read a Delta table, as it is at one version.
 
-    :param uri: where it is: ``file:///…``, ``s3://…``; credentials come from the environment of the process.
-    :param event_time: column with the time that a row belongs to, by which the rows of a partition are found; None
+    :param uri: URI of the table: ``file:///…``, ``s3://…``; credentials come from the environment of the process.
+    :param event_time: column with the time that a row belongs to, by which the rows of a partition are selected; None
         means that the table has a column ``_partition`` with the key, as our own tables have.
     :param version: version to read; None means the latest.
     """
@@ -37,9 +37,9 @@ class DeltaSource:
     def stamp(self, partition: Partition | None) -> str | None:
         """Return a digest of the names of the partition's data files; None if it has no rows.
 
-        Data files of Delta never change, so it stays while other partitions are written.
+        Data files of Delta never change, so the digest stays the same while other partitions are written.
 
-        :raises SourceUnreadable: if one is missing or damaged.
+        :raises SourceUnreadable: if a file is missing or damaged.
         """
         import hashlib
 
@@ -59,14 +59,14 @@ class DeltaSource:
         """Yield the rows of one partition.
 
         :raises SourceMissing: if there is no such table.
-        :raises SourceUnreadable: if its version or event time does not exist, or it cannot be read.
+        :raises SourceUnreadable: if the version or the event time column does not exist, or the table cannot be read.
         """
         dataset, condition = self._open(partition)
         columns = [name for name in dataset.schema.names if name != tables.PARTITION]
         scanner = dataset.scanner(columns=columns, filter=condition, batch_size=ROWS, batch_readahead=2)
         batches = iter(scanner.to_batches())
         while True:
-            # What the caller does with a batch is none of the source's errors.
+            # Errors of the caller's work on a batch must not be reported as errors of the source.
             with self._reading(partition):
                 batch = next(batches, None)
             if batch is None:
@@ -112,6 +112,6 @@ class DeltaSource:
             bound if getattr(kind, "tz", None) else bound.replace(tzinfo=None)
             for bound in (partition.start, partition.end)
         )
-        # A date is compared as its midnight, for an hour may begin within it.
+        # A date is compared as its midnight: a partition may begin at another hour of the day.
         value = ds.field(column) if pa.types.is_timestamp(kind) else ds.field(column).cast(pa.timestamp("us"))
         return (value >= start) & (value < end)

@@ -24,23 +24,23 @@ def read(
 ) -> Iterator[pa.RecordBatch]:
     """Yield the rows of files, one after the other.
 
-    Text is read twice: once to find types that hold for all of it, once for its rows.
+    CSV and JSON lines are read twice: once to find types that hold for all rows, and once for the rows.
 
-    :param where: what the files are together, for messages.
+    :param where: the name of all files together, for messages.
     :param types: Arrow type of each column that is already published.
     :raises SourceUnreadable: if a file cannot be read, or the files have different columns.
-    :raises SourceChanging: if a file changes meanwhile.
+    :raises SourceChanging: if a file changes while it is read.
     """
     import pyarrow as pa
 
-    before, found = [], []
+    before, schemas = [], []
     for file in files:
         with _errors(file.name):
             before.append(file.stamp())
-            found.append((file.name, _find(file, types or {})))
-    schema = settled(unify(found, where, _JOIN.get(files[0].format, wider)), types)
+            schemas.append((file.name, _find(file, types or {})))
+    schema = settled(unify(schemas, where, _JOIN.get(files[0].format, wider)), types)
     empty = True
-    for file, (_, own), mark in zip(files, found, before, strict=True):
+    for file, (_, own), mark in zip(files, schemas, before, strict=True):
         with _errors(file.name):
             for batch in _batches(file, own if file.format == "parquet" else _ordered(schema, own)):
                 empty = False
@@ -52,7 +52,7 @@ def read(
 
 
 def stamp(files: Sequence[File]) -> str | None:
-    """Return a digest of the names, sizes and times of files; None if there is none."""
+    """Return a digest of the names, sizes and times of files; None if there are none, or one is gone."""
     try:
         marks = [f"{file.path} {file.stamp()}" for file in files]
     except FileNotFoundError:
@@ -71,7 +71,7 @@ def _find(file: File, types: Mapping[str, str]) -> pa.Schema:
 
 
 def _of_text(types: Mapping[str, str]) -> dict[str, str]:
-    # How a time is written may differ from file to file, and all times are published as one type.
+    # Files may write times in different ways, and all times are published as one type.
     return {name: kind for name, kind in types.items() if not kind.startswith(("timestamp", "date", "time"))}
 
 
@@ -97,7 +97,7 @@ def _parquet(file: File) -> Any:
     from pyarrow import parquet
 
     try:
-        # Buffered, so that not all of a row group has to be in memory at once.
+        # Buffered, so that a whole row group need not be in memory at once.
         return parquet.ParquetFile(file.open(), buffer_size=1 << 20, pre_buffer=False)
     except pa.ArrowInvalid as error:
         raise SourceUnreadable(f"{file.name} is truncated or no Parquet: {error}") from error

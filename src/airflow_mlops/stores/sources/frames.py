@@ -1,4 +1,4 @@
-"""Data frames of others as Arrow tables, and what may be said of one that is none."""
+"""Data frames of other libraries as Arrow tables, and errors about them that quote no value."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ if TYPE_CHECKING:
 def to_table(rows: Any, name: str) -> pa.Table:
     """Return rows as an Arrow table.
 
-    :param name: what they are called in an error.
+    :param name: the name of the rows in an error.
     :raises SchemaMismatch: if columns share a name.
-    :raises TypeError: if they are no table, and cannot be turned into one.
+    :raises TypeError: if the rows are no table and cannot be converted to one.
     """
     import pyarrow as pa
 
     try:
         if hasattr(rows, "iloc"):
-            arrow.refuse_twice([str(each) for each in rows.columns], name)
+            arrow.refuse_twice([str(column) for column in rows.columns], name)
             table = pa.Table.from_pandas(rows, preserve_index=False)
         else:
-            # What has the Arrow interface, such as a frame of Polars.
+            # Any object with the Arrow interface, such as a frame of Polars.
             table = rows if isinstance(rows, pa.Table) else pa.table(rows)
     except SchemaMismatch:
         raise
@@ -38,6 +38,6 @@ def to_table(rows: Any, name: str) -> pa.Table:
 
 
 def without_values(error: Exception) -> str:
-    """Return what an error of Arrow says about a column, without the value that it quotes."""
-    told = [str(each) for each in error.args if str(each).startswith("Conversion failed for column ")]
-    return "; ".join([type(error).__name__, *told])
+    """Return the text of an Arrow error without the value that it quotes; the column is named if the error names it."""
+    problems = [str(text) for text in error.args if str(text).startswith("Conversion failed for column ")]
+    return "; ".join([type(error).__name__, *problems])

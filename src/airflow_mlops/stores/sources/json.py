@@ -1,4 +1,4 @@
-"""JSON lines in Arrow batches, with types that hold for all of a file."""
+"""JSON lines in Arrow batches, with types that hold for the whole file."""
 
 from __future__ import annotations
 
@@ -15,48 +15,48 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _BLOCK = 1 << 23
-"""Bytes that are parsed at a time, and a line more."""
+"""Bytes that are parsed at a time, plus the rest of one line."""
 
 
 def find(file: File, types: Mapping[str, str]) -> pa.Schema:
-    """Return the keys of all lines of a file with the type that holds all values of each.
+    """Return the keys of all lines of a file, each with a type that holds all of its values.
 
-    :param types: types that are known already; used where they hold what was found.
+    :param types: expected types, by key; used where they hold all values of the file.
     :raises SourceUnreadable: if it is no JSON lines, or a key has values of several kinds.
     """
     import pyarrow as pa
 
     columns: dict[str, pa.DataType] = {}
     for line, block in _blocks(file):
-        for each in _parse(file, line, block).schema:
-            former = columns.get(each.name, each.type)
-            both = common(former, each.type)
+        for field in _parse(file, line, block).schema:
+            former = columns.get(field.name, field.type)
+            both = common(former, field.type)
             if both is None:
                 raise SourceUnreadable(
-                    f"{file.name}: {each.name!r} is {former} at first, and {each.type} after line {line:,}"
+                    f"{file.name}: {field.name!r} is {former} at first, and {field.type} after line {line:,}"
                 )
-            columns[each.name] = both
+            columns[field.name] = both
     for name in columns.keys() & types.keys():
-        known = arrow_type(types[name])
-        if known is not None and common(known, columns[name]) == known:
-            columns[name] = known
+        expected = arrow_type(types[name])
+        if expected is not None and common(expected, columns[name]) == expected:
+            columns[name] = expected
     return pa.schema(list(columns.items()))
 
 
 def batches(file: File, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    """Yield the rows of a file with the types that were found; a key that a line lacks is missing.
+    """Yield the rows of a file with the types that :func:`find` returned; a key that a line lacks is null.
 
-    :raises SourceUnreadable: if it is no longer what it was then.
+    :raises SourceUnreadable: if the file has changed since and does not fit them.
     """
     for line, block in _blocks(file):
         yield from _parse(file, line, block, schema).select(schema.names).to_batches(ROWS)
 
 
 def common(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:
-    """Return the type that holds the values of both; None if there is none."""
+    """Return the type that holds the values of both types; None if there is none."""
     import pyarrow as pa
 
-    # Arrow takes text for a time if all of a block looks like one.
+    # Arrow reads text as times if all values in a block look like times.
     if {pa.string()} < {one, other} and all(map(_is_text, (one, other))):
         return pa.string()
     return wider(one, other)
@@ -87,7 +87,7 @@ def _parse(file: File, line: int, block: bytes, schema: pa.Schema | None = None)
 
 
 def _blocks(file: File) -> Iterator[tuple[int, bytes]]:
-    """Yield whole lines, each time with the number of the first."""
+    """Yield blocks of whole lines, each with the number of its first line."""
     text, line, rest = file.open_text(), 1, b""
     with text:
         while chunk := text.read(_BLOCK):

@@ -26,7 +26,7 @@ _END = object()
 
 
 class Source(Protocol):
-    """Something that has the rows of each partition."""
+    """A source of the rows of each partition."""
 
     def batches(
         self, partition: Partition | None, types: Mapping[str, str] | None = None
@@ -35,8 +35,8 @@ class Source(Protocol):
 
         :param partition: None means all there is.
         :param types: Arrow type of each column that is already published, so that text is read as it was then.
-        :raises SourceMissing: if nothing is there.
-        :raises SourceUnreadable: if what is there cannot be read.
+        :raises SourceMissing: if the data is not there.
+        :raises SourceUnreadable: if the data is there and cannot be read.
         """
         ...
 
@@ -45,15 +45,15 @@ class Source(Protocol):
         ...
 
     def stamp(self, partition: Partition | None) -> str | None:
-        """Return a text that changes when the data does; None while nothing is there.
+        """Return a text that changes when the data does; None while there is no data.
 
-        It is :data:`UNKNOWN` if the source cannot tell.
+        Return :data:`UNKNOWN` if the source cannot tell.
         """
         ...
 
 
 def arrived(source: Source, partition: Partition) -> str | None:
-    """Return the stamp of a partition's data; None while it is not there, or its place cannot be reached.
+    """Return the stamp of a partition's data; None while the data is not there, or the source cannot be reached.
 
     :raises SourceUnreadable: if the source cannot tell, or can never be read.
     """
@@ -78,15 +78,15 @@ def load(function: str) -> Callable[..., Any]:
 
     module, _, name = function.partition(":")
     try:
-        found = getattr(import_module(module), name)
+        attribute = getattr(import_module(module), name)
     except Exception as error:  # a module may fail in any way while it is imported
         raise SourceUnreadable(
             f"{function} cannot be imported: {type(error).__name__}: {error}; write module:function, and put the "
             "module where Airflow finds it: beside the DAG file, in plugins, or installed"
         ) from error
-    if not callable(found):
-        raise SourceUnreadable(f"{function} is no function but {type(found).__name__}")
-    return found  # type: ignore[no-any-return]
+    if not callable(attribute):
+        raise SourceUnreadable(f"{function} is no function but {type(attribute).__name__}")
+    return attribute  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True)
@@ -109,9 +109,9 @@ class PythonSource:
         return _call(self.function, partition)
 
     def stamp(self, partition: Partition | None) -> str | None:
-        """Return what ``arrived`` does, as text; :data:`UNKNOWN` without such a function.
+        """Return the text of what ``arrived`` returns; :data:`UNKNOWN` without such a function.
 
-        :raises SourceUnreadable: if it fails.
+        :raises SourceUnreadable: if the function fails.
         """
         if self.arrived is None:
             return UNKNOWN
@@ -123,8 +123,8 @@ class PythonSource:
     ) -> Iterator[pa.RecordBatch]:
         """Call the function and yield its rows.
 
-        :raises SourceMissing: if it raises FileNotFoundError.
-        :raises SourceUnreadable: if it cannot be imported, fails, or returns something else than rows.
+        :raises SourceMissing: if the function raises FileNotFoundError.
+        :raises SourceUnreadable: if the function cannot be imported, fails, or returns something else than rows.
         """
         where = self.describe(partition)
         answer = _ask(self.function, partition)
@@ -161,7 +161,7 @@ def _errors(call: str) -> Iterator[None]:
         raise SourceMissing(f"{call}: {error}") from error
     except SourceUnreadable:
         raise
-    except Exception as error:  # it is somebody else's function
+    except Exception as error:  # the function is not ours and may raise anything
         if type(error).__module__ == "pyarrow.lib":
             # Arrow quotes the value that it stumbles over, which may be personal.
             raise SourceUnreadable(f"{call} failed: {frames.without_values(error)}") from None
@@ -177,7 +177,7 @@ def _is_rows(answer: Any) -> bool:
 
 
 def _parts(answers: Any, call: str) -> Iterator[pa.Table]:
-    """Yield tables; those that were pandas frames have pandas' metadata."""
+    """Yield each answer as a table; one that was a pandas frame has metadata of pandas."""
     import pyarrow as pa
 
     if not isinstance(answers, Iterable) or isinstance(answers, str | bytes | Mapping):

@@ -28,12 +28,12 @@ def batches(
 ) -> Iterator[pa.RecordBatch]:
     """Yield the rows of a query.
 
-    :param query: it may refer to ``:start``, ``:end`` and ``:partition``, which are bound and never become part of its text.
-    :param where: what the query is called in messages.
+    :param query: may refer to ``:start``, ``:end`` and ``:partition``, which are bound and never become part of its text.
+    :param where: the name of the query in messages.
     :raises SourceMissing: if the database cannot be reached, or a table does not exist.
     :raises SourceUnreadable: if the query is wrong, or a column has values of several kinds.
     """
-    # Types are known only once all rows are seen; by then the database is left alone.
+    # Types are known only after the last row; by then the connection is closed.
     yield from spooled(_fetched(engine, query, partition, where), types, where)
 
 
@@ -59,15 +59,15 @@ def _fetched(engine: Engine, query: str, partition: Partition | None, where: str
     import pyarrow as pa
 
     with _connected(engine, where) as connection:
-        result = connection.execution_options(stream_results=True, yield_per=CHUNK).execute(
+        cursor = connection.execution_options(stream_results=True, yield_per=CHUNK).execute(
             _bound(connection, query, partition, where)
         )
-        if not result.returns_rows:
+        if not cursor.returns_rows:
             raise SourceUnreadable(f"{where} returns no rows; write a query that selects some")
-        names = list(result.keys())
+        names = list(cursor.keys())
         distinct(names, where)
         empty = True
-        for rows in result.partitions(CHUNK):
+        for rows in cursor.partitions(CHUNK):
             empty = False
             columns = [
                 _column(name, values, where)
@@ -85,7 +85,7 @@ def _connected(engine: Engine, where: str) -> Iterator[Connection]:
     try:
         with engine.connect() as connection:
             if engine.dialect.name == "postgresql":
-                # What has no time zone is then compared, and shown, as UTC.
+                # So that times without a time zone are compared, and returned, as UTC.
                 connection.exec_driver_sql("SET TIME ZONE 'UTC'")
             yield connection
     except SQLAlchemyError as error:
@@ -98,19 +98,21 @@ def _bound(connection: Connection, query: str, partition: Partition | None, wher
     from sqlalchemy import text
 
     clause = text(query)
-    asked = set(clause.compile().params)
-    if unknown := sorted(asked - set(PARAMETERS)):
+    parameters = set(clause.compile().params)
+    if unknown := sorted(parameters - set(PARAMETERS)):
         raise SourceUnreadable(
             f"{where} refers to :{', :'.join(unknown)}; it may refer to :start, :end and :partition, and a colon "
             "that is none is written \\:"
         )
-    if not asked:
+    if not parameters:
         return clause
     if partition is None:
-        raise SourceUnreadable(f"{where} refers to :{', :'.join(sorted(asked))}, and no partition is given")
+        raise SourceUnreadable(
+            f"{where} refers to :{', :'.join(sorted(parameters))}, and no partition is given"
+        )
     moment = _MOMENTS.get(connection.dialect.name, _naive)
-    values = {"start": moment(partition.start), "end": moment(partition.end), "partition": partition.key}
-    return clause.bindparams(**{name: values[name] for name in asked})
+    bounds = {"start": moment(partition.start), "end": moment(partition.end), "partition": partition.key}
+    return clause.bindparams(**{name: bounds[name] for name in parameters})
 
 
 def _naive(moment: datetime) -> datetime:
@@ -118,7 +120,7 @@ def _naive(moment: datetime) -> datetime:
 
 
 def _sqlite(moment: datetime) -> str:
-    # Times are text there, and midnight without its hour comes before every form of the same day.
+    # SQLite keeps times as text, and a day without its hour sorts before every other form of that day.
     return _naive(moment).isoformat(" ").removesuffix(" 00:00:00")
 
 
@@ -129,7 +131,7 @@ def _column(name: str, values: Sequence[Any], where: str) -> pa.Array:
     import pyarrow as pa
 
     kinds = {type(value) for value in values} - {type(None)}
-    convert = {kind: found for kind in kinds if (found := _conversion(kind)) is not None}
+    convert = {kind: conversion for kind in kinds if (conversion := _conversion(kind)) is not None}
     if convert:
         values = [convert[type(value)](value) if type(value) in convert else value for value in values]
     try:
@@ -142,10 +144,12 @@ def _column(name: str, values: Sequence[Any], where: str) -> pa.Array:
 
 
 def _conversion(kind: type) -> Callable[[Any], Any] | None:
-    """Return how values of a kind become what Arrow and Delta know; None if they are that already."""
+    """Return the function that converts values of a type for Arrow and Delta; None if they need no conversion."""
     if issubclass(kind, bool | int | float | str | bytes) and kind.__module__ == "builtins":
         return None
-    return next((conversion for known, conversion in _CONVERSIONS if issubclass(kind, known)), str)
+    return next(
+        (conversion for convertible, conversion in _CONVERSIONS if issubclass(kind, convertible)), str
+    )
 
 
 def _json(value: Any) -> str:
@@ -165,7 +169,7 @@ _CONVERSIONS: tuple[tuple[type | tuple[type, ...], Callable[[Any], Any] | None],
 
 
 def _explained(error: Exception, where: str) -> Exception:
-    """Return our error for one of the database's, whose own text may repeat the query but no credentials."""
+    """Return our error for an error of the database, whose text may repeat the query but no credentials."""
     from sqlalchemy.exc import DBAPIError, InterfaceError, NoSuchModuleError, OperationalError
 
     cause = getattr(error, "orig", None) or error
