@@ -16,34 +16,34 @@ if TYPE_CHECKING:
 
 
 def refuse_lost(client: Client, ledger_uri: str, model: str) -> None:
-    """Tell a first champion from one that follows a champion that somebody deleted: that one has not been beaten.
+    """Refuse a first champion if there was one before that somebody deleted: the candidate has not beaten it.
 
     :raises PromotionConflict: if the ledger knows a champion that MLflow has lost, while a former one is still there.
     """
-    known = ledger.moves(ledger_uri)
-    if not known or registry.champion_version(client, model) is not None:
+    ledger_moves = ledger.moves(ledger_uri)
+    if not ledger_moves or registry.champion_version(client, model) is not None:
         return
-    left, lost = moves.last_champion(client, known, model), known[-1]
-    if left is None:
+    surviving, lost = moves.last_champion(client, ledger_moves, model), ledger_moves[-1]
+    if surviving is None:
         return
     raise PromotionConflict(
         f"{model!r} has no champion, though {lost.key} made version {lost.after} so: its alias or the version was deleted. "
-        f"Version {left.version} is still there; restore it with `airflow mlops rollback {model} --to {left.version} "
+        f"Version {surviving.version} is still there; restore it with `airflow mlops rollback {model} --to {surviving.version} "
         "--reason …`, then train again."
     )
 
 
-def refuse_stranger(target: ModelRef, known: Sequence[Row]) -> None:
-    """Refuse to restore what was never champion.
+def refuse_stranger(target: ModelRef, ledger_moves: Sequence[Row]) -> None:
+    """Refuse to restore a version that was never champion.
 
-    :param known: the ledger's moves.
+    :param ledger_moves: the ledger's moves.
     :raises PromotionRefused: if the version never was champion.
-    :raises DigestMismatch: if it was with another content.
+    :raises DigestMismatch: if it was champion with another digest.
     """
-    digests = [move.digest for move in known if move.after == target.version]
-    # What a promotion replaced was champion too, perhaps since before there was a ledger. What anything else replaced may
-    # have been put there by hand.
-    replaced = [move.before for move in known if move.action is Action.PROMOTED]
+    digests = [move.digest for move in ledger_moves if move.after == target.version]
+    # A version that a promotion replaced was champion too, perhaps since before there was a ledger. A version that another
+    # move replaced may have been set by hand.
+    replaced = [move.before for move in ledger_moves if move.action is Action.PROMOTED]
     if not digests and target.version not in replaced:
         raise PromotionRefused(
             f"Version {target.version} of {target.model!r} has never been champion; promote it instead."
@@ -55,24 +55,25 @@ def refuse_stranger(target: ModelRef, known: Sequence[Row]) -> None:
         )
 
 
-def version(client: Client, known: Sequence[Row], model: str, current: str | None) -> str:
+def version(client: Client, ledger_moves: Sequence[Row], model: str, current: str | None) -> str:
     """Return the version to go back to: the one before, or the champion itself if it has been restored already.
 
-    :param known: the ledger's moves.
+    :param ledger_moves: the ledger's moves.
     :raises ModelNotFound: if there is none.
     """
-    if current is None and not known:
+    if current is None and not ledger_moves:
         raise ModelNotFound(f"Model {model!r} has no champion to roll back from.")
-    if current is None or not known or known[-1].after != current:
-        left = moves.last_champion(client, known, model)
-        if left is None:
+    if current is None or not ledger_moves or ledger_moves[-1].after != current:
+        surviving = moves.last_champion(client, ledger_moves, model)
+        if surviving is None:
             where = f"version {current}, which it does not know" if current else "none"
             raise ModelNotFound(
                 f"The champion of {model!r} is {where}, and the ledger names none to go back to that MLflow still has "
                 "and that was not rolled back itself."
             )
-        return left.version
-    last = next((m for m in reversed(known) if m.after == current and m.action is not Action.RESTORED), None)
+        return surviving.version
+    champions = (move for move in reversed(ledger_moves) if move.action is not Action.RESTORED)
+    last = next((move for move in champions if move.after == current), None)
     if last is None or last.action is Action.ROLLED_BACK:
         return current
     if last.before is None:

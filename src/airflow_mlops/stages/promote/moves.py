@@ -1,4 +1,4 @@
-"""Moves of the champion and of the challenger: the protocol behind them, and what is left of a killed one.
+"""Moves of the champion and of the challenger: the protocol, and how the move of a killed process is ended.
 
 MLflow moves an alias atomically but cannot compare before it sets. The ledger can: an intent is a claim that only
 one move at a time can hold, and a retry reads from it how far the former try came.
@@ -32,19 +32,19 @@ _TAGS = {
     Action.CHALLENGING: "mlops.challenging",
     Action.DROPPED: "mlops.dropped",
 }
-# Between its claim and the alias a move makes at most four requests, each of which MLflow gives up after 95 s; a claim that
-# is older and has moved nothing belongs to a process that was killed and not tried again.
+# Between its claim and the alias a move makes at most four requests, each of which fails after 95 s. A claim that is older
+# and has moved nothing belongs to a process that was killed and not retried.
 _LEASE = timedelta(minutes=10)
 
 
 def move(client: Client, ledger_uri: str, decision: PromotionDecision, actor: str) -> PromotionDecision:
     """Carry a decided move out: claim, point the alias, read it back, tag, and record.
 
-    A challenger takes the place of whatever had the alias before. One that is dropped loses it if it has it still, and so
-    does one whose trial ends with this promotion.
+    A new challenger takes the alias from an earlier one. A challenger that is dropped, or whose trial ends with this
+    promotion, loses the alias if it still has it.
 
-    :raises PromotionConflict: if the champion is another one by now, is being moved by somebody else, if somebody has
-        given this move up since it took longer than a claim lasts, or has ended the trial that it is the end of.
+    :raises PromotionConflict: if the champion has changed by now or is being moved by somebody else, if this move took
+        longer than a claim lasts and somebody has given it up, or if somebody has ended the trial that it concludes.
     :raises ModelNotFound: if the version has been deleted meanwhile.
     :raises RegistryUnavailable: if MLflow does not answer; a retry goes on from there.
     """
@@ -59,30 +59,33 @@ def move(client: Client, ledger_uri: str, decision: PromotionDecision, actor: st
     return decision
 
 
-def resume(client: Client, ledger_uri: str, begun: Row, wanted: str | None, actor: str) -> PromotionDecision:
-    """Finish what a key has begun, or return what it decided.
+def resume(
+    client: Client, ledger_uri: str, begun: Row, requested: str | None, actor: str
+) -> PromotionDecision:
+    """Finish the move that a key has begun, or return its decision if it is done.
 
-    If the alias has not moved yet, the version is verified again first: what the former try has seen may be long ago.
+    If the alias has not moved yet, the version is verified again first: the earlier try may be long ago.
 
-    :param begun: its last row.
-    :param wanted: the version that the caller wants to move.
-    :raises PromotionConflict: if it moved another version, or the champion has been moved on since; and as :func:`move`.
-    :raises DigestMismatch: if the version is not what it was.
+    :param begun: the key's last row in the ledger.
+    :param requested: the version that the caller moves.
+    :raises PromotionConflict: if the key has moved another version, or if the champion was moved again since; and as
+        :func:`move`.
+    :raises DigestMismatch: if the version has changed.
     """
     target = _target(begun.evidence)
-    if target != wanted:
+    if target != requested:
         name = CHALLENGER if begun.action in CHALLENGES else registry.CHAMPION
         raise PromotionConflict(
-            f"{begun.key} has begun to move the {name} to version {target}, and cannot move it to {wanted} too."
+            f"{begun.key} has begun to move the {name} to version {target}, and cannot move it to {requested} too."
         )
     if begun.kind is RowKind.DONE and begun.action in CHALLENGES:
-        # A trial is meant to end: where the challenger is by now says nothing against what was done.
+        # A trial is meant to end, so it does not matter where the challenger's alias is by now.
         return begun.evidence
     if begun.kind is RowKind.DONE:
-        found = registry.champion_version(client, begun.evidence.model)
-        if found != begun.after:
+        champion = registry.champion_version(client, begun.evidence.model)
+        if champion != begun.after:
             raise PromotionConflict(
-                f"{begun.key} has made version {begun.after} the champion, which is {named(found)} by now; "
+                f"{begun.key} has made version {begun.after} the champion, which is {named(champion)} by now; "
                 "trigger a new run to move it again."
             )
         return begun.evidence
@@ -95,12 +98,14 @@ def resume(client: Client, ledger_uri: str, begun: Row, wanted: str | None, acto
             raise
         if datetime.now(UTC) - begun.at > _LEASE / 2:
             # So that nobody ends the claim while this try goes on.
-            ledger.record(ledger_uri, RowKind.ABORT, begun.evidence, actor=actor, reason="its retry claims anew")
+            ledger.record(
+                ledger_uri, RowKind.ABORT, begun.evidence, actor=actor, reason="its retry claims anew"
+            )
     return move(client, ledger_uri, begun.evidence, actor)
 
 
 def withdraw(client: Client, ledger_uri: str, begun: Row, why: str, actor: str) -> None:
-    """Give up what a key has begun, since something is against it by now.
+    """Give up the move that a key has begun, because a gate or a person is against it by now.
 
     :raises PromotionConflict: if the alias has moved already.
     """
@@ -120,7 +125,7 @@ def withdraw(client: Client, ledger_uri: str, begun: Row, why: str, actor: str) 
 def verify(client: Client, ref: ModelRef, digest: str | None) -> None:
     """Compare a version's bytes with a digest.
 
-    :raises DigestMismatch: if they, or the version's own digest, are others.
+    :raises DigestMismatch: if the bytes have another digest, or the version is registered with another one.
     """
     if ref.digest != digest:
         raise DigestMismatch(
@@ -137,21 +142,21 @@ def settle(
     model: str,
     key: str,
     actor: str,
-    known: Sequence[Row] | None = None,
+    rows: Sequence[Row] | None = None,
 ) -> str | None:
-    """End the moves that killed processes began, and return the champion's version; None if there is none.
+    """End the moves of killed processes, and return the champion's version; None if there is none.
 
-    :param key: of the caller's own move, which is left to it.
-    :param known: the ledger's rows, as read just now; None means to read them.
+    :param key: of the caller's own move, which is not ended.
+    :param rows: the ledger's rows, as read just now; None means to read them.
     :raises RegistryUnavailable: if MLflow does not answer.
     """
     current = registry.champion_version(client, model)
-    for other in ledger.pending(ledger_uri if known is None else known):
+    for other in ledger.pending(ledger_uri if rows is None else rows):
         if other.key == key:
             continue
         challenges = other.action in CHALLENGES
         if _is_there(client, other.evidence) if challenges else other.after == current:
-            # Somebody else may end it at this moment.
+            # Somebody else may end the move at this moment.
             with suppress(PromotionConflict):
                 _finish(client, ledger_uri, other.evidence, actor)
         elif datetime.now(UTC) - other.at > _LEASE:
@@ -161,26 +166,26 @@ def settle(
 
 
 def last_champion(client: Client, source: str | Sequence[Row], model: str) -> ModelRef | None:
-    """Return the latest champion of the ledger that the registry still has as it was; None if it has none.
+    """Return the latest champion of the ledger that the registry still has unchanged; None if it has none.
 
-    What was rolled back has been found bad, and is none unless it was made champion once more.
+    A version that was rolled back is left out, unless it was made champion again later.
 
     :param source: the ledger's URI, or its rows.
     :raises RegistryUnavailable: if MLflow does not answer.
     """
-    bad: set[str | None] = set()
-    for each in reversed(ledger.moves(source)):
-        left_out = each.after in bad
-        if each.action is Action.ROLLED_BACK:
-            bad.add(each.before)
+    rolled_back: set[str | None] = set()
+    for row in reversed(ledger.moves(source)):
+        left_out = row.after in rolled_back
+        if row.action is Action.ROLLED_BACK:
+            rolled_back.add(row.before)
         if left_out:
             continue
         try:
-            found = registry.version(client, model, str(each.after))
+            champion = registry.version(client, model, str(row.after))
         except (ModelNotFound, DigestMismatch):
             continue
-        if found.digest == each.digest:
-            return found
+        if champion.digest == row.digest:
+            return champion
     return None
 
 
@@ -189,20 +194,21 @@ def _target(decision: PromotionDecision) -> str | None:
 
 
 def _is_there(client: Client, decision: PromotionDecision) -> bool:
-    """Tell whether the alias is where a decision moves it."""
+    """Return whether the alias is where a decision moves it."""
     name = CHALLENGER if decision.action in CHALLENGES else registry.CHAMPION
-    found = registry.alias_version(client, decision.model, name)
-    return (found != _target(decision)) if decision.action is Action.DROPPED else (found == _target(decision))
+    version = registry.alias_version(client, decision.model, name)
+    there = version == _target(decision)
+    return not there if decision.action is Action.DROPPED else there
 
 
 def _challenge(client: Client, ledger_uri: str, decision: PromotionDecision) -> None:
-    """Give a candidate the alias of the challenger, or take it away; whoever else has it keeps it then."""
+    """Give a candidate the challenger's alias, or take it away unless another version has it by now."""
     model, candidate = decision.model, str(decision.candidate)
-    found = registry.champion_version(client, model)
-    if decision.action is Action.CHALLENGING and found != decision.before:
+    champion = registry.champion_version(client, model)
+    if decision.action is Action.CHALLENGING and champion != decision.before:
         raise PromotionConflict(
             f"Version {candidate} of {model!r} was judged against {named(decision.before)}, but the champion is "
-            f"{named(found)} now; decide again."
+            f"{named(champion)} now; decide again."
         )
     if _is_there(client, decision):
         return
@@ -217,7 +223,7 @@ def _challenge(client: Client, ledger_uri: str, decision: PromotionDecision) -> 
         if getattr(error, "silent", False):
             raise
         failure = error
-    # A reply can be lost: what stands there counts.
+    # MLflow's reply can be lost, so the alias itself counts.
     if not _is_there(client, decision):
         raise failure or PromotionConflict(
             f"Somebody else moves the alias {CHALLENGER} of {model!r}; decide again."
@@ -225,7 +231,7 @@ def _challenge(client: Client, ledger_uri: str, decision: PromotionDecision) -> 
 
 
 def _refuse_ended_claim(ledger_uri: str, decision: PromotionDecision) -> None:
-    # MLflow may have taken its time; a claim that has been ended meanwhile must not move anything.
+    # MLflow may have been slow; a claim that somebody has ended meanwhile must not move anything.
     claim = ledger.begun(ledger_uri, decision.key)
     if claim is None or claim.kind is not RowKind.INTENT:
         raise PromotionConflict(
@@ -234,21 +240,21 @@ def _refuse_ended_claim(ledger_uri: str, decision: PromotionDecision) -> None:
 
 
 def _refuse_ended_trial(client: Client, decision: PromotionDecision) -> None:
-    # Its owner can have ended it, or a training replaced it, while it was loaded or before this retry.
+    # While the challenger was loaded, or before this retry, somebody may have ended its trial, or a training replaced it.
     if not scoring.ends_trial(decision.checks):
         return
-    found = registry.alias_version(client, decision.model, CHALLENGER)
-    if found != decision.after:
+    challenger = registry.alias_version(client, decision.model, CHALLENGER)
+    if challenger != decision.after:
         raise PromotionConflict(
-            f"The trial of version {decision.after} of {decision.model!r} was ended: the challenger is {named(found)} by now."
+            f"The trial of version {decision.after} of {decision.model!r} was ended: the challenger is {named(challenger)} by now."
         )
 
 
 def _point(client: Client, ledger_uri: str, decision: PromotionDecision) -> None:
     model, before, after = decision.model, decision.before, str(decision.after)
     failure: Exception | None = None
-    found = registry.champion_version(client, model)
-    if found == before:
+    champion = registry.champion_version(client, model)
+    if champion == before:
         _refuse_ended_trial(client, decision)
         _refuse_ended_claim(ledger_uri, decision)
         try:
@@ -257,14 +263,14 @@ def _point(client: Client, ledger_uri: str, decision: PromotionDecision) -> None
             if getattr(error, "silent", False):
                 raise
             failure = error
-        # A reply can be lost, and a first alias that others set at the same time is refused: what stands there counts.
-        found = registry.champion_version(client, model)
-    if found == after:
+        # MLflow's reply can be lost, and it refuses a first alias that others set at the same time: the alias itself counts.
+        champion = registry.champion_version(client, model)
+    if champion == after:
         return
-    if failure is not None and found == before:
+    if failure is not None and champion == before:
         raise failure
     raise PromotionConflict(
-        f"Version {after} of {model!r} was to follow {named(before)}, but the champion is {named(found)} now; decide again."
+        f"Version {after} of {model!r} was to follow {named(before)}, but the champion is {named(champion)} now; decide again."
     )
 
 
@@ -274,14 +280,14 @@ def named(version: str | None) -> str:
 
 
 def _give_up(ledger_uri: str, decision: PromotionDecision, actor: str, why: str) -> None:
-    # What somebody else has carried out meanwhile is no longer to be given up.
+    # A move that somebody else has finished meanwhile cannot be given up any more.
     with suppress(PromotionConflict):
         ledger.record(ledger_uri, RowKind.ABORT, decision, actor=actor, reason=why)
 
 
 def _finish(client: Client, ledger_uri: str, decision: PromotionDecision, actor: str) -> None:
     if decision.action is Action.PROMOTED and scoring.ends_trial(decision.checks):
-        # While the claim is held: otherwise a training could give the alias away in between.
+        # The alias is dropped while the claim is held: otherwise a training could give it to its candidate in between.
         registry.drop_challenger(client, decision.model, str(decision.after))
     # A version that was dropped may have been deleted, which took its alias with it.
     with suppress(ModelNotFound) if decision.action is Action.DROPPED else nullcontext():

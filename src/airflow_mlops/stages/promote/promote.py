@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from airflow_mlops.stores.registry.ledger import Row
 
 UNABLE = (BlessingFailed, DigestMismatch, ModelNotFound, PromotionConflict, PromotionRefused, UntrustedModel)
-"""What keeps a move from being made, unlike an MLflow that does not answer, of which a retry may come to know more."""
-# What a rollback may take: a champion of old has been accepted, by limits that may have been others.
+"""Errors that keep a move from being made, and that no retry can help, unlike an MLflow that does not answer."""
+# Limits of a rollback: a former champion was accepted by the limits of its time, which may have been wider.
 _PATIENCE = Serving(seconds=600, memory=2**20)
 
 
@@ -43,23 +43,23 @@ def promote(
 ) -> PromotionDecision:
     """Make a candidate the champion, or the challenger first, if its verdict is PASS, and record what was decided.
 
-    Its bytes are verified by their digest; unless the evaluation has blessed them, or if people were asked since, it is
-    also loaded and predicts in a fresh process. The champion must still be the one that the candidate was judged
-    against. A second call with the same key finishes what the first began, or returns what it decided; if a gate or a person
-    is against it by then, it gives up what has moved nothing yet.
+    The candidate's bytes are verified by their digest. Unless the evaluation has blessed them and nobody was asked since,
+    the candidate is also loaded and predicts in a fresh process. The champion must still be the one that the candidate was
+    judged against. A second call with the same key finishes the move that the first began, or returns its decision; if a
+    gate or a person is against it by then, it gives up a move that has not moved the alias yet.
 
     :param ledger_uri: URI of the model's ledger.
     :param key: idempotency key: one promotion per key.
     :param actor: the run or person that promotes.
-    :param approval: what people said; None if nobody was asked. One who did not approve is enough to refuse. With
-        ``overridden`` a verdict other than PASS does not, except that a model that failed its blessing is no champion.
+    :param approval: the answers of people; None if nobody was asked. One person who did not approve is enough to refuse.
+        With ``overridden`` a verdict other than PASS does not refuse, unless the model failed its blessing.
     :param serving: what loading and predicting may cost if the candidate is blessed here; None means the defaults.
-    :param shadow: what it has to show beside the champion before it takes its place, as
-        :mod:`airflow_mlops.stages.shadow.shadow` finds out; None for nothing. A first champion has none to stand beside.
+    :param shadow: the trial beside the champion that the candidate has to pass first, which
+        :mod:`airflow_mlops.stages.shadow.shadow` judges; None for no trial. A first champion has no trial.
     :return: action PROMOTED, or CHALLENGING with ``shadow``; REFUSED if the verdict or a person is against it; KEPT if the
         candidate is the champion already.
-    :raises PromotionConflict: if the champion is another one by now, is being moved by somebody else, has been lost
-        while a former one is still there, or was moved to the candidate before a gate or a person turned against it.
+    :raises PromotionConflict: if the champion has changed by now, is being moved by somebody else, has been lost while a
+        former one is still there, or was moved to the candidate before a gate or a person turned against it.
     :raises ModelNotFound: if the candidate's version does not exist or is not ready.
     :raises BlessingFailed: if the candidate fails in a fresh process; also DigestMismatch and UntrustedModel.
     :raises RegistryUnavailable: if MLflow does not answer; a retry goes on from there.
@@ -117,9 +117,9 @@ def crown(
 ) -> PromotionDecision:
     """Make a challenger the champion, once it has loaded and predicted in a fresh process.
 
-    :param decision: what speaks for it, and the champion that it follows.
+    :param decision: the decision to record, with the evidence for the challenger and the champion that it replaces.
     :param task: ``classification`` or ``regression``.
-    :param serving: as for :func:`promote`, which also says what is raised.
+    :param serving: as for :func:`promote`, whose errors are raised here too.
     """
     ref = registry.version(client, decision.model, str(decision.after))
     if ref.digest != decision.digest:
@@ -149,7 +149,7 @@ def _why(evaluation: Evaluation, approval: ApprovalOutcome | None) -> str:
 
 
 def _against(evaluation: Evaluation, approval: ApprovalOutcome | None) -> str | None:
-    """Say why the candidate must not become champion; None if nothing is against it."""
+    """Return why the candidate must not become champion; None if nothing is against it."""
     if (veto := refusal(approval)) is not None:
         return veto
     if evaluation.verdict is Verdict.PASS:
@@ -163,8 +163,8 @@ def _against(evaluation: Evaluation, approval: ApprovalOutcome | None) -> str | 
 
 
 def _judged_as_champion(client: Client, evaluation: Evaluation, approval: ApprovalOutcome | None) -> bool:
-    # If a whole run is repeated after it has moved the alias, its candidate is compared with itself, which no margin lets
-    # pass. That says nothing against the move.
+    # If a whole run is repeated after it has moved the alias, its candidate is compared with itself, and passes by no margin.
+    # That is nothing against the move.
     version = evaluation.candidate.version
     return (
         evaluation.champion is not None
@@ -193,15 +193,15 @@ def rollback(
 ) -> PromotionDecision:
     """Give the champion alias back to a version that had it before, and record why.
 
-    :param to: the version; None means the one that the last promotion replaced, or, where the alias is not where the
-        ledger has put it, the ledger's.
+    :param to: the version; None means the one that the last promotion replaced, or the ledger's champion if the alias
+        was moved outside of the ledger.
     :param partition: the latest partition; later ones are scored with the restored version.
-    :param checks: what was measured that speaks for it.
-    :param action: RESTORED if nothing is taken back but a move outside of the ledger.
-    :param expected: the champion that is to be taken back; None means whichever there is.
-    :return: that action, or KEPT if there is nothing to do, as in a second call.
+    :param checks: the measurements that speak for the rollback.
+    :param action: RESTORED if only a move outside of the ledger is taken back.
+    :param expected: the champion that is to be taken back; None means the current one, whichever it is.
+    :return: a decision with that action, or with KEPT if there is nothing to do, as in a second call.
     :raises ModelNotFound: if there is no such version, or none before the champion.
-    :raises PromotionRefused: if the version never was champion.
+    :raises PromotionRefused: if the version was never champion.
     :raises PromotionConflict: if the champion is being moved by somebody else, or is not the expected one.
     :raises BlessingFailed: if the version fails in a fresh process; also DigestMismatch and UntrustedModel.
     """
@@ -215,17 +215,17 @@ def rollback(
         raise PromotionConflict(
             f"Version {expected} of {model!r} was to be taken back, but the champion is {moves.named(current)} by now."
         )
-    known = ledger.moves(rows)
-    target = registry.version(client, model, to or former.version(client, known, model, current))
+    ledger_moves = ledger.moves(rows)
+    target = registry.version(client, model, to or former.version(client, ledger_moves, model, current))
     decision = PromotionDecision(
         model=model, partition=partition, action=action, before=current, after=target.version,
         digest=target.digest, reason=reason, key=key, checks=checks,
     )  # fmt: skip
-    in_place = bool(known) and known[-1].after == current
+    in_place = bool(ledger_moves) and ledger_moves[-1].after == current
     if in_place and (target.version == current or action is Action.RESTORED):
         why = f"version {current} is the champion already; name an older version to go further back"
         return decision.model_copy(update={"action": Action.KEPT, "reason": why})
-    former.refuse_stranger(target, known)
+    former.refuse_stranger(target, ledger_moves)
     check = _blessed(client, target, registry.training(client, target).task, None)
     return moves.move(client, ledger_uri, decision.model_copy(update={"checks": (*checks, check)}), actor)
 
@@ -237,9 +237,9 @@ def _verified(
     approval: ApprovalOutcome | None,
     serving: Serving,
 ) -> tuple[Check, ...]:
-    """Prove that the candidate is what was evaluated and can be loaded, and return the evaluation's checks with that."""
+    """Verify that the candidate is the one that was evaluated and can be loaded, and return the checks of both."""
     blessing = _blessing(evaluation)
-    # People may have taken days, in which the environment can have become another one.
+    # People may take days to answer, and the environment may have changed meanwhile.
     if blessing is not None and blessing.verdict is Verdict.PASS and approval is None:
         moves.verify(client, ref, ref.digest)
         return evaluation.checks
@@ -248,10 +248,10 @@ def _verified(
 
 
 def _blessed(client: Client, ref: ModelRef, task: str, serving: Serving | None) -> Check:
-    """Load a version in a fresh process, and return that as one more check.
+    """Load a version in a fresh process, and return the check of its blessing.
 
-    :param serving: None means that it was champion: neither newer packages nor today's limits keep it from being restored
-        as long as it predicts alike.
+    :param serving: limits of the process; None if the version was champion before: as long as its predictions are the
+        same, neither newer packages nor today's limits keep it from being restored.
     """
     limits = serving or _PATIENCE
     with blessing_of(client, ref, task, limits, packages=serving is not None) as (_, wait):
