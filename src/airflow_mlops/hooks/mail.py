@@ -1,4 +1,4 @@
-"""The channel that mails, through Airflow's SMTP connection, in bounded time."""
+"""The channel that sends mails, through Airflow's SMTP connection and in bounded time."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 ONE = 0.75 * CLAIM.total_seconds()
-"""Seconds that one mail may take, with connecting; less than it is claimed for."""
+"""Seconds that one mail may take, connecting included; less than the time for which it is claimed."""
 
 ALL = 300.0
-"""Seconds from the first mail after which no further one is begun; the others wait for the next alert."""
+"""Seconds after the first mail in which further ones are begun; the others wait for the next alert."""
 
 _FOR_NOW = range(400, 500)
 _TOO_LARGE = (552, 523)
@@ -42,7 +42,7 @@ class MailServer:
 
     :param smtp_conn_id: SMTP connection; None means ``[mlops] smtp_conn_id``.
     :param one: seconds that one mail may take.
-    :param read: given the place of a report or a picture, returns it, or None if it cannot be read; by default none can.
+    :param read: returns the bytes of the report or picture at a place, None if it cannot be read; by default always None.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class MailServer:
 
         :param to: addresses.
         :raises MailUndelivered: if the server cannot be used or does not answer in time.
-        :raises smtplib.SMTPException: if it does not take this mail.
+        :raises smtplib.SMTPException: if the server refuses this mail.
         """
         page = notice.report
         report = attachment(page, self.read(page)) if page else None
@@ -77,17 +77,17 @@ class MailServer:
     def send(self, write: Callable[[str, bool], EmailMessage], to: Sequence[str]) -> Receipt:
         """Send one mail.
 
-        :param write: given the sender's address, and whether attachments may be large, writes it.
+        :param write: returns the mail, given the sender's address and whether attachments may be large.
         :param to: addresses.
         :raises MailUndelivered: if the server cannot be used or does not answer in time.
-        :raises smtplib.SMTPException: if it does not take this mail.
+        :raises smtplib.SMTPException: if the server refuses this mail.
         """
         now = time.monotonic()
         if self.end is None:
             self.end = now + ALL
         if now > self.end:
             raise MailUndelivered(f"Mailing took {ALL:.0f} s; the next alert goes on")
-        # A server that sends a byte now and then never lets a socket's own timeout end.
+        # A server that sends a byte now and then keeps a socket's own timeout from ending.
         sending = _Sending(self.name, write, to)
         worker = Thread(target=sending.run, daemon=True)
         worker.start()
@@ -119,7 +119,7 @@ class _Sending:
         try:
             with self._connected() as hook:
                 self.receipt = self._send(hook)
-        except Exception as error:  # noqa: BLE001 - raised again by who waits for this thread
+        except Exception as error:  # noqa: BLE001 - raised again by the thread that waits for this one
             self.error = error
 
     def abandon(self) -> None:
@@ -162,7 +162,7 @@ class _Sending:
         if self.abandoned.is_set():
             raise TimeoutError("abandoned")
         mail = self.write(cast("str", hook.from_email), large)
-        # The hook's own method makes mails of one part.
+        # The hook's own method can only send mails of one part.
         client = cast("smtplib.SMTP", hook._smtp_client)
         refused = client.send_message(mail, to_addrs=list(self.to))
         for address, (code, reply) in refused.items():

@@ -27,7 +27,7 @@ EXTRAS = {
     "server_cert_path": "MLFLOW_TRACKING_SERVER_CERT_PATH",
     "client_cert_path": "MLFLOW_TRACKING_CLIENT_CERT_PATH",
 }
-"""What may stand in a connection's extra, and the setting of MLflow that it becomes."""
+"""Keys that a connection's extra may have, each with the setting of MLflow that it becomes."""
 
 _DEFAULTS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -44,7 +44,7 @@ _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 
 
 class MlflowHook(BaseHook):
-    """Give a client of the MLflow server that a connection names.
+    """Return clients of the MLflow server that a connection names.
 
     The connection has host, port, scheme (field ``schema``: ``https`` unless it says ``http``), login and password,
     and in its extra any of :data:`EXTRAS`. A host may also be a whole URL.
@@ -70,7 +70,7 @@ class MlflowHook(BaseHook):
         """Return a client for tracking and registry, and configure MLflow in this process for it.
 
         :raises AirflowNotFoundException: if a connection other than ``mlflow_default`` does not exist.
-        :raises ValueError: if the connection has no host, or an extra that is not known.
+        :raises ValueError: if the connection has no host, or an extra that is unknown.
         :raises RegistryUnavailable: if MLflow's database cannot be opened.
         """
         from alembic.util import CommandError
@@ -86,9 +86,9 @@ class MlflowHook(BaseHook):
             raise RegistryUnavailable(f"MLflow's database cannot be opened: {error}") from error
 
     def artifact_location(self, experiment: str) -> str | None:
-        """Return where a new experiment keeps its artifacts: under ``[mlops] storage`` for a database without a server.
+        """Return where a new experiment keeps its artifacts: under ``[mlops] storage`` if MLflow is a database without a server.
 
-        :return: None if there is a server, which decides itself.
+        :return: None if there is a server, which then decides.
         """
         scheme = self._resolve()[0].partition(":")[0].partition("+")[0]
         return f"{config.storage()}/artifacts/{experiment}" if scheme in _DATABASES else None
@@ -104,7 +104,7 @@ class MlflowHook(BaseHook):
         return True, "MLflow answers."
 
     def _resolve(self) -> tuple[str, dict[str, str] | None]:
-        # None: no connection, so that credentials in the environment of the process are meant for this address.
+        # Settings are None without a connection: credentials in the environment of the process then belong to this address.
         try:
             connection = self.get_connection(self.mlflow_conn_id)
         except AirflowNotFoundException:
@@ -116,13 +116,13 @@ class MlflowHook(BaseHook):
 
 @contextmanager
 def _alone(uri: str) -> Iterator[None]:
-    """Keep other processes from opening a database of SQLite: the first one makes its tables, and two would undo each other."""
+    """Lock a SQLite database while it is opened: the first process makes its tables, and two at once would undo each other."""
     from mlflow.utils.file_utils import ExclusiveFileLock
 
     with ExitStack() as stack:
         if uri.startswith("sqlite:///"):
             path = Path(uri.removeprefix("sqlite:///"))
-            # Where nothing can be written, no tables are made either.
+            # Where no lock can be written, no tables can be made either.
             with suppress(OSError):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 stack.enter_context(ExclusiveFileLock(f"{path}.lock"))
@@ -169,7 +169,7 @@ def configure(settings: dict[str, str] | None) -> None:
             variable.set(value)
     for name, value in (settings or {}).items():
         variable = getattr(environment_variables, name)
-        # An empty value removes what a connection used before has left: it is not for this server to see.
+        # An empty value removes what another connection has left, which this server must not see.
         variable.set(value) if value else variable.unset()
-    # Importing MLflow has made one if telemetry was on.
+    # If telemetry was on, importing MLflow has made a client for it; this drops it.
     set_telemetry_client()  # type: ignore[no-untyped-call]

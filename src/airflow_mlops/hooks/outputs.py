@@ -1,4 +1,4 @@
-"""Outputs behind Airflow's connections, and the way from a spec to them."""
+"""Outputs behind Airflow's connections, and the output that a spec describes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class SqlWriter:
     """Write predictions to a table of any database that Airflow has a ``DbApiHook`` for, in one transaction.
 
     :param conn_id: the connection.
-    :param table: ``table`` or ``schema.table``; it is made if there is none.
+    :param table: ``table`` or ``schema.table``; it is created if it does not exist.
     """
 
     conn_id: str
@@ -33,12 +33,12 @@ class SqlWriter:
         return f"table {self.table} on {self.conn_id}"
 
     def write(self, predictions: Predictions) -> None:
-        """Put predictions in place of those that the table has of their model and partition.
+        """Replace the predictions that the table has of their model and partition.
 
         :raises SourceUnreadable: if the connection does not exist or takes no SQL.
         :raises ConnectionError: if the database cannot be reached or gives up.
         :raises WriteConflict: if the rows break a constraint.
-        :raises SchemaMismatch: if the table lacks a column or takes no such values.
+        :raises SchemaMismatch: if the table lacks a column, or a column cannot hold the values.
         """
         from airflow_mlops.stores.outputs import sql
 
@@ -53,7 +53,7 @@ class FileWriter:
     :param path: a path or URL with ``{partition}``, or with ``{year}``, ``{month}``, ``{day}`` and ``{hour}`` of the
         partition's start. It ends in ``.csv`` or ``.parquet``.
     :param conn_id: connection with the credentials of the file system; None means those of the environment.
-    :param format: ``csv`` or ``parquet``; None means what the end of the path says.
+    :param format: ``csv`` or ``parquet``; None means that the end of the path decides.
     """
 
     path: str
@@ -61,11 +61,11 @@ class FileWriter:
     format: str | None = None
 
     def describe(self, partition: Partition | None) -> str:
-        """Return the path, without credentials; what any partition would fill in is ``*``."""
+        """Return the path, without credentials; for no partition, with ``*`` where its parts would be."""
         return re.sub(r"://[^/]*@", "://", fill(self.path, partition))
 
     def write(self, predictions: Predictions) -> None:
-        """Put the predictions in place of the file that may be there.
+        """Write the predictions to the file, replacing one that is there.
 
         :raises SourceUnreadable: if the connection does not exist, or its file system cannot be opened.
         """

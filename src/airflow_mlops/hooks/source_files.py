@@ -27,16 +27,16 @@ class FileSource:
     """Read the files of a partition, on any file system that ``ObjectStoragePath`` reaches.
 
     :param path: a path or URL with ``{partition}``, or with ``{year}``, ``{month}``, ``{day}`` and ``{hour}`` of the
-        partition's start, each as often as need be; ``*``, ``?`` and ``[…]`` match several files, of which those whose
+        partition's start, each any number of times; ``*``, ``?`` and ``[…]`` match several files, and those whose
         names begin with a dot or underscore are left out. It ends in ``.csv``, ``.jsonl`` or ``.parquet``; the first
         two also with ``.gz``, ``.bz2`` or ``.zst``.
     :param conn_id: connection with the credentials of the file system; None means those of the environment.
-    :param format: ``csv``, ``jsonl`` or ``parquet``; None means what the end of the path says.
+    :param format: ``csv``, ``jsonl`` or ``parquet``; None means that the end of the path decides.
     :param delimiter: what separates the fields of CSV.
     :param encoding: how text is encoded.
-    :param nulls: what counts as missing in columns of CSV that are no text; an empty field always does.
-    :param types: Arrow type of columns of CSV, such as ``{"zip": "string"}``; others are found from all of their
-        values.
+    :param nulls: texts that count as missing in columns of CSV that are no text; an empty field always does.
+    :param types: Arrow type of columns of CSV, such as ``{"zip": "string"}``; the types of others are inferred from
+        all of their values.
     """
 
     path: str
@@ -48,11 +48,11 @@ class FileSource:
     types: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def describe(self, partition: Partition | None) -> str:
-        """Return the path, without credentials; what matches any partition is ``*``."""
+        """Return the path, without credentials; for no partition, with ``*`` where its parts would be."""
         return _shown(fill(self.path, partition))
 
     def stamp(self, partition: Partition | None) -> str | None:
-        """Return a digest of the names, sizes and times of the files; None while there is none.
+        """Return a digest of the names, sizes and times of the files; None while there are none.
 
         :raises SourceUnreadable: if the path cannot be used.
         """
@@ -85,14 +85,15 @@ class FileSource:
     def files(self, partition: Partition | None) -> list[File]:
         """List the files of a partition in the order of their names.
 
-        :raises SourceUnreadable: if one lies outside of the folder that the path begins with, or the file system
-            cannot be reached.
+        :raises SourceMissing: if the file system cannot be reached.
+        :raises SourceUnreadable: if a file lies outside of the folder that the path begins with, or the folder cannot
+            be listed.
         """
         root = self.open(fill(self.path, partition))
         try:
             # Listings are cached, and would never show a new file to a process that waits for it.
             root.fs.invalidate_cache()
-            found = self._list(root)
+            paths = self._list(root)
         except FileNotFoundError:
             return []
         except (ImportError, OSError, ValueError) as error:
@@ -101,27 +102,27 @@ class FileSource:
             raise SourceUnreadable(f"{self.describe(partition)} cannot be listed: {error}") from error
         layout = Layout(self.format, self.delimiter, self.encoding, tuple(self.nulls), dict(self.types))
         if _is_local(root):
-            _refuse_outside(found, self.open(fixed_folder(self.path)).path)
+            _refuse_outside(paths, self.open(fixed_folder(self.path)).path)
         return [
             File(root.fs, path, path if _is_local(root) else _shown(root.fs.unstrip_protocol(path)), layout)
-            for path in found
+            for path in paths
         ]
 
     def key_of(self, file: File, grain: str | None = None) -> str | None:
-        """Return the key of the partition that a file's path tells; None if it tells none.
+        """Return the key of the partition that a file's path names; None if it names none.
 
-        :param grain: length of a partition; None takes what stands in place of ``{partition}`` as it is.
+        :param grain: length of a partition; None returns the text in place of ``{partition}`` as it is.
         """
         pattern = self.open(fixed_folder(self.path)).fs._strip_protocol(_bare(self.path))
         match = re.fullmatch(_regex(str(pattern)), file.path)
-        found = match.groupdict() if match else {}
+        parts = match.groupdict() if match else {}
         try:
-            if "partition" in found:
-                return Partition.parse(found["partition"], grain).key if grain else found["partition"]
-            if "year" not in found or grain is None:
+            if "partition" in parts:
+                return Partition.parse(parts["partition"], grain).key if grain else parts["partition"]
+            if "year" not in parts or grain is None:
                 return None
             year, month, day, hour = (
-                int(found.get(name, first))
+                int(parts.get(name, first))
                 for name, first in (("year", 1), ("month", 1), ("day", 1), ("hour", 0))
             )
             return Partition.containing(datetime(year, month, day, hour, tzinfo=UTC), grain).key
@@ -137,7 +138,7 @@ class FileSource:
         protocol = path.partition("://")[0] if "://" in path else "file"
         try:
             if self.conn_id is None and not has_fs(protocol):
-                # One that no provider of Airflow has, such as http or memory: fsspec may know it.
+                # No provider of Airflow has this protocol, such as http or memory, but fsspec may.
                 attach(protocol, fs=fsspec.filesystem(protocol))
             opened = ObjectStoragePath(path, conn_id=self.conn_id)
             _ = opened.fs
@@ -153,27 +154,27 @@ class FileSource:
     def _list(self, root: ObjectStoragePath) -> list[str]:
         if not _magic(root.path):
             return [str(root.fs._strip_protocol(root.path))] if root.fs.isfile(root.path) else []
-        found: dict[str, Any] = root.fs.glob(root.path, detail=True)
+        infos: dict[str, Any] = root.fs.glob(root.path, detail=True)
         return sorted(
             path
-            for path, info in found.items()
+            for path, info in infos.items()
             if info["type"] != "directory" and not path.rpartition("/")[2].startswith((".", "_"))
         )
 
 
 def fill(path: str, partition: Partition | None) -> str:
-    """Put a partition into a path; None means any."""
+    """Fill the parts of a partition into a path; None fills in ``*``."""
     if partition is None:
         return re.sub(r"\{\w+\}", "*", path)
     start = partition.start
-    values = {
+    parts = {
         "partition": partition.key,
         "year": f"{start:%Y}",
         "month": f"{start:%m}",
         "day": f"{start:%d}",
         "hour": f"{start:%H}",
     }
-    return re.sub(r"\{(\w+)\}", lambda match: values.get(match[1], match[0]), path)
+    return re.sub(r"\{(\w+)\}", lambda match: parts.get(match[1], match[0]), path)
 
 
 def _bare(path: str) -> str:
@@ -195,7 +196,7 @@ def fixed_folder(path: str) -> str:
 
 
 def _regex(pattern: str) -> str:
-    """Return the regular expression of what a path matches, with a group for each name in braces."""
+    """Return a regular expression for the paths that a pattern matches, with a group for each name in braces."""
     seen: set[str] = set()
     parts = []
     for part in re.split(r"(\{\w+\}|\*\*/|\*\*|\*|\?|\[[^\]]*\])", pattern):
@@ -210,7 +211,7 @@ def _regex(pattern: str) -> str:
 
 
 def _is_away(error: Exception) -> bool:
-    """Tell whether a place could not be reached, which may be otherwise later."""
+    """Tell whether an error means that the file system cannot be reached now, but may be later."""
     # aiohttp, which reads http, has errors of its own for this.
     return (
         isinstance(error, ConnectionError | TimeoutError)

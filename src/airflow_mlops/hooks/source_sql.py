@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 class SqlSource:
     """Read the rows of a query, from any database that Airflow has a ``DbApiHook`` for.
 
-    Rows are fetched in chunks from a cursor on the server. Times without a time zone are taken for UTC. ``DECIMAL``
+    Rows are fetched in chunks from a cursor on the server. Times without a time zone are read as UTC. ``DECIMAL``
     and ``NUMERIC`` become fractions of double precision, JSON and arrays become text.
 
     :param conn_id: the connection.
     :param sql: a query, which may refer to ``:start`` and ``:end`` (excluded) of the partition in UTC, and to
         ``:partition``, its key. They are bound by the database's driver and never become part of the text.
     :param changed: a query with the same parameters, whose first row changes when the data does, such as
-        ``select count(*), max(updated_at) from …``; None counts the rows of ``sql``. Used to see whether data is there.
+        ``select count(*), max(updated_at) from …``; None counts the rows of ``sql``. It tells whether data is there.
     """
 
     conn_id: str
@@ -38,7 +38,7 @@ class SqlSource:
         return f"the query on {self.conn_id}" + (f" for {partition.key}" if partition else "")
 
     def stamp(self, partition: Partition | None) -> str | None:
-        """Return the number of rows, or the first row of ``changed``; None while there are none or it has none.
+        """Return the number of rows, or the first row of ``changed``; None while there is no row.
 
         :raises SourceMissing: if the database cannot be reached, or a table does not exist.
         :raises SourceUnreadable: if the connection or the query is wrong.
@@ -93,7 +93,7 @@ def _engine(hook: DbApiHook) -> Engine:
         if url.drivername == "postgresql":
             # SQLAlchemy 2.1 reads a bare postgresql:// as psycopg 3, which the provider's default is not.
             url = url.set(drivername="postgresql+psycopg2")
-        # The provider hands these to the driver, but leaves them out of the URL: sslmode would be lost.
+        # The provider passes these to the driver, but leaves them out of the URL: sslmode would be lost.
         extras = hook.connection.extra_dejson.items()
         return create_engine(
             url,
@@ -104,7 +104,7 @@ def _engine(hook: DbApiHook) -> Engine:
 
 
 def missing_connection(conn_id: str) -> str:
-    """Return what to tell of a connection that does not exist."""
+    """Return the message about a connection that does not exist."""
     return (
         f"There is no connection {conn_id!r}; make it under Admin > Connections, or as the environment variable "
         f"AIRFLOW_CONN_{conn_id.upper()}"

@@ -1,4 +1,4 @@
-"""Sources behind Airflow's connections and configuration, and the way from a spec to them."""
+"""Sources behind Airflow's connections and configuration, and the source that a spec describes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 
-# What waits in a triggerer, or is watched, is known by these names: they stay, wherever the classes are.
+# Waiting triggers and watched assets have these names stored, so they stay when the classes move.
 _STORED = {
     "airflow_mlops.engines.sources:PythonSource": PythonSource,
     "airflow_mlops.engines.source_delta:DeltaSource": DeltaSource,
@@ -47,8 +47,8 @@ class DatasetSource:
 
     :param dataset: name of the dataset or model.
     :param table: ``data`` for what was published, ``predictions`` for what was scored, or another of its tables.
-    :param event_time: column with the time that a row belongs to; None finds rows by the partition they were written
-        under.
+    :param event_time: column with the time that a row belongs to; None selects rows by the partition under which they
+        were written.
     :param version: version to read; None means the latest.
     """
 
@@ -71,12 +71,12 @@ class DatasetSource:
         """Yield the rows of one partition.
 
         :raises SourceMissing: if there is no such table.
-        :raises SourceUnreadable: if its version or event time does not exist, or it cannot be read.
+        :raises SourceUnreadable: if the version or the event time column does not exist, or the table cannot be read.
         """
         yield from self._delta().batches(partition, types)
 
     def _delta(self) -> DeltaSource:
-        # Only now: where tables are kept may differ between the processes that parse and run a DAG.
+        # Resolved only here: the storage may differ between the processes that parse and run a DAG.
         uri = tables.uri_of(config.storage(), self.dataset, self.table)
         return DeltaSource(uri, self.event_time, self.version)
 
@@ -98,24 +98,24 @@ def from_spec(source: spec.Source) -> Source:
 
 
 def pack(source: Source) -> dict[str, Any]:
-    """Return a source as plain values, from which :func:`unpack` makes it again in another process.
+    """Return a source as JSON values, from which :func:`unpack` rebuilds it in another process.
 
-    :raises SourceUnreadable: if it is no dataclass, or holds a function that cannot be imported by its name.
+    :raises SourceUnreadable: if the source is no dataclass, or holds a function that cannot be imported by its name.
     """
     if not is_dataclass(source):
         raise SourceUnreadable(
             f"{type(source).__name__} cannot be handed to the triggerer, as it is no dataclass; use deferrable=False"
         )
-    values = {each.name: _plain(getattr(source, each.name)) for each in fields(source)}  # type: ignore[unreachable]
+    arguments = {field.name: _plain(getattr(source, field.name)) for field in fields(source)}  # type: ignore[unreachable]
     own = f"{type(source).__module__}:{type(source).__qualname__}"
     return {
         "kind": next((name for name, kind in _STORED.items() if kind is type(source)), own),
-        "values": values,
+        "values": arguments,
     }
 
 
 def unpack(packed: Mapping[str, Any]) -> Source:
-    """Return the source that :func:`pack` was given."""
+    """Return the source that :func:`pack` packed."""
     kind = _STORED.get(packed["kind"]) or load(packed["kind"])
     source: Source = kind(**packed["values"])
     return source
