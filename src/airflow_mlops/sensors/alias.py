@@ -1,4 +1,4 @@
-"""Wait for a promotion."""
+"""Wait until an alias of a model points to a version, such as after a promotion."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 
 class ModelAliasSensor(BaseSensorOperator):
-    """Wait until an alias of a registered model is at a version, at any, or at another one than before.
+    """Wait until an alias of a registered model points to one version, to any, or to another one than before.
 
-    Returns the version. An MLflow that does not answer counts as an alias that has not moved.
+    Returns the version. While MLflow does not answer, the alias counts as not moved.
 
     :param model: registered model's name.
     :param alias: the alias.
@@ -53,18 +53,18 @@ class ModelAliasSensor(BaseSensorOperator):
         self.mlflow_conn_id = mlflow_conn_id
 
     def poke(self, context: Context) -> PokeReturnValue:
-        """Look once."""
+        """Look once where the alias points."""
         trigger = self._trigger()
         try:
-            found = trigger.look()
+            version = trigger.look()
         except RegistryUnavailable as error:
             self.log.warning("Cannot look for %s, and try again: %s", self.model, error)
             return PokeReturnValue(is_done=False)
-        self.log.info("%s of %s is version %s", self.alias, self.model, found)
-        return PokeReturnValue(is_done=found is not None and trigger.wanted(found), xcom_value=found)
+        self.log.info("%s of %s is version %s", self.alias, self.model, version)
+        return PokeReturnValue(is_done=version is not None and trigger.matches(version), xcom_value=version)
 
     def execute(self, context: Context) -> Any:
-        """Look, and wait if need be."""
+        """Look, and wait while the alias does not point to the expected version."""
         if self.deferrable:
             seen = self.poke(context)
             if seen.is_done:
@@ -76,15 +76,15 @@ class ModelAliasSensor(BaseSensorOperator):
             return self.resume(context, {"version": None})
 
     def resume(self, context: Context, event: dict[str, Any]) -> str:
-        """Go on, or say what is missing.
+        """Return the version, or raise if the wait timed out.
 
         :raises AirflowSensorTimeout: if the alias was not there in time.
         """
         if event["version"] is None:
-            wanted = [f"version {self.version}"] if self.version else []
-            wanted += [f"another version than {self.former}"] if self.former else []
+            conditions = [f"version {self.version}"] if self.version else []
+            conditions += [f"another version than {self.former}"] if self.former else []
             raise AirflowSensorTimeout(
-                f"{self.alias} of {self.model} was not at {' and '.join(wanted) or 'any version'} within "
+                f"{self.alias} of {self.model} was not at {' and '.join(conditions) or 'any version'} within "
                 f"{timedelta(seconds=self.timeout)} h. Train and promote; then clear this task."
             )
         return str(event["version"])

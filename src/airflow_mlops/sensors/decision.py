@@ -1,4 +1,4 @@
-"""Wait until the partition before has its decision."""
+"""Wait until the decision on the previous partition is recorded."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 class DecisionSensor(BaseSensorOperator):
     """Wait until the decision on the partition published before this one is recorded.
 
-    A backfill runs partitions through the chain side by side; waiting here makes a replay give what one partition
-    after the other would have given. In live operation the decision is there already.
+    A backfill runs the DAGs of several partitions at once; waiting here makes a replay decide as if the partitions had
+    run one after the other. In live operation the decision is there already.
 
     :param model: name of the model.
     :param partition: key of the partition; None means the run's ``partition_key``, or the latest without one.
@@ -43,7 +43,7 @@ class DecisionSensor(BaseSensorOperator):
         self.deferrable = deferrable
 
     def poke(self, context: Context) -> bool:
-        """Look once."""
+        """Look once for the decision."""
         before = self._before(context)
         done = before is None or ledger.decision(table_uri(self.model, "ledger"), before) is not None
         if done:
@@ -53,7 +53,7 @@ class DecisionSensor(BaseSensorOperator):
         return done
 
     def execute(self, context: Context) -> Any:
-        """Look, and wait if need be."""
+        """Look, and wait while there is no decision."""
         seconds = config.decision_timeout().total_seconds()
         if not self.deferrable:
             self.timeout = seconds
@@ -71,7 +71,7 @@ class DecisionSensor(BaseSensorOperator):
         return None
 
     def resume(self, context: Context, event: dict[str, Any]) -> None:
-        """Go on, or say what is missing.
+        """Go on, or raise if the wait timed out.
 
         :raises NoDecision: if the deadline passed.
         """
@@ -84,5 +84,7 @@ class DecisionSensor(BaseSensorOperator):
 
     def _before(self, context: Context) -> str | None:
         here = dataset_of(context, self.model, self.partition)
-        earlier = {each.partition for each in tables.versions(here.uri) if each.partition < here.partition}
+        earlier = {
+            version.partition for version in tables.versions(here.uri) if version.partition < here.partition
+        }
         return max(earlier, default=None)

@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
 
 class DriftSensor(BaseSensorOperator):
-    """Wait until a partition's drift is judged; go on if it is one of the verdicts that are waited for, else skip.
+    """Wait until a partition's drift is judged; go on if the verdict is one of ``verdicts``, else skip.
 
-    Returns the verdict. By default what comes after it runs only if the data has drifted. What is skipped may be all that
-    comes after: a verdict on a partition does not change by waiting.
+    Returns the verdict. By default the tasks after it run only if the data has drifted. With another verdict the sensor
+    is skipped rather than kept waiting, for the verdict on a partition does not change.
 
     :param model: name of the model.
     :param partition: key of the partition; None means the run's ``partition_key``, or the latest without one.
-    :param verdicts: go on with any of these: PASS, FAIL, INCONCLUSIVE; empty means with each.
-    :param check: the check, as it stands in the table of checks: ``drift``, ``drift.<column>``, ``performance``,
+    :param verdicts: go on with any of these: PASS, FAIL, INCONCLUSIVE; empty means any.
+    :param check: name of the check in the table of checks: ``drift``, ``drift.<column>``, ``performance``,
         ``health`` …
     :param deferrable: wait in the triggerer instead of in a worker.
     """
@@ -56,18 +56,18 @@ class DriftSensor(BaseSensorOperator):
         self.deferrable = deferrable
 
     def poke(self, context: Context) -> PokeReturnValue:
-        """Look once.
+        """Look once for the verdict.
 
-        :raises AirflowSkipException: if the verdict is another one than those that are waited for.
+        :raises AirflowSkipException: if the verdict is none of ``verdicts``.
         """
-        found = checks.verdict(self._uri, self._key(context), self.check)
-        if found is None:
+        verdict = checks.verdict(self._uri, self._key(context), self.check)
+        if verdict is None:
             self.log.info("%s of %s %s is not judged yet", self.check, self.model, self._key(context))
             return PokeReturnValue(is_done=False)
-        return PokeReturnValue(is_done=True, xcom_value=self._wanted(found, self._key(context)))
+        return PokeReturnValue(is_done=True, xcom_value=self._accepted(verdict, self._key(context)))
 
     def execute(self, context: Context) -> Any:
-        """Look, and wait if need be."""
+        """Look, and wait while there is no verdict."""
         if self.deferrable:
             seen = self.poke(context)
             if seen.is_done:
@@ -84,10 +84,10 @@ class DriftSensor(BaseSensorOperator):
             return self.resume(context, {"verdict": None})
 
     def resume(self, context: Context, event: dict[str, Any]) -> str:
-        """Go on, or say what is missing.
+        """Return the verdict, or raise if the wait timed out.
 
         :raises AirflowSensorTimeout: if there was no verdict in time.
-        :raises AirflowSkipException: if the verdict is another one than those that are waited for.
+        :raises AirflowSkipException: if the verdict is none of ``verdicts``.
         """
         key = self._key(context)
         if event["verdict"] is None:
@@ -95,7 +95,7 @@ class DriftSensor(BaseSensorOperator):
                 f"{self.check} of {self.model} {key} was not judged within {timedelta(seconds=self.timeout)} h. Has "
                 f"{self.model}.monitor run for that partition, and is there a check of that name? Then clear this task."
             )
-        return self._wanted(Verdict(event["verdict"]), key)
+        return self._accepted(Verdict(event["verdict"]), key)
 
     @property
     def _uri(self) -> str:
@@ -105,14 +105,14 @@ class DriftSensor(BaseSensorOperator):
         key = self.partition or context.get("partition_key")
         if not key:
             return dataset_of(context, self.model).partition
-        # A key of another form would be waited for in vain; before the first data nobody knows the form.
-        known = tables.latest(table_uri(self.model, "data"))
-        return Partition.parse(key, known.grain).key if known else key
+        # The table has no key of another form. Before the first data the form is unknown.
+        published = tables.latest(table_uri(self.model, "data"))
+        return Partition.parse(key, published.grain).key if published else key
 
-    def _wanted(self, found: Verdict, key: str) -> str:
-        said = f"{self.check} of {self.model} {key} is {found}"
-        wanted = [Verdict(each) for each in self.verdicts]
-        if wanted and found not in wanted:
-            raise AirflowSkipException(f"{said}, not {' or '.join(wanted)}")
-        self.log.info("%s", said)
-        return found.value
+    def _accepted(self, verdict: Verdict, key: str) -> str:
+        sentence = f"{self.check} of {self.model} {key} is {verdict}"
+        accepted = [Verdict(name) for name in self.verdicts]
+        if accepted and verdict not in accepted:
+            raise AirflowSkipException(f"{sentence}, not {' or '.join(accepted)}")
+        self.log.info("%s", sentence)
+        return verdict.value

@@ -27,13 +27,13 @@ class NewPartitionSensor(BaseSensorOperator):
     """Wait until the data of a partition is there and has stopped growing.
 
     Each look takes the source's stamp twice, ``settle`` apart: sizes and times of files, the number of rows of a
-    query, the data files of a Delta table. What changes in between, is not there yet. A place that cannot be reached
-    counts as data that is not there.
+    query, the data files of a Delta table. Data that changes in between is not there yet. While the source cannot be
+    reached, the data counts as not there.
 
     :param source: where the rows come from, e.g. ``FileSource("/data/{partition}.parquet")``.
     :param partition: key of the partition; None means the run's ``partition_key``.
     :param grain: length of a partition: hour, day, week or month.
-    :param settle: how long the data has to stay as it is.
+    :param settle: time for which the data must not change.
     :param deferrable: wait in the triggerer instead of in a worker.
     """
 
@@ -58,7 +58,7 @@ class NewPartitionSensor(BaseSensorOperator):
         self.deferrable = deferrable
 
     def poke(self, context: Context) -> bool:
-        """Look once."""
+        """Look once for the data."""
         partition = partition_of(context, self.partition, self.grain)
         before = arrived(self.source, partition)
         if before is None:
@@ -71,7 +71,7 @@ class NewPartitionSensor(BaseSensorOperator):
         return settled
 
     def execute(self, context: Context) -> Any:
-        """Look, and wait if need be."""
+        """Look, and wait while the data is not there."""
         if self.deferrable:
             self._leave(partition_of(context, self.partition, self.grain))
         try:
@@ -93,7 +93,7 @@ class NewPartitionSensor(BaseSensorOperator):
         )
 
     def resume(self, context: Context, event: dict[str, Any]) -> None:
-        """Go on, or say what is missing.
+        """Go on, or raise if the wait timed out.
 
         :raises AirflowSensorTimeout: if the data did not come in time.
         :raises SourceUnreadable: if the source can never be read.
