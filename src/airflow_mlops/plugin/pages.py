@@ -14,9 +14,9 @@ Segment = Annotated[str, Path(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$", max_leng
 """One name in a path: never empty, never ``.`` or ``..``, and without any separator."""
 
 HEADERS = {
-    # A report is written from data, which is not trusted: `sandbox` without allow-same-origin keeps its scripts from
-    # the cookies and the API of Airflow, and nothing may be loaded from or sent to anywhere. Evidently's pages carry
-    # their scripts, styles and fonts inside.
+    # A report is made from data, which is not trusted: `sandbox` without allow-same-origin keeps its scripts from the
+    # cookies and the API of Airflow, and the other rules forbid loading from and sending to any other place. Evidently's
+    # pages carry their scripts, styles and fonts inside.
     "Content-Security-Policy": "sandbox allow-scripts allow-downloads; default-src 'none'; "
     "script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; font-src data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'self'",
@@ -42,7 +42,7 @@ def create_app() -> FastAPI:
 def report(model: Segment, partition: Segment, kind: Segment) -> Response:
     """Return one report as it was written."""
     try:
-        # Who may write reports must not read this server's files by a symbolic link.
+        # Someone who can write reports must not read this server's files through a symbolic link.
         page = report_path(f"{model}/{partition}/{kind}.html").read_bytes()
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         raise HTTPException(404, f"There is no report {model}/{partition}/{kind}.") from None

@@ -20,7 +20,7 @@ class Pages:
 
     @cached_property
     def app(self) -> FastAPI:
-        """The application behind it."""
+        """The application that serves the pages."""
         from airflow_mlops.plugin.pages import create_app
 
         return create_app()

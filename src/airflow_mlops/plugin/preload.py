@@ -1,7 +1,7 @@
 """Warm workers: import the heavy libraries once, in the process that tasks are forked from.
 
 Nothing is executed in that process: forking after an import is safe, forking after OpenMP, Arrow or polars have run is
-not. What an import itself starts (threads of OpenBLAS and of jemalloc) their own fork handlers take care of.
+not. Threads that an import itself starts, those of OpenBLAS and of jemalloc, have fork handlers of their own.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ MODULES = (
     "airflow.providers.common.io.assets.file",
     "airflow_mlops.pipelines.continuous_training",
 )
-"""What a task process imports: libraries by the modules that our engines name, and what parsing its DAG file takes."""
+"""Modules that a task process imports: those of the heavy libraries, and those that parsing its DAG file needs."""
 
 log = logging.getLogger(__name__)
 
@@ -61,8 +61,8 @@ log = logging.getLogger(__name__)
 def before_command(arguments: list[str]) -> None:
     """Preload if a command starts a process that forks tasks, and ``[mlops] preload`` is on.
 
-    To be called in the process of the command, before anything is forked. The listener hook ``on_starting`` will not
-    do: it comes before a job knows whether it is a scheduler's, and in a Celery worker only in the task's process.
+    Call it in the process of the command, before anything is forked. The listener hook ``on_starting`` does not work for
+    this: it is called before a job knows whether it is a scheduler's, and in a Celery worker only in the task's process.
 
     :param arguments: the command, e.g. ``["celery", "worker"]``.
     """
@@ -102,7 +102,7 @@ def _load(name: str) -> bool:
 
 
 def _list_packages() -> None:
-    """Have the list of installed packages read, by MLflow and by us, which takes most of the time of logging a model."""
+    """Read the list of installed packages ahead, MLflow's and ours; it takes most of the time of logging a model."""
     try:
         from mlflow.utils.requirements_utils import warn_dependency_requirement_mismatches
 
