@@ -1,4 +1,4 @@
-"""Tell people what became of a task, from a callback."""
+"""Mail people about a task that failed or recovered, from a callback."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 class MlopsNotifier(BaseNotifier):
     """Mail a failed task, as :class:`~airflow_mlops.operators.alert.AlertOperator` mails a failed run.
 
-    Give it to a task or a DAG as ``on_failure_callback``; as ``on_success_callback`` too, it says what has recovered or
-    has passed with warnings. Airflow tries no callback again, and runs none while its DAG processor is down: what must
-    not be lost needs the operator.
+    Give it to a task or a DAG as ``on_failure_callback``; as ``on_success_callback`` too, it also mails that a task
+    has recovered, or has passed with warnings. Airflow does not retry callbacks, and runs none while its DAG processor is
+    down: for mails that must not be lost, use the operator.
 
     :param model: name of the model, or of anything else that has an outbox of its own.
     :param to: mail addresses, instead of ``alerts.email``.
-    :param alerts: who is told of what, as in a spec; None means the defaults.
+    :param alerts: which outcomes are mailed to whom, as in a spec; None means the defaults.
     :param smtp_conn_id: SMTP connection; None means ``[mlops] smtp_conn_id``.
-    :param channel: what brings notices to people; None means mail.
+    :param channel: channel that delivers the notices; None means mail.
     """
 
     template_fields: Sequence[str] = ("model", "to", "smtp_conn_id")
@@ -49,7 +49,7 @@ class MlopsNotifier(BaseNotifier):
         self.channel = channel
 
     def notify(self, context: Context) -> None:
-        """Write the mail down and send what waits.
+        """Put the mail into the outbox, and send all mails that wait there.
 
         :raises MailUndelivered: if a mail could not be sent; Airflow logs it, and the task stays as it is.
         """
