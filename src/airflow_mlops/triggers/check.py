@@ -40,11 +40,11 @@ class CheckTrigger(BaseTrigger):
         }
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Look until it is there."""
+        """Look until the check is recorded, or the deadline has passed."""
         while True:
             # The table is read in a thread: blocking the loop would hold up every other trigger.
-            found = await asyncio.to_thread(checks.verdict, self.uri, self.partition, self.check)
-            if found is not None or time.time() >= self.deadline:
-                yield TriggerEvent({"verdict": found and found.value})  # type: ignore[no-untyped-call]
+            verdict = await asyncio.to_thread(checks.verdict, self.uri, self.partition, self.check)
+            if verdict is not None or time.time() >= self.deadline:
+                yield TriggerEvent({"verdict": verdict and verdict.value})  # type: ignore[no-untyped-call]
                 return
             await asyncio.sleep(self.interval)

@@ -39,7 +39,7 @@ class DecisionTrigger(BaseTrigger):
         return f"{type(self).__module__}.{type(self).__qualname__}", arguments
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Look until it is there."""
+        """Look until the decision is recorded, or the deadline has passed."""
         while True:
             # The table is read in a thread: blocking the loop would hold up every other trigger.
             if await asyncio.to_thread(ledger.decision, self.uri, self.partition) is not None:

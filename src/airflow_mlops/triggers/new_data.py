@@ -1,4 +1,4 @@
-"""Tell an asset of each new file, and of each new version of a Delta table."""
+"""Send an event to an asset for each new file, or for each new version of a Delta table."""
 
 from __future__ import annotations
 
@@ -21,30 +21,30 @@ if TYPE_CHECKING:
     from airflow.sdk.execution_time.context import AssetStateStoreAccessors
 
 _MOST = 100
-"""Events that are under way at a time."""
+"""Events that may be sent and not saved yet, at a time."""
 _VERSIONS = 1_000
-"""Versions of a table that are looked back at, and remembered."""
+"""Versions of a table, counted from the latest, that are looked at and remembered."""
 
 
 class NewDataTrigger(BaseEventTrigger):
     """Fire once for each new or changed file, or for each new version of a Delta table; nothing is moved or deleted.
 
-    It belongs to an ``AssetWatcher``. What was told is kept in the state of that asset, and noted after Airflow has
-    saved the event: if the triggerer is killed, nothing is lost. If it is killed in the second between the two, the
-    event comes again, with the same ``id``.
+    It belongs to an ``AssetWatcher``. The ids of its events are kept in the state of that asset, and written after
+    Airflow has saved the event: if the triggerer is killed, no event is lost. If it is killed in the second between the
+    two, the event is sent again, with the same ``id``.
 
-    The payload of an event has an ``id``; of a file its ``path``, ``size`` and the key of its ``partition``, if the
-    path tells; of a table its ``uri`` and ``version``.
+    The payload of an event has an ``id``; for a file also its ``path``, its ``size`` and the key of its ``partition``,
+    None if the path names none; for a table its ``uri`` and ``version``.
 
     :param path: path or URL of files, as of :class:`~airflow_mlops.hooks.sources.FileSource`; the format does not
         matter.
     :param table: instead of ``path``, URI of a Delta table.
     :param conn_id: connection to the file system of ``path``; None means the environment's credentials.
-    :param grain: length of the partitions that ``path`` tells: hour, day, week or month; None takes what stands in place
-        of ``{partition}`` as it is.
-    :param settle: seconds that a file has to stay as it is.
+    :param grain: length of the partitions that ``path`` names: hour, day, week or month; None takes the text in place of
+        ``{partition}`` as it is.
+    :param settle: seconds for which a file must not change.
     :param interval: seconds between two looks.
-    :param existing: tell also of what was there before the first look.
+    :param existing: fire also for files and versions that were there before the first look.
     """
 
     def __init__(
@@ -76,16 +76,16 @@ class NewDataTrigger(BaseEventTrigger):
         }
 
     def shared_stream_key(self) -> Hashable:
-        """Return a key of its own: only streams learn when their events have been saved."""
+        """Return a unique key, since only streams learn when their events have been saved."""
         return (type(self).__qualname__, json.dumps(self.serialize()[1], sort_keys=True))
 
     @classmethod
     def create_shared_stream_producer(cls, kwargs: dict[str, Any]) -> SharedStreamProducer:
-        """Return what looks, and notes what was told."""
+        """Return the producer that looks for new data and records which events were saved."""
         return _Watch(cls(**kwargs))
 
     async def filter_shared_stream(self, shared_stream: AsyncIterator[Any]) -> AsyncIterator[TriggerEvent]:
-        """Hand over the asset's state, and then every event."""
+        """Answer the producer's question for the asset's state, and then yield every event."""
         async for raw in shared_stream:
             if isinstance(raw, asyncio.Future):
                 raw.set_result(self.asset_state_store)
@@ -93,7 +93,7 @@ class NewDataTrigger(BaseEventTrigger):
                 yield TriggerEvent(raw)  # type: ignore[no-untyped-call]
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Do the same without a stream, where each event counts as saved once the next is asked for."""
+        """Yield the same events without a stream; each counts as saved once the next one is requested."""
         watch = _Watch(self)
         async for raw, seen in watch.open_stream():
             if isinstance(raw, asyncio.Future):
@@ -103,16 +103,16 @@ class NewDataTrigger(BaseEventTrigger):
             await watch.advance([AdvanceItem(seen, AdvanceOutcome(acked=1, failed=0))])
 
     def look(self) -> dict[str, dict[str, Any]]:
-        """Return what is there: the payload of each file's or version's event, by its id.
+        """Return the payload of the event of each file or version that is there, by its id.
 
-        :raises SourceUnreadable: if it can never be read.
+        :raises SourceUnreadable: if the files can never be listed.
         """
-        found = self._files() if self.path is not None else self._versions(str(self.table))
-        return {payload["id"]: payload for payload in found}
+        payloads = self._files() if self.path is not None else self._versions(str(self.table))
+        return {payload["id"]: payload for payload in payloads}
 
     def _files(self) -> list[dict[str, Any]]:
         source = FileSource(str(self.path), conn_id=self.conn_id)
-        found = []
+        payloads = []
         for file in source.files(None):
             try:
                 payload = {
@@ -120,11 +120,11 @@ class NewDataTrigger(BaseEventTrigger):
                     "size": file.fs.size(file.path),
                     "partition": source.key_of(file, self.grain),
                 }
-                found.append({"id": _digest(f"{file.name} {file.stamp()}"), **payload})
+                payloads.append({"id": _digest(f"{file.name} {file.stamp()}"), **payload})
             except FileNotFoundError:
                 # Moved away since it was listed.
                 continue
-        return found
+        return payloads
 
     def _versions(self, uri: str) -> list[dict[str, Any]]:
         try:
@@ -139,14 +139,14 @@ class NewDataTrigger(BaseEventTrigger):
 
 @dataclass(eq=False)
 class _Watch(SharedStreamProducer):
-    """Look again and again, and remember what was told.
+    """Look for data again and again, and remember the ids of the events that were saved.
 
-    :param trigger: what looks.
-    :param told: ids that need no event; None before the asset's state was read.
+    :param trigger: the trigger whose files or table it watches.
+    :param announced: ids that need no further event; None before the asset's state was read.
     """
 
     trigger: NewDataTrigger
-    told: set[str] | None = None
+    announced: set[str] | None = None
     sent: set[str] = field(default_factory=set)
     present: set[str] = field(default_factory=set)
     since: dict[str, float] = field(default_factory=dict)
@@ -155,13 +155,13 @@ class _Watch(SharedStreamProducer):
 
     @property
     def key(self) -> str:
-        """Where the asset's state has what was told."""
-        # Not by how often it looks: a changed interval must not make it forget.
+        """The key of the announced ids in the asset's state."""
+        # Without the interval: changing it must not make the ids forgotten.
         watched = self.trigger.path or self.trigger.table
         return f"airflow_mlops.told.{_digest(f'{self.trigger.conn_id} {watched}')}"
 
     async def open_stream(self) -> AsyncIterator[tuple[Any, Any]]:
-        """Yield events, after a question for the asset's state."""
+        """Yield a future that is to be answered with the asset's state, and then events."""
         question: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         yield question, None
         self.store = await question
@@ -179,8 +179,8 @@ class _Watch(SharedStreamProducer):
 
     async def _news(self) -> list[dict[str, Any]]:
         try:
-            # Looked in a thread: blocking the loop would hold up every other trigger.
-            found = await asyncio.to_thread(self.trigger.look)
+            # In a thread: blocking the loop would hold up every other trigger.
+            payloads = await asyncio.to_thread(self.trigger.look)
         # Each file system has errors of its own, and a trigger that ends would never look again.
         except Exception as error:  # noqa: BLE001
             if str(error) != self.complaint:
@@ -188,16 +188,20 @@ class _Watch(SharedStreamProducer):
             self.complaint = str(error)
             return []
         self.complaint = ""
-        self.present = set(found)
-        if self.told is None:
-            await self._remember(set(found))
+        self.present = set(payloads)
+        if self.announced is None:
+            await self._remember(set(payloads))
         now = time.monotonic()
-        self.since = {each: self.since.get(each, now) for each in found}
+        self.since = {event_id: self.since.get(event_id, now) for event_id in payloads}
         settle = self.trigger.settle if self.trigger.path is not None else 0.0
-        ready = [each for each in found if now - self.since[each] >= settle]
-        return [found[each] for each in ready if each not in (self.told or ()) and each not in self.sent]
+        ready = [event_id for event_id in payloads if now - self.since[event_id] >= settle]
+        return [
+            payloads[event_id]
+            for event_id in ready
+            if event_id not in (self.announced or ()) and event_id not in self.sent
+        ]
 
-    async def _remember(self, found: set[str]) -> None:
+    async def _remember(self, present: set[str]) -> None:
         assert self.store is not None
         try:
             kept = await self.store.aget(self.key)
@@ -207,26 +211,26 @@ class _Watch(SharedStreamProducer):
                 "them another interval."
             ) from error
         if isinstance(kept, str):
-            self.told = set(kept.split())
+            self.announced = set(kept.split())
         else:
-            self.told = set() if self.trigger.existing else found
+            self.announced = set() if self.trigger.existing else present
             await self._save()
 
     async def _save(self) -> None:
         assert self.store is not None
-        assert self.told is not None
-        # What is gone is forgotten, so that this grows with the files that are there and not with time. A folder
-        # without any may be away for a moment only.
+        assert self.announced is not None
+        # Ids of files that are gone are forgotten, so that the state does not grow with time. A folder without any
+        # files may be away for a moment only.
         if self.present:
-            self.told &= self.present
-        await self.store.aset(self.key, " ".join(sorted(self.told)))
+            self.announced &= self.present
+        await self.store.aset(self.key, " ".join(sorted(self.announced)))
 
     async def advance(self, batch: Sequence[AdvanceItem]) -> None:
-        """Note which events were saved; the others are sent again."""
-        saved = {item.broker_payload for item in batch if item.outcome.is_clean and item.broker_payload}
-        self.sent -= {item.broker_payload for item in batch}
+        """Record which events were saved; the others are sent again."""
+        saved = {event.broker_payload for event in batch if event.outcome.is_clean and event.broker_payload}
+        self.sent -= {event.broker_payload for event in batch}
         if saved:
-            self.told = (self.told or set()) | saved
+            self.announced = (self.announced or set()) | saved
             await self._save()
 
 

@@ -21,7 +21,7 @@ class PartitionTrigger(BaseTrigger):
     :param source: the source, as :func:`~airflow_mlops.hooks.sources.pack` returns it.
     :param partition: key of the partition.
     :param grain: length of the partition.
-    :param settle: seconds that the data has to stay as it is.
+    :param settle: seconds for which the data must not change.
     :param interval: seconds between two looks.
     :param deadline: seconds since the epoch.
     """
@@ -51,7 +51,7 @@ class PartitionTrigger(BaseTrigger):
         }
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Look until it is there."""
+        """Look until the data is there, or the deadline has passed."""
         try:
             event: dict[str, Any] = {"arrived": await self._arrives()}
         except SourceUnreadable as error:
@@ -61,7 +61,7 @@ class PartitionTrigger(BaseTrigger):
     async def _arrives(self) -> bool:
         source, partition = unpack(self.source), Partition.parse(self.partition, self.grain)
         while True:
-            # Looked in a thread: blocking the loop would hold up every other trigger.
+            # In a thread: blocking the loop would hold up every other trigger.
             before = await asyncio.to_thread(arrived, source, partition)
             if before is not None:
                 await asyncio.sleep(self.settle)

@@ -242,11 +242,11 @@ def test_it_is_the_trigger_of_a_watcher_and_made_again_from_what_is_serialised()
     assert copy.shared_stream_key() == trigger.shared_stream_key()
 
 
-@pytest.mark.parametrize(("present", "told"), [(set(), {"a", "b"}), ({"b", "c"}, {"b"})])
+@pytest.mark.parametrize(("present", "announced"), [(set(), {"a", "b"}), ({"b", "c"}, {"b"})])
 def test_a_folder_that_is_away_for_one_look_makes_it_forget_nothing(
-    tmp_path: Path, present: set[str], told: set[str]
+    tmp_path: Path, present: set[str], announced: set[str]
 ) -> None:
-    watch = _Watch(NewDataTrigger(path=f"{tmp_path}/*.csv"), told={"a", "b"}, present=present)
+    watch = _Watch(NewDataTrigger(path=f"{tmp_path}/*.csv"), announced={"a", "b"}, present=present)
     watch.store = State()  # type: ignore[assignment]
     asyncio.run(watch._save())
-    assert watch.told == told
+    assert watch.announced == announced
