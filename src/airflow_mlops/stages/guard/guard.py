@@ -1,4 +1,4 @@
-"""Guard: whether the champion is the one that the ledger says, and whether a new one is worth keeping."""
+"""Guard: whether the champion is the ledger's, and whether a new champion is worth keeping."""
 
 from __future__ import annotations
 
@@ -33,18 +33,19 @@ def check(
     key: str,
     actor: str,
 ) -> GuardReport:
-    """Compare the champion alias with the ledger and a new champion with the one before, and move back what has to be.
+    """Compare the champion alias with the ledger, and a new champion with the one before, and roll back if need be.
 
     At most one move follows: the alias goes back to where the ledger has put it, or a new champion that failed its
-    probation is rolled back. Both go by the promotion protocol. A second call with the same key finishes what the first
-    began. A move that cannot be made is reported; the alias stays where it is then.
+    probation is rolled back. Both go by the promotion protocol. A second call with the same key finishes the move that
+    the first began. If a move cannot be made, that is reported, and the alias stays where it is.
 
     :param ledger_uri: URI of the model's ledger.
-    :param dataset: as published with the partition as of which is judged.
+    :param dataset: the data as of the partition at which the champion is judged.
     :param key: idempotency key: one move per key.
-    :param actor: the run that asks.
+    :param actor: the run that checks.
     :raises RegistryUnavailable: if MLflow does not answer, which is never the same as having no champion.
-    :raises DigestMismatch: if the bytes of a champion on probation are not what was trained; also UntrustedModel.
+    :raises DigestMismatch: if the bytes of a champion on probation are not those that were trained; also
+        UntrustedModel.
     """
     rows = ledger.rows(ledger_uri)
     if (begun := ledger.begun(rows, key)) is not None:
@@ -56,16 +57,16 @@ def check(
     alias, astray = _alias(client, ledger_uri, model, policy, rows)
     judged = _probation(client, ledger.rows(ledger_uri), dataset, policy, question, alias, promotion)
     report = GuardReport(
-        model=model, partition=dataset.partition, alias=alias, probation=judged, reason=_told(alias, judged)
+        model=model, partition=dataset.partition, alias=alias, probation=judged, reason=_reason(alias, judged)
     )
     action, to, expected = None, None, None
     if astray and policy.alias_guard == "revert":
-        left = moves.last_champion(client, rows, model)
-        if left is None:
+        surviving = moves.last_champion(client, rows, model)
+        if surviving is None:
             return _unable(report, "MLflow has none of the ledger's champions any more: train again")
-        action, to = Action.RESTORED, left.version
+        action, to = Action.RESTORED, surviving.version
     elif judged.verdict is FAIL and promotion is not None:
-        # By now the champion may be one that nobody has judged.
+        # The champion may have changed since it was judged.
         action, to, expected = Action.ROLLED_BACK, promotion.before, promotion.after
     if action is None:
         return report
@@ -76,14 +77,14 @@ def check(
         )  # fmt: skip
     except promote.UNABLE as error:
         return _unable(report, str(error))
-    # Kept: by now somebody else has seen to it.
+    # KEPT means that somebody else has moved the alias back meanwhile.
     return report if restored.action is Action.KEPT else _moved(report, restored)
 
 
 def _resumed(
     client: Client, ledger_uri: str, model: str, dataset: DatasetVersion, begun: Row, actor: str
 ) -> GuardReport:
-    checks = {each.name: each for each in begun.evidence.checks}
+    checks = {check.name: check for check in begun.evidence.checks}
     report = GuardReport(
         model=model, partition=dataset.partition, alias=checks[ALIAS], probation=checks[probation.NAME],
         reason=begun.evidence.reason,
@@ -105,53 +106,53 @@ def _unable(report: GuardReport, why: str) -> GuardReport:
     return report.model_copy(update={"reason": f"{report.reason}; nothing was moved back: {why}"})
 
 
-def _told(alias: Check, judged: Check) -> str:
-    failed = [each for each in (alias, judged) if each.verdict is FAIL]
-    return "; ".join(f"{each.name}: {each.reason}" for each in failed or (alias, judged))
+def _reason(alias: Check, judged: Check) -> str:
+    failed = [check for check in (alias, judged) if check.verdict is FAIL]
+    return "; ".join(f"{check.name}: {check.reason}" for check in failed or (alias, judged))
 
 
 def _alias(
     client: Client, ledger_uri: str, model: str, policy: Monitor, rows: Sequence[Row]
 ) -> tuple[Check, bool]:
-    """Compare the alias with the ledger's last move, and tell whether it is at another version."""
+    """Compare the alias with the ledger's last move, and return the check and whether the alias is elsewhere."""
     expected = "a ledger that has moved the alias"
 
-    def answer(verdict: Verdict, reason: str, found: str | None = None) -> Check:
-        observed = float(found) if found is not None else None
+    def answer(verdict: Verdict, reason: str, champion: str | None = None) -> Check:
+        observed = float(champion) if champion is not None else None
         return Check(name=ALIAS, verdict=verdict, expected=expected, observed=observed, reason=reason)
 
     if policy.alias_guard == "off":
         expected = "off"
         return answer(PASS, "the policy does not ask"), False
-    known = ledger.moves(rows)
-    if not known:
+    ledger_moves = ledger.moves(rows)
+    if not ledger_moves:
         return answer(
             INCONCLUSIVE, "the ledger has not moved the alias yet, so any place is its place"
         ), False
-    last = known[-1]
+    last = ledger_moves[-1]
     expected = f"version {last.after}"
-    found = registry.champion_version(client, model)
-    # Read before and after: a move that is under way between the two reads is no other's.
+    champion = registry.champion_version(client, model)
+    # The ledger is read before and after the alias: a move between the two reads was not made outside of the ledger.
     later = ledger.rows(ledger_uri)
-    if ledger.pending(later) or ledger.moves(later) != known:
-        return answer(INCONCLUSIVE, "a move of the champion is under way", found), False
-    if found != last.after:
-        return answer(FAIL, _astray(last, found), found), True
+    if ledger.pending(later) or ledger.moves(later) != ledger_moves:
+        return answer(INCONCLUSIVE, "a move of the champion is under way", champion), False
+    if champion != last.after:
+        return answer(FAIL, _astray(last, champion), champion), True
     try:
-        digest = registry.version(client, model, str(found)).digest
+        digest = registry.version(client, model, str(champion)).digest
     except (DigestMismatch, ModelNotFound) as error:
-        return answer(FAIL, str(error), found), False
+        return answer(FAIL, str(error), champion), False
     if digest != last.digest:
-        why = f"version {found} is registered with digest {digest[:12]}…, but became champion with {str(last.digest)[:12]}…"
-        return answer(FAIL, f"{why}: somebody has changed it. Roll back by hand", found), False
-    return answer(PASS, f"version {found}, as {last.key} has left it", found), False
+        why = f"version {champion} is registered with digest {digest[:12]}…, but became champion with {str(last.digest)[:12]}…"
+        return answer(FAIL, f"{why}: somebody has changed it. Roll back by hand", champion), False
+    return answer(PASS, f"version {champion}, as {last.key} has left it", champion), False
 
 
-def _astray(last: Row, found: str | None) -> str:
+def _astray(last: Row, champion: str | None) -> str:
     made = f"{last.key} made version {last.after} the champion at {last.at:%Y-%m-%d %H:%M} UTC"
-    if found is None:
+    if champion is None:
         return f"there is no champion, though {made}: the alias, the version or the model was deleted outside of the ledger"
-    return f"version {found} is champion, though {made}: the alias was moved outside of the ledger"
+    return f"version {champion} is champion, though {made}: the alias was moved outside of the ledger"
 
 
 def _probation(

@@ -40,7 +40,7 @@ PASS, FAIL, INCONCLUSIVE = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE
 
 
 def on_probation(rows: Sequence[Row]) -> Row | None:
-    """Return the promotion that made the champion what it is; None if it replaced nobody, or was rolled back to.
+    """Return the promotion of the champion; None if it replaced no champion, or became champion by a rollback.
 
     :param rows: of the ledger.
     """
@@ -54,15 +54,15 @@ def judge(
 ) -> Check:
     """Compare a new champion with the one that it replaced, both predicting the same rows.
 
-    The rows are those of the first ``policy.within`` partitions after its promotion, and after anything that either has
-    learned from, whose labels have matured by the end of the partition. They are compared each time that more labels have.
-    Each time a champion that is no worse may be taken back by chance, so each gets its share of ``1 - policy.confidence``
-    (Bonferroni): in all of them together the chance is no larger.
+    The rows are those of the first ``policy.within`` partitions after the promotion, later than any that either of the two
+    has learned from, whose labels have matured by the end of the current partition. The two are compared again whenever
+    more labels have matured. Each comparison may take back a champion that is no worse, by chance; so each gets an equal
+    share of ``1 - policy.confidence`` (Bonferroni), and over all of them together the chance is no larger than that.
 
-    :param dataset: as published with the partition as of which is judged.
-    :return: FAIL only if it is shown to be worse by more than the margin; INCONCLUSIVE if the rows do not tell, or if the
-        two cannot be compared.
-    :raises DigestMismatch: if the champion's bytes are not what was trained; also UntrustedModel, ModelNotFound.
+    :param dataset: the data as of the partition at which the champion is judged.
+    :return: FAIL only if the new champion is shown to be worse by more than the margin; INCONCLUSIVE if the rows show
+        neither, or if the two cannot be compared.
+    :raises DigestMismatch: if the champion's bytes are not those that were trained; also UntrustedModel, ModelNotFound.
     :raises RegistryUnavailable: if MLflow does not answer.
     """
     model, new, old = promotion.evidence.model, str(promotion.after), str(promotion.before)
@@ -88,8 +88,8 @@ def judge(
         cuts = [registry.training(client, ref).split.cut for ref in (champion, former)]
         rows, truth, times = _rows(client, dataset, former, question, max(since, *cuts), until)
         if truth.size < LEAST_ROWS:
-            found = f"{truth.size} rows with matured labels since {promotion.partition}"
-            return answer(INCONCLUSIVE, f"{found}; {LEAST_ROWS} are needed", n=truth.size)
+            matured = f"{truth.size} rows with matured labels since {promotion.partition}"
+            return answer(INCONCLUSIVE, f"{matured}; {LEAST_ROWS} are needed", n=truth.size)
         theirs = models.predict(models.load_version(client, former), rows, question.task)
     except (ModelNotFound, DigestMismatch, UntrustedModel, SchemaMismatch, TransformFailed) as error:
         return answer(INCONCLUSIVE, f"version {new} cannot be compared with version {old}: {error}")
@@ -110,7 +110,7 @@ def judge(
 
 
 def _looks(promoted: str, grain: str, within: int, delay: timedelta) -> list[Partition]:
-    """Return the partitions at whose end labels mature of the first ``within`` partitions after a promotion."""
+    """Return the partitions at whose end more labels of the first ``within`` ones after a promotion have matured."""
     after = Partition.parse(promoted, grain)
     first = Partition.containing(after.end + delay, grain)
     end = after.shift(within).end + delay
@@ -118,29 +118,29 @@ def _looks(promoted: str, grain: str, within: int, delay: timedelta) -> list[Par
 
 
 def verdict_of(
-    found: Comparison, metric: str, margin: float, other: str = "the former one"
+    comparison: Comparison, metric: str, margin: float, other: str = "the former one"
 ) -> tuple[Verdict, str]:
     """Judge a version against another one: FAIL if the whole interval lies below a loss of ``margin``.
 
-    :param found: with the interval of the improvement.
-    :param other: names the other one in the reason.
+    :param comparison: of the two, with the interval of the improvement.
+    :param other: the name of the other version in the reason.
     """
-    if found.observed is None or found.baseline is None:
+    if comparison.observed is None or comparison.baseline is None:
         return INCONCLUSIVE, f"{metric} could not be measured for both versions"
     sign = 1 if METRICS[metric].greater_is_better else -1
-    told = f"{metric} {found.observed:.4g}, and {found.baseline:.4g} of {other}: "
-    told += f"improvement {sign * (found.observed - found.baseline):+.4g}"
-    if found.interval is None:
-        return INCONCLUSIVE, f"{told}, but {found.problem or 'its interval could not be estimated'}"
-    low, high = found.interval
-    # Not -margin, which of no margin is written as -0.
+    sentence = f"{metric} {comparison.observed:.4g}, and {comparison.baseline:.4g} of {other}: "
+    sentence += f"improvement {sign * (comparison.observed - comparison.baseline):+.4g}"
+    if comparison.interval is None:
+        return INCONCLUSIVE, f"{sentence}, but {comparison.problem or 'its interval could not be estimated'}"
+    low, high = comparison.interval
+    # Not -margin, which would be written as -0 for a margin of 0.
     least = 0 - margin
-    told += f" with interval {low:+.4g} to {high:+.4g}"
+    sentence += f" with interval {low:+.4g} to {high:+.4g}"
     if high < least:
-        return FAIL, f"{told} lies below {least:g}"
+        return FAIL, f"{sentence} lies below {least:g}"
     if low > least:
-        return PASS, f"{told} lies above {least:g}"
-    return INCONCLUSIVE, f"{told} lies on both sides of {least:g}"
+        return PASS, f"{sentence} lies above {least:g}"
+    return INCONCLUSIVE, f"{sentence} lies on both sides of {least:g}"
 
 
 def _rows(
@@ -152,7 +152,7 @@ def _rows(
     until: datetime,
 ) -> tuple[pa.Table, np.ndarray, np.ndarray]:
     """Return the rows of a span that have a label, with their labels and times."""
-    # The champion was compared when the partition was scored.
+    # The code that prepares the champion's features was compared when the partition was scored.
     transform.check_scoring(client, dataset, former)
     rows = labelled.read(dataset, since=since, until=until)
     rows, truth = pipeline.labelled(rows, question.target, question.task)
