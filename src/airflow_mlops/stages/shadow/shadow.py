@@ -32,10 +32,10 @@ class Trial:
     """A model whose challenger is judged.
 
     :param ledger_uri: URI of the model's ledger.
-    :param uri: the challenger's table.
-    :param predictions: table of what is served.
-    :param truth: labels, and the data as published with the partition as of which is judged.
-    :param policy: what a challenger has to show; None records how it does, and promotes none.
+    :param uri: URI of the table of the challenger's predictions.
+    :param predictions: URI of the table of the predictions that are served.
+    :param truth: labels, and the data as of the partition at which the challenger is judged.
+    :param policy: what a promotion takes; None records the windows and promotes no challenger.
     :param serving: what loading and predicting may cost; None means the defaults.
     """
 
@@ -50,21 +50,22 @@ class Trial:
 
     @property
     def partition(self) -> str:
-        """The partition as of which is judged."""
+        """The partition at which the challenger is judged."""
         return self.truth.dataset.partition
 
 
 def check(subject: Trial, *, key: str, actor: str) -> ChallengeReport:
-    """Judge the challenger's windows, and promote or drop it if it is on trial and they tell.
+    """Judge the challenger's windows, and promote or drop a challenger on trial once they are conclusive.
 
-    On trial is a challenger that the ledger has put there. One that somebody else has set is recorded only. A trial is
-    over without a promotion if a window fails, if the alias was moved outside of the ledger, if the ledger has made
-    another version champion than the one that the challenger was judged against, or if it cannot become champion. A
-    partition that was decided on before is being replayed, and moves nothing. A second call with the same key finishes
-    what the first began. A move in whose way another one is, is reported and tried again at the next partition.
+    A challenger is on trial if a promotion of the ledger has made it challenger. If somebody else has set its alias, its
+    windows are only recorded. A trial ends without a promotion if a window fails, if the alias was moved outside of the
+    ledger, if the ledger has made another version champion than the one that the challenger was judged against, or if
+    the challenger cannot become champion. A partition that was decided on before is being replayed, and nothing is moved.
+    A second call with the same key finishes the move that the first began. If another move is in the way, that is
+    reported, and the move is tried again at the next partition.
 
     :param key: idempotency key: one move per key.
-    :param actor: the run that asks.
+    :param actor: the run that checks.
     :raises RegistryUnavailable: if MLflow does not answer, which is never the same as having no challenger.
     :raises SchemaMismatch: if labels do not fit the task, or the predictions' keys.
     """
@@ -108,7 +109,7 @@ def check(subject: Trial, *, key: str, actor: str) -> ChallengeReport:
 
 
 def _unpaired(subject: Trial, trial: Row | None, champion: str | None) -> ChallengeReport:
-    """Say why no challenger predicts beside the champion."""
+    """Report why no challenger predicts beside the champion."""
     if trial is None:
         return _report(subject, None)
     candidate = trial.evidence.candidate
@@ -129,8 +130,8 @@ def _aside(replayed: bool, trial: Row | None) -> str:
 
 
 def _report(subject: Trial, challenger: str | None, **facts: Any) -> ChallengeReport:
-    given = {"reason": "no challenger predicts beside the champion", **facts}
-    return ChallengeReport(model=subject.model, partition=subject.partition, challenger=challenger, **given)
+    fields = {"reason": "no challenger predicts beside the champion", **facts}
+    return ChallengeReport(model=subject.model, partition=subject.partition, challenger=challenger, **fields)
 
 
 def _pair(subject: Trial, champion: str | None, rows: Sequence[Row]) -> Pair | None:
@@ -148,23 +149,23 @@ def _pair(subject: Trial, champion: str | None, rows: Sequence[Row]) -> Pair | N
 
 
 def _over(subject: Trial, trial: Row, rows: Sequence[Row], current: str | None) -> str | None:
-    """Say why a trial cannot go on, whatever its windows say; None if it can."""
-    found = registry.alias_version(subject.client, subject.model, CHALLENGER)
-    if found != trial.evidence.candidate:
-        return f"its alias was taken away outside of the ledger: the challenger is {moves.named(found)}"
-    known = ledger.moves(rows)
-    champion = known[-1].after if known else current
+    """Return why a trial cannot go on, whatever its windows say; None if it can."""
+    challenger = registry.alias_version(subject.client, subject.model, CHALLENGER)
+    if challenger != trial.evidence.candidate:
+        return f"its alias was taken away outside of the ledger: the challenger is {moves.named(challenger)}"
+    ledger_moves = ledger.moves(rows)
+    champion = ledger_moves[-1].after if ledger_moves else current
     if champion != trial.before:
         return f"it was judged against version {trial.before}, and the champion is {moves.named(champion)} by now"
     return None
 
 
 def _checks(windows: Sequence[ShadowWindow]) -> tuple[Check, ...]:
-    """Return the checks of all windows, those of the newest that tells without a slice."""
+    """Return the checks of all windows: of each name one without a slice, from the newest conclusive window."""
     heads: dict[str, Check] = {}
     for check in (check for window in windows for check in window.checks):
-        known = heads.get(check.name)
-        if known is None or (known.verdict is Verdict.INCONCLUSIVE and check.verdict is not known.verdict):
+        head = heads.get(check.name)
+        if head is None or (head.verdict is Verdict.INCONCLUSIVE and check.verdict is not head.verdict):
             heads[check.name] = check
     return tuple(
         check
@@ -195,8 +196,8 @@ def _promote(
     subject: Trial, report: ChallengeReport, trial: Row, why: str, key: str, actor: str
 ) -> ChallengeReport:  # fmt: skip
     evidence = trial.evidence
-    # It is loaded once more: in the time of the trial the environment can have become another one.
-    gates = [each for each in evidence.checks if each.name != BLESSING]
+    # The challenger is blessed once more: the environment may have changed during its trial.
+    gates = [check for check in evidence.checks if check.name != BLESSING]
     decision = evidence.model_copy(
         update={
             "partition": subject.partition, "action": Action.PROMOTED, "after": evidence.candidate, "key": key,
@@ -215,7 +216,7 @@ def _promote(
     except PromotionConflict as error:
         return _unable(report, error)
     except promote.UNABLE as error:
-        # Another partition would change nothing of that.
+        # It could not become champion at the next partition either.
         lost = f"{why}, but it cannot become champion: {error}"
         return _drop(subject, report, trial, lost, trial.before, key, actor)
     return _moved(report, done)
@@ -223,7 +224,7 @@ def _promote(
 
 def _resumed(subject: Trial, begun: Row, actor: str) -> ChallengeReport:
     evidence = begun.evidence
-    checks = tuple(each for each in evidence.checks if each.name.startswith("shadow."))
+    checks = tuple(check for check in evidence.checks if check.name.startswith("shadow."))
     report = _report(subject, evidence.candidate, checks=checks, reason=evidence.reason)
     try:
         return _moved(

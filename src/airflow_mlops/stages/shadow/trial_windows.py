@@ -1,4 +1,4 @@
-"""Windows of a challenger: how it did beside the champion, partition by partition, as far as labels tell."""
+"""Windows of a challenger: how it compares with the champion, partition by partition, as far as labels are known."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from airflow_mlops.stages.score import beside
 from airflow_mlops.stores.tables import tables
 
 _CONFIDENCE = 0.95
-# Windows that are looked at for each that is needed: where labels never come, the past is not read over and over.
+# Partitions that are looked at for each window that is needed: so the whole past is not read if labels never come.
 _REACH = 10
 
 
@@ -32,10 +32,10 @@ _REACH = 10
 class Pair:
     """A challenger and the champion that it predicts beside.
 
-    :param uri: the challenger's table.
-    :param predictions: table of what is served.
-    :param champion: the champion's version; what was predicted beside another one says nothing of this pair.
-    :param truth: labels, and the data as published with the partition as of which is judged.
+    :param uri: URI of the table of the challenger's predictions.
+    :param predictions: URI of the table of the predictions that are served.
+    :param champion: the champion's version; predictions beside another champion do not count.
+    :param truth: labels, and the data as of the partition at which the challenger is judged.
     """
 
     uri: str
@@ -56,7 +56,7 @@ class Pair:
 
     @property
     def here(self) -> Partition:
-        """The partition as of which is judged."""
+        """The partition at which the challenger is judged."""
         return self._partition(self.dataset.partition)
 
     @cached_property
@@ -65,32 +65,32 @@ class Pair:
         return self.truth.digests()
 
     def has(self, partition: str) -> bool:
-        """Tell whether the two have predicted a partition as it is now."""
-        found = beside.origin(self.uri, partition)
-        return found is not None and found == (
+        """Return whether the two have predicted a partition as it is now."""
+        origin = beside.origin(self.uri, partition)
+        return origin is not None and origin == (
             self.challenger.version, self.challenger.digest, self.champion, self.digests.get(partition)
         )  # fmt: skip
 
     def has_failed(self, since: datetime) -> bool:
-        """Tell whether the champion, and not the challenger, has predicted the partition as of which is judged.
+        """Return whether the champion has predicted the current partition, and the challenger has not.
 
-        What was predicted before the challenger was one, beside another champion or from other data is no failure of it.
+        Predictions from before the challenger's trial, of another champion or from other data do not count against it.
 
-        :param since: when the challenger became one.
+        :param since: when the challenger's trial began.
         """
         partition = self.dataset.partition
-        found = beside.first(self.predictions, partition, [MODEL_VERSION, DATASET_DIGEST, SCORED_AT])
-        if found is None or self.has(partition):
+        first_row = beside.first(self.predictions, partition, [MODEL_VERSION, DATASET_DIGEST, SCORED_AT])
+        if first_row is None or self.has(partition):
             return False
-        version, digest, at = found
+        version, digest, at = first_row
         return (version, digest) == (self.champion, self.dataset.digest) and at > since
 
     def is_mature(self, partition: str) -> bool:
-        """Tell whether all labels of a partition are due by now."""
+        """Return whether all labels of a partition are due by the end of the current one."""
         return self._partition(partition).end + self.truth.question.delay <= self.here.end
 
     def report(self, partition: str) -> ShadowReport:
-        """Compare what the two have predicted."""
+        """Compare the predictions of the two for a partition."""
         return beside.shadow_report(self.uri, partition, self.challenger, self.truth.question.task, 0)
 
     def _partition(self, key: str) -> Partition:
@@ -100,19 +100,20 @@ class Pair:
 def windows(pair: Pair, policy: Shadow, needed: int, *, since: datetime | None = None) -> list[ShadowWindow]:
     """Judge the partitions that a challenger has predicted beside the champion, the newest first.
 
-    These are the partition as of which is judged, and before it as many whose labels have matured as it takes to tell.
+    They are the current partition, and as many earlier ones whose labels have matured as a conclusion takes.
 
-    :param needed: clean windows in a row after which older ones add nothing; so does one that failed.
-    :param since: when the challenger's trial began; that it did not predict the newest partition since, as the champion did,
-        fails it. None means that it need not.
+    :param needed: number of clean windows in a row after which older ones are not judged; nor are they after one that
+        failed.
+    :param since: when the challenger's trial began: it fails if the champion has predicted the current partition since, and
+        the challenger has not. None if the challenger is not on trial.
     """
     here = pair.dataset.partition
     if since is not None and pair.has_failed(since):
         problem = f"{_named(pair)} has predicted no row of {here}, and version {pair.champion} has"
         return [shadow.window(here, [shadow.missing(f"{problem}: the log of the task score says why")])]
-    found: list[ShadowWindow] = []
+    judged: list[ShadowWindow] = []
     for key in islice(_candidates(pair), needed * _REACH + 1):
-        if _is_settled(found, needed):
+        if _is_settled(judged, needed):
             break
         if pair.has(key):
             report = pair.report(key)
@@ -121,24 +122,24 @@ def windows(pair: Pair, policy: Shadow, needed: int, *, since: datetime | None =
                 shadow.divergence(report, policy),
                 quality(pair, key, policy),
             ]
-            found.append(shadow.window(key, checks))
-    return found
+            judged.append(shadow.window(key, checks))
+    return judged
 
 
 def _candidates(pair: Pair) -> Iterator[str]:
     here, learned = pair.dataset.partition, pair.challenger.trained_through or ""
     if not tables.exists(pair.uri):
         return
-    known = {str(each[tables.PARTITION]) for each in tables.open_table(pair.uri).partitions()}
-    for key in sorted((each for each in known if learned < each <= here), reverse=True):
-        # The partition itself is looked at before it has labels: how far the two agree needs none.
+    partitions = {str(row[tables.PARTITION]) for row in tables.open_table(pair.uri).partitions()}
+    for key in sorted((key for key in partitions if learned < key <= here), reverse=True):
+        # The current partition is looked at before it has labels: agreement of the two needs none.
         if key == here or pair.is_mature(key):
             yield key
 
 
-def _is_settled(found: list[ShadowWindow], needed: int) -> bool:
-    failed = any(each.verdict is Verdict.FAIL for each in found)
-    return failed or shadow.clean_windows(found, needed).verdict is Verdict.PASS
+def _is_settled(windows: list[ShadowWindow], needed: int) -> bool:
+    failed = any(window.verdict is Verdict.FAIL for window in windows)
+    return failed or shadow.clean_windows(windows, needed).verdict is Verdict.PASS
 
 
 def quality(pair: Pair, partition: str, policy: Shadow) -> Check:
@@ -146,7 +147,7 @@ def quality(pair: Pair, partition: str, policy: Shadow) -> Check:
 
     :return: FAIL only if the challenger is shown to be worse by more than the margin, PASS if the rows do not show it;
         INCONCLUSIVE while labels are missing, or too few.
-    :raises SchemaMismatch: if the column of labels is missing, or no label.
+    :raises SchemaMismatch: if the column of labels is missing, or does not hold labels.
     """
     expected = (
         f"{_named(pair)} not shown to be worse than the champion by more than {policy.margin:g} in "
@@ -167,13 +168,13 @@ def quality(pair: Pair, partition: str, policy: Shadow) -> Check:
         return answer(Verdict.INCONCLUSIVE, few, n=count)
     truth, theirs, ours = (rows[name].to_numpy() for name in (TRUTH, SCORE, CHAMPION_SCORE))
     blocks = resampling.blocks(rows[pair.dataset.event_time].to_numpy(), "auto", pair.dataset.grain)
-    found = paired.difference(truth, theirs, ours, pair.metric, blocks=blocks, confidence=_CONFIDENCE)
-    verdict, reason = verdict_of(found, pair.metric, policy.margin, "the champion")
-    if verdict is Verdict.INCONCLUSIVE and found.interval is not None:
+    comparison = paired.difference(truth, theirs, ours, pair.metric, blocks=blocks, confidence=_CONFIDENCE)
+    verdict, reason = verdict_of(comparison, pair.metric, policy.margin, "the champion")
+    if verdict is Verdict.INCONCLUSIVE and comparison.interval is not None:
         verdict = Verdict.PASS
     return answer(
-        verdict, f"{reason}, on {count:,} rows", n=count, observed=found.observed, baseline=found.baseline,
-        interval=found.interval,
+        verdict, f"{reason}, on {count:,} rows", n=count, observed=comparison.observed, baseline=comparison.baseline,
+        interval=comparison.interval,
     )  # fmt: skip
 
 
