@@ -60,7 +60,7 @@ class ScoreOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Resolve the champion of that time and its challenger, score, and hand the predictions on."""
         # Before asking who predicts: a challenger is not to blame for a pass that began before it was one.
-        asked, now = self.score or Score(), datetime.now(UTC)
+        options, now = self.score or Score(), datetime.now(UTC)
         dataset = dataset_of(context, self.model, self.partition)
         client = MlflowHook(self.mlflow_conn_id).get_conn()
         champion = score.champion_for(client, table_uri(self.model, "ledger"), self.model, dataset.partition)
@@ -71,11 +71,11 @@ class ScoreOperator(BaseOperator):
             champion=champion,
             task=self.task,
             uri=table_uri(self.model, "predictions"),
-            beside=self._beside(client, dataset.partition) if asked.shadow else None,
-            split=asked.split,
+            beside=self._beside(client, dataset.partition) if options.shadow else None,
+            split=options.split,
             now=now,
         )
-        report = tables.deliver(report, [from_spec(each) for each in asked.outputs])
+        report = tables.deliver(report, [from_spec(output) for output in options.outputs])
         assets.emit(context, assets.predictions(self.model), scoring=report)
         self.log.info("%s %s: %s rows: %s", self.model, report.partition, f"{report.rows:,}", report.reason)
         return report.to_dict()
@@ -83,10 +83,10 @@ class ScoreOperator(BaseOperator):
     def _beside(self, client: Client, partition: str) -> score.Beside | None:
         uri = table_uri(self.model, "challenger")
         try:
-            found = beside.challenger_for(
-                client, model=self.model, partition=partition, known=table_uri(self.model, "ledger"), uri=uri
+            challenger = beside.challenger_for(
+                client, model=self.model, partition=partition, ledger_source=table_uri(self.model, "ledger"), uri=uri
             )  # fmt: skip
         except (ModelNotFound, DigestMismatch) as error:
             self.log.warning("%s %s is scored without its challenger: %s", self.model, partition, error)
             return None
-        return score.Beside(found, uri) if found is not None else None
+        return score.Beside(challenger, uri) if challenger is not None else None

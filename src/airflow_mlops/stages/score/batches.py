@@ -1,4 +1,4 @@
-"""Predictions batch by batch: what a model says of some rows, and which columns that makes."""
+"""Predictions batch by batch: the scores of a model for some rows, and the columns that keep them."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ if TYPE_CHECKING:
     from airflow_mlops.stores.registry.client import Client
 
 COVERAGE = 0.9
-"""Share of the values that are meant to lie between those bounds."""
-# Rows that are predicted at a time. Threads of a model wait for each other once for each tree and each time.
+"""Share of the true values that are meant to lie between the bounds of a prediction."""
+# Rows that are predicted at a time: many, as the threads of a model wait for each other once for each tree and batch.
 _ROWS = 1 << 18
 _BYTES = 1 << 26
 
 
-class Predicted(NamedTuple):
-    """What a model says of some rows.
+class Scores(NamedTuple):
+    """The scores of a model for some rows.
 
-    :param bounds: low and high of each row; None if the model offers none.
+    :param bounds: low and high bound of each row; None if the model offers none.
     """
 
     score: np.ndarray
@@ -45,7 +45,7 @@ class Predicted(NamedTuple):
 
 
 class Scorer(NamedTuple):
-    """A version and the pipeline that it is.
+    """A version with its fitted pipeline.
 
     :param task: ``classification`` or ``regression``.
     """
@@ -56,12 +56,12 @@ class Scorer(NamedTuple):
 
     @property
     def features(self) -> tuple[str, ...]:
-        """The columns that it needs."""
+        """The columns that the pipeline needs."""
         return pipeline.features_of(self.fitted).names
 
     @property
     def has_interval(self) -> bool:
-        """Whether the estimator can tell the standard deviation of what it predicts.
+        """Whether the estimator can return the standard deviation of its predictions.
 
         Scikit-learn's Bayesian regressors and Gaussian processes take ``return_std`` for it.
         """
@@ -71,12 +71,12 @@ class Scorer(NamedTuple):
             return False
         return "return_std" in inspect.signature(self.fitted[-1].predict).parameters
 
-    def predict(self, rows: pa.Table) -> Predicted:
+    def predict(self, rows: pa.Table) -> Scores:
         """Predict rows, of which there may be none.
 
         The bounds are those of a normal distribution around the prediction, with the standard deviation that the
-        estimator tells, at :data:`COVERAGE`. Whether that many values lie between them depends on how far the estimator
-        is right.
+        estimator returns, at :data:`COVERAGE`. Whether that share of the values does lie between them depends on how well
+        the estimator knows its own errors.
 
         :raises SchemaMismatch: if a feature is missing or cannot be converted.
         """
@@ -85,36 +85,36 @@ class Scorer(NamedTuple):
         frame = pipeline.frame(rows, pipeline.features_of(self.fitted))
         if not rows.num_rows:
             nothing = np.empty(0)
-            return Predicted(nothing, (nothing, nothing) if self.has_interval else None)
+            return Scores(nothing, (nothing, nothing) if self.has_interval else None)
         if not self.has_interval:
-            return Predicted(models.predicted(self.fitted, frame, self.task), None)
+            return Scores(models.predicted(self.fitted, frame, self.task), None)
         value, deviation = self.fitted.predict(frame, return_std=True)
         half = NormalDist().inv_cdf((1 + COVERAGE) / 2) * deviation
-        return Predicted(value, (value - half, value + half))
+        return Scores(value, (value - half, value + half))
 
 
 def scorer(client: Client, ref: ModelRef, task: str) -> Scorer:
-    """Load a version, digest-verified; raises what :func:`airflow_mlops.learning.models.models.load_version` does."""
+    """Load a version and verify its digest; raises as :func:`airflow_mlops.learning.models.models.load_version` does."""
     return Scorer(ref, models.load_version(client, ref), task)
 
 
 def read(dataset: DatasetVersion, scorers: Sequence[Scorer]) -> Iterator[pa.Table]:
-    """Yield the rows to predict, first a table of none: what identifies them, and the features that there are."""
+    """Yield the rows to predict, after a table without rows: what identifies a row, and the features that are stored."""
     import pyarrow as pa
 
-    there = tables.dataset(dataset.uri, dataset.version).schema.names
-    wanted = [*identity(dataset), *(name for each in scorers for name in each.features if name in there)]
+    stored = tables.dataset(dataset.uri, dataset.version).schema.names
+    features = (name for scorer in scorers for name in scorer.features if name in stored)
     reader = tables.batches(
         dataset.uri,
         version=dataset.version,
         partition=dataset.partition,
-        columns=list(dict.fromkeys(wanted)),
+        columns=list(dict.fromkeys([*identity(dataset), *features])),
     )
     yield reader.schema.empty_table()
     waiting: list[pa.RecordBatch] = []
     for batch in reader:
         waiting.append(batch)
-        if sum(map(len, waiting)) >= _ROWS or sum(each.nbytes for each in waiting) >= _BYTES:
+        if sum(map(len, waiting)) >= _ROWS or sum(batch.nbytes for batch in waiting) >= _BYTES:
             yield pa.Table.from_batches(waiting)
             waiting = []
     if waiting:
@@ -122,21 +122,21 @@ def read(dataset: DatasetVersion, scorers: Sequence[Scorer]) -> Iterator[pa.Tabl
 
 
 def identity(dataset: DatasetVersion) -> list[str]:
-    """Return the columns that tell which row a prediction is about, and when that was."""
+    """Return the columns that identify the row of a prediction: its key and its event time."""
     return list(dict.fromkeys([*dataset.key, dataset.event_time]))
 
 
 def predictions(
-    rows: pa.Table, dataset: DatasetVersion, said: Predicted, ref: ModelRef, at: datetime
+    rows: pa.Table, dataset: DatasetVersion, scores: Scores, ref: ModelRef, at: datetime
 ) -> pa.Table:
-    """Return the table of what one version has predicted.
+    """Return the table of one version's predictions.
 
-    :param at: when, which is recorded and decides nothing.
+    :param at: the time of scoring, which is only recorded.
     """
     import pyarrow as pa
 
-    table = rows.select(identity(dataset)).append_column(SCORE, pa.array(said.score, pa.float64()))
-    for name, bound in zip(INTERVAL, said.bounds or (), strict=False):
+    table = rows.select(identity(dataset)).append_column(SCORE, pa.array(scores.score, pa.float64()))
+    for name, bound in zip(INTERVAL, scores.bounds or (), strict=False):
         table = table.append_column(name, pa.array(bound, pa.float64()))
     for name, value in {
         MODEL_VERSION: ref.version,

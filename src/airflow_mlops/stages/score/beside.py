@@ -1,4 +1,4 @@
-"""Shadow: a challenger that predicts what the champion predicts, and how the two compare."""
+"""Shadow: a challenger that predicts the same rows as the champion, and how their predictions compare."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ if TYPE_CHECKING:
 
 
 def challenger_for(
-    client: Client, *, model: str, partition: str, known: str | Sequence[Row], uri: str
+    client: Client, *, model: str, partition: str, ledger_source: str | Sequence[Row], uri: str
 ) -> ModelRef | None:
     """Return the challenger that predicts a partition beside the champion; None if there is none.
 
     At the live edge this is the version with the alias ``challenger``, if it is known not to have learned from the
-    partition. A partition that has been decided on already is being replayed: it gets the challenger that it had.
+    partition. A partition that has been decided on already is being replayed, and gets the challenger that it had.
 
-    :param known: the ledger's URI, or its rows if they were read before.
-    :param uri: the challenger's table.
+    :param ledger_source: the ledger's URI, or its rows if they were read before.
+    :param uri: URI of the table of the challenger's predictions.
     :raises ModelNotFound: if the version has been deleted.
-    :raises DigestMismatch: if no digest is known of it.
+    :raises DigestMismatch: if no digest is recorded for it.
     :raises RegistryUnavailable: if MLflow does not answer.
     """
-    if ledger.reached(known, partition):
-        found = origin(uri, partition)
-        number = found.version if found is not None else None
+    if ledger.reached(ledger_source, partition):
+        recorded = origin(uri, partition)
+        number = recorded.version if recorded is not None else None
     else:
         number = registry.alias_version(client, model, CHALLENGER)
     ref = registry.version(client, model, number) if number is not None else None
@@ -53,10 +53,10 @@ def challenger_for(
 
 
 class Origin(NamedTuple):
-    """What the predictions of a partition came from; one pass writes all of them.
+    """The models and the data that made the predictions of a partition; one pass writes all of them.
 
     :param version: the challenger's version.
-    :param digest: of its content.
+    :param digest: digest of the challenger's content.
     :param champion: the champion's version.
     :param data: digest of the partition's content.
     """
@@ -68,36 +68,36 @@ class Origin(NamedTuple):
 
 
 def origin(uri: str, partition: str) -> Origin | None:
-    """Return what the predictions of a partition came from; None if there are none.
+    """Return the origin of the predictions of a partition; None if there are none.
 
-    :param uri: the challenger's table.
+    :param uri: URI of the table of the challenger's predictions.
     """
-    found = first(uri, partition, [MODEL_VERSION, MODEL_DIGEST, CHAMPION_VERSION, DATASET_DIGEST])
-    return None if found is None else Origin(*found)
+    row = first(uri, partition, [MODEL_VERSION, MODEL_DIGEST, CHAMPION_VERSION, DATASET_DIGEST])
+    return None if row is None else Origin(*row)
 
 
 def first(uri: str, partition: str, columns: Sequence[str]) -> list[Any] | None:
-    """Return columns of the first row of a partition of a table of predictions; None if it has none."""
+    """Return some columns of the first row of a partition in a table of predictions; None if there is no row."""
     if not tables.exists(uri):
         return None
-    found = tables.batches(uri, partition=partition, columns=columns)
-    batch = next((each for each in found if len(each)), None)
+    batches = tables.batches(uri, partition=partition, columns=columns)
+    batch = next((batch for batch in batches if len(batch)), None)
     return None if batch is None else [batch[name][0].as_py() for name in columns]
 
 
 def shadow_report(uri: str, partition: str, challenger: ModelRef, task: str, served: int) -> ShadowReport:
-    """Compare what challenger and champion have predicted for a partition.
+    """Compare the predictions of challenger and champion for a partition.
 
-    :param uri: the challenger's table.
-    :param served: rows that the challenger serves.
+    :param uri: URI of the table of the challenger's predictions.
+    :param served: number of rows that the challenger serves.
     """
-    found = _Pairs()
+    pairs = _Pairs()
     for batch in tables.batches(uri, partition=partition, columns=[CHAMPION_SCORE, SCORE]):
-        found.add(*(column.to_numpy(zero_copy_only=False) for column in batch.columns))
+        pairs.add(*(column.to_numpy(zero_copy_only=False) for column in batch.columns))
     return ShadowReport(
-        version=challenger.version, digest=challenger.digest, uri=uri, rows=found.count, served=served,
-        agreement=found.equal / found.count if found.count and task == "classification" else None,
-        **found.measures(),
+        version=challenger.version, digest=challenger.digest, uri=uri, rows=pairs.count, served=served,
+        agreement=pairs.equal / pairs.count if pairs.count and task == "classification" else None,
+        **pairs.measures(),
     )  # fmt: skip
 
 

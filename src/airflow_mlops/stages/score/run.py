@@ -1,4 +1,4 @@
-"""One pass over the rows of a partition: what the champion, and a challenger beside it, make of them."""
+"""One pass over the rows of a partition, which the champion and a challenger beside it predict."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from airflow_mlops.domain.predictions import (
 )
 from airflow_mlops.exceptions import SchemaMismatch
 from airflow_mlops.stages.score import batches, traffic
-from airflow_mlops.stages.score.batches import Predicted, Scorer
+from airflow_mlops.stages.score.batches import Scorer, Scores
 from airflow_mlops.stores.registry.registry import CHALLENGER
 from airflow_mlops.stores.tables import tables
 from airflow_mlops.stores.tables.commits import commit
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 class Beside:
     """A challenger that predicts the same rows.
 
-    :param uri: the Delta table that keeps what both have predicted.
+    :param uri: URI of the Delta table with the predictions of both.
     """
 
     challenger: ModelRef
@@ -42,11 +42,11 @@ class Beside:
 
 @dataclass(frozen=True)
 class ScoringPlan:
-    """What a pass writes.
+    """The models and the data of a pass, and where it writes.
 
-    :param uri: the Delta table of what is served.
-    :param beside: None for the champion alone.
-    :param split: share of the keys that the challenger serves, if there is one; None if nobody asked for a split.
+    :param uri: URI of the Delta table of the predictions that are served.
+    :param beside: the challenger; None if the champion predicts alone.
+    :param split: share of the keys that the challenger serves, if there is one; None if the spec sets no split.
     """
 
     dataset: DatasetVersion
@@ -56,17 +56,17 @@ class ScoringPlan:
     split: float | None = None
 
     def served(self, rows: pa.Table) -> np.ndarray | None:
-        """Return which rows the challenger serves; None for none."""
+        """Return for each row whether the challenger serves it; None if it serves none."""
         if self.beside is None or self.split is None:
             return None
         return traffic.chosen(rows, self.dataset.key, self.split)
 
 
 def is_done(plan: ScoringPlan) -> bool:
-    """Tell whether the same models have predicted the same data already."""
+    """Return whether the same models have predicted the same data already."""
     beside = plan.beside
-    known = beside is None or _is_of(plan, beside.uri, [CHAMPION_VERSION], beside.challenger)
-    return known and _is_served(plan)
+    challenger_done = beside is None or _is_of(plan, beside.uri, [CHAMPION_VERSION], beside.challenger)
+    return challenger_done and _is_served(plan)
 
 
 def _is_served(plan: ScoringPlan) -> bool:
@@ -81,8 +81,8 @@ def served_by_challenger(plan: ScoringPlan) -> int:
 
     if plan.beside is None or plan.split is None:
         return 0
-    found = tables.batches(plan.uri, partition=plan.dataset.partition, columns=[SERVED_BY])
-    return sum(pc.sum(pc.equal(batch[SERVED_BY], CHALLENGER), min_count=0).as_py() or 0 for batch in found)
+    served = tables.batches(plan.uri, partition=plan.dataset.partition, columns=[SERVED_BY])
+    return sum(pc.sum(pc.equal(batch[SERVED_BY], CHALLENGER), min_count=0).as_py() or 0 for batch in served)
 
 
 def _is_of(plan: ScoringPlan, uri: str, names: list[str], ref: ModelRef) -> bool:
@@ -102,7 +102,7 @@ def _is_of(plan: ScoringPlan, uri: str, names: list[str], ref: ModelRef) -> bool
         if CHAMPION_VERSION in names:
             expected[CHAMPION_VERSION] = plan.champion.version
         same = [pc.fill_null(pc.equal(rows[name], value), False) for name, value in expected.items()]
-        if not all(pc.all(each, min_count=0).as_py() for each in same):
+        if not all(pc.all(equal, min_count=0).as_py() for equal in same):
             return False
         count += rows.num_rows
     return count == plan.dataset.rows
@@ -111,25 +111,25 @@ def _is_of(plan: ScoringPlan, uri: str, names: list[str], ref: ModelRef) -> bool
 def _origin(plan: ScoringPlan, rows: pa.Table, uri: str, ref: ModelRef) -> dict[str, object]:
     import pyarrow.compute as pc
 
-    found: dict[str, object] = {MODEL_VERSION: ref.version, MODEL_DIGEST: ref.digest}
+    origin: dict[str, object] = {MODEL_VERSION: ref.version, MODEL_DIGEST: ref.digest}
     chosen = plan.served(rows) if uri == plan.uri else None
     if chosen is not None and plan.beside is not None:
         theirs = plan.beside.challenger
-        found = {
+        origin = {
             MODEL_VERSION: pc.if_else(chosen, theirs.version, ref.version),
             MODEL_DIGEST: pc.if_else(chosen, theirs.digest, ref.digest),
         }
-    return found
+    return origin
 
 
 def write(plan: ScoringPlan, champion: Scorer, challenger: Scorer | None, at: datetime) -> str:
-    """Predict the rows and write what comes of it, or nothing if the challenger fails.
+    """Predict the rows and write the predictions, or nothing if the challenger fails.
 
-    :param at: when, which is recorded.
+    :param at: the time of scoring, which is only recorded.
     :return: why the challenger failed; "" if it did not.
     :raises SchemaMismatch: if a feature that the champion needs is missing or of another type.
     """
-    scorers = [each for each in (champion, challenger) if each is not None]
+    scorers = [scorer for scorer in (champion, challenger) if scorer is not None]
     with ExitStack() as stack:
         served = stack.enter_context(Draft(plan.uri, plan.dataset.partition))
         shadow = None
@@ -149,32 +149,32 @@ def write(plan: ScoringPlan, champion: Scorer, challenger: Scorer | None, at: da
                 commit(shadow, {})
             except SchemaMismatch as error:
                 return str(error)
-        # A challenger that came later changes nothing of what was served.
+        # A challenger that was set later leaves the predictions that were served as they are.
         if not _is_served(plan):
             commit(served, {})
     return ""
 
 
-def _tried(challenger: Scorer, rows: pa.Table) -> tuple[Predicted | None, str]:
+def _tried(challenger: Scorer, rows: pa.Table) -> tuple[Scores | None, str]:
     import numpy as np
 
     try:
-        found = challenger.predict(rows)
+        scores = challenger.predict(rows)
     except SchemaMismatch as error:
         return None, str(error)
     except Exception as error:  # noqa: BLE001 - whatever a challenger does, the champion serves
-        # Its text may repeat the values of a row.
+        # The text of the error may repeat values of a row.
         return (
             None,
             f"it cannot predict these rows: {type(error).__name__}; train it again or remove its alias",
         )
-    if not np.isfinite(found.score).all():
+    if not np.isfinite(scores.score).all():
         return None, "it predicts what is no finite number; train it again or remove its alias"
-    return found, ""
+    return scores, ""
 
 
 def _beside(
-    plan: ScoringPlan, rows: pa.Table, ours: Predicted, theirs: Predicted, champion: Scorer, challenger: Scorer, at: datetime
+    plan: ScoringPlan, rows: pa.Table, ours: Scores, theirs: Scores, champion: Scorer, challenger: Scorer, at: datetime
 ) -> pa.Table:  # fmt: skip
     import pyarrow as pa
 
@@ -188,8 +188,8 @@ def _beside(
 def _served(
     plan: ScoringPlan,
     rows: pa.Table,
-    ours: Predicted,
-    theirs: Predicted | None,
+    ours: Scores,
+    theirs: Scores | None,
     champion: Scorer,
     challenger: Scorer | None,
     at: datetime,
@@ -208,10 +208,10 @@ def _served(
     mask = pa.array(chosen)
     columns = {}
     for name in dict.fromkeys([*other.column_names, *table.column_names]):
-        one, two = (
-            each[name] if name in each.column_names else pa.nulls(rows.num_rows, pa.float64())
-            for each in (other, table)
+        challenger_column, champion_column = (
+            part[name] if name in part.column_names else pa.nulls(rows.num_rows, pa.float64())
+            for part in (other, table)
         )
-        columns[name] = pc.if_else(mask, one, two)
+        columns[name] = pc.if_else(mask, challenger_column, champion_column)
     columns[SERVED_BY] = pc.if_else(mask, CHALLENGER, "champion")
     return pa.table(columns)

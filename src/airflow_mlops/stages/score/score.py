@@ -30,9 +30,9 @@ __all__ = ["Beside", "champion_for", "score"]
 def champion_for(client: Client, ledger_uri: str, model: str, partition: str) -> ModelRef | None:
     """Return the champion that partition ``partition`` is scored and judged with.
 
-    A partition at the live edge gets what the alias says. A partition that has been decided on already is being
-    replayed: it gets the champion of that time, which only the ledger knows. So does one at which the champion was
-    rolled back: what it was scored with is what it is judged with.
+    A partition at the live edge gets the version that has the alias. A partition that has been decided on already is being
+    replayed, and gets the champion of that time, which only the ledger knows. So does a partition at which the champion
+    was rolled back: it is judged with the version that it was scored with.
 
     :raises RegistryUnavailable: if MLflow does not answer, which is never the same as having no champion.
     """
@@ -56,17 +56,18 @@ def score(
 ) -> ScoringReport:
     """Write the champion's predictions of one partition to the Delta table at ``uri``, in batches of bounded memory.
 
-    The table has the dataset's key and event time, ``score`` and perhaps its bounds, which model version, digest,
-    dataset version and dataset digest it came from, and when. The same models on the same data write nothing again.
+    The table has the dataset's key and event time, ``score`` and, for some estimators, its bounds, the model version, model
+    digest, dataset version and dataset digest that made it, and the time of scoring. If the same models have predicted
+    the same data already, nothing is written.
 
-    A challenger that fails is told of in the report and never stops the champion, which then serves every row.
+    A challenger that fails is reported and never stops the champion, which then serves every row.
 
     :param beside: a challenger that predicts the same rows; None for none.
     :param split: share of the keys that the challenger serves, if there is one; None if the champion serves all.
-    :param now: what the clock says; None means to look.
+    :param now: the time of scoring; None means the current time.
     :raises DigestMismatch: if the champion's bytes are not those that were trained.
-    :raises TransformFailed: if the features were prepared by other code than those that the champion learned from.
-    :raises SchemaMismatch: if the data has no such feature as the champion needs, or one of another type.
+    :raises TransformFailed: if other code has prepared the features than those that the champion learned from.
+    :raises SchemaMismatch: if a feature that the champion needs is missing or of another type.
     """
 
     def report(rows: int, written: bool, reason: str, shadow: ShadowReport | None = None) -> ScoringReport:
@@ -81,23 +82,23 @@ def score(
         beside = None
     plan = ScoringPlan(dataset, champion, uri, beside, split)
     written, problem = _done(client, plan, task, now)
-    told = f"scored with version {champion.version}"
+    sentence = f"scored with version {champion.version}"
     if not written:
-        told = f"version {champion.version} has scored this data already"
+        sentence = f"version {champion.version} has scored this data already"
     if not dataset.rows:
-        told = "the partition has no rows"
+        sentence = "the partition has no rows"
     if beside is None:
-        return report(dataset.rows, written, told)
-    known = beside.challenger
-    told += f", version {known.version} beside it" + (f" has failed: {problem}" if problem else "")
+        return report(dataset.rows, written, sentence)
+    challenger = beside.challenger
+    sentence += f", version {challenger.version} beside it" + (f" has failed: {problem}" if problem else "")
     if problem:
         shadow = ShadowReport(
-            version=known.version, digest=known.digest, uri=beside.uri, rows=0, problem=problem
+            version=challenger.version, digest=challenger.digest, uri=beside.uri, rows=0, problem=problem
         )
     else:
         served = run.served_by_challenger(plan)
-        shadow = shadow_report(beside.uri, dataset.partition, known, task, served)
-    return report(dataset.rows, written, told, shadow)
+        shadow = shadow_report(beside.uri, dataset.partition, challenger, task, served)
+    return report(dataset.rows, written, sentence, shadow)
 
 
 def _done(client: Client, plan: ScoringPlan, task: str, now: datetime | None) -> tuple[bool, str]:

@@ -24,21 +24,21 @@ def canonical(key: Sequence[Any]) -> str:
 
 
 def place(key: Sequence[Any]) -> float:
-    """Return where a key lies between 0 and 1: the first 8 bytes of the sha256 of its text, of 2^64."""
+    """Return the place of a key between 0 and 1: the first 8 bytes of the sha256 of its text, divided by 2^64."""
     return _number(key) / _RANGE
 
 
 def chosen(rows: pa.Table, key: Sequence[str], share: float) -> np.ndarray:
-    """Return which rows the challenger serves: those whose key lies below the share.
+    """Return for each row whether the challenger serves it: those rows whose key lies below the share.
 
-    :param share: of the keys, above 0 and up to 1. A larger one keeps all the keys of a smaller one.
+    :param share: of the keys, above 0 and up to 1. A larger share keeps all the keys of a smaller one.
     """
     import numpy as np
 
     bound = round(share * _RANGE)
     columns = [rows[name].to_pylist() for name in key]
     return np.fromiter(
-        (_number(values) < bound for values in zip(*columns, strict=True)), dtype=bool, count=rows.num_rows
+        (_number(row_key) < bound for row_key in zip(*columns, strict=True)), dtype=bool, count=rows.num_rows
     )
 
 

@@ -141,7 +141,7 @@ def _pair(subject: Trial, champion: str | None, rows: Sequence[Row]) -> Pair | N
     :raises DigestMismatch: if no digest is known of it.
     """
     challenger = beside.challenger_for(
-        subject.client, model=subject.model, partition=subject.partition, known=rows, uri=subject.uri
+        subject.client, model=subject.model, partition=subject.partition, ledger_source=rows, uri=subject.uri
     )  # fmt: skip
     if challenger is None or champion is None or challenger.version == champion:
         return None

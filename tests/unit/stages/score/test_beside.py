@@ -68,7 +68,7 @@ def read(history: History, table: str = "predictions", key: str = "2013-03") -> 
 
 def challenger_for(history: History, key: str) -> ModelRef | None:
     return beside.challenger_for(
-        history.client, model=MODEL, partition=key, known=history.uri("ledger"), uri=history.uri("challenger")
+        history.client, model=MODEL, partition=key, ledger_source=history.uri("ledger"), uri=history.uri("challenger")
     )  # fmt: skip
 
 

@@ -88,7 +88,9 @@ class Story:
     def score(self, dataset: DatasetVersion) -> None:
         """Predict a partition with champion and challenger."""
         client, key = self.client, dataset.partition
-        found = beside.challenger_for(client, model=MODEL, partition=key, known=self.uri, uri=self.table)
+        found = beside.challenger_for(
+            client, model=MODEL, partition=key, ledger_source=self.uri, uri=self.table
+        )
         score.score(
             client, model=MODEL, dataset=dataset, champion=score.champion_for(client, self.uri, MODEL, key),
             task="classification", uri=self.predictions,
@@ -105,9 +107,7 @@ class Story:
         delay: timedelta = timedelta(0),
     ) -> ChallengeReport:
         truth = Truth(dataset, Question(target="late", task="classification", metric="roc_auc", delay=delay))
-        subject = Trial(
-            client or self.client, MODEL, self.uri, self.table, self.predictions, truth, policy
-        )
+        subject = Trial(client or self.client, MODEL, self.uri, self.table, self.predictions, truth, policy)
         return shadow.check(subject, key=key or next(KEYS), actor="test")
 
     def judged(self, *datasets: DatasetVersion, **changes: Any) -> ChallengeReport:
@@ -258,7 +258,7 @@ def test_a_challenger_that_cannot_predict_is_dropped(story: Story, monkeypatch: 
     story.challenge(story.other)
     predict = batches.Scorer.predict
 
-    def fail(self: batches.Scorer, rows: pa.Table) -> batches.Predicted:
+    def fail(self: batches.Scorer, rows: pa.Table) -> batches.Scores:
         if self.ref.version == story.other.version:
             raise ValueError("a column that it knows nothing of")
         return predict(self, rows)
