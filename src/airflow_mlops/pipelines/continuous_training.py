@@ -1,4 +1,4 @@
-"""The five DAGs of a model, chained by partitioned assets."""
+"""The five DAGs of a model, which start each other by partitioned assets."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def continuous_training(spec: ModelSpec) -> tuple[DAG, ...]:
 
     :param spec: the model.
     """
-    wanted = get_parsing_context().dag_id
+    dag_id = get_parsing_context().dag_id
     stages = {
         "ingest": ingest.build,
         "score": score.build,
@@ -26,7 +26,7 @@ def continuous_training(spec: ModelSpec) -> tuple[DAG, ...]:
         "rollback": rollback.build,
     }
     dags = tuple(
-        build(spec) for stage, build in stages.items() if wanted is None or wanted == f"{spec.name}.{stage}"
+        build(spec) for stage, build in stages.items() if dag_id is None or dag_id == f"{spec.name}.{stage}"
     )
     if spec.alerts.email or spec.alerts.warnings:
         for dag in dags:
@@ -39,5 +39,5 @@ def _alert(spec: ModelSpec, dag: DAG) -> None:
     alert = AlertOperator(
         task_id="alert", model=spec.name, alerts=spec.alerts, dag=dag, doc_md=docs.TASKS["alert"]
     )
-    # A teardown runs however the others end: killed, or marked as failed by a person, too.
+    # A teardown runs however the others end, even if one was killed, or marked as failed by a person.
     others >> alert.as_teardown(on_failure_fail_dagrun=True)

@@ -16,7 +16,7 @@ from airflow_mlops.pipelines.retry import RETRIES, RETRY_POLICY
 def new(spec: ModelSpec, stage: str, **arguments: Any) -> DAG:
     """Return an empty DAG of a stage.
 
-    :param arguments: further ones of the DAG, such as its schedule.
+    :param arguments: further arguments of the DAG, such as its schedule.
     """
     return DAG(
         dag_id=f"{spec.name}.{stage}",
@@ -39,7 +39,7 @@ def new(spec: ModelSpec, stage: str, **arguments: Any) -> DAG:
 
 @cache
 def _limits() -> dict[str, Any]:
-    # What a DAG would read from the configuration itself, for each DAG anew.
+    # Otherwise each DAG would read these from the configuration again.
     return {
         "max_active_tasks": conf.getint("core", "max_active_tasks_per_dag"),
         "max_consecutive_failed_dag_runs": conf.getint("core", "max_consecutive_failed_dag_runs_per_dag"),

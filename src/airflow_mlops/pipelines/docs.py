@@ -1,4 +1,4 @@
-"""What the Airflow UI says about the DAGs and tasks of a model."""
+"""Texts about the DAGs and tasks of a model that the Airflow UI shows."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from airflow_mlops.domain.spec.model import ModelSpec
 
 
 def train(spec: ModelSpec) -> dict[str, Param]:
-    """Return what a person may ask of a training run."""
+    """Return the form of a training run that a person starts."""
     return {
         "reason": Param(
             None, type=["null", "string"], title="Reason", description="Why this run was started by hand."
@@ -31,7 +31,7 @@ def train(spec: ModelSpec) -> dict[str, Param]:
 
 
 def rollback() -> dict[str, Param]:
-    """Return what a person has to say to roll back."""
+    """Return the form of a rollback that a person starts."""
     return {
         "to": Param(
             None,
@@ -46,9 +46,9 @@ def rollback() -> dict[str, Param]:
 
 
 def attach(dag: DAG, form: dict[str, Param]) -> DAG:
-    """Give a DAG its form, once its tasks are made.
+    """Give a DAG its form, after its tasks were made.
 
-    Tasks that are made afterwards would each take a copy, which is much of what parsing many models costs.
+    Each task that is made later would copy the form, which takes much of the time of parsing many models.
     """
     dag.params = ParamsDict(form)
     return dag

@@ -18,7 +18,7 @@ from airflow_mlops.sensors.partition import NewPartitionSensor
 
 
 def build(spec: ModelSpec) -> DAG:
-    """Build the DAG that a schedule starts, once a partition."""
+    """Build the DAG that a schedule starts, once for each partition."""
     features = [*spec.features.names] if spec.features else []
     first = Partition.parse(spec.start, spec.partition) if spec.start else None
     last = Partition.parse(spec.end, spec.partition) if spec.end else None
@@ -28,7 +28,7 @@ def build(spec: ModelSpec) -> DAG:
         run_offset=-1,
         key_format=spec.partition.key_format,
     )
-    # A run happens in the period after its partition: the first and the last one bound them.
+    # A run starts in the period after its partition, so these dates follow from the first and last partition.
     bounds = {
         "start_date": first.end if first else None,
         "end_date": last.shift(1).end - timedelta(microseconds=1) if last else None,

@@ -17,9 +17,9 @@ from airflow_mlops.pipelines import dag, docs
 
 
 def build(spec: ModelSpec) -> DAG:
-    """Build the DAG that predictions start."""
+    """Build the DAG that new predictions start."""
     own = spec.labels.source is not None
-    # Most of what these two see needs no labels, and must be seen to when the labels cannot be read.
+    # Most checks of these two need no labels, and must be made even if the labels cannot be read.
     rule = "all_done" if own else "all_success"
     with dag.new(spec, "monitor", schedule=dag.after(assets.predictions(spec.name))) as stage:
         drift = DriftOperator(
@@ -85,7 +85,7 @@ def build(spec: ModelSpec) -> DAG:
             if spec.labels.source is not None:
                 labels >> guard
         if shadow is not None:
-            # Last before the verdict: they all ask who is champion of the partition, and it may make another one champion.
+            # Last before the verdict: the others resolve the champion of the partition, which this task may replace.
             [drift, performance] >> shadow
     return stage
 

@@ -1,4 +1,4 @@
-"""The one retry table: what time may heal is tried again, everything else of ours fails at once."""
+"""The one retry table: errors that time may heal are retried, all other errors of ours fail at once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from airflow_mlops import exceptions
 _OURS = [kind for _, kind in inspect.getmembers(exceptions, inspect.isclass) if issubclass(kind, Exception)]
 
 RETRIES = 3
-"""How often a task is tried again if its error may heal."""
+"""How often a task is retried if time may heal its error."""
 
 RETRY_POLICY = ExceptionRetryPolicy(
     rules=[

@@ -1,4 +1,4 @@
-"""The DAG `<model>.rollback`: give the champion alias back."""
+"""The DAG `<model>.rollback`: give the champion alias back to an earlier version."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from airflow_mlops.pipelines import dag, docs, forms
 
 
 def build(spec: ModelSpec) -> DAG:
-    """Build the DAG that the champion's health starts, or a person."""
+    """Build the DAG that a report of the champion's health starts, or a person."""
     with dag.new(spec, "train", schedule=dag.after(assets.health(spec.name))) as stage:
         rows: dict[str, Any] = {
             "holdout": spec.train.holdout,
