@@ -1,4 +1,4 @@
-"""What a run has to tell people, and telling it: shared by the task and the callback."""
+"""Alerts of a run: which notices it has for people, and mailing them, for the task and the callback."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ _ENDED = ("success", "failed")
 
 
 class Recipients(NamedTuple):
-    """Whom a model's alerts go to, and how.
+    """The recipients of a model's alerts, and the channel to them.
 
     :param model: name of the model; its outbox is the Delta table ``<storage>/<model>/outbox``.
     :param to: mail addresses, or one text with commas between; they come before those of ``alerts``.
-    :param alerts: who is told of what; None means the defaults.
+    :param alerts: which outcomes are mailed to whom; None means the defaults.
     :param smtp_conn_id: SMTP connection; None means ``[mlops] smtp_conn_id``.
-    :param channel: what brings notices to them; None means mail, by that connection.
+    :param channel: channel that delivers the notices; None means mail, by that connection.
     """
 
     model: str
@@ -47,9 +47,9 @@ class Recipients(NamedTuple):
 
     @property
     def policy(self) -> Alerts:
-        """Who is told of what.
+        """Which outcomes are mailed to whom.
 
-        :raises SpecError: if an address is none.
+        :raises SpecError: if an address is not valid.
         """
         addresses = self.to.split(",") if isinstance(self.to, str) else self.to
         to = [address.strip() for address in addresses if address.strip()]
@@ -57,11 +57,11 @@ class Recipients(NamedTuple):
         return Alerts.from_dict(section | {"email": to} if to else section)
 
     def tell(self, context: Context, failed: Sequence[str], *, task: str = "") -> str:
-        """Write down what this run has to tell, send what waits, and say what was done; empty if there was nothing.
+        """Put the notices of this run into the outbox, send all that wait, and return what was done, empty if nothing.
 
         If nothing failed, nothing is raised either: a mail problem is no problem of the run.
 
-        :param failed: names of what has failed.
+        :param failed: names of the tasks that failed.
         :param task: the one task that is watched; empty for the whole run.
         :raises MailUndelivered: if something failed and a mail could not be sent.
         """
@@ -74,10 +74,10 @@ class Recipients(NamedTuple):
             return ""
 
     def say(self, context: Context, task: str, write: Callable[[Run], Notice]) -> None:
-        """Tell people something while the run goes on; a mail problem is a line in the log.
+        """Mail a notice while the run goes on; a mail problem is only logged.
 
-        :param task: the task that it is about.
-        :param write: says it, given the run.
+        :param task: the task that the notice is about.
+        :param write: returns the notice, given the run.
         """
         try:
             run = _run(context, self.model, task)
@@ -120,7 +120,7 @@ def _run(context: Context, model: str, task: str) -> Run:
         dag=ti.dag_id,
         run_id=ti.run_id,
         partition=context.get("partition_key"),
-        # Airflow raises it when a task is cleared, and leaves it when one is tried again.
+        # Airflow raises max_tries when a task is cleared, and leaves it as it is when one is retried.
         attempt=getattr(ti, "max_tries", None) or 0,
         task=task,
         base=conf.get("api", "base_url", fallback="").rstrip("/"),
@@ -128,20 +128,20 @@ def _run(context: Context, model: str, task: str) -> Run:
 
 
 def _news(context: Context, run: Run, failed: Sequence[str]) -> News:
-    # What was stated by a task that did not run this time is left from before the run was cleared.
+    # Statements of a task that did not run this time are left from before the run was cleared.
     states = {context["ti"].task_id: "failed"} if run.task else _states(context)
     try:
         return judge(run, _statements(context, states), failed, _history)
     except Exception:
-        # An odd XCom must keep back neither the news that the run has failed, nor what waits in the outbox.
+        # A malformed XCom must not hold back the news that the run has failed, nor the mails that wait.
         log.exception("What the tasks have pushed cannot be told: the mail says only what failed")
         return News([failure(run, failed)] if failed else [])
 
 
 def _statements(context: Context, states: dict[str, str]) -> Statements:
-    """Return what the tasks have stated, those that ended in this attempt.
+    """Return the statements of the tasks that ended in this attempt.
 
-    :param states: the state of each of them, and of each that one was mapped to.
+    :param states: state of each task, and of each instance of a mapped one.
     """
     ti: Any = context["ti"]
     ended = [name for name, state in states.items() if state in _ENDED]
@@ -153,7 +153,7 @@ def _statements(context: Context, states: dict[str, str]) -> Statements:
 
 
 def _flat(pushed: Any) -> Iterator[Any]:
-    """Yield what is in the XCom of a task, or in those of all that it was mapped to."""
+    """Yield the parts of the XCom of a task, or of the XComs of all instances of a mapped one."""
     if isinstance(pushed, list):
         for part in pushed:
             yield from _flat(part)

@@ -1,4 +1,4 @@
-"""How the DAGs of a model meet: one partitioned asset a stage, whose events carry the stage's fact."""
+"""Assets by which the DAGs of a model start each other: one for each stage, whose events carry the stage's facts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from airflow_mlops.domain.checks import Fact
 
 EXTRA = "airflow_mlops"
-"""The one key of an asset event's extra under which our facts stand."""
+"""The one key of an asset event's extra that holds our facts."""
 
 
 def data(model: str) -> Asset:
@@ -38,7 +38,7 @@ def champion(model: str) -> Asset:
 def emit(context: Context, asset: Asset, **facts: Fact | None) -> None:
     """Put facts into the event of an outlet, if the task has that outlet.
 
-    :param facts: name to fact; None is left out.
+    :param facts: facts by name; one that is None is left out.
     """
     if asset in context["task"].outlets:
         extra: dict[str, Any] = {name: fact.to_dict() for name, fact in facts.items() if fact is not None}

@@ -29,14 +29,14 @@ class MlflowRunLink(BaseOperatorLink):
 
 
 class ReportLink(BaseOperatorLink):
-    """Open the page under ``[mlops] reports`` whose place there the task has pushed as XCom ``report``."""
+    """Open the page under ``[mlops] reports`` whose path the task has pushed as XCom ``report``."""
 
     name = "Report"
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
         """Return the address of the page on this Airflow."""
         report = _xcom(ti_key, "report")
-        # Without a base URL the path will do: the browser completes it.
+        # Without a base URL the path suffices, for the browser completes it.
         base = conf.get("api", "base_url", fallback="").rstrip("/")
         return f"{base}/mlops/reports/{report}" if report else ""
 

@@ -1,4 +1,4 @@
-"""What a task run is about: where its dataset lives, which partition it has, what it leaves behind."""
+"""The context of a task run: its partition, its dataset, and the reports and facts that it leaves."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FACTS = "mlops_facts"
-"""XCom key under which a task states what it has found, for alerts: a list of statements."""
+"""XCom key of the facts that a task states for alerts: a list of statements."""
 
 _READABLE = 64 << 20
 
@@ -39,10 +39,10 @@ def table_uri(name: str, table: str) -> str:
 
 
 def partition_of(context: Context, explicit: str | None, grain: Grain | str) -> Partition:
-    """Return the partition that a run is about.
+    """Return the partition of a run.
 
-    :param explicit: a key given by hand; None means the run's ``partition_key``.
-    :raises UnknownPartition: if the run has no partition and none was given, or it is none of the grain.
+    :param explicit: key that was set by hand; None means the run's ``partition_key``.
+    :raises UnknownPartition: if neither names a partition, or the key is not one of the grain.
     """
     key = explicit or context.get("partition_key")
     if not key:
@@ -54,9 +54,9 @@ def partition_of(context: Context, explicit: str | None, grain: Grain | str) -> 
 
 
 def dataset_of(context: Context, model: str, explicit: str | None = None) -> DatasetVersion:
-    """Return the published data that a run is about: its partition's, or the latest without one.
+    """Return the published dataset version of a run: that of its partition, or the latest without a partition.
 
-    A run of a partition sees the table as it was when that partition was published, one without sees all of it.
+    A run of a partition sees the table as it was when that partition was published, any other run sees all of it.
 
     :raises TableMissing: if nothing was published.
     """
@@ -70,26 +70,26 @@ def dataset_of(context: Context, model: str, explicit: str | None = None) -> Dat
 
 
 def with_labels(dataset: DatasetVersion, model: str, target: str | None) -> DatasetVersion:
-    """Pin data to the labels in a model's own table of them, as of its partition.
+    """Pin a dataset version to the labels in the model's table of labels, as of its partition.
 
-    :param target: its column with the label; None leaves the data as it is: the label is one of its columns.
+    :param target: column of that table with the label; None leaves the version as it is, with the label in its data.
     """
     if target is None or dataset.labels is not None:
         return dataset
     return labelled.with_labels(dataset, table_uri(model, "labels"), target)
 
 
-def asked(context: Context, request: type[Request]) -> Request:
-    """Return what a person or a REST call asked of this run, from those of its params that ``request`` knows.
+def request_of(context: Context, request: type[Request]) -> Request:
+    """Return the request of a person or a REST call, from those params of the run that are fields of ``request``.
 
-    :raises SpecError: naming every value that cannot be used, and every key that the run's form does not have.
+    :raises SpecError: naming every value that cannot be used, and every key that is not in the form of the run.
     """
-    known = {name: value for name, value in context["params"].items() if name in request.model_fields}
-    # Airflow puts what it does not know among the params too; only the form itself tells.
+    params = {name: value for name, value in context["params"].items() if name in request.model_fields}
+    # Airflow adds unknown keys to the params too, so only the form itself shows which are known.
     form = {*context["dag"].params, *context["task"].params}
     asks = form & set(request.model_fields)
-    extra = set(context["dag_run"].conf or {}) - form - set(known) if asks else set()
-    return request.from_dict(known | dict.fromkeys(extra))
+    extra = set(context["dag_run"].conf or {}) - form - set(params) if asks else set()
+    return request.from_dict(params | dict.fromkeys(extra))
 
 
 def subject(
@@ -102,15 +102,15 @@ def subject(
 
 
 def run_of(context: Context) -> str:
-    """Name a run: what idempotency keys begin with and commits refer to."""
+    """Return the name of a run, which begins its idempotency keys and which its commits refer to."""
     return f"{context['dag'].dag_id}/{context['run_id']}"
 
 
 def report_path(name: str) -> ObjectStoragePath:
-    """Return where a report lies.
+    """Return the path of a report.
 
-    :param name: its place below ``[mlops] reports``.
-    :raises FileNotFoundError: if the name, or a link on the way, leads out of there.
+    :param name: its path below ``[mlops] reports``.
+    :raises FileNotFoundError: if the name, or a link in the path, leads out of that folder.
     """
     from airflow.sdk import ObjectStoragePath
 
@@ -124,7 +124,7 @@ def report_path(name: str) -> ObjectStoragePath:
 
 
 def save_report(context: Context, model: str, partition: str, kind: str, html: str) -> str:
-    """Keep a page under ``[mlops] reports``, link it from the task, and return its place."""
+    """Save a page under ``[mlops] reports``, link it from the task, and return its path there."""
     name = f"{model}/{partition}/{kind}.html"
     path = report_path(name)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -134,15 +134,15 @@ def save_report(context: Context, model: str, partition: str, kind: str, html: s
 
 
 def read_report(name: str) -> bytes | None:
-    """Return a page or a picture; None if it is not there or too large to travel.
+    """Return a page or a picture; None if it is not there or too large to be mailed.
 
-    :param name: its place below ``[mlops] reports``.
+    :param name: its path below ``[mlops] reports``.
     """
     try:
-        # Nobody gets a file of this machine mailed by naming it, or a link to it, as a report.
+        # report_path refuses a name or a link that leads to another file of this machine, so none can be mailed.
         path = report_path(name)
         return path.read_bytes() if path.stat().st_size <= _READABLE else None
-    except Exception as error:  # noqa: BLE001 - what it was to travel with goes without it
+    except Exception as error:  # noqa: BLE001 - the mail is sent without it
         log.warning("The report %s cannot be attached: %s", name, error)
         return None
 
@@ -153,10 +153,10 @@ def push(context: Context, key: str, value: Any) -> None:
 
 
 def push_facts(context: Context, *facts: Fact) -> None:
-    """State what the running task has found, for alerts to tell; it replaces what the task has stated before.
+    """State facts of the running task for alerts; they replace those that the task has stated before.
 
-    :param facts: facts of the kinds that alerts know, or statements of them that name their pages.
-    :raises ValueError: if one is of no such kind.
+    :param facts: facts of the kinds that alerts judge, or statements of them that name their pages.
+    :raises ValueError: if a fact is of another kind.
     """
     statements = [fact if isinstance(fact, Statement) else Statement.of(fact) for fact in facts]
     push(context, FACTS, [statement.to_dict() for statement in statements])

@@ -9,7 +9,7 @@ import pytest
 from airflow_mlops import runs
 from airflow_mlops.domain.facts.statement import Statement
 from airflow_mlops.domain.spec.section import Section
-from airflow_mlops.exceptions import SpecError, TableMissing
+from airflow_mlops.exceptions import PlaceRefused, SpecError, TableMissing
 from contexts import Run, deploy
 from history import MODEL, History, month
 from notices import make_check, make_report, make_version
@@ -75,7 +75,7 @@ FORM = {"to": None, "reason": None, "colour": None}
 
 
 def asked(conf: dict[str, Any] | None, form: dict[str, Any] | None = None) -> Request:
-    return runs.asked(Run(conf=conf, form=form).context(), Request)
+    return runs.request_of(Run(conf=conf, form=form).context(), Request)
 
 
 def test_a_request_is_read_from_the_form_and_what_a_run_was_sent() -> None:
@@ -141,3 +141,8 @@ def test_a_report_is_kept_where_it_is_read_from_and_one_that_is_not_there_is_nam
     assert runs.read_report(place) == "<p>ü</p>".encode()
     assert runs.read_report("flights/2013-01/other.html") is None
     assert "The report flights/2013-01/other.html cannot be attached" in caplog.text
+
+
+def test_a_page_of_a_model_that_no_spec_could_name_is_not_written(history: History) -> None:
+    with pytest.raises(PlaceRefused, match="cannot name"):
+        runs.save_report(Run().context(), "a#b", "2013-01", "drift", "<p>")

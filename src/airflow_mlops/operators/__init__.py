@@ -1,3 +1,3 @@
-"""Thin tasks: resolve, call one engine function, record, log, raise last."""
+"""Thin tasks: resolve, call one function of a stage, record, log, raise last."""
 
 from __future__ import annotations

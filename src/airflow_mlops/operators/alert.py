@@ -1,4 +1,4 @@
-"""Tell people what became of a run."""
+"""Mail people about the outcome of a run."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 
 
 class AlertOperator(BaseOperator):
-    """Mail what failed in this run, what people should know of it, and what could not be mailed before.
+    """Mail what failed in this run, what people should know about it, and what could not be mailed before.
 
     Make it a teardown downstream of every other task: ``others >> alert.as_teardown(on_failure_fail_dagrun=True)``.
-    Airflow then runs it when all of them have ended, in whatever way, and its state is that of the run. So it fails
-    when something failed: the run would be green otherwise. It succeeds if there was something else to tell, and skips
-    itself if there was nothing.
+    Airflow then runs it when all of them have ended, in whatever way, and its state becomes that of the run. Therefore
+    it fails when a task failed: the run would be green otherwise. It succeeds if something else was mailed, and skips
+    itself if there was nothing to mail.
 
     :param model: name of the model; its outbox is the Delta table ``<storage>/<model>/outbox``.
     :param to: mail addresses, instead of ``alerts.email``.
-    :param alerts: who is told of what, as in a spec; None means the defaults.
+    :param alerts: which outcomes are mailed to whom, as in a spec; None means the defaults.
     :param smtp_conn_id: SMTP connection; None means ``[mlops] smtp_conn_id``.
-    :param channel: what brings notices to people; None means mail.
+    :param channel: channel that delivers the notices; None means mail.
     """
 
     template_fields: Sequence[str] = ("model", "to", "smtp_conn_id")
@@ -53,10 +53,10 @@ class AlertOperator(BaseOperator):
         self.channel = channel
 
     def execute(self, context: Context) -> None:
-        """Write the mails down, send what waits, and raise last.
+        """Put the mails into the outbox, send all that wait there, and raise last.
 
-        :raises AirflowFailException: if something failed and everybody has been told.
-        :raises MailUndelivered: if something failed and a mail could not be sent.
+        :raises AirflowFailException: if a task failed and every mail was sent.
+        :raises MailUndelivered: if a task failed and a mail could not be sent.
         """
         failed = failed_tasks(context)
         recipients = Recipients(self.model, self.to, self.alerts, self.smtp_conn_id, self.channel)

@@ -14,10 +14,11 @@ if TYPE_CHECKING:
 
 
 class AnnounceOperator(BaseOperator):
-    """Tell the task's outlets of each partition that new files are of.
+    """Give the task's outlets an event for each partition that has new data.
 
-    Airflow gives the events of an ``AssetWatcher`` no partition key. This goes into a DAG that such an asset starts, and
-    its outlet is an asset whose events have the keys, so that a ``PartitionedAssetTimetable`` starts a run for each.
+    Airflow gives the events of an ``AssetWatcher`` no partition key. Put this operator into a DAG that such an asset
+    starts. Its outlet is an asset whose events have the keys, so that a ``PartitionedAssetTimetable`` starts a run for
+    each key.
 
     Returns the keys.
     """
@@ -35,7 +36,7 @@ class AnnounceOperator(BaseOperator):
         ]
         keys = sorted({str(payload["partition"]) for payload in payloads if payload.get("partition")})
         if not keys:
-            raise UnknownPartition(_told_nothing(payloads))
+            raise UnknownPartition(_no_partition(payloads))
         for asset in self.outlets:
             if isinstance(asset, Asset):
                 context["outlet_events"][asset].add_partitions(keys)
@@ -43,7 +44,7 @@ class AnnounceOperator(BaseOperator):
         return keys
 
 
-def _told_nothing(payloads: list[Mapping[str, Any]]) -> str:
+def _no_partition(payloads: list[Mapping[str, Any]]) -> str:
     paths = ", ".join(str(payload.get("path") or payload.get("uri")) for payload in payloads[:3])
     return (
         f"No partition is known of {paths or 'what started this run'}. Let the watcher's path hold {{partition}}, or "

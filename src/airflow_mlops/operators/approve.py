@@ -30,19 +30,19 @@ if TYPE_CHECKING:
 
 
 class PromotionApprovalOperator(ApprovalOperator):
-    """Wait for a person's word on a candidate; ask nobody about one that the gates have decided on already.
+    """Wait for a person to approve or reject a candidate; ask nobody if the gates have decided already.
 
-    The form shows every gate and wants a reason. An approval counts if it gives one, comes from one of the users of the
-    policy, and, of two, not from the person who gave the first. Any other is asked for again, in the time that is left.
-    A rejection skips those of the tasks after it that run only when all went well. Without an answer in time the task
-    fails.
+    The form shows every gate and asks for a reason. An approval counts if it has a reason, comes from one of the users
+    of the policy, and, if it is the second one, from another person than the first. After an answer that does not count
+    the question is asked again, in the time that is left. A rejection skips the downstream tasks that run only if all
+    before them succeeded. Without an answer in time the task fails.
 
     Returns the :class:`~airflow_mlops.domain.facts.results.Answer` as a dict; None if nobody was asked.
 
     :param evaluation: what :class:`EvaluateOperator` returned.
-    :param policy: who may answer, until when, and whether about a candidate that did not pass its gates too; None means
-        everyone who may edit the run, seven days, and no.
-    :param first: what the task returned that asked the first person, for this one to ask a second; None if this one is
+    :param policy: who may answer, for how long, and whether people are asked about a candidate that did not pass its
+        gates too; None means everyone who may edit the run, seven days, and no.
+    :param first: what the task that asked the first person returned, if this one asks a second; None if this one asks
         the first.
     :param alerts: who is mailed a link to the form, as in a spec; None means nobody.
     :param smtp_conn_id: SMTP connection; None means ``[mlops] smtp_conn_id``.
@@ -74,7 +74,7 @@ class PromotionApprovalOperator(ApprovalOperator):
         self.smtp_conn_id = smtp_conn_id
 
     def execute(self, context: Context) -> Any:
-        """Ask, unless it is decided already.
+        """Ask, unless the gates have decided already.
 
         :raises TaskAwaitingInput: to leave the worker until somebody answers.
         """
@@ -87,23 +87,23 @@ class PromotionApprovalOperator(ApprovalOperator):
     def execute_complete(
         self, context: Context, event: dict[str, Any], until: str = "", asked: int = 0
     ) -> dict[str, Any]:
-        """Take the answer, or ask again if it is none.
+        """Return the answer, or ask again if it does not count.
 
-        :raises ApprovalMissing: if nobody has given one in time.
+        :raises ApprovalMissing: if nobody answered in time.
         """
         question = self._question()
-        # Whatever the defaults are that Airflow answers with in the end: no person has.
+        # At the deadline Airflow answers with the defaults of the form; no person has answered then.
         if "error" in event or event.get("timedout"):
             raise ApprovalMissing(
                 f"{question.subject} Nobody has answered within {question.policy.timeout}, so the champion stays. "
                 "Clear this task to ask again."
             )
         HITLOperator.execute_complete(self, context, event)
-        reply = promotion.given(event, approved=event["chosen_options"] == [self.APPROVE])
+        reply = promotion.read_response(event, approved=event["chosen_options"] == [self.APPROVE])
         answer = promotion.accept(question, reply)
         if isinstance(answer, str):
             self.log.warning("The answer does not count, so it is asked for again: %s", answer)
-            return self._ask(context, question, datetime.fromisoformat(until), asked=asked + 1, why=answer)
+            return self._ask(context, question, datetime.fromisoformat(until), repeats=asked + 1, why=answer)
         self.log.info(
             "%s: %s", f"{answer.person} has {'approved' if answer.approved else 'rejected'}", answer.reason
         )
@@ -119,11 +119,17 @@ class PromotionApprovalOperator(ApprovalOperator):
         )
 
     def _ask(
-        self, context: Context, question: ApprovalQuestion, until: datetime, *, asked: int = 0, why: str = ""
+        self,
+        context: Context,
+        question: ApprovalQuestion,
+        until: datetime,
+        *,
+        repeats: int = 0,
+        why: str = "",
     ) -> NoReturn:
         self.subject = question.subject
         self.body = promotion.body(question, _links(question.evaluation))
-        # Not a param of the task, which Airflow would want to be valid before anybody has filled it in.
+        # Not a param of the task: Airflow would refuse it, as it is not valid before somebody has filled it in.
         reason = Param(
             "", "Why; it is kept in the ledger.", type="string", title="Reason",
             minLength=promotion.SHORTEST, maxLength=promotion.LONGEST,
@@ -135,17 +141,18 @@ class PromotionApprovalOperator(ApprovalOperator):
         try:
             super().execute(context)
         except TaskAwaitingInput as waiting:
-            waiting.kwargs = {"until": until.isoformat(), "asked": asked}
-            self._mail(context, question, until, asked, why)
+            waiting.kwargs = {"until": until.isoformat(), "asked": repeats}
+            self._mail(context, question, until, repeats, why)
             raise
         raise AssertionError("Airflow has not left the task waiting")
 
     def _check_form(self, context: Context, question: ApprovalQuestion) -> None:
         """Refuse to ask with the evidence of an earlier question.
 
-        Airflow writes a form once a task and keeps it when the task is cleared, whatever the task wants to show then.
+        Airflow writes the form of a task once, and keeps it when the task is cleared, even if the task's question has
+        changed.
 
-        :raises ApprovalMissing: if the form shows something else.
+        :raises ApprovalMissing: if the form shows another question.
         """
         from airflow.sdk.execution_time.comms import CreateHITLDetailPayload
         from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
@@ -170,7 +177,7 @@ class PromotionApprovalOperator(ApprovalOperator):
             )
 
     def _mail(
-        self, context: Context, question: ApprovalQuestion, until: datetime, asked: int, why: str
+        self, context: Context, question: ApprovalQuestion, until: datetime, repeats: int, why: str
     ) -> None:
         if self.alerts is None:
             return
@@ -179,7 +186,7 @@ class PromotionApprovalOperator(ApprovalOperator):
         recipients.say(
             context,
             self.task_id,
-            lambda run: promotion.notice(run, question, form=form, until=until, asked=asked, why=why),
+            lambda run: promotion.notice(run, question, form=form, until=until, repeats=repeats, why=why),
         )
 
     def _reject(self, context: Context, answer: Answer) -> None:

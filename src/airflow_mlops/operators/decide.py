@@ -15,7 +15,7 @@ from airflow_mlops.domain.facts.retraining import suggested
 from airflow_mlops.domain.spec.model import Retrain
 from airflow_mlops.domain.spec.section import Section
 from airflow_mlops.hooks.mlflow import MlflowHook
-from airflow_mlops.runs import asked, dataset_of, push, run_of, table_uri, with_labels
+from airflow_mlops.runs import dataset_of, push, request_of, run_of, table_uri, with_labels
 from airflow_mlops.stages import decide
 from airflow_mlops.stages.monitor import health
 from airflow_mlops.stages.train import split
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 _REASON = 500
-"""Signs of a reason that somebody else's event gives."""
+"""The longest reason, in characters, that is taken from the event of an asset."""
 
 
 class TrainRequest(Section):
@@ -41,15 +41,15 @@ class DecideOperator(BaseOperator, SkipMixin):
 
     Returns the :class:`~airflow_mlops.domain.facts.results.RetrainDecision` as a dict and pushes the pinned
     :class:`~airflow_mlops.domain.facts.results.DatasetVersion` as XCom ``dataset``. A partition that has its decision
-    already is not decided again, unless somebody asks for it: by the run's ``force``, or by an event of an asset in
+    already is not decided again, unless this is requested by the run's ``force`` or by an event of an asset in
     ``requests``. Where the policy leaves the decision to a person, put a
     :class:`~airflow_mlops.operators.suggest.RetrainSuggestionOperator` behind this one.
 
     :param model: name of the model.
     :param policy: when to retrain.
     :param skips: ids of direct downstream tasks that do not run without retraining.
-    :param requests: assets whose events ask for retraining, whatever the policy says; the ``reason`` in an event's extra
-        is the reason.
+    :param requests: assets whose events request retraining, whatever the policy says; the ``reason`` in an event's
+        extra becomes the reason.
     :param holdout: partitions, or share of the latest rows, that are kept for evaluation.
     :param window: partitions to train on, or ``all``.
     :param delay: how long after its event time a label is known.
@@ -104,7 +104,7 @@ class DecideOperator(BaseOperator, SkipMixin):
         self.log.info("%s %s: %s: %s", self.model, decision.partition, answer, decision.reason)
         stats.gauge(f"mlops.{self.model}.retrain", float(decision.retrain))
         if not decision.retrain:
-            # Skipping ends the task, so what it returns is pushed before.
+            # Skipping ends the task, so its return value is pushed before.
             push(context, "return_value", decision.to_dict())
             downstream = context["task"].get_direct_relatives(upstream=False)
             self.skip(ti=context["ti"], tasks=[task for task in downstream if task.task_id in self.skips])
@@ -135,35 +135,35 @@ class DecideOperator(BaseOperator, SkipMixin):
         )
 
     def _request(self, context: Context) -> TrainRequest:
-        """Return what was asked for by hand, by REST, or by an event of an asset."""
-        request = asked(context, TrainRequest)
+        """Return the request that was made by hand, by REST, or by events of assets."""
+        request = request_of(context, TrainRequest)
         reasons = list(self._events(context))
         if request.force or not reasons:
             return request
         return request.model_copy(update={"force": True, "reason": "; ".join(reasons)})
 
     def _events(self, context: Context) -> Iterator[str]:
-        found: Any = context.get("triggering_asset_events") or {}
+        by_asset: Any = context.get("triggering_asset_events") or {}
         for asset in self.requests:
-            for event in found.get(asset, ()):
-                said = (event.extra or {}).get("reason")
-                why = " ".join(said.split())[:_REASON] if isinstance(said, str) else ""
+            for event in by_asset.get(asset, ()):
+                reason = (event.extra or {}).get("reason")
+                why = " ".join(reason.split())[:_REASON] if isinstance(reason, str) else ""
                 yield why or f"an event of the asset {asset.name}"
 
     def _settled(
         self, context: Context, partition: str, decisions: Sequence[PromotionDecision]
     ) -> str | None:
-        """Return why a partition is not decided any more; None if it is to be."""
-        later = [each.partition for each in decisions if each.partition > partition]
+        """Return why a partition is not decided again; None if it has to be decided."""
+        later = [decision.partition for decision in decisions if decision.partition > partition]
         if later:
-            # The champion has seen more than a candidate of that time could.
+            # The champion may have been trained on later data than a candidate of this partition.
             return f"later partitions, up to {max(later)}, have been decided already"
-        known = next((each for each in decisions if each.partition == partition), None)
-        # A key is its run, or begins with it and a slash: of two run ids one may begin with the other.
+        former = next((decision for decision in decisions if decision.partition == partition), None)
+        # A key is the name of its run, or begins with it and a slash: one run id may be the beginning of another.
         if (
-            known is None
-            or known.action is Action.FAILED
-            or f"{known.key}/".startswith(f"{run_of(context)}/")
+            former is None
+            or former.action is Action.FAILED
+            or f"{former.key}/".startswith(f"{run_of(context)}/")
         ):
             return None
-        return f"{partition} was decided before: {known.action}: {known.reason}"
+        return f"{partition} was decided before: {former.action}: {former.reason}"

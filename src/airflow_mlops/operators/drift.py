@@ -1,4 +1,4 @@
-"""Measure how far a partition has drifted from what the champion was trained on."""
+"""Measure how far a partition has drifted from the data that the champion was trained on."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ class DriftOperator(BaseOperator):
     """Compare a partition with the champion's training data, by Evidently's methods.
 
     Returns ``{"overall": Check, "columns": [Check, …]}`` as dicts. Evidently's report is linked from the task, and a
-    small picture lies beside it, its place in the XCom ``picture``.
+    small picture is kept beside it, with its path in the XCom ``picture``.
 
     :param model: name of the model.
     :param policy: what counts as drift; None means the defaults.
-    :param target: column with the label, whose drift is told too; None leaves it out.
+    :param target: column with the label, whose drift is reported too; None leaves it out.
     :param delay: time from an event until its label can be known.
-    :param labels: labels are in the model's table ``labels``, and not in its data.
+    :param labels: whether labels are in the model's table ``labels``, and not in its data.
     :param partition: key of the partition; None means the run's ``partition_key``, or the latest without one.
     :param mlflow_conn_id: MLflow connection; None means ``[mlops] mlflow_conn_id``.
     """

@@ -29,7 +29,7 @@ class EvaluateOperator(BaseOperator):
 
     :param models: what :class:`TrainOperator` returned: one dict, or a list of them if it was mapped.
     :param gates: what a candidate must reach; None means to be better than the champion.
-    :param description: what the model is for; on its card, as is the task's owner.
+    :param description: what the model is for; its card shows it, and the task's owner.
     :param mlflow_conn_id: MLflow connection; None means ``[mlops] mlflow_conn_id``.
     """
 
@@ -53,9 +53,9 @@ class EvaluateOperator(BaseOperator):
         self.mlflow_conn_id = mlflow_conn_id
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Read the holdout, predict with both, and judge."""
-        several = [self.models] if isinstance(self.models, dict) else list(self.models)
-        candidates = [TrainedModel.from_dict(each) for each in several]
+        """Read the holdout, predict with candidate and champion, and judge."""
+        models = [self.models] if isinstance(self.models, dict) else list(self.models)
+        candidates = [TrainedModel.from_dict(model) for model in models]
         client = MlflowHook(self.mlflow_conn_id).get_conn()
         evaluation = evaluate.evaluate_candidates(
             candidates,

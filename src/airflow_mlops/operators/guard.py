@@ -1,4 +1,4 @@
-"""Guard the champion alias, and take back a new champion that does worse than the one before."""
+"""Guard the champion alias, and restore the former champion if a new one does worse."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 
 
 class GuardOperator(BaseOperator):
-    """Compare the champion alias with the ledger, and a new champion with the one before; move back what the policy says.
+    """Compare champion alias and ledger, and a new champion with the former; move the alias back by the policy.
 
-    Returns the :class:`~airflow_mlops.domain.facts.results.GuardReport` as a dict. Nothing that is found fails the task. Its
+    Returns the :class:`~airflow_mlops.domain.facts.results.GuardReport` as a dict. No finding fails the task. Its
     outlet gets an event only if the champion moved.
 
     :param model: name of the model.
     :param target: column that holds the labels.
     :param task: classification or regression.
-    :param metric: the metric that two champions are compared by.
+    :param metric: the metric by which the two champions are compared.
     :param delay: how long after its event time a label is known.
-    :param policy: of which ``alias_guard`` and ``rollback`` count; None means the defaults.
-    :param labels: labels are in the model's table ``labels``, and not in its data.
+    :param policy: the monitoring policy, of which ``alias_guard`` and ``rollback`` are used; None means the defaults.
+    :param labels: whether labels are in the model's table ``labels``, and not in its data.
     :param partition: key of the partition; None means the run's ``partition_key``, or the latest without one.
     :param mlflow_conn_id: MLflow connection; None means ``[mlops] mlflow_conn_id``.
     """
@@ -66,7 +66,7 @@ class GuardOperator(BaseOperator):
         self.mlflow_conn_id = mlflow_conn_id
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Check, and move back what has to be."""
+        """Check alias and champion, and move the alias back if necessary."""
         dataset = dataset_of(context, self.model, self.partition)
         report = guard.check(
             MlflowHook(self.mlflow_conn_id).get_conn(),

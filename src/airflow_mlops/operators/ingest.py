@@ -1,4 +1,4 @@
-"""Bring a partition in, and publish it once it is found good."""
+"""Read a partition from its source, and publish it once it is valid."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _GAPS = 5
 
 
 class IngestOperator(BaseOperator):
-    """Read one partition of a source into a dataset's Delta table, in place of what the partition had.
+    """Read one partition of a source into a dataset's Delta table, replacing the rows of the partition.
 
     Returns the :class:`~airflow_mlops.domain.facts.results.DatasetVersion` as a dict.
 
@@ -101,7 +101,7 @@ class PublishOperator(BaseOperator):
     """Publish a validated partition from the staging table as a dataset version.
 
     Returns the published :class:`~airflow_mlops.domain.facts.results.DatasetVersion` as a dict, and puts it and the
-    validation report into the event of the dataset's asset. The same content again changes nothing.
+    validation report into the event of the dataset's asset. Publishing the same content again changes nothing.
 
     :param dataset: what :class:`ValidateOperator` returned.
     :param validation: its report; None leaves the report out of the asset event.
@@ -128,7 +128,7 @@ class PublishOperator(BaseOperator):
 
 
 def _line(version: DatasetVersion, what: str) -> str:
-    """Return what became of a partition, e.g. ``flights 2013-01: published 27,004 rows × 21 columns as version 3``."""
+    """Describe a partition's version, e.g. ``flights 2013-01: published 27,004 rows × 21 columns as version 3``."""
     size = f"{version.rows:,} rows × {len(version.columns)} columns"
     text = f"{version.name} {version.partition}: {what} {size} as version {version.version}"
     if not version.changed:
@@ -140,7 +140,7 @@ def _line(version: DatasetVersion, what: str) -> str:
 
 
 def _covered(coverage: Coverage) -> str:
-    """Return how far the dataset goes, e.g. ``complete from 2013-01 to 2013-04``."""
+    """Describe which partitions the dataset has, e.g. ``complete from 2013-01 to 2013-04``."""
     if not coverage.gaps:
         return f"complete from {coverage.first} to {coverage.last}"
     more = f" and {len(coverage.gaps) - _GAPS:,} more" if len(coverage.gaps) > _GAPS else ""

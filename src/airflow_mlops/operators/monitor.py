@@ -1,4 +1,4 @@
-"""Put what was measured of the champion's health together."""
+"""Combine the measurements of the champion's health."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class HealthOperator(BaseOperator):
-    """Put drift, performance and staleness together, and keep the verdict in the monitoring table.
+    """Combine drift, performance and staleness into one verdict, and keep it in the monitoring table.
 
     Every check becomes a row of the Delta table ``<storage>/<model>/checks``, and a metric of Airflow:
     ``mlops.<model>.<check>``. Returns the :class:`~airflow_mlops.domain.facts.results.HealthReport` as a dict.
@@ -27,7 +27,7 @@ class HealthOperator(BaseOperator):
     :param drift: what :class:`DriftOperator` returned.
     :param performance: what :class:`PerformanceOperator` returned.
     :param shadow: what :class:`ShadowOperator` returned; None if no challenger is judged.
-    :param staleness: most partitions that may pass since training; None means any number.
+    :param staleness: largest number of partitions that may pass since training; None means any number.
     :param partition: key of the partition; None means the run's ``partition_key``, or the latest without one.
     :param mlflow_conn_id: MLflow connection; None means ``[mlops] mlflow_conn_id``.
     """
@@ -64,7 +64,7 @@ class HealthOperator(BaseOperator):
         self.mlflow_conn_id = mlflow_conn_id
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Judge, and keep the row."""
+        """Judge the health, and record checks and report."""
         _, dataset, champion = subject(context, self.model, self.partition, self.mlflow_conn_id)
         others = [*self.performance.get("others", ()), *(self.shadow or {}).get("checks", ())]
         report = health.health(
@@ -76,10 +76,10 @@ class HealthOperator(BaseOperator):
             performance=Check.from_dict(self.performance["check"]),
             metrics=self.performance["metrics"],
             staleness=self.staleness,
-            others=[Check.from_dict(each) for each in others],
+            others=[Check.from_dict(check) for check in others],
         )
         checks.record(table_uri(self.model, "checks"), report)
-        # Last of the two: what waits for the report finds its checks.
+        # After the checks, so that a task that waits for the report finds its checks too.
         health.record(table_uri(self.model, "monitoring"), report)
         for name, value in checks.gauges(report).items():
             stats.gauge(name, value)

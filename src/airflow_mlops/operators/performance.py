@@ -1,4 +1,4 @@
-"""Bring labels in, and judge predictions by those that have matured."""
+"""Ingest labels, and judge predictions by the labels that have matured."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
 class PerformanceOperator(BaseOperator):
     """Judge the predictions whose labels have matured since the last partition, and all others again.
 
-    Returns ``{"check": Check, "metrics": {name: value}, "others": [Check, …]}`` as dicts. What is known of each scored
-    partition is kept in the model's table ``performance``.
+    Returns ``{"check": Check, "metrics": {name: value}, "others": [Check, …]}`` as dicts. The performance of each
+    scored partition is kept in the model's table ``performance``.
 
     :param model: name of the model.
     :param target: column that holds the labels.
     :param task: classification or regression.
-    :param metric: the metric that the policy's ``drop`` is about.
+    :param metric: the metric to which the policy's ``drop`` applies.
     :param delay: how long after its event time a label is known.
     :param policy: what counts as bad; None means the defaults.
-    :param labels: labels are in the model's table ``labels``, where :class:`IngestLabelsOperator` puts them, and not
-        in its data.
+    :param labels: whether labels are in the model's table ``labels``, where :class:`IngestLabelsOperator` puts them,
+        and not in its data.
     :param partition: key of the partition; None means the run's ``partition_key``, or the latest without one.
     :param mlflow_conn_id: MLflow connection; None means ``[mlops] mlflow_conn_id``.
     """
@@ -89,14 +89,14 @@ class PerformanceOperator(BaseOperator):
 class IngestLabelsOperator(BaseOperator):
     """Read the labels that became known during a partition into a model's table of labels.
 
-    Returns the :class:`~airflow_mlops.learning.labels.labels.LabelsReport` as a dict. The same labels again change nothing. A
-    label is known from the time in its column ``labelled_at``, or from the partition that brings it.
+    Returns the :class:`~airflow_mlops.learning.labels.labels.LabelsReport` as a dict. The same labels again change
+    nothing. A label is known from the time in its column ``labelled_at`` on, or from the partition that contains it.
 
     :param model: name of the model.
-    :param source: where the labels come from: rows of key, event time, target and perhaps ``labelled_at``, those of a
-        partition being what became known during it, whatever their event times.
+    :param source: where the labels come from: rows of key, event time, target and perhaps ``labelled_at``. A partition
+        has the labels that became known during it, whatever their event times.
     :param key: columns that identify a row of the data.
-    :param event_time: column of the event time of the row that a label is about.
+    :param event_time: column of the event time of the row to which a label belongs.
     :param target: column that holds the labels; rows without a value are left out.
     :param task: classification or regression.
     :param grain: length of a partition: hour, day, week or month.
@@ -130,7 +130,7 @@ class IngestLabelsOperator(BaseOperator):
         self.partition = partition
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Read, merge and say what was new."""
+        """Read and merge the labels, and log how many are new."""
         partition = partition_of(context, self.partition, self.grain)
         report = labels.ingest(
             self.source,

@@ -1,4 +1,4 @@
-"""Move the champion, take it back, and record what was decided."""
+"""Promote a candidate to champion, or roll back to an earlier version."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from airflow_mlops.domain.spec.section import Section
 from airflow_mlops.exceptions import SpecError
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.links import MlflowRunLink
-from airflow_mlops.runs import asked, dataset_of, push, push_facts, run_of, save_report, table_uri
+from airflow_mlops.runs import dataset_of, push, push_facts, request_of, run_of, save_report, table_uri
 from airflow_mlops.stages.promote import promote
 from airflow_mlops.stores.registry import ledger
 
@@ -36,13 +36,13 @@ class PromoteOperator(BaseOperator):
     the :class:`~airflow_mlops.domain.facts.results.PromotionDecision` as a dict. A retry finishes what a killed try began.
 
     :param evaluation: what :class:`EvaluateOperator` returned.
-    :param approvals: what each :class:`PromotionApprovalOperator` returned; None of one that asked nobody.
+    :param approvals: what each :class:`PromotionApprovalOperator` returned; None for one that asked nobody.
     :param people: how many have to approve: ``none``, ``one`` or ``two`` different ones.
-    :param override: True if they may let a candidate through whose verdict is not PASS; the ledger says so then.
-    :param serving: what loading and predicting may cost after people were asked, who may have taken days; None means the
-        defaults.
-    :param shadow: what the candidate has to show beside the champion before it takes its place; None for nothing.
-    :param description: of the model, for its card, which names the task's ``owner`` too.
+    :param override: whether people may approve a candidate whose verdict is not PASS; the ledger then records that.
+    :param serving: limits of loading and predicting, which are checked again after people were asked, as they may have
+        taken days; None means the defaults.
+    :param shadow: what the candidate must achieve beside the champion before it becomes champion; None means nothing.
+    :param description: what the model is for; its card shows it, and the task's owner.
     :param mlflow_conn_id: MLflow connection; None means ``[mlops] mlflow_conn_id``.
     """
 
@@ -74,12 +74,12 @@ class PromoteOperator(BaseOperator):
         self.mlflow_conn_id = mlflow_conn_id
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Promote, or say why not.
+        """Promote the candidate, or skip the task and say why.
 
-        :raises ApprovalMissing: if fewer people approved than have to, or one of them twice.
+        :raises ApprovalMissing: if fewer people approved than have to, or one of them approved twice.
         """
         evaluation = Evaluation.from_dict(self.evaluation)
-        given = approval(
+        outcome = approval(
             answers_of(self.approvals),
             evaluation.candidate.version,
             evaluation.verdict,
@@ -93,7 +93,7 @@ class PromoteOperator(BaseOperator):
             evaluation=evaluation,
             key=f"{run_of(context)}/{self.task_id}",
             actor=run_of(context),
-            approval=given,
+            approval=outcome,
             serving=self.serving,
             shadow=self.shadow,
         )
@@ -101,7 +101,7 @@ class PromoteOperator(BaseOperator):
         push(context, "decision", decision.to_dict())
         self.log.info("%s %s: %s: %s", decision.model, decision.partition, decision.action, decision.reason)
         if decision.action is not Action.PROMOTED:
-            # Airflow sends an event for an outlet whenever its task succeeds, and the champion has not moved.
+            # If the task succeeded, Airflow would send an event for its outlet, and the champion has not moved.
             raise AirflowSkipException(decision.reason)
         assets.emit(context, assets.champion(evaluation.model), decision=decision)
         self._describe(context, client, evaluation, decision)
@@ -166,7 +166,7 @@ class RollbackOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Verify the target, move the alias, and record it."""
-        request = asked(context, RollbackRequest)
+        request = request_of(context, RollbackRequest)
         reason = (self.reason or request.reason or "").strip()
         if len(reason) < _LEAST_REASON:
             raise SpecError(["reason: is missing or too short; say why, the ledger keeps it"], "rollback")

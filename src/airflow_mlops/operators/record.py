@@ -1,4 +1,4 @@
-"""Record the one decision on a partition, whatever became of its training."""
+"""Record the one decision on a partition, whatever the outcome of its training."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 
 
 class RecordOperator(BaseOperator):
-    """Record the one decision on a partition, whatever became of the tasks before.
+    """Record the one decision on a partition, whatever the outcome of the tasks before.
 
-    Later partitions wait for it. Fails if a task before it failed, so that the run does.
+    Later partitions wait for it. It fails if a task before it failed, so that the run fails too.
 
     :param model: name of the model.
     :param retrain: what :class:`DecideOperator` returned; None if it failed.
     :param evaluation: what :class:`EvaluateOperator` returned; None if it did not run.
     :param promotion: task id of the :class:`PromoteOperator`.
-    :param approvals: as for :class:`PromoteOperator`; who did not approve, and why, becomes the reason.
+    :param approvals: as for :class:`PromoteOperator`; a person's rejection becomes the reason.
     :param mlflow_conn_id: MLflow connection; None means ``[mlops] mlflow_conn_id``.
     """
 
@@ -54,7 +54,7 @@ class RecordOperator(BaseOperator):
         self.mlflow_conn_id = mlflow_conn_id
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Find out what happened, write it to the ledger, and fail if something failed.
+        """Derive the decision from the tasks, write it to the ledger, and fail if a task failed.
 
         :raises TrainingFailed: if a task of the run failed.
         """
@@ -77,7 +77,7 @@ class RecordOperator(BaseOperator):
         retrain = RetrainDecision.from_dict(self.retrain) if self.retrain else None
         failed = _failed(context)
         if failed or retrain is None:
-            # Asked first: what the tasks returned may be left from before the run was cleared.
+            # Checked first: what the tasks returned may be left from before the run was cleared.
             partition = retrain.partition if retrain else dataset_of(context, self.model).partition
             reason = f"{', '.join(failed) or 'decide'} failed in {run_of(context)}"
             return self._kept(context, partition).model_copy(
@@ -94,15 +94,15 @@ class RecordOperator(BaseOperator):
             return PromotionDecision.from_dict(promoted)
         evaluation = Evaluation.from_dict(self.evaluation)
         answers = tuple(answers_of(self.approvals))
-        given = ApprovalOutcome(answers=answers) if answers else None
+        outcome = ApprovalOutcome(answers=answers) if answers else None
         refused = {
             "action": Action.REFUSED,
             "checks": evaluation.checks,
             "metrics": evaluation.metrics,
             "champion_metrics": evaluation.champion_metrics,
             "candidate": evaluation.candidate.version,
-            "approval": given,
-            "reason": refusal(given) or "a person did not approve the promotion",
+            "approval": outcome,
+            "reason": refusal(outcome) or "a person did not approve the promotion",
         }
         return self._kept(context, retrain.partition).model_copy(update=refused)
 

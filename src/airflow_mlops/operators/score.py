@@ -58,8 +58,8 @@ class ScoreOperator(BaseOperator):
         self.mlflow_conn_id = mlflow_conn_id
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Resolve the champion of that time and its challenger, score, and hand the predictions on."""
-        # Before asking who predicts: a challenger is not to blame for a pass that began before it was one.
+        """Resolve the champion of that time and its challenger, score, and deliver the predictions to the outputs."""
+        # The time is taken before the models are resolved: a challenger is not to blame for a pass that began earlier.
         options, now = self.score or Score(), datetime.now(UTC)
         dataset = dataset_of(context, self.model, self.partition)
         client = MlflowHook(self.mlflow_conn_id).get_conn()

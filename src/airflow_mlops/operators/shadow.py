@@ -1,4 +1,4 @@
-"""Judge a challenger beside the champion, and promote or drop it once its windows tell."""
+"""Judge a challenger beside the champion, and promote or drop it once its windows suffice."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ if TYPE_CHECKING:
 
 
 class ShadowOperator(BaseOperator):
-    """Compare the challenger with the champion on rows whose labels have matured; end its trial once they tell.
+    """Compare the challenger with the champion on rows whose labels have matured; end its trial once they suffice.
 
-    Returns the :class:`~airflow_mlops.domain.facts.scoring.ChallengeReport` as a dict. Nothing that is found fails the task.
-    Its outlet gets an event only if the champion moved. Let it run after everything else that asks who is champion of the
+    Returns the :class:`~airflow_mlops.domain.facts.scoring.ChallengeReport` as a dict. No finding fails the task. Its
+    outlet gets an event only if the champion moved. Run it after all other tasks that resolve the champion of the
     partition.
 
     :param model: name of the model, whose :class:`ScoreOperator` has ``shadow: true``.
     :param target: column that holds the labels.
     :param task: classification or regression.
-    :param metric: the metric that the two are compared by.
+    :param metric: the metric by which the two are compared.
     :param delay: how long after its event time a label is known.
-    :param labels: labels are in the model's table ``labels``, and not in its data.
-    :param policy: what a challenger has to show to become champion; None records how it does, and promotes none.
-    :param serving: what loading and predicting may cost; None means the defaults.
+    :param labels: whether labels are in the model's table ``labels``, and not in its data.
+    :param policy: what a challenger must achieve to become champion; None only records how it does, and promotes none.
+    :param serving: limits of loading and predicting; None means the defaults.
     :param partition: key of the partition; None means the run's ``partition_key``, or the latest without one.
     :param mlflow_conn_id: MLflow connection; None means ``[mlops] mlflow_conn_id``.
     """
@@ -75,7 +75,7 @@ class ShadowOperator(BaseOperator):
         self.mlflow_conn_id = mlflow_conn_id
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Judge, and end the trial if its windows tell."""
+        """Judge the challenger, and end the trial if its windows suffice."""
         dataset = dataset_of(context, self.model, self.partition)
         labels_uri = table_uri(self.model, "labels") if self.labels else None
         subject = Trial(

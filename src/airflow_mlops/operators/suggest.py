@@ -24,19 +24,19 @@ if TYPE_CHECKING:
 
 
 class RetrainSuggestionOperator(ApprovalOperator):
-    """Wait for a person's word where the retrain policy only suggests (``mode: suggest``); else pass its decision on.
+    """Ask a person where the retrain policy only suggests to retrain (``mode: suggest``); else pass its decision on.
 
-    The form shows every rule. An answer counts if one of ``users`` gives it; any other is asked for again, in the time
-    that is left. Without an answer in time nothing is trained, and the run goes on. What does not lead to a training
-    skips the tasks in ``skips``.
+    The form shows every rule. An answer counts if one of ``users`` gives it; after any other the question is asked
+    again, in the time that is left. Without an answer in time nothing is trained, and the run goes on. Without
+    retraining the tasks in ``skips`` are skipped.
 
-    Returns the :class:`~airflow_mlops.domain.facts.results.RetrainDecision` as a dict, as it is after the answer.
+    Returns the :class:`~airflow_mlops.domain.facts.results.RetrainDecision` as a dict, with the answer applied.
 
     :param decision: what :class:`~airflow_mlops.operators.decide.DecideOperator` returned; give that one no ``skips``.
     :param skips: ids of direct downstream tasks that do not run without retraining.
     :param users: ids of the users who may answer; empty means everyone who may edit the run.
     :param wait: how long to wait for an answer. Later partitions wait as long for this one's decision.
-    :param alerts: who is mailed that they are asked, as in a spec; None means nobody.
+    :param alerts: who is mailed that an answer is needed, as in a spec; None means nobody.
     :param smtp_conn_id: SMTP connection; None means ``[mlops] smtp_conn_id``.
     """
 
@@ -65,7 +65,7 @@ class RetrainSuggestionOperator(ApprovalOperator):
         self.smtp_conn_id = smtp_conn_id
 
     def execute(self, context: Context) -> Any:
-        """Ask, if it was left to a person.
+        """Ask, if the policy leaves the decision to a person.
 
         :raises TaskAwaitingInput: to leave the worker until somebody answers.
         """
@@ -78,20 +78,20 @@ class RetrainSuggestionOperator(ApprovalOperator):
     def execute_complete(
         self, context: Context, event: dict[str, Any], until: str = "", asked: int = 0
     ) -> dict[str, Any]:
-        """Take the answer, or ask again if it is none."""
+        """Return the decision after the answer, or ask again if the answer does not count."""
         decision = RetrainDecision.from_dict(self.decision)
-        # What Airflow answers with when the time is over: no person has.
+        # At the deadline Airflow answers with the defaults of the form; no person has answered then.
         if event.get("timedout") or event.get("error_type") == "timeout":
             return self._pass_on(context, retraining.lapsed(decision))
         HITLOperator.execute_complete(self, context, event)
-        reply = promotion.given(event, approved=event["chosen_options"] == [self.APPROVE])
+        reply = promotion.read_response(event, approved=event["chosen_options"] == [self.APPROVE])
         if problem := promotion.problem(reply, self.users):
             self.log.warning("The answer does not count, so it is asked for again: %s", problem)
             return self._ask(context, decision, datetime.fromisoformat(until), asked + 1, problem)
         return self._pass_on(context, retraining.answered(decision, reply))
 
     def _ask(
-        self, context: Context, decision: RetrainDecision, until: datetime, asked: int = 0, why: str = ""
+        self, context: Context, decision: RetrainDecision, until: datetime, repeats: int = 0, why: str = ""
     ) -> NoReturn:
         self.subject, self.body = retraining.subject(decision), retraining.body(decision)
         reason = Param(
@@ -104,13 +104,13 @@ class RetrainSuggestionOperator(ApprovalOperator):
         try:
             super().execute(context)
         except TaskAwaitingInput as waiting:
-            waiting.kwargs = {"until": until.isoformat(), "asked": asked}
+            waiting.kwargs = {"until": until.isoformat(), "asked": repeats}
             if self.alerts is not None:
                 recipients = Recipients(decision.model, alerts=self.alerts, smtp_conn_id=self.smtp_conn_id)
                 recipients.say(
                     context,
                     self.task_id,
-                    lambda run: retraining.notice(run, decision, until, asked, why),
+                    lambda run: retraining.notice(run, decision, until, repeats, why),
                 )
             raise
         raise AssertionError("Airflow has not left the task waiting")
@@ -118,7 +118,7 @@ class RetrainSuggestionOperator(ApprovalOperator):
     def _pass_on(self, context: Context, decision: RetrainDecision) -> dict[str, Any]:
         self.log.info("%s %s: %s", decision.model, decision.partition, decision.reason)
         if not decision.retrain:
-            # Skipping ends the task, so what it returns is pushed before.
+            # Skipping ends the task, so its return value is pushed before.
             push(context, "return_value", decision.to_dict())
             downstream = context["task"].get_direct_relatives(upstream=False)
             self.skip(ti=context["ti"], tasks=[task for task in downstream if task.task_id in self.skips])

@@ -29,32 +29,32 @@ class TrainOperator(BaseOperator):
     """Train one candidate on a pinned dataset version, log it to MLflow and register it as a model version.
 
     Returns the :class:`~airflow_mlops.domain.facts.results.TrainedModel` as a dict. Map it over ``candidate`` to train
-    several. A retry adopts what an earlier try has registered, if it was
-    made of the same data, with the same settings.
+    several. A retry adopts the version that an earlier try has registered, if that was trained on the same data with
+    the same settings.
 
     :param dataset: the dataset version, as a dict.
     :param candidate: a :class:`~airflow_mlops.domain.spec.model.Candidate`, or its form in a spec:
         ``{"sklearn.linear_model.Ridge": {"alpha": 1.0}}``, or a dotted path.
     :param target: column to predict.
     :param task: classification or regression.
-    :param metric: metric that candidates are ranked by.
+    :param metric: metric by which candidates are ranked.
     :param features: feature columns; None means all but key, event time and target.
     :param holdout: partitions, or share of the latest rows, that are kept for evaluation.
     :param window: partitions to train on, or ``all``.
     :param delay: how long after its event time a label is known.
-    :param labels: labels are in the model's table ``labels``, where
-        :class:`~airflow_mlops.operators.performance.IngestLabelsOperator` puts them; a dataset of
-        :class:`~airflow_mlops.operators.decide.DecideOperator` says so itself.
+    :param labels: whether labels are in the model's table ``labels``, where
+        :class:`~airflow_mlops.operators.performance.IngestLabelsOperator` puts them; not needed for a dataset of
+        :class:`~airflow_mlops.operators.decide.DecideOperator`, which names its labels.
     :param budget: bounds of the search for hyperparameters.
-    :param folds: spans of time that a search validates on.
-    :param ranked: whether to measure the candidate on the folds even if it searches for nothing; False for an only
-        candidate, which has nothing to be ranked against and so is fitted once.
+    :param folds: number of spans of time on which a search validates.
+    :param ranked: whether to measure the candidate on the folds even if it searches for nothing; False for a single
+        candidate, which is not ranked and is therefore fitted only once.
     :param seed: seed of everything random.
     :param model: name to register under; None means the dataset's name.
     :param mlflow_conn_id: MLflow connection; None means ``[mlops] mlflow_conn_id``.
     """
 
-    # Whether the signal of a cancelled task has something to end.
+    # Whether a training is under way, which the signal of a cancelled task has to end.
     _executing = False
 
     template_fields: Sequence[str] = ("dataset", "candidate", "target", "model", "window", "mlflow_conn_id")
@@ -109,10 +109,10 @@ class TrainOperator(BaseOperator):
             self._executing = False
 
     def on_kill(self) -> None:
-        """End the training where it is, so that its runs in MLflow are marked as killed.
+        """Stop the training, so that its runs in MLflow are marked as killed.
 
-        Airflow calls this while :meth:`execute` goes on, and kills the process five seconds later; and after a time-out,
-        when it has ended.
+        Airflow calls this while :meth:`execute` is running, and kills the process five seconds later. After a time-out
+        it calls this too, when :meth:`execute` has ended.
         """
         if self._executing:
             raise SystemExit("The training was cancelled.")
@@ -123,7 +123,7 @@ class TrainOperator(BaseOperator):
         trained = train.train_candidate(
             recipe,
             client=hook.get_conn(),
-            # With data, spec and code in it: a run that is cleared after a correction trains anew.
+            # The identity covers data, spec and code, so a run that is cleared after a correction trains again.
             key=f"{run_of(context)}/{self.task_id}/{recipe.candidate.name}/{jobs.Job.of(recipe).identity()}",
             tags=_tags(context),
             artifacts=hook.artifact_location(recipe.model),
@@ -134,6 +134,7 @@ class TrainOperator(BaseOperator):
 
     def _recipe(self) -> Recipe:
         dataset = DatasetVersion.from_dict(self.dataset)
+        # It becomes a folder of artifacts, too.
         model = self.model or dataset.name
         dataset = with_labels(dataset, model, self.target if self.labels else None)
         bounds = split_of(dataset, self.holdout, self.window, self.delay)
@@ -156,11 +157,11 @@ class TrainOperator(BaseOperator):
 def _tags(context: Context) -> dict[str, str]:
     task_instance, dag = context["ti"], context["dag"]
     bundle = getattr(task_instance, "bundle_instance", None)  # which the SDK's protocol does not name
-    told = {
+    tags = {
         "airflow.dag_id": dag.dag_id,
         "airflow.run_id": context["run_id"],
         "airflow.url": task_instance.log_url,
         provenance.DAG_FILE: dag.fileloc,
         provenance.BUNDLE_VERSION: bundle and bundle.version,
     }
-    return {name: value for name, value in told.items() if value}
+    return {name: value for name, value in tags.items() if value}

@@ -1,4 +1,4 @@
-"""Hold a partition to its expectations, and set bad rows aside."""
+"""Validate a partition by its expectations, and set bad rows aside."""
 
 from __future__ import annotations
 
@@ -28,22 +28,23 @@ if TYPE_CHECKING:
 class ValidateOperator(BaseOperator):
     """Check a dataset version, or any source, with Great Expectations.
 
-    Of a dataset version it returns the one to go on with as a dict: the same, or one without the rows that were set
-    aside. Of a source it returns the report as a dict, and moves no row. The report is pushed as XCom ``validation``
+    For a dataset version it returns the version to go on with as a dict: the same, or one without the rows that were
+    set aside. For a source it returns the report as a dict, and moves no row. The report is pushed as XCom ``validation``
     and kept as a page, with the Data Docs of Great Expectations beside it, before anything is raised.
 
     :param dataset: what :class:`IngestOperator` returned; None for a source.
     :param expectations: expectations and suites in the form of a spec, or the path of a suite. A relative path is
         looked for beside the DAG file, then in the current directory.
-    :param required: columns that must be there and not be all null; those of the dataset's key and event time are.
+    :param required: columns that must be there and not be all null, besides the dataset's key and event time.
     :param pii: columns with personal data, masked in report, page, XCom and log.
     :param max_quarantined: largest share of rows to set aside; above it the whole partition is stopped.
-    :param model: model whose champion's training data the partition is compared with; None leaves that out.
-    :param skew: how far it may be from it, a :class:`~airflow_mlops.domain.spec.model.Skew` or dict; None leaves that out.
-    :param source: rows of no dataset of ours, e.g. ``SqlSource("warehouse", "select * from orders")``, or a function that
-        returns a data frame.
-    :param name: what the rows of a source, and the folder of their page, are called: letters, digits and ``_ . -``;
-        None means ``<DAG>.<task>``.
+    :param model: model whose champion's training data the partition is compared with; None compares nothing.
+    :param skew: how far the partition may differ from it, a :class:`~airflow_mlops.domain.spec.model.Skew` or dict;
+        None compares nothing.
+    :param source: rows that are in none of our datasets, e.g. ``SqlSource("warehouse", "select * from orders")``, or a
+        function that returns a data frame.
+    :param name: name of the rows of a source and of the folder of their page: letters, digits and ``_ . -``; None means
+        ``<DAG>.<task>``.
     :param partition: key of the source's partition to check; None means all there is.
     :param grain: length of that partition: hour, day, week or month.
     """
@@ -88,20 +89,20 @@ class ValidateOperator(BaseOperator):
         if self.dataset is None:
             return self._check_source(context)
         dataset, run = DatasetVersion.from_dict(self.dataset), run_of(context)
-        released, known = table_uri(dataset.name, "released"), [*dataset.key, dataset.event_time]
+        released, identifiers = table_uri(dataset.name, "released"), [*dataset.key, dataset.event_time]
         dataset = quarantine.correct(dataset, released=released, run=run)
-        found = validate.version(
+        validated = validate.version(
             dataset,
-            self._policy(context, known),
+            self._policy(context, identifiers),
             data=table_uri(dataset.name, "data"),
             allowed=partial(quarantine.allowed, dataset, released=released),
             skew=self._skew(dataset),
         )
-        statement = self._keep(context, found)
-        validate.record(table_uri(dataset.name, "validation"), found.report, run)
-        validate.raise_for(found.report)
+        statement = self._keep(context, validated)
+        validate.record(table_uri(dataset.name, "validation"), validated.report, run)
+        validate.raise_for(validated.report)
         aside = table_uri(dataset.name, "quarantine")
-        version = quarantine.set_aside(dataset, found.reasons, quarantine=aside, run=run)
+        version = quarantine.set_aside(dataset, validated.reasons, quarantine=aside, run=run)
         push_facts(context, statement, version)
         return version.to_dict()
 
@@ -113,17 +114,17 @@ class ValidateOperator(BaseOperator):
             )
         source = self.source if hasattr(self.source, "batches") else PythonSource(self.source)
         partition = Partition.parse(self.partition, Grain(self.grain)) if self.partition else None
-        found = validate.source(source, partition, self._policy(context, (), moves=False), name=name)
-        self._keep(context, found)
-        validate.raise_for(found.report)
-        return found.report.to_dict()
+        validated = validate.source(source, partition, self._policy(context, (), moves=False), name=name)
+        self._keep(context, validated)
+        validate.raise_for(validated.report)
+        return validated.report.to_dict()
 
-    def _policy(self, context: Context, known: Sequence[str], moves: bool = True) -> ValidationPolicy:
+    def _policy(self, context: Context, identifiers: Sequence[str], moves: bool = True) -> ValidationPolicy:
         return ValidationPolicy(
             expectations=suites.expand(self.expectations, folder=Path(context["dag"].fileloc).parent),
-            # A text is not taken for its letters: the policy refuses it.
-            required=self.required if isinstance(self.required, str) else [*known, *self.required],
-            known=known,
+            # A text is passed on as it is, so that the policy refuses it instead of taking its letters for columns.
+            required=self.required if isinstance(self.required, str) else [*identifiers, *self.required],
+            identifiers=identifiers,
             pii=self.pii,
             max_quarantined=self.max_quarantined,
             moves=moves,
@@ -135,12 +136,12 @@ class ValidateOperator(BaseOperator):
         policy = Skew.from_dict(self.skew) if isinstance(self.skew, dict) else self.skew
         return partial(skew.check, dataset, policy, ledger_uri=table_uri(self.model, "ledger"))
 
-    def _keep(self, context: Context, found: validate.Validated) -> Statement:
-        report = found.report
+    def _keep(self, context: Context, validated: validate.Validated) -> Statement:
+        report = validated.report
         statement = Statement.of(report)
         push(context, "validation", report.to_dict())
         push_facts(context, statement)
-        for kind, html in (("data-docs", found.docs), ("validation", found.html)):
+        for kind, html in (("data-docs", validated.docs), ("validation", validated.html)):
             if html is not None:
                 page = save_report(context, report.dataset, report.partition, kind, html)
                 statement = Statement.of(report, report=page)
