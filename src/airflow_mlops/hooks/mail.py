@@ -42,7 +42,7 @@ class MailServer:
 
     :param smtp_conn_id: SMTP connection; None means ``[mlops] smtp_conn_id``.
     :param one: seconds that one mail may take.
-    :param read: returns the bytes of the report or picture at a place, None if it cannot be read; by default always None.
+    :param read: returns the bytes of the report or picture at a place, None if it cannot be read; by default None.
     """
 
     def __init__(

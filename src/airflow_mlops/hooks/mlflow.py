@@ -86,7 +86,7 @@ class MlflowHook(BaseHook):
             raise RegistryUnavailable(f"MLflow's database cannot be opened: {error}") from error
 
     def artifact_location(self, experiment: str) -> str | None:
-        """Return where a new experiment keeps its artifacts: under ``[mlops] storage`` if MLflow is a database without a server.
+        """Return where a new experiment keeps artifacts: under ``[mlops] storage`` if MLflow is a database without server.
 
         :return: None if there is a server, which then decides.
         """
@@ -104,7 +104,7 @@ class MlflowHook(BaseHook):
         return True, "MLflow answers."
 
     def _resolve(self) -> tuple[str, dict[str, str] | None]:
-        # Settings are None without a connection: credentials in the environment of the process then belong to this address.
+        # Settings are None without a connection: credentials in the environment then belong to this address.
         try:
             connection = self.get_connection(self.mlflow_conn_id)
         except AirflowNotFoundException:
@@ -116,7 +116,7 @@ class MlflowHook(BaseHook):
 
 @contextmanager
 def _alone(uri: str) -> Iterator[None]:
-    """Lock a SQLite database while it is opened: the first process makes its tables, and two at once would undo each other."""
+    """Lock a SQLite database while it is opened: two processes that make its tables at once would undo each other."""
     from mlflow.utils.file_utils import ExclusiveFileLock
 
     with ExitStack() as stack:

@@ -20,7 +20,7 @@ class MlopsNotifier(BaseNotifier):
     """Mail a failed task, as :class:`~airflow_mlops.operators.alert.AlertOperator` mails a failed run.
 
     Give it to a task or a DAG as ``on_failure_callback``; as ``on_success_callback`` too, it also mails that a task
-    has recovered, or has passed with warnings. Airflow does not retry callbacks, and runs none while its DAG processor is
+    has recovered, or passed with warnings. Airflow does not retry callbacks, and runs none while its DAG processor is
     down: for mails that must not be lost, use the operator.
 
     :param model: name of the model, or of anything else that has an outbox of its own.

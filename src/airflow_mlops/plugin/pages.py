@@ -15,8 +15,8 @@ Segment = Annotated[str, Path(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$", max_leng
 
 HEADERS = {
     # A report is made from data, which is not trusted: `sandbox` without allow-same-origin keeps its scripts from the
-    # cookies and the API of Airflow, and the other rules forbid loading from and sending to any other place. Evidently's
-    # pages carry their scripts, styles and fonts inside.
+    # cookies and the API of Airflow, and the other rules forbid loading from and sending to any place. Evidently's pages
+    # carry their scripts, styles and fonts inside.
     "Content-Security-Policy": "sandbox allow-scripts allow-downloads; default-src 'none'; "
     "script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; font-src data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'self'",

@@ -61,8 +61,9 @@ log = logging.getLogger(__name__)
 def before_command(arguments: list[str]) -> None:
     """Preload if a command starts a process that forks tasks, and ``[mlops] preload`` is on.
 
-    Call it in the process of the command, before anything is forked. The listener hook ``on_starting`` does not work for
-    this: it is called before a job knows whether it is a scheduler's, and in a Celery worker only in the task's process.
+    Call it in the process of the command, before anything is forked. The listener hook ``on_starting`` does not serve
+    for this: it is called before a job knows whether it is a scheduler's, and in a Celery worker only in the process of
+    a task.
 
     :param arguments: the command, e.g. ``["celery", "worker"]``.
     """

@@ -20,18 +20,18 @@ if TYPE_CHECKING:
     from airflow.sdk.execution_time.context import AssetStateStoreAccessors
 
 _MLFLOW = ThreadPoolExecutor(1, "mlflow")
-"""MLflow takes credentials from the environment of the process, so two connections must not be used at once; and a server
-that does not answer must not hold up the threads that other triggers need."""
+"""MLflow takes credentials from the environment of the process, so two connections must not be used at once; and a
+server that does not answer must not hold up the threads that other triggers need."""
 _NONE = "none"
 
 
 class ModelAliasTrigger(BaseEventTrigger):
     """Fire each time that the alias of a registered model has moved to another version.
 
-    As the trigger of an ``AssetWatcher`` it fires once for each move, for ever. The version of the last event is kept in
-    the state of that asset, and written after Airflow has saved the event, so a killed triggerer loses no event; if it is
-    killed in the second between the two, the event is sent again. An alias that moves away and back between two looks
-    causes no event.
+    As the trigger of an ``AssetWatcher`` it fires once for each move, for ever. The version of the last event is kept
+    in the state of that asset, and written after Airflow has saved the event, so a killed triggerer loses no event; if
+    it is killed in the second between the two, the event is sent again. An alias that moves away and back between two
+    looks causes no event.
 
     The payload of an event has ``model``, ``alias``, ``version``, and ``former``: the version of the event before, None
     if there was none. An alias that is removed causes no event.
@@ -112,8 +112,8 @@ class ModelAliasTrigger(BaseEventTrigger):
         """Look once; return None also if that takes longer than until the deadline."""
         left = None if self.deadline is None else self.deadline - time.time()
         try:
-            # While MLflow is silent, many triggers may wait for their turn. One that begins after its deadline, as after a
-            # restart of the triggerer, still has time for one look.
+            # While MLflow is silent, many triggers may wait for their turn. One that begins after its deadline, as
+            # after a restart of the triggerer, still has time for one look.
             return await asyncio.wait_for(watch.look(), None if left is None else max(left, self.interval))
         except TimeoutError:
             return None

@@ -40,8 +40,8 @@ class NewDataTrigger(BaseEventTrigger):
         matter.
     :param table: instead of ``path``, URI of a Delta table.
     :param conn_id: connection to the file system of ``path``; None means the environment's credentials.
-    :param grain: length of the partitions that ``path`` names: hour, day, week or month; None takes the text in place of
-        ``{partition}`` as it is.
+    :param grain: length of the partitions that ``path`` names: hour, day, week or month; None takes the text in place
+        of ``{partition}`` as it is.
     :param settle: seconds for which a file must not change.
     :param interval: seconds between two looks.
     :param existing: fire also for files and versions that were there before the first look.
