@@ -1,4 +1,4 @@
-"""What a replay has computed already: facts on disk by key, each computed by one process."""
+"""The cache of a replay: facts on disk by key, each computed by one process."""
 
 from __future__ import annotations
 
@@ -18,40 +18,40 @@ def key_of(*parts: Any) -> str:
 
 
 def cached(folder: Path, kind: str, key: str, compute: Callable[[], Any]) -> Any:
-    """Return plain JSON values that are on disk, or compute and keep them.
+    """Return facts, as plain JSON values, from disk, or compute and keep them.
 
-    Other processes that ask for the same wait for it. What was interrupted leaves nothing.
+    Other processes that need the same facts wait for them. A computation that is interrupted leaves no file.
     """
     path = folder / kind / f"{key}.json"
-    found = load(path)
-    if found is None:
+    facts = load(path)
+    if facts is None:
         with locked(folder, f"{kind}-{key}"):
-            found = load(path)
-            if found is None:
-                found = compute()
-                save(path, found)
-    return found
+            facts = load(path)
+            if facts is None:
+                facts = compute()
+                save(path, facts)
+    return facts
 
 
 def load(path: Path) -> Any:
-    """Return what a file holds; None if there is none."""
+    """Return the JSON values in a file; None if there is no file."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
 
 
-def save(path: Path, values: Any) -> None:
-    """Write plain JSON values, whole or not at all."""
+def save(path: Path, facts: Any) -> None:
+    """Write plain JSON values to a file, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f"{path.name}.{os.getpid()}")
-    draft.write_text(json.dumps(values, indent=1), encoding="utf-8")
+    draft.write_text(json.dumps(facts, indent=1), encoding="utf-8")
     draft.replace(path)
 
 
 @contextmanager
 def locked(folder: Path, name: str) -> Iterator[None]:
-    """Keep other processes out; a process that ends, however it does, lets them in."""
+    """Hold a lock that other processes wait for; it is released when the process ends, however that happens."""
     place = folder / "locks"
     place.mkdir(parents=True, exist_ok=True)
     with (place / name).open("w") as file:

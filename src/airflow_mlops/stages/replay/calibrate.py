@@ -1,4 +1,4 @@
-"""Calibrate: how often a drift policy would have cried while nothing was wrong."""
+"""Calibrate: how often a drift policy would have raised an alarm while nothing was wrong."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from airflow_mlops.stages.replay.planning import ReplayPlan
 from airflow_mlops.stages.replay.workers import Pool, Tell, every
 
 THRESHOLDS = (0.05, 0.1, 0.15, 0.2, 0.3)
-"""Distances that are tried, besides the policy's own."""
+"""Thresholds that are tried besides the policy's own."""
 ALL = "all"
 
 Case = tuple[str, DriftPolicy, int, ModelRef]
-"""A policy's name, what it would watch, the place of a partition, and the model that served there."""
+"""A policy's name, its drift policy with one threshold, the place of a partition, and the model that served it."""
 
 
 def quiet(text: str, grain: Grain, partitions: Sequence[str]) -> tuple[str, ...]:
     """Return the partitions that a text such as ``2013-01..2013-06``, or ``all``, names.
 
-    :raises ValueError: if it is written otherwise, or names none of them.
+    :raises ValueError: if the text has another form, or names none of the partitions.
     :raises UnknownPartition: if an end is no partition of the grain.
     """
     if text == ALL:
@@ -34,21 +34,21 @@ def quiet(text: str, grain: Grain, partitions: Sequence[str]) -> tuple[str, ...]
     if not dots:
         raise ValueError(f"--quiet {text}: write it as first..last, such as 2013-01..2013-06, or as all")
     low, high = (Partition.parse(key, grain).key for key in (first, last))
-    found = tuple(each for each in partitions if low <= each <= high)
-    if not found:
+    chosen = tuple(partition for partition in partitions if low <= partition <= high)
+    if not chosen:
         raise ValueError(f"--quiet {text}: none of the replayed partitions lies there")
-    return found
+    return chosen
 
 
 def cases(
     policies: Sequence[Policy], steps: Mapping[str, Sequence[Step]], quiet: Sequence[str]
 ) -> list[Case]:
-    """Return what has to be measured: each policy's drift policy, with each threshold, in each quiet partition."""
+    """Return the cases to judge: each policy's drift policy, with each threshold, in each quiet partition."""
     return [
-        (policy.name, watched.model_copy(update={"threshold": threshold}), place, step.served)
+        (policy.name, drift_policy.model_copy(update={"threshold": threshold}), place, step.served)
         for policy in policies
-        for watched in [policy.spec.monitor.drift]
-        for threshold in sorted({*THRESHOLDS, watched.threshold})
+        for drift_policy in [policy.spec.monitor.drift]
+        for threshold in sorted({*THRESHOLDS, drift_policy.threshold})
         for place, step in enumerate(steps[policy.name])
         if step.served is not None and step.partition in quiet
     ]
@@ -59,24 +59,24 @@ def rates(pool: Pool, plan: ReplayPlan, cases: Sequence[Case], tell: Tell) -> li
 
     :param cases: of :func:`cases`.
     """
-    found = every(pool, _judge, [(plan, *case[1:]) for case in cases], tell)
-    verdicts: dict[tuple[str, float], list[Verdict]] = {}
-    for (name, watched, *_), verdict in zip(cases, found, strict=True):
-        verdicts.setdefault((name, watched.threshold), []).append(verdict)
-    return [_rate(name, threshold, each) for (name, threshold), each in verdicts.items()]
+    verdicts = every(pool, _judge, [(plan, *case[1:]) for case in cases], tell)
+    groups: dict[tuple[str, float], list[Verdict]] = {}
+    for (name, drift_policy, *_), verdict in zip(cases, verdicts, strict=True):
+        groups.setdefault((name, drift_policy.threshold), []).append(verdict)
+    return [_rate(name, threshold, group) for (name, threshold), group in groups.items()]
 
 
-def _judge(plan: ReplayPlan, watched: DriftPolicy, place: int, served: ModelRef) -> Verdict:
-    return stages.compared(plan, watched, place, served)[0].verdict
+def _judge(plan: ReplayPlan, drift_policy: DriftPolicy, place: int, served: ModelRef) -> Verdict:
+    return stages.compared(plan, drift_policy, place, served)[0].verdict
 
 
 def _rate(policy: str, threshold: float, verdicts: Sequence[Verdict]) -> Rate:
     from scipy.stats import binomtest
 
-    judged = [each for each in verdicts if each is not Verdict.INCONCLUSIVE]
+    judged = [verdict for verdict in verdicts if verdict is not Verdict.INCONCLUSIVE]
     alarms = judged.count(Verdict.FAIL)
     interval = None
     if judged:
-        found = binomtest(alarms, len(judged)).proportion_ci(method="wilson")
-        interval = (float(found.low), float(found.high))
+        bounds = binomtest(alarms, len(judged)).proportion_ci(method="wilson")
+        interval = (float(bounds.low), float(bounds.high))
     return Rate(policy=policy, threshold=threshold, judged=len(judged), alarms=alarms, interval=interval)

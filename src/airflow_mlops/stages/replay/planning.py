@@ -44,13 +44,13 @@ class ReplayPlan:
         return client(self.tracking)
 
     def partition(self, place: int) -> Partition:
-        """Return one of the partitions."""
+        """Return the partition at a place."""
         return Partition.parse(self.datasets[place].partition, self.datasets[place].grain)
 
     def in_hindsight(self, place: int) -> DatasetVersion:
-        """Return one of the datasets with all labels of its partition that are known today."""
-        known = self.labels[place] if self.labels else None
-        return self.datasets[place].model_copy(update={"labels": known})
+        """Return the dataset at a place, with all labels of its partition that are known today."""
+        labels = self.labels[place] if self.labels else None
+        return self.datasets[place].model_copy(update={"labels": labels})
 
     def uri(self, *parts: str) -> str:
         """Return the URI of one of the replay's own tables."""
@@ -59,7 +59,7 @@ class ReplayPlan:
 
 @cache
 def client(uri: str) -> Client:
-    """Return a client for an MLflow, one a process."""
+    """Return a client for an MLflow, the same one within a process."""
     return connect(uri)
 
 
@@ -73,8 +73,9 @@ def make(
     """Pin the data of a replay, and make its folder and its own MLflow.
 
     :param storage: URI under which the model's tables are; they are only read.
-    :param folder: of what the replay computes; a replay that is found there is gone on with.
-    :param first: partition to begin with, with all rows before it as known; None means the first that is published.
+    :param folder: folder for what the replay computes; a replay that was begun there is resumed.
+    :param first: partition to begin with; the rows before it are there from the start. None means the first that is
+        published.
     :param last: partition to end with; None means the last.
     :raises UnknownPartition: if a key is none of the spec's grain.
     :raises TableMissing: if nothing was published in that span.
@@ -82,7 +83,7 @@ def make(
     uri = tables.uri_of(storage, spec.name, "data")
     bounds = [Partition.parse(key, spec.partition).key for key in (first, last) if key is not None]
     low, high = (bounds[0] if first else ""), (bounds[-1] if last else "~")
-    chosen = tuple(each for each in pinned(uri) if low <= each.partition <= high)
+    chosen = tuple(dataset for dataset in pinned(uri) if low <= dataset.partition <= high)
     if not chosen:
         span = f" from {first or 'the first'} to {last or 'the last'}" if first or last else ""
         raise TableMissing(f"No partition of {spec.name!r} is published at {uri}{span}; ingest it first.")
@@ -90,17 +91,17 @@ def make(
     if spec.labels.source is not None:
         at = tables.uri_of(storage, spec.name, "labels")
         chosen, labels = maturity.pinned(chosen, at, spec.target)
-    found = ReplayPlan(spec, chosen, folder.resolve(), labels)
-    found.folder.mkdir(parents=True, exist_ok=True)
-    probe(found.client())
-    return found
+    plan = ReplayPlan(spec, chosen, folder.resolve(), labels)
+    plan.folder.mkdir(parents=True, exist_ok=True)
+    probe(plan.client())
+    return plan
 
 
 def pinned(uri: str) -> list[DatasetVersion]:
     """Return each partition, in order, at the first version in which it and all before it are as they are now."""
     newest = versions.newest(uri)
-    reached, found = -1, []
+    reached, datasets = -1, []
     for key in sorted(newest):
         reached = max(reached, newest[key].version)
-        found.append(newest[key].model_copy(update={"version": reached}))
-    return found
+        datasets.append(newest[key].model_copy(update={"version": reached}))
+    return datasets

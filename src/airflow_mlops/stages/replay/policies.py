@@ -44,10 +44,12 @@ def replay_policies(
     :raises UnknownPartition: if a key is none of the spec's grain.
     :raises TableMissing: if nothing was published in that span.
     """
-    contenders = [read(each, spec) if isinstance(each, Path) else built_in(each, spec) for each in policies]
+    contenders = [
+        read(policy, spec) if isinstance(policy, Path) else built_in(policy, spec) for policy in policies
+    ]
     # What another version of this package has computed may be something else.
     plan = planning.make(spec, storage, output / f"work-{version('airflow-mlops')}", first, last)
-    with workers.pool(jobs, [str(each) for each in folders]) as pool:
+    with workers.pool(jobs, [str(folder) for folder in folders]) as pool:
         replay = compare.compare(pool, plan, contenders, oracle=oracle, quiet=quiet)
     report.write(replay, output)
     return replay

@@ -1,8 +1,8 @@
 """Replay: run retrain policies over the recorded partitions, as of each, without touching what the model has.
 
 Every policy goes through the partitions as the loop does: score with the champion, monitor, decide, train, judge,
-promote. The decisions are the loop's own functions, and the data are read as of each partition: no label that had not
-matured, and no row of a later event time. Values that were corrected since are seen as corrected.
+promote. The decisions are made by the loop's own functions, and the data are read as of each partition: no label that
+had not matured, and no row of a later event time. Values that were corrected since are read as corrected.
 """
 
 from __future__ import annotations
@@ -37,25 +37,25 @@ from airflow_mlops.stores.registry.ledger import Row, RowKind
 
 
 def step(plan: ReplayPlan, policy: Policy, place: int) -> Step:
-    """Go through one partition under a policy; the partitions before it must have been gone through.
+    """Replay one partition under a policy; the partitions before it must have been replayed.
 
-    What was gone through already is read, unless data or policy have changed since.
+    A step that was computed already is read, unless data or policy have changed since.
 
     :param place: of the partition among those of the plan.
     """
     key = _keys(plan, policy)[place]
     path = _path(plan, policy, place)
-    known = load(path)
-    if known is not None and known["key"] == key:
-        return Step.from_dict(known["step"])
+    stored = load(path)
+    if stored is not None and stored["key"] == key:
+        return Step.from_dict(stored["step"])
     before = [_read(_path(plan, policy, earlier)) for earlier in range(place)]
-    found = _gone_through(plan, policy, place, before)
-    save(path, {"key": key, "step": found.to_dict()})
-    return found
+    new_step = _compute(plan, policy, place, before)
+    save(path, {"key": key, "step": new_step.to_dict()})
+    return new_step
 
 
 def slug(policy: Policy) -> str:
-    """Return the name of a policy's folder: another one for each content."""
+    """Return the name of a policy's folder, which differs with the content of the policy."""
     return f"{policy.name}-{_content(policy.spec)}"
 
 
@@ -64,15 +64,15 @@ def _content(spec: ModelSpec) -> str:
 
 
 def _keys(plan: ReplayPlan, policy: Policy) -> list[str]:
-    """Return what each step depends on: the policy, the code of candidates, and the data and labels up to it."""
-    built = [each and each.version for each in map(estimators.source, plan.spec.train.candidates)]
-    found, key = [], key_of(_content(policy.spec), built)
+    """Return a digest of what each step depends on: policy, code of candidates, and data and labels up to it."""
+    built = [function and function.version for function in map(estimators.source, plan.spec.train.candidates)]
+    keys, key = [], key_of(_content(policy.spec), built)
     for place, dataset in enumerate(plan.datasets):
-        # Quality is told by all labels that are known today.
-        both = (labelled.content(each).to_dict() for each in (dataset, plan.in_hindsight(place)))
-        key = key_of(key, *both)
-        found.append(key)
-    return found
+        # Quality is measured on all labels that are known today.
+        versions = (dataset, plan.in_hindsight(place))
+        key = key_of(key, *(labelled.content(version).to_dict() for version in versions))
+        keys.append(key)
+    return keys
 
 
 def _path(plan: ReplayPlan, policy: Policy, place: int) -> Path:
@@ -83,11 +83,11 @@ def _read(path: Path) -> Step:
     return Step.from_dict(load(path)["step"])
 
 
-class _Judged(NamedTuple):
-    """What became of a training.
+class _Outcome(NamedTuple):
+    """The decision on a partition, and the training behind it.
 
     :param trained: versions that were trained.
-    :param seconds: of training and evaluation.
+    :param seconds: seconds of training and evaluation.
     """
 
     decision: PromotionDecision
@@ -95,34 +95,34 @@ class _Judged(NamedTuple):
     seconds: float = 0.0
 
 
-def _gone_through(plan: ReplayPlan, policy: Policy, place: int, before: Sequence[Step]) -> Step:
+def _compute(plan: ReplayPlan, policy: Policy, place: int, before: Sequence[Step]) -> Step:
     spec, dataset = policy.spec, plan.datasets[place]
     served = before[-1].champion if before else None
     report = stages.monitored(plan, spec, place, served, slug(policy))
     restored = _probation(plan, spec, dataset, before)
     champion = served if restored is None else _version(plan, restored.after)
-    asked = decide.decide(
+    retrain = decide.decide(
         model=spec.name,
         dataset=dataset,
         champion=champion,
         policy=_answered(spec.retrain),
-        health=[report, *(each.health for each in reversed(before))],
-        decisions=[each.decision for each in before],
+        health=[report, *(earlier.health for earlier in reversed(before))],
+        decisions=[earlier.decision for earlier in before],
         shortage=stages.split(plan, place)[1],
         delay=spec.labels.delay,
     )
-    judged = _judged(plan, spec, place, champion, asked)
+    outcome = _outcome(plan, spec, place, champion, retrain)
     return Step(
         partition=dataset.partition,
         served=served,
         quality=stages.quality(plan, place, served) if served else {},
         health=report,
-        retrain=asked,
+        retrain=retrain,
         restored=restored,
-        decision=judged.decision,
-        champion=_version(plan, judged.decision.after),
-        trained=judged.trained,
-        seconds=round(judged.seconds, 3),
+        decision=outcome.decision,
+        champion=_version(plan, outcome.decision.after),
+        trained=outcome.trained,
+        seconds=round(outcome.seconds, 3),
     )
 
 
@@ -135,27 +135,27 @@ def _version(plan: ReplayPlan, number: str | None) -> ModelRef | None:
     return None if number is None else registry.version(plan.client(), plan.spec.name, number)
 
 
-def _judged(
-    plan: ReplayPlan, spec: ModelSpec, place: int, champion: ModelRef | None, asked: RetrainDecision
-) -> _Judged:
-    """Train, judge and promote, if it was asked for."""
+def _outcome(
+    plan: ReplayPlan, spec: ModelSpec, place: int, champion: ModelRef | None, retrain: RetrainDecision
+) -> _Outcome:
+    """Train, judge and promote, if the policy retrains."""
     before = champion.version if champion else None
     kept = PromotionDecision(
         model=spec.name,
-        partition=asked.partition,
+        partition=retrain.partition,
         action=Action.KEPT,
         before=before,
         after=before,
-        reason=asked.reason,
-        key=f"replay/{asked.partition}",
+        reason=retrain.reason,
+        key=f"replay/{retrain.partition}",
     )
-    if not asked.retrain:
-        return _Judged(kept)
+    if not retrain.retrain:
+        return _Outcome(kept)
     try:
         candidates = stages.trained(plan, place)
         evaluation, seconds = stages.evaluated(plan, spec, place, candidates, champion)
     except stages.REFUSALS as error:
-        return _Judged(kept.model_copy(update={"action": Action.FAILED, "reason": str(error)}))
+        return _Outcome(kept.model_copy(update={"action": Action.FAILED, "reason": str(error)}))
     facts = {
         "checks": evaluation.checks,
         "metrics": evaluation.metrics,
@@ -168,14 +168,16 @@ def _judged(
     elif evaluation.candidate.version != before:
         facts |= {"action": Action.PROMOTED, "after": evaluation.candidate.version}
         facts["digest"] = evaluation.candidate.digest
-    seconds += sum(each.seconds for each in candidates)
-    return _Judged(kept.model_copy(update=facts), tuple(each.version for each in candidates), seconds)
+    seconds += sum(candidate.seconds for candidate in candidates)
+    return _Outcome(
+        kept.model_copy(update=facts), tuple(candidate.version for candidate in candidates), seconds
+    )
 
 
 def _probation(
     plan: ReplayPlan, spec: ModelSpec, dataset: DatasetVersion, before: Sequence[Step]
 ) -> PromotionDecision | None:
-    """Take a champion back that does worse than the one before, if the policy says so; None if it stays."""
+    """Return the rollback of a champion that does worse than the one before; None if it stays."""
     if spec.monitor.rollback is None:
         return None
     promotion = probation.on_probation(_moves(plan, before))
@@ -200,16 +202,20 @@ def _probation(
 
 
 def _moves(plan: ReplayPlan, before: Sequence[Step]) -> list[Row]:
-    """Return what the ledger would tell of the moves so far."""
-    made = [each for step in before for each in (step.restored, step.decision) if each is not None]
+    """Return the rows that a ledger would have of the moves so far."""
+    made = [
+        decision for step in before for decision in (step.restored, step.decision) if decision is not None
+    ]
     return [
         Row(
             at=datetime.fromtimestamp(place, UTC),
             kind=RowKind.DONE,
-            evidence=each,
+            evidence=decision,
             actor="replay",
-            **each.model_dump(include={"action", "key", "partition", "before", "after", "digest", "reason"}),
+            **decision.model_dump(
+                include={"action", "key", "partition", "before", "after", "digest", "reason"}
+            ),
         )
-        for place, each in enumerate(made)
-        if each.action in (Action.PROMOTED, Action.ROLLED_BACK)
+        for place, decision in enumerate(made)
+        if decision.action in (Action.PROMOTED, Action.ROLLED_BACK)
     ]

@@ -15,61 +15,61 @@ from airflow_mlops.stages.replay.cache import save
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Of the palette of Okabe and Ito, as in plots_style; dashes tell more policies than colours apart.
+# The palette of Okabe and Ito, as in learning.pictures.style; dashes tell policies of the same colour apart.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _DASHES = ("-", "--", "-.")
 _RED = "#D55E00"
 _LABELS = 24
 
 
-def write(found: Replay, folder: Path) -> None:
+def write(replay: Replay, folder: Path) -> None:
     """Write ``replay.json`` and ``replay.png`` to a folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    save(folder / "replay.json", found.to_dict())
-    draw(found).savefig(folder / "replay.png")
+    save(folder / "replay.json", replay.to_dict())
+    draw(replay).savefig(folder / "replay.png")
 
 
-def draw(found: Replay) -> Figure:
+def draw(replay: Replay) -> Figure:
     """Draw the metric of each policy and partition above, and trainings, alarms and degraded partitions below."""
     from matplotlib.figure import Figure
 
-    count = len(found.points)
-    width = min(14.0, 5 + 0.35 * len(found.partitions))
+    count = len(replay.points)
+    width = min(14.0, 5 + 0.35 * len(replay.partitions))
     figure = Figure(figsize=(width, 4.0 + 0.5 * count), dpi=DPI, layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3.0, 0.55 * count + 0.4])
-    _qualities(above, found)
-    _events(below, found)
-    places = range(0, len(found.partitions), 1 + (len(found.partitions) - 1) // _LABELS)
-    below.set_xticks(list(places), [found.partitions[place] for place in places], rotation=45, ha="right")
+    _qualities(above, replay)
+    _events(below, replay)
+    places = range(0, len(replay.partitions), 1 + (len(replay.partitions) - 1) // _LABELS)
+    below.set_xticks(list(places), [replay.partitions[place] for place in places], rotation=45, ha="right")
     figure.legend(
         *below.get_legend_handles_labels(), fontsize=8, frameon=False, ncols=5, loc="outside lower center"
     )
     return figure
 
 
-def _qualities(axes: Any, found: Replay) -> None:
-    for place, (policy, points) in enumerate(found.points.items()):
+def _qualities(axes: Any, replay: Replay) -> None:
+    for place, (policy, points) in enumerate(replay.points.items()):
         style = {"color": _COLOURS[place % len(_COLOURS)], "linestyle": _DASHES[place // len(_COLOURS) % 3]}
-        values = [point.quality.get(found.metric) for point in points]
-        axes.plot(_finite(values), label=policy, linewidth=1.6, marker=".", **style)
-    if found.oracle:
-        values = [served.quality.get(found.metric) for served in found.oracle]
-        axes.plot(_finite(values), label=ORACLE, **{**REFERENCE, "color": "0.35"})
-    if found.metric in found.floor:
-        axes.axhline(found.floor[found.metric], color=_RED, linewidth=0.9, label="floor")
-    label_axes(axes, f"{found.model}: quality in hindsight", "", found.metric)
+        scores = [point.quality.get(replay.metric) for point in points]
+        axes.plot(_finite(scores), label=policy, linewidth=1.6, marker=".", **style)
+    if replay.oracle:
+        scores = [served.quality.get(replay.metric) for served in replay.oracle]
+        axes.plot(_finite(scores), label=ORACLE, **{**REFERENCE, "color": "0.35"})
+    if replay.metric in replay.floor:
+        axes.axhline(replay.floor[replay.metric], color=_RED, linewidth=0.9, label="floor")
+    label_axes(axes, f"{replay.model}: quality in hindsight", "", replay.metric)
     axes.legend(fontsize=8, frameon=False, ncols=3)
 
 
-def _finite(values: Sequence[float | None]) -> list[float]:
-    return [float("nan") if value is None else value for value in values]
+def _finite(scores: Sequence[float | None]) -> list[float]:
+    return [float("nan") if score is None else score for score in scores]
 
 
-def _events(axes: Any, found: Replay) -> None:
+def _events(axes: Any, replay: Replay) -> None:
     def mark(chosen: Any, offset: float, label: str, **style: Any) -> None:
         spots = [
             (place, row + offset)
-            for row, points in enumerate(found.points.values())
+            for row, points in enumerate(replay.points.values())
             for place, point in enumerate(points)
             if chosen(point)
         ]
@@ -91,8 +91,8 @@ def _events(axes: Any, found: Replay) -> None:
     mark(_refused, 0, "trained in vain", marker="x", s=32, color="0.3")
     mark(_failed("drift"), 0.3, "drift alarm", marker=".", s=36, color="#E69F00")
     mark(_failed("performance"), -0.3, "performance alarm", marker="d", s=18, color=_RED)
-    axes.set_yticks(range(len(found.points)), list(found.points))
-    axes.set_ylim(len(found.points) - 0.5, -0.5)
+    axes.set_yticks(range(len(replay.points)), list(replay.points))
+    axes.set_ylim(len(replay.points) - 0.5, -0.5)
     label_axes(axes, "", "", "")
 
 

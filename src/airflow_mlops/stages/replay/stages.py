@@ -103,16 +103,20 @@ def _trained(plan: ReplayPlan, recipe: Recipe) -> TrainedModel:
 
 
 def evaluated(
-    plan: ReplayPlan, spec: ModelSpec, place: int, candidates: Sequence[TrainedModel], champion: ModelRef | None
+    plan: ReplayPlan,
+    spec: ModelSpec,
+    place: int,
+    candidates: Sequence[TrainedModel],
+    champion: ModelRef | None,
 ) -> tuple[Evaluation, float]:
-    """Judge the best candidate beside the champion by the gates of a spec, and return the seconds that it took too."""
+    """Judge the best candidate beside the champion by the gates of a spec, and return the evaluation and its seconds."""
     dataset = plan.datasets[place]
-    # The picture of importance is what the drift policy weighs columns by.
+    # The drift policy weighs columns by the data of this picture.
     pictures = spec.monitor.drift.weights == "importance"
 
     def compute() -> dict[str, Any]:
         began = monotonic()
-        found = evaluate.evaluate_candidates(
+        evaluation = evaluate.evaluate_candidates(
             candidates,
             client=plan.client(),
             dataset=dataset,
@@ -120,15 +124,15 @@ def evaluated(
             gates=spec.gates,
             pictures=pictures,
         )
-        return {"evaluation": found.to_dict(), "seconds": round(monotonic() - began, 3)}
+        return {"evaluation": evaluation.to_dict(), "seconds": round(monotonic() - began, 3)}
 
     against = champion.digest if champion else None
-    # A model's bytes depend neither on the metric that it is ranked by nor on where the holdout ends.
-    ours = [(each.version, each.digest, each.metric, each.split.to_dict()) for each in candidates]
+    # A digest alone will not do: neither the metric of the ranking nor the end of the holdout changes a model's bytes.
+    ours = [(model.version, model.digest, model.metric, model.split.to_dict()) for model in candidates]
     judged = ours, against, spec.gates.to_dict(), _content(dataset)
     key = key_of(*judged, "pictures") if pictures else key_of(*judged)
-    found = cached(plan.folder, "evaluated", key, compute)
-    return Evaluation.from_dict(found["evaluation"]), found["seconds"]
+    kept = cached(plan.folder, "evaluated", key, compute)
+    return Evaluation.from_dict(kept["evaluation"]), kept["seconds"]
 
 
 def monitored(
@@ -136,7 +140,7 @@ def monitored(
 ) -> HealthReport:
     """Score a partition, and judge drift, performance and age as of it.
 
-    :param policy: folder of the policy's own tables: performance is judged on what it served itself.
+    :param policy: folder of the policy's own tables: performance is judged on the policy's own predictions.
     """
     dataset = plan.datasets[place]
     score.score(
@@ -172,9 +176,9 @@ def monitored(
 def compared(
     plan: ReplayPlan, policy: DriftPolicy, place: int, champion: ModelRef | None, owner: str | None = None
 ) -> tuple[Check, ...]:
-    """Compare a partition with what a version was trained on, once for all policies that watch alike.
+    """Compare a partition with a version's training data, once for all policies with the same drift policy.
 
-    :param owner: folder of the tables with what was served; None leaves predictions out.
+    :param owner: folder of the policy's tables of predictions; None leaves predictions out.
     :return: the overall check first, then one for each column.
     """
     dataset = plan.datasets[place]
@@ -193,19 +197,21 @@ def compared(
                 delay=plan.spec.labels.delay,
                 page=False,
             )
-        return [each.to_dict() for each in (comparison.overall, *comparison.columns)]
+        return [check.to_dict() for check in (comparison.overall, *comparison.columns)]
 
-    # What was served before, which a longer window looks at, is the policy's own.
+    # A longer window also reads the predictions before this partition, which are the policy's own.
     whose = owner if policy.window > 1 else owner is not None
-    told = plan.spec.target, plan.spec.labels.to_dict()
-    key = key_of(champion.digest if champion else None, _content(dataset), policy.to_dict(), whose, *told)
-    return tuple(Check.from_dict(each) for each in cached(plan.folder, "drift", key, compute))
+    label_settings = plan.spec.target, plan.spec.labels.to_dict()
+    key = key_of(
+        champion.digest if champion else None, _content(dataset), policy.to_dict(), whose, *label_settings
+    )
+    return tuple(Check.from_dict(facts) for facts in cached(plan.folder, "drift", key, compute))
 
 
 def quality(plan: ReplayPlan, place: int, version: ModelRef) -> dict[str, float | None]:
-    """Return the metrics of a version on all labels of a partition: what nobody could know at that time.
+    """Return the metrics of a version on all labels of a partition, which nobody could know at that time.
 
-    :return: nothing if the partition has no labels.
+    :return: an empty dict if the partition has no labels.
     :raises TransformFailed: if its features were prepared by other code than the version learned from.
     :raises SchemaMismatch: if a feature is missing.
     """
@@ -214,15 +220,15 @@ def quality(plan: ReplayPlan, place: int, version: ModelRef) -> dict[str, float 
     def compute() -> dict[str, float | None]:
         transform.check_scoring(plan.client(), dataset, version)
         rows = labelled.read(dataset, partition=dataset.partition)
-        known, truth = pipeline.labelled(rows, spec.target, spec.task.value)
-        if not known.num_rows:
+        labelled_rows, truth = pipeline.labelled(rows, spec.target, spec.task.value)
+        if not labelled_rows.num_rows:
             return {}
-        predicted = models.predict(_loaded(plan.tracking, version), known, spec.task.value)
+        predicted = models.predict(_loaded(plan.tracking, version), labelled_rows, spec.task.value)
         return measures.metrics(truth, predicted, spec.task.value)
 
     key = key_of(version.digest, _content(dataset), spec.target)
-    found: dict[str, float | None] = cached(plan.folder, "quality", key, compute)
-    return found
+    metrics: dict[str, float | None] = cached(plan.folder, "quality", key, compute)
+    return metrics
 
 
 def _content(dataset: DatasetVersion) -> dict[str, Any]:

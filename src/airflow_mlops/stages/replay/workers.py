@@ -17,15 +17,15 @@ class Pool(Protocol):
     """Something that runs functions, here or elsewhere."""
 
     def submit(self, function: Callable[..., Any], /, *arguments: Any) -> Future[Any]:
-        """Begin to run a function, and return what it will have returned."""
+        """Begin to run a function, and return a future of its return value."""
         ...
 
 
 @contextmanager
 def pool(jobs: int, folders: Sequence[str] = ()) -> Iterator[Pool]:
-    """Open a pool; when it is left by an error, what has not begun is dropped.
+    """Open a pool; when an error ends it, tasks that have not begun are dropped.
 
-    :param jobs: processes; 1 runs everything in this one.
+    :param jobs: number of processes; 1 runs everything in this process.
     :param folders: where candidates and transforms are imported from, besides what is installed.
     """
     if jobs == 1:
@@ -33,7 +33,7 @@ def pool(jobs: int, folders: Sequence[str] = ()) -> Iterator[Pool]:
         return
     import multiprocessing
 
-    # Never forked: what is forked from a process whose OpenMP has run hangs or crashes.
+    # Never fork: a process that is forked from one whose OpenMP has run hangs or crashes.
     context = multiprocessing.get_context("spawn")
     opened = ProcessPoolExecutor(jobs, context, _begin, (jobs, tuple(folders), context.Value("i", 0)))
     try:
@@ -43,7 +43,7 @@ def pool(jobs: int, folders: Sequence[str] = ()) -> Iterator[Pool]:
 
 
 class _Here:
-    """This process."""
+    """A pool that runs everything in this process, at once."""
 
     def submit(self, function: Callable[..., Any], /, *arguments: Any) -> Future[Any]:
         """Run a function at once."""
@@ -53,7 +53,7 @@ class _Here:
 
 
 def _begin(jobs: int, folders: Sequence[str], counter: Any) -> None:
-    """Prepare a process: what it can import, and its own share of the processors."""
+    """Prepare a process: where it imports from, and its own share of the processors."""
     sys.path.extend(folder for folder in folders if folder not in sys.path)
     if not hasattr(os, "sched_setaffinity"):
         return
@@ -67,7 +67,7 @@ def _begin(jobs: int, folders: Sequence[str], counter: Any) -> None:
 def every(
     pool: Pool, function: Callable[..., Any], cases: Sequence[tuple[Any, ...]], tell: Tell
 ) -> list[Any]:
-    """Call a function with each of some arguments, and return what it returned, in their order."""
+    """Call a function with the arguments of each case, and return its return values in the order of the cases."""
     futures = [pool.submit(function, *case) for case in cases]
     left = set(futures)
     while left:
