@@ -1,4 +1,4 @@
-"""What a training ran with, compared with what is here: packages, Python, and the code of transform and candidate."""
+"""The environment of a training, compared with this one: packages, Python, and the code of transform and candidate."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ def compare(
     """Compare the environment of a training with this one.
 
     :param tags: of the version.
-    :param folders: in which code may be looked for.
+    :param folders: where code is looked for.
     """
     for name, before, now in _packages(client, run_id):
         reason = f"{now} is installed" if now else "it is not installed"
         yield same(name, before == now, before, reason + ("" if before == now else f", and was {before}"))
-    # The table has what a transform prepared, so this training does without it.
+    # The table holds the features that a transform has prepared, so this training does not run the transform.
     for name, tag in (("transform", transform.VERSION_TAG), ("candidate", jobs.FUNCTION)):
         if tag in tags:
             yield _code(name, tags[tag], folders)
 
 
 def _packages(client: Client, run_id: str) -> Iterator[tuple[str, str, str]]:
-    """Yield each package that the model needs, with the version it was trained with and the one that is here."""
+    """Yield each package that the model needs, with the version that it was trained with and the installed one."""
     import platform
     from importlib.metadata import PackageNotFoundError, version
 
@@ -64,6 +64,6 @@ def _code(name: str, before: str, folders: tuple[Path, ...]) -> Check:
 
 
 def same(name: str, alike: bool, expected: str, reason: str) -> Check:
-    """Return whether something is what it was."""
+    """Return the check of whether something is as it was."""
     verdict = Verdict.PASS if alike else Verdict.FAIL
     return Check(name=name, verdict=verdict, expected=expected, reason=reason)

@@ -40,10 +40,10 @@ _TRAINED = "mlops.trained"
 
 
 class Record(NamedTuple):
-    """What a registered version says of itself.
+    """The record of a registered version.
 
-    :param holdout: its metrics when it was evaluated; empty if it never was.
-    :param tags: of the version.
+    :param holdout: the version's metrics when it was evaluated; empty if it never was.
+    :param tags: the version's tags.
     """
 
     trained: TrainedModel
@@ -53,12 +53,12 @@ class Record(NamedTuple):
 
 
 class Reproduction(NamedTuple):
-    """What became of a training that was repeated.
+    """The outcome of a training that was repeated.
 
-    :param digest: of the new model.
-    :param environment: what the training ran in, and whether it is the same here; what differs may explain another
+    :param digest: digest of the new model.
+    :param environment: checks of whether the training's environment is the same here; a difference may explain another
         model, and says what to put back.
-    :param outcome: digest and holdout metrics, and whether they are those of the version.
+    :param outcome: checks of whether digest and holdout metrics are those of the version.
     """
 
     record: Record
@@ -69,15 +69,15 @@ class Reproduction(NamedTuple):
 
     @property
     def reproduced(self) -> bool:
-        """Whether the new model is the version, content for content, and predicts as well."""
+        """Whether the new model has the content of the version, and predicts as well."""
         return all(check.verdict is not Verdict.FAIL for check in self.outcome)
 
 
 def record(client: Client, model: str, number: str) -> Record:
-    """Return what a registered version says of its training.
+    """Return the record of a registered version.
 
-    :raises ModelNotFound: if there is no such version, or it does not say.
-    :raises DigestMismatch: if no digest is known of it.
+    :raises ModelNotFound: if there is no such version, or if its training is not recorded.
+    :raises DigestMismatch: if no digest is recorded for it.
     :raises RegistryUnavailable: if MLflow does not answer.
     """
     ref = registry.version(client, model, number)
@@ -101,40 +101,40 @@ def reproduce(
     tell: Callable[[str], None] = lambda step: None,
     folders: Iterable[Path] = (),
 ) -> Reproduction:
-    """Train a version again and compare what comes out with what was registered; nothing is logged or written.
+    """Train a version again and compare the new model with the registered one; nothing is logged or written.
 
     On the same machine with the same packages the digests are equal. Elsewhere they may differ in the last bits of
-    numbers; the metrics then tell whether it matters. Of the data, the digest of the last partition and the number of
+    numbers; the metrics then tell whether that matters. Of the data, the digest of the last partition and the number of
     rows are verified: values that were changed in an earlier partition make another model too.
 
     :param tell: called with each step, in words, when it begins.
-    :param folders: where the code lies that may be run. Its name comes from a tag in MLflow, and who can write tags
-        could name any function that is installed; none below other folders is imported.
-    :raises NotReproduced: if the version has no recipe, its data is not there any more, or it was built by a function
-        that lies elsewhere.
+    :param folders: folders with the code that may be run. The code's name comes from a tag in MLflow, and people who can
+        write tags could name any installed function; so code outside of these folders is not imported.
+    :raises NotReproduced: if the version has no recipe, if its data no longer exists, or if it was built by a function
+        outside of the folders.
     :raises ModelNotFound: if there is no such version.
     :raises TrainingFailed: if the candidate cannot be built or fitted here.
     :raises RegistryUnavailable: if MLflow does not answer.
     """
     began = monotonic()
     tell(f"Reading what {model} version {number} was made of")
-    found = record(client, model, number)
+    recorded = record(client, model, number)
     folders = tuple(folders)
-    recipe, trained = _recipe(found, folders), found.trained
+    recipe, trained = _recipe(recorded, folders), recorded.trained
     dataset, split = recipe.dataset, recipe.split
-    environment = tuple(environments.compare(client, found.trained.run_id, found.tags, folders))
+    environment = tuple(environments.compare(client, recorded.trained.run_id, recorded.tags, folders))
     tell(f"Verifying {dataset.partition} of {dataset.name} version {dataset.version} by its digest")
     rows = _rows(recipe)
     tell(f"Fitting {trained.candidate} to {split.train_rows:,} rows")
     fitted = train.fit(rows, recipe, trained.params)
     tell("Comparing digest and holdout metrics")
     digest = _digest(fitted)
-    outcome = (_same(trained.digest, digest), *_metrics(found, recipe, rows, fitted))
-    return Reproduction(found, digest, environment, outcome, monotonic() - began)
+    outcome = (_same(trained.digest, digest), *_metrics(recorded, recipe, rows, fitted))
+    return Reproduction(recorded, digest, environment, outcome, monotonic() - began)
 
 
-def _recipe(found: Record, folders: tuple[Path, ...]) -> Recipe:
-    ref, text = found.trained, found.tags.get(jobs.RECIPE)
+def _recipe(recorded: Record, folders: tuple[Path, ...]) -> Recipe:
+    ref, text = recorded.trained, recorded.tags.get(jobs.RECIPE)
     whose = f"ersion {ref.version} of {ref.model!r}"
     if text is None:
         raise NotReproduced(
@@ -153,7 +153,7 @@ def _recipe(found: Record, folders: tuple[Path, ...]) -> Recipe:
 
 
 def _rows(recipe: Recipe) -> pa.Table:
-    """Return the rows that the training read, once they have been found to be the same."""
+    """Return the rows that the training read, after verifying that they are the same."""
     dataset = recipe.dataset
     what = f"Version {dataset.version} of {dataset.name!r} at {dataset.uri}"
     try:
@@ -212,28 +212,28 @@ def _digest(fitted: Pipeline) -> str:
         return skops_file.digest(path)
 
 
-def _same(expected: str, found: str) -> Check:
-    same = expected == found
-    reason = f"{found[:12]}… is {'' if same else 'not '}{expected[:12]}…"
+def _same(expected: str, digest: str) -> Check:
+    same = expected == digest
+    reason = f"{digest[:12]}… is {'' if same else 'not '}{expected[:12]}…"
     return environments.same("digest", same, "the model of the version, content for content", reason)
 
 
-def _metrics(found: Record, recipe: Recipe, rows: pa.Table, fitted: Pipeline) -> Iterator[Check]:
+def _metrics(recorded: Record, recipe: Recipe, rows: pa.Table, fitted: Pipeline) -> Iterator[Check]:
     import pyarrow.compute as pc
 
-    if not found.holdout:
+    if not recorded.holdout:
         reason = (
             "this version was never evaluated: another candidate ranked above it, or the run ended before"
         )
         yield Check(name="metrics", verdict=Verdict.INCONCLUSIVE, expected="recorded metrics", reason=reason)
         return
     holdout = rows.filter(pc.greater_equal(rows[recipe.dataset.event_time], recipe.split.cut))
-    known, truth = pipeline.labelled(holdout, recipe.target, recipe.task)
-    measured = measures.metrics(truth, models.predict(fitted, known, recipe.task), recipe.task)
-    for name, recorded in found.holdout.items():
+    labelled_rows, truth = pipeline.labelled(holdout, recipe.target, recipe.task)
+    measured = measures.metrics(truth, models.predict(fitted, labelled_rows, recipe.task), recipe.task)
+    for name, metric in recorded.holdout.items():
         # MLflow keeps an infinite metric as the greatest number that there is.
-        before = recorded if abs(recorded) < sys.float_info.max else None
-        yield _metric(name, before, measured, known.num_rows)
+        before = metric if abs(metric) < sys.float_info.max else None
+        yield _metric(name, before, measured, labelled_rows.num_rows)
 
 
 def _metric(name: str, before: float | None, measured: Mapping[str, float | None], rows: int) -> Check:
