@@ -1,3 +1,3 @@
-"""MLflow: runs, the registry of models, and the ledger of who is champion."""
+"""MLflow: runs and the registry of models; and the ledger, which records which version is champion."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Files of a run: looked up and read, and written."""
+"""Files of a run: reading and writing them."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def read(client: MlflowClient, run_id: str, path: str) -> bytes | None:
     """
     folder = path.rpartition("/")[0] or None
     with tracking.errors(client), TemporaryDirectory() as place:
-        # A download of what is not there fails in another way in each kind of artifact store.
+        # Each kind of artifact store fails in another way if the file to download is missing.
         if all(file.path != path for file in client.list_artifacts(run_id, folder)):
             return None
         return Path(client.download_artifacts(run_id, path, place)).read_bytes()
 
 
 def read_folder(client: MlflowClient, run_id: str, folder: str) -> dict[str, bytes]:
-    """Return the content of each file right in a folder, by its path; none if the run has no such folder.
+    """Return the content of each file that is directly in a folder, by its path; none if the run has no such folder.
 
     :raises ModelNotFound: if there is no such run.
     :raises RegistryUnavailable: if MLflow does not answer.
@@ -41,17 +41,17 @@ def read_folder(client: MlflowClient, run_id: str, folder: str) -> dict[str, byt
 
 
 def download(client: MlflowClient, run_id: str, path: str, place: Path) -> Path:
-    """Fetch a file that must be there into a local folder, and return where it is.
+    """Download a file, which must exist, into a local folder, and return its path there.
 
     :raises ModelNotFound: if there is no such run, or no such file.
-    :raises RegistryUnavailable: if MLflow does not answer; some artifact stores fail like that without such a file, too.
+    :raises RegistryUnavailable: if MLflow does not answer; some artifact stores fail like that without the file, too.
     """
     with tracking.errors(client):
         return Path(client.download_artifacts(run_id, path, str(place)))
 
 
 def write(client: MlflowClient, run_id: str, path: str, content: bytes) -> None:
-    """Write one file; a former one at that path is replaced.
+    """Write one file, replacing one at that path.
 
     :raises RegistryUnavailable: if MLflow does not answer.
     """
@@ -63,7 +63,7 @@ def write(client: MlflowClient, run_id: str, path: str, content: bytes) -> None:
 
 
 def write_json(client: MlflowClient, run_id: str, path: str, facts: Mapping[str, Any]) -> None:
-    """Write facts as JSON, as MLflow's own pages show them; a former file at that path is replaced.
+    """Write facts as JSON, in the form that MLflow's own pages show, replacing a file at that path.
 
     :raises RegistryUnavailable: if MLflow does not answer.
     """
@@ -76,8 +76,8 @@ def write_folder(
 ) -> None:
     """Write several files in one go.
 
-    :param contents: by name.
-    :param folder: among the artifacts; None means beside those at the top.
+    :param contents: content of each file, by its name.
+    :param folder: folder of the artifacts; None means the top folder.
     :raises RegistryUnavailable: if MLflow does not answer.
     """
     with tracking.errors(client), TemporaryDirectory() as place:

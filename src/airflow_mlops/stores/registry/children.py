@@ -1,4 +1,4 @@
-"""Runs below another one, such as the trials of a search: begun, found again, moved to another parent, and ended."""
+"""Child runs, such as the trials of a search: beginning, finding, moving to another parent, and ending them."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 _PARENT = "mlflow.parentRunId"
-_MOST = 50_000  # runs that MLflow gives at once
+_MOST = 50_000  # runs that MLflow returns at most
 
 
 def begin(client: MlflowClient, parent: Run, name: str, tags: Mapping[str, str]) -> str:
     """Begin a run below another one, and return its id.
 
-    :raises RegistryUnavailable: if MLflow does not answer; so too of the functions below.
+    :raises RegistryUnavailable: if MLflow does not answer; the functions below raise it too.
     """
     with tracking.errors(client):
         opened = client.create_run(
@@ -29,9 +29,9 @@ def begin(client: MlflowClient, parent: Run, name: str, tags: Mapping[str, str])
 
 
 def find(client: MlflowClient, parent: Run, tag: str, value: str, *, running: bool = False) -> list[Run]:
-    """Return the runs that have a tag, of the parent's experiment: below it, or below one of its former tries.
+    """Return the runs with a tag in the parent's experiment; they may be below the parent or one of its earlier tries.
 
-    :param running: only those that have not ended.
+    :param running: whether to return only runs that have not ended.
     """
     condition = f"tags.`{tag}` = {tracking.quoted(value)}"
     if running:
@@ -54,9 +54,9 @@ def end(
     tags: Mapping[str, str],
     failed: bool,
 ) -> None:
-    """Keep what a run has shown, and end it.
+    """Log the metrics, params and tags of a run, and end it.
 
-    :param metrics: undefined ones are left out.
+    :param metrics: metrics by name; undefined ones are left out.
     """
     from mlflow.entities import Metric, Param, RunTag
 

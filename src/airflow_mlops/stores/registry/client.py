@@ -1,4 +1,4 @@
-"""The client of MLflow: what it is called in annotations, and how it is made for an address."""
+"""The client of MLflow: its name in annotations, and a client for an address."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run as MlflowRun
 
-    # What takes a client only to hand it on says so by these, and needs no import of MLflow.
+    # Modules that only pass a client on use these in annotations, and need no import of MLflow.
     Client: TypeAlias = MlflowClient
     Run: TypeAlias = MlflowRun
 
 
 def connect(uri: str) -> Client:
-    """Return a client for tracking and registry at one address; a database is opened by that."""
+    """Return a client for tracking and registry at one address; if that is a database, it is opened."""
     from mlflow import MlflowClient
 
     return MlflowClient(tracking_uri=uri, registry_uri=uri)
 
 
 def probe(client: Client) -> None:
-    """Ask MLflow for one experiment, to see that it answers; a new database gets its tables by that.
+    """Request one experiment, to check that MLflow answers; in a new database this creates the tables.
 
-    :raises mlflow.exceptions.MlflowException: if it does not, in MLflow's own words.
+    :raises mlflow.exceptions.MlflowException: if MLflow does not answer, with MLflow's own message.
     """
     client.search_experiments(max_results=1)

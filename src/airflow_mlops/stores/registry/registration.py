@@ -1,4 +1,4 @@
-"""Registration: a trained model becomes a version, once, whatever is retried."""
+"""Registration: a trained model becomes a version exactly once, whatever is retried."""
 
 from __future__ import annotations
 
@@ -23,15 +23,17 @@ def only_version(client: MlflowClient, model: str, key: str) -> ModelVersion | N
     :raises RegistryUnavailable: if MLflow does not answer.
     """
     with tracking.errors(client):
-        found = client.search_model_versions(
+        versions = client.search_model_versions(
             f"name = '{model}' and tags.`{tracking.KEY}` = {tracking.quoted(key)}"
         )
-        usable = [version for version in found if version.status == "READY" and _has_model(client, version)]
+        usable = [
+            version for version in versions if version.status == "READY" and _has_model(client, version)
+        ]
         usable.sort(key=lambda version: int(version.version))
-    for double in usable[1:]:
-        # Gone already if MLflow has repeated the deletion, too.
+    for duplicate in usable[1:]:
+        # Not found if MLflow has repeated the deletion too.
         with suppress(ModelNotFound), tracking.errors(client):
-            client.delete_model_version(model, double.version)
+            client.delete_model_version(model, duplicate.version)
     return usable[0] if usable else None
 
 
@@ -58,7 +60,7 @@ def register(
 
     :param source: URI of the logged model's artifacts; ``models:/<id>`` would be looked up at MLflow's global
         tracking URI, which need not be this client's.
-    :param tags: of any length: read long ones with :func:`airflow_mlops.stores.registry.registry.tags`.
+    :param tags: tags of any length; read long ones with :func:`airflow_mlops.stores.registry.registry.tags`.
     :raises RegistryUnavailable: if no usable version could be created.
     """
     kept = {name: registry.keep_tag(client, run_id, name, value) for name, value in tags.items()}
@@ -77,16 +79,16 @@ def register(
     version = only_version(client, model, key)
     if version is None:
         raise failure or RegistryUnavailable(
-            tracking.told(client, f"the new version of {model!r} cannot be used.")
+            tracking.failure_message(client, f"the new version of {model!r} cannot be used.")
         )
     return str(version.version)
 
 
 @contextmanager
 def whole(client: MlflowClient, model: str, key: str) -> Iterator[None]:
-    """Take back what is registered under a key if the work is cancelled, as by SystemExit, as far as MLflow answers.
+    """Delete what was registered under a key if the work is cancelled, as by SystemExit, as far as MLflow answers.
 
-    Work that fails by an error may leave a version, which the next try adopts.
+    Work that fails with an error may leave a version, which the next try adopts.
     """
     try:
         yield
@@ -98,11 +100,11 @@ def whole(client: MlflowClient, model: str, key: str) -> Iterator[None]:
 
 def _withdraw(client: MlflowClient, model: str, key: str) -> None:
     with suppress(ModelNotFound, RegistryUnavailable), tracking.errors(client):
-        for found in client.search_model_versions(
+        for version in client.search_model_versions(
             f"name = '{model}' and tags.`{tracking.KEY}` = {tracking.quoted(key)}"
         ):
-            client.delete_model_version(model, found.version)
-            client.set_terminated(str(found.run_id), "KILLED")
+            client.delete_model_version(model, version.version)
+            client.set_terminated(str(version.run_id), "KILLED")
 
 
 def _ensure_registered(client: MlflowClient, name: str) -> None:

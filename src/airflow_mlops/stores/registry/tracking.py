@@ -1,4 +1,4 @@
-"""MLflow runs and experiments: created once, whatever is retried."""
+"""MLflow runs and experiments, each created once, whatever is retried."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
 KEY = "mlops.key"
 """Tag of runs and versions: the idempotency key of the training that made them."""
 ATTEMPT = "mlops.attempt"
-"""Tag of runs: equal in those that one request has created because MLflow repeated it."""
+"""Tag of runs: the same in all runs that one request has created because MLflow repeated it."""
 FILES = "mlops.files"
 """Tag of a logged model: the sha256 of each of its files, as JSON."""
 MODEL_FILE = "model.skops"
-"""The model's file among the artifacts of a logged model, as MLflow names it."""
+"""Name that MLflow gives the file of the model among the artifacts of a logged model."""
 
 
 @contextmanager
 def errors(client: MlflowClient) -> Iterator[None]:
     """Turn MLflow's errors into ours.
 
-    :raises ModelNotFound: if what was asked for does not exist.
+    :raises ModelNotFound: if what was requested does not exist.
     :raises RegistryUnavailable: if MLflow cannot be reached or fails.
     """
     from mlflow.exceptions import MlflowException
@@ -42,19 +42,21 @@ def errors(client: MlflowClient) -> Iterator[None]:
     except RegistryUnavailable:
         raise
     except MlflowException as error:
-        message, shown = told(client, error.message), _shown(client, error)
+        message, cause = failure_message(client, error.message), _cause(client, error)
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND"):
-            raise ModelNotFound(message) from shown
-        raise RegistryUnavailable(message, silent=silent(error)) from shown
+            raise ModelNotFound(message) from cause
+        raise RegistryUnavailable(message, silent=silent(error)) from cause
     except (OSError, SQLAlchemyError) as error:  # from artifact stores, and from opening the database
-        raise RegistryUnavailable(told(client, str(error)), silent=silent(error)) from _shown(client, error)
+        message, cause = failure_message(client, str(error)), _cause(client, error)
+        raise RegistryUnavailable(message, silent=silent(error)) from cause
 
 
 def silent(error: Exception) -> bool:
-    """Tell whether an error of MLflow's means that it gave no answer at all."""
+    """Tell whether an error of MLflow means that it gave no answer at all."""
     from requests import ConnectionError, Timeout
 
-    # MLflow says the same of a server that is away as of one that answers 500 again and again; what it caught differs.
+    # MLflow raises the same error for a server that is away and for one that answers 500 again and again; only the
+    # cause differs.
     return isinstance(error.__cause__ or error.__context__ or error, (ConnectionError, Timeout))
 
 
@@ -63,18 +65,18 @@ def _login(client: MlflowClient) -> str:
     return login + at
 
 
-def told(client: MlflowClient, message: str) -> str:
-    """Return a message with the address that it is about, but without its password."""
+def failure_message(client: MlflowClient, message: str) -> str:
+    """Return the message of a failure with MLflow's address, but without the login in it."""
     return f"MLflow at {client.tracking_uri}: {message}".replace(_login(client), "")
 
 
-def _shown(client: MlflowClient, error: Exception) -> Exception | None:
-    # MLflow's own messages repeat a password that stands in the address, and a cause is shown in the log.
+def _cause(client: MlflowClient, error: Exception) -> Exception | None:
+    # MLflow's own messages repeat a password in the address, and the log shows the cause of an error.
     return None if _login(client) else error
 
 
 def experiment(client: MlflowClient, name: str, artifacts: str | None = None) -> str:
-    """Return the id of an experiment, which is created if there is none.
+    """Return the id of an experiment, which is created if it does not exist.
 
     :param artifacts: URI for its artifacts; None means ``artifacts/<name>`` beside a SQLite store, or what a server
         decides.
@@ -82,8 +84,8 @@ def experiment(client: MlflowClient, name: str, artifacts: str | None = None) ->
     :raises ModelNotFound: if the experiment was deleted, and so can neither be used nor created again.
     """
     with errors(client):
-        found = client.get_experiment_by_name(name)
-    if found is None:
+        existing = client.get_experiment_by_name(name)
+    if existing is None:
         try:
             with errors(client):
                 return str(client.create_experiment(name, artifacts or _beside(client.tracking_uri, name)))
@@ -92,14 +94,14 @@ def experiment(client: MlflowClient, name: str, artifacts: str | None = None) ->
                 raise
             # Another task may have created it, or the reply was lost.
             with errors(client):
-                found = client.get_experiment_by_name(name)
-            if found is None:
+                existing = client.get_experiment_by_name(name)
+            if existing is None:
                 raise
-    if found.lifecycle_stage == "deleted":
+    if existing.lifecycle_stage == "deleted":
         raise ModelNotFound(
             f"The MLflow experiment {name!r} is deleted: restore it, or remove it with `mlflow gc`."
         )
-    return str(found.experiment_id)
+    return str(existing.experiment_id)
 
 
 def _beside(tracking_uri: str, name: str) -> str | None:
@@ -133,7 +135,7 @@ def run(
     except BaseException as error:
         status = "FAILED" if isinstance(error, Exception) else "KILLED"
         if not getattr(error, "silent", False):
-            # What went wrong counts for more than MLflow not hearing of it.
+            # The error of the work must not be hidden by one of MLflow.
             with suppress(RegistryUnavailable, ModelNotFound):
                 _close(client, experiment_id, run_id, attempt, status)
         raise
@@ -143,19 +145,19 @@ def run(
 def _close(client: MlflowClient, experiment_id: str, run_id: str, attempt: str, status: str) -> None:
     with errors(client):
         client.set_terminated(run_id, status)
-        # Not before: a server that was stopped carries out what it was sent once it goes on.
-        for double in _running(client, experiment_id, ATTEMPT, attempt):
-            client.delete_run(double.info.run_id)
+        # Not earlier: a server that was suspended carries out repeated requests once it goes on.
+        for duplicate in _running(client, experiment_id, ATTEMPT, attempt):
+            client.delete_run(duplicate.info.run_id)
 
 
 def _close_stale(client: MlflowClient, experiment_id: str, key: str) -> None:
-    known: set[str] = set()
+    attempts: set[str] = set()
     for stale in _running(client, experiment_id, KEY, key):
         attempt = stale.data.tags.get(ATTEMPT, stale.info.run_id)
         client.set_terminated(stale.info.run_id, "KILLED")
-        if attempt in known:
+        if attempt in attempts:
             client.delete_run(stale.info.run_id)
-        known.add(attempt)
+        attempts.add(attempt)
 
 
 def _running(client: MlflowClient, experiment_id: str, tag: str, value: str) -> list[Run]:
@@ -192,17 +194,19 @@ def log_metrics(client: MlflowClient, run_id: str, group: str, metrics: Mapping[
     from mlflow.entities import Metric
 
     now = int(time() * 1000)
-    known = {name: value for name, value in metrics.items() if value is not None}
+    defined = {name: value for name, value in metrics.items() if value is not None}
     with errors(client):
-        client.log_batch(run_id, [Metric(f"{group}/{name}", value, now, 0) for name, value in known.items()])
+        client.log_batch(
+            run_id, [Metric(f"{group}/{name}", value, now, 0) for name, value in defined.items()]
+        )
 
 
 def add_output(client: MlflowClient, run: Run, model_id: str, files: Mapping[str, str]) -> None:
-    """Mark a logged model, whose artifacts are there, as ready and as what its run has made.
+    """Mark a logged model, whose artifacts are there, as ready and as the output of its run.
 
     Logged models of the run that are not ready were created by a repeated request, and are deleted.
 
-    :param files: sha256 of each of its files, by path; kept as tag :data:`FILES`.
+    :param files: sha256 of each file of the model, by path; kept as tag :data:`FILES`.
     """
     from mlflow.entities import LoggedModelOutput, LoggedModelStatus
     from mlflow.exceptions import MlflowException
@@ -217,27 +221,30 @@ def add_output(client: MlflowClient, run: Run, model_id: str, files: Mapping[str
             # If the reply was lost and MLflow repeats the request, its database refuses the second row.
             if silent(error) or model_id not in outputs(client, run_id):
                 raise
-        # A database knows the status as a number, and MLflow does not translate it in a search.
-        for found in client.search_logged_models([run.info.experiment_id], f"source_run_id = '{run_id}'"):
-            if found.status == LoggedModelStatus.PENDING:
-                client.delete_logged_model(found.model_id)
+        # A database has the status as a number, and MLflow does not translate it in a search.
+        for logged in client.search_logged_models([run.info.experiment_id], f"source_run_id = '{run_id}'"):
+            if logged.status == LoggedModelStatus.PENDING:
+                client.delete_logged_model(logged.model_id)
 
 
 def outputs(client: MlflowClient, run_id: str) -> list[str]:
     """Return the ids of the models that a run has logged."""
-    found = client.get_run(run_id).outputs
-    return [output.model_id for output in found.model_outputs] if found else []
+    run_outputs = client.get_run(run_id).outputs
+    return [output.model_id for output in run_outputs.model_outputs] if run_outputs else []
 
 
 def finish(client: MlflowClient, run_id: str) -> None:
-    """Mark a run FINISHED whose process ended between registering its model and saying so."""
+    """Mark a run as FINISHED, if its process ended after it registered the model and before it finished the run."""
     with errors(client):
         if client.get_run(run_id).info.status != "FINISHED":
             client.set_terminated(run_id, "FINISHED")
 
 
 def quoted(value: str) -> str:
-    """Return a text as MLflow's searches take it."""
+    """Return a text quoted for a search of MLflow.
+
+    :raises ValueError: if the text has quotes of both kinds.
+    """
     quote = '"' if "'" in value else "'"
     if quote in value:
         raise ValueError(f"An idempotency key cannot hold both kinds of quotes: {value}")
