@@ -19,6 +19,11 @@ Begin = Callable[[str, int], Tell]
 """Called with the name and the number of tasks of a kind of work that begins; returns a function to call after each."""
 
 
+def silent(what: str, count: int) -> Tell:
+    """Begin a kind of work without showing its progress."""
+    return lambda: None
+
+
 class Trained(NamedTuple):
     """A model of a replay.
 
@@ -37,7 +42,7 @@ def compare(
     *,
     oracle: bool = True,
     quiet: Sequence[str] = (),
-    begin: Begin = lambda what, count: lambda: None,
+    begin: Begin = silent,
 ) -> Replay:
     """Replay policies, and sum up how each of them did.
 

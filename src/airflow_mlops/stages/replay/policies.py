@@ -1,4 +1,4 @@
-"""Replay policies over what was recorded of a model, from its spec to the report."""
+"""Replay policies over the recorded partitions of a model, from its spec to the report."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from pathlib import Path
 
 from airflow_mlops.domain.facts.replay import Replay
 from airflow_mlops.domain.spec.model import ModelSpec
-from airflow_mlops.domain.spec.replay import BUILT_IN, built_in, read
+from airflow_mlops.domain.spec.replay import BUILT_IN, Policy, built_in, read
 from airflow_mlops.stages.replay import compare, planning, report, workers
+from airflow_mlops.stages.replay.planning import ReplayPlan
 
 
 def replay_policies(
@@ -37,7 +38,7 @@ def replay_policies(
     :param last: partition to end with; None means the last.
     :param oracle: whether to train as of each partition, for the best that there was in hindsight.
     :param quiet: partitions in which nothing was wrong, to count false alarms of drift in; none for no count.
-    :param jobs: processes. More than one import the calling file, so this must stand below ``if __name__ ==
+    :param jobs: number of processes. More than one import the calling file, so this must stand below ``if __name__ ==
         "__main__"``.
     :param folders: where more than one process imports candidates and transforms from, besides what is installed.
     :raises SpecError: if a policy cannot be read.
@@ -47,9 +48,34 @@ def replay_policies(
     contenders = [
         read(policy, spec) if isinstance(policy, Path) else built_in(policy, spec) for policy in policies
     ]
-    # What another version of this package has computed may be something else.
-    plan = planning.make(spec, storage, output / f"work-{version('airflow-mlops')}", first, last)
+    plan = plan_of(spec, storage, output, first, last)
+    return run(plan, contenders, output, oracle=oracle, quiet=quiet, jobs=jobs, folders=folders)
+
+
+def plan_of(
+    spec: ModelSpec, storage: str, output: Path, first: str | None = None, last: str | None = None
+) -> ReplayPlan:
+    """Return the plan of a replay that keeps its work below its output folder, as for :func:`replay_policies`."""
+    # One folder a version of this package, because another version may compute other models and metrics.
+    return planning.make(spec, storage, output / f"work-{version('airflow-mlops')}", first, last)
+
+
+def run(
+    plan: ReplayPlan,
+    policies: Sequence[Policy],
+    output: Path,
+    *,
+    oracle: bool = True,
+    quiet: Sequence[str] = (),
+    jobs: int = 1,
+    folders: Sequence[Path] = (),
+    begin: compare.Begin = compare.silent,
+) -> Replay:
+    """Replay policies by a plan and write the report, as :func:`replay_policies` does.
+
+    :param begin: called when a kind of work begins, to show its progress.
+    """
     with workers.pool(jobs, [str(folder) for folder in folders]) as pool:
-        replay = compare.compare(pool, plan, contenders, oracle=oracle, quiet=quiet)
+        replay = compare.compare(pool, plan, policies, oracle=oracle, quiet=quiet, begin=begin)
     report.write(replay, output)
     return replay
