@@ -27,12 +27,9 @@ def replay(args: Namespace) -> None:
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
-    from airflow_mlops.stages.replay import report
-
     console = AirflowConsole()
     try:
         found, folder = _replay(args, console)
-        report.write(found, folder)
     except (LookupError, OSError, RuntimeError, ValueError) as error:
         raise SystemExit(str(error)) from error
     except (MlflowException, SQLAlchemyError) as error:
@@ -50,27 +47,27 @@ def replay(args: Namespace) -> None:
 
 
 def _replay(args: Namespace, console: Console) -> tuple[Replay, Path]:
-    from airflow_mlops import __version__, config
+    from airflow_mlops import config
     from airflow_mlops.cli.connect import find_code
     from airflow_mlops.domain.facts.replay import ORACLE
     from airflow_mlops.hooks.mlflow import configure
-    from airflow_mlops.stages.replay import calibrate, compare, planning, workers
+    from airflow_mlops.stages.replay import calibrate
+    from airflow_mlops.stages.replay.policies import plan_of, run
 
     folders = find_code()
     spec = _spec(args.model, folders)
     policies = _policies(args, spec)
     output = Path(args.output or f"replay-{spec.name}")
     configure(None)
-    # What another version of this package has computed may be something else.
-    plan = planning.make(spec, config.storage(), output / f"work-{__version__}", args.first, args.last)
+    plan = plan_of(spec, config.storage(), output, args.first, args.last)
     names = [each.partition for each in plan.datasets]
     quiet = calibrate.quiet(args.quiet, spec.partition, names) if args.quiet else ()
-    with (
-        workers.pool(_jobs(args.jobs), [str(each) for each in folders]) as pool,
-        _progress(console) as begin,
-    ):
-        asked = ORACLE not in args.without
-        return compare.compare(pool, plan, policies, oracle=asked, quiet=quiet, begin=begin), output
+    jobs, oracle = _jobs(args.jobs), ORACLE not in args.without
+    with _progress(console) as begin:
+        outcome = run(
+            plan, policies, output, oracle=oracle, quiet=quiet, jobs=jobs, folders=folders, begin=begin
+        )
+    return outcome, output
 
 
 def _jobs(asked: int | None) -> int:
