@@ -1,4 +1,4 @@
-"""Provenance: what a run needs to be told apart from every other one, and to be done again."""
+"""Provenance: the facts that tell a training run from every other one, and that are needed to reproduce it."""
 
 from __future__ import annotations
 
@@ -54,26 +54,26 @@ class Use(NamedTuple):
 
 
 def log(client: MlflowClient, run: Run, recipe: Recipe, tags: Mapping[str, str]) -> None:
-    """Log what a training is made of, before it begins: parameters, dataset versions, code, packages, machine, seed.
+    """Log the inputs of a training before it begins: parameters, dataset versions, code, packages, machine, seed.
 
     It takes three requests, whatever the number of partitions.
 
-    :param tags: of the run; :data:`DAG_FILE` and :data:`BUNDLE_VERSION` among them tell the commit of the code.
+    :param tags: tags of the run; the commit of the code follows from :data:`DAG_FILE` and :data:`BUNDLE_VERSION`.
     :raises RegistryUnavailable: if MLflow does not answer.
     """
     from mlflow.entities import Param, RunTag
 
     run_id, used = run.info.run_id, uses(recipe)
     installed, commit = packages(), _commit(tags)
-    ours = installed.get("airflow-mlops", "unknown")  # when it runs from a folder
+    ours = installed.get("airflow-mlops", "unknown")  # unknown if it runs from a folder
     named = {name: installed[name] for name in (*_NAMED, *_libraries(recipe)) if name in installed}
-    said = {
+    run_tags = {
         "mlops.airflow_mlops": ours,
         "mlops.packages": " ".join(f"{name}=={version}" for name, version in named.items()),
         "mlops.platform": platform.platform(),
         "mlops.python": platform.python_version(),
         "mlops.seed": str(recipe.seed),
-        # Those that MLflow's own pages show as the source of a run.
+        # MLflow's own pages show these as the source of a run.
         **(
             {"mlflow.source.git.commit": commit.removesuffix("-dirty"), "mlops.commit": commit}
             if commit
@@ -87,7 +87,7 @@ def log(client: MlflowClient, run: Run, recipe: Recipe, tags: Mapping[str, str])
     }
     facts = {
         "recipe": recipe.to_dict(),
-        "partitions": {key: _described(each) for key, each in used.items()},
+        "partitions": {key: _described(use) for key, use in used.items()},
         "code": {"commit": commit, "airflow_mlops": ours},
         "environment": _environment(),
         "packages": installed,
@@ -98,15 +98,15 @@ def log(client: MlflowClient, run: Run, recipe: Recipe, tags: Mapping[str, str])
         client.log_batch(
             run_id,
             params=[Param(name, str(value)[:_LONGEST_PARAM]) for name, value in _params(recipe).items()],
-            tags=[RunTag(name, value) for name, value in said.items()],
+            tags=[RunTag(name, value) for name, value in run_tags.items()],
         )
     artifacts.write_json(client, run_id, FILE, facts)
     _log_inputs(client, run_id, list(_inputs(recipe, used)))
 
 
 def _log_inputs(client: MlflowClient, run_id: str, inputs: list[DatasetInput]) -> None:
-    # Candidates are trained side by side on the same data, and of those that log a dataset at the same time MLflow lets
-    # one make it and refuses the others, which find it the next time.
+    # Candidates are trained side by side on the same data. If several log a new dataset at the same time, MLflow lets
+    # one create it and refuses the others, which find it at the next try.
     for left in reversed(range(_TRIES)):
         try:
             with tracking.errors(client):
@@ -118,22 +118,22 @@ def _log_inputs(client: MlflowClient, run_id: str, inputs: list[DatasetInput]) -
 
 
 def read(client: MlflowClient, run_id: str) -> dict[str, Any]:
-    """Return what :func:`log` has kept of a run; empty if it has kept nothing.
+    """Return the facts that :func:`log` stored with a run; empty if there are none.
 
     :raises RegistryUnavailable: if MLflow does not answer.
     """
     try:
         content = artifacts.read(client, run_id, FILE)
-        found: dict[str, Any] = {} if content is None else json.loads(content)
+        facts: dict[str, Any] = {} if content is None else json.loads(content)
     except (ModelNotFound, ValueError):
         return {}
-    return found
+    return facts
 
 
 def uses(recipe: Recipe) -> dict[str, Use]:
-    """Return the partitions that a recipe's rows lie in, as they were at its dataset version, by key."""
+    """Return by key the partitions that hold a recipe's rows, as they were at its dataset version."""
     dataset, split = recipe.dataset, recipe.split
-    found = {}
+    partitions = {}
     for key, version in sorted(_as_of(dataset).items()):
         span = Partition.parse(key, version.grain)
         contexts = [
@@ -145,25 +145,25 @@ def uses(recipe: Recipe) -> dict[str, Use]:
             if span.start < until and span.end > since
         ]
         if contexts:
-            found[key] = Use(version, " and ".join(contexts))
-    return found
+            partitions[key] = Use(version, " and ".join(contexts))
+    return partitions
 
 
 def _as_of(dataset: DatasetVersion) -> dict[str, DatasetVersion]:
-    known = {dataset.partition: dataset}
+    versions = {dataset.partition: dataset}
     try:
         for version in tables.versions(dataset.uri):
             if version.version <= dataset.version:
-                known.setdefault(version.partition, version)
+                versions.setdefault(version.partition, version)
     except (TableMissing, TableUnreadable, OSError) as error:
         _logger.warning("Only the last partition is told of %s: %s", dataset.name, error)
-    return known
+    return versions
 
 
-def _described(each: Use) -> dict[str, Any]:
-    version = each.version
+def _described(use: Use) -> dict[str, Any]:
+    version = use.version
     return {
-        "used for": each.context, "version": version.version, "rows": version.rows, "digest": version.digest,
+        "used for": use.context, "version": version.version, "rows": version.rows, "digest": version.digest,
         "transform": version.transform,
     }  # fmt: skip
 
@@ -174,7 +174,7 @@ def _inputs(recipe: Recipe, used: Mapping[str, Use]) -> Iterator[DatasetInput]:
 
     split = recipe.split
     span = {"mlops.start": split.start, "mlops.cut": split.cut, "mlops.end": split.end}
-    # Without a partition of its own, as for rows of another table, the dataset stands for itself.
+    # If its partitions are not known, as for rows of another table, the dataset is logged as a whole.
     latest = list(used.values())[-_MOST_INPUTS:] or [Use(recipe.dataset, "training")]
     for version, context in reversed(latest):
         source = {"uri": version.uri, "version": version.version, "partition": version.partition}
@@ -186,8 +186,8 @@ def _inputs(recipe: Recipe, used: Mapping[str, Use]) -> Iterator[DatasetInput]:
             schema=json.dumps(version.columns),
             profile=json.dumps({"rows": version.rows}),
         )
-        said = {"mlflow.data.context": context, **{name: at.isoformat() for name, at in span.items()}}
-        yield DatasetInput(entry, [InputTag(name, value) for name, value in said.items()])
+        input_tags = {"mlflow.data.context": context, **{name: at.isoformat() for name, at in span.items()}}
+        yield DatasetInput(entry, [InputTag(name, value) for name, value in input_tags.items()])
     if (labels := recipe.dataset.labels) is not None:
         source = {"uri": labels.uri, "version": labels.version}
         entry = Dataset(
@@ -219,12 +219,12 @@ def _libraries(recipe: Recipe) -> tuple[str, ...]:
 
 @cache
 def packages() -> dict[str, str]:
-    """Return the version of each distribution that is installed, by name, as first asked for in this process."""
-    found: dict[str, str] = {}
-    for each in distributions():
-        said = each.metadata  # parsed at each access, and so are name and version
-        found.setdefault(said["Name"], said["Version"])
-    return dict(sorted(found.items()))
+    """Return the version of each installed distribution by name, read once in a process."""
+    installed: dict[str, str] = {}
+    for distribution in distributions():
+        metadata = distribution.metadata  # parsed at each access
+        installed.setdefault(metadata["Name"], metadata["Version"])
+    return dict(sorted(installed.items()))
 
 
 def _environment() -> dict[str, Any]:
@@ -232,7 +232,10 @@ def _environment() -> dict[str, Any]:
     from threadpoolctl import threadpool_info
 
     # Which BLAS and OpenMP computed, since the last bits of a model depend on them.
-    threads = {(each["internal_api"], each.get("version"), each["num_threads"]) for each in threadpool_info()}
+    threads = {
+        (library["internal_api"], library.get("version"), library["num_threads"])
+        for library in threadpool_info()
+    }
     return {
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "platform": platform.platform(),
@@ -252,9 +255,9 @@ def _commit(tags: Mapping[str, str]) -> str | None:
         return None
     command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
-        found = subprocess.run(
+        described = subprocess.run(
             command, cwd=Path(tags[DAG_FILE]).parent, capture_output=True, text=True, timeout=5, check=True
         )
     except (OSError, subprocess.SubprocessError):
         return None  # no Git, no repository, or one of another user
-    return found.stdout.strip() or None
+    return described.stdout.strip() or None

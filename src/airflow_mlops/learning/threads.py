@@ -1,4 +1,4 @@
-"""Threads of what computes: how many, and how they are waited for."""
+"""How many threads a computation may use, and how to wait for a thread that computes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_TOLD_EVERY = 30.0  # seconds
+_LOGGED_EVERY = 30.0  # seconds
 _LONGEST_REMARK = 300  # characters
 
 
@@ -28,10 +28,10 @@ def per_fit(side_by_side: int = 1) -> int:
 
 
 def bounded(count: int) -> AbstractContextManager[object]:
-    """Bound the threads of linear algebra for the whole process, around all fits that go on at a time.
+    """Limit the threads of linear algebra for the whole process, around all fits that run at the same time.
 
-    Its libraries have one limit for all threads, so fits beside each other cannot set it each for itself; and OpenBLAS hears
-    of it from the main thread only.
+    Its libraries have one limit for the whole process, so parallel fits cannot each set their own; and OpenBLAS obeys
+    it only if the main thread sets it.
     """
     import scipy.linalg  # noqa: F401 – only libraries that are loaded can be bounded
     from threadpoolctl import threadpool_limits
@@ -41,21 +41,21 @@ def bounded(count: int) -> AbstractContextManager[object]:
 
 
 def waited(work: Callable[[], T], what: str) -> T:
-    """Do work in a thread and wait for it, with a line in the log every 30 seconds.
+    """Run work in a thread and wait for it, with a line in the log every 30 seconds.
 
-    The main thread stays free to be interrupted: a signal to a process is handled by that thread alone, and only between
-    two steps of Python, of which a long fit may have none.
+    The main thread stays free to be interrupted: Python handles signals in that thread alone, and only between two
+    instructions of its own, while a long fit may be one instruction.
 
-    Whatever uses OpenMP belongs into such work, and not beside it: its threads stay with the thread that has used them, and
-    once there are more of them than processors, each of their loops takes nearly twice as long. For the same reason nothing
-    else is done meanwhile: both would be slower than one after the other.
+    Code that uses OpenMP must run within such work, not beside it: OpenMP keeps its threads for the thread that used
+    them, and once they are more than the processors, each parallel loop takes nearly twice as long. For the same reason
+    nothing else runs meanwhile: two pieces of work at once would be slower than one after the other.
     """
     done: Future[T] = Future()
 
     def run() -> None:
         try:
             done.set_result(work())
-        except BaseException as error:  # noqa: BLE001 – it is raised again where the result is awaited
+        except BaseException as error:  # noqa: BLE001 – it is raised again in the thread that waits
             done.set_exception(error)
 
     # A daemon, so that a process that was told to end does not wait for it.
@@ -63,7 +63,7 @@ def waited(work: Callable[[], T], what: str) -> T:
     began = monotonic()
     while True:
         try:
-            return done.result(_TOLD_EVERY)
+            return done.result(_LOGGED_EVERY)
         except TimeoutError:
             if done.done():
                 raise
@@ -72,14 +72,15 @@ def waited(work: Callable[[], T], what: str) -> T:
 
 @contextmanager
 def remarks() -> Iterator[list[str]]:
-    """Collect what libraries warn of, once each; the list is filled when the context ends.
+    """Collect the warnings of libraries, each once; the list is filled when the context ends.
 
-    Only for one thread at a time, as Python's warnings are: the main one, around work in others.
+    Python records warnings for the whole process, so only one thread may use this at a time: the main one, around work
+    in other threads.
     """
-    found: list[str] = []
+    collected: list[str] = []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         warnings.simplefilter("ignore", DeprecationWarning)
-        yield found
+        yield collected
     texts = (" ".join(str(warning.message).split()) for warning in caught)
-    found += dict.fromkeys(text[:_LONGEST_REMARK] for text in texts)
+    collected += dict.fromkeys(text[:_LONGEST_REMARK] for text in texts)

@@ -31,10 +31,10 @@ _REQUIREMENTS = "requirements.txt"
 def blessing_of(
     client: Client, ref: ModelRef, task: str, limits: Serving, *, packages: bool = True
 ) -> Iterator[tuple[Path, Callable[[], Blessing]]]:
-    """Begin to bless a version, and give its file and a function that waits for what the fresh process finds.
+    """Begin to bless a version; yield the path of its file, and a function that waits for the blessing.
 
     :param task: ``classification`` or ``regression``.
-    :param limits: how long it may take, and how much memory.
+    :param limits: how long the fresh process may take, and how much memory.
     :param packages: whether this Python must meet the model's requirements.
     :raises ModelNotFound: if its file or its sample does not exist; also DigestMismatch, RegistryUnavailable.
     """
@@ -50,7 +50,7 @@ def blessing_of(
 def blessed(version: str, blessing: Blessing, more: str = "") -> Check:
     """Return the check of a version that loaded and predicted alike.
 
-    :param more: joins the reason.
+    :param more: text that is added to the reason.
     """
     return Check(
         name=BLESSING,
@@ -64,10 +64,10 @@ def blessed(version: str, blessing: Blessing, more: str = "") -> Check:
 
 
 def serving_checks(gate: Serving, version: str, size: int, wait: Callable[[], Blessing]) -> list[Check]:
-    """Judge what a fresh process found.
+    """Judge the blessing of a version, its size and its latency.
 
     :param size: bytes of the model's file.
-    :param wait: waits for the process, as :func:`blessing_of` gives it.
+    :param wait: waits for the blessing; :func:`blessing_of` yields it.
     :raises DigestMismatch: if the model is not what was trained; also UntrustedModel.
     """
     latency: float | None = None

@@ -26,12 +26,13 @@ _ERRORS: dict[str, type[Exception]] = {kind.__name__: kind for kind in (DigestMi
 
 
 class Blessing(NamedTuple):
-    """What a fresh process found.
+    """What the fresh process measured.
 
-    :param seconds: from its start to its last prediction, imports included; not the wait until somebody asked.
+    :param seconds: from its start to its last prediction, imports included, without the time that it waited for
+        :func:`start`'s function to be called.
     :param memory_mb: the most resident memory that it had, in MiB.
     :param n: rows of the sample.
-    :param max_difference: largest difference to the predictions of the training process, relative above 1.
+    :param max_difference: largest difference from the predictions of the training process, relative above 1.
     :param latency_ms: milliseconds to predict one row, median, on one thread.
     """
 
@@ -55,17 +56,17 @@ def start(
 ) -> Iterator[Callable[[], Blessing]]:
     """Begin to load a model by its digest in a fresh process and to compare its predictions with those made in training.
 
-    The context gives a function that waits for the result; leaving it ends the process. The process measures what one row
-    takes only when it is asked for the result: whoever started it needs the processors until then.
+    The context yields a function that waits for the blessing; leaving the context ends the process. The process
+    measures the latency of one row only once that function is called: the caller needs the processors until then.
 
     :param path: the model's skops file.
     :param sample: Parquet file of features with the column ``_prediction``.
     :param task: ``classification`` or ``regression``.
-    :param requirements: the model's file of requirements, which this Python must meet; None asks for nothing.
+    :param requirements: the model's file of requirements, which this Python must meet; None skips that check.
     :param seconds: longest time, the start of Python and imports included.
     :param memory_mb: most resident memory in MiB, measured at the end. It is no limit while the process runs: limits
         on address space break OpenMP and Arrow, which reserve far more than they use.
-    :raises BlessingFailed: by the function, if the model does not load, predicts anything else, needs other packages, or
+    :raises BlessingFailed: by the function, if the model does not load, predicts differently, needs other packages, or
         exceeds a limit.
     :raises DigestMismatch: by the function, if the file is not what was trained.
     :raises UntrustedModel: by the function, if the model holds types outside the allow-list.
@@ -84,7 +85,7 @@ def start(
             env=environment, stdin=subprocess.PIPE, stdout=output, stderr=errors, bufsize=0, start_new_session=True,
         )  # fmt: skip
 
-        def result() -> Blessing:
+        def wait() -> Blessing:
             assert process.stdin is not None
             with suppress(BrokenPipeError):  # It has ended already.
                 process.stdin.write(b"\n")
@@ -97,9 +98,9 @@ def start(
             return _judged(code, _text(output), _text(errors), seconds, memory_mb)
 
         try:
-            yield result
+            yield wait
         finally:
-            # Also when this process is told to stop; a group of which nobody is left is gone already.
+            # Also when this process is told to stop. A process that has ended has no group left to kill.
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
@@ -108,11 +109,13 @@ def start(
 
 
 def _judged(code: int, output: str, errors: str, seconds: float, memory_mb: float) -> Blessing:
-    found = _last_line(output)
-    if code != 0 or "n" not in found:
-        kind = _ERRORS.get(found.get("error", ""), BlessingFailed)
-        raise kind(found.get("message") or f"The process ended with {_ending(code)}: {errors.strip()[-500:]}")
-    blessing = Blessing(**found)
+    report = _last_line(output)
+    if code != 0 or "n" not in report:
+        kind = _ERRORS.get(report.get("error", ""), BlessingFailed)
+        raise kind(
+            report.get("message") or f"The process ended with {_ending(code)}: {errors.strip()[-500:]}"
+        )
+    blessing = Blessing(**report)
     if not blessing.max_difference <= _TOLERANCE:  # not a number is no match either
         raise BlessingFailed(
             f"In a fresh process the predictions differ from those in training by up to {blessing.max_difference:g} "
@@ -121,7 +124,7 @@ def _judged(code: int, output: str, errors: str, seconds: float, memory_mb: floa
     if blessing.memory_mb > memory_mb:
         raise BlessingFailed(f"The model took {blessing.memory_mb:.0f} MiB; {memory_mb:.0f} MiB are allowed.")
     if blessing.seconds > seconds:
-        # It was over before anybody asked.
+        # The process had ended before anybody waited for it, so no wait could time out.
         raise BlessingFailed(f"The model took {blessing.seconds:.1f} s; {seconds:g} s are allowed.")
     return blessing
 
@@ -134,10 +137,10 @@ def _text(file: IO[str]) -> str:
 def _last_line(output: str) -> dict[str, Any]:
     # Libraries may have written something before it.
     try:
-        found = json.loads(output.strip().rpartition("\n")[2])
+        report = json.loads(output.strip().rpartition("\n")[2])
     except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return report if isinstance(report, dict) else {}
 
 
 def _ending(code: int) -> str:
@@ -145,7 +148,7 @@ def _ending(code: int) -> str:
 
 
 def _predict(
-    path: Path, digest: str, sample: Path, task: str, asked: Callable[[], None] = lambda: None
+    path: Path, digest: str, sample: Path, task: str, wait_for_request: Callable[[], None] = lambda: None
 ) -> dict[str, Any]:
     import numpy as np
     import pyarrow.parquet as pq
@@ -157,11 +160,11 @@ def _predict(
     rows = pq.read_table(sample)
     if not rows.num_rows:
         raise BlessingFailed("The sample that the model was logged with has no rows.")
-    wanted = rows[PREDICTION].to_numpy()
+    expected = rows[PREDICTION].to_numpy()
     rows = rows.drop_columns([PREDICTION])
-    found = models.predict(fitted, rows, task)
-    difference = np.max(np.abs(found - wanted) / np.maximum(1, np.abs(wanted)))
-    asked()
+    predictions = models.predict(fitted, rows, task)
+    difference = np.max(np.abs(predictions - expected) / np.maximum(1, np.abs(expected)))
+    wait_for_request()
     singles = []
     for place in range(min(_SINGLES, rows.num_rows)):
         began = monotonic()
@@ -211,33 +214,33 @@ def _peak_memory() -> float:
 
 
 def _main(began: str, seconds: str, path: str, digest: str, sample: str, task: str, requirements: str) -> int:
-    # If whoever started this is killed, nobody else ends it.
+    # If the parent process is killed, nobody else ends this one.
     signal.setitimer(signal.ITIMER_REAL, float(seconds) + 5)
     waited = 0.0
 
-    def asked() -> None:
+    def wait_for_request() -> None:
         nonlocal waited
         since = monotonic()
         left, _ = signal.setitimer(signal.ITIMER_REAL, 0)
         if not sys.stdin.readline():
-            os._exit(1)  # Whoever started this is gone.
+            os._exit(1)  # The parent process is gone.
         signal.setitimer(signal.ITIMER_REAL, left)
         waited = monotonic() - since
 
     try:
         if requirements:
             _meet(Path(requirements))
-        found, code = _predict(Path(path), digest, Path(sample), task, asked), 0
+        report, code = _predict(Path(path), digest, Path(sample), task, wait_for_request), 0
         # Both processes read one clock.
-        found["seconds"] = monotonic() - float(began) - waited
-    except Exception as error:  # noqa: BLE001 - whatever it is goes to the process that asked
-        found, code = {"error": type(error).__name__, "message": f"{type(error).__name__}: {error}"}, 1
-    sys.stdout.write(f"\n{json.dumps(found)}\n")
+        report["seconds"] = monotonic() - float(began) - waited
+    except Exception as error:  # noqa: BLE001 - every error is reported to the parent process
+        report, code = {"error": type(error).__name__, "message": f"{type(error).__name__}: {error}"}, 1
+    sys.stdout.write(f"\n{json.dumps(report)}\n")
     return code
 
 
 if __name__ == "__main__":
     ended = _main(*sys.argv[1:])
     sys.stdout.flush()
-    # Arrow's threads sometimes abort a process that ends in order; what it had to say has been said.
+    # Arrow's threads sometimes abort a process that exits normally; its report has been written by now.
     os._exit(ended)

@@ -27,7 +27,7 @@ DIGEST_TAG = "mlops.sample"
 def keep(client: Client, run_id: str, rows: pa.Table) -> str:
     """Log a sample, and return its digest.
 
-    :param rows: with what was predicted of them in column :data:`PREDICTION`.
+    :param rows: rows with their predictions in column :data:`PREDICTION`.
     :raises RegistryUnavailable: if MLflow does not answer.
     """
     import pyarrow.parquet as pq
@@ -52,7 +52,7 @@ def fetch(client: Client, ref: ModelRef, folder: Path) -> tuple[Path, Path]:
 
     path = models.download(client, ref.run_id, folder)
     try:
-        wanted = registry.short_tags(client, ref).get(DIGEST_TAG)
+        registered = registry.short_tags(client, ref).get(DIGEST_TAG)
         sample = artifacts.download(client, ref.run_id, SAMPLE, folder)
     except OSError as error:
         if isinstance(error, RegistryUnavailable) and error.silent:
@@ -60,9 +60,9 @@ def fetch(client: Client, ref: ModelRef, folder: Path) -> tuple[Path, Path]:
         raise ModelNotFound(f"Run {ref.run_id} of {ref.model!r} has no {SAMPLE}: {error}") from error
     digest = hashlib.sha256(sample.read_bytes()).hexdigest()
     # Versions of earlier releases have no such tag.
-    if wanted and digest != wanted:
+    if registered and digest != registered:
         raise DigestMismatch(
             f"{SAMPLE} of {ref.model!r} version {ref.version} has the digest {digest[:12]}…; the version was "
-            f"registered with {wanted[:12]}…: it proves nothing. Train again."
+            f"registered with {registered[:12]}…: it proves nothing. Train again."
         )
     return path, sample

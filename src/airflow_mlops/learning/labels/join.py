@@ -1,4 +1,4 @@
-"""Predictions beside the labels that are known of them, from the data itself or from a table of labels."""
+"""Predictions joined with their labels, which are in the data itself or in a table of their own."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _OTHER = "_other"
 
 @dataclass(frozen=True)
 class Truth:
-    """Where labels are.
+    """Where the labels of predictions are.
 
     A label counts from ``question.delay`` after the event time of its row, and not before it is known.
 
     :param dataset: the data, at the version that a run sees.
-    :param question: what the labels are of.
+    :param question: the target that the labels are of, and how long they take to count.
     :param uri: table of labels; None if they are in the data.
     """
 
@@ -42,9 +42,9 @@ class Truth:
     uri: str | None = None
 
     def newest(self) -> Truth:
-        """Return the labels as the newest version of the data has them, whose rows the predictions are of too.
+        """Return the same labels at the newest version of the data, since predictions are of its rows too.
 
-        What a partition had before it was ingested again, only some runs would have seen.
+        Only some runs would have seen the rows that a partition had before it was ingested again.
         """
         version = tables.open_table(self.dataset.uri).version()
         return replace(self, dataset=self.dataset.model_copy(update={"version": version}))
@@ -54,10 +54,10 @@ class Truth:
         """Columns that identify a row."""
         return list(self.dataset.key)
 
-    def known(self, scored: Partition, as_of: Partition) -> pa.Table:
-        """Return the labels of the rows of one partition that count by the end of another, once for each key.
+    def labels(self, scored: Partition, as_of: Partition) -> pa.Table:
+        """Return the labels of one partition's rows that count by the end of another partition, one for each key.
 
-        :raises SchemaMismatch: if the column of labels is missing, or no label.
+        :raises SchemaMismatch: if the column of labels is missing, or does not hold labels.
         """
         import pyarrow as pa
         import pyarrow.compute as pc
@@ -75,11 +75,11 @@ class Truth:
 
     def digests(self) -> dict[str, str]:
         """Return the digest of each partition of the data."""
-        found: dict[str, str] = {}
-        for each in versions.versions(self.dataset.uri):
-            if each.version <= self.dataset.version:
-                found.setdefault(each.partition, each.digest)
-        return found
+        by_partition: dict[str, str] = {}
+        for version in versions.versions(self.dataset.uri):
+            if version.version <= self.dataset.version:
+                by_partition.setdefault(version.partition, version.digest)
+        return by_partition
 
     def with_columns(self, rows: pa.Table, scored: Partition, columns: Sequence[str]) -> pa.Table:
         """Add columns of the data to rows of one partition, in order of their key.
@@ -87,14 +87,14 @@ class Truth:
         :raises SchemaMismatch: if the data has no such column.
         """
         version = _version_of(self.dataset, scored)
-        there = tables.dataset(self.dataset.uri, version).schema.names
-        if missing := [name for name in columns if name not in there]:
+        available = tables.dataset(self.dataset.uri, version).schema.names
+        if missing := [name for name in columns if name not in available]:
             raise SchemaMismatch(
-                f"monitor.performance.slices: the data has no column {', '.join(missing)}; it has {', '.join(there)}."
+                f"monitor.performance.slices: the data has no column {', '.join(missing)}; it has {', '.join(available)}."
             )
-        wanted = [name for name in columns if name not in rows.column_names]
+        added = [name for name in columns if name not in rows.column_names]
         data = tables.read(
-            self.dataset.uri, version=version, partition=scored.key, columns=[*self.key, *wanted]
+            self.dataset.uri, version=version, partition=scored.key, columns=[*self.key, *added]
         )
         joined = rows.join(data, keys=self.key, join_type="left outer")
         return joined.sort_by([(name, "ascending") for name in self.key])
@@ -111,13 +111,13 @@ class Truth:
         )
         kind = pa.timestamp("us", "UTC")
         parts = []
-        for each in first.through(last):
+        for partition in first.through(last):
             inside = pc.and_(
-                pc.greater_equal(rows[event], pa.scalar(each.start, kind)),
-                pc.less(rows[event], pa.scalar(each.end, kind)),
+                pc.greater_equal(rows[event], pa.scalar(partition.start, kind)),
+                pc.less(rows[event], pa.scalar(partition.end, kind)),
             )
             if pc.any(inside).as_py():
-                parts.append(self.with_columns(rows.filter(inside), each, columns))
+                parts.append(self.with_columns(rows.filter(inside), partition, columns))
         return pa.concat_tables(parts).sort_by([(name, "ascending") for name in self.key])
 
     def _rows(self, scored: Partition) -> pa.Table:
@@ -136,10 +136,10 @@ class Truth:
 
 @dataclass(frozen=True)
 class Joined:
-    """Predictions of a partition, each once, beside their labels; in order of their key.
+    """Predictions of a partition, each once, with their labels; in order of their key.
 
     :param rows: columns of the predictions, :data:`TRUTH` and :data:`MATURED`.
-    :param contradictory: predictions whose labels contradict each other; they have none here.
+    :param contradictory: predictions whose labels contradict each other, and which have no label here for that reason.
     :param unknown: labels that belong to no prediction.
     """
 
@@ -165,7 +165,7 @@ def arrays(rows: pa.Table) -> tuple[np.ndarray, np.ndarray]:
 
 
 def join(predictions_uri: str, truth: Truth, scored: Partition, as_of: Partition) -> Joined:
-    """Put the predictions of one partition beside the labels that count by the end of another.
+    """Join the predictions of one partition with their labels that count by the end of another partition.
 
     :raises SchemaMismatch: if the keys of labels are of another type than those of the data.
     """
@@ -173,18 +173,18 @@ def join(predictions_uri: str, truth: Truth, scored: Partition, as_of: Partition
     import pyarrow.compute as pc
 
     served = tables.read(predictions_uri, partition=scored.key)
-    known = maturity.same_keys(truth.known(scored, as_of), served, truth.key)
-    rows = served.join(known, keys=truth.key, join_type="left outer")
+    matured = maturity.same_keys(truth.labels(scored, as_of), served, truth.key)
+    rows = served.join(matured, keys=truth.key, join_type="left outer")
     # A join gives its rows in any order, and the last digits of a sum depend on it.
     rows = rows.sort_by([(name, "ascending") for name in truth.key])
     clash = pc.fill_null(pc.not_equal(rows[TRUTH], rows[_OTHER]), False)
-    found = rows[TRUTH].is_valid()
+    matched = rows[TRUTH].is_valid()
     none = pa.scalar(None, pa.float64())
     rows = rows.set_column(rows.column_names.index(TRUTH), TRUTH, pc.if_else(clash, none, rows[TRUTH]))
     return Joined(
         rows.drop_columns([_OTHER]),
         contradictory=_count(clash),
-        unknown=known.num_rows - _count(found),
+        unknown=matured.num_rows - _count(matched),
     )
 
 
@@ -195,7 +195,7 @@ def _count(chosen: Any) -> int:
 
 
 def _nothing(columns: Sequence[str], dataset: DatasetVersion) -> pa.Table:
-    """Return no rows, as a table of labels that nobody has written to."""
+    """Return an empty table of labels, in place of one that does not exist yet."""
     import pyarrow as pa
 
     schema = tables.dataset(dataset.uri, dataset.version).schema
@@ -206,9 +206,11 @@ def _nothing(columns: Sequence[str], dataset: DatasetVersion) -> pa.Table:
 
 
 def _version_of(dataset: DatasetVersion, scored: Partition) -> int:
-    """Return the version to read a partition at: the first one that has it, if it was published later (a backfill)."""
+    """Return the version to read a partition at: the first that has it, if it was published later (a backfill)."""
     at = tables.open_table(dataset.uri, dataset.version)
-    if scored.key in {str(each[tables.PARTITION]) for each in at.partitions()}:
+    if scored.key in {str(folder[tables.PARTITION]) for folder in at.partitions()}:
         return dataset.version
-    later = [each.version for each in versions.versions(dataset.uri) if each.partition == scored.key]
-    return min((each for each in later if each > dataset.version), default=dataset.version)
+    later = [
+        published.version for published in versions.versions(dataset.uri) if published.partition == scored.key
+    ]
+    return min((version for version in later if version > dataset.version), default=dataset.version)

@@ -1,4 +1,4 @@
-"""Rows to learn from and to judge on: those of a dataset version, each with the label that it has as of a partition.
+"""Rows to train and to evaluate on: those of a dataset version, each with the label that it has as of a partition.
 
 Where labels have a source of their own (:mod:`airflow_mlops.learning.labels.labels`), a dataset version says which version of
 their table counts, and up to when. A row that has no label yet, or several that contradict each other, has none.
@@ -38,7 +38,7 @@ def seal(
 ) -> DatasetVersion:
     """Add the digest of the labels that count, of rows of ``since <= event time < until``; None means all.
 
-    A dataset whose labels are a column of it is returned as it is.
+    A dataset that has its labels in a column is returned unchanged.
 
     :raises SchemaMismatch: see :func:`read`.
     """
@@ -48,7 +48,9 @@ def seal(
 
 
 def content(dataset: DatasetVersion) -> DatasetVersion:
-    """Return what is the same for the same rows and labels: labels that came later, of other rows, make no other training.
+    """Return the dataset without the version of its labels, so that it is equal for equal rows and labels.
+
+    Labels that were added since, of other rows, change that version but not the training.
 
     :param dataset: of :func:`seal`, if its labels have a source of their own.
     """
@@ -72,23 +74,23 @@ def read(
     :raises TableMissing: if there is no table.
     :raises SchemaMismatch: if the table of labels lacks a column, or its keys are of another type than the data's.
     """
-    told = dataset.labels
+    labels = dataset.labels
     bounds: dict[str, Any] = {"event_time": dataset.event_time, "since": since, "until": until}
-    if told is None or (columns is not None and told.target not in columns):
+    if labels is None or (columns is not None and labels.target not in columns):
         return tables.read(
             dataset.uri, version=dataset.version, columns=columns, partition=partition, **bounds
         )
-    there = tables.dataset(dataset.uri, dataset.version).schema.names
-    wanted = [name for name in columns or there if name not in (tables.PARTITION, told.target)]
+    available = tables.dataset(dataset.uri, dataset.version).schema.names
+    others = [name for name in columns or available if name not in (tables.PARTITION, labels.target)]
     keys = [tables.PARTITION, *dataset.key]
-    needed = list(dict.fromkeys([*keys, *wanted]))
+    needed = list(dict.fromkeys([*keys, *others]))
     rows = tables.read(dataset.uri, version=dataset.version, columns=needed, partition=partition, **bounds)
     if partition is not None:
         span = Partition.parse(partition, dataset.grain)
         since, until = max(since or span.start, span.start), min(until or span.end, span.end)
-    values = _beside(rows, maturity.known(dataset, told, since, until), keys, told.target)
-    found = rows.select(wanted).append_column(told.target, values)
-    return found.select(list(columns)) if columns is not None else found
+    values = _beside(rows, maturity.labels_between(dataset, labels, since, until), keys, labels.target)
+    labelled = rows.select(others).append_column(labels.target, values)
+    return labelled.select(list(columns)) if columns is not None else labelled
 
 
 def scan(
@@ -103,16 +105,16 @@ def scan(
             yield read(dataset, columns=columns, since=max(since, first.start), until=min(until, last.end))
         return
     time = pc.field(dataset.event_time)
-    found = tables.dataset(dataset.uri, dataset.version)
+    files = tables.dataset(dataset.uri, dataset.version)
     with delta.errors(dataset.uri):
-        for batch in delta.scan(found, columns, (time >= since) & (time < until)):
+        for batch in delta.scan(files, columns, (time >= since) & (time < until)):
             yield pa.Table.from_batches([batch])
 
 
 def _spans(
     dataset: DatasetVersion, since: datetime, until: datetime
 ) -> Iterator[tuple[Partition, Partition]]:
-    """Yield the first and last of partitions that together have some :data:`_ROWS` rows, or of one that has more."""
+    """Yield the first and last of neighbouring partitions that have about :data:`_ROWS` rows together."""
     import pyarrow as pa
 
     files = pa.table(tables.open_table(dataset.uri, dataset.version).get_add_actions(flatten=True))
@@ -131,12 +133,12 @@ def _spans(
         yield first, last
 
 
-def _beside(rows: pa.Table, known: pa.Table, keys: list[str], target: str) -> pa.ChunkedArray:
+def _beside(rows: pa.Table, labels: pa.Table, keys: list[str], target: str) -> pa.ChunkedArray:
     """Return the label of each row, in the order of the rows."""
     import numpy as np
     import pyarrow as pa
 
-    # Of the rows no more than their keys: Arrow joins no lists, and gives rows in any order.
+    # Only the keys of the rows are joined: Arrow cannot join lists, and returns rows in any order.
     places = rows.select(keys).append_column(_PLACE, pa.array(np.arange(rows.num_rows)))
-    joined = places.join(maturity.same_keys(known, rows, keys), keys=keys, join_type="left outer")
+    joined = places.join(maturity.same_keys(labels, rows, keys), keys=keys, join_type="left outer")
     return joined.sort_by(_PLACE)[target]

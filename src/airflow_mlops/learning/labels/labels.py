@@ -1,4 +1,4 @@
-"""Labels that come later than what they are about: a table of their own, in which each is known from a certain time."""
+"""Labels that come later than their rows: a table of their own, which says from when each label is known."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ _ATTEMPTS = 50
 
 
 class LabelsReport(Fact):
-    """What became of the labels that one run brought.
+    """What one run did with the labels of its partition.
 
-    :param partition: that of the run.
+    :param partition: partition of the run.
     :param rows: rows with a label.
     :param new: labels that were not known before.
     :param empty: rows without a label, which are left out.
-    :param contradictory: keys of the partitions written to that have more than one label by now.
+    :param contradictory: keys that have more than one label now, in the partitions that these labels belong to.
     :param touched: partitions of event time that got new labels.
     """
 
@@ -54,9 +54,9 @@ def ingest(
     target: str,
     task: str,
 ) -> LabelsReport:
-    """Write what a source has for a partition: the labels that became known during it.
+    """Write the labels that a source has for a partition: those that became known during it.
 
-    :raises SourceMissing: if nothing is there.
+    :raises SourceMissing: if the source has nothing for the partition.
     """
     import pyarrow as pa
 
@@ -77,15 +77,15 @@ def write(
     target: str,
     task: str,
 ) -> LabelsReport:
-    """Add labels to those that are known. The same label again changes nothing, in whatever order they come.
+    """Add labels to the table. A label that is there already changes nothing, and the order of runs does not matter.
 
     A label is known from its ``labelled_at``, or the end of the partition if there is no such column; never from before
     the partition, whose run was the first that could see it. Labels of one key that differ are all kept: which one is
-    true is not for us to say (see :mod:`airflow_mlops.learning.labels.join`).
+    true cannot be decided here (see :mod:`airflow_mlops.learning.labels.join`).
 
-    :param partition: of the run that brings them.
+    :param partition: partition of the run that adds them.
     :param rows: key, event time (of the row that the label is about), target and perhaps ``labelled_at``.
-    :raises SchemaMismatch: if a column is missing or of a wrong type, or a class is none.
+    :raises SchemaMismatch: if a column is missing or of a wrong type, or a class is neither 0 nor 1.
     :raises BadRows: if a key or time is missing.
     :raises WriteConflict: if other writers were faster again and again.
     """
@@ -93,8 +93,8 @@ def write(
     import pyarrow.compute as pc
 
     where = f"the labels of partition {partition.key}"
-    given = _columns(tables.normalise(rows), partition, [*key], event_time, target, task, where)
-    labelled, values = pipeline.labelled(given, target, task)
+    prepared = _columns(tables.normalise(rows), partition, [*key], event_time, target, task, where)
+    labelled, values = pipeline.labelled(prepared, target, task)
     labelled = labelled.set_column(
         labelled.column_names.index(target), target, pa.array(values, pa.float64())
     )
@@ -111,7 +111,7 @@ def write(
         partition=partition.key,
         rows=labelled.num_rows,
         new=new,
-        empty=given.num_rows - labelled.num_rows,
+        empty=prepared.num_rows - labelled.num_rows,
         contradictory=contradictory,
         touched=tuple(touched),
     )
@@ -126,14 +126,14 @@ def touched(uri: str, partition: Partition) -> list[str]:
         return []
     at = ds.field(LABELLED_AT)
     with delta.errors(uri):
-        found = tables.dataset(uri).to_table(
+        recent = tables.dataset(uri).to_table(
             columns=[tables.PARTITION], filter=(at >= partition.start) & (at < partition.end)
         )
-    return sorted(pc.unique(found[tables.PARTITION]).to_pylist())
+    return sorted(pc.unique(recent[tables.PARTITION]).to_pylist())
 
 
 def later(times: pa.ChunkedArray, others: pa.ChunkedArray | pa.Scalar) -> pa.ChunkedArray:
-    """Return the later of two times, row by row; null where one is."""
+    """Return the later of two times, row by row; null where either is null."""
     import pyarrow.compute as pc
 
     return pc.if_else(pc.less(times, others), others, times)
@@ -156,13 +156,13 @@ def _columns(
             f"{where}: column {', '.join(missing)} must be there once; there is {', '.join(rows.column_names)}"
         )
     kind = pa.timestamp("us", "UTC")
-    # One that is known during the partition is seen at its end.
-    known = pa.array([partition.end - _TICK] * rows.num_rows, kind)
+    # A label without a time of its own became known at the end of the partition.
+    labelled_at = pa.array([partition.end - _TICK] * rows.num_rows, kind)
     if LABELLED_AT in rows.column_names:
         rows = in_utc(rows, LABELLED_AT, where)
-        known = later(rows[LABELLED_AT], pa.scalar(partition.start, kind))
-    rows = in_utc(rows.select(names), event_time, where).append_column(LABELLED_AT, known)
-    # A row without a label yet says nothing, and so need not say when.
+        labelled_at = later(rows[LABELLED_AT], pa.scalar(partition.start, kind))
+    rows = in_utc(rows.select(names), event_time, where).append_column(LABELLED_AT, labelled_at)
+    # A row without a label is left out, so its key and times may be missing.
     due, _ = pipeline.labelled(rows, target, task)
     for name in [*key, event_time, LABELLED_AT]:
         if nulls := due[name].null_count:
@@ -182,28 +182,28 @@ def _partitions(times: pa.ChunkedArray, partition: Partition) -> pa.Array:
 def _merge(uri: str, rows: pa.Table, name: str, key: list[str], target: str) -> tuple[int, int]:
     """Add labels to one partition of event time; return how many are new, and how many keys have several."""
     for _ in range(_ATTEMPTS):
-        known, seen = rows.schema.empty_table(), list[str]()
+        earlier, files = rows.schema.empty_table(), list[str]()
         if tables.exists(uri):
             table = tables.open_table(uri)
-            known, seen = tables.read(uri, version=table.version(), partition=name), paths(table, name)
-        every, clashes = _joined(uri, known, rows, key, target)
+            earlier, files = tables.read(uri, version=table.version(), partition=name), paths(table, name)
+        merged, clashes = _joined(uri, earlier, rows, key, target)
         try:
-            # Only onto what was read: the labels that another writer has brought meanwhile would be lost.
-            if tables.digest(every) != tables.digest(known):
-                tables.replace_partition(uri, every, name, seen=seen)
+            # Replace only the files that were read, or labels that another writer has added meanwhile would be lost.
+            if tables.digest(merged) != tables.digest(earlier):
+                tables.replace_partition(uri, merged, name, seen=files)
         except WriteConflict:
             continue
-        return every.num_rows - known.num_rows, clashes
+        return merged.num_rows - earlier.num_rows, clashes
     raise WriteConflict(f"The labels at {uri} are being written by too many at once.")
 
 
-def _joined(uri: str, known: pa.Table, rows: pa.Table, key: list[str], target: str) -> tuple[pa.Table, int]:
-    """Return known labels and others, each once and from its earliest time, and how many keys have several."""
+def _joined(uri: str, earlier: pa.Table, rows: pa.Table, key: list[str], target: str) -> tuple[pa.Table, int]:
+    """Return earlier labels and new ones, each once and from its earliest time, and how many keys have several."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     try:
-        both = pa.concat_tables([known, rows.select(known.column_names).cast(known.schema)])
+        both = pa.concat_tables([earlier, rows.select(earlier.column_names).cast(earlier.schema)])
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, KeyError) as error:
         raise SchemaMismatch(f"the labels at {uri} have other columns than these: {error}") from error
     same = [column for column in both.column_names if column != LABELLED_AT]

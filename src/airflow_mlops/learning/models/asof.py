@@ -35,11 +35,11 @@ def as_of(
     :param known_at: column of ``table`` with the time from which a row could be known, not the time that it is about:
         aware and never null.
     :param by: columns of both that have to be equal, such as an airport.
-    :param tolerance: how old what is known may be; None means as old as it is.
+    :param tolerance: how old a row of ``table`` may be at the event time; None means any age.
     :param columns: columns to add; None means all but ``by``, ``known_at`` and ``observed_at``.
     :param observed_at: column of ``table`` with the time of the observation itself, if there is one: nothing is known
         before it was observed.
-    :param suffix: put behind the names of what is added.
+    :param suffix: appended to the names of the added columns.
     :raises FutureJoin: if the tolerance is negative, or a row of ``table`` says that it was known before it was observed.
     :raises ValueError: if a column is missing, of a wrong type, or there already; if a time is null; or if two rows of
         ``table`` are equal in ``by`` and ``known_at``, so that neither is the latest.
@@ -62,9 +62,9 @@ def as_of(
     for name in others:
         _check_observed(table, name, known_at)
     _check_unique(table, [*by, known_at])
-    found = table.select(added).take(_latest(rows, table, time, known_at, by, tolerance))
+    latest = table.select(added).take(_latest(rows, table, time, known_at, by, tolerance))
     for name in added:
-        rows = rows.append_column(f"{name}{suffix}", found[name])
+        rows = rows.append_column(f"{name}{suffix}", latest[name])
     return rows
 
 
@@ -110,7 +110,7 @@ def _example(table: pa.Table, name: str) -> dict[str, Any]:
 def _check_observed(table: pa.Table, observed_at: str, known_at: str) -> None:
     import pyarrow.compute as pc
 
-    # Both as one type: their units may differ.
+    # Compared in one unit, as theirs may differ.
     early = table.filter(pc.greater(_utc(table[observed_at], "ns"), _utc(table[known_at], "ns")))
     if early.num_rows:
         first = early.slice(0, 1).to_pylist()[0]
@@ -149,21 +149,21 @@ def _latest(
     units = {rows.schema.field(time).type.unit, table.schema.field(known_at).type.unit}
     unit = "ns" if "ns" in units else "us"
     keys = [f"by{number}" for number in range(len(by))]
-    left, right = {"time": _utc(rows[time], unit)}, {"time": _utc(table[known_at], unit)}
+    event_columns, history_columns = {"time": _utc(rows[time], unit)}, {"time": _utc(table[known_at], unit)}
     for key, name in zip(keys, by, strict=True):
-        left[key], right[key] = _comparable(rows[name], table[name], name)
-    asked, known = _frame(left), _frame(right)
-    if asked.empty or known.empty:  # pandas fails on text keys if both are
+        event_columns[key], history_columns[key] = _comparable(rows[name], table[name], name)
+    events, history = _frame(event_columns), _frame(history_columns)
+    if events.empty or history.empty:  # pandas fails on text keys if both are empty
         return pa.nulls(rows.num_rows, pa.int64())
-    found = pd.merge_asof(
-        asked,
-        known.rename(columns={"position": "found"}),
+    merged = pd.merge_asof(
+        events,
+        history.rename(columns={"position": "latest"}),
         on="time",
         by=keys or None,
         tolerance=None if tolerance is None else pd.Timedelta(tolerance).as_unit(unit),
     )
     positions = np.full(rows.num_rows, -1)
-    positions[found["position"].to_numpy()] = found["found"].fillna(-1).to_numpy().astype("int64")
+    positions[merged["position"].to_numpy()] = merged["latest"].fillna(-1).to_numpy().astype("int64")
     return pa.array(positions, mask=positions < 0)
 
 

@@ -1,4 +1,4 @@
-"""Python code of one module: what it means, what it needs beside it, and running it from text."""
+"""The Python code of one module: a digest of what it does, the modules beside it that it imports, and how to run it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Function:
-    """A function that a spec names, and the code that it is all of.
+    """A function that a spec names, with the code of its module.
 
     :param version: ``module:function@digest``, by the code of the module; comments, docstrings and layout do not
         count.
@@ -36,19 +36,19 @@ class Function:
 
 
 def find(path: str) -> Function:
-    """Import a function; a module beside the DAG file is found as that file finds it.
+    """Import a function; a module beside the DAG file is found in the way in which that file would import it.
 
-    :param path: ``module:function``. The module may import installed packages, but none that lies beside it: its code
-        alone is what is versioned, and what is stored with a model.
-    :raises ImportError: if it cannot be imported, or its module's code is not all there is.
+    :param path: ``module:function``. The module may import installed packages, but no module that lies beside it,
+        because only its own code is versioned and stored with a model.
+    :raises ImportError: if it cannot be imported, or its module needs code that lies beside it.
     """
     name, _, attribute = path.partition(":")
     try:
         module = import_module(name)
-        found: Any = getattr(module, attribute)
+        function: Any = getattr(module, attribute)
     except Exception as error:
         raise ImportError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
-    if not callable(found) or getattr(found, "__module__", None) != name:
+    if not callable(function) or getattr(function, "__module__", None) != name:
         raise ImportError(f"{path} is not a function of that module; name it where it is defined")
     read = getattr(getattr(module.__spec__, "loader", None), "get_source", None)
     source = read(name) if read else None
@@ -59,13 +59,13 @@ def find(path: str) -> Function:
             f"the module of {path} imports {', '.join(near)}, which is stored with no model: move what it needs "
             "into the module itself, or into an installed package"
         )
-    return Function(version(path, source), source, found)
+    return Function(version(path, source), source, function)
 
 
 def outside(path: str, folders: Iterable[Path]) -> str | None:
-    """Tell why a function is not known to lie below one of some folders; None if it is.
+    """Return why a function does not count as lying below one of some folders; None if it lies there.
 
-    Nothing is run meanwhile but packages above its module, once they have been found to lie there.
+    To find out, only the packages above its module are imported, each once it has been found to lie there itself.
 
     :param path: ``module:function``.
     """
@@ -84,9 +84,9 @@ def outside(path: str, folders: Iterable[Path]) -> str | None:
         if spec.origin is None and end < len(parts):
             continue
         above = Path(spec.origin or "").resolve().parents
-        # An environment may lie below the folder that holds the DAG files.
+        # An environment, whose packages do not count, may lie below the folder that holds the DAG files.
         installed = not _installed().isdisjoint(above)
-        if not spec.has_location or installed or not any(each in above for each in allowed):
+        if not spec.has_location or installed or not any(root in above for root in allowed):
             return f"its module {name} does not lie {where}"
     return None
 
@@ -96,7 +96,7 @@ def _installed() -> set[Path]:
 
 
 def version(path: str, source: str) -> str:
-    """Return how a function is called with the code that it has: ``module:function@digest``."""
+    """Return the name of a function with the digest of its code: ``module:function@digest``."""
     return f"{path}@{digest(source)[:12]}"
 
 
@@ -109,22 +109,22 @@ def digest(source: str) -> str:
 
 
 def _form(value: Any) -> Any:
-    # Not ast.dump, which writes the same code in another way from one version of Python to the next.
+    # Not ast.dump, whose text for the same code differs from one version of Python to the next.
     if isinstance(value, list):
-        return [_form(each) for each in value]
+        return [_form(element) for element in value]
     if not isinstance(value, ast.AST):
         return value
     fields = dict(ast.iter_fields(value))
     if isinstance(value, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
         fields["body"] = value.body[ast.get_docstring(value, clean=False) is not None :]
-    kept = {name: each for name, each in fields.items() if each is not None and each != []}
+    kept = {name: field for name, field in fields.items() if field is not None and field != []}
     return type(value).__name__, [
         (name, _form(kept[name])) for name in sorted(kept) if name not in ("kind", "type_comment")
     ]
 
 
 def beside(source: str, name: str, file: str) -> Iterator[str]:
-    """Yield what a module imports from the folder that its own package lies in, unless packages are installed there.
+    """Yield the modules that a module imports from the folder of its own package, unless packages are installed there.
 
     :param name: dotted name of the module.
     :param file: its path.
@@ -134,26 +134,24 @@ def beside(source: str, name: str, file: str) -> Iterator[str]:
     if root in _installed():
         return
     for node in ast.walk(ast.parse(source)):
-        names = [each.name for each in node.names] if isinstance(node, ast.Import) else []
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         if isinstance(node, ast.ImportFrom):
             names = ["." * node.level + (node.module or "")]
-        for each in names:
-            if each.startswith(".") or root in _folders(each.partition(".")[0]):
-                yield each
+        for imported in names:
+            if imported.startswith(".") or root in _folders(imported.partition(".")[0]):
+                yield imported
 
 
 def _folders(package: str) -> set[Path]:
     """Return the folders that a package or module lies in."""
     try:
-        found = find_spec(package)
+        spec = find_spec(package)
     except (ImportError, ValueError):
         return set()
-    if found is None:
+    if spec is None:
         return set()
-    places = found.submodule_search_locations or (
-        [found.origin] if found.has_location and found.origin else []
-    )
-    return {Path(each).resolve().parent for each in places}
+    places = spec.submodule_search_locations or ([spec.origin] if spec.has_location and spec.origin else [])
+    return {Path(place).resolve().parent for place in places}
 
 
 def run(source: str, name: str) -> ModuleType:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from airflow_mlops.domain.spec.model import Candidate
 
 FILE = "candidate.py"
-"""The file, among the artifacts of a logged model, of the code that built its estimator. Not below ``code/``, which
-MLflow runs without asking."""
+"""Name, among the artifacts of a logged model, of the code that built its estimator. Not below ``code/``, whose files
+MLflow runs by itself."""
 
 _FUNCTION = "a function that returns one can be named instead, as module:function"
 
@@ -33,19 +33,18 @@ def build(
     """Build an unfitted estimator.
 
     :param task: ``classification`` or ``regression``.
-    :param seed: ``random_state`` of the estimator, and of those within what a function returns, where nothing else
-        sets one.
+    :param seed: ``random_state`` of the estimator, and of each part of what a function returns, unless it is set.
     :param params: parameters that override or join those of the candidate.
     :raises TrainingFailed: if the estimator or one of its parameters does not exist or does not suit the task, or its
         library is not installed.
-    :raises UntrustedModel: if a function returns what could not be stored.
+    :raises UntrustedModel: if a function returns an estimator that cannot be stored.
     """
-    given = {**candidate.params, **(params or {})}
-    names = {*given, *candidate.search}
+    arguments = {**candidate.params, **(params or {})}
+    names = {*arguments, *candidate.search}
     if is_function(candidate):
-        model = _call(candidate, given, names, seed)
+        model = _call(candidate, arguments, names, seed)
     else:
-        model = _create(candidate, _class(candidate, task), given, names, seed)
+        model = _create(candidate, _class(candidate, task), arguments, names, seed)
     _suits(candidate, model, task)
     return model
 
@@ -58,7 +57,7 @@ def is_function(candidate: Candidate) -> bool:
 def source(candidate: Candidate) -> code.Function | None:
     """Return the code of the function that builds a candidate, to be stored as :data:`FILE`; None for a class.
 
-    :raises TrainingFailed: if it cannot be imported, or its module's code is not all there is.
+    :raises TrainingFailed: if it cannot be imported, or its module needs code that lies beside it.
     """
     if not is_function(candidate):
         return None
@@ -68,12 +67,14 @@ def source(candidate: Candidate) -> code.Function | None:
         raise _failed(candidate, str(error)) from error
 
 
-def _call(candidate: Candidate, given: Mapping[str, Any], names: Collection[str], seed: int) -> BaseEstimator:
-    found = source(candidate)
-    assert found is not None
-    _known(candidate, names, *_arguments(found.call))
+def _call(
+    candidate: Candidate, arguments: Mapping[str, Any], names: Collection[str], seed: int
+) -> BaseEstimator:
+    function = source(candidate)
+    assert function is not None
+    _check_parameters(candidate, names, *_arguments(function.call))
     try:
-        model = found.call(**given)
+        model = function.call(**arguments)
     except Exception as error:
         raise _failed(candidate, f"{type(error).__name__}: {error}") from error
     if not (hasattr(model, "fit") and hasattr(model, "predict") and hasattr(model, "get_params")):
@@ -94,12 +95,12 @@ def _call(candidate: Candidate, given: Mapping[str, Any], names: Collection[str]
 
 
 def _arguments(function: Callable[..., Any]) -> tuple[str, Collection[str] | None]:
-    """Return a function's name and its arguments; None for any."""
-    arguments = inspect.signature(function).parameters
-    if any(each.kind is each.VAR_KEYWORD for each in arguments.values()):
+    """Return a function's name and the names of its arguments; None if it takes any."""
+    parameters = inspect.signature(function).parameters
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
         return function.__name__, None
     return function.__name__, [
-        name for name, each in arguments.items() if each.kind is not each.VAR_POSITIONAL
+        name for name, parameter in parameters.items() if parameter.kind is not parameter.VAR_POSITIONAL
     ]
 
 
@@ -137,14 +138,18 @@ def _module(candidate: Candidate, place: str) -> Any:
 
 
 def _create(
-    candidate: Candidate, kind: type[BaseEstimator], given: dict[str, Any], names: Collection[str], seed: int
+    candidate: Candidate,
+    kind: type[BaseEstimator],
+    arguments: dict[str, Any],
+    names: Collection[str],
+    seed: int,
 ) -> BaseEstimator:
-    known = _parameters(kind)
-    _known(candidate, names, kind.__name__, known)
-    settings = {"random_state": seed} if "random_state" in known else {}
-    settings = _but_aliases({**settings, **_package(kind).settings}, given, _aliases(_package(kind)))
+    parameters = _parameters(kind)
+    _check_parameters(candidate, names, kind.__name__, parameters)
+    settings = {"random_state": seed} if "random_state" in parameters else {}
+    settings = _but_aliases({**settings, **_package(kind).settings}, arguments, _aliases(_package(kind)))
     try:
-        return kind(**{**settings, **given})
+        return kind(**{**settings, **arguments})
     except (TypeError, ValueError) as error:
         raise _failed(candidate, f"{error}; {_FUNCTION}") from error
 
@@ -167,14 +172,14 @@ def _aliases(package: EstimatorPackage) -> dict[str, list[str]]:
 
 
 def _but_aliases(
-    settings: dict[str, Any], given: Mapping[str, Any], aliases: Mapping[str, Collection[str]]
+    settings: dict[str, Any], arguments: Mapping[str, Any], aliases: Mapping[str, Collection[str]]
 ) -> dict[str, Any]:
-    """Leave out what a candidate sets by another name, of which LightGBM would warn."""
+    """Leave out settings that a candidate sets by another name, since LightGBM would warn of both."""
     groups = [{main, *names} for main, names in aliases.items()]
-    said = {name for group in groups if group & set(given) for name in group}
-    if "force_row_wise" in said:
-        said.add("force_col_wise")
-    return {name: value for name, value in settings.items() if name not in said}
+    replaced = {name for group in groups if group & set(arguments) for name in group}
+    if "force_row_wise" in replaced:
+        replaced.add("force_col_wise")
+    return {name: value for name, value in settings.items() if name not in replaced}
 
 
 def _suits(candidate: Candidate, model: BaseEstimator, task: str) -> None:
@@ -196,18 +201,20 @@ def _suits(candidate: Candidate, model: BaseEstimator, task: str) -> None:
         raise _failed(candidate, f"{name} is for several targets at once, and a model has one")
 
 
-def _known(candidate: Candidate, names: Collection[str], where: str, known: Collection[str] | None) -> None:
+def _check_parameters(
+    candidate: Candidate, names: Collection[str], where: str, parameters: Collection[str] | None
+) -> None:
     for name in names:
-        if known is not None and name not in known:
-            raise _failed(candidate, f"{where} has no parameter {name!r}{_hint(name, known)}")
+        if parameters is not None and name not in parameters:
+            raise _failed(candidate, f"{where} has no parameter {name!r}{_hint(name, parameters)}")
 
 
-def _hint(name: str, known: Collection[str]) -> str:
-    close = get_close_matches(name, known, n=3)
+def _hint(name: str, choices: Collection[str]) -> str:
+    close = get_close_matches(name, choices, n=3)
     return (
         f"; did you mean {' or '.join(close)}?"
         if close
-        else f"; it has {', '.join(sorted(known)) or 'none'}."
+        else f"; it has {', '.join(sorted(choices)) or 'none'}."
     )
 
 

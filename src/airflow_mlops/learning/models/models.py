@@ -70,7 +70,7 @@ def log(
 ) -> Logged:
     """Log a fitted pipeline to an MLflow run.
 
-    This is what ``mlflow.sklearn.log_model`` does, but by this client rather than by global state.
+    It does what ``mlflow.sklearn.log_model`` does, but with this client rather than with global state.
 
     :param beside: text of further files among the artifacts, by name.
     :raises UntrustedModel: if the pipeline holds types that :func:`load` would refuse.
@@ -97,12 +97,12 @@ def log(
             )
         except MlflowException as error:
             raise UntrustedModel(f"The model cannot be saved: {error.message}") from error
-        found = digest(path / tracking.MODEL_FILE)
+        model_digest = digest(path / tracking.MODEL_FILE)
         for file, text in (beside or {}).items():
             (path / file).write_bytes(text.encode())
         client.log_model_artifacts(logged.model_id, str(path))
         tracking.add_output(client, run, logged.model_id, _digests(path))
-    return Logged(logged.model_id, logged.artifact_location, found)
+    return Logged(logged.model_id, logged.artifact_location, model_digest)
 
 
 def _digests(folder: Path) -> dict[str, str]:
@@ -146,11 +146,12 @@ def _version(name: str) -> str | None:
 def download(client: MlflowClient, run_id: str, folder: Path, file: str = tracking.MODEL_FILE) -> Path:
     """Fetch the model file of a training run, or another one beside it, into a folder.
 
-    Bytes of the model file are for :func:`verify` to judge; those of any other one must be what training has stored.
+    The model file is not checked here, but by :func:`verify`; any other file must be the one that training has stored.
 
     :raises ModelNotFound: if the run, its model or the file does not exist.
     :raises DigestMismatch: if there are files among the artifacts that training has not stored, such as a folder
-        ``code``, which MLflow itself would run; nothing has been fetched then. Also if another file's bytes have changed.
+        ``code``, which MLflow itself would run; nothing has been fetched then. Also if a file other than the model has
+        changed.
     :raises RegistryUnavailable: if MLflow does not answer.
     """
     import mlflow.artifacts
@@ -161,12 +162,12 @@ def download(client: MlflowClient, run_id: str, folder: Path, file: str = tracki
             raise ModelNotFound(f"MLflow run {run_id} has logged no model.")
         model = client.get_logged_model(outputs.model_outputs[-1].model_id)
         stored = _stored(client, model)
-        found = mlflow.artifacts.download_artifacts(
+        downloaded = mlflow.artifacts.download_artifacts(
             f"{model.artifact_location}/{file}",
             dst_path=str(folder),
             tracking_uri=client.tracking_uri,
         )
-    path = Path(found)
+    path = Path(downloaded)
     if (
         file in stored
         and file != tracking.MODEL_FILE
@@ -177,11 +178,11 @@ def download(client: MlflowClient, run_id: str, folder: Path, file: str = tracki
 
 
 def _stored(client: MlflowClient, model: LoggedModel) -> dict[str, str]:
-    """Return the digests of the files that training has stored; none of a model that an older release has logged."""
+    """Return the digests of the files that training has stored; empty if an older release has logged the model."""
     stored: dict[str, str] = json.loads(model.tags.get(tracking.FILES, "{}"))
-    known = {path.partition("/")[0] for path in stored}
-    found = {file.path for file in client.list_logged_model_artifacts(model.model_id)}
-    if known and (strange := sorted(found - known)):
+    stored_roots = {path.partition("/")[0] for path in stored}
+    listed = {file.path for file in client.list_logged_model_artifacts(model.model_id)}
+    if stored_roots and (strange := sorted(listed - stored_roots)):
         raise DigestMismatch(
             f"Beside the model of MLflow run {model.source_run_id} lies what training has not stored: {', '.join(strange)}. "
             "Find out who has put it there, and train again."

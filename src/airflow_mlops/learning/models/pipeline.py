@@ -33,16 +33,16 @@ def build(
     """Build an unfitted pipeline of the steps ``prepare`` and ``model``, with every parameter set.
 
     Preprocessing is derived from the features (see :func:`airflow_mlops.learning.models.preprocess.derive`), unless the
-    candidate names a function: what that returns gets a data frame of the features, as :func:`frame` makes it.
+    candidate names a function: the estimator that it returns gets a data frame of the features, made by :func:`frame`.
 
     :param task: ``classification`` or ``regression``.
     :param seed: of everything random, unless the candidate sets a ``random_state``.
-    :param params: those of a trial, which override or join the candidate's; None for none.
+    :param params: parameters of a trial, which override or join the candidate's; None if there are none.
     :param categories: what :func:`categories` counted in the training rows; None means that categories are few, times
         span years, and every number has values.
     :raises TrainingFailed: if the estimator or one of its parameters does not exist or does not suit the task, or its
         library is not installed.
-    :raises UntrustedModel: if a function returns what could not be stored.
+    :raises UntrustedModel: if a function returns an estimator that cannot be stored.
     """
     from sklearn.pipeline import Pipeline
 
@@ -57,22 +57,22 @@ def build(
 
 
 def categories(frame: pd.DataFrame, features: Features) -> dict[str, int]:
-    """Count what preprocessing depends on.
+    """Count, for each feature, what its preprocessing depends on.
 
-    These are the distinct values of each category, the whole days that each time spans, and 0 for each number that the
-    earliest rows have no value of: a search fits on them alone.
+    For a category these are its distinct values, for a time the whole days that it spans. A number is included, as 0,
+    only if the earliest rows have no value of it, since the first fold of a search is fitted on them alone.
 
     :param frame: training rows in order of event time, as :func:`frame` prepares them.
     """
     import numpy as np
 
     earliest = frame[: max(1, int(_EARLIEST * len(frame)))]
-    found = {name: 0 for name in features.numeric if not earliest[name].notna().any()}
-    found |= {name: int(frame[name].nunique()) for name in features.categorical}
+    counts = {name: 0 for name in features.numeric if not earliest[name].notna().any()}
+    counts |= {name: int(frame[name].nunique()) for name in features.categorical}
     for name in features.dates:
         span = frame[name].max() - frame[name].min()
-        found[name] = int(np.nan_to_num(span) // _SECONDS_A_DAY)
-    return found
+        counts[name] = int(np.nan_to_num(span) // _SECONDS_A_DAY)
+    return counts
 
 
 def features_of(model: Pipeline) -> Features:
@@ -100,7 +100,7 @@ def frame(rows: pa.Table | pd.DataFrame, features: Features) -> pd.DataFrame:
     columns = {name: _numbers(table, name) for name in features.numeric}
     columns |= {name: _categories(table, name) for name in features.categorical}
     columns |= {name: _seconds(table, name) for name in features.dates}
-    # None of the arrays is anybody else's.
+    # The arrays were made here, so they need not be copied.
     series = {name: pd.Series(values, dtype=values.dtype, copy=False) for name, values in columns.items()}
     return pd.DataFrame(series, copy=False)
 
@@ -118,9 +118,9 @@ def labelled(table: pa.Table, target: str, task: str) -> tuple[pa.Table, np.ndar
             f"The data has no target column {target!r}; it has {', '.join(table.column_names)}."
         )
     values = _numbers(table, target)
-    known = ~np.isnan(values)
-    if not known.all():
-        table, values = table.filter(known), values[known]
+    has_label = ~np.isnan(values)
+    if not has_label.all():
+        table, values = table.filter(has_label), values[has_label]
     if task == "classification":
         strange = np.setdiff1d(values, [0, 1])
         if strange.size:

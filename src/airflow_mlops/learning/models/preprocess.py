@@ -14,20 +14,21 @@ if TYPE_CHECKING:
     from airflow_mlops.domain.spec.model import Features
 
 _MISSING = float("nan")
-# More values than these are not one column each: rows × columns × 8 bytes are held where columns are not sparse.
+# A category with more values than these does not get a column for each: rows × columns × 8 bytes are held if dense.
 _FEW_SPARSE, _FEW_DENSE = 50, 20
 _DAY = 86_400.0
-# Seconds of each cycle, and the days from which on data show it. A year is the mean one of the Gregorian calendar. As
-# many bumps as in scikit-learn's example of time-related features: one for two hours, a day, a month.
+# Seconds of each cycle, its bumps, and the days that data must span to show it. A year is the mean one of the Gregorian
+# calendar. There are as many bumps as in scikit-learn's example of time-related features: one for two hours, a day, a
+# month.
 _CYCLES = (("day", _DAY, 12, 0), ("week", 7 * _DAY, 7, 7), ("year", 365.2425 * _DAY, 12, 365))
 
 
 def untouched(features: Features) -> ColumnTransformer:
-    """Return a step that hands a data frame of the features on, for an estimator that prepares them itself."""
+    """Return a step that passes the features on as a data frame, for an estimator that prepares them itself."""
     from sklearn.compose import ColumnTransformer
 
     steps = [(kind, "passthrough", names) for kind, names in _kinds(features)]
-    # The output need not be named after the step, as there is none.
+    # Columns keep their names, as no step changes them.
     return ColumnTransformer(steps, verbose_feature_names_out=False).set_output(transform="pandas")
 
 
@@ -52,16 +53,17 @@ def derive(
     from sklearn.compose import ColumnTransformer
 
     tags = model.__sklearn_tags__().input_tags
-    place, known = type(model).__module__, counts or {}
+    counts = counts or {}
+    place = type(model).__module__
     package = PACKAGES.get(place.partition(".")[0], EstimatorPackage(()))
     dense = not tags.sparse or place.startswith(package.dense)
     codes = hasattr(model, "categorical_features")
     most = model.max_bins if codes else _FEW_DENSE if dense else _FEW_SPARSE
-    few = [name for name in features.categorical if known.get(name, 0) <= most]
+    few = [name for name in features.categorical if counts.get(name, 0) <= most]
     many = [name for name in features.categorical if name not in few]
     scale = [] if place.startswith(package.unscaled) else [_scaler(tags.positive_only)]
     takes_missing = tags.allow_nan and (dense or package.sparse_missing)
-    fill = _gaps(features.numeric, known) if takes_missing else _imputer()
+    fill = _gaps(features.numeric, counts) if takes_missing else _imputer()
     encoders = _used(
         [
             ("few", _codes(most) if codes else _columns(most), few),
@@ -70,9 +72,9 @@ def derive(
     )
     steps = {
         "numeric": _chain([fill, *scale]),
-        # How much of it is sparse is judged once, for all columns.
+        # Whether the output is sparse is decided once, for all columns together.
         "categorical": ColumnTransformer(encoders, sparse_threshold=1),
-        "dates": _cycles(features.dates, known),
+        "dates": _cycles(features.dates, counts),
     }
     prepare = ColumnTransformer(
         [(kind, steps[kind], names) for kind, names in _kinds(features)], sparse_threshold=0 if dense else 0.3
@@ -95,14 +97,14 @@ def _chain(steps: list[Any]) -> Any:
     return make_pipeline(*steps) if len(steps) > 1 else steps[0]
 
 
-def _gaps(names: tuple[str, ...], known: Mapping[str, int]) -> Any:
+def _gaps(names: tuple[str, ...], counts: Mapping[str, int]) -> Any:
     """Return a step that leaves numbers as they are, but fills columns that may have no value at all.
 
     scikit-learn's histogram gradient boosting (1.9) cannot be fitted on such a column.
     """
     from sklearn.compose import ColumnTransformer
 
-    empty = [name for name in names if known.get(name, 1) == 0]
+    empty = [name for name in names if counts.get(name, 1) == 0]
     if not empty:
         return "passthrough"
     return ColumnTransformer([("empty", _imputer(), empty)], remainder="passthrough")
@@ -141,12 +143,12 @@ def _means(task: str, seed: int) -> Any:
     from sklearn.model_selection import KFold
     from sklearn.preprocessing import TargetEncoder
 
-    # Left to guess, it takes whole numbers of a regression for classes.
+    # By itself it would take whole numbers of a regression for classes.
     kind = "binary" if task == "classification" else "continuous"
     return TargetEncoder(target_type=kind, cv=KFold(5, shuffle=True, random_state=seed))
 
 
-def _cycles(names: tuple[str, ...], known: Mapping[str, int]) -> Any:
+def _cycles(names: tuple[str, ...], counts: Mapping[str, int]) -> Any:
     import numpy as np
     from sklearn.compose import ColumnTransformer
     from sklearn.preprocessing import SplineTransformer
@@ -161,9 +163,9 @@ def _cycles(names: tuple[str, ...], known: Mapping[str, int]) -> Any:
             handle_missing="zeros",
         )
 
-    # A season that data do not show would be made up: that of another part of the year is not like it.
+    # A season that the data do not cover cannot be learned from other parts of the year.
     shown = [
-        (cycle, length, bumps, [name for name in names if known.get(name, days) >= days])
+        (cycle, length, bumps, [name for name in names if counts.get(name, days) >= days])
         for cycle, length, bumps, days in _CYCLES
     ]
     return ColumnTransformer(

@@ -1,4 +1,4 @@
-"""Model files: written and read with skops, known by a digest of their content."""
+"""Model files: written and read with skops, identified by a digest of their content."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def save(model: BaseEstimator, path: Path) -> None:
     try:
         io.dump(model, path)
         unknown = sorted({*io.get_untrusted_types(file=path)} - {*_TRUSTED})
-    except Exception as error:  # skops lets through what a type of anybody raises
+    except Exception as error:  # skops passes on what any type raises when it is written
         path.unlink(missing_ok=True)
         raise UntrustedModel(f"the model cannot be stored: {type(error).__name__}: {error}") from error
     if unknown:
@@ -162,21 +162,21 @@ class _Content:
         return self._node(value) if isinstance(value.get("__loader__"), str) else self._mapping(value)
 
     def _mapping(self, value: dict[str, Any]) -> str:
-        items = {key: item for key, item in value.items() if not (key in _THREADS and _is_count(item))}
-        return f"{{{','.join(f'{json.dumps(key)}:{self.of(item)}' for key, item in items.items())}}}"
+        fields = {key: node for key, node in value.items() if not (key in _THREADS and _is_count(node))}
+        return f"{{{','.join(f'{json.dumps(key)}:{self.of(node)}' for key, node in fields.items())}}}"
 
     def _node(self, value: dict[str, Any]) -> str:
         fields = dict(value)
         number, member = fields.pop("__id__", None), fields.pop("file", None)
         # The order of a set of text differs from process to process.
-        items = sorted(map(self.of, fields.pop("content"))) if fields["__loader__"] == "SetNode" else []
+        parts = sorted(map(self.of, fields.pop("content"))) if fields["__loader__"] == "SetNode" else []
         if member is not None:
             self.members.add(member)
-            items.append(hashlib.sha256(self.archive.read(member)).hexdigest())
-        found = hashlib.sha256(f"{self._mapping(fields)}{items}".encode()).hexdigest()
-        if number is not None and self.digests.setdefault(number, found) != found:
+            parts.append(hashlib.sha256(self.archive.read(member)).hexdigest())
+        content_digest = hashlib.sha256(f"{self._mapping(fields)}{parts}".encode()).hexdigest()
+        if number is not None and self.digests.setdefault(number, content_digest) != content_digest:
             raise DigestMismatch(f"Two objects of the model have the id {number}.")
-        return f"<{found}>"
+        return f"<{content_digest}>"
 
 
 def _is_count(node: Any) -> bool:
@@ -188,9 +188,9 @@ def verify(path: Path, expected: str) -> None:
 
     :raises DigestMismatch: if its content is not what was trained.
     """
-    found = digest(path)
-    if found != expected:
-        raise DigestMismatch(f"{path.name} has the digest {found[:12]}…, but {expected[:12]}… was trained.")
+    actual = digest(path)
+    if actual != expected:
+        raise DigestMismatch(f"{path.name} has the digest {actual[:12]}…, but {expected[:12]}… was trained.")
 
 
 def load(path: Path, digest: str) -> Pipeline:
@@ -213,8 +213,8 @@ def load(path: Path, digest: str) -> Pipeline:
 
 def skops_io() -> Any:
     """Return ``skops.io``, imported quietly."""
-    # When it is imported, skops asks every loaded module for the functions of SciPy, and Airflow's answer a thousand
-    # times that this is deprecated.
+    # When it is imported, skops looks for the functions of SciPy in every loaded module, and Airflow's modules warn a
+    # thousand times that this is deprecated.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return import_module("skops.io")

@@ -1,4 +1,4 @@
-"""Feature preparation: one function, known by its code, that training and serving share."""
+"""Feature preparation: one function, identified by its code, that training and serving share."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from airflow_mlops.stores.registry.client import Client
 
 FILE = "transform.py"
-"""The code's file among the artifacts of a logged model. Not below ``code/``, which MLflow runs without asking."""
+"""Name of the code among the artifacts of a logged model. Not below ``code/``, whose files MLflow runs by itself."""
 VERSION_TAG = "mlops.transform"
-"""Tag of runs and versions: what prepared the features, as ``module:function@digest``; none if nothing did."""
+"""Tag of runs and versions: the function that prepared the features, ``module:function@digest``; absent without one."""
 DIGEST_TAG = "mlops.transform_digest"
 """Tag of versions: sha256 of :data:`FILE`."""
 
@@ -32,7 +32,7 @@ _PROBED = 8
 
 
 class Transform(code.Function):
-    """Prepare features of rows, each by itself.
+    """A function that prepares the features of rows, each row by itself.
 
     It takes a ``pyarrow.Table`` and returns one, or a ``pandas.DataFrame``, with a row for each.
     """
@@ -40,37 +40,37 @@ class Transform(code.Function):
     def __call__(self, rows: pa.Table, partition: Partition | None = None) -> pa.Table:
         """Return the prepared rows, as many and in the same order.
 
-        A few of the rows are prepared a second time, among themselves and backwards, and must come out the same: what
-        depends on neighbours or on a mean of the batch cannot be computed for one row when it is served.
+        A few of the rows are prepared a second time, by themselves and in reverse order, and must come out the same:
+        what depends on neighbours or on a mean of the batch cannot be computed for one row when it is served.
 
-        :param partition: what the rows are of, for messages; None means unknown.
+        :param partition: partition of the rows, for messages; None means unknown.
         :raises TransformFailed: if the function fails, or breaks this promise.
         """
         import numpy as np
 
         where = f"{self.version}, partition {partition.key}" if partition else self.version
-        found = self._run(rows, where)
+        prepared = self._run(rows, where)
         if rows.num_rows > 1:
             # Never all of them: a mean of the batch would be the same again.
             count = min(_PROBED, rows.num_rows // 2)
             chosen = np.linspace(rows.num_rows - 1, 0, count).astype("int64")
             again = self._run(rows.take(chosen), where)
-            _compare(found.take(chosen).to_pylist(), again.to_pylist(), chosen, where)
-        return found
+            _compare(prepared.take(chosen).to_pylist(), again.to_pylist(), chosen, where)
+        return prepared
 
     def _run(self, rows: pa.Table, where: str) -> pa.Table:
         try:
-            found = _table(self.call(rows))
+            prepared = _table(self.call(rows))
         except Exception as error:
             raise TransformFailed(f"{where} failed: {type(error).__name__}: {error}") from error
-        if found.num_rows != rows.num_rows:
+        if prepared.num_rows != rows.num_rows:
             raise TransformFailed(
-                f"{where} made {found.num_rows:,} rows of {rows.num_rows:,}; each row is prepared by itself, so none may "
+                f"{where} made {prepared.num_rows:,} rows of {rows.num_rows:,}; each row is prepared by itself, so none may "
                 "be left out or added: filter in the source, or by expectations"
             )
-        if len(set(found.column_names)) < len(found.column_names):
-            raise TransformFailed(f"{where} returned columns of one name: {', '.join(found.column_names)}")
-        return found
+        if len(set(prepared.column_names)) < len(prepared.column_names):
+            raise TransformFailed(f"{where} returned columns of one name: {', '.join(prepared.column_names)}")
+        return prepared
 
 
 def _table(rows: Any) -> pa.Table:
@@ -107,30 +107,30 @@ def _same(one: Any, two: Any) -> bool:
 
 
 def load(function: str) -> Transform:
-    """Import a function that prepares features; a module beside the DAG file is found as that file finds it.
+    """Import a function that prepares features; a module beside the DAG file is found as that file would import it.
 
-    :param function: ``module:function``. The module may import installed packages, but none that lies beside it: its
-        code alone is what is versioned, and what is stored with a model.
-    :raises TransformFailed: if it cannot be imported, or its module's code is not all there is.
+    :param function: ``module:function``. The module may import installed packages, but no module that lies beside it,
+        because only its own code is versioned and stored with a model.
+    :raises TransformFailed: if it cannot be imported, or its module needs code that lies beside it.
     """
     try:
-        found = code.find(function)
+        imported = code.find(function)
     except ImportError as error:
         raise TransformFailed(str(error)) from error
-    return Transform(found.version, found.source, found.call)
+    return Transform(imported.version, imported.source, imported.call)
 
 
 def of_training(dataset: DatasetVersion, split: Split) -> Transform | None:
-    """Return what prepared all rows of a training, as it is now; None if nothing did.
+    """Return the function that prepared all rows of a training, as it is now; None if none did.
 
     :raises TransformFailed: if partitions were prepared by different code, or the code has changed since.
     """
-    since, known = Partition.containing(split.start, dataset.grain).key, {dataset.partition: dataset}
-    for each in tables.versions(dataset.uri):
-        if each.version <= dataset.version and since <= each.partition <= dataset.partition:
-            known.setdefault(each.partition, each)
+    since, versions = Partition.containing(split.start, dataset.grain).key, {dataset.partition: dataset}
+    for version in tables.versions(dataset.uri):
+        if version.version <= dataset.version and since <= version.partition <= dataset.partition:
+            versions.setdefault(version.partition, version)
     if other := next(
-        (known[key] for key in sorted(known) if known[key].transform != dataset.transform), None
+        (versions[key] for key in sorted(versions) if versions[key].transform != dataset.transform), None
     ):
         raise TransformFailed(
             f"Partition {other.partition} of {dataset.name!r} was prepared by {other.transform or 'nothing'}, "
@@ -139,13 +139,13 @@ def of_training(dataset: DatasetVersion, split: Split) -> Transform | None:
         )
     if dataset.transform is None:
         return None
-    found = load(dataset.transform.partition("@")[0])
-    if found.version != dataset.transform:
+    current = load(dataset.transform.partition("@")[0])
+    if current.version != dataset.transform:
         raise TransformFailed(
-            f"{dataset.name!r} was prepared by {dataset.transform}, which is {found.version} now. Ingest it again, or put "
+            f"{dataset.name!r} was prepared by {dataset.transform}, which is {current.version} now. Ingest it again, or put "
             "the former code back."
         )
-    return found
+    return current
 
 
 def check_scoring(client: Client, dataset: DatasetVersion, champion: ModelRef) -> None:
@@ -163,11 +163,12 @@ def check_scoring(client: Client, dataset: DatasetVersion, champion: ModelRef) -
 
 
 def of_model(client: Client, ref: ModelRef) -> Transform | None:
-    """Load the code that prepared what a model learned from, to build features in the same way; None if none did.
+    """Load the function that prepared the rows a model learned from, to prepare others alike; None if none did.
 
-    This runs the stored code, once its digest has been found to be that of the model version.
+    This runs the stored code, after its digest was compared with that of the model version.
 
-    :raises DigestMismatch: if the code is not what was stored, or no digest is known of it; nothing has run then.
+    :raises DigestMismatch: if the code is not what was stored, or the version has no digest of it; nothing has run
+        then.
     :raises ModelNotFound: if the version or its code does not exist.
     :raises TransformFailed: if it cannot be imported here.
     """
@@ -182,9 +183,9 @@ def of_model(client: Client, ref: ModelRef) -> Transform | None:
         )
     function, source = tags[VERSION_TAG].partition("@")[0], content.decode()
     try:
-        # Under a name of its own: the module of that name may be there as well, in another version.
+        # Under a name of its own: the module itself may be installed here too, in another version.
         module = code.run(source, f"_mlops_transform_{tags[DIGEST_TAG][:12]}")
-        found = getattr(module, function.partition(":")[2])
+        prepare = getattr(module, function.partition(":")[2])
     except Exception as error:
         raise TransformFailed(f"{function} cannot be run here: {type(error).__name__}: {error}") from error
-    return Transform(code.version(function, source), source, found)
+    return Transform(code.version(function, source), source, prepare)

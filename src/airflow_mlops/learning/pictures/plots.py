@@ -1,4 +1,4 @@
-"""Pictures of how a model does: of its predictions, beside the champion's, and of what it learns from."""
+"""Pictures of an evaluation: predictions of the candidate and the champion, and the features that matter most."""
 
 from __future__ import annotations
 
@@ -45,17 +45,17 @@ def evaluation(
     """
     import numpy as np
 
-    known = np.isfinite(truth) & np.isfinite(ours) & (True if theirs is None else np.isfinite(theirs))
+    finite = np.isfinite(truth) & np.isfinite(ours) & (True if theirs is None else np.isfinite(theirs))
     sides = [
-        (side, predicted[known])
+        (side, predicted[finite])
         for side, predicted in (("candidate", ours), ("champion", theirs))
         if predicted is not None
     ]
-    drawers = classification(truth[known]) if task == "classification" else regression(truth[known])
+    drawers = classification(truth[finite]) if task == "classification" else regression(truth[finite])
     drawn = {}
     for file, draw in drawers.items():
         try:
-            drawn[file] = draw(truth[known], sides)
+            drawn[file] = draw(truth[finite], sides)
         except Exception as error:  # noqa: BLE001 - a picture is no reason to lose what was measured
             log.warning("%s cannot be drawn: %s: %s", file, type(error).__name__, error)
     return drawn
@@ -72,7 +72,7 @@ def importance(
 ) -> tuple[Figure, dict[str, float]] | None:
     """Measure how much worse a model predicts when a feature's values are shuffled (Breiman, Random Forests, 2001).
 
-    Features that say the same stand in for each other, and then count for little.
+    Features that say the same stand in for each other, so each of them seems to matter little.
 
     :param rows: rows with at least the features; up to 5,000 of them are taken, fewer if time is short.
     :param seconds: limit of time.
@@ -89,10 +89,10 @@ def importance(
     sign = 1.0 if METRICS[metric].greater_is_better else -1.0
     deadline = monotonic() + seconds
 
-    def scored(estimator: Pipeline, part: Any, known: np.ndarray) -> float:
+    def scored(estimator: Pipeline, part: Any, part_labels: np.ndarray) -> float:
         if monotonic() > deadline:
             raise TimeoutError("it would take too long")
-        value = measures.measure(metric, known, models.predicted(estimator, part, task))
+        value = measures.measure(metric, part_labels, models.predicted(estimator, part, task))
         if value is None:
             raise NotEnoughData(f"{metric} is undefined on these rows")
         return sign * value
@@ -102,19 +102,19 @@ def importance(
         with threadpool_limits(1):
             count, repeats = _affordable(lambda n: scored(model, frame[:n], labels[:n]), frame, seconds)
             part = np.sort(np.random.default_rng(seed).permutation(len(frame))[:count])
-            found = permutation_importance(
+            permuted = permutation_importance(
                 model, frame.iloc[part], labels[part], scoring=scored, n_repeats=repeats, random_state=seed
             )
     except (TimeoutError, NotEnoughData) as error:
         log.info("No importance of %d features: %s", frame.shape[1], error)
         return None
-    order = np.argsort(-found.importances_mean, kind="stable")
-    means = {frame.columns[at]: float(found.importances_mean[at]) for at in order}
-    return _importance(means, found.importances_std[order], metric, count), means
+    order = np.argsort(-permuted.importances_mean, kind="stable")
+    means = {frame.columns[at]: float(permuted.importances_mean[at]) for at in order}
+    return _importance(means, permuted.importances_std[order], metric, count), means
 
 
 def _affordable(predict: Callable[[int], float], frame: Any, seconds: float) -> tuple[int, int]:
-    """Return how many rows, and how many times each feature, can be afforded."""
+    """Return how many rows, and how many shuffles of each feature, fit into the limit of time."""
 
     def timed(rows: int) -> float:
         began = monotonic()
@@ -122,23 +122,23 @@ def _affordable(predict: Callable[[int], float], frame: Any, seconds: float) -> 
         return (monotonic() - began) * int(frame.shape[1])
 
     rows, most = min(_LEAST_ROWS, len(frame)), len(frame)
-    timed(rows)  # the first call of all pays for what is loaded late
-    # Half of the limit, so that it is seldom met half way.
-    left, each = seconds / 2, timed(rows)
-    count = min(most, int(rows * left / max(each, 1e-6)))
+    timed(rows)  # the first call also pays for what is imported late
+    # Planned with half of the limit, so that it is seldom exceeded on the way.
+    left, duration = seconds / 2, timed(rows)
+    count = min(most, int(rows * left / max(duration, 1e-6)))
     if count > rows:
-        each = timed(count)
-    if each > seconds:
+        duration = timed(count)
+    if duration > seconds:
         raise TimeoutError("it would take too long")
-    return count if count > rows else rows, max(1, min(_REPEATS, int(left / max(each, 1e-6))))
+    return count if count > rows else rows, max(1, min(_REPEATS, int(left / max(duration, 1e-6))))
 
 
 def _importance(means: dict[str, float], deviations: np.ndarray, metric: str, rows: int) -> Figure:
     shown = list(means)[:_SHOWN][::-1]
     figure, (axes,) = make_panels(height=max(1.6, 0.8 + 0.24 * len(shown)))
     axes.barh(
-        [_short(each) for each in shown],
-        [means[each] for each in shown],
+        [_short(feature) for feature in shown],
+        [means[feature] for feature in shown],
         xerr=deviations[: len(shown)][::-1],
         color=OURS["color"],
         error_kw={"linewidth": 1, "ecolor": "0.35"},

@@ -29,7 +29,7 @@ _BINS = 10
 
 
 def classification(truth: np.ndarray) -> dict[str, Drawer]:
-    """Return what can be drawn of probabilities; labels of one class have no curves."""
+    """Return the drawers of probabilities, by file name; labels of one class have no curves."""
     drawers: dict[str, Drawer] = {"scores.png": _scores, "confusion.png": _confusion}
     if truth.size and 0 < truth.mean() < 1:
         curves: dict[str, Drawer] = {"roc.png": _roc, "precision_recall.png": _precision_recall}
@@ -38,7 +38,7 @@ def classification(truth: np.ndarray) -> dict[str, Drawer]:
 
 
 def regression(truth: np.ndarray) -> dict[str, Drawer]:
-    """Return what can be drawn of predicted values."""
+    """Return the drawers of predicted values, by file name."""
     return {"residuals.png": _residuals, "scores.png": _values} if truth.size else {}
 
 
@@ -145,7 +145,7 @@ def _residuals(truth: np.ndarray, sides: Sides) -> Figure:
     scatter.scatter(ours[kept], (truth - ours)[kept], s=4, alpha=0.35, color=OURS["color"], linewidths=0)
     scatter.axhline(0, **REFERENCE)
     label_axes(scatter, "Residuals of the candidate", "predicted", "true − predicted")
-    edges = np.histogram_bin_edges(np.concatenate([truth - each for _, each in sides]), 50)
+    edges = np.histogram_bin_edges(np.concatenate([truth - predicted for _, predicted in sides]), 50)
     for side, predicted, style in _styled(sides):
         histogram.stairs(np.histogram(truth - predicted, edges)[0], edges, label=side, **style)
     label_axes(histogram, "Distribution of residuals", "true − predicted", "rows")
@@ -157,7 +157,7 @@ def _values(truth: np.ndarray, sides: Sides) -> Figure:
     import numpy as np
 
     figure, (axes,) = make_panels()
-    edges = np.histogram_bin_edges(np.concatenate([truth, *(each for _, each in sides)]), 50)
+    edges = np.histogram_bin_edges(np.concatenate([truth, *(predicted for _, predicted in sides)]), 50)
     axes.stairs(np.histogram(truth, edges)[0], edges, fill=True, color="0.85", label="true")
     for side, predicted, style in _styled(sides):
         axes.stairs(np.histogram(predicted, edges)[0], edges, label=side, **style)

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 OURS: dict[str, Any] = {"color": "#0072B2", "linestyle": "-", "linewidth": 1.8}
 """How the model itself is drawn."""
 THEIRS: dict[str, Any] = {"color": "#D55E00", "linestyle": "--", "linewidth": 1.5}
-"""How what it is compared with is drawn."""
+"""How the model that it is compared with is drawn."""
 REFERENCE: dict[str, Any] = {"color": "0.55", "linestyle": ":", "linewidth": 1.2}
-"""How chance, or what would be perfect, is drawn."""
+"""How chance, or a perfect model, is drawn."""
 
 DPI = 110
 WIDTH, HEIGHT = 4.2, 3.6
@@ -35,7 +35,7 @@ def make_panels(
 
 
 def label_axes(axes: Any, title: str, x: str, y: str) -> None:
-    """Put title and labels, and leave out what says nothing."""
+    """Put title and labels, and hide the lines that say nothing."""
     axes.set_title(title, fontsize=11, loc="left", fontweight="bold")
     axes.set_xlabel(x, fontsize=_SMALL)
     axes.set_ylabel(y, fontsize=_SMALL)

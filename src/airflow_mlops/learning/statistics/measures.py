@@ -1,4 +1,4 @@
-"""Performance: how good predictions are, measured one way for training, evaluation and monitoring."""
+"""Metrics of predictions, computed in the same way for training, evaluation and monitoring."""
 
 from __future__ import annotations
 

@@ -25,9 +25,9 @@ _NAMES = {"delong": "DeLong", "mcnemar": "McNemar"}
 
 
 def blocks(gate: VersusChampion, times: np.ndarray, grain: str) -> Blocks:
-    """Return which rows a gate takes for dependent.
+    """Return the blocks of rows that depend on each other, as a gate sees them.
 
-    A closed form that is asked for by name is one of independent rows.
+    A gate that names a closed form takes all rows for independent.
 
     :param times: event time of each row.
     :param grain: length of a partition.
@@ -51,7 +51,7 @@ def difference(
 
     What makes a row hard is the same for both, so their difference is known much better than either value.
 
-    :param ours: our predictions, in the form that :func:`performance.metrics` takes; ``theirs`` likewise.
+    :param ours: our predictions, in the form that :func:`measures.metrics` takes; ``theirs`` likewise.
     :param metric: the interval is that of the improvement: positive where we are better, whichever direction the metric
         has.
     :param blocks: rows that depend on each other.
@@ -62,20 +62,20 @@ def difference(
     """
     import numpy as np
 
-    truth, ours, theirs = (np.asarray(each, dtype=float) for each in (truth, ours, theirs))
-    found = Comparison(measures.measure(metric, truth, ours), measures.measure(metric, truth, theirs))
-    if found.observed is None or found.baseline is None:
-        return found
+    truth, ours, theirs = (np.asarray(column, dtype=float) for column in (truth, ours, theirs))
+    comparison = Comparison(measures.measure(metric, truth, ours), measures.measure(metric, truth, theirs))
+    if comparison.observed is None or comparison.baseline is None:
+        return comparison
     method = _chosen(test, metric, blocks)
     if method == "bootstrap":
-        return _bootstrap(found, truth, ours, theirs, metric, blocks, confidence, seed)
+        return _bootstrap(comparison, truth, ours, theirs, metric, blocks, confidence, seed)
     positives = int(np.sum(truth == 1))
-    known = min(positives, truth.size - positives) if method == "delong" else truth.size
-    if known < resampling.LEAST_ROWS:
-        return Comparison(found.observed, found.baseline, None, _NAMES[method], _too_few_rows(known))
+    rows = min(positives, truth.size - positives) if method == "delong" else truth.size
+    if rows < resampling.LEAST_ROWS:
+        return Comparison(comparison.observed, comparison.baseline, None, _NAMES[method], _too_few_rows(rows))
     closed: dict[str, Callable[..., tuple[float, float]]] = {"delong": _delong, "mcnemar": _mcnemar}
     interval = closed[method](truth, ours, theirs, confidence)
-    return Comparison(found.observed, found.baseline, interval, _NAMES[method])
+    return Comparison(comparison.observed, comparison.baseline, interval, _NAMES[method])
 
 
 def _chosen(test: Test, metric: str, blocks: Blocks) -> str:
@@ -94,7 +94,7 @@ def _chosen(test: Test, metric: str, blocks: Blocks) -> str:
 
 
 def _bootstrap(
-    found: Comparison,
+    comparison: Comparison,
     truth: np.ndarray,
     ours: np.ndarray,
     theirs: np.ndarray,
@@ -108,7 +108,7 @@ def _bootstrap(
     estimate = resampling.resample(models, blocks.count, seed).difference(better, worse)
     interval = estimate.interval(confidence)
     problem = "" if interval else _unknown(metric, blocks, models[0].support)
-    return Comparison(found.observed, found.baseline, interval, f"bootstrap over {blocks}", problem)
+    return Comparison(comparison.observed, comparison.baseline, interval, f"bootstrap over {blocks}", problem)
 
 
 def _unknown(metric: str, blocks: Blocks, support: Support) -> str:
@@ -120,17 +120,17 @@ def _unknown(metric: str, blocks: Blocks, support: Support) -> str:
     todo = "hold out more, or name a shorter versus_champion.block"
     if support.holding < resampling.LEAST_BLOCKS:
         informing = f"of {blocks}, the {support.holding:,} that inform {metric}"
-        told = str(blocks) if support.holding == blocks.count else informing
-        return f"{told} {chance}, {resampling.LEAST_BLOCKS} are needed: {todo}"
+        subject = str(blocks) if support.holding == blocks.count else informing
+        return f"{subject} {chance}, {resampling.LEAST_BLOCKS} are needed: {todo}"
     return (
         f"{blocks} of very different weight for {metric} {chance}: they are worth {support.even:.1f} even ones, "
         f"{resampling.LEAST_EVEN} are needed: {todo}"
     )
 
 
-def _too_few_rows(found: int) -> str:
+def _too_few_rows(rows: int) -> str:
     return (
-        f"there are too few rows, or rows of one class, for an interval: {found:,}, {resampling.LEAST_ROWS} are needed: "
+        f"there are too few rows, or rows of one class, for an interval: {rows:,}, {resampling.LEAST_ROWS} are needed: "
         "hold out more"
     )
 

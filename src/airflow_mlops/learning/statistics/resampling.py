@@ -26,7 +26,7 @@ _RESAMPLES = 200
 
 @dataclass(frozen=True)
 class Support:
-    """What a measured value rests on.
+    """How many blocks a measured value rests on.
 
     :param even: how many blocks of equal weight its blocks are worth.
     :param holding: how many blocks hold rows that count at all.
@@ -39,7 +39,7 @@ class Support:
 
     @property
     def enough(self) -> bool:
-        """Whether that suffices for an interval."""
+        """Whether there are enough of them for an interval."""
         if self.unit == "row":
             return self.even >= LEAST_ROWS
         return self.holding >= LEAST_BLOCKS and self.even >= LEAST_EVEN
@@ -47,12 +47,12 @@ class Support:
 
 @dataclass(frozen=True)
 class Blocks:
-    """Rows that depend on each other and are drawn together; blocks are drawn independently.
+    """Blocks of rows: those of one depend on each other and are drawn together; blocks are drawn independently.
 
     :param codes: block of each row, from 0.
     :param count: how many blocks there are in all.
     :param unit: ``row``, or the span of time that a block is.
-    :param names: one for each span of time.
+    :param names: name of each block, if it is a span of time.
     """
 
     codes: np.ndarray
@@ -61,23 +61,24 @@ class Blocks:
     names: Sequence[str] = ()
 
     def support(self, weights: Iterable[np.ndarray]) -> Support:
-        """Return how many blocks something rests on: each block counts by its share of the weight.
+        """Return how many blocks a statistic rests on: each block counts by its share of the weight.
 
         Blocks of very different size are worth 1 / Σ share² even ones (Kish, Survey Sampling, 1965); an interval that
         took them for more would be too short: Carter, Schnepel and Steigerwald, Asymptotic Behavior of a t-Test Robust to
         Cluster Heterogeneity (2017).
 
-        :param weights: of the rows, such as 1 for those of one class; of several, the one that rests on least counts.
+        :param weights: weights of the rows, such as 1 for those of one class; of several, the one that rests on the
+            fewest blocks counts.
         """
         import numpy as np
 
-        found = []
+        supports = []
         for weight in weights:
             sums = np.bincount(self.codes, weights=weight, minlength=self.count)
             total = sums.sum()
             even = float(total**2 / np.sum(sums**2)) if total > 0 else 0.0
-            found.append(Support(even, int(np.count_nonzero(sums)), self.unit))
-        return min(found, key=lambda each: each.even)
+            supports.append(Support(even, int(np.count_nonzero(sums)), self.unit))
+        return min(supports, key=lambda support: support.even)
 
     def only(self, chosen: np.ndarray) -> Blocks:
         """Return the blocks of some of the rows."""
@@ -112,7 +113,7 @@ def blocks(times: np.ndarray, block: str, grain: str) -> Blocks:
 
 @dataclass(frozen=True)
 class Statistic:
-    """What is measured of some rows, whatever the number of times that each of their blocks was drawn.
+    """A measure of some rows that can be computed again for any draw of their blocks.
 
     :param compute: takes the number of times that each block was drawn, and returns the value; not a number where it is
         undefined.
@@ -177,11 +178,11 @@ class Resampled:
         return _estimate(self.values[place], self.drawn[:, place], self.supports[place])
 
     def difference(self, place: int, other: int) -> Estimate:
-        """Return how much larger one statistic is than another, with the error of that."""
+        """Return how much larger one statistic is than another, with the error of the difference."""
         return _estimate(
             self.values[place] - self.values[other],
             self.drawn[:, place] - self.drawn[:, other],
-            min(self.supports[place], self.supports[other], key=lambda each: each.even),
+            min(self.supports[place], self.supports[other], key=lambda support: support.even),
         )
 
 
@@ -200,22 +201,22 @@ def resample(statistics: Sequence[Statistic], count: int, seed: int = 0) -> Resa
     """
     import numpy as np
 
-    values = np.array([each.compute(np.ones(count, np.int64)) for each in statistics], dtype=float)
+    values = np.array([statistic.compute(np.ones(count, np.int64)) for statistic in statistics], dtype=float)
     drawn = np.full((_RESAMPLES, len(statistics)), np.nan)
-    judged = [place for place, each in enumerate(statistics) if each.support.enough]
+    judged = [place for place, statistic in enumerate(statistics) if statistic.support.enough]
     random = np.random.default_rng(seed)
     for draw in range(_RESAMPLES if judged else 0):
         times = np.bincount(random.integers(0, count, count), minlength=count)
         for place in judged:
             drawn[draw, place] = statistics[place].compute(times)
-    return Resampled(values, drawn, [each.support for each in statistics])
+    return Resampled(values, drawn, [statistic.support for statistic in statistics])
 
 
 def _estimate(value: float, drawn: np.ndarray, support: Support) -> Estimate:
     import numpy as np
 
-    known = drawn[np.isfinite(drawn)]
+    defined = drawn[np.isfinite(drawn)]
     error = None
-    if 2 * known.size > drawn.size:
-        error = float(known.std(ddof=1)) * math.sqrt(support.even / (support.even - 1))
+    if 2 * defined.size > drawn.size:
+        error = float(defined.std(ddof=1)) * math.sqrt(support.even / (support.even - 1))
     return Estimate(float(value) if math.isfinite(value) else None, error, support.even - 1)

@@ -30,7 +30,7 @@ _UNCORRECTED = 0.95
 
 @dataclass(frozen=True)
 class Judged:
-    """Predictions and what they are judged by, row by row.
+    """Predictions, with the labels and rows that they are judged by.
 
     :param rows: the data, with the columns that parts are made by.
     :param truth: labels 0 and 1, or values.
@@ -53,58 +53,59 @@ class _Part(NamedTuple):
 
 
 def floors(gate: Slices, judged: Judged) -> tuple[list[Check], str]:
-    """Judge each slice by its floors, and tell which slices are too small to be judged.
+    """Judge each slice by its floors; return the checks, and the names of the slices that are too small to be judged.
 
-    A slice fails if it is shown to be below its floor, by Holm's correction for all slices and metrics: of twenty good
-    slices one would be shown to be by chance otherwise.
+    A slice fails if it is shown to be below its floor, by Holm's correction for all slices and metrics: without it, one
+    of twenty good slices would fail by chance.
 
     :raises SchemaMismatch: if the data has no such column.
     """
     large, small = _parts("gates.slices", gate.by, judged.rows, gate.min_rows)
-    asked = [(part, metric) for part in large for metric in gate.floor]
-    drawn = _measured(judged, asked)
-    estimates = [drawn.estimate(place) for place in range(len(asked))]
+    measurements = [(part, metric) for part in large for metric in gate.floor]
+    drawn = _measured(judged, measurements)
+    estimates = [drawn.estimate(place) for place in range(len(measurements))]
     confidence = gate.confidence or _UNCORRECTED
     shown = gates.holm(
         [
-            found.chance(gate.floor[metric], -1 if METRICS[metric].greater_is_better else 1)
-            for (_, metric), found in zip(asked, estimates, strict=True)
+            estimate.chance(gate.floor[metric], -1 if METRICS[metric].greater_is_better else 1)
+            for (_, metric), estimate in zip(measurements, estimates, strict=True)
         ],
         1 - confidence,
     )
     checks = [
         gates_parts.slice_floor(
             metric,
-            found.value,
+            estimate.value,
             gate.floor[metric],
-            interval=found.interval(confidence, METRICS[metric].low, METRICS[metric].high),
+            interval=estimate.interval(confidence, METRICS[metric].low, METRICS[metric].high),
             shown=beyond,
             confidence=gate.confidence,
             n=part.chosen.size,
             part=f"{part.column}={part.value}",
         )
-        for (part, metric), found, beyond in zip(asked, estimates, shown, strict=True)
+        for (part, metric), estimate, beyond in zip(measurements, estimates, shown, strict=True)
     ]
     return [*checks, *_unjudged("slices", gate.by, large, gate.min_rows, judged, 1)], small
 
 
 def gaps(gate: Fairness, judged: Judged) -> tuple[list[Check], str]:
-    """Compare each two groups by each measure, and tell which groups are too small to be judged.
+    """Compare every two groups by each measure; return the checks, and the names of the groups that are too small.
 
     A gap fails if two groups are shown to be further apart than allowed, by Holm's correction for all pairs and measures.
 
     :raises SchemaMismatch: if the data has no such column.
     """
     groups, small = _parts("gates.fairness", gate.by, judged.rows, gate.min_rows)
-    asked = [(group, measure) for group in groups for measure in gate.gaps]
-    drawn = _measured(judged, asked)
+    measurements = [(group, measure) for group in groups for measure in gate.gaps]
+    drawn = _measured(judged, measurements)
     # Both ways round: one of the two is the larger.
     pairs = [
         (high, low)
-        for high, low in permutations(range(len(asked)), 2)
-        if (asked[high][0].column, asked[high][1]) == (asked[low][0].column, asked[low][1])
+        for high, low in permutations(range(len(measurements)), 2)
+        if (measurements[high][0].column, measurements[high][1])
+        == (measurements[low][0].column, measurements[low][1])
     ]
-    chances = [drawn.difference(*pair).chance(gate.gaps[asked[pair[0]][1]]) for pair in pairs]
+    chances = [drawn.difference(*pair).chance(gate.gaps[measurements[pair[0]][1]]) for pair in pairs]
     shown = {
         pair for pair, beyond in zip(pairs, gates.holm(chances, 1 - gate.confidence), strict=True) if beyond
     }
@@ -113,47 +114,49 @@ def gaps(gate: Fairness, judged: Judged) -> tuple[list[Check], str]:
     for column in gate.by:
         for measure, bound in gate.gaps.items():
             mine = [
-                pair for pair in pairs if (asked[pair[0]][0].column, asked[pair[0]][1]) == (column, measure)
+                pair
+                for pair in pairs
+                if (measurements[pair[0]][0].column, measurements[pair[0]][1]) == (column, measure)
             ]
             if column not in {check.slice for check in few}:
-                gap = _widest(drawn, asked, mine, shown, gate)
+                gap = _widest(drawn, measurements, mine, shown, gate)
                 checks.append(gates_parts.fairness(measure, column, gap, bound))
     return [*checks, *few], small
 
 
 def _widest(
     drawn: Resampled,
-    asked: Sequence[tuple[_Part, str]],
+    measurements: Sequence[tuple[_Part, str]],
     pairs: Sequence[tuple[int, int]],
     shown: set[tuple[int, int]],
     gate: Fairness,
 ) -> gates_parts.Gap | None:
     """Return the pair that is furthest apart.
 
-    First come those that are shown to be too far apart, then those of which that cannot be told.
+    Pairs that are shown to be too far apart come first, then those that seem so but whose error cannot be estimated.
     """
-    known = [pair for pair in pairs if drawn.difference(*pair).value is not None]
-    if not known:
+    measured = [pair for pair in pairs if drawn.difference(*pair).value is not None]
+    if not measured:
         return None
 
     def rank(pair: tuple[int, int]) -> tuple[bool, bool, float]:
-        found = drawn.difference(*pair)
-        size = found.value or 0.0
-        return pair in shown, found.error is None and size > gate.gaps[asked[pair[0]][1]], size
+        difference = drawn.difference(*pair)
+        size = difference.value or 0.0
+        return pair in shown, difference.error is None and size > gate.gaps[measurements[pair[0]][1]], size
 
-    high, low = pair = max(known, key=rank)
-    found = drawn.difference(high, low)
-    assert found.value is not None
+    high, low = pair = max(measured, key=rank)
+    difference = drawn.difference(high, low)
+    assert difference.value is not None
     return gates_parts.Gap(
-        size=found.value,
-        interval=found.interval(gate.confidence),
+        size=difference.value,
+        interval=difference.interval(gate.confidence),
         shown=pair in shown,
-        groups={asked[place][0].value: float(drawn.values[place]) for place in pair},
-        n=sum(asked[place][0].chosen.size for place in pair),
+        groups={measurements[place][0].value: float(drawn.values[place]) for place in pair},
+        n=sum(measurements[place][0].chosen.size for place in pair),
     )
 
 
-def _measured(judged: Judged, asked: Iterable[tuple[_Part, str]]) -> Resampled:
+def _measured(judged: Judged, measurements: Iterable[tuple[_Part, str]]) -> Resampled:
     statistics = [
         statistic(
             measure,
@@ -161,13 +164,13 @@ def _measured(judged: Judged, asked: Iterable[tuple[_Part, str]]) -> Resampled:
             judged.predicted[part.chosen],
             judged.blocks.only(part.chosen),
         )
-        for part, measure in asked
+        for part, measure in measurements
     ]
     return resampling.resample(statistics, judged.blocks.count)
 
 
 def _parts(gate: str, columns: Sequence[str], rows: pa.Table, least: int) -> tuple[list[_Part], str]:
-    """Return the parts with enough rows, and tell the others."""
+    """Return the parts with enough rows, and the names of the others."""
     import numpy as np
     import pyarrow.compute as pc
 
@@ -203,16 +206,16 @@ def _unjudged(
 def spans(judged: Judged, metric: str, by: Blocks, rows: int) -> dict[str, tuple[float, int]]:
     """Return a metric and the number of rows for each span of time that has enough of them.
 
-    :param by: the spans.
+    :param by: the spans of time.
     :param rows: least rows of a span that is judged.
     """
     import numpy as np
 
-    found = {}
+    measured = {}
     for code, name in enumerate(by.names):
         chosen = np.flatnonzero(by.codes == code)
         if chosen.size >= rows:
             value = measures.measure(metric, judged.truth[chosen], judged.predicted[chosen])
             if value is not None:
-                found[name] = (value, int(chosen.size))
-    return found
+                measured[name] = (value, int(chosen.size))
+    return measured

@@ -17,7 +17,7 @@ _ROWS_PER_BIN = 100
 
 
 def statistic(measure: str, truth: np.ndarray, predicted: np.ndarray, blocks: Blocks) -> Statistic:
-    """Return a metric, as :func:`performance.measure` computes it, a rate or ``calibration`` as a statistic.
+    """Return a metric, as :func:`measures.measure` computes it, a rate or ``calibration`` as a statistic.
 
     :param measure: metric, ``selection_rate``, ``true_positive_rate``, ``false_positive_rate``, or ``calibration``: the
         expected calibration error of at most ten bins of as many rows each, at least a hundred: Naeini and others,
@@ -40,7 +40,7 @@ def statistic(measure: str, truth: np.ndarray, predicted: np.ndarray, blocks: Bl
 
 
 def _informing(measure: str, truth: np.ndarray) -> list[np.ndarray]:
-    """Return what makes a row count for a measure; rows that are none of it say nothing, however many days they fill."""
+    """Return the weights of rows for a measure; those of weight 0 say nothing, however many days they fill."""
     import numpy as np
 
     if measure in ("roc_auc", "average_precision"):
@@ -61,7 +61,7 @@ def _combined(combine: Callable[..., float], sums: np.ndarray, drawn: np.ndarray
 def _sums(
     measure: str, truth: np.ndarray, predicted: np.ndarray
 ) -> tuple[list[np.ndarray], Callable[..., float]]:
-    """Return columns whose sums over rows make up a measure, and how they do."""
+    """Return columns, and a function that computes a measure from their sums over rows."""
     import numpy as np
 
     one = np.ones(truth.size)

@@ -48,7 +48,7 @@ class Summariser:
 
     :param numeric: columns to be looked at as numbers: integers, fractions, decimals and booleans.
     :param categorical: columns to be looked at as categories: all these, text, times and dates.
-    :param beside: how many others are at work at the same time, and share the memory.
+    :param beside: how many other summarisers are at work at the same time, and share the memory.
     """
 
     def __init__(self, numeric: Sequence[str], categorical: Sequence[str], beside: int = 0) -> None:
@@ -64,11 +64,11 @@ class Summariser:
     def taking(
         self, batch: pa.RecordBatch | pa.Table, spread: Callable[..., Iterable[None]]
     ) -> Iterable[None]:
-        """Take in some rows, column by column, as what is returned is gone through.
+        """Take in some rows: one column with each step of the iterable that is returned.
 
-        :param spread: applies a function to each of several things, perhaps side by side.
+        :param spread: a ``map``, which may work on several columns at the same time.
         """
-        return spread(lambda each: each[1].take(batch, each[0]), self._cells.items())
+        return spread(lambda named: named[1].take(batch, named[0]), self._cells.items())
 
     def columns(self) -> dict[str, Column]:
         """Return the summaries of all rows, by column."""
@@ -104,11 +104,11 @@ class _Cells:
     def add(self, cells: pa.Array | pa.ChunkedArray) -> None:
         raise NotImplementedError
 
-    def found(self) -> Column:
+    def whole(self) -> Column:
         raise NotImplementedError
 
     def summary(self) -> Column:
-        return summary.empty(self.kind, self.rows, self.problem) if self.problem else self.found()
+        return summary.empty(self.kind, self.rows, self.problem) if self.problem else self.whole()
 
 
 class _Numbers(_Cells):
@@ -159,12 +159,14 @@ class _Numbers(_Cells):
         self.waiting, self.count = [], 0
         with np.errstate(all="ignore"):
             squares = float(values.var()) * len(values)
-        low, high, known = float(values[0]), float(values[-1]), len(values)
+        low, high, count = float(values[0]), float(values[-1]), len(values)
         means, counts = summary.bins(*summary.collapse(values, None))
-        self._keep(0, Column(ColumnKind.NUMERIC, known, 0, 0, means, counts, squares=squares, low=low, high=high))
+        self._keep(
+            0, Column(ColumnKind.NUMERIC, count, 0, 0, means, counts, squares=squares, low=low, high=high)
+        )
 
     def _keep(self, level: int, part: Column) -> None:
-        """Keep a summary among those that were binned as often, so that none is binned more often than need be."""
+        """Keep a summary with those that were binned as often, so that none is binned more often than needed."""
         if level == len(self.levels):
             self.levels.append([])
         self.levels[level].append(part)
@@ -172,7 +174,7 @@ class _Numbers(_Cells):
             parts, self.levels[level] = self.levels[level], []
             self._keep(level + 1, summary.compact(summary.merge(parts)))
 
-    def found(self) -> Column:
+    def whole(self) -> Column:
         from dataclasses import replace
 
         if self.count:
@@ -199,8 +201,8 @@ class _Labels(_Cells):
         if written is None:
             self.problem = f"it holds {kind}, not categories"
             return
-        found = pc.value_counts(cells)
-        values, counts = found.field("values"), found.field("counts")
+        tally = pc.value_counts(cells)
+        values, counts = tally.field("values"), tally.field("counts")
         if pa.types.is_dictionary(values.type):
             values = values.dictionary_decode()
         for value, count in zip(values.to_pylist(), counts.to_pylist(), strict=True):
@@ -213,7 +215,7 @@ class _Labels(_Cells):
             self.others += self.counts.total() - sum(kept.values())
             self.counts = Counter(kept)
 
-    def found(self) -> Column:
+    def whole(self) -> Column:
         return summary.categories(self.counts, self.rows, self.missing, self.others)
 
 
@@ -226,7 +228,7 @@ def _is_number(kind: pa.DataType) -> bool:
 
 
 def _writer(kind: pa.DataType) -> Callable[..., str] | None:
-    """Return what writes a value of a type as text; None for a type whose values are no categories."""
+    """Return a function that writes a value of a type as text; None if values of that type are no categories."""
     from pyarrow import types
 
     if types.is_floating(kind):

@@ -19,7 +19,10 @@ CATEGORIES = 100
 The others count as two: those that the reference has, and those that it lacks.
 """
 
-METHODS = {ColumnKind.NUMERIC: "normed Wasserstein distance", ColumnKind.CATEGORICAL: "Jensen-Shannon distance"}
+METHODS = {
+    ColumnKind.NUMERIC: "normed Wasserstein distance",
+    ColumnKind.CATEGORICAL: "Jensen-Shannon distance",
+}
 """What the distance between values is called."""
 
 RARE, UNSEEN = "rare categories", "rare categories that the reference lacks"
@@ -57,12 +60,12 @@ def measure(
 
 def _values(name: str, before: Column, now: Column, min_rows: int, feature: bool) -> Measure:
     def answer(reason: str, distance: float | None = None, p: float | None = None) -> Measure:
-        return Measure(column=name, distance=distance, p=p, n=now.known, feature=feature, reason=reason)
+        return Measure(column=name, distance=distance, p=p, n=now.present, feature=feature, reason=reason)
 
     for side, column in (("in the reference", before), ("now", now)):
         if column.problem:
             return answer(f"could not be measured: {column.problem} {side}")
-    sides = {"reference": before.known, "current": now.known}
+    sides = {"reference": before.present, "current": now.present}
     few = [f"{rows} {side} rows have a value" for side, rows in sides.items() if rows < max(min_rows, 1)]
     if few:
         return answer(f"{' and '.join(few)}; {min_rows} are needed")
@@ -123,15 +126,15 @@ def kolmogorov_smirnov(before: Column, now: Column) -> float:
     for side in (before, now):
         sums = np.concatenate([[0], np.cumsum(side.counts)])
         shares.append(sums[np.searchsorted(side.values, places, side="right")] / sums[-1])
-    blur = sum(_BLUR for side in (before, now) if len(side.values) < side.known > summary.BINS)
+    blur = sum(_BLUR for side in (before, now) if len(side.values) < side.present > summary.BINS)
     largest = max(float(np.abs(shares[0] - shares[1]).max()) - blur, 0.0)
-    pooled = before.known * now.known / (before.known + now.known)
+    pooled = before.present * now.present / (before.present + now.present)
     return float(kolmogorov(math.sqrt(pooled) * largest))
 
 
 def _categories(before: Column, now: Column) -> tuple[float, float]:
     _, first, second = together(before, now)
-    # What one side lacks is found on the other by construction, which would make any two samples of rare ones differ.
+    # A category that the reference lacks has rows now by construction, so any two samples of rare ones would differ.
     p = homogeneity(first[:-2], second[:-2], (int(first[-2:].sum()), int(second[-2:].sum())))
     return jensen_shannon(first, second), p
 
@@ -146,23 +149,23 @@ def jensen_shannon(before: np.ndarray, now: np.ndarray) -> float:
 
 
 def together(before: Column, now: Column) -> tuple[list[str], np.ndarray, np.ndarray]:
-    """Return the most frequent categories of both sides, two for all others, and the rows of each on either side."""
+    """Return the most frequent categories of both sides, two that stand for all others, and the rows of each side."""
     import numpy as np
 
     sides = [dict(zip(side.values.tolist(), side.counts.tolist(), strict=True)) for side in (before, now)]
     total = {
-        label: sides[0].get(label, 0) / before.known + sides[1].get(label, 0) / now.known
+        label: sides[0].get(label, 0) / before.present + sides[1].get(label, 0) / now.present
         for label in sides[0] | sides[1]
     }
     frequent = sorted(total, key=lambda label: (-total[label], label))[:CATEGORIES]
     labels = [*frequent, RARE, UNSEEN]
     counts = [np.array([side.get(label, 0) for label in frequent] + [0, 0], np.int64) for side in sides]
     rest = total.keys() - set(frequent)
-    for side, found, column in zip(sides, counts, (before, now), strict=True):
+    for side, tally, column in zip(sides, counts, (before, now), strict=True):
         # A reference that does not list all of its categories may have had any.
-        unseen = 0 if before.others else sum(side.get(each, 0) for each in rest if each not in sides[0])
-        found[-1] = unseen
-        found[-2] = column.known - int(found.sum())
+        unseen = 0 if before.others else sum(side.get(label, 0) for label in rest if label not in sides[0])
+        tally[-1] = unseen
+        tally[-2] = column.present - int(tally.sum())
     return labels, counts[0], counts[1]
 
 

@@ -1,4 +1,4 @@
-"""Summaries: what a column holds, small enough to be kept, and added up without the rows."""
+"""Summaries: what a column holds, small enough to be kept, and fit to be added up without the rows."""
 
 from __future__ import annotations
 
@@ -58,15 +58,15 @@ class Column:
     problem: str = ""
 
     @property
-    def known(self) -> int:
+    def present(self) -> int:
         """Rows with a finite number, or with a category."""
         return int(self.counts.sum()) + self.others
 
     @property
     def deviation(self) -> float:
         """Standard deviation of the numbers themselves, not of the bins; 0 of a constant."""
-        known = self.known
-        spread = float((self.squares / known) ** 0.5) if known else 0.0
+        present = self.present
+        spread = float((self.squares / present) ** 0.5) if present else 0.0
         # What is computed of a constant may be a rounding error.
         return spread if self.low < self.high and spread > 1e-12 * max(abs(self.low), abs(self.high)) else 0.0
 
@@ -84,13 +84,13 @@ def empty(kind: ColumnKind, rows: int = 0, problem: str = "") -> Column:
 
 
 def merge(columns: Iterable[Column]) -> Column:
-    """Add summaries of one column up.
+    """Add up summaries of one column.
 
     All representatives are kept up to a million, so that neither order nor grouping of up to 100 summaries matters,
     except for the last digits of a sum. Beyond that they are binned again, each time with an error of the distribution
     function of at most 1/5,000.
 
-    :raises ValueError: if there is none, or if they are of different kinds.
+    :raises ValueError: if there are none, or if they are of different kinds.
     """
     parts = list(columns)
     kinds = {part.kind for part in parts}
@@ -134,23 +134,23 @@ def _squares(parts: list[Column]) -> float:
         return 0.0
     with np.errstate(all="ignore"):
         means = np.array([np.average(part.values, weights=part.counts) for part in parts])
-        known = np.array([float(part.known) for part in parts])
+        present = np.array([float(part.present) for part in parts])
         inner = np.array([part.squares for part in parts])
-        order = np.lexsort((inner, known, means))
-        means, known, inner = means[order], known[order], inner[order]
-        mean = float(np.average(means, weights=known))
-        return float(inner.sum() + (known * (means - mean) ** 2).sum())
+        order = np.lexsort((inner, present, means))
+        means, present, inner = means[order], present[order], inner[order]
+        mean = float(np.average(means, weights=present))
+        return float(inner.sum() + (present * (means - mean) ** 2).sum())
 
 
 def _merged_categories(parts: list[Column], rows: int, missing: int) -> Column:
-    found: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     for part in parts:
-        found.update(dict(zip(part.values.tolist(), part.counts.tolist(), strict=True)))
-    return categories(found, rows, missing, sum(part.others for part in parts), most=_MERGED)
+        counts.update(dict(zip(part.values.tolist(), part.counts.tolist(), strict=True)))
+    return categories(counts, rows, missing, sum(part.others for part in parts), most=_MERGED)
 
 
 def categories(
-    found: Counter[str], rows: int, missing: int, others: int = 0, most: int = CATEGORIES
+    tally: Counter[str], rows: int, missing: int, others: int = 0, most: int = CATEGORIES
 ) -> Column:
     """Summarise counts of categories, of which the most frequent are kept.
 
@@ -158,10 +158,10 @@ def categories(
     """
     import numpy as np
 
-    kept = sorted(found.items(), key=lambda each: (-each[1], each[0]))[:most]
+    kept = sorted(tally.items(), key=lambda counted: (-counted[1], counted[0]))[:most]
     values, counts = np.empty(len(kept), object), np.array([count for _, count in kept], np.int64)
     values[:] = [label for label, _ in kept]
-    others += found.total() - int(counts.sum())
+    others += tally.total() - int(counts.sum())
     return Column(ColumnKind.CATEGORICAL, rows, missing, 0, values, counts, others=others)
 
 
@@ -174,8 +174,8 @@ def compact(column: Column) -> Column:
     if column.kind is ColumnKind.NUMERIC:
         values, counts = bins(column.values, column.counts)
         return replace(column, values=values, counts=counts)
-    found = Counter(dict(zip(column.values.tolist(), column.counts.tolist(), strict=True)))
-    return categories(found, column.rows, column.missing, column.others)
+    tally = Counter(dict(zip(column.values.tolist(), column.counts.tolist(), strict=True)))
+    return categories(tally, column.rows, column.missing, column.others)
 
 
 def collapse(values: np.ndarray, counts: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:

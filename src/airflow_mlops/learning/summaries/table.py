@@ -43,7 +43,7 @@ def to_table(groups: Mapping[str, Mapping[str, Column]]) -> pa.Table:
 
 
 def from_table(table: pa.Table) -> dict[str, dict[str, Column]]:
-    """Return what :func:`to_table` was given.
+    """Return the summaries that :func:`to_table` made the table of.
 
     :raises KeyError: if it is no such table.
     """
@@ -55,14 +55,14 @@ def from_table(table: pa.Table) -> dict[str, dict[str, Column]]:
 
 
 def kept(uri: str, partition: str) -> dict[str, dict[str, Column]]:
-    """Return the summaries that are kept of a partition, by what they were made of; empty if there are none."""
+    """Return the summaries that are kept of a partition, by group; empty if there are none."""
     return from_table(tables.read(uri, partition=partition)) if tables.exists(uri) else {}
 
 
 def keep(uri: str, partition: str, groups: Mapping[str, Mapping[str, Column]], of: Iterable[str]) -> None:
     """Keep summaries of a partition, in place of those that it has.
 
-    :param of: those that stay, by what they were made of.
+    :param of: names of its groups that stay.
     """
     still = {name: columns for name, columns in kept(uri, partition).items() if name in set(of)}
     tables.replace_partition(uri, to_table({**still, **groups}), partition)

@@ -1,4 +1,4 @@
-"""A small picture of a drift: the columns that are furthest off, then and now."""
+"""A small picture of a drift: the columns with the largest distances, in training and now."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _LONGEST = 22
 
 
 def draw(title: str, columns: Mapping[str, tuple[Check, Column, Column]]) -> bytes | None:
-    """Return a PNG of three columns, at most 30 kB; None if there is none to show.
+    """Return a PNG of the three columns with the largest distances, at most 30 kB; None without columns.
 
-    :param columns: what was measured, by name: the check, the reference's summary, and the current one.
+    :param columns: measured columns by name: the check, the reference's summary, and the current summary.
     """
     worst = sorted(columns, key=lambda name: (-(columns[name][0].observed or 0.0), name))[:_PANELS]
     if not worst:
@@ -46,7 +46,7 @@ def _lines(axes: Any, before: Column, now: Column) -> None:
         low, high = low - 0.5, low + 0.5
     edges = np.linspace(low, high, 31)
     for column, name, style in _sides(before, now):
-        shares, _ = np.histogram(column.values, edges, weights=column.counts / column.known)
+        shares, _ = np.histogram(column.values, edges, weights=column.counts / column.present)
         axes.step(edges[:-1], shares, where="post", label=name, **style)
 
 
@@ -76,6 +76,6 @@ def _quantiles(column: Column, ranks: list[float]) -> np.ndarray:
 
 
 def _short(text: str, most: int = _LONGEST) -> str:
-    # Matplotlib reads what stands between two of them as a formula.
+    # Matplotlib reads text between two dollar signs as a formula.
     text = text.replace("$", r"\$")
     return text if len(text) <= most else f"{text[: most - 1]}…"

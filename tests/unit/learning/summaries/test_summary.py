@@ -91,7 +91,7 @@ def test_summaries_of_parts_say_what_the_summary_of_the_whole_says() -> None:
 def test_a_summary_keeps_the_exact_facts_of_its_numbers() -> None:
     values = np.random.default_rng(0).lognormal(0, 2, 100_000)
     found = numbers([*values, None, float("nan"), float("inf"), float("-inf")])
-    assert (found.rows, found.missing, found.infinite, found.known) == (100_004, 2, 2, 100_000)
+    assert (found.rows, found.missing, found.infinite, found.present) == (100_004, 2, 2, 100_000)
     assert (found.low, found.high) == (values.min(), values.max())
     assert found.deviation == pytest.approx(values.std(), rel=1e-12)
     assert np.average(found.values, weights=found.counts) == pytest.approx(values.mean(), rel=1e-12)
@@ -121,7 +121,7 @@ def test_categories_beyond_the_limit_are_counted_together() -> None:
     rare = [f"c{place}" for place in range(summary.CATEGORIES + 500)]
     found = labels(["often"] * 10 + rare + [None])
     assert (len(found.values), found.others, found.missing) == (summary.CATEGORIES, 501, 1)
-    assert (found.values[0], found.counts[0], found.known) == ("often", 10, len(rare) + 10)
+    assert (found.values[0], found.counts[0], found.present) == ("often", 10, len(rare) + 10)
 
 
 def test_a_long_text_is_kept_short_and_apart_from_others() -> None:
@@ -133,7 +133,7 @@ def test_a_long_text_is_kept_short_and_apart_from_others() -> None:
 
 def test_what_could_not_be_read_stays_so_when_it_is_added_up() -> None:
     found = summary.merge([numbers([1.0]), numbers(["a"])])
-    assert (found.problem, found.rows, found.known) == ("it holds string, not numbers", 2, 0)
+    assert (found.problem, found.rows, found.present) == ("it holds string, not numbers", 2, 0)
 
 
 @pytest.mark.parametrize("columns", [[], [ColumnKind.NUMERIC, ColumnKind.CATEGORICAL]])

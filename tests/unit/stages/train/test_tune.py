@@ -153,7 +153,7 @@ def test_a_long_fit_is_told_of_while_it_runs(
     from threading import Event
 
     caplog.set_level(logging.INFO)
-    monkeypatch.setattr(threads, "_TOLD_EVERY", 0.01)
+    monkeypatch.setattr(threads, "_LOGGED_EVERY", 0.01)
     told = Event()
     info = threads.log.info
     monkeypatch.setattr(threads.log, "info", lambda *given: (info(*given), told.set()))
