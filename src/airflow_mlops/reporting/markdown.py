@@ -18,14 +18,14 @@ _BLOCK = re.compile(r"^(\d{0,9})([.)](?=\s|$)|[-+](?=\s|$)|>|#+(?=\s|$)|[-=](?=[
 
 
 class MarkdownLink(NamedTuple):
-    """Words that lead to an address; only the words if it is none of the web."""
+    """Words that link to an address; only the words are shown unless it is one of http or https."""
 
     words: str
     url: str
 
 
 def escape(value: Any) -> Markup:
-    """Return a value as Markdown that shows it: on one line, and no sign of it means anything."""
+    """Return a value as Markdown that shows it literally, on one line: none of its signs acts as markup."""
     from markupsafe import Markup
 
     if isinstance(value, Markup):
@@ -45,5 +45,5 @@ def _link(link: MarkdownLink) -> Markup:
 
     words, url = escape(link.words), quote(link.url, safe=":/?#[]@!$&'()*+,;=%~")
     # Anything else, such as javascript:, is not to be clicked.
-    known = urlsplit(link.url).scheme in ("http", "https")
-    return Markup(f"[{words}](<{url}>)") if known else words
+    is_web = urlsplit(link.url).scheme in ("http", "https")
+    return Markup(f"[{words}](<{url}>)") if is_web else words

@@ -1,4 +1,4 @@
-"""What a run has to tell, judged by what its tasks have stated, what failed, and how the model fared before."""
+"""Which notices a run gives rise to, by what its tasks stated, which failed, and the model's earlier health."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ Statements = Mapping[str, Sequence[Statement]]
 """What each task has stated, in the order of the DAG."""
 
 History = Callable[[str], Sequence[HealthReport]]
-"""Given the name of a model, returns the reports on its health, the newest first."""
+"""A function that returns the reports on the health of a model, by its name, the newest first."""
 
 
 class News(NamedTuple):
-    """What a run has to tell.
+    """The notices of a run, and the topics that are well.
 
     :param notices: in the order in which people get them.
-    :param well: topics that are well; of those that people believe to be unwell, they are told so.
+    :param well: topics that are well; people are told so if the last notice said that a topic was not.
     """
 
     notices: Sequence[Notice]
@@ -37,14 +37,14 @@ class News(NamedTuple):
 
 
 def judge(run: Run, statements: Statements, failed: Sequence[str], history: History) -> News:
-    """Judge what there is to tell.
+    """Decide which notices a run gives rise to.
 
     :param failed: names of the failed tasks, in the order of the DAG; a mapped one as ``train_0``.
-    :raises ValueError: if a task has stated what is not what it says.
+    :raises ValueError: if a statement does not hold the fact that it names.
     """
     validations = list(_validations(run, statements, failed))
     guarded = _facts(statements, GuardReport)
-    # What has happened to the champion is told whatever else has failed.
+    # People are told what happened to the champion, whatever else has failed.
     champion = [*_guarded(run, guarded), *_trials(run, statements)]
     if failed:
         return News([*(validations or [failure(run, failed)]), *champion])
@@ -56,7 +56,7 @@ def judge(run: Run, statements: Statements, failed: Sequence[str], history: Hist
 
 
 def is_of(name: str, task: str) -> bool:
-    """Tell whether a name is that of a task, or of one that it was mapped to."""
+    """Whether a name is that of a task, or of one of its mapped instances."""
     return name == task or re.fullmatch(rf"{re.escape(task)}_\d+", name) is not None
 
 

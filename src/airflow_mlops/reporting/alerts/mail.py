@@ -1,4 +1,4 @@
-"""What a mail says, as facts, and the message that carries it; how it looks stands in the modules beside this one."""
+"""The message that carries a notice and its report; the modules beside this one write its text and its HTML."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def attachment(path: str, page: bytes | None) -> Attachment:
 
 
 def unattached(path: str) -> Attachment:
-    """Leave a report out that a mail server did not take."""
+    """Return the attachment of a report that a mail server did not take: only a note."""
     name = _file_name(path)
     return Attachment(
         name, None, "The report is not attached: it was too large for the mail server. Open the link."

@@ -1,4 +1,4 @@
-"""What people are told of a model: that its champion is in bad health, or another one, or was tampered with."""
+"""Notices about a champion: its bad health, changes outside of the ledger, rollbacks and promotions."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def health(
     since: Sequence[str] = (),
     picture: str | None = None,
 ) -> Notice:
-    """Tell that the champion is in bad health: drift, performance or staleness.
+    """Return the notice that the champion is in bad health: drift, performance or staleness.
 
     :param page: place of the drift report under ``[mlops] reports``; None if there is none.
-    :param since: partitions at which what is wrong has failed, the oldest first; it is told once. None means this one.
+    :param since: partitions of the same problem, the oldest first; people are told once. Empty means the report's own.
     :param picture: place of a PNG of the drift; None if there is none.
     """
     parts = (report.drift, report.performance, report.staleness)
@@ -64,7 +64,7 @@ def health(
 
 
 def moved(run: Run, report: GuardReport) -> Notice | None:
-    """Tell that the champion's alias is not where the ledger has put it; None if it is, or if nobody knows."""
+    """Return the notice that the champion's alias is not where the ledger has put it; None unless that was shown."""
     if report.alias.verdict is not Verdict.FAIL:
         return None
     back = report.restored is not None and report.restored.action is Action.RESTORED
@@ -74,7 +74,7 @@ def moved(run: Run, report: GuardReport) -> Notice | None:
         key=key,
         topic=run.alias,
         event=Event.HEALTH,
-        # What was put back is over: nothing is left to recover.
+        # An alias that was put back leaves nothing to recover.
         status=Status.NEWS if back else Status.FAILED,
         levels=(Level.URGENT,),
         title=f"{report.model} {report.partition}: the champion was changed outside of the ledger"
@@ -101,7 +101,7 @@ def moved(run: Run, report: GuardReport) -> Notice | None:
 
 
 def taken_back(run: Run, report: GuardReport) -> Notice | None:
-    """Tell that a new champion does worse than the one before; None if that was not shown."""
+    """Return the notice that a new champion does worse than the one before; None if that was not shown."""
     if report.probation.verdict is not Verdict.FAIL:
         return None
     done = report.restored is not None and report.restored.action is Action.ROLLED_BACK
@@ -112,7 +112,7 @@ def taken_back(run: Run, report: GuardReport) -> Notice | None:
         topic=f"{run.dag}/champion",
         event=Event.HEALTH,
         status=Status.NEWS,
-        # What was not done is for somebody to do.
+        # A rollback that was not done is left for a person to do.
         levels=(Level.WARNING if done else Level.URGENT,),
         title=f"{report.model} {report.partition}: the new champion does worse than the one before"
         + (f", rolled back to {_restored(report)}" if done else ", and could not be rolled back"),
@@ -138,7 +138,7 @@ def _restored(report: GuardReport) -> str | None:
 
 
 def promotion(run: Run, decision: PromotionDecision) -> Notice | None:
-    """Tell what became of a candidate; None if the champion was not in question."""
+    """Return the notice of the decision on a candidate; None if the champion was not in question."""
     overridden = decision.approval is not None and decision.approval.overridden
     titles = {
         Action.PROMOTED: f"version {decision.after} is the new champion"
@@ -192,7 +192,7 @@ def _answers(decision: PromotionDecision) -> list[tuple[str, str | None]]:
 
 
 def findings(checks: Sequence[Check]) -> tuple[Finding, ...]:
-    """Return the first of some checks as a mail lists them."""
+    """Return the first :data:`LISTED` checks as findings of a mail."""
     return tuple(
         Finding(
             name=check.name + (f" [{check.slice}]" if check.slice else ""),

@@ -1,4 +1,4 @@
-"""What people are to be told, before it is put into words and colours."""
+"""Notices to people, before they are put into words and colours."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Status(StrEnum):
 
 
 class Finding(Fact):
-    """One thing that was expected, and what was seen instead.
+    """One expectation, and what was observed instead.
 
-    :param name: what it is about: a column, a gate.
+    :param name: subject of the finding: a column, a gate.
     :param note: more on it in small print: the expectation, its severity.
     :param share: share of the rows that are concerned, 0 to 1; None if it is not about rows.
     :param samples: some values that were seen.
@@ -55,12 +55,12 @@ class Passage(Fact):
 
 
 class Notice(Fact):
-    """What people are to be told, before it is put into words and colours.
+    """A notice to people, before it is put into words and colours.
 
-    :param id: what happened: it is told once, ever.
-    :param same: other ids under which it may have been told already.
-    :param key: the problem: while it lasts it is told again only after a cooldown.
-    :param topic: what has the problem: it recovers as a whole.
+    :param id: id of what happened: people are told of it once, ever.
+    :param same: other ids under which people may have been told already.
+    :param key: id of the problem: while it lasts, people are told again only after a cooldown.
+    :param topic: id of what has the problem, which recovers as a whole.
     :param badge: the verdict, in one or two words.
     :param summary: what to know if nothing else is read, a sentence each.
     :param facts: name and value.

@@ -18,7 +18,7 @@ from airflow_mlops.stores.tables import journal
 _TEXT = ("state", "ids", "notice", "told")
 
 CLAIM = timedelta(seconds=60)
-"""How long a mail belongs to its sender. Sending takes less, so only one that was killed lets it end."""
+"""How long a mail belongs to its sender. Sending takes less, so only the claim of a sender that was killed ends."""
 
 
 class State(StrEnum):
@@ -33,7 +33,7 @@ class State(StrEnum):
 class Entry(Fact):
     """A notice in the outbox.
 
-    :param at: when it was written down, in UTC.
+    :param at: when it was written into the outbox, in UTC.
     :param since: when it came to its state.
     :param told: addresses that have it, or that refused it for good.
     """
@@ -54,19 +54,19 @@ def entries(uri: str) -> list[Entry]:
 
 
 def pending(uri: str) -> list[Entry]:
-    """Return what is not known to be sent, oldest first."""
+    """Return the entries that are not known to be sent, oldest first."""
     return [entry for entry in entries(uri) if entry.state in (State.PENDING, State.SENDING)]
 
 
 def put(uri: str, notice: Notice, *, cooldown: timedelta = timedelta(), now: datetime | None = None) -> Entry:
-    """Write down what is to be mailed; what has been written down before changes nothing.
+    """Write a notice into the outbox, unless it was written there before.
 
-    The same problem within the cooldown is noted and not mailed, unless the opposite was told in between. The next
-    mail about it says how often that was.
+    If the same problem was mailed within the cooldown, the notice is held back, unless the opposite was mailed in
+    between. The next mail about the problem says how often that happened.
 
-    :param cooldown: time in which a problem is told once.
-    :param now: what the clock says; None means to look.
-    :return: what stands in the outbox for it.
+    :param cooldown: time in which a problem is mailed once.
+    :param now: the time; None means that of the clock.
+    :return: the entry of the notice.
     :raises WriteConflict: if other writers were faster again and again.
     """
     ids = (notice.id, *notice.same)
@@ -86,10 +86,10 @@ def put(uri: str, notice: Notice, *, cooldown: timedelta = timedelta(), now: dat
 def recover(
     uri: str, topic: str, write: Callable[[Notice], Notice], *, now: datetime | None = None
 ) -> Notice | None:
-    """Write down that a topic is well again, if people believe that it is not.
+    """Write into the outbox that a topic is well again, if the last notice about it said that it is not.
 
-    :param write: given the last notice about it, says that it is over.
-    :return: what it wrote; None if there is nothing to tell.
+    :param write: returns the notice of recovery, from the last notice about the topic.
+    :return: the notice of recovery; None if there was nothing to recover.
     """
     if not _open(list(_entries(journal.rows(uri)).values()), topic):
         return None
@@ -113,13 +113,13 @@ def deliver(
     digest: timedelta | None = None,
     now: datetime | None = None,
 ) -> list[Notice]:
-    """Send what waits, and return what was sent.
+    """Send the notices that wait, and return those that were sent.
 
     A mail is claimed before it is sent, so that of two senders only one sends it. The claim of a sender that was
     killed ends after a minute: the mail is then sent again, for nobody knows how far it came.
 
     :param send: mails a notice, or raises: :class:`MailUndelivered` if the other mails need not be tried.
-    :param recipients: whom notices of some levels go to; what goes to nobody waits.
+    :param recipients: returns the addresses for notices of some levels; a notice without any waits.
     :param digest: time over which warnings are collected into one mail; None sends each at once.
     :raises MailUndelivered: if one could not be sent or is being sent by another task, after trying the others.
     """
@@ -157,7 +157,7 @@ def _send(
     reached: set[str] | None = None
 
     def note(state: State, reached: set[str]) -> None:
-        journal.append(uri, _TEXT, lambda _, at: _event(state, at, ids, told=sorted(reached)), now=now)
+        journal.append(uri, _TEXT, lambda _, at: _event(state, at, ids, reached=sorted(reached)), now=now)
 
     def claim(rows: list[journal.JournalRow], at: datetime) -> journal.JournalRow | None:
         nonlocal reached
@@ -170,7 +170,7 @@ def _send(
             reached = None
             return None
         reached = set.intersection(*(set(entry.told) for entry in mine))
-        return _event(State.SENDING, at, ids, told=sorted(reached))
+        return _event(State.SENDING, at, ids, reached=sorted(reached))
 
     journal.append(uri, _TEXT, claim, now=now)
     if reached is None:
@@ -227,7 +227,7 @@ def _event(
     ids: Sequence[str],
     *,
     notice: Notice | None = None,
-    told: Sequence[str] = (),
+    reached: Sequence[str] = (),
 ) -> journal.JournalRow:
     # What the notice says stands in its first row only, for the table keeps every row.
     written = notice.model_dump_json(exclude_defaults=True) if notice else None
@@ -236,7 +236,7 @@ def _event(
         "state": state.value,
         "ids": json.dumps(list(ids)),
         "notice": written,
-        "told": json.dumps(list(told)),
+        "told": json.dumps(list(reached)),
     }
 
 

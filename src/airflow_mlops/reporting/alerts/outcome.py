@@ -1,4 +1,4 @@
-"""What people are told of any run: that it failed, that it is over, and what they were told before."""
+"""Notices about any run: that it failed, that a problem is over, what people were told before, and digests."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Run(Fact):
 
     :param dag: id of the DAG; what follows its last dot is the stage.
     :param partition: None if the run is about none.
-    :param attempt: what changes when the run is cleared, and not when a task of it is tried again.
+    :param attempt: number that changes when the run is cleared, but not when a task of it is tried again.
     :param task: the one task that is watched; empty for the whole run.
     :param base: address of Airflow, without a slash at its end; empty if nobody knows it.
     """
@@ -55,7 +55,7 @@ class Run(Fact):
 
     @property
     def stage(self) -> str:
-        """What the run does, if it is one of ours, such as ``ingest``."""
+        """Stage of the run, such as ``ingest``, if its DAG is one of ours."""
         return self.dag.rpartition(".")[2]
 
     @property
@@ -87,7 +87,7 @@ class Run(Fact):
         return tuple(Link(label=label, url=f"{self.base}{path}") for label, path in named if self.base)
 
     def facts(self, *more: tuple[str, str | None]) -> tuple[tuple[str, str], ...]:
-        """Return name and value of what is known, the model and the partition first, the run last."""
+        """Return name and value of the facts that are known, the model and the partition first, the run last."""
         about = [
             ("Model", self.model),
             ("Partition", self.partition),
@@ -105,7 +105,7 @@ def some(names: Sequence[str]) -> str:
 
 
 def failure(run: Run, tasks: Sequence[str]) -> Notice:
-    """Tell that a run has failed for good.
+    """Return the notice that a run has failed for good.
 
     :param tasks: the failed tasks, in the order of the DAG; a mapped one as ``train_0``.
     """
@@ -132,10 +132,10 @@ def failure(run: Run, tasks: Sequence[str]) -> Notice:
 
 
 def recovery(run: Run, before: Notice, *facts: tuple[str, str | None]) -> Notice:
-    """Tell that what a notice was about is over.
+    """Return the notice that the problem of an earlier notice is over.
 
     :param before: the last notice about it.
-    :param facts: name and value of what is known now.
+    :param facts: name and value of further facts.
     """
     if before.event is Event.FAILURE:
         title = f"{run.dag} recovered{f': {run.task}' if run.task else ''} ({run.partition or run.run_id})"
@@ -157,14 +157,14 @@ def recovery(run: Run, before: Notice, *facts: tuple[str, str | None]) -> Notice
 
 
 def again(notice: Notice, last: Notice | None, *, held: int = 0, since: datetime | None = None) -> Notice:
-    """Add what people were told of the topic before.
+    """Return a notice that also says what people were told of its topic before.
 
     :param last: the last mail about the topic; None if there was none.
-    :param held: how often the same was noted and not mailed.
+    :param held: how often the same notice was held back.
     :param since: when it was mailed last.
     """
     if notice.status is Status.WARNED and last and last.status is Status.FAILED:
-        # Whoever knows that it failed has to know that it does no longer.
+        # People who were told that it failed must be told that it passes now.
         levels = tuple(dict.fromkeys((*last.levels, *notice.levels)))
         summary = (f"It passes now. Before: {line(last.title)}.", *notice.summary)
         return notice.model_copy(update={"levels": levels, "summary": summary})

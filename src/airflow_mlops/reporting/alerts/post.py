@@ -1,4 +1,4 @@
-"""News on its way to people: by the policy of a model into its outbox, and by a channel out of it."""
+"""Post the news of a run: into the model's outbox by its alert policy, and from there to people by a channel."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 def post(uri: str, run: Run, news: News, policy: Alerts, channel: Channel) -> str:
-    """Write news down, deliver what waits, and say what was done; empty if there was nothing.
+    """Write news into the outbox, deliver what waits there, and return in words what was done; empty if nothing was.
 
     :param uri: the outbox.
     :param policy: who is told of what.
@@ -32,7 +32,7 @@ def post(uri: str, run: Run, news: News, policy: Alerts, channel: Channel) -> st
         lines = [_put(uri, policy, notice) for notice in notices]
         lines += [_recover(uri, run, topic) for topic in news.well]
     except Exception:
-        # What failed may be the storage itself. A mail that may come twice is better than none.
+        # The storage itself may have failed. A mail that may come twice is better than none.
         log.exception("%s cannot be written: mailing without it", uri)
         for notice in notices:
             channel.deliver(notice, policy.recipients(notice.levels))

@@ -1,4 +1,4 @@
-"""What people are told of a validation: what was expected, what was seen, and what happened to the data."""
+"""The notice of a validation: what was expected, what was observed, and what happened to the data."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def validation(
     dataset: DatasetVersion | None = None,
     page: str | None = None,
 ) -> Notice:
-    """Tell that data broke expectations, and what happened to it.
+    """Return the notice that data broke expectations, and of what happened to the data.
 
     :param failed: the failed tasks of the run; none if the data passed, with warnings.
     :param dataset: the version that was checked; None if nobody knows it.
@@ -41,7 +41,7 @@ def validation(
         (result for result in report.results if result.outcome is not Outcome.PASS),
         key=lambda result: (_ORDER.index(result.severity), result.outcome is Outcome.ERROR),
     )
-    # Other data, and other expectations that fail, are other news.
+    # Other data, or other broken expectations, are another problem.
     about = [
         f"{report.dataset} {report.partition}",
         *sorted(f"{result.column} {result.expectation}" for result in broken),

@@ -1,4 +1,4 @@
-"""Model cards: what a version is for, how good it is, on which evidence, and where that ends."""
+"""Model cards: what a version is for, how good it is, on which evidence, and what its limits are."""
 
 from __future__ import annotations
 
@@ -43,22 +43,22 @@ def write(
 
     :param validation_uri: the table of validations; None leaves them out.
     :param description: what the model is for.
-    :param owner: who answers for it; empty if that is not known.
-    :param decision: what became of the candidate; None before that is decided.
+    :param owner: who is responsible for it; empty if that is not known.
+    :param decision: decision on the candidate; None before there is one.
     :raises RegistryUnavailable: if MLflow does not answer.
     """
     candidate = evaluation.candidate
     beside = _pictures(client, candidate.run_id)
-    known = provenance.read(client, candidate.run_id)
+    run_facts = provenance.read(client, candidate.run_id)
     sources = Sources(
         evaluation=evaluation,
         decision=decision,
         description=description,
         owner=owner,
-        provenance=known,
+        provenance=run_facts,
         seen=_json(beside, pictures.ROWS),
         importance=_json(beside, pictures.IMPORTANCE),
-        validations=_validations(validation_uri, known),
+        validations=_validations(validation_uri, run_facts),
         pictures=[path for path in beside if path.endswith(".png")],
     )
     facts = gather(sources)
@@ -77,9 +77,9 @@ def describe(
     metric: str,
     metrics: Mapping[str, float | None],
 ) -> None:
-    """Say in the registry, in one line of a version's description, what was decided on it and why.
+    """Write the decision on a version and its reason into the registry, as one line of its description.
 
-    :param metric: the one that it was chosen by.
+    :param metric: the metric that the candidate was chosen by.
     :param metrics: of the holdout, by name.
     :raises RegistryUnavailable: if MLflow does not answer.
     """
@@ -89,7 +89,7 @@ def describe(
 
 
 def _pictures(client: Client, run_id: str) -> dict[str, bytes]:
-    """Return the pictures of a run and what lies beside them, by path."""
+    """Return the pictures of a run and the files beside them, by path."""
     try:
         return artifacts.read_folder(client, run_id, pictures.FOLDER)
     except ModelNotFound:
@@ -98,15 +98,15 @@ def _pictures(client: Client, run_id: str) -> dict[str, bytes]:
 
 def _json(files: Mapping[str, bytes], name: str) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = json.loads(files[f"{pictures.FOLDER}/{name}"])
+        facts: dict[str, Any] = json.loads(files[f"{pictures.FOLDER}/{name}"])
     except (KeyError, ValueError):
         return {}
-    return found
+    return facts
 
 
-def _validations(uri: str | None, known: Mapping[str, Any]) -> dict[str, Row]:
-    wanted = set(known.get("partitions", ()))
-    if uri is None or not wanted:
+def _validations(uri: str | None, run_facts: Mapping[str, Any]) -> dict[str, Row]:
+    partitions = set(run_facts.get("partitions", ()))
+    if uri is None or not partitions:
         return {}
     columns = ["partition", "verdict", "reason", "quarantined"]
     try:
@@ -119,5 +119,5 @@ def _validations(uri: str | None, known: Mapping[str, Any]) -> dict[str, Row]:
     return {
         row["partition"]: (Verdict(row["verdict"]), row["reason"], row["quarantined"])
         for row in rows
-        if row["partition"] in wanted
+        if row["partition"] in partitions
     }

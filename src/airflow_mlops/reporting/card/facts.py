@@ -1,4 +1,4 @@
-"""What a model card says, gathered from an evaluation, its run and the tables of its data."""
+"""The facts of a model card, gathered from an evaluation, its run and the tables of its data."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ _INSIGHTS = ("importance.png", "learning_curve.png")
 
 @dataclass(frozen=True)
 class Sources:
-    """What a card is written from.
+    """Where the facts of a card come from.
 
-    :param provenance: what :func:`airflow_mlops.learning.provenance.read` returned; empty if nothing was kept.
-    :param seen: what :func:`airflow_mlops.stages.train.curve.row_facts` has found in the training rows; empty if nothing.
+    :param provenance: facts of :func:`airflow_mlops.learning.provenance.read`; empty if the run has none.
+    :param seen: facts of the training rows, by :func:`airflow_mlops.stages.train.curve.row_facts`; empty if none.
     :param importance: loss in the metric by feature, the greatest first.
     :param validations: last validation by partition: verdict, reason, rows set aside.
     :param pictures: paths of the pictures below the card.
@@ -83,7 +83,7 @@ class Facts:
 
 
 def gather(sources: Sources) -> Facts:
-    """Return what a card says."""
+    """Gather the facts of a card."""
     evaluation, decision = sources.evaluation, sources.decision
     candidate = evaluation.candidate
     checks = sorted(evaluation.checks, key=lambda check: _ORDER.index(check.verdict))
@@ -123,7 +123,7 @@ def gather(sources: Sources) -> Facts:
 
 
 def number(value: float | None) -> str:
-    """Return a number in as many digits as tell something."""
+    """Return a number in four significant digits, and None in words."""
     return "undefined" if value is None else f"{value:,.4g}" if abs(value) < 1e6 else f"{value:.4g}"
 
 
@@ -133,7 +133,7 @@ def interval(limits: tuple[float, float] | None) -> str:
 
 
 def moment(at: datetime) -> str:
-    """Return a time in the form that everyone reads alike."""
+    """Return a time as ``YYYY-MM-DD HH:MM``, which everyone reads alike."""
     return f"{at:%Y-%m-%d %H:%M}"
 
 
@@ -163,7 +163,9 @@ def _about(sources: Sources) -> Iterator[Row]:
 
 
 def _moved(decision: PromotionDecision) -> str:
-    before, after = (f"version {each}" if each else "none" for each in (decision.before, decision.after))
+    before, after = (
+        f"version {version}" if version else "none" for version in (decision.before, decision.after)
+    )
     return f"{before}, unchanged" if before == after else f"{before} before, {after} now"
 
 
@@ -210,17 +212,17 @@ def _leaderboard(evaluation: Evaluation) -> Iterator[Row]:
     if len(evaluation.leaderboard) > 1:
         sign = -1 if METRICS[evaluation.candidate.metric].greater_is_better else 1
         ranked = sorted(
-            evaluation.leaderboard.items(), key=lambda each: (each[1] is None, sign * (each[1] or 0))
+            evaluation.leaderboard.items(), key=lambda scored: (scored[1] is None, sign * (scored[1] or 0))
         )
         for name, score in ranked:
             yield name, "not ranked" if score is None else number(score)
 
 
 def _pictured(pictures: Sequence[str], *, insights: bool) -> Iterator[Row]:
-    known = {path.rpartition("/")[2]: path for path in pictures}
+    by_name = {path.rpartition("/")[2]: path for path in pictures}
     for name, words in _CAPTIONS.items():
-        if name in known and (name in _INSIGHTS) == insights:
-            yield known[name], words
+        if name in by_name and (name in _INSIGHTS) == insights:
+            yield by_name[name], words
 
 
 def _gate(check: Check) -> Row:
@@ -248,27 +250,27 @@ def _data(evaluation: Evaluation) -> Iterator[Row]:
     yield "Judged on", f"{moment(split.cut)} to {moment(split.end)}: {split.holdout_rows:,} rows"
     yield "Digest", f"{dataset.digest[:12]}… of partition {dataset.partition}"
     if (labels := dataset.labels) is not None:
-        known = f", as known before {moment(labels.until)}" if labels.until else ""
+        as_of = f", as known before {moment(labels.until)}" if labels.until else ""
         yield (
             "Labels",
-            f"from a source of their own, version {labels.version}{known}; digest {str(labels.digest)[:12]}…",
+            f"from a source of their own, version {labels.version}{as_of}; digest {str(labels.digest)[:12]}…",
         )
     yield "Prepared by", dataset.transform or "no function: used as published"
 
 
 def _partitions(sources: Sources) -> Iterator[Row]:
-    known = sources.provenance.get("partitions", {})
-    for key, each in list(known.items())[-_PARTITIONS:]:
+    partitions = sources.provenance.get("partitions", {})
+    for key, use in list(partitions.items())[-_PARTITIONS:]:
         verdict, reason, aside = sources.validations.get(key, (None, "not validated", None))
-        rows, digest = f"{each['rows']:,}", f"{each['version']} ({each['digest'][:8]})"
-        yield key, each["used for"], digest, rows, None if aside is None else f"{aside:,}", verdict, reason
+        rows, digest = f"{use['rows']:,}", f"{use['version']} ({use['digest'][:8]})"
+        yield key, use["used for"], digest, rows, None if aside is None else f"{aside:,}", verdict, reason
 
 
 def _lineage(sources: Sources) -> Iterator[Row]:
-    candidate, known = sources.evaluation.candidate, sources.provenance
+    candidate, run_facts = sources.evaluation.candidate, sources.provenance
     yield "MLflow run", candidate.run_id
     yield "Model digest", candidate.digest
-    airflow = known.get("airflow", {})
+    airflow = run_facts.get("airflow", {})
     if "airflow.run_id" in airflow:
         run = f"{airflow.get('airflow.dag_id', '')} {airflow['airflow.run_id']}".strip()
         yield "Airflow run", MarkdownLink(run, airflow.get("airflow.url", ""))
@@ -282,14 +284,17 @@ def _lineage(sources: Sources) -> Iterator[Row]:
         if candidate.trials > 1
         else params or "defaults",
     )
-    if known:
-        recipe, code, machine = known["recipe"], known["code"], known["environment"]
-        packages = known["packages"]
+    if run_facts:
+        recipe, code, machine = run_facts["recipe"], run_facts["code"], run_facts["environment"]
+        packages = run_facts["packages"]
         yield "Seed", recipe["seed"]
         yield "Code", f"commit {code['commit'] or 'unknown'}, airflow-mlops {code['airflow_mlops']}"
         yield (
             "Environment",
             f"{machine['python']} on {machine['platform']}, {machine['processors']} processors",
         )
-        yield "Packages", ", ".join(f"{name} {packages[name]}" for name in known["named"] if name in packages)
+        yield (
+            "Packages",
+            ", ".join(f"{name} {packages[name]}" for name in run_facts["named"] if name in packages),
+        )
     yield "Again", f"airflow mlops reproduce {sources.evaluation.model} {candidate.version}"

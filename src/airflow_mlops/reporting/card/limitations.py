@@ -1,4 +1,4 @@
-"""What a model card warns of: what a model has not seen, and what its evaluation could not show."""
+"""The warnings of a model card: what a model has not seen, and what its evaluation could not show."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def limits(evaluation: Evaluation, seen: Mapping[str, Any], validations: Mapping
     if evaluation.unjudged:
         yield f"Too few rows to judge {evaluation.unjudged}: how it does there is not known."
     yield from (f"While it was fitted: {remark}" for remark in candidate.remarks)
-    empty = [name for name, each in seen.get("features", {}).items() if not each["values"]]
-    constant = [name for name, each in seen.get("features", {}).items() if each["values"] == 1]
+    empty = [name for name, feature in seen.get("features", {}).items() if not feature["values"]]
+    constant = [name for name, feature in seen.get("features", {}).items() if feature["values"] == 1]
     if empty:
         yield f"No training row has a value of {_several(empty)}."
     if constant:
@@ -75,11 +75,11 @@ def _labels(seen: Mapping[str, Any]) -> Iterator[str]:
 
 
 def ranges(seen: Mapping[str, Any]) -> Iterator[Row]:
-    """Yield what each feature's training rows hold: least, greatest, different values, share of missing ones."""
-    for name, each in list(seen.get("features", {}).items())[:_SHOWN]:
-        low, high = (_value(each.get(end), each["kind"]) for end in ("low", "high"))
-        count = f"{each['values']:,}" if each["kind"] == "categorical" else ""
-        yield name, low, high, count, f"{each['missing']:.1%}" if each["missing"] else "none"
+    """Yield a row for each feature: its least and greatest value in training, how many differ, the share missing."""
+    for name, feature in list(seen.get("features", {}).items())[:_SHOWN]:
+        low, high = (_value(feature.get(end), feature["kind"]) for end in ("low", "high"))
+        count = f"{feature['values']:,}" if feature["kind"] == "categorical" else ""
+        yield name, low, high, count, f"{feature['missing']:.1%}" if feature["missing"] else "none"
 
 
 def _value(value: float | None, kind: str) -> str:

@@ -72,7 +72,7 @@ _CLASSES = {
 def render_page(markdown: str, title: str, pictures: Mapping[str, bytes]) -> str:
     """Return a card as a page that loads nothing from anywhere, and runs nothing.
 
-    :param markdown: the card; HTML in it is shown, not used.
+    :param markdown: the card; HTML in it is shown as text.
     :param pictures: PNG files by the path that the Markdown refers to; others are left out.
     """
     from markupsafe import Markup

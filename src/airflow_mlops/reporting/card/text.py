@@ -1,4 +1,4 @@
-"""The text of a model card: Markdown in which every value is shown as it is, whatever signs it holds."""
+"""The text of a model card: Markdown in which every value is shown literally, whatever signs it holds."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ _CARD = """\
 
 ## Purpose
 
-{% for each in card.purpose %}
-{{ each }}
+{% for paragraph in card.purpose %}
+{{ paragraph }}
 
 {% endfor %}
 {{ table(("", ""), card.about) }}
@@ -91,8 +91,8 @@ Loss of {{ card.metric }} when the values of one feature are shuffled: {{ card.r
 
 ## Limits
 
-{% for each in card.limits %}
-- {{ each }}
+{% for limit in card.limits %}
+- {{ limit }}
 {% endfor %}
 
 {% if card.ranges %}

@@ -1,4 +1,4 @@
-"""What people are asked about a candidate, with the evidence, and which of their answers count."""
+"""The question whether to promote a candidate: its form and mail, with the evidence, and which answers count."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _ORDER = (Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.PASS)
 
 
 class ApprovalQuestion(NamedTuple):
-    """What is asked.
+    """The question whether to promote a candidate.
 
     :param evaluation: the candidate and the evidence.
     :param policy: who may answer, until when, and whether a failed gate may be overridden.
@@ -43,7 +43,7 @@ class ApprovalQuestion(NamedTuple):
 
     @property
     def passed(self) -> bool:
-        """Tell whether the gates were passed, so that saying yes overrides nothing."""
+        """Whether the gates were passed, so that an approval overrides nothing."""
         return self.evaluation.verdict is Verdict.PASS
 
     @property
@@ -64,14 +64,14 @@ class ApprovalQuestion(NamedTuple):
 
     @property
     def _turn(self) -> str:
-        # Not by whom the first was: the form of a task that is cleared stays as it was.
+        # Without the name of the first person: the form of a task that is cleared must stay the same.
         return ", second approval" if self.first else ""
 
 
-class Given(NamedTuple):
-    """What somebody did with the form.
+class Response(NamedTuple):
+    """A response to the form, which is not yet an answer that counts.
 
-    :param user: id of the Airflow user; None if nobody is known to have done it.
+    :param user: id of the Airflow user; None if it is not known.
     :param name: that user's name.
     """
 
@@ -83,15 +83,15 @@ class Given(NamedTuple):
 
     @property
     def person(self) -> str:
-        """Who it was, told apart from everybody else: names need not be unique, ids are."""
+        """The user's name with the id, unless they are the same: names need not be unique, ids are."""
         return self.name if self.name == self.user else f"{self.name} ({self.user})"
 
 
-def given(event: dict[str, Any], *, approved: bool) -> Given:
-    """Read what Airflow passes on from the form, which anybody may have sent by the REST API instead."""
+def read_response(event: dict[str, Any], *, approved: bool) -> Response:
+    """Read a response from Airflow's event, which anybody may have sent by the REST API instead of the form."""
     user = event.get("responded_by_user") or {}
     reason = (event.get("params_input") or {}).get(REASON)
-    return Given(
+    return Response(
         approved=approved,
         user=str(user["id"]) if user.get("id") else None,
         name=line(str(user.get("name") or user.get("id") or "")),
@@ -100,60 +100,60 @@ def given(event: dict[str, Any], *, approved: bool) -> Given:
     )
 
 
-def problem(said: Given, users: Sequence[str]) -> str | None:
-    """Return why nobody who may has given an answer; None if somebody has.
+def problem(response: Response, users: Sequence[str]) -> str | None:
+    """Return why a response does not come from a person who may answer; None if it does.
 
     :param users: ids of those who may answer; empty for everyone who may edit the run.
     """
-    if said.user is None:
+    if response.user is None:
         return "nobody is known to have given it"
     # By the id alone: whoever may choose a name could choose one of these.
-    if users and said.user not in users:
-        return f"{said.person} is not among those who may: {', '.join(users)}"
+    if users and response.user not in users:
+        return f"{response.person} is not among those who may: {', '.join(users)}"
     return None
 
 
-def accept(question: ApprovalQuestion, said: Given) -> Answer | str:
-    """Return the answer, or why it is none.
+def accept(question: ApprovalQuestion, response: Response) -> Answer | str:
+    """Return the answer, or why the response does not count as one.
 
     A rejection counts without a reason too: to ask again would give others the chance to approve in the meantime.
     """
-    if (wrong := problem(said, question.policy.users)) is not None:
-        return wrong
-    if said.approved and question.first is not None and said.user == question.first.user:
-        return f"{said.person} has approved already; the second approval is another person's"
-    if said.approved and len(said.reason) < SHORTEST:
-        return f"{said.person} approved without a reason of at least {SHORTEST} signs"
-    reason = said.reason or "no reason given"
+    if (objection := problem(response, question.policy.users)) is not None:
+        return objection
+    if response.approved and question.first is not None and response.user == question.first.user:
+        return f"{response.person} has approved already; the second approval is another person's"
+    if response.approved and len(response.reason) < SHORTEST:
+        return f"{response.person} approved without a reason of at least {SHORTEST} signs"
+    reason = response.reason or "no reason given"
     return Answer(
         version=question.evaluation.candidate.version,
         verdict=question.evaluation.verdict,
-        user=str(said.user),
-        person=said.person,
-        approved=said.approved,
+        user=str(response.user),
+        person=response.person,
+        approved=response.approved,
         reason=reason,
-        at=said.at,
+        at=response.at,
     )
 
 
 def body(question: ApprovalQuestion, links: Sequence[Link]) -> str:
-    """Return what the form says, in Markdown: the evidence, and what an answer does.
+    """Return the text of the form, in Markdown: the evidence, and what an answer does.
 
-    What stands in names, reasons and slices is shown as text, whatever it looks like.
+    Names, reasons and slices are shown literally, whatever they look like.
     """
     return "\n\n".join(part for part in _parts(question, links) if part) + "\n"
 
 
 def notice(
-    run: Run, question: ApprovalQuestion, *, form: str, until: datetime, asked: int = 0, why: str = ""
+    run: Run, question: ApprovalQuestion, *, form: str, until: datetime, repeats: int = 0, why: str = ""
 ) -> Notice:
-    """Tell people that they are asked, with the same evidence and a link to the form.
+    """Return the notice that people are asked, with the same evidence and a link to the form.
 
     :param run: of the task that asks.
     :param form: path of the form below the address of Airflow.
     :param until: when the question lapses.
-    :param asked: how often it was asked before.
-    :param why: why the last answer was none; empty if there was none yet.
+    :param repeats: how often it was asked before.
+    :param why: why the last answer did not count; empty if there was none yet.
     """
     evaluation = question.evaluation
     happened = run.happened(f"{run.topic}/asked")
@@ -161,9 +161,9 @@ def notice(
     verdict = f"{evaluation.verdict}: {evaluation.reason}"
     links = run.links(("Open the form", form), ("Open the model card", card(evaluation)))
     return Notice(
-        id=f"{happened}/{asked}" if asked else happened,
-        # Of several answers that were none, the first is mailed at once, the others when the cooldown is over.
-        key=f"{happened}/again" if asked else happened,
+        id=f"{happened}/{repeats}" if repeats else happened,
+        # Of several answers that did not count, the first is mailed at once, the others when the cooldown is over.
+        key=f"{happened}/again" if repeats else happened,
         topic=run.topic,
         event=Event.APPROVAL,
         status=Status.NEWS if question.passed else Status.WARNED,
@@ -214,10 +214,10 @@ def _parts(question: ApprovalQuestion, links: Sequence[Link]) -> Iterator[str]:
             else "There is no champion yet."
         )
     )
-    yield " · ".join(f"[{each.label}]({each.url})" for each in links)
+    yield " · ".join(f"[{link.label}]({link.url})" for link in links)
     yield _metrics(evaluation)
     yield _gates(evaluation.checks)
-    yield "\n".join(f"- {shown_as_is(each)}" for each in evaluation.candidate.remarks)
+    yield "\n".join(f"- {shown_as_is(remark)}" for remark in evaluation.candidate.remarks)
     yield " ".join(_effects(question))
 
 
@@ -295,6 +295,6 @@ def _interval(value: tuple[float, float] | None) -> str:
 
 
 def shown_as_is(value: str) -> str:
-    """Return a text as Markdown that shows it, whatever it looks like."""
+    """Return a text as Markdown that shows it literally, whatever it looks like."""
     # Airflow makes links of what looks like an address, escaped or not.
     return re.sub(r"(?i)(:)(//)|(www)(\.)", "\\1\\3\u200b\\2\\4", escape(value))

@@ -1,4 +1,4 @@
-"""What people are asked about a retraining that the policy suggests, and what follows from their answer."""
+"""The question whether to retrain, if the policy suggests it: its form and mail, and what follows from the answer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from airflow_mlops.domain.spec.alerts import Event, Level
 from airflow_mlops.reporting.alerts.model import findings
 from airflow_mlops.reporting.alerts.notice import Notice, Passage, Status
 from airflow_mlops.reporting.alerts.outcome import Run
-from airflow_mlops.reporting.questions.promotion import LONGEST, Given, shown_as_is, table
+from airflow_mlops.reporting.questions.promotion import LONGEST, Response, shown_as_is, table
 
 _EFFECT = (
     "Approve trains the candidates now; the gates decide on them as ever. Reject keeps the champion, and the same problem "
@@ -27,32 +27,32 @@ def subject(decision: RetrainDecision) -> str:
 
 
 def body(decision: RetrainDecision) -> str:
-    """Return what the form says, in Markdown: every rule of the policy, and what an answer does.
+    """Return the text of the form, in Markdown: every rule of the policy, and what an answer does.
 
-    What stands in reasons is shown as text, whatever it looks like.
+    Reasons are shown literally, whatever they look like.
     """
     rows = [
         [shown_as_is(cell) for cell in (rule.name, rule.verdict.value, rule.expected, rule.reason)]
         for rule in _policy(decision)
     ]
-    told = table(("rule", "verdict", "expected", "what it says"), rows)
-    return "\n\n".join((shown_as_is(decision.reason), told, _EFFECT)) + "\n"
+    rules = table(("rule", "verdict", "expected", "what it says"), rows)
+    return "\n\n".join((shown_as_is(decision.reason), rules, _EFFECT)) + "\n"
 
 
-def notice(run: Run, decision: RetrainDecision, until: datetime, asked: int, why: str) -> Notice:
-    """Tell people that they are asked.
+def notice(run: Run, decision: RetrainDecision, until: datetime, repeats: int, why: str) -> Notice:
+    """Return the notice that people are asked.
 
     :param run: of the task that asks.
     :param until: when the question lapses.
-    :param asked: how often it was asked before.
-    :param why: why the last answer was none; empty if there was none yet.
+    :param repeats: how often it was asked before.
+    :param why: why the last answer did not count; empty if there was none yet.
     """
     happened = run.happened(f"{run.topic}/asked")
-    told = (f"Asked again, for the last answer does not count: {why}.",) if why else ()
+    repeat = (f"Asked again, for the last answer does not count: {why}.",) if why else ()
     rules = _policy(decision)
     return Notice(
-        id=f"{happened}/{asked}" if asked else happened,
-        key=f"{happened}/again" if asked else happened,
+        id=f"{happened}/{repeats}" if repeats else happened,
+        key=f"{happened}/again" if repeats else happened,
         topic=run.topic,
         event=Event.APPROVAL,
         status=Status.NEWS,
@@ -60,7 +60,7 @@ def notice(run: Run, decision: RetrainDecision, until: datetime, asked: int, why
         levels=(Level.URGENT,),
         title=subject(decision),
         badge="RETRAIN?",
-        summary=(*told, decision.reason),
+        summary=(*repeat, decision.reason),
         facts=run.facts(("Until", f"{until:%Y-%m-%d %H:%M} UTC")),
         findings=findings(rules),
         passages=(Passage(heading="What an answer does", text=_EFFECT),),
@@ -68,11 +68,11 @@ def notice(run: Run, decision: RetrainDecision, until: datetime, asked: int, why
     )
 
 
-def answered(decision: RetrainDecision, said: Given) -> RetrainDecision:
+def answered(decision: RetrainDecision, response: Response) -> RetrainDecision:
     """Return the decision that a person has made of a suggestion."""
-    what = "wants it" if said.approved else "does not want it"
-    reason = f"{said.person} {what}: {said.reason[:LONGEST] or 'no reason given'}"
-    return _ended(decision, Verdict.FAIL if said.approved else Verdict.PASS, reason)
+    what = "wants it" if response.approved else "does not want it"
+    reason = f"{response.person} {what}: {response.reason[:LONGEST] or 'no reason given'}"
+    return _ended(decision, Verdict.FAIL if response.approved else Verdict.PASS, reason)
 
 
 def lapsed(decision: RetrainDecision) -> RetrainDecision:
@@ -92,6 +92,6 @@ def _ended(decision: RetrainDecision, verdict: Verdict, reason: str) -> RetrainD
 
 
 def _policy(decision: RetrainDecision) -> list[Check]:
-    """Return the rules that the policy has, those that ask first."""
+    """Return the rules of the policy, those that ask for a retraining first."""
     rules = [check for check in decision.checks if check.expected != OFF]
     return sorted(rules, key=lambda check: check.verdict is not Verdict.FAIL)

@@ -14,11 +14,11 @@ from airflow_mlops.reporting.alerts.notice import Link, Status
 from airflow_mlops.reporting.questions.promotion import (
     LONGEST,
     ApprovalQuestion,
-    Given,
+    Response,
     accept,
     body,
-    given,
     notice,
+    read_response,
 )
 from notices import make_answer, make_candidate, make_check, make_evaluation, make_run
 
@@ -26,13 +26,15 @@ NOW = datetime(2013, 5, 2, tzinfo=UTC)
 FORM = "/dags/flights.train/runs/r/tasks/approve/required_actions"
 
 
-def make_question(verdict: Verdict = Verdict.PASS, *, first: Answer | None = None, **policy: Any) -> ApprovalQuestion:
+def make_question(
+    verdict: Verdict = Verdict.PASS, *, first: Answer | None = None, **policy: Any
+) -> ApprovalQuestion:
     return ApprovalQuestion(make_evaluation(verdict), Approval(**({"people": "one"} | policy)), first)
 
 
-def said(**changes: Any) -> Given:
+def said(**changes: Any) -> Response:
     values = {"approved": True, "user": "bob", "name": "bob", "reason": "looks good", "at": NOW}
-    return Given(**(values | changes))
+    return Response(**(values | changes))
 
 
 def tell(question: ApprovalQuestion, **changes: Any) -> Any:
@@ -145,13 +147,13 @@ def test_what_comes_by_the_rest_api_is_read_with_care(params: Any, reason: str) 
         "responded_by_user": {"id": "bob", "name": "bob"},
         "responded_at": NOW,
     }
-    assert given(event, approved=True) == said(reason=reason)
+    assert read_response(event, approved=True) == said(reason=reason)
 
 
 @pytest.mark.parametrize("user", [None, {}, {"id": "", "name": "bob"}])
 def test_an_answer_of_nobody_is_seen(user: Any) -> None:
     event = {"params_input": {"reason": "fine"}, "responded_by_user": user, "responded_at": NOW}
-    assert given(event, approved=True).user is None
+    assert read_response(event, approved=True).user is None
 
 
 def test_the_form_shows_every_gate_and_metric_beside_the_champion_and_links() -> None:
@@ -198,7 +200,9 @@ def test_what_stands_in_the_data_stays_text() -> None:
     evaluation = make_evaluation(
         checks=checks, reason=nasty, candidate=make_candidate(candidate=nasty, remarks=(nasty,))
     )
-    page = MarkdownIt("gfm-like", {"linkify": False}).render(body(ApprovalQuestion(evaluation, Approval()), []))
+    page = MarkdownIt("gfm-like", {"linkify": False}).render(
+        body(ApprovalQuestion(evaluation, Approval()), [])
+    )
     assert "<script" not in page
     assert "<a " not in page
     assert "<img" not in page
@@ -238,8 +242,8 @@ def test_a_mail_about_gates_that_were_not_passed_says_so() -> None:
 def test_a_second_mail_says_why_the_answer_was_none() -> None:
     first, again, third = (
         tell(make_question()),
-        tell(make_question(), asked=1, why="no reason"),
-        tell(make_question(), asked=2, why="no reason"),
+        tell(make_question(), repeats=1, why="no reason"),
+        tell(make_question(), repeats=2, why="no reason"),
     )
     assert len({first.id, again.id, third.id}) == 3
     assert first.key != again.key == third.key
