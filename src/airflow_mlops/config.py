@@ -8,20 +8,23 @@ from urllib.parse import urlsplit
 
 from airflow.sdk import conf
 
+from airflow_mlops.exceptions import PlaceRefused
+from airflow_mlops.stores.tables import places
+
 SECTION = "mlops"
 
 
 @cache
 def storage() -> str:
     """[mlops] storage: root URI of the Delta tables, without a slash at its end."""
-    return _uri("storage", _get("storage"))
+    return _folder("storage", _get("storage"))
 
 
 @cache
 def reports() -> str:
     """[mlops] reports: root URI of the report pages, without a slash at its end."""
     value = _get("reports")
-    return _uri("reports", value) if value else f"{storage()}/reports"
+    return _folder("reports", value) if value else f"{storage()}/reports"
 
 
 @cache
@@ -80,6 +83,13 @@ def decision_timeout() -> timedelta:
 
 def _get(option: str) -> str:
     return str(conf.get(SECTION, option)).strip()
+
+
+def _folder(option: str, value: str) -> str:
+    try:
+        return places.root(_uri(option, value))
+    except PlaceRefused as error:
+        return _refuse(option, value, str(error))
 
 
 def _uri(option: str, value: str) -> str:

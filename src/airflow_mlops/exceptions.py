@@ -19,6 +19,10 @@ class SpecError(ValueError):
         super().__init__("\n".join([f"{self.source}: {count}", *(f"  {problem}" for problem in problems)]))
 
 
+class PlaceRefused(ValueError):
+    """A name or a folder would not keep tables apart from others. A retry cannot help: choose another one."""
+
+
 class SourceMissing(FileNotFoundError):
     """The data of a partition is not there. A retry can help: it may still arrive."""
 

@@ -14,7 +14,7 @@ from airflow_mlops.exceptions import TableMissing, UnknownPartition
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.learning.labels import labelled
 from airflow_mlops.stages.score import score
-from airflow_mlops.stores.tables import tables
+from airflow_mlops.stores.tables import places, tables
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, ObjectStoragePath
@@ -34,7 +34,10 @@ Request = TypeVar("Request", bound=Section)
 
 
 def table_uri(name: str, table: str) -> str:
-    """Return the URI of one of a dataset's tables under ``[mlops] storage``."""
+    """Return the URI of one of a dataset's tables under ``[mlops] storage``.
+
+    :raises PlaceRefused: if the name is none that a spec could have.
+    """
     return tables.uri_of(config.storage(), name, table)
 
 
@@ -125,7 +128,7 @@ def report_path(name: str) -> ObjectStoragePath:
 
 def save_report(context: Context, model: str, partition: str, kind: str, html: str) -> str:
     """Save a page under ``[mlops] reports``, link it from the task, and return its path there."""
-    name = f"{model}/{partition}/{kind}.html"
+    name = places.page_of(model, partition, kind)
     path = report_path(name)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(html, encoding="utf-8")

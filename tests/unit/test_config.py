@@ -73,6 +73,13 @@ def test_an_option_is_read_once_a_process(monkeypatch: pytest.MonkeyPatch) -> No
     [
         ("storage", "/data/mlops", "write a URI"),
         ("storage", "file://data/mlops", "three slashes"),
+        ("storage", "file:///data/a#b", "all tables would be one"),
+        ("storage", "s3://bucket/a?b", "all tables would be one"),
+        ("storage", "file:///data/a%20b", "%20, which some readers decode"),
+        ("storage", "file:///data/a\\b", "backslash for a slash"),
+        ("storage", "file:///data/../b", "write the path that it leads to"),
+        ("storage", "s3://bucket//b", "two slashes in a row"),
+        ("reports", "s3://bucket/pages#1", "all tables would be one"),
         ("reports", "reports", "write a URI"),
         ("tracking_uri", "mlflow.example.com", "write a URI"),
         ("mlflow_conn_id", "", "name a connection"),

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from airflow_mlops.cli.places import datasets, table_uri
+
 if TYPE_CHECKING:
     from argparse import Namespace
 
@@ -26,9 +28,9 @@ def show(args: Namespace) -> None:
     if args.name is None:
         AirflowConsole().print_as(data=_all(), output=args.output)
         return
-    with _told():
+    with _exit_on_error():
         commits = _commits(args.name)[::-1]
-        coverage = tables.coverage(_uri(args.name))
+        coverage = tables.coverage(table_uri(args.name, "data"))
     if args.partition:
         commits = [commit for commit in commits if commit.version.partition == args.partition]
         if not commits:
@@ -41,33 +43,37 @@ def show(args: Namespace) -> None:
 
 
 def diff(args: Namespace) -> None:
-    """Print what differs between the partitions that two versions published.
+    """Print the differences between the partitions that two versions published.
 
     :raises SystemExit: if there is no such dataset or version.
     """
     from airflow.cli.simple_table import AirflowConsole
 
-    with _told():
-        known = {commit.version.version: commit.version for commit in _commits(args.name)}
-    after = max(known) if args.after is None else args.after
+    with _exit_on_error():
+        versions = {commit.version.version: commit.version for commit in _commits(args.name)}
+    after = max(versions) if args.after is None else args.after
     for number in (args.before, after):
-        if number not in known:
+        if number not in versions:
             raise SystemExit(
-                f"Version {number} of {args.name!r} published nothing; those that did are {_some(sorted(known))}."
+                f"Version {number} of {args.name!r} published nothing; those that did are {_some(sorted(versions))}."
             )
-    AirflowConsole().print_as(data=list(_differences(known[args.before], known[after])), output=args.output)
+    AirflowConsole().print_as(
+        data=list(_differences(versions[args.before], versions[after])), output=args.output
+    )
 
 
 def export(args: Namespace) -> None:
-    """Write a dataset to a file: as it is, as a version had it, or as it was committed at a time.
+    """Write a dataset to a file: its latest version, a version by number, or the version at a time of publishing.
 
     :raises SystemExit: if there is no such dataset, version or partition, or the file cannot be written.
     """
     from airflow_mlops.stores.tables import exports, tables
 
-    with _told():
-        uri, version = _uri(args.name), _chosen(args)
-        keys = sorted(str(each[tables.PARTITION]) for each in tables.open_table(uri, version).partitions())
+    with _exit_on_error():
+        uri, version = table_uri(args.name, "data"), _chosen(args)
+        keys = sorted(
+            str(partition[tables.PARTITION]) for partition in tables.open_table(uri, version).partitions()
+        )
         if args.partition and args.partition not in keys:
             raise SystemExit(
                 f"Version {version} of {args.name!r} has no partition {args.partition}; it has {_some(keys)}."
@@ -86,90 +92,71 @@ def export(args: Namespace) -> None:
 
 
 def vacuum(args: Namespace) -> None:
-    """Print which files no version needs that has to stay, and remove them if told to.
+    """Print the files that no version that has to stay needs, and remove them with ``--delete``.
 
-    :raises SystemExit: if there is no such dataset, or it cannot be told what has to stay.
+    :raises SystemExit: if there is no such dataset, or if the versions that have to stay cannot be found out.
     """
-    from airflow_mlops import config
     from airflow_mlops.cli import connect
     from airflow_mlops.stores import retention
     from airflow_mlops.stores.tables import removal, tables
 
-    storage = config.storage()
-    with _told():
+    with _exit_on_error():
         _commits(args.name)
-        ledgers = {
-            name: uri for name in _folders() if tables.exists(uri := tables.uri_of(storage, name, "ledger"))
-        }
+        ledgers = {name: uri for name in datasets() if tables.exists(uri := table_uri(name, "ledger"))}
         client = connect.mlflow()
         for table in ("data", "labels", "staging"):
-            uri = tables.uri_of(storage, args.name, table)
+            uri = table_uri(args.name, table)
             if not tables.exists(uri):
                 continue
             needed = retention.needed(client, uri, ledgers)
             for version, why in sorted(needed.items()):
                 whose = "" if table == "data" else f" of {table}"
                 print(f"Version {version}{whose} stays: {why} was trained on it, and is or was champion.")
-            found = removal.vacuum(uri, needed, days=args.days, delete=args.delete)
-            for file in found.files:
+            unneeded = removal.vacuum(uri, needed, days=args.days, delete=args.delete)
+            for file in unneeded.files:
                 print(f"{uri}/{file}")
             verb = "were removed" if args.delete else "can be removed (--delete removes them)"
-            print(f"{table}: {len(found.files):,} files of {found.size / 1e6:,.1f} MB {verb}.")
+            print(f"{table}: {len(unneeded.files):,} files of {unneeded.size / 1e6:,.1f} MB {verb}.")
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _exit_on_error() -> Iterator[None]:
     try:
         yield
     except (LookupError, OSError, RuntimeError, ValueError) as error:
         raise SystemExit(str(error)) from error
 
 
-def _uri(name: str) -> str:
-    from airflow_mlops import config
-    from airflow_mlops.stores.tables import tables
-
-    return tables.uri_of(config.storage(), name, "data")
-
-
 def _commits(name: str) -> list[Commit]:
     """Return the versions of a dataset, newest first."""
     from airflow_mlops.stores.tables import tables
 
-    if not (found := list(tables.history(_uri(name)))):
-        raise SystemExit(f"Nothing of {name!r} was published at {_uri(name)}.")
-    return found
-
-
-def _folders() -> list[str]:
-    from airflow.sdk import ObjectStoragePath
-
-    from airflow_mlops import config
-
-    root = ObjectStoragePath(config.storage())
-    return sorted(each.name for each in root.iterdir() if each.is_dir()) if root.exists() else []
+    uri = table_uri(name, "data")
+    if not (commits := list(tables.history(uri))):
+        raise SystemExit(f"Nothing of {name!r} was published at {uri}.")
+    return commits
 
 
 def _all() -> list[dict[str, object]]:
     from airflow_mlops import config
     from airflow_mlops.stores.tables import tables
 
-    found: list[dict[str, object]] = []
-    for name in _folders():
+    rows: list[dict[str, object]] = []
+    for name in datasets():
         try:
-            coverage = tables.coverage(_uri(name))
+            coverage = tables.coverage(table_uri(name, "data"))
         except (LookupError, OSError, RuntimeError, ValueError) as error:
             nothing = dict.fromkeys(["first", "watermark", "last", "gaps"], "")
-            found.append({"name": name, "partitions": str(error), **nothing})
+            rows.append({"name": name, "partitions": str(error), **nothing})
             continue
         if coverage.partitions:
             facts = {"first": coverage.first, "watermark": coverage.watermark, "last": coverage.last}
-            found.append(
+            rows.append(
                 {"name": name, "partitions": coverage.partitions, **facts, "gaps": len(coverage.gaps)}
             )
-    if not found:
+    if not rows:
         raise SystemExit(f"No dataset was published at {config.storage()}.")
-    return found
+    return rows
 
 
 def _columns(commit: Commit) -> dict[str, object]:
@@ -214,24 +201,24 @@ def _line(what: str, before: str, after: str) -> dict[str, str]:
 
 
 def _chosen(args: Namespace) -> int:
-    """Return the version to write, by number, by time, or the latest."""
+    """Return the number of the version to write: by number, by time, or the latest."""
     from airflow_mlops.stores.tables import tables
 
     if args.version is not None and args.as_of is not None:
         raise SystemExit("Name a version or a time, not both.")
     commits = _commits(args.name)
-    latest = tables.open_table(_uri(args.name)).version()
+    latest = tables.open_table(table_uri(args.name, "data")).version()
     if args.as_of is not None:
         time = datetime.fromisoformat(args.as_of)
         time = time if time.tzinfo else time.replace(tzinfo=UTC)
-        found = next((each.version.version for each in commits if each.committed_at <= time), None)
-        if found is None:
+        version = next((commit.version.version for commit in commits if commit.committed_at <= time), None)
+        if version is None:
             first = commits[-1].committed_at
             raise SystemExit(
                 f"Nothing of {args.name!r} was published by {time:%Y-%m-%d %H:%M:%S %Z}; the first was at "
                 f"{first:%Y-%m-%d %H:%M:%S} UTC. --as-of is the time of publishing, not that of the events."
             )
-        return found
+        return version
     chosen: int = latest if args.version is None else args.version
     if not 0 <= chosen <= latest:
         raise SystemExit(f"{args.name!r} has no version {chosen}; the latest is {latest}.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from airflow_mlops.cli.ledger_table import WIDTH, _clean, _what, events, facts, table, write
+from airflow_mlops.cli.places import table_uri
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -13,19 +14,17 @@ if TYPE_CHECKING:
 
 
 def history(args: Namespace) -> None:
-    """Print what became of a model's champion, oldest first, or the whole story of one version.
+    """Print the decisions on a model's champion and its moves, oldest first, or the whole story of one version.
 
-    A table tells each decision and each move once; JSON and YAML have every row of the ledger, with all its evidence.
+    A table has each decision and each move once; JSON and YAML have every row of the ledger, with all its evidence.
 
-    :raises SystemExit: if nothing is known of the model or the version, or the ledger cannot be read.
+    :raises SystemExit: if there is no record of the model or the version, or the ledger cannot be read.
     """
     from airflow.cli.simple_table import AirflowConsole
 
-    from airflow_mlops import config
     from airflow_mlops.cli import story
-    from airflow_mlops.stores.tables import tables
 
-    uri = tables.uri_of(config.storage(), args.model, "ledger")
+    uri = table_uri(args.model, "ledger")
     rows = _rows(args.model, uri)
     if args.version is not None:
         story.tell(args.model, args.version, rows, args.output)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from airflow_mlops.cli.places import table_uri
+
 if TYPE_CHECKING:
     from argparse import Namespace
 
@@ -21,8 +23,8 @@ def show(args: Namespace) -> None:
     from airflow_mlops.stages.ingest import quarantine
 
     aside = _aside(args.model, args.partition)
-    found = quarantine.summary(aside, _uri(args.model, "released"), args.partition)
-    AirflowConsole().print_as(data=found, output=args.output, mapper=_columns)
+    counts = quarantine.summary(aside, table_uri(args.model, "released"), args.partition)
+    AirflowConsole().print_as(data=counts, output=args.output, mapper=_columns)
 
 
 def export(args: Namespace) -> None:
@@ -56,40 +58,40 @@ def release(args: Namespace) -> None:
         done = quarantine.release(
             _dataset(args.model, args.partition),
             quarantine=aside,
-            released=_uri(args.model, "released"),
+            released=table_uri(args.model, "released"),
             by=getpass.getuser(),
             reason=args.reason,
             file=args.file,
         )
     except ReleaseRefused as error:
         raise SystemExit(str(error)) from error
-    print(_told(done, f"{args.model} {args.partition}"))
+    print(_sentence(done, f"{args.model} {args.partition}"))
     print(
         "They go on when the partition is ingested again:\n"
         f"  airflow dags clear {args.model}.ingest --partition-key {args.partition} --yes"
     )
 
 
-def _uri(model: str, table: str) -> str:
-    from airflow_mlops import config
-    from airflow_mlops.stores.tables import tables
-
-    return tables.uri_of(config.storage(), model, table)
-
-
 def _aside(model: str, partition: str | None) -> str:
-    """Return the URI of a quarantine that has rows, of this partition if one is named."""
+    """Return the URI of a model's quarantine.
+
+    :param partition: the partition that must have rows there; None means any.
+    :raises SystemExit: if there are none, or no such model.
+    """
     from airflow_mlops.stages.ingest import quarantine
     from airflow_mlops.stores.tables import tables
 
-    uri = _uri(model, "quarantine")
-    if not any(tables.exists(each) for each in (uri, _uri(model, "staging"), _uri(model, "data"))):
+    uri = table_uri(model, "quarantine")
+    uris = (uri, table_uri(model, "staging"), table_uri(model, "data"))
+    if not any(map(tables.exists, uris)):
         raise SystemExit(f"There is no data of {model!r} at {uri.removesuffix('/quarantine')}.")
-    known = quarantine.partitions(uri)
-    if not known:
+    partitions = quarantine.partitions(uri)
+    if not partitions:
         raise SystemExit(f"No row of {model!r} is in quarantine.")
-    if partition is not None and partition not in known:
-        raise SystemExit(f"No row of {model!r} {partition} is in quarantine; {_some(known)} have rows there.")
+    if partition is not None and partition not in partitions:
+        raise SystemExit(
+            f"No row of {model!r} {partition} is in quarantine; {_some(partitions)} have rows there."
+        )
     return uri
 
 
@@ -102,25 +104,25 @@ def _dataset(model: str, partition: str) -> DatasetVersion:
     from airflow_mlops.stores.tables import tables
 
     for table in ("staging", "data"):
-        found = tables.published(_uri(model, table), partition)
-        if found is not None:
-            return found
+        version = tables.published(table_uri(model, table), partition)
+        if version is not None:
+            return version
     raise SystemExit(f"{model!r} {partition} was never ingested; run {model}.ingest first.")
 
 
-def _columns(each: Aside) -> dict[str, object]:
-    return each._asdict()
+def _columns(aside: Aside) -> dict[str, object]:
+    return aside._asdict()
 
 
 def _rows(count: int) -> str:
     return f"{count:,} row{'' if count == 1 else 's'}"
 
 
-def _told(done: Released, where: str) -> str:
+def _sentence(done: Released, where: str) -> str:
     new = done.as_they_are + done.corrected
     if not new:
         return f"Nothing to do: {_rows(done.already)} of {where} were released so before."
     kinds = {"corrected": done.corrected, "as they are": done.as_they_are}
-    told = ", ".join(f"{count:,} {kind}" for kind, count in kinds.items() if count)
+    breakdown = ", ".join(f"{count:,} {kind}" for kind, count in kinds.items() if count)
     before = f"; {_rows(done.already)} had been before" if done.already else ""
-    return f"Released {_rows(new)} of {where}: {told}{before}."
+    return f"Released {_rows(new)} of {where}: {breakdown}{before}."

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from airflow_mlops.cli.places import table_uri
+
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Sequence
@@ -12,22 +14,20 @@ if TYPE_CHECKING:
 
 
 def rollback(args: Namespace) -> None:
-    """Give the champion alias back to an earlier version at once, and print what it was before and is now.
+    """Move the champion alias back to an earlier version at once, and print the champion before and after.
 
-    The scheduler is not needed. A command that was killed is finished by its repetition.
+    The scheduler is not needed. If the command is killed, running it again finishes the rollback.
 
-    :raises SystemExit: if it cannot be done, saying why, and whether the champion may have moved all the same.
+    :raises SystemExit: if the rollback fails, with the reason, and whether the champion may have moved all the same.
     """
-    from airflow_mlops import config
     from airflow_mlops.cli import connect
     from airflow_mlops.domain.facts.results import Action
     from airflow_mlops.stages.promote import promote
     from airflow_mlops.stores.registry import ledger
-    from airflow_mlops.stores.tables import tables
 
     if not args.reason.strip():
         raise SystemExit("--reason is empty; say why, the ledger keeps it.")
-    uri, actor, key = tables.uri_of(config.storage(), args.model, "ledger"), _person(), None
+    uri, actor, key = table_uri(args.model, "ledger"), _person(), None
     try:
         rows = ledger.rows(uri)
         partition = ledger.latest_partition(rows)
@@ -66,7 +66,7 @@ def _person() -> str:
 
 
 def _key(rows: Sequence[Row], actor: str, to: str | None) -> str:
-    """Return the key of a rollback of this person that was cut off and had the same aim, or else a new one."""
+    """Return the key of this person's unfinished rollback to the same version; a new key if there is none."""
     from uuid import uuid4
 
     from airflow_mlops.domain.facts.results import Action

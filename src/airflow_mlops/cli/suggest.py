@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from airflow_mlops.cli.places import table_uri
+
 if TYPE_CHECKING:
     from argparse import Namespace
 
@@ -15,17 +17,15 @@ def suggest(args: Namespace) -> None:
     """
     from pathlib import Path
 
-    from airflow_mlops import config
     from airflow_mlops.exceptions import TableMissing
     from airflow_mlops.stages.validate import suggest as engine
-    from airflow_mlops.stores.tables import tables
 
     if args.partitions is not None and args.partitions < 1:
         raise SystemExit(f"--partitions must be at least 1, not {args.partitions}")
     if args.output_file and Path(args.output_file).exists() and not args.overwrite:
         raise SystemExit(f"{args.output_file} is there already; name another file, or add --overwrite")
     try:
-        suite = engine.suggest(tables.uri_of(config.storage(), args.model, "data"), args.partitions)
+        suite = engine.suggest(table_uri(args.model, "data"), args.partitions)
         if args.output_file:
             Path(args.output_file).write_text(suite, encoding="utf-8")
     except (TableMissing, OSError) as error:

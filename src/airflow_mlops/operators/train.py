@@ -20,6 +20,7 @@ from airflow_mlops.runs import push, run_of, with_labels
 from airflow_mlops.stages.train import jobs, train
 from airflow_mlops.stages.train.recipe import recipe_of
 from airflow_mlops.stages.train.split import split_of
+from airflow_mlops.stores.tables import places
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -135,7 +136,7 @@ class TrainOperator(BaseOperator):
     def _recipe(self) -> Recipe:
         dataset = DatasetVersion.from_dict(self.dataset)
         # It becomes a folder of artifacts, too.
-        model = self.model or dataset.name
+        model = places.model_of(self.model or dataset.name)
         dataset = with_labels(dataset, model, self.target if self.labels else None)
         bounds = split_of(dataset, self.holdout, self.window, self.delay)
         candidate = Candidate.model_validate(self.candidate)

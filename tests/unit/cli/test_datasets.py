@@ -229,3 +229,28 @@ def test_a_vacuum_of_no_days_is_refused(history: History) -> None:
     assert history.client
     with pytest.raises(SystemExit, match="0 days are too few"):
         datasets("vacuum", MODEL, "--days", "0")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "datasets list ../evil",
+        "datasets vacuum ../evil",
+        "datasets export ../evil --output-file x.csv",
+        "quarantine list ../evil",
+        "history ../evil",
+        "rollback ../evil --reason wrong",
+        "suggest ../evil",
+    ],
+)
+def test_a_name_that_no_spec_could_have_is_refused_by_every_command(command: str) -> None:
+    args = get_parser().parse_args(["mlops", *command.split()])
+    with pytest.raises(SystemExit, match=r"^dataset or model: '\.\./evil' cannot name .* for example evil$"):
+        args.func(args)
+
+
+def test_folders_that_are_no_datasets_are_not_listed(history: History, capsys: Capture) -> None:
+    history.publish("2013-01")
+    for name in ("reports", "artifacts", "lost+found"):
+        Path(history.storage.removeprefix("file://"), name).mkdir()
+    assert [row["name"] for row in printed(capsys, "list")] == [MODEL]

@@ -13,7 +13,7 @@ import pytest
 from airflow_mlops import config
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.spec.source import Source as SpecSource
-from airflow_mlops.exceptions import SourceUnreadable
+from airflow_mlops.exceptions import PlaceRefused, SourceUnreadable
 from airflow_mlops.hooks.sources import (
     DatasetSource,
     DeltaSource,
@@ -82,3 +82,11 @@ def test_a_table_of_another_dataset_is_read(tmp_path: Path, monkeypatch: pytest.
     assert pa.Table.from_batches(source.batches(JANUARY)) == ROWS
     assert source.stamp(JANUARY)
     assert source.describe(JANUARY) == f"file://{tmp_path}/flights/predictions"
+
+
+@pytest.mark.parametrize("named", [{"dataset": "../evil"}, {"dataset": "flights", "table": "../../evil"}])
+def test_a_dataset_named_by_hand_obeys_the_rule_of_specs(named: dict[str, str]) -> None:
+    source = DatasetSource(**named)
+    for read in (lambda: list(source.batches(JANUARY)), lambda: source.stamp(JANUARY)):
+        with pytest.raises(PlaceRefused, match="cannot name"):
+            read()

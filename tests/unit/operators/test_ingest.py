@@ -9,7 +9,14 @@ import pytest
 from airflow_mlops import assets
 from airflow_mlops.domain.facts.results import DatasetVersion
 from airflow_mlops.domain.facts.statement import Statement
-from airflow_mlops.exceptions import BadRows, EmptyPartition, SchemaMismatch, SourceMissing, SourceUnreadable
+from airflow_mlops.exceptions import (
+    BadRows,
+    EmptyPartition,
+    PlaceRefused,
+    SchemaMismatch,
+    SourceMissing,
+    SourceUnreadable,
+)
 from airflow_mlops.hooks.sources import FileSource
 from airflow_mlops.operators.ingest import IngestOperator, PublishOperator
 from airflow_mlops.stores.tables import tables
@@ -206,3 +213,17 @@ def test_features_are_prepared_and_known_by_their_code(
     assert version.transform is not None
     assert version.transform.startswith("windy_features:make@")
     assert sorted(tables.read(version.uri)["windy"].to_pylist()) == [False, True]
+
+
+@pytest.mark.parametrize("name", ["../evil", "a#b", "a%2e%2e", "Flights", "reports"])
+def test_a_dataset_named_by_hand_or_by_a_template_obeys_the_rule_of_specs_and_leaves_no_file(
+    history: History, tmp_path: Path, name: str
+) -> None:
+    write(tmp_path, "2013-01", [1.0])
+    before = sorted(tmp_path.rglob("*"))
+    run = Run(partition="2013-01")
+    with pytest.raises(PlaceRefused, match="dataset or model: "):
+        ingest(run, tmp_path, dataset=name)
+    with pytest.raises(PlaceRefused, match="dataset or model: "):
+        ingest(run, tmp_path, dataset=f"{{{{ '{name}' }}}}")
+    assert sorted(tmp_path.rglob("*")) == before

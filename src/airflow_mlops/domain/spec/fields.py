@@ -1,4 +1,4 @@
-"""The kinds of values that a spec is made of."""
+"""Types of the values in a spec."""
 
 from __future__ import annotations
 
@@ -23,9 +23,11 @@ from airflow_mlops.domain.spec.loading import Place, describe, shorten
 from airflow_mlops.domain.spec.problems import Problems, did_you_mean, one_of
 
 BY_METRIC = "by metric: the least of a score, the greatest of a loss or an error."
-"""How a floor is read; for descriptions."""
+"""How a floor is read, for descriptions of keys."""
 RESERVED_COLUMNS = ("_partition", "_reasons", "_was")
-"""Columns that our tables add."""
+"""Columns that our tables add to the columns of the data."""
+RESERVED_NAMES = ("artifacts", "reports")
+"""Folders of the storage that are no dataset's."""
 
 
 class KofN(NamedTuple):
@@ -38,12 +40,15 @@ class KofN(NamedTuple):
         return f"{self.k} of {self.n}"
 
 
-def _name(value: str) -> str:
-    if not re.fullmatch(r"[a-z][a-z0-9_]{0,99}", value):
-        valid = re.sub(r"[^a-z0-9_]+", "_", value.lower()).strip("_")
+def checked_name(value: str) -> str:
+    """Return the name of a dataset, a model or a table; refuse what cannot name all that is called after it."""
+    if not isinstance(value, str) or not re.fullmatch(r"[a-z][a-z0-9_]{0,99}", value):
+        valid = re.sub(r"[^a-z0-9_]+", "_", str(value).lower()).strip("_")
         hint = f", for example {valid}" if re.fullmatch(r"[a-z][a-z0-9_]{0,99}", valid) else ""
         rule = "begin with a small letter, then small letters, digits and _, at most 100 in all"
         raise ValueError(f"{shorten(repr(value))} cannot name DAGs and a registered model: {rule}{hint}")
+    if value in RESERVED_NAMES:
+        raise ValueError(f"{value!r} is a folder of ours beside the tables; choose another name")
     return value
 
 
@@ -60,7 +65,7 @@ def _column(value: str) -> str:
 
 
 def unique(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Refuse an item that is listed twice."""
+    """Return the values, and refuse a value that is listed twice."""
     first: dict[Any, int] = {}
     Problems.raise_any(
         ((position,), f"{shorten(repr(value))} is listed twice")
@@ -80,12 +85,16 @@ def _metric(value: str) -> str:
 
 
 def of_another_task(name: str, task: Task) -> str:
-    """Say that a metric does not judge a task, and which ones do."""
+    """Return the complaint that a metric is not for a task, with the metrics that are."""
     return f"{name} judges {METRICS[name].task}, not {task}{one_of(name, names(task))}"
 
 
 def other_task(bounds: Iterable[str], task: Task, place: Place) -> list[tuple[Place, str]]:
-    """Return the metrics among some that do not judge a task, each with its place."""
+    """Return a complaint about each metric that is not for a task, with its place.
+
+    :param bounds: names of metrics.
+    :param place: place of the mapping whose keys they are.
+    """
     return [((*place, name), of_another_task(name, task)) for name in bounds if METRICS[name].task != task]
 
 
@@ -123,7 +132,7 @@ def _duration(value: Any) -> timedelta:
 
 
 def iso(value: timedelta) -> str:
-    """Write a duration as it stands in a spec."""
+    """Return a duration as ISO 8601 text, as a spec has it."""
     return f"P{value.days}D" + (f"T{value.seconds}S" if value.seconds else "")
 
 
@@ -138,29 +147,32 @@ def _k_of_n(value: Any) -> KofN:
 
 
 def _json(value: Any) -> Any:
-    found: list[tuple[Place, str]] = []
-    plain = _plain(value, (), found)
-    Problems.raise_any(found)
+    complaints: list[tuple[Place, str]] = []
+    plain = _plain(value, (), complaints)
+    Problems.raise_any(complaints)
     return plain
 
 
-def _plain(value: Any, place: Place, found: list[tuple[Place, str]]) -> Any:
+def _plain(value: Any, place: Place, complaints: list[tuple[Place, str]]) -> Any:
     if isinstance(value, list | tuple):
-        return [_plain(item, (*place, position), found) for position, item in enumerate(value)]
+        return [_plain(element, (*place, position), complaints) for position, element in enumerate(value)]
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):
-        return {key: _plain(item, (*place, key), found) for key, item in value.items()}
+        return {key: _plain(element, (*place, key), complaints) for key, element in value.items()}
     if isinstance(value, float) and not isfinite(value):
-        found.append((place, f"must be a finite number, not {value}"))
+        complaints.append((place, f"must be a finite number, not {value}"))
     elif value is not None and type(value) not in (str, bool, int, float):
         kinds = "text, a number, true, false, null, a list, or a mapping with text as keys"
-        found.append((place, f"must be {kinds}, not {describe(value)}"))
+        complaints.append((place, f"must be {kinds}, not {describe(value)}"))
     return value
 
 
 Text = Annotated[str, Strict()]
 Line = Annotated[str, Strict(), AfterValidator(_line), Field(json_schema_extra={"minLength": 1})]
 Name = Annotated[
-    str, Strict(), AfterValidator(_name), Field(json_schema_extra={"pattern": "^[a-z][a-z0-9_]{0,99}$"})
+    str,
+    Strict(),
+    AfterValidator(checked_name),
+    Field(json_schema_extra={"pattern": "^[a-z][a-z0-9_]{0,99}$"}),
 ]
 Column = Annotated[str, Strict(), AfterValidator(_column), Field(json_schema_extra={"minLength": 1})]
 Columns = Annotated[tuple[Column, ...], AfterValidator(unique)]

@@ -24,11 +24,6 @@ _BATCH_ROWS = 65_536
 _CONFIGURATION: dict[str, str | None] = {"delta.logRetentionDuration": "interval 3650 days"}
 
 
-def uri_of(storage: str, name: str, table: str) -> str:
-    """Return the URI of one of a dataset's tables, e.g. ``file:///data/flights/predictions``."""
-    return f"{storage.rstrip('/')}/{name}/{table}"
-
-
 @contextmanager
 def errors(uri: str) -> Iterator[None]:
     """Turn what deltalake raises into errors of ours.

@@ -20,9 +20,9 @@ from airflow_mlops.stores.tables.delta import (
     open_table,
     scan,
     schema_of,
-    uri_of,
 )
 from airflow_mlops.stores.tables.drafts import Draft
+from airflow_mlops.stores.tables.places import uri_of
 from airflow_mlops.stores.tables.versions import (
     Commit,
     coverage,
