@@ -87,6 +87,10 @@ class WriteConflict(RuntimeError):
     """Another writer changed the same rows at the same time. A retry can help."""
 
 
+class UnsafeStore(RuntimeError):
+    """A store takes a key that it holds already, so that rows would be lost. A retry cannot help: name another store."""
+
+
 class NotEnoughData(ValueError):
     """There are too few rows or classes to train or judge on. A retry cannot help: more data can."""
 

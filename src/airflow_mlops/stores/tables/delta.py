@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from airflow_mlops.exceptions import TableMissing, TableUnreadable, WriteConflict
+from airflow_mlops.stores.tables import conditional
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -75,9 +76,11 @@ def create(uri: str, schema: pa.Schema, partition_by: list[str] | None = None) -
     An overwrite that creates its table would replace what another writer published at the same moment.
 
     :raises TableUnreadable: if it cannot be made.
+    :raises UnsafeStore: if its store would lose one of two commits; so too where the table is there already.
     """
     from deltalake import DeltaTable
 
+    conditional.prove(uri)
     if exists(uri):
         return
     try:
@@ -105,6 +108,7 @@ def append(uri: str, rows: pa.Table) -> None:
     """
     from deltalake import write_deltalake
 
+    conditional.prove(uri)
     with errors(uri):
         write_deltalake(uri, rows, mode="append", schema_mode="merge")
 

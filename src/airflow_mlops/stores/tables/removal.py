@@ -8,7 +8,7 @@ from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
-from airflow_mlops.stores.tables import delta
+from airflow_mlops.stores.tables import conditional, delta
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
@@ -39,10 +39,14 @@ def vacuum(uri: str, keep: Iterable[int], *, days: int, delete: bool, now: datet
     :raises ValueError: if ``days`` is less than 1.
     :raises TableMissing: if there is no table.
     :raises TableUnreadable: if a version in ``keep`` cannot be read any more.
+    :raises UnsafeStore: if the store would lose one of two commits.
     """
     if days < 1:
         raise ValueError(f"{days} days are too few: keep at least 1, for runs that are under way")
     table = delta.open_table(uri)
+    if delete:
+        # Vacuuming is a commit, too.
+        conditional.prove(uri)
     since = (now or datetime.now(UTC)) - timedelta(days=days)
     kept = sorted({*keep, *_recent(table, since)})
 
