@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 
 def _finite(value: Any) -> Any:
-    # JSON has no NaN or infinity, and a number that is not one is no evidence.
+    # JSON has no NaN or infinity, and such a measure is no evidence.
     if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
         return None
     return value
@@ -34,7 +34,7 @@ class Fact(BaseModel):
 
 
 class Verdict(StrEnum):
-    """The answer of a check. INCONCLUSIVE never promotes and never retrains by itself."""
+    """What a check decides. INCONCLUSIVE never promotes a candidate and never starts a retraining by itself."""
 
     PASS = "PASS"
     FAIL = "FAIL"
@@ -50,7 +50,7 @@ class Severity(StrEnum):
 
 
 class Outcome(StrEnum):
-    """How an expectation ended. ERROR (could not be evaluated) is never FAIL."""
+    """How the evaluation of an expectation ended. ERROR (it could not be evaluated) is never FAIL."""
 
     PASS = "PASS"
     FAIL = "FAIL"
@@ -63,10 +63,10 @@ class Check(Fact):
     :param name: stable name, e.g. ``floor.roc_auc`` or ``drift.temperature``.
     :param expected: the condition in words, e.g. ``>= 0.60``.
     :param observed: the measured value; None if it could not be measured.
-    :param baseline: what it was compared with, e.g. the champion's value; None without one.
+    :param baseline: what ``observed`` was compared with, e.g. the champion's value; None if with nothing.
     :param interval: confidence interval of ``observed`` or of its difference to ``baseline``; None if not estimated.
-    :param n: rows the measure rests on.
-    :param slice: the part of the data it is about; None means all.
+    :param n: number of rows that the measure is computed from; None if it is not about rows.
+    :param slice: the part of the data that the check is about; None means all of it.
     :param reason: one sentence a person can act on.
     """
 

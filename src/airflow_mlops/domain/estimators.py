@@ -10,17 +10,17 @@ from typing import Any
 
 @dataclass(frozen=True)
 class EstimatorPackage:
-    """What has to be known of a package whose estimators follow scikit-learn's protocol.
+    """What we need to know about a package whose estimators follow scikit-learn's protocol.
 
-    :param distributions: names that it is installed under; any of them will do.
+    :param distributions: names of the distributions that contain it; one of them is enough.
     :param types: qualified names of the types that a fitted estimator holds, beyond what skops trusts. They may hold
         indices that are followed without checking bounds: a model's digest is checked before it is loaded.
-    :param unscaled: modules of estimators that order values and never measure distances, so that no scale is needed.
-    :param dense: modules of estimators that are to have no sparse columns.
-    :param sparse_missing: whether its estimators tell a missing value in a sparse column from a zero.
-    :param inherits_parameters: whether its constructors take parameters that only classes above them name.
-    :param aliases: function that returns other names of its parameters, by name, as ``module:attribute``; None without.
-    :param settings: parameters of every estimator of it, where a candidate sets nothing else.
+    :param unscaled: modules of estimators that only order values and never measure distances, so that columns need no scaling.
+    :param dense: modules of estimators that must not be given sparse columns.
+    :param sparse_missing: whether its estimators can tell a missing value in a sparse column from a zero.
+    :param inherits_parameters: whether its constructors take parameters that only their base classes name.
+    :param aliases: function that maps each parameter to its other names, as ``module:attribute``; None if there are none.
+    :param settings: parameters that each of its estimators gets unless a candidate sets them otherwise.
     """
 
     distributions: tuple[str, ...]
@@ -37,7 +37,7 @@ PACKAGES: Mapping[str, EstimatorPackage] = MappingProxyType(
     {
         "sklearn": EstimatorPackage(
             distributions=("scikit-learn",),
-            # Its types are in learning/models/skops_file.py: parts of it stand in every pipeline.
+            # Its types are listed in learning/models/skops_file.py, because every pipeline has parts of scikit-learn.
             unscaled=("sklearn.tree", "sklearn.ensemble", "sklearn.dummy"),
             # Its trees are several times slower on sparse columns.
             dense=("sklearn.tree", "sklearn.ensemble"),
@@ -52,9 +52,9 @@ PACKAGES: Mapping[str, EstimatorPackage] = MappingProxyType(
             unscaled=("lightgbm",),
             sparse_missing=True,
             aliases="lightgbm.basic:_ConfigAliases._get_all_param_aliases",
-            # With them the same data give the same trees on any number of threads, as its documentation of
-            # `deterministic` says. 0 leaves their number to OpenMP, which a task limits; LightGBM would count processors
-            # otherwise. The last keeps it from printing.
+            # The first two give the same trees for the same data on any number of threads, as LightGBM documents under
+            # `deterministic`. n_jobs 0 leaves the number of threads to OpenMP, which a task limits; otherwise LightGBM
+            # counts processors. verbosity -1 keeps it from printing.
             settings=MappingProxyType(
                 {"deterministic": True, "force_col_wise": True, "n_jobs": 0, "verbosity": -1}
             ),
@@ -69,15 +69,15 @@ PACKAGES: Mapping[str, EstimatorPackage] = MappingProxyType(
                 "xgboost.sklearn.XGBRegressor",
             ),
             unscaled=("xgboost",),
-            # It takes a zero that is not stored for missing.
+            # In a sparse column, XGBoost takes a zero that is not stored for a missing value.
             dense=("xgboost",),
             inherits_parameters=True,
         ),
     }
 )
-"""By the name that they are imported under."""
+"""The packages by the name under which they are imported."""
 
 
 def distributions(package: str) -> tuple[str, ...]:
-    """Return the names that a package may be installed under; none for one that estimators may not come from."""
+    """Return the distributions that may contain a package; none if estimators may not come from that package."""
     return PACKAGES[package].distributions if package in PACKAGES else ()

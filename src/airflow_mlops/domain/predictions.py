@@ -1,27 +1,27 @@
-"""The table of predictions, and the challenger's beside it: the names of their columns."""
+"""Names of the columns of the predictions table, and of the challenger's table beside it."""
 
 from __future__ import annotations
 
 SCORE = "score"
 """Probability of the positive class, or the predicted value."""
 INTERVAL = ("score_low", "score_high")
-"""Bounds of the predicted value, where the estimator offers them."""
+"""Lower and upper bound of the predicted value, if the estimator predicts them."""
 SERVED_BY = "served_by"
-"""``champion`` or ``challenger``; only where the keys are split."""
+"""Which of the two models served the prediction, ``champion`` or ``challenger``; only if the keys are split."""
 SCORED_AT = "scored_at"
 """When the prediction was made."""
 CHAMPION_SCORE = "champion_score"
-"""In the challenger's table: what the champion has predicted for the row."""
+"""In the challenger's table: the champion's prediction for the row."""
 CHAMPION_VERSION = "champion_version"
-"""In the challenger's table: which version that was."""
+"""In the challenger's table: the champion's version."""
 MODEL_VERSION = "model_version"
-"""The version that has predicted."""
+"""The model version that made the prediction."""
 MODEL_DIGEST = "model_digest"
-"""Its digest."""
+"""The digest of that model version."""
 DATASET_VERSION = "dataset_version"
-"""The version of the data that the features were read from."""
+"""The version of the dataset that the features were read from."""
 DATASET_DIGEST = "dataset_digest"
-"""Its digest."""
+"""The digest of that dataset version."""
 PREDICTION_COLUMNS = (
     SCORE,
     *INTERVAL,
@@ -34,4 +34,4 @@ PREDICTION_COLUMNS = (
     DATASET_VERSION,
     DATASET_DIGEST,
 )
-"""What these tables add to key and event time."""
+"""The columns that these tables have besides key and event time."""

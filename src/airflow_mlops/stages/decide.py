@@ -1,4 +1,4 @@
-"""Decide: gather the recorded facts that the retrain policy is a function of."""
+"""Decide: gather the recorded facts from which the retrain policy decides."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from airflow_mlops.domain.facts.results import (
     PromotionDecision,
     RetrainDecision,
 )
-from airflow_mlops.domain.facts.retraining import Fresh, Known
+from airflow_mlops.domain.facts.retraining import Fresh, Situation
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.policies import retraining
 from airflow_mlops.learning.labels import maturity
@@ -39,14 +39,14 @@ def decide(
 ) -> RetrainDecision:
     """Apply the retrain policy at one partition.
 
-    :param health: reports up to this partition, the newest first.
-    :param decisions: decisions on all partitions, the latest of each.
+    :param health: health reports up to this partition, the newest first.
+    :param decisions: the latest decision on each partition.
     :param shortage: why there is too little data to train on; None if there is enough.
     :param force: retrain whatever the policy says.
     :param reason: why it was forced.
     :param delay: how long after its event time a label is known.
     """
-    known = Known(
+    situation = Situation(
         partition=dataset.partition,
         grain=dataset.grain,
         has_champion=champion is not None,
@@ -58,9 +58,9 @@ def decide(
         reason=reason,
     )
     if policy.when.rows is not None or policy.skip_unchanged:
-        since = known.last_attempt or known.trained_through
-        known = replace(known, fresh=fresh(dataset, since, delay, known.seen))
-    answer = retraining.retrain(policy, known)
+        since = situation.last_attempt or situation.trained_through
+        situation = replace(situation, fresh=fresh(dataset, since, delay, situation.seen))
+    answer = retraining.retrain(policy, situation)
     return RetrainDecision(
         model=model,
         partition=dataset.partition,
@@ -74,15 +74,15 @@ def decide(
 def fresh(
     dataset: DatasetVersion, since: str | None, delay: timedelta, seen: DatasetVersion | None = None
 ) -> Fresh | None:
-    """Look for what is new in the data since a training.
+    """Return what is new in the data since a training.
 
-    A row is new if its label was not known at the end of the training's partition and is at the end of this one. Where
-    labels are in the data, a row counts whether or not it has one.
+    A row is new if its label is known at the end of this partition, and was not at the end of the training's. Where
+    labels come with the data, a row counts whether or not it has a label.
 
     :param dataset: the data as of this partition.
-    :param since: the partition of the training; None, if there was none, gives None.
+    :param since: the partition of the training; None if there was none, for which None is returned.
     :param delay: how long after its event time a label is known.
-    :param seen: the data that the training has seen; None means as it was when the partition was first published.
+    :param seen: the data that the training has seen; None means the data as its partition was first published.
     """
     if since is None:
         return None
@@ -101,13 +101,17 @@ def fresh(
 
 
 def _corrected(dataset: DatasetVersion, since: str, seen: DatasetVersion | None) -> bool:
-    """Tell whether a partition up to another has other rows than a training has seen."""
-    known = [each for each in tables.versions(dataset.uri) if each.partition <= since]
-    first = min((each.version for each in known if each.partition == since), default=None)
+    """Return whether a partition up to that of a training has other rows than the training has seen."""
+    history = [published for published in tables.versions(dataset.uri) if published.partition <= since]
+    first = min((published.version for published in history if published.partition == since), default=None)
     then = seen.version if seen is not None else first
-    return then is not None and _contents(known, dataset.version) != _contents(known, then)
+    return then is not None and _contents(history, dataset.version) != _contents(history, then)
 
 
-def _contents(known: Sequence[DatasetVersion], version: int) -> dict[str, str]:
-    # The newest comes first, and is the one that stays.
-    return {each.partition: each.digest for each in reversed(known) if each.version <= version}
+def _contents(history: Sequence[DatasetVersion], version: int) -> dict[str, str]:
+    # The newest version comes first, so in reverse it is the one that stays.
+    return {
+        published.partition: published.digest
+        for published in reversed(history)
+        if published.version <= version
+    }

@@ -14,10 +14,10 @@ class Answer(Fact):
     """What one person said about a promotion.
 
     :param version: the candidate that it is about.
-    :param verdict: of its gates when the question was asked.
-    :param user: id of the Airflow user. Two answers are one person's if it is the same, whatever the name.
-    :param person: who that is, as people know them.
-    :param reason: why, in that person's words.
+    :param verdict: the verdict of the candidate's gates when the person was asked.
+    :param user: id of the Airflow user. Two answers with the same id come from one person, whatever the names are.
+    :param person: the person's name.
+    :param reason: why, in the person's own words.
     """
 
     version: str
@@ -41,7 +41,10 @@ class ApprovalOutcome(Fact):
 
 
 def answers_of(approvals: Any) -> list[Answer]:
-    """Return the answers that tasks have pushed: one of them, several, or None for each that was not asked."""
+    """Return the answers that approval tasks have pushed.
+
+    :param approvals: one answer or several, as dicts; None stands for a task that did not ask.
+    """
     several = (
         approvals if isinstance(approvals, Iterable) and not isinstance(approvals, dict) else [approvals]
     )
@@ -54,19 +57,20 @@ _NEEDED = {"none": 0, "one": 1, "two": 2}
 def approval(
     answers: Sequence[Answer], version: str, verdict: Verdict, *, people: str = "none", override: bool = False
 ) -> ApprovalOutcome | None:
-    """Return what people said if that settles the matter: enough of them approved, or one did not.
+    """Return the outcome of an approval, once enough people have approved or one has refused.
 
     Nobody has to be asked about a candidate that cannot be promoted anyway. An approval counts only with a user and a
     reason.
 
-    :param answers: in the order in which they were given.
-    :param version: the candidate; an answer about another one, from before a task was cleared, is none.
-    :param verdict: of the candidate's gates; an answer to another one is none either, so that who approved what had
-        passed does not override a later failure.
-    :param people: how many have to approve: ``none``, ``one`` or ``two`` different ones.
+    :param answers: the answers in the order in which they were given.
+    :param version: the candidate's version. An answer about another version, from before a task was cleared, is an error.
+    :param verdict: the verdict of the candidate's gates. An answer about another verdict is an error too: a person who
+        approved a candidate that had passed has not overridden a later failure.
+    :param people: how many people have to approve: ``none``, ``one`` or ``two`` (two different ones).
     :param override: True if people may let a candidate through whose verdict is not PASS.
     :return: None if nobody was asked and nobody had to be.
-    :raises ApprovalMissing: if too few people approved, one of them twice, or another version or verdict.
+    :raises ApprovalMissing: if too few people approved, if one answered twice, or if an answer is about another version
+        or verdict.
     :raises SpecError: if ``people`` is anything else.
     """
     if people not in _NEEDED:
@@ -77,32 +81,32 @@ def approval(
                 f"{answer.person} was asked about version {answer.version} with the verdict {answer.verdict}, not about "
                 f"version {version} with {verdict}; trigger a new run."
             )
-    given = ApprovalOutcome(answers=tuple(answers)) if answers else None
+    outcome = ApprovalOutcome(answers=tuple(answers)) if answers else None
     passed = verdict is Verdict.PASS
     if any(not answer.approved for answer in answers) or not (passed or (override and answers)):
-        return given
+        return outcome
     counted = [answer for answer in answers if answer.user.strip() and answer.reason.strip()]
     needed = _NEEDED[people] if passed else max(1, _NEEDED[people])
     if len({answer.user for answer in counted}) < needed:
         raise ApprovalMissing(_missing(counted, needed))
-    return given if passed or given is None else given.model_copy(update={"overridden": True})
+    return outcome if passed or outcome is None else outcome.model_copy(update={"overridden": True})
 
 
 def _missing(counted: list[Answer], needed: int) -> str:
     who = f"{needed} different people have" if needed > 1 else "A person has"
     if len(counted) > 1:  # and yet too few
-        said = f"{counted[0].person} answered twice"
+        shortfall = f"{counted[0].person} answered twice"
     else:
-        said = f"only {counted[0].person} has" if counted else "nobody has"
-    return f"{who} to approve, with a reason each, and {said}; clear the task that asks, to ask again."
+        shortfall = f"only {counted[0].person} has" if counted else "nobody has"
+    return f"{who} to approve, with a reason each, and {shortfall}; clear the task that asks, to ask again."
 
 
-def told(given: ApprovalOutcome) -> str:
-    """Say who approved, and why."""
-    return "; ".join(f"{answer.person}: {answer.reason}" for answer in given.answers if answer.approved)
+def consent(outcome: ApprovalOutcome) -> str:
+    """Return who approved, and why, in words."""
+    return "; ".join(f"{answer.person}: {answer.reason}" for answer in outcome.answers if answer.approved)
 
 
-def refusal(given: ApprovalOutcome | None) -> str | None:
-    """Say who did not approve, and why; None if nobody objected."""
-    against = [answer for answer in given.answers if not answer.approved] if given else []
-    return "; ".join(f"{each.person} did not approve: {each.reason}" for each in against) or None
+def refusal(outcome: ApprovalOutcome | None) -> str | None:
+    """Return who did not approve, and why, in words; None if nobody refused."""
+    against = [answer for answer in outcome.answers if not answer.approved] if outcome else []
+    return "; ".join(f"{answer.person} did not approve: {answer.reason}" for answer in against) or None

@@ -1,4 +1,4 @@
-"""Performance in production, as facts: what was measured of predictions as their labels came."""
+"""Facts about performance in production: metrics of predictions, measured when their labels have come."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from pydantic import Field
 from airflow_mlops.domain.checks import Fact, Number
 
 CONFIDENCE = 0.95
-"""Confidence of every interval."""
+"""Confidence of each interval."""
 
 
 class Measured(Fact):
-    """A metric of some rows.
+    """A metric, measured on some rows.
 
-    :param low: of the confidence interval; None without one, as of a few days.
+    :param value: the metric; None if it is undefined on these rows.
+    :param low: lower bound of the confidence interval; None without an interval, as for rows of only a few days.
+    :param high: upper bound of the confidence interval; None without an interval.
+    :param n: number of rows.
     """
 
     value: Number
@@ -30,22 +33,22 @@ class Measured(Fact):
 
 
 class Judgement(Fact):
-    """The predictions that one model made of one partition, by the labels that were known as of another.
+    """How one model predicted one partition, judged by the labels known at the end of the same or a later partition.
 
-    :param scored: the partition that was predicted.
-    :param as_of: the partition at whose end the labels were known.
-    :param model_version: what predicted.
-    :param predicted: predictions.
-    :param labelled: those with a label that counts by then.
-    :param contradictory: those whose labels contradict each other: they count as unlabelled.
-    :param unknown: labels of the partition that belong to no prediction.
+    :param scored: key of the partition that was predicted.
+    :param as_of: key of the partition at whose end the labels were known.
+    :param model_version: the model version that made the predictions.
+    :param predicted: number of predictions.
+    :param labelled: number of predictions with a label that counts by then.
+    :param contradictory: number of predictions whose labels contradict each other; they count as unlabelled.
+    :param unknown: number of labels of the partition that belong to no prediction.
     :param watermark: event time before which no prediction lacks its label.
-    :param metrics: by metric.
-    :param slices: the metric that models are ranked by, by slice, e.g. ``origin=JFK``.
-    :param naive: metrics of a constant prediction: the mean of the training labels.
-    :param prior: that mean; None if it is not known any more.
-    :param holdout: metrics of the model's own evaluation.
-    :param estimates: metrics as they were estimated without labels, when the partition was scored.
+    :param metrics: measured metrics by name.
+    :param slices: the metric that models are ranked by, measured by slice, e.g. ``origin=JFK``.
+    :param naive: metrics of a constant prediction, the mean of the training labels.
+    :param prior: the mean of the training labels; None if it is not known any more.
+    :param holdout: metrics from the model's own evaluation.
+    :param estimates: metrics that were estimated without labels when the partition was scored.
     :param content: digest of the predictions, the labels and the data.
     :param data_digest: digest of the partition's data; None if it is not known.
     """

@@ -1,4 +1,4 @@
-"""The question that a model answers, and when the truth about a row is known."""
+"""The question that a model answers: what it predicts, and when the label of a row is known."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
 
 class Question(Fact):
-    """What a model predicts, how its answers are compared with the truth, and where the truth comes from.
+    """What a model predicts, which metric compares its predictions with the labels, and where the labels come from.
 
     :param target: column with the label.
     :param task: ``classification`` or ``regression``.
     :param metric: the metric that models are ranked by.
-    :param delay: how long after its event time a label counts.
-    :param labels: labels are in the model's own table of them; False if they are a column of the data.
+    :param delay: time from a row's event time until its label counts.
+    :param labels: True if the labels are in the model's own labels table; False if they are a column of the data.
     """
 
     target: str
@@ -29,7 +29,7 @@ class Question(Fact):
 
     @classmethod
     def of(cls, spec: ModelSpec) -> Self:
-        """Return the question of a spec."""
+        """Return the question of the model that a spec describes."""
         return cls(
             target=spec.target,
             task=spec.task.value,
@@ -40,5 +40,5 @@ class Question(Fact):
 
     @classmethod
     def named_by(cls, holder: Any) -> Self:
-        """Return the question whose parts are attributes of an object, as they are of operators."""
+        """Return the question from the attributes of an object that have its fields' names, such as an operator."""
         return cls.model_validate(holder, from_attributes=True)

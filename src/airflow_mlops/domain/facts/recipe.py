@@ -1,4 +1,4 @@
-"""The recipe of a training: all that decides which model comes out."""
+"""The recipe of a training: everything that decides which model comes out."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ if TYPE_CHECKING:
     from airflow_mlops.domain.spec.model import ModelSpec
 
 LEAST_ROWS = 50
-"""Rows with a label that a training needs."""
+"""Fewest labelled rows that a model is trained on."""
 
 
 class TrainingConfig(Fact):
-    """How candidates are trained, whichever data and candidate that is.
+    """The settings of a training that do not depend on the data or the candidate.
 
-    :param features: feature columns; None means all but key, event time and target.
-    :param holdout: partitions, or share of the latest rows, that are kept for evaluation.
-    :param window: partitions to train on, or ``all``.
+    :param features: feature columns; None means all columns but key, event time and target.
+    :param holdout: number of partitions, or share of the latest rows, that are kept for evaluation.
+    :param window: number of partitions to train on, or ``all``.
     :param budget: bounds of the search for hyperparameters.
     :param folds: spans of time that a search validates on.
-    :param ranked: whether to measure a candidate on the folds even if it searches for nothing.
+    :param ranked: whether a candidate without a search is measured on the folds too.
     :param seed: seed of everything random.
     """
 
@@ -40,7 +40,7 @@ class TrainingConfig(Fact):
 
     @classmethod
     def of(cls, spec: ModelSpec) -> Self:
-        """Return how the candidates of a spec are trained."""
+        """Return the settings by which the candidates of a spec are trained."""
         return cls(
             question=Question.of(spec),
             features=spec.features,
@@ -54,16 +54,16 @@ class TrainingConfig(Fact):
 
 
 class Recipe(Fact):
-    """What a candidate is trained from; the same recipe gives the same model.
+    """Everything that a candidate is trained from; the same recipe gives the same model.
 
-    It is kept with every version, as tag ``mlops.recipe``, together with the parameters that the search chose, so that a
-    training can be repeated years later.
+    Each registered version keeps its recipe in the tag ``mlops.recipe``, together with the parameters that the search
+    chose, so that a training can be repeated years later.
 
     :param model: registered model's name.
     :param task: ``classification`` or ``regression``.
     :param metric: metric that trials and candidates are ranked by.
     :param folds: spans of time that a search validates on.
-    :param ranked: False for an only candidate without a search, which is fitted once and has no inner score.
+    :param ranked: False for a sole candidate without a search, which is fitted once and has no inner score.
     """
 
     model: str

@@ -1,4 +1,4 @@
-"""What a replay found: each partition under each policy, and what it comes to."""
+"""Facts about a replay: each partition under each policy, and the summary of each policy."""
 
 from __future__ import annotations
 
@@ -19,17 +19,18 @@ from airflow_mlops.domain.metrics import METRICS
 from airflow_mlops.domain.partitions import Partition
 
 ORACLE = "oracle"
+"""Name of the policy that picks the best model for each partition in hindsight."""
 
 
 class Step(Fact):
-    """One partition under one policy, as the loop would have gone through it.
+    """What the loop would have done in one partition under one policy.
 
-    :param served: the version that scored the partition; None while there was none.
-    :param quality: metrics of what it served, on all labels of the partition that are known today.
+    :param served: the version that scored the partition; None while there was no champion.
+    :param quality: metrics of its predictions, on all labels of the partition that are known today.
     :param restored: the rollback of a champion on probation; None if there was none.
     :param champion: the version that serves from the next partition on.
     :param trained: versions that were trained.
-    :param seconds: what training and evaluation took, also if this replay found them done.
+    :param seconds: time that training and evaluation took, even if an earlier replay had already done them.
     """
 
     partition: str
@@ -47,7 +48,7 @@ class Step(Fact):
 class Served(Fact):
     """The best model for one partition, in hindsight.
 
-    :param model: the partition as of which it was trained, and its candidate; None while there was none.
+    :param model: the partition as of which the model was trained, and its candidate; None while there was no model.
     """
 
     partition: str
@@ -56,19 +57,19 @@ class Served(Fact):
 
 
 class Summary(Fact):
-    """What a policy comes to.
+    """The totals of one policy over all partitions of a replay.
 
-    :param served: partitions that had a model; the figures on quality are about these.
-    :param retrainings: partitions in which was trained.
-    :param refused: trainings whose best candidate did not become champion.
-    :param rollbacks: champions that were taken back.
-    :param alarms: partitions whose health failed, by drift, performance or age.
-    :param mean: of the metric over the partitions.
-    :param worst: worst value of it.
-    :param worst_partition: where that was.
-    :param degraded: partitions below the floor; None if the spec has none.
-    :param degraded_days: how long these were.
-    :param seconds: of training and evaluation.
+    :param served: number of partitions that had a model; the figures on quality are about these.
+    :param retrainings: number of partitions in which a model was trained.
+    :param refused: number of trainings whose best candidate did not become champion.
+    :param rollbacks: number of champions that were taken back.
+    :param alarms: number of partitions whose health failed, by drift, performance or age.
+    :param mean: mean of the metric over the partitions.
+    :param worst: worst value of the metric in a partition.
+    :param worst_partition: the partition with the worst value.
+    :param degraded: number of partitions below the floor; None if the spec has no floor.
+    :param degraded_days: total length of these partitions.
+    :param seconds: time that training and evaluation took.
     """
 
     name: str
@@ -89,12 +90,12 @@ class Summary(Fact):
 
 
 class Rate(Fact):
-    """How often a drift policy cried in partitions that people call quiet.
+    """How often a drift policy raised an alarm in partitions that people call quiet.
 
-    :param threshold: distance from which one column has drifted.
-    :param judged: partitions with a verdict; those that are INCONCLUSIVE do not count.
-    :param alarms: of those, how many failed.
-    :param interval: Wilson's 95 % interval of the rate; None if nothing was judged.
+    :param threshold: distance from which one column counts as drifted.
+    :param judged: number of partitions with a verdict of PASS or FAIL; INCONCLUSIVE does not count.
+    :param alarms: number of judged partitions that failed.
+    :param interval: Wilson's 95 % interval of the rate; None if no partition was judged.
     """
 
     policy: str
@@ -107,8 +108,11 @@ class Rate(Fact):
 class Point(Fact):
     """One partition under one policy, in short.
 
-    :param model: partition up to which the model that served had learned; None while there was none.
-    :param quality: what it came to, in hindsight; the partition is degraded if that is below the floor.
+    :param model: last partition in the training data of the model that served; None while there was no model.
+    :param quality: metrics of its predictions, in hindsight.
+    :param degraded: whether these metrics are below the floor.
+    :param why: reason of the decision on retraining.
+    :param reason: reason of the decision on promotion.
     """
 
     partition: str
@@ -125,13 +129,14 @@ class Point(Fact):
 
 
 class Replay(Fact):
-    """What a replay found.
+    """The outcome of a replay.
 
-    :param floor: worst value allowed of each metric, by the spec; below it a partition counts as degraded.
-    :param summaries: of each policy, and of the oracle if it was asked.
-    :param points: of each policy, by partition.
-    :param oracle: the best model for each partition; empty if it was not asked.
+    :param floor: worst value that the spec allows of each metric; a partition below it counts as degraded.
+    :param summaries: one summary a policy, and one of the oracle if the replay has one.
+    :param points: the points of each policy, in the order of the partitions.
+    :param oracle: the best model for each partition; empty if the oracle was left out.
     :param quiet: partitions that the rates are about.
+    :param rates: false alarms of each drift policy in the quiet partitions.
     """
 
     model: str
@@ -147,7 +152,10 @@ class Replay(Fact):
 
 
 def point(step: Step, floor: Mapping[str, float]) -> Point:
-    """Shorten a step."""
+    """Return a step in short.
+
+    :param floor: worst value allowed of each metric.
+    """
     return Point(
         partition=step.partition,
         model=step.served.trained_through if step.served else None,
@@ -166,7 +174,7 @@ def point(step: Step, floor: Mapping[str, float]) -> Point:
 def summarise(
     name: str, steps: Sequence[Step], *, metric: str, floor: Mapping[str, float], grain: str
 ) -> Summary:
-    """Sum a policy up.
+    """Return the summary of a policy.
 
     :param metric: the one that models are ranked by.
     :param floor: worst value allowed of each metric; the same for all policies, so that they can be compared.
@@ -190,8 +198,12 @@ def summarise(
 def summarise_oracle(
     served: Sequence[Served], *, metric: str, floor: Mapping[str, float], grain: str
 ) -> Summary:
-    """Sum the oracle up: a retraining is a model that it uses, a promotion a change of the model."""
-    used = [each.model for each in served if each.model is not None]
+    """Return the summary of the oracle.
+
+    As the oracle trains and promotes nothing itself, each model that it uses counts as a retraining, and each change from
+    one model to another as a promotion.
+    """
+    used = [choice.model for choice in served if choice.model is not None]
     changes = sum(model != before for model, before in zip(used, [None, *used], strict=False))
     return Summary(
         name=ORACLE,
@@ -203,19 +215,22 @@ def summarise_oracle(
         drift_alarms=0,
         performance_alarms=0,
         seconds=0.0,
-        **_qualities([(each.partition, each.quality) for each in served], metric, floor, grain),
+        **_qualities([(choice.partition, choice.quality) for choice in served], metric, floor, grain),
     )
 
 
-def best(found: Iterable[tuple[str, Mapping[str, float | None]]], metric: str) -> str | None:
-    """Return the model with the best value; the earlier of two that are equal, and None if none has a value."""
+def best(qualities: Iterable[tuple[str, Mapping[str, float | None]]], metric: str) -> str | None:
+    """Return the model with the best value of a metric: the first of equals, and None if no model has a value.
+
+    :param qualities: each model with its metrics.
+    """
     sign = 1 if METRICS[metric].greater_is_better else -1
-    measured = [(model, value) for model, values in found if (value := values.get(metric)) is not None]
-    return max(measured, key=lambda each: sign * each[1])[0] if measured else None
+    measured = [(model, value) for model, quality in qualities if (value := quality.get(metric)) is not None]
+    return max(measured, key=lambda pair: sign * pair[1])[0] if measured else None
 
 
 def below(quality: Mapping[str, float | None], floor: Mapping[str, float]) -> bool:
-    """Tell whether any metric is worse than its floor; one that is undefined is not."""
+    """Tell whether any metric is worse than its floor; an undefined metric is not."""
     for name, bound in floor.items():
         value = quality.get(name)
         if value is not None and (value < bound if METRICS[name].greater_is_better else value > bound):
@@ -224,19 +239,23 @@ def below(quality: Mapping[str, float | None], floor: Mapping[str, float]) -> bo
 
 
 def _qualities(
-    found: Sequence[tuple[str, Mapping[str, float | None]]],
+    qualities: Sequence[tuple[str, Mapping[str, float | None]]],
     metric: str,
     floor: Mapping[str, float],
     grain: str,
 ) -> dict[str, Any]:
-    known = [(value, partition) for partition, quality in found if (value := quality.get(metric)) is not None]
+    measured = [
+        (value, partition) for partition, quality in qualities if (value := quality.get(metric)) is not None
+    ]
     extreme = min if METRICS[metric].greater_is_better else max
-    worst, where = extreme(known, default=(None, None))
-    degraded = [Partition.parse(partition, grain) for partition, quality in found if below(quality, floor)]
-    days = sum((each.end - each.start).total_seconds() for each in degraded) / 86_400
+    worst, where = extreme(measured, default=(None, None))
+    degraded = [
+        Partition.parse(partition, grain) for partition, quality in qualities if below(quality, floor)
+    ]
+    days = sum((partition.end - partition.start).total_seconds() for partition in degraded) / 86_400
     return {
-        "served": sum(bool(quality) for _, quality in found),
-        "mean": sum(value for value, _ in known) / len(known) if known else None,
+        "served": sum(bool(quality) for _, quality in qualities),
+        "mean": sum(value for value, _ in measured) / len(measured) if measured else None,
         "worst": worst,
         "worst_partition": where,
         "degraded": len(degraded) if floor else None,

@@ -1,4 +1,4 @@
-"""Facts: what each stage found. Frozen, without behaviour, and the same dict everywhere they travel."""
+"""Facts that the stages record: frozen, without behaviour, and the same dict wherever they are stored or sent."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from airflow_mlops.domain.facts.approval import ApprovalOutcome
 
 
 class Difference(Fact):
-    """What a new version of a partition changed against the one before, in rows told apart by key."""
+    """How many rows a new version of a partition added, removed and changed; rows are matched by key."""
 
     added: int
     removed: int
@@ -21,13 +21,13 @@ class Difference(Fact):
 
 
 class LabelsVersion(Fact):
-    """The labels of a dataset that come from a source of their own, as a run of one partition knows them.
+    """The labels of a dataset that has a labels table of its own, as a run of one partition reads them.
 
     :param uri: URI of the Delta table of labels.
-    :param target: its column with the label.
-    :param version: Delta version; None if nobody had written a label.
-    :param until: labels count that were known before; None counts all that the version has.
-    :param digest: sha256 of the labels that a training, or a replay, has used; None before they are.
+    :param target: the table's column with the label.
+    :param version: Delta version; None if no label had been written.
+    :param until: only labels that were known before this time count; None means all labels of the version.
+    :param digest: sha256 of the labels that a training or a replay has used; None before one has.
     """
 
     uri: str
@@ -38,11 +38,11 @@ class LabelsVersion(Fact):
 
 
 class DatasetVersion(Fact):
-    """One partition of a Delta table at one version: what a dataset version is.
+    """A dataset version: one partition of a Delta table at one version of the table.
 
     :param name: dataset name.
     :param uri: URI of the Delta table.
-    :param version: Delta version; reading it again gives the same rows for ever.
+    :param version: Delta version; the same version always has the same rows.
     :param grain: length of a partition.
     :param partition: key of the partition this version published.
     :param rows: rows of that partition.
@@ -51,9 +51,9 @@ class DatasetVersion(Fact):
     :param key: columns that identify a row.
     :param event_time: column of event time.
     :param changed: False if the same content was already there, so that nothing was written.
-    :param transform: what prepared the features, as ``module:function@digest``; None if nothing did.
-    :param difference: against the version of the partition before; None if it is the first.
-    :param labels: where the labels of its rows are; None if they are a column of the data, or nobody has asked.
+    :param transform: the function that prepared the features, as ``module:function@digest``; None without one.
+    :param difference: difference to the earlier version of the same partition; None if this is its first version.
+    :param labels: the labels of the rows, if they are in a table of their own and a stage has looked them up; else None.
     """
 
     name: str
@@ -75,6 +75,7 @@ class DatasetVersion(Fact):
 class Coverage(Fact):
     """Which partitions of a dataset are published.
 
+    :param partitions: number of published partitions.
     :param first: key of the first partition; None if there is none.
     :param watermark: the last partition before which none is missing; None if there is none.
     :param last: key of the last partition.
@@ -91,7 +92,7 @@ class Coverage(Fact):
 class Split(Fact):
     """Training and holdout rows by event time: ``start <= train < cut <= holdout < end``.
 
-    :param end: as-of bound; labels of later rows had not matured.
+    :param end: end of the holdout; the labels of rows from then on had not matured.
     """
 
     start: datetime
@@ -112,8 +113,8 @@ class TrainedModel(Fact):
     :param score: that metric on the inner, time-ordered validation rows; never the holdout. None also if the candidate
         was the only one, and so was not ranked.
     :param params: the chosen hyperparameters.
-    :param trials: combinations of parameters that were tried.
-    :param remarks: what a person should know of the fit, such as that it did not converge.
+    :param trials: number of combinations of parameters that were tried.
+    :param remarks: what a person should know about the fit, such as that it did not converge.
     """
 
     model: str
@@ -135,9 +136,9 @@ class TrainedModel(Fact):
 
 
 class ModelRef(Fact):
-    """A registered version with the digest that it must have.
+    """A registered version with the digest that its content must have.
 
-    :param trained_through: partition up to which it has seen data; None if unknown.
+    :param trained_through: last partition of its training data; None if unknown.
     """
 
     model: str
@@ -151,11 +152,11 @@ class Evaluation(Fact):
     """The best candidate, judged on the holdout beside the champion.
 
     :param candidate: the candidate with the best inner score.
-    :param champion: None if the model has no champion yet (never if it could not be read).
-    :param metrics: the candidate's holdout metrics.
-    :param champion_metrics: the champion's on the same rows.
+    :param champion: the champion; None if the model has no champion yet. A champion that cannot be read is an error.
+    :param metrics: the candidate's metrics on the holdout.
+    :param champion_metrics: the champion's metrics on the same rows.
     :param intervals: confidence interval of each of the candidate's metrics that has one.
-    :param checks: every gate, and the blessing: that the candidate loads and predicts alike in a fresh process.
+    :param checks: every gate, and the blessing: that the candidate loads and predicts the same in a fresh process.
     :param leaderboard: inner score by candidate.
     :param unjudged: slices and groups with too few rows to be judged, in words; "" for none.
     """
@@ -175,10 +176,10 @@ class Evaluation(Fact):
 
 
 class Action(StrEnum):
-    """What became of the champion at one partition.
+    """What happened to the champion at one partition.
 
-    ``restored`` is the alias put back after it was moved outside of the ledger. A candidate that is ``challenging``
-    predicts beside the champion, which stays; one that is ``dropped`` does so no longer.
+    ``restored`` means that the alias was put back after somebody had moved it outside of the ledger. ``challenging`` means
+    that the candidate predicts beside the champion, which stays; ``dropped`` means that it no longer does so.
     """
 
     PROMOTED = "promoted"
@@ -192,9 +193,9 @@ class Action(StrEnum):
 
 
 class TrainingData(Fact):
-    """The rows that a version learned from: ``start <= event time < cut`` of a dataset version.
+    """The rows that a model version was trained on: ``start <= event time < cut`` of a dataset version.
 
-    :param features: the columns that it learned from.
+    :param features: the columns that it was trained on.
     """
 
     dataset: DatasetVersion
@@ -204,15 +205,15 @@ class TrainingData(Fact):
 
 
 class PromotionDecision(Fact):
-    """The decision on one partition, never silent.
+    """The decision on the champion at one partition; every partition has one, also if nothing changes.
 
     :param action: ``kept`` means that no retraining was due; ``refused`` that a candidate did not pass.
-    :param before: champion's version before; None if there was none.
-    :param after: champion's version after.
-    :param digest: of the content of the version that an alias was moved to, or taken from.
+    :param before: champion's version before the decision; None if there was none.
+    :param after: champion's version after the decision; None if there is none.
+    :param digest: content digest of the version that an alias was moved to, or taken from.
     :param key: idempotency key: one promotion per key.
-    :param trained_on: what the version that was judged has learned from; None if there was none.
-    :param approval: what people said; None if nobody was asked.
+    :param trained_on: the training data of the version that was judged; None if there was none.
+    :param approval: what people answered; None if nobody was asked.
     :param candidate: the version that was judged; None if there was none.
     """
 
@@ -236,12 +237,11 @@ class HealthReport(Fact):
     """Health of the champion as of one partition.
 
     :param verdict: FAIL if drift, performance or staleness failed; INCONCLUSIVE if nothing could be measured.
-    :param drift: overall drift.
-    :param columns: drift of each column.
-    :param performance: quality on labels that have matured since the last partition.
-    :param staleness: partitions since the champion's training data ended.
-    :param others: further checks, such as concept drift and what performance is estimated to be; they decide nothing by
-        themselves.
+    :param drift: the check on drift as a whole.
+    :param columns: the check on drift of each column.
+    :param performance: the check on quality, on labels that have matured since the last partition.
+    :param staleness: the check on the number of partitions since the champion's training data ended.
+    :param others: further checks, such as concept drift and estimated performance; they do not change the verdict.
     """
 
     model: str
@@ -258,11 +258,11 @@ class HealthReport(Fact):
 
 
 class GuardReport(Fact):
-    """Whether the champion is the one that it should be.
+    """Whether the champion alias is on the right version, and whether a new champion proves itself.
 
     :param alias: PASS if the alias is where the ledger has put it.
     :param probation: FAIL if a new champion is worse than the one before on rows whose labels have matured since.
-    :param restored: the move that followed: alias moved back, or rollback; None if there was none.
+    :param restored: the decision that followed, to put the alias back or to roll back; None if nothing followed.
     """
 
     model: str
@@ -274,10 +274,10 @@ class GuardReport(Fact):
 
 
 class RetrainDecision(Fact):
-    """Whether to retrain at one partition, rule by rule.
+    """Whether to retrain at one partition, with the check of each rule.
 
     :param checks: every rule of the policy; FAIL means that the rule asks for retraining.
-    :param dataset: the data to train on, pinned.
+    :param dataset: the dataset version to train on.
     """
 
     model: str

@@ -1,4 +1,4 @@
-"""What is known when it is decided whether to train again."""
+"""Facts that the decision on retraining is made from."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
     )
 
 MODE = "retrain.mode"
-"""Name of the check that is INCONCLUSIVE where a person is to decide."""
+"""Name of the check that is INCONCLUSIVE if a person has to decide."""
 ANSWER = "retrain.answer"
-"""Name of the check of that person's answer: FAIL asks for retraining, INCONCLUSIVE is none in time."""
+"""Name of the check of that person's answer: FAIL asks for retraining, INCONCLUSIVE means no answer in time."""
 TRAININGS = {Action.PROMOTED, Action.CHALLENGING, Action.REFUSED, Action.FAILED}
-"""What became of runs that trained."""
+"""Actions of the decisions on runs that trained."""
 
 
 class Fresh(NamedTuple):
     """What is new in the data since the last training.
 
-    :param rows: rows whose labels have matured since.
-    :param corrected: whether a partition up to it has other rows than the training has seen, or is new.
+    :param rows: number of rows whose labels have matured since.
+    :param corrected: whether a partition up to that of the training is new, or has other rows than the training saw.
     """
 
     rows: int
@@ -39,19 +39,19 @@ class Fresh(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Known:
-    """What is known when a partition is decided on.
+class Situation:
+    """Everything that the retrain policy takes into account at one partition.
 
     :param partition: key of the partition.
     :param grain: length of a partition.
     :param has_champion: whether there is a model to keep.
-    :param trained_through: last partition that the champion has seen; None if unknown.
-    :param health: reports up to the partition, the newest first.
-    :param decisions: the latest decision on each partition; only those on earlier ones count.
-    :param fresh: what is new in the data; None if it was not looked at.
+    :param trained_through: last partition of the champion's training data; None if unknown.
+    :param health: health reports up to the partition, the newest first.
+    :param decisions: the latest decision on each partition; only decisions on earlier partitions count.
+    :param fresh: what is new in the data; None if new data was not counted.
     :param shortage: why there is too little data to train on; None if there is enough.
-    :param force: retrain whatever the policy says.
-    :param reason: why somebody asked for it; used with ``force``.
+    :param force: True to retrain whatever the policy says.
+    :param reason: why somebody has asked for retraining; used with ``force``.
     """
 
     partition: str
@@ -66,38 +66,41 @@ class Known:
     reason: str | None = None
 
     def since(self, earlier: str | None) -> int | None:
-        """Count the partitions from an earlier one to this one; None if there is none."""
+        """Return the number of partitions from an earlier one to this one; None if there is no earlier one."""
         return None if earlier is None else steps(earlier, self.partition, self.grain)
 
     @property
     def before(self) -> list[PromotionDecision]:
         """The decisions on earlier partitions."""
-        return [each for each in self.decisions if each.partition < self.partition]
+        return [decision for decision in self.decisions if decision.partition < self.partition]
 
     @property
     def last_attempt(self) -> str | None:
-        """The last partition at which a model was trained, or a person did not want it to be; None without one."""
-        return _last(each for each in self.before if trained(each) or declined(each))
+        """The last partition at which a model was trained, or a person declined a training; None if there is none."""
+        return _last(decision for decision in self.before if trained(decision) or declined(decision))
 
     @property
     def last_answer(self) -> str | None:
-        """As :attr:`last_attempt`, without the trainings that broke: they have answered no problem."""
-        ended = (each for each in self.before if each.action is not Action.FAILED)
-        return _last(each for each in ended if trained(each) or declined(each))
+        """As :attr:`last_attempt`, but without the trainings that failed, because they have solved no problem."""
+        ended = (decision for decision in self.before if decision.action is not Action.FAILED)
+        return _last(decision for decision in ended if trained(decision) or declined(decision))
 
     @property
     def seen(self) -> DatasetVersion | None:
-        """The data that the last training has seen; None if no training before has told."""
-        told = [
-            (each.partition, each.trained_on)
-            for each in self.before
-            if each.trained_on is not None and not ends_trial(each.checks)
+        """The data that the last training has seen; None if no earlier training has recorded it."""
+        trainings = [
+            (decision.partition, decision.trained_on)
+            for decision in self.before
+            if decision.trained_on is not None and not ends_trial(decision.checks)
         ]
-        return max(told, key=lambda each: each[0])[1].dataset if told else None
+        return max(trainings, key=lambda training: training[0])[1].dataset if trainings else None
 
 
 def trained(decision: PromotionDecision) -> bool:
-    """Tell whether a run has trained at a partition; a challenger that became champion there was trained before."""
+    """Tell whether a model was trained at a partition.
+
+    A challenger that became champion at the partition does not count, because it was trained at an earlier one.
+    """
     return decision.action in TRAININGS and not ends_trial(decision.checks)
 
 
@@ -107,21 +110,21 @@ def suggested(decision: RetrainDecision | PromotionDecision) -> bool:
 
 
 def declined(decision: PromotionDecision) -> bool:
-    """Tell whether a person was asked to retrain at a partition and did not want it: no answer in time is no no."""
-    said = any(check.name == ANSWER and check.verdict is Verdict.PASS for check in decision.checks)
-    return decision.action is Action.KEPT and said
+    """Tell whether a person was asked to retrain at a partition and declined; no answer in time does not count."""
+    answered_no = any(check.name == ANSWER and check.verdict is Verdict.PASS for check in decision.checks)
+    return decision.action is Action.KEPT and answered_no
 
 
 def steps(first: str, last: str, grain: str) -> int:
-    """Count the partitions from one to a later one; 0 from one to itself.
+    """Return the number of partitions from one to a later one; 0 from one to itself.
 
-    :raises UnknownPartition: if a key is none of the grain.
+    :raises UnknownPartition: if a key is not one of the grain.
     """
-    one, other = Partition.parse(first, grain), Partition.parse(last, grain)
-    if one.grain is Grain.MONTH:
-        return (other.start.year - one.start.year) * 12 + other.start.month - one.start.month
-    return (other.start - one.start) // (one.end - one.start)
+    earlier, later = Partition.parse(first, grain), Partition.parse(last, grain)
+    if earlier.grain is Grain.MONTH:
+        return (later.start.year - earlier.start.year) * 12 + later.start.month - earlier.start.month
+    return (later.start - earlier.start) // (earlier.end - earlier.start)
 
 
 def _last(decisions: Iterable[PromotionDecision]) -> str | None:
-    return max((each.partition for each in decisions), default=None)
+    return max((decision.partition for decision in decisions), default=None)

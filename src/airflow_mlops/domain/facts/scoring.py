@@ -1,4 +1,4 @@
-"""What is known of a challenger: how far it agrees with the champion, and whether it has done well for long enough."""
+"""Facts about scoring: the predictions of a partition, and a challenger that predicts beside the champion."""
 
 from __future__ import annotations
 
@@ -12,19 +12,18 @@ WINDOWS = "shadow.windows"
 
 
 class ShadowReport(Fact):
-    """A challenger beside the champion, on the rows of one partition.
+    """How the predictions of a challenger compare with the champion's, on the rows of one partition.
 
     :param version: the challenger's version.
-    :param digest: digest of its content.
-    :param uri: the Delta table with what both have predicted.
-    :param rows: rows that both have predicted; 0 if the challenger could not.
-    :param served: rows whose served prediction is the challenger's.
-    :param agreement: share of the rows on which both decide alike, a probability of 0.5 or more being a yes; None for
-        regression.
-    :param correlation: Pearson's; None if one of them predicts the same for all rows.
-    :param difference: mean absolute difference of what they predict.
-    :param divergence: root mean square of the difference, in standard deviations of what the champion predicts: 0 is
-        the same, above 1 they have nothing to do with each other; None if the champion predicts the same for all rows.
+    :param digest: digest of the challenger's content.
+    :param uri: the Delta table with the predictions of both.
+    :param rows: number of rows that both have predicted; 0 if the challenger could not predict.
+    :param served: number of rows whose served prediction is the challenger's.
+    :param agreement: share of the rows that both put in the same class, at a probability of 0.5; None for regression.
+    :param correlation: Pearson's correlation of the predictions; None if either model predicts the same for all rows.
+    :param difference: mean absolute difference of the predictions.
+    :param divergence: root mean square of the difference, in standard deviations of the champion's predictions: 0 means
+        equal predictions, above 1 they have nothing in common; None if the champion predicts the same for all rows.
     :param problem: why the challenger could not predict, and what to do; "" if it could.
     """
 
@@ -41,12 +40,13 @@ class ShadowReport(Fact):
 
 
 class ScoringReport(Fact):
-    """Predictions of one partition.
+    """The predictions of one partition.
 
-    :param rows: rows of predictions; 0 while there is no champion.
-    :param written: False if the same predictions were already there.
-    :param shadow: a challenger that has predicted the same rows; None if there was none.
-    :param outputs: where else the predictions went, in words.
+    :param rows: number of predictions; 0 while there is no champion.
+    :param uri: the Delta table with the predictions.
+    :param written: False if the table had the same predictions already.
+    :param shadow: the report on a challenger that has predicted the same rows; None if there was no challenger.
+    :param outputs: where else the predictions were written, in words.
     """
 
     model: str
@@ -62,9 +62,10 @@ class ScoringReport(Fact):
 
 
 class ShadowWindow(Fact):
-    """How a challenger did in one partition.
+    """How a challenger did in one partition of its trial.
 
-    :param verdict: PASS is a clean window; FAIL starts the count again; INCONCLUSIVE does not count either way.
+    :param verdict: PASS makes the window clean, FAIL starts the count of clean windows again, and INCONCLUSIVE does
+        neither.
     """
 
     partition: str
@@ -73,17 +74,18 @@ class ShadowWindow(Fact):
 
 
 def ends_trial(checks: Sequence[Check]) -> bool:
-    """Tell whether the checks of a move of the champion are those of a trial that ends with it."""
+    """Tell whether the checks of a decision are those that ended a challenger's trial."""
     return any(check.name == WINDOWS for check in checks)
 
 
 class ChallengeReport(Fact):
-    """How a challenger does beside the champion, and what followed.
+    """How a challenger does beside the champion, and the move that followed.
 
-    :param challenger: its version; None if there is none.
-    :param checks: ``shadow.agreement``, ``shadow.divergence`` and ``shadow.quality`` of the newest window that tells, those
-        of older windows as slices, and ``shadow.windows``, the count of clean ones, where the policy asks for some.
-    :param moved: the challenger became champion, or was dropped; None if it stays what it is.
+    :param challenger: the challenger's version; None if there is no challenger.
+    :param checks: ``shadow.agreement``, ``shadow.divergence`` and ``shadow.quality`` of the newest window in which each is
+        not INCONCLUSIVE, the same checks of the other windows as slices, and ``shadow.windows``, the count of clean
+        windows, if the policy asks for clean windows.
+    :param moved: the decision that made the challenger champion or dropped it; None if it stays challenger.
     """
 
     model: str

@@ -1,4 +1,4 @@
-"""Facts: what a task states, in a form that says what it is, so that whoever reads it need not know the task."""
+"""Facts with the name of their kind, so that a task can read them without knowing which task has stated them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ KINDS: dict[str, type[Fact]] = {
         ValidationReport,
     )
 }
-"""What a task can state, by the name of its kind."""
+"""The kinds of facts that a task can state, by name."""
 
 Kind = TypeVar("Kind", bound=Fact)
 
@@ -33,8 +33,8 @@ class Statement(Fact):
     """A fact with its kind and the files that show it.
 
     :param kind: name of the fact's class, one of :data:`KINDS`.
-    :param fact: the fact's dict; it is checked when it is read.
-    :param pages: places under ``[mlops] reports``: ``report`` is that of a page, ``picture`` that of a PNG.
+    :param fact: the fact's dict, which :meth:`read` checks.
+    :param pages: paths under ``[mlops] reports``: ``report`` is the path of a page, ``picture`` that of a PNG.
     """
 
     kind: str
@@ -45,20 +45,20 @@ class Statement(Fact):
     def of(cls, fact: Fact, **pages: str) -> Self:
         """State a fact.
 
-        :raises ValueError: if nobody knows facts of its kind.
+        :raises ValueError: if the fact's class is not one of :data:`KINDS`.
         """
         return cls(kind=type(fact).__name__, fact=fact.to_dict(), pages=pages)
 
     def read(self, kind: type[Kind]) -> Kind | None:
-        """Return the fact, if it is of a kind; None if it is of another.
+        """Return the fact if it is of the given kind, else None.
 
-        :raises ValueError: if it is not what its kind says.
+        :raises ValueError: if the fact's dict is not valid for its kind.
         """
         return kind.from_dict(self.fact) if KINDS[self.kind] is kind else None
 
     @field_validator("kind")
     @classmethod
-    def _is_known(cls, kind: str) -> str:
+    def _is_readable(cls, kind: str) -> str:
         if kind not in KINDS:
             raise ValueError(f"{kind!r} is no kind of fact that is read; there are {', '.join(KINDS)}")
         return kind

@@ -1,4 +1,4 @@
-"""Facts: what validation found in a partition, and what became of its rows."""
+"""Facts about validation: the outcome of each expectation, and what happened to the rows of a partition."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from airflow_mlops.domain.checks import Fact, Number, Outcome, Severity, Verdict
 
 
 class ExpectationResult(Fact):
-    """One expectation on one partition.
+    """The outcome of one expectation on one partition.
 
-    :param expectation: name as Great Expectations spells it, or one of our pre-checks.
-    :param expected: its arguments in words.
-    :param observed: what was seen, in words.
-    :param unexpected: rows that broke it; None if it is not about rows.
-    :param unexpected_share: the same as a share of all rows, 0 to 1.
-    :param samples: up to 20 values that broke it, as text.
+    :param expectation: name as Great Expectations spells it, or the name of one of our pre-checks.
+    :param expected: the expectation's arguments, in words.
+    :param observed: what the partition holds instead or as expected, in words.
+    :param unexpected: number of rows that break the expectation; None if it is not about rows.
+    :param unexpected_share: the same number as a share of all rows, 0 to 1.
+    :param samples: up to 20 values that break the expectation, as text.
     """
 
     expectation: str
@@ -28,11 +28,11 @@ class ExpectationResult(Fact):
 
 
 class Sample(Fact):
-    """Some rows that broke expectations, as text, for people to look at.
+    """Some rows that break expectations, as text, for people to look at.
 
-    :param columns: key, event time and the columns that are wrong.
-    :param rows: at most 20, a text a column; what is personal is masked.
-    :param reasons: what is wrong with each row.
+    :param columns: key, event time and the columns with wrong values.
+    :param rows: at most 20 rows with one text a column; personal data is masked.
+    :param reasons: what is wrong with each row, in the order of the rows.
     """
 
     columns: tuple[str, ...]
@@ -41,13 +41,14 @@ class Sample(Fact):
 
 
 class ValidationReport(Fact):
-    """What validation found in one partition, and what became of its rows.
+    """The outcome of validation of one partition, and what happened to its rows.
 
     :param verdict: FAIL if a blocking expectation failed, INCONCLUSIVE if one could not be evaluated.
-    :param rows: rows that were checked.
-    :param quarantined: rows that were set aside.
-    :param released: rows that break an expectation and go on, because a person has released them.
-    :param sample: some of the rows that broke expectations; None if none did, or none is known.
+    :param results: the outcome of each expectation.
+    :param rows: number of rows that were checked.
+    :param quarantined: number of rows that were set aside.
+    :param released: number of rows that break an expectation and pass, because a person has released them.
+    :param sample: some of the rows that break expectations; None if no row does, or none is known.
     """
 
     dataset: str
@@ -62,6 +63,6 @@ class ValidationReport(Fact):
 
     @property
     def warned(self) -> bool:
-        """Whether it passes although something is wrong that only warns, or rows were set aside."""
-        failed = any(each.outcome is not Outcome.PASS for each in self.results)
+        """Whether the partition passes although an expectation did not pass or rows were set aside."""
+        failed = any(expectation.outcome is not Outcome.PASS for expectation in self.results)
         return self.verdict is Verdict.PASS and (failed or self.quarantined > 0)

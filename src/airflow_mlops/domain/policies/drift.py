@@ -1,4 +1,4 @@
-"""Whether data has drifted: the verdict on distances that were measured. Pure."""
+"""The drift policy: whether data has drifted, as a pure function of measured distances."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from airflow_mlops.domain.spec.monitor import DriftPolicy
 
 
 class Measure(Fact):
-    """How far one property of a column is from what it was.
+    """The distance of one property of a column from the training data.
 
     :param column: name of a feature, or ``prediction`` or ``target``.
-    :param part: the property: "" for its values, ``missing`` or ``nonfinite`` for the share of rows without one.
-    :param distance: None if it could not be measured.
-    :param p: chance of this much or more if nothing has changed, before it is corrected for many tests; None as above.
-    :param n: rows that it rests on now.
-    :param feature: False for what is told, but is not counted among the columns that have drifted.
+    :param part: the property: "" for the column's values, ``missing`` or ``nonfinite`` for the share of rows without a value.
+    :param distance: the distance; None if it could not be measured.
+    :param p: p-value, the chance of this distance or more if nothing has changed, before it is adjusted for the number of
+        tests; None if it could not be measured.
+    :param n: number of current rows that the distance is measured on.
+    :param feature: False for a column that is reported, but does not count in the share of drifted columns.
     :param reason: what was measured, or why it was not.
     """
 
@@ -39,12 +40,12 @@ def judge(
 ) -> tuple[Check, tuple[Check, ...]]:
     """Judge each measure, and the table by the share of its features that have drifted.
 
-    A measure fails that is both large, by the policy's threshold, and significant: p-values are adjusted for their
-    number by Benjamini and Hochberg (Journal of the Royal Statistical Society B 57, 1995). A feature has drifted if any of its
-    measures fails. Predictions and target are judged alike but do not count in the share.
+    A measure fails if its distance is both large, by the policy's threshold, and significant: p-values are adjusted for
+    their number by Benjamini and Hochberg (Journal of the Royal Statistical Society B 57, 1995). A feature has drifted if any
+    of its measures fails. Predictions and target are judged in the same way, but do not count in the share.
 
-    :param weights: what each feature counts; None means all the same, and so do weights that are nowhere above 0.
-    :param rows: rows that are judged.
+    :param weights: weight of each feature in the share. With None, or if no weight is above 0, all features count the same.
+    :param rows: number of rows that are judged.
     """
     adjusted = adjust([measure.p for measure in measures])
     checks = tuple(_check(measure, p, policy) for measure, p in zip(measures, adjusted, strict=True))
@@ -60,19 +61,19 @@ def judge(
     return _overall(columns, worst, policy, weights, rows), checks
 
 
-def adjust(values: Sequence[float | None]) -> list[float | None]:
-    """Return p-values adjusted by Benjamini and Hochberg for as many tests as there are; None stays None."""
-    known = sorted((p, place) for place, p in enumerate(values) if p is not None)
-    found: list[float | None] = [None] * len(values)
+def adjust(p_values: Sequence[float | None]) -> list[float | None]:
+    """Return p-values adjusted by Benjamini and Hochberg for the number of tests; None stays None."""
+    measured = sorted((p, place) for place, p in enumerate(p_values) if p is not None)
+    adjusted: list[float | None] = [None] * len(p_values)
     least = 1.0
-    for rank, (p, place) in reversed(list(enumerate(known, 1))):
-        least = min(least, p * len(known) / rank)
-        found[place] = least
-    return found
+    for rank, (p, place) in reversed(list(enumerate(measured, 1))):
+        least = min(least, p * len(measured) / rank)
+        adjusted[place] = least
+    return adjusted
 
 
-def _either(one: Verdict | None, other: Verdict) -> Verdict:
-    return Verdict.FAIL if Verdict.FAIL in (one, other) else other
+def _either(earlier: Verdict | None, latest: Verdict) -> Verdict:
+    return Verdict.FAIL if Verdict.FAIL in (earlier, latest) else latest
 
 
 def _check(measure: Measure, p: float | None, policy: DriftPolicy) -> Check:
@@ -102,15 +103,15 @@ def _overall(
     weights: Mapping[str, float] | None,
     rows: int,
 ) -> Check:
-    known = {name: max((weights or {}).get(name, 0.0), 0.0) for name in columns}
-    weighted = any(known.values())
-    counted = known if weighted else dict.fromkeys(columns, 1.0)
+    importance = {name: max((weights or {}).get(name, 0.0), 0.0) for name in columns}
+    weighted = any(importance.values())
+    counted = importance if weighted else dict.fromkeys(columns, 1.0)
     total = sum(counted.values())
     drifted = sum(counted[name] for name, verdict in columns.items() if verdict is Verdict.FAIL)
     measured = sum(counted[name] for name, verdict in columns.items() if verdict is not Verdict.INCONCLUSIVE)
     share = drifted / measured if measured else None
     if share is None or 2 * measured < total:
-        # What is known may be enough: the columns that could not be measured cannot undo it.
+        # Fails if the drifted columns are enough even when all columns that could not be measured have not drifted.
         certain = bool(drifted) and _reaches(drifted / total, policy.columns)
         verdict = Verdict.FAIL if certain else Verdict.INCONCLUSIVE
     else:
@@ -129,7 +130,7 @@ def _overall(
 
 
 def _reaches(share: float, limit: float) -> bool:
-    # Weights of thirds and tenths do not add up exactly.
+    # Sums of fractions such as 1/3 and 0.1 are not exact in floating point.
     return share >= limit - 1e-9
 
 

@@ -1,4 +1,4 @@
-"""Gates: what a candidate must pass, as pure decisions on measured values. Each answers with one check."""
+"""Gates: the conditions that a candidate must pass. Each is a pure function of measured values that returns one check."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ Interval = tuple[float, float]
 
 @dataclass(frozen=True)
 class Comparison:
-    """A candidate and a champion on the same rows.
+    """A metric of a candidate and of the champion, on the same rows.
 
     :param observed: the candidate's metric; None if it is undefined on these rows.
-    :param baseline: the champion's.
-    :param interval: confidence interval of the improvement: the difference, positive where the candidate is better.
+    :param baseline: the champion's metric; None if it is undefined on these rows.
+    :param interval: confidence interval of the improvement, which is positive if the candidate is better.
     :param how: the method behind the interval, in words.
-    :param problem: why there is no interval, or why the two cannot be compared at all, and what to do; "" if nothing
-        is in the way.
+    :param problem: why there is no interval, or why the two cannot be compared at all, and what to do; "" without a
+        problem.
     """
 
     observed: float | None
@@ -41,11 +41,11 @@ def floor(
     interval: Interval | None = None,
     least: int = 0,
 ) -> Check:
-    """Ask that a metric is no worse than an absolute bound; the bound itself passes.
+    """Check that a metric is no worse than an absolute bound; the bound itself passes.
 
-    :param bound: least value of a metric that should be high, greatest of one that should be low.
-    :param interval: confidence interval of the metric, shown and not judged.
-    :param least: rows below which a value says too little either way.
+    :param bound: least value of a metric that should be high, greatest value of a metric that should be low.
+    :param interval: confidence interval of the metric, which is shown but not judged.
+    :param least: number of rows that a verdict needs; with fewer it is INCONCLUSIVE.
     """
     expected = _bound(bound, greater_is_better)
     if observed is None:
@@ -71,26 +71,26 @@ def floor(
 
 
 def versus_champion(
-    metric: str, found: Comparison, margin: float, n: int | None, *, has_champion: bool = True
+    metric: str, comparison: Comparison, margin: float, n: int | None, *, has_champion: bool = True
 ) -> Check:
-    """Ask that a candidate improves on the champion by more than ``margin``, beyond chance.
+    """Check that a candidate improves on the champion by more than ``margin``, beyond chance.
 
     PASS if the whole interval lies above ``margin``; FAIL if the measured improvement, or the whole interval, lies
     below it; INCONCLUSIVE in between, where the candidate may be better but the rows do not show it.
 
-    :param margin: least improvement that is worth a promotion, in units of the metric; a negative one asks only
-        that the candidate is not worse by more.
+    :param margin: least improvement that is worth a promotion, in units of the metric; a negative margin only requires
+        that the candidate is not worse by more than that.
     :param has_champion: False for a first model, which has nothing to improve on and passes.
     """
-    verdict, reason = _improvement(metric, found, margin) if has_champion else (PASS, _FIRST)
+    verdict, reason = _improvement(metric, comparison, margin) if has_champion else (PASS, _FIRST)
     return Check(
         name=f"versus_champion.{metric}",
         verdict=verdict,
         expected=f"improvement > {margin:g}",
         n=n,
-        observed=found.observed,
-        baseline=found.baseline,
-        interval=found.interval,
+        observed=comparison.observed,
+        baseline=comparison.baseline,
+        interval=comparison.interval,
         reason=reason,
     )
 
@@ -99,27 +99,32 @@ _LEAST_CALIBRATED = 1_000
 _FIRST = "first model: there is no champion to improve on"
 
 
-def _improvement(metric: str, found: Comparison, margin: float) -> tuple[Verdict, str]:
-    if found.observed is None or found.baseline is None:
-        return INCONCLUSIVE, found.problem or f"{metric} could not be measured for both models"
-    gain = found.observed - found.baseline
+def _improvement(metric: str, comparison: Comparison, margin: float) -> tuple[Verdict, str]:
+    if comparison.observed is None or comparison.baseline is None:
+        return INCONCLUSIVE, comparison.problem or f"{metric} could not be measured for both models"
+    gain = comparison.observed - comparison.baseline
     gain = gain if METRICS[metric].greater_is_better else -gain
-    told = f"improvement {gain:+.4g}"
-    if found.problem or found.interval is None:
-        return INCONCLUSIVE, f"{told}, but {found.problem or 'its interval could not be estimated'}"
+    sentence = f"improvement {gain:+.4g}"
+    if comparison.problem or comparison.interval is None:
+        return INCONCLUSIVE, f"{sentence}, but {comparison.problem or 'its interval could not be estimated'}"
     if gain < margin:
-        return FAIL, f"{told} is below {margin:g}"
-    low, high = found.interval
-    told += f" with interval {span(found.interval)}{f' ({found.how})' if found.how else ''}"
+        return FAIL, f"{sentence} is below {margin:g}"
+    low, high = comparison.interval
+    sentence += (
+        f" with interval {span(comparison.interval)}{f' ({comparison.how})' if comparison.how else ''}"
+    )
     if high < margin:
-        return FAIL, f"{told} lies below {margin:g}"
+        return FAIL, f"{sentence} lies below {margin:g}"
     if low > margin:
-        return PASS, f"{told} lies above {margin:g}"
-    return INCONCLUSIVE, f"{told} does not lie above {margin:g}: it may be chance"
+        return PASS, f"{sentence} lies above {margin:g}"
+    return INCONCLUSIVE, f"{sentence} does not lie above {margin:g}: it may be chance"
 
 
 def nothing_new(metric: str, margin: float, version: str) -> Check:
-    """Answer for a candidate that is the champion over again, byte for byte."""
+    """Return the failed check of a candidate that is byte for byte the same model as the champion.
+
+    :param version: the champion's version.
+    """
     return Check(
         name=f"versus_champion.{metric}",
         verdict=FAIL,
@@ -129,10 +134,10 @@ def nothing_new(metric: str, margin: float, version: str) -> Check:
 
 
 def calibration(error: float | None, interval: Interval | None, bound: float, n: int) -> Check:
-    """Ask that predicted probabilities lie at most ``bound`` from the share of positives, on average.
+    """Check that predicted probabilities lie at most ``bound`` from the share of positives, on average.
 
-    Below 1,000 rows there are too few bins of a hundred rows each: in one bin, a model that has everything the wrong way
-    round may look calibrated.
+    Below 1,000 rows there are too few bins of a hundred rows each: in a single bin, a model whose probabilities are all
+    the wrong way round may look calibrated.
     """
     if error is not None and n < _LEAST_CALIBRATED:
         return Check(
@@ -156,9 +161,9 @@ def at_most(
     n: int | None = None,
     interval: Interval | None = None,
 ) -> Check:
-    """Ask that something is at most ``bound``.
+    """Check that a measure is at most ``bound``.
 
-    :param what: what it is, in words, with its unit.
+    :param what: the measure in words, with its unit.
     """
     if observed is None:
         verdict, reason = INCONCLUSIVE, f"{what} could not be measured"
@@ -177,14 +182,14 @@ def at_most(
 
 
 def holm(chances: Sequence[float], level: float) -> list[bool]:
-    """Tell which of several hypotheses are rejected so that any false rejection has at most the chance ``level``.
+    """Tell which of several hypotheses are rejected, so that the chance of any false rejection is at most ``level``.
 
     Holm, A Simple Sequentially Rejective Multiple Test Procedure, Scandinavian Journal of Statistics 6 (1979).
 
     :param chances: p-values, in any order.
     """
     rejected = [False] * len(chances)
-    for place, index in enumerate(sorted(range(len(chances)), key=lambda each: chances[each])):
+    for place, index in enumerate(sorted(range(len(chances)), key=lambda index: chances[index])):
         if not chances[index] <= level / (len(chances) - place):
             break
         rejected[index] = True
@@ -197,12 +202,12 @@ def reached(observed: float, bound: float, greater_is_better: bool) -> bool:
 
 
 def number(value: float | None) -> str:
-    """Write a measured value so that it does not round to its bound."""
+    """Return a measured value as text, with so many digits that it does not round to its bound."""
     return "unknown" if value is None else f"{value:.6g}"
 
 
 def span(interval: Interval | None) -> str:
-    """Write an interval."""
+    """Return an interval as text."""
     return f"{interval[0]:+.4g} to {interval[1]:+.4g}" if interval else "unknown"
 
 

@@ -1,4 +1,4 @@
-"""Gates about the data that a candidate was judged on: pure decisions on measured values."""
+"""Gates about the data that a candidate was judged on. Pure functions of measured values."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from airflow_mlops.domain.policies.gates import FAIL, INCONCLUSIVE, PASS, number
 
 
 def leakage(scores: Mapping[str, float] | None, bound: float, what: str, n: int) -> Check:
-    """Ask that no feature alone predicts the target so well that it must be a copy of it.
+    """Check that no feature alone predicts the target so well that it must be a copy of it.
 
-    :param scores: how well each feature predicts alone; None if that cannot be told.
-    :param what: the measure of it, in words.
+    :param scores: score of each feature as the only predictor; None if it could not be measured.
+    :param what: the measure of that score, in words.
     """
     name, expected = "leakage.features", f"<= {bound:g} for each feature alone"
     if not scores:
         reason = "too few rows of one label, or one value only, to tell what a feature predicts alone: hold out more"
         return Check(name=name, verdict=INCONCLUSIVE, expected=expected, n=n, reason=reason)
-    ranked = sorted(scores, key=lambda each: -scores[each])
-    above = [each for each in ranked if scores[each] > bound]
-    told = ", ".join(f"{each!r} ({number(scores[each])})" for each in (above or ranked)[:5])
+    ranked = sorted(scores, key=lambda feature: -scores[feature])
+    above = [feature for feature in ranked if scores[feature] > bound]
+    named = ", ".join(f"{feature!r} ({number(scores[feature])})" for feature in (above or ranked)[:5])
     reason = (
-        f"alone, {told} predict{'s' * (len(above) == 1)} the target too well by {what}: leave out what is not known when a "
+        f"alone, {named} predict{'s' * (len(above) == 1)} the target too well by {what}: leave out what is not known when a "
         "row is scored, or raise gates.leakage"
         if above
-        else f"the best feature alone is {told.partition(', ')[0]} by {what}"
+        else f"the best feature alone is {named.partition(', ')[0]} by {what}"
     )
     return Check(
         name=name,
@@ -38,11 +38,12 @@ def leakage(scores: Mapping[str, float] | None, bound: float, what: str, n: int)
 
 
 def untouched(leaked: int, n: int, examples: Sequence[str], trained: int) -> Check:
-    """Ask that no row of the holdout is among those that the candidate learned from.
+    """Check that no row of the holdout is among the candidate's training rows.
 
-    :param leaked: rows of the holdout whose key a training row has.
-    :param examples: some of their keys.
-    :param trained: training rows.
+    :param leaked: number of holdout rows whose key a training row has.
+    :param n: number of holdout rows.
+    :param examples: keys of some of the leaked rows.
+    :param trained: number of training rows.
     """
     reason = f"none of the {n:,} rows has a key or a time of the {trained:,} training rows"
     if leaked:
@@ -58,7 +59,11 @@ def untouched(leaked: int, n: int, examples: Sequence[str], trained: int) -> Che
 
 
 def finite(bad: int, n: int) -> Check:
-    """Answer for a candidate that predicts something that is no number."""
+    """Return the failed check of a candidate that predicts values that are not finite numbers.
+
+    :param bad: number of such predictions.
+    :param n: number of predictions.
+    """
     return Check(
         name="predictions",
         verdict=FAIL,

@@ -1,4 +1,4 @@
-"""Gates about parts of the data: slices, groups of people, spans of time. Pure decisions on measured values."""
+"""Gates about parts of the data: slices, groups of people, spans of time. Pure functions of measured values."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def slice_floor(
     n: int,
     part: str,
 ) -> Check:
-    """Ask that a part of the data is not shown to be below its floor.
+    """Check that the metric of a part of the data is not shown to be below its floor.
 
     :param interval: confidence interval of the metric for this part alone.
     :param shown: True if the value is below the floor beyond chance, corrected for the number of parts.
-    :param confidence: None judges the measured value itself.
+    :param confidence: confidence that a failure needs; None fails any measured value below the floor.
     :param part: the slice, as ``column=value``.
     """
     plain = floor(metric, observed, bound, METRICS[metric].greater_is_better, n, interval)
@@ -36,7 +36,7 @@ def slice_floor(
 
 
 def _beyond_chance(interval: Interval | None, shown: bool) -> tuple[Verdict, str]:
-    """Judge a value on the wrong side of its bound."""
+    """Return the verdict on a value on the wrong side of its bound, and the end of the sentence that explains it."""
     if interval is None:
         return INCONCLUSIVE, ", but its rows come from too few blocks of time to tell that from chance"
     if shown:
@@ -45,9 +45,10 @@ def _beyond_chance(interval: Interval | None, shown: bool) -> tuple[Verdict, str
 
 
 def not_judged(name: str, column: str, needed: int, rows: int, n: int) -> Check:
-    """Answer for a column with too few values that have enough rows to be judged.
+    """Return the inconclusive check of a column that has too few values with enough rows.
 
-    :param needed: how many such values there must be.
+    :param needed: number of such values that a judgement needs.
+    :param rows: number of rows that each of them needs.
     """
     values = "a value" if needed == 1 else f"{needed} values"
     return Check(
@@ -62,7 +63,7 @@ def not_judged(name: str, column: str, needed: int, rows: int, n: int) -> Check:
 
 @dataclass(frozen=True)
 class Gap:
-    """How far the two groups that are furthest apart are from each other.
+    """The largest difference between two groups.
 
     :param size: the larger value less the smaller one.
     :param interval: confidence interval of ``size``.
@@ -79,10 +80,10 @@ class Gap:
 
 
 def fairness(measure: str, column: str, gap: Gap | None, bound: float) -> Check:
-    """Ask that no two groups are shown to be further apart than ``bound``.
+    """Check that no two groups are shown to be further apart than ``bound``.
 
     :param measure: metric or rate that is compared.
-    :param gap: None if the measure is undefined for all groups but one.
+    :param gap: the two groups furthest apart; None if the measure is undefined for all groups but one.
     """
     name, expected = f"fairness.{measure}", f"gap <= {bound:g}"
     if gap is None:
@@ -109,18 +110,18 @@ def fairness(measure: str, column: str, gap: Gap | None, bound: float) -> Check:
 def stability(
     metric: str, whole: float | None, spans: Mapping[str, tuple[float, int]], drop: float, rows: int
 ) -> Check:
-    """Ask that no span of time lies more than ``drop`` below the whole.
+    """Check that the metric of no span of time is more than ``drop`` worse than that of all rows.
 
-    :param whole: the metric on all rows.
-    :param spans: metric and rows of each span that is judged, by name.
-    :param rows: rows below which a span is not judged.
+    :param whole: the metric on all rows; None if it is undefined.
+    :param spans: metric and number of rows of each span that is judged, by name.
+    :param rows: number of rows that a span needs to be judged.
     """
     name, expected = f"stability.{metric}", f"loss <= {drop:g}"
     if whole is None or len(spans) < 2:
         reason = f"{metric} could not be measured in two spans of {rows} rows: lower min_rows, name a longer span, or hold out more"
         return Check(name=name, verdict=INCONCLUSIVE, expected=expected, observed=whole, reason=reason)
     sign = 1 if METRICS[metric].greater_is_better else -1
-    worst = min(spans, key=lambda each: sign * spans[each][0])
+    worst = min(spans, key=lambda period: sign * spans[period][0])
     value, n = spans[worst]
     loss = sign * (whole - value)
     return Check(

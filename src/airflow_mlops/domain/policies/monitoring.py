@@ -1,4 +1,4 @@
-"""Policies: pure decisions on measured values. Each answers with the checks that explain it."""
+"""The monitor policy: checks of the champion's health, as pure functions of measured values."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ def overall(checks: Iterable[Check]) -> Verdict:
 
 
 def no_champion(name: str) -> Check:
-    """Return the check of a model that has no champion to measure."""
+    """Return the inconclusive check of a model without a champion."""
     reason = "there is no champion yet"
     return Check(name=name, verdict=INCONCLUSIVE, expected="a champion", reason=reason)
 
 
 def k_of_n(name: str, verdicts: Sequence[Verdict], k: int, n: int) -> Check:
-    """Ask whether a signal lasts: FAIL if at least ``k`` of the last ``n`` verdicts are, the newest among them.
+    """Check whether a signal lasts: FAIL if at least ``k`` of the last ``n`` verdicts are FAIL, the newest among them.
 
-    :param verdicts: the newest first; fewer than ``n`` at the start of a history. INCONCLUSIVE is no FAIL.
+    :param verdicts: the newest first; fewer than ``n`` at the start of a history. INCONCLUSIVE does not count as FAIL.
     """
     recent = tuple(verdicts[:n])
     fails = recent.count(FAIL)
@@ -51,10 +51,10 @@ def k_of_n(name: str, verdicts: Sequence[Verdict], k: int, n: int) -> Check:
 
 
 def staleness(since_training: int | None, bound: int | None) -> Check:
-    """Ask that at most ``bound`` partitions have passed since the champion's training data ended.
+    """Check that at most ``bound`` partitions have passed since the champion's training data ended.
 
-    :param since_training: partitions; None if there is no champion or its training data is unknown.
-    :param bound: None means that any age will do.
+    :param since_training: number of partitions; None if there is no champion or its training data is unknown.
+    :param bound: None allows any age.
     """
     expected = "any age" if bound is None else f"<= {bound}"
     if since_training is None:
@@ -75,10 +75,10 @@ def performance(
 ) -> Check:
     """Judge the champion on matured labels, by absolute floors and by its drop against its own holdout.
 
-    :param metrics: measured on the matured labels.
+    :param metrics: the champion's metrics on the matured labels.
     :param holdout: the champion's metrics when it was evaluated.
     :param metric: the metric that models are ranked by, to which ``policy.drop`` applies.
-    :param n: rows with matured labels; fewer than ``min_rows`` are INCONCLUSIVE.
+    :param n: number of rows with matured labels; the check is INCONCLUSIVE if they are fewer than ``min_rows``.
     """
     parts = [
         floor(name, metrics.get(name), bound, METRICS[name].greater_is_better, n)

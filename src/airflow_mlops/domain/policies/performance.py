@@ -1,4 +1,4 @@
-"""Performance in production: what was measured of predictions as their labels came, and what to make of it."""
+"""The performance policy: checks of predictions in production, and of their labels, as pure functions."""
 
 from __future__ import annotations
 
@@ -12,26 +12,29 @@ from airflow_mlops.domain.metrics import METRICS
 from airflow_mlops.domain.policies.gates import FAIL, INCONCLUSIVE, PASS, number
 
 USUAL = 6
-"""Partitions before one that tell how many predictions are usual."""
+"""Number of earlier partitions whose median number of predictions counts as usual."""
 _LEAST_USUAL = 2
 
 
 def worse_by(metric: str, value: float, other: float) -> float:
-    """Return how much worse a value of a metric is than another."""
+    """Return how much worse a value of a metric is than another value; negative if it is better."""
     return other - value if METRICS[metric].greater_is_better else value - other
 
 
 def labels(
     *, due: int, labelled: int, contradictory: int, unknown: int, watermark: datetime | None, least: float
 ) -> Check:
-    """Judge the labels themselves: contradictions, and gaps in what should be there by now.
+    """Check the labels themselves: that none contradict each other, and that few of those that are due are missing.
 
-    :param due: predictions whose label should be known by now.
-    :param labelled: those of them that have one.
-    :param least: share that must have one.
+    :param due: number of predictions whose label should be known by now.
+    :param labelled: number of these predictions that have a label.
+    :param contradictory: number of predictions whose labels contradict each other.
+    :param unknown: number of labels that belong to no prediction.
+    :param watermark: event time before which no prediction lacks its label; None if unknown.
+    :param least: share of the due predictions that must have a label.
     """
     coverage = labelled / due if due else None
-    told = [
+    clauses = [
         f"{labelled:,} of the {due:,} predictions that are due have a label",
         f"complete before {watermark:%Y-%m-%d %H:%M} UTC" if watermark else "",
         f"{contradictory:,} have labels that contradict each other and are set aside: correct the data, or delete the wrong ones from the table of labels"
@@ -46,15 +49,20 @@ def labels(
         expected=f"coverage >= {least:g}, no contradictions",
         observed=coverage,
         n=due,
-        reason="; ".join(part for part in told if part),
+        reason="; ".join(part for part in clauses if part),
     )
 
 
-def baseline(metric: str, found: Measured | None, naive: float | None, margin: float, least: int) -> Check:
-    """Ask that the champion is better than a constant prediction by a margin."""
+def baseline(metric: str, measured: Measured | None, naive: float | None, margin: float, least: int) -> Check:
+    """Check that the champion is better than a constant prediction by a margin.
+
+    :param measured: the champion's metric; None if it was not measured.
+    :param naive: the metric of the constant prediction; None if the training labels are gone.
+    :param least: number of labelled rows that a verdict needs.
+    """
     expected = f"better than a constant prediction by > {margin:g}"
-    value = found.value if found else None
-    rows = found.n if found else 0
+    value = measured.value if measured else None
+    rows = measured.n if measured else 0
     if value is None or naive is None or rows < least:
         verdict = INCONCLUSIVE
         missing = f"{metric} could not be measured" if value is None else "the training labels are gone"
@@ -69,27 +77,31 @@ def baseline(metric: str, found: Measured | None, naive: float | None, margin: f
         expected=expected,
         observed=value,
         baseline=naive,
-        interval=found.interval if found else None,
+        interval=measured.interval if measured else None,
         n=rows,
         reason=reason,
     )
 
 
 def estimate_error(metric: str, judged: Sequence[Judgement], least: int = 1) -> Check:
-    """Compare what was estimated before labels came with what they then said.
+    """Compare the metric that was estimated before labels came with the metric measured on them.
 
-    FAIL if the intervals of the newest pair do not meet: the estimate is not to be trusted.
+    FAIL if the intervals of the newest pair do not overlap, so that the estimate cannot be trusted.
 
     :param judged: the latest judgement of each partition with its estimates, the newest first.
-    :param least: labels below which a partition does not count.
+    :param least: number of labels that a partition needs to count.
     """
     pairs = [
-        (each.estimates[metric], each.metrics[metric])
-        for each in judged
-        if metric in each.estimates and metric in each.metrics and each.metrics[metric].n >= least
+        (judgement.estimates[metric], judgement.metrics[metric])
+        for judgement in judged
+        if metric in judgement.estimates
+        and metric in judgement.metrics
+        and judgement.metrics[metric].n >= least
     ]
     gaps = [
-        abs(one.value - two.value) for one, two in pairs if one.value is not None and two.value is not None
+        abs(guess.value - truth.value)
+        for guess, truth in pairs
+        if guess.value is not None and truth.value is not None
     ]
     expected = "the intervals of estimate and measured value meet"
     if not gaps:
@@ -102,8 +114,8 @@ def estimate_error(metric: str, judged: Sequence[Judgement], least: int = 1) -> 
         )
     guess, truth = pairs[0]
     apart = guess.interval and truth.interval and not _meet(guess.interval, truth.interval)
-    known = guess.interval and truth.interval
-    verdict = INCONCLUSIVE if not known else FAIL if apart else PASS
+    bounded = guess.interval and truth.interval
+    verdict = INCONCLUSIVE if not bounded else FAIL if apart else PASS
     mean = sum(gaps) / len(gaps)
     reason = (
         f"{metric} was estimated as {number(guess.value)} and turned out as {number(truth.value)}; off by {mean:.4g} on "
@@ -127,8 +139,8 @@ def _meet(one: tuple[float, float], other: tuple[float, float]) -> bool:
 def volume(count: int, before: Sequence[int], share: float | None) -> Check:
     """Compare the number of predictions with the median of the partitions before.
 
-    :param before: predictions of up to :data:`USUAL` partitions before.
-    :param share: least share of the median, and 1 over it the largest; None for any.
+    :param before: number of predictions of up to :data:`USUAL` partitions before.
+    :param share: least share of the median that passes, and 1 over it the largest; None allows any number.
     """
     usual = median(before) if len(before) >= _LEAST_USUAL else None
     if usual is None:
@@ -151,9 +163,9 @@ def volume(count: int, before: Sequence[int], share: float | None) -> Check:
 
 
 def latency(late: timedelta, longest: timedelta | None) -> Check:
-    """Judge how long after the end of its partition the last prediction was made.
+    """Check how long after the end of its partition the last prediction was made.
 
-    :param longest: None for any time, as for a backfill.
+    :param longest: longest time that passes; None allows any time, as for a backfill.
     """
     seconds = late.total_seconds()
     return Check(
@@ -166,14 +178,15 @@ def latency(late: timedelta, longest: timedelta | None) -> Check:
 
 
 def feedback(positive: tuple[int, int], negative: tuple[int, int], least: int) -> Check:
-    """Ask whether labels come whatever was predicted: a hint at decisions that select their own labels.
+    """Check that labels come for positive and negative predictions alike.
 
-    Metrics on labels that exist only where the prediction was positive (a loan that was granted) say nothing of the
-    others, and a model that is trained on them learns its own selection: Lakkaraju and others, The Selective Labels
-    Problem (2017).
+    If they do not, the champion's decisions probably select their own labels. Metrics on labels that exist only where the
+    prediction was positive (a loan that was granted) say nothing about the other rows, and a model that is trained on them
+    learns its own selection: Lakkaraju and others, The Selective Labels Problem (2017).
 
-    :param positive: labelled, and all, of the due predictions of 0.5 or more; ``negative`` those below.
-    :param least: predictions of each kind below which nothing is said.
+    :param positive: number of labelled predictions, and of all, among the due predictions of 0.5 or more.
+    :param negative: the same numbers for the due predictions below 0.5.
+    :param least: number of predictions of each kind that a verdict needs.
     """
     expected = "labels for both decisions"
     rows = positive[1] + negative[1]
@@ -198,18 +211,22 @@ def feedback(positive: tuple[int, int], negative: tuple[int, int], least: int) -
 
 
 _SELECTED = 0.1
+"""Labels count as selected if the share of labelled predictions of one decision is below this part of the other's."""
 
 
-def as_estimate(check: Check, found: Measured | None) -> Check:
-    """Mark the verdict on estimated metrics as that of an estimate."""
+def as_estimate(check: Check, measured: Measured | None) -> Check:
+    """Return the check of estimated metrics, named and explained as an estimate.
+
+    :param measured: the estimated metric with its interval; None without an estimate.
+    """
     changes = {
         "name": "estimate",
-        "interval": found.interval if found else None,
+        "interval": measured.interval if measured else None,
         "reason": f"estimated without labels: {check.reason}",
     }
     return check.model_copy(update=changes)
 
 
 def unknown(name: str, expected: str, reason: str, verdict: Verdict = INCONCLUSIVE) -> Check:
-    """Say why a check could not be made."""
+    """Return a check without a measured value, with the reason why there is none."""
     return Check(name=name, verdict=verdict, expected=expected, reason=reason)

@@ -1,4 +1,4 @@
-"""The rules that ask for retraining, one by one; FAIL means that the rule asks for it."""
+"""The rules of the retrain policy: conditions that ask for retraining. FAIL means that the rule asks for it."""
 
 from __future__ import annotations
 
@@ -14,19 +14,20 @@ from airflow_mlops.domain.policies.monitoring import k_of_n
 
 if TYPE_CHECKING:
     from airflow_mlops.domain.facts.results import HealthReport
-    from airflow_mlops.domain.facts.retraining import Known
+    from airflow_mlops.domain.facts.retraining import Situation
     from airflow_mlops.domain.spec.fields import KofN
     from airflow_mlops.domain.spec.retrain import Retrain, RetrainWhen
 
 OFF = "off"
-"""What a rule expects that the policy does not have."""
+"""Expected value in the check of a rule that the policy does not have."""
 _UNTRAINED = "it is not known what the champion was trained through"
 
 
-class Lasting(NamedTuple):
-    """A rule about a problem that may last.
+class LastingProblem(NamedTuple):
+    """A rule about a problem that may last for several partitions.
 
-    :param incident: the problem, if it is open now.
+    :param check: the check of the rule.
+    :param incident: the incident of the problem; None if none is open now.
     """
 
     check: Check
@@ -40,107 +41,113 @@ def rule(name: str, fails: bool, expected: str, reason: str, observed: float | N
 
 
 def off(name: str) -> Check:
-    """Return the check of what the policy does not ask for."""
+    """Return the check of a rule or a hold that the policy does not have."""
     return rule(name, False, OFF, "not in the policy")
 
 
 def unknown(name: str, expected: str, reason: str) -> Check:
-    """Return the check of what cannot be judged."""
+    """Return the check of a rule or a hold that cannot be judged."""
     return Check(name=f"retrain.{name}", verdict=Verdict.INCONCLUSIVE, expected=expected, reason=reason)
 
 
-def first_model(known: Known) -> Check:
-    """Ask for a model where there is none."""
-    reason = "there is a champion" if known.has_champion else "there is no champion yet"
-    return rule("first_model", not known.has_champion, "a champion", reason)
+def first_model(situation: Situation) -> Check:
+    """Ask for retraining if there is no champion."""
+    reason = "there is a champion" if situation.has_champion else "there is no champion yet"
+    return rule("first_model", not situation.has_champion, "a champion", reason)
 
 
-def requested(known: Known) -> Check:
-    """Ask for what a person, a REST call or an asset event has asked for."""
-    why = (known.reason or "asked for without a reason") if known.force else "nobody has asked for it"
-    return rule("requested", known.force, "no request", why)
+def requested(situation: Situation) -> Check:
+    """Ask for retraining if a person, a REST call or an asset event has requested it."""
+    why = (situation.reason or "asked for without a reason") if situation.force else "nobody has asked for it"
+    return rule("requested", situation.force, "no request", why)
 
 
-def lasting(policy: Retrain, known: Known) -> tuple[Lasting, ...]:
+def lasting_problems(policy: Retrain, situation: Situation) -> tuple[LastingProblem, ...]:
     """Ask for retraining when a problem lasts: drift, weak performance, no better than naive, concept drift, age."""
     when = policy.when
     return (
-        _signal(policy, known, "drift", when.drift, lambda report: report.drift.verdict),
-        _signal(policy, known, "performance", when.performance, lambda report: report.performance.verdict),
-        _signal(policy, known, "baseline", when.baseline, lambda report: _other(report, "baseline")),
-        _signal(policy, known, "concept", when.concept, lambda report: _other(report, "concept")),
-        _staleness(when, known),
+        _signal(policy, situation, "drift", when.drift, lambda report: report.drift.verdict),
+        _signal(
+            policy, situation, "performance", when.performance, lambda report: report.performance.verdict
+        ),
+        _signal(policy, situation, "baseline", when.baseline, lambda report: _other(report, "baseline")),
+        _signal(policy, situation, "concept", when.concept, lambda report: _other(report, "concept")),
+        _staleness(when, situation),
     )
 
 
 def _signal(
-    policy: Retrain, known: Known, name: str, wanted: KofN | None, verdict: Callable[[HealthReport], Verdict]
-) -> Lasting:
-    if wanted is None:
-        return Lasting(off(name), None)
-    series = [(report.partition, verdict(report)) for report in known.health]
-    check = k_of_n(f"retrain.{name}", [each for _, each in series], wanted.k, wanted.n)
-    found = incidents.of_signal(name, reversed(series), wanted, policy.clear)
-    return Lasting(check, incidents.lasting(found))
+    policy: Retrain,
+    situation: Situation,
+    name: str,
+    condition: KofN | None,
+    verdict_of: Callable[[HealthReport], Verdict],
+) -> LastingProblem:
+    if condition is None:
+        return LastingProblem(off(name), None)
+    series = [(report.partition, verdict_of(report)) for report in situation.health]
+    check = k_of_n(f"retrain.{name}", [verdict for _, verdict in series], condition.k, condition.n)
+    signal_incidents = incidents.of_signal(name, reversed(series), condition, policy.clear)
+    return LastingProblem(check, incidents.lasting(signal_incidents))
 
 
 def _other(report: HealthReport, name: str) -> Verdict:
-    said = (check.verdict for check in report.others if check.name == name and check.slice is None)
-    return next(said, Verdict.INCONCLUSIVE)
+    verdicts = (check.verdict for check in report.others if check.name == name and check.slice is None)
+    return next(verdicts, Verdict.INCONCLUSIVE)
 
 
-def _staleness(when: RetrainWhen, known: Known) -> Lasting:
-    name, bound, through = "staleness", when.staleness, known.trained_through
+def _staleness(when: RetrainWhen, situation: Situation) -> LastingProblem:
+    name, bound, through = "staleness", when.staleness, situation.trained_through
     if bound is None:
-        return Lasting(off(name), None)
-    age = known.since(through)
+        return LastingProblem(off(name), None)
+    age = situation.since(through)
     if through is None or age is None:
-        return Lasting(unknown(name, f"<= {bound}", _UNTRAINED), None)
+        return LastingProblem(unknown(name, f"<= {bound}", _UNTRAINED), None)
     reason = f"{age} partition(s) since the champion's training data ended, {bound} allowed"
-    opened = Partition.parse(through, known.grain).shift(bound + 1).key
+    opened = Partition.parse(through, situation.grain).shift(bound + 1).key
     incident = Incident(signal=name, opened=opened) if age > bound else None
-    return Lasting(rule(name, age > bound, f"<= {bound}", reason, age), incident)
+    return LastingProblem(rule(name, age > bound, f"<= {bound}", reason, age), incident)
 
 
-def every(policy: Retrain, known: Known) -> Check:
-    """Ask for retraining each so many partitions, counted from the last attempt."""
+def every(policy: Retrain, situation: Situation) -> Check:
+    """Ask for retraining at regular intervals, counted in partitions from the last attempt."""
     name, due = "every", policy.when.every
     if due is None:
         return off(name)
-    age, since = known.since(known.last_attempt), "the last attempt"
+    age, since = situation.since(situation.last_attempt), "the last attempt"
     if age is None:
-        age, since = known.since(known.trained_through), "the champion's training data ended"
+        age, since = situation.since(situation.trained_through), "the champion's training data ended"
     if age is None:
         return unknown(name, f"< {due}", _UNTRAINED)
     return rule(name, age >= due, f"< {due}", f"{age} partition(s) since {since}, due at {due}", age)
 
 
-def cron(policy: Retrain, known: Known) -> Check:
-    """Ask for retraining if a cron has fired since the last attempt, up to the end of the partition."""
+def cron(policy: Retrain, situation: Situation) -> Check:
+    """Ask for retraining if the cron has fired since the last attempt, up to the end of the partition."""
     from croniter import croniter
 
     name, expression = "cron", policy.when.cron
     if expression is None:
         return off(name)
-    since = known.last_attempt or known.trained_through
+    since = situation.last_attempt or situation.trained_through
     if since is None:
         return unknown(name, "not due", _UNTRAINED)
-    after, now = (Partition.parse(key, known.grain).end for key in (since, known.partition))
+    after, now = (Partition.parse(key, situation.grain).end for key in (since, situation.partition))
     due = datetime.fromtimestamp(croniter(expression, after.timestamp()).get_next(float), UTC)
     reason = (
         f"after {since}, {expression!r} fires at {due:%Y-%m-%d %H:%M} UTC; "
-        f"{known.partition} ends at {now:%Y-%m-%d %H:%M}"
+        f"{situation.partition} ends at {now:%Y-%m-%d %H:%M}"
     )
     return rule(name, due <= now, "not due", reason)
 
 
-def rows(policy: Retrain, known: Known) -> Check:
-    """Ask for retraining once so many labels have matured since the last one."""
+def rows(policy: Retrain, situation: Situation) -> Check:
+    """Ask for retraining once enough labels have matured since the last training."""
     name, due = "rows", policy.when.rows
     if due is None:
         return off(name)
-    if known.fresh is None:
+    if situation.fresh is None:
         return unknown(name, f"< {due}", "new rows were not counted")
-    new = known.fresh.rows
+    new = situation.fresh.rows
     reason = f"{new:,} rows whose labels have matured since the last training, due at {due:,}"
     return rule(name, new >= due, f"< {due}", reason, new)

@@ -68,7 +68,7 @@ class Alerts(Section):
     )
 
     def recipients(self, levels: Iterable[Level]) -> tuple[str, ...]:
-        """Return the addresses that mails of these levels go to, each once."""
+        """Return the addresses for mails of these levels, without duplicates."""
         warnings = self.email if self.warnings is None else self.warnings
         lists = {Level.URGENT: self.email, Level.WARNING: warnings}
         return tuple(dict.fromkeys(address for level in levels for address in lists[level]))

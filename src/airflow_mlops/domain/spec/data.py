@@ -88,7 +88,7 @@ class Expectation(Section):
 
     @field_validator("expectation")
     @classmethod
-    def _known_form(cls, value: str) -> str:
+    def _well_formed(cls, value: str) -> str:
         if not re.fullmatch(r"expect_[a-z0-9_]+", value):
             raise ValueError(
                 f"must be a name such as expect_column_values_to_not_be_null, not {describe(value)}"
@@ -96,7 +96,7 @@ class Expectation(Section):
         return value
 
     @model_validator(mode="after")
-    def _known(self) -> Self:
+    def _valid_arguments(self) -> Self:
         Problems.raise_any(expectations.check(self.expectation, self.args))
         return self
 
@@ -125,11 +125,11 @@ class Suite(Section):
     @model_validator(mode="before")
     @classmethod
     def _keys(cls, value: Any) -> Any:
-        known = list(cls.model_fields)
+        allowed = list(cls.model_fields)
         Problems.raise_any(
-            ((key,), f"is no key of a suite{one_of(key, known)}")
+            ((key,), f"is no key of a suite{one_of(key, allowed)}")
             for key in (value if isinstance(value, dict) else ())
-            if key not in known
+            if key not in allowed
         )
         return value
 
@@ -148,13 +148,13 @@ class Suite(Section):
     def _beside_its_spec(self, info: ValidationInfo) -> Self:
         folder = (info.context or {}).get("folder")
         key = "context" if self.context else "suite"
-        # A section is frozen once it is made, and this is a part of making it.
+        # A copy, because sections are frozen.
         return self.model_copy(update={key: str(Path(folder, getattr(self, key)))}) if folder else self
 
     @model_serializer
     def _write(self) -> dict[str, Any]:
-        given = {"suite": self.suite, "context": self.context, "sha256": self.sha256}
-        return {key: value for key, value in given.items() if value is not None}
+        fields = {"suite": self.suite, "context": self.context, "sha256": self.sha256}
+        return {key: value for key, value in fields.items() if value is not None}
 
 
 def _which(value: Any) -> str:
@@ -162,11 +162,11 @@ def _which(value: Any) -> str:
     return "[suite]" if suite else "[expectation]"
 
 
-# Tags stand in the place of an error, where brackets tell them from keys.
+# Pydantic adds these tags to the place of an error; the brackets tell them from keys.
 Rule = Annotated[
     Annotated[Expectation, Tag("[expectation]")] | Annotated[Suite, Tag("[suite]")], Discriminator(_which)
 ]
-"""What a list of checks holds."""
+"""An entry of a list of checks."""
 
 
 class SchemaPolicy(StrEnum):

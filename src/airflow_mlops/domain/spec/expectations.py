@@ -1,4 +1,4 @@
-"""Check expectations against the index of Great Expectations, which itself takes seconds to import."""
+"""Check expectations against an index of Great Expectations, because the library itself takes seconds to import."""
 
 from __future__ import annotations
 
@@ -29,20 +29,21 @@ _WORDS = {
 
 @cache
 def index() -> dict[str, dict[str, Any]]:
-    """Return what each expectation takes, by name."""
-    found: dict[str, dict[str, Any]] = json.loads(FILE.read_text(encoding="utf-8"))["expectations"]
-    return found
+    """Return the entry of each expectation, with the arguments that it takes, by name."""
+    entries: dict[str, dict[str, Any]] = json.loads(FILE.read_text(encoding="utf-8"))["expectations"]
+    return entries
 
 
 def is_ours(name: str) -> bool:
-    """Tell whether an expectation is evaluated by us and not by Great Expectations."""
+    """Tell whether this package evaluates an expectation, and not Great Expectations."""
     return bool(index().get(name, {}).get("ours"))
 
 
 def check(name: str, args: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
-    """Yield what is wrong with an expectation, each with its place below it.
+    """Yield the problems of an expectation as pairs of the place below it and what is wrong there.
 
-    :param name: name as Great Expectations spells it, or one of ours.
+    :param name: name as Great Expectations spells it, or the name of one of ours.
+    :param args: the arguments that a spec or suite has for it.
     """
     entry = index().get(name)
     if entry is None:
@@ -51,43 +52,54 @@ def check(name: str, args: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
     if entry.get("sql"):
         yield (), f"{name} needs a database; partitions are validated as data frames"
         return
-    known = entry["args"]
-    for missing in (each for each, told in known.items() if told.get("required") and each not in args):
-        yield (), f"{name} needs {missing!r}{_instead(known, args)}"
-    for each, value in args.items():
-        if each not in known:
-            yield (each,), f"is no argument of {name}{_hint(each, known)} allowed: {', '.join(_main(known))}"
-        elif complaint := _complaint(value, known[each]):
-            yield (each,), complaint
+    definitions = entry["args"]
+    for missing in (
+        argument
+        for argument, definition in definitions.items()
+        if definition.get("required") and argument not in args
+    ):
+        yield (), f"{name} needs {missing!r}{_instead(definitions, args)}"
+    for argument, value in args.items():
+        if argument not in definitions:
+            yield (
+                (argument,),
+                f"is no argument of {name}{_hint(argument, definitions)} allowed: {', '.join(_main(definitions))}",
+            )
+        elif complaint := _complaint(value, definitions[argument]):
+            yield (argument,), complaint
     if entry.get("bounds"):
         yield from _bounds(name, args)
 
 
-def _main(known: Mapping[str, Any]) -> list[str]:
-    # Every expectation of Great Expectations takes these, and nothing follows from them.
-    return [key for key in known if key not in ("meta", "notes", "description")]
+def _main(definitions: Mapping[str, Any]) -> list[str]:
+    # Every expectation of Great Expectations takes these three, and they have no effect on the outcome.
+    return [key for key in definitions if key not in ("meta", "notes", "description")]
 
 
-def _hint(word: str, known: Mapping[str, Any]) -> str:
-    longer = [key for key in _main(known) if key.startswith(word)]
-    return f"; did you mean {longer[0]!r}?" if len(longer) == 1 else did_you_mean(word, _main(known))
+def _hint(word: str, definitions: Mapping[str, Any]) -> str:
+    longer = [key for key in _main(definitions) if key.startswith(word)]
+    return f"; did you mean {longer[0]!r}?" if len(longer) == 1 else did_you_mean(word, _main(definitions))
 
 
-def _instead(known: Mapping[str, Any], args: Mapping[str, Any]) -> str:
-    return "" if any(each not in known for each in args) else f"; it takes {', '.join(_main(known))}"
+def _instead(definitions: Mapping[str, Any], args: Mapping[str, Any]) -> str:
+    return (
+        ""
+        if any(argument not in definitions for argument in args)
+        else f"; it takes {', '.join(_main(definitions))}"
+    )
 
 
-def _complaint(value: Any, told: Mapping[str, Any]) -> str | None:
+def _complaint(value: Any, definition: Mapping[str, Any]) -> str | None:
     if value is None:
-        return "is empty; give it a value" if told.get("required") else None
-    kinds, choices = told["types"], told.get("choices", ())
+        return "is empty; give it a value" if definition.get("required") else None
+    kinds, choices = definition["types"], definition.get("choices", ())
     if not any(_is(value, kind) for kind in kinds) and value not in choices:
         words = [f"one of {', '.join(choices)}"] if choices else []
         words += [_WORDS[kind] for kind in kinds]
         return f"must be {' or '.join(words)}, not {describe(value)}"
     if isinstance(value, list):
-        return _wrong_items(value, told)
-    low, high = told.get("minimum"), told.get("maximum")
+        return _wrong_items(value, definition)
+    low, high = definition.get("minimum"), definition.get("maximum")
     if low is not None and value < low:
         return f"must be at least {low:g}, not {value!r}"
     if high is not None and value > high:
@@ -95,12 +107,12 @@ def _complaint(value: Any, told: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _wrong_items(value: list[Any], told: Mapping[str, Any]) -> str | None:
-    if len(value) < told.get("least", 0):
-        least = told["least"]
+def _wrong_items(value: list[Any], definition: Mapping[str, Any]) -> str | None:
+    if len(value) < definition.get("least", 0):
+        least = definition["least"]
         return "must not be empty" if least == 1 else f"needs at least {least} items, not {len(value)}"
-    wrong = next((each for each in value if not isinstance(each, str)), None)
-    if told.get("items") == "text" and wrong is not None:
+    wrong = next((element for element in value if not isinstance(element, str)), None)
+    if definition.get("items") == "text" and wrong is not None:
         return f"must be a list of texts, and holds {describe(wrong)}"
     return None
 
@@ -112,8 +124,8 @@ def _is(value: Any, kind: str) -> bool:
         return isinstance(value, int) or (isinstance(value, float) and value.is_integer())
     if kind == "time":
         return _moment(value) is not None
-    known: dict[str, Any] = {"text": str, "number": (int, float), "list": list, "mapping": dict}
-    return kind in known and isinstance(value, known[kind])
+    types: dict[str, Any] = {"text": str, "number": (int, float), "list": list, "mapping": dict}
+    return kind in types and isinstance(value, types[kind])
 
 
 def _moment(value: Any) -> datetime | None:

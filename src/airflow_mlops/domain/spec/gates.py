@@ -28,13 +28,13 @@ from airflow_mlops.domain.spec.problems import Problems, one_of
 from airflow_mlops.domain.spec.section import Section
 
 RATES = ("selection_rate", "true_positive_rate", "false_positive_rate")
-"""What groups are compared by beside the metrics: shares of rows that a classifier calls positive, at 0.5."""
+"""Rates that groups can be compared by besides the metrics: shares of rows that a classifier calls positive, at 0.5."""
 
 CLOSED_FORMS = {"delong": "roc_auc", "mcnemar": "accuracy"}
-"""Tests with a formula of their own, and the metric that each is for."""
+"""Tests with a closed formula, and the metric that each test is for."""
 
 Block = Literal["hour", "day", "week", "month"]
-"""Span of event time whose rows are resampled, or judged, together."""
+"""Span of event time whose rows are resampled or judged together."""
 
 
 class VersusChampion(Section):
@@ -204,9 +204,11 @@ class Approval(Section):
 
     @model_serializer
     def _write(self) -> Any:
-        given = {"users": list(self.users), "override": self.override} if self.users or self.override else {}
-        if given or self.timeout != timedelta(days=7):
-            return {"people": self.people, "timeout": iso(self.timeout), **given}
+        options = (
+            {"users": list(self.users), "override": self.override} if self.users or self.override else {}
+        )
+        if options or self.timeout != timedelta(days=7):
+            return {"people": self.people, "timeout": iso(self.timeout), **options}
         return self.people
 
     @classmethod
@@ -250,37 +252,37 @@ class Gates(Section):
     def problems(
         self, task: Task, target: str, metric: str | None, *, shadow: bool
     ) -> list[tuple[Place, str]]:
-        """Return what does not suit a task, a target and the training metric, each with its place.
+        """Return complaints about gates that do not suit a task, a target or the training metric, with their places.
 
         :param shadow: whether challengers predict beside the champion.
         """
-        found = other_task(self.floor, task, ("floor",))
+        complaints = other_task(self.floor, task, ("floor",))
         if self.shadow and not shadow:
             why = "needs score: {shadow: true}: what counts is what a challenger predicts beside the champion"
-            found.append((("shadow",), why))
+            complaints.append((("shadow",), why))
         versus = self.versus_champion
         judged = CLOSED_FORMS.get(versus.test) if versus else None
         if versus and metric and judged not in (None, metric):
             why = f"{versus.test} compares {judged}, and train.metric is {metric}; use bootstrap"
-            found.append((("versus_champion", "test"), why))
+            complaints.append((("versus_champion", "test"), why))
         if self.calibration is not None and task is Task.REGRESSION:
-            found.append((("calibration",), "is for classification; leave it out"))
+            complaints.append((("calibration",), "is for classification; leave it out"))
         if self.slices:
-            found += other_task(self.slices.floor, task, ("slices", "floor"))
+            complaints += other_task(self.slices.floor, task, ("slices", "floor"))
         if self.fairness:
             gaps = {name: gap for name, gap in self.fairness.gaps.items() if name in METRICS}
-            found += other_task(gaps, task, ("fairness", "gaps"))
-            found += (
+            complaints += other_task(gaps, task, ("fairness", "gaps"))
+            complaints += (
                 (("fairness", "gaps", name), "is a rate of classes; use mae or rmse")
                 for name in self.fairness.gaps
                 if name in RATES and task is Task.REGRESSION
             )
         for name, part in (("slices", self.slices), ("fairness", self.fairness)):
             if part and target in part.by:
-                found.append(
+                complaints.append(
                     (
                         (name, "by"),
                         f"holds the target {describe(target)}; name what is known when a row is scored",
                     )
                 )
-        return found
+        return complaints

@@ -1,4 +1,4 @@
-"""Read a spec's YAML: plain values with the line of each, and none of YAML's traps.
+"""Read a spec's YAML into plain values, with the line of each value and without YAML's traps.
 
 Scalars follow YAML 1.2's JSON schema: ``yes``, ``no``, ``on``, ``off``, dates and ``007`` stay text. Tags, anchors,
 aliases, duplicate keys, NaN and infinity are refused.
@@ -36,7 +36,7 @@ _HINTS = {
 
 @dataclass
 class Node:
-    """A place of the file: its line, and the places within it."""
+    """A place in a file: its line, and the places within it."""
 
     line: int
     children: dict[str | int, Node] = field(default_factory=dict)
@@ -44,9 +44,10 @@ class Node:
 
 @dataclass
 class Problem:
-    """One thing that is wrong.
+    """One thing that is wrong with a file.
 
-    :param place: keys and positions that lead to it; empty for the whole file.
+    :param place: keys and positions that lead to the wrong value; empty for the whole file.
+    :param text: what is wrong, in words.
     :param line: line in the file, from 1; None if unknown.
     """
 
@@ -57,11 +58,11 @@ class Problem:
 
 @dataclass
 class Document:
-    """What a YAML file holds.
+    """The content of a YAML file.
 
     :param value: plain mappings, lists, text, numbers, booleans and None.
-    :param root: where each value stands.
-    :param problems: what had to be refused; the value there is None or the first of several.
+    :param root: the place of the whole file, with the places of all values below it.
+    :param problems: what had to be refused; the value at such a place is None, or the first of several values.
     """
 
     value: Any = None
@@ -69,20 +70,20 @@ class Document:
     problems: list[Problem] = field(default_factory=list)
 
     def line(self, place: Place) -> int | None:
-        """Return the line of a place, or of what it would belong to; None if that is the whole file."""
+        """Return the line of a place, or of the nearest place above it that exists; None if that is the whole file."""
         node = self.root
         for part in place:
             only = next(iter(node.children.values())) if len(node.children) == 1 else Node(0)
-            # `- name: {…}` stands for a record with a name, so its single key may be missing from the place.
+            # `- name: {…}` is short for a record with a name, so the place may lack this single key.
             node = node.children.get(part) or only.children.get(part) or node
         return None if node is self.root else node.line
 
 
 def find(path: str | Path, caller: str | None) -> Path:
-    """Return the file that a relative path names: beside the caller's file, else in the current directory.
+    """Return the file at a relative path: beside the caller's file, else in the current directory.
 
-    :param caller: Python file that asks; None if it has none.
-    :raises SpecError: if it is in neither.
+    :param caller: Python file that loads the spec; None if there is no such file.
+    :raises SpecError: if there is no such file in either folder.
     """
     folders = [Path(caller).resolve().parent] if caller else []
     candidates = list(dict.fromkeys(folder / path for folder in [*folders, Path.cwd()]))
@@ -95,7 +96,7 @@ def find(path: str | Path, caller: str | None) -> Path:
 def read(file: Path) -> Document:
     """Read one YAML file.
 
-    :raises SpecError: if nothing can be made of it; lesser problems come with the document.
+    :raises SpecError: if the file cannot be read at all; other problems are in the document.
     """
     try:
         with file.open("rb") as stream:
@@ -115,7 +116,7 @@ def read(file: Path) -> Document:
 def parse(text: str, source: str | Path = "spec") -> Document:
     """Read one YAML document from text.
 
-    :raises SpecError: if it is no YAML, empty, or no mapping.
+    :raises SpecError: if the text is no YAML, is empty, or is no mapping.
     """
     import yaml
 
@@ -134,7 +135,7 @@ def parse(text: str, source: str | Path = "spec") -> Document:
 
 
 def describe(value: Any) -> str:
-    """Return a value in the words that people use for what stands in a file."""
+    """Return what a value of a file is, in words for people."""
     if value is None:
         return "nothing"
     if isinstance(value, bool):
@@ -151,12 +152,12 @@ def describe(value: Any) -> str:
 
 
 def shorten(text: str, length: int = 60) -> str:
-    """Cut text that is too long for a message."""
+    """Return text, cut if it is too long for a message."""
     return text if len(text) <= length else text[: length - 1] + "…"
 
 
 class _Unreadable(Exception):
-    """Reading cannot go on."""
+    """The file is such that reading cannot go on."""
 
 
 def _syntax(error: Exception) -> str:
@@ -168,7 +169,7 @@ def _syntax(error: Exception) -> str:
 
 
 class _Builder:
-    """Make values of YAML events, which are few and flat: nothing is expanded and no object is constructed."""
+    """Build plain values from YAML events, so that no alias is expanded and no object is constructed."""
 
     def __init__(self, events: Iterator[Any]) -> None:
         self.events = events

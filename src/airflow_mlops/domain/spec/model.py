@@ -100,7 +100,7 @@ class ModelSpec(Section):
     :raises SpecError: listing everything that is wrong, each with its place.
     """
 
-    # A field is checked against the fields above it, so their order matters.
+    # The order matters, because a field's validator only sees the fields above it.
     name: Name = Field(
         description="Names the five DAGs (`<name>.ingest` …), the tables, the experiment and the registered model."
     )
@@ -245,7 +245,7 @@ class ModelSpec(Section):
             ((kind, position), f"{column!r} is {roles[column]}")
             for kind in ("numeric", "categorical", "dates")
             for position, column in enumerate(getattr(value, kind, ()))
-            # The season and the hour of a row are known before it is scored.
+            # The event time may be a date feature, because the season and the hour of a row are known before it is scored.
             if column in roles and (kind, column) != ("dates", info.data.get("event_time"))
         )
         return value
@@ -256,15 +256,15 @@ class ModelSpec(Section):
         task = info.data.get("task")
         if task is None:
             return value
-        found: list[tuple[Place, str]] = []
+        complaints: list[tuple[Place, str]] = []
         if value.metric and METRICS[value.metric].task != task:
-            found.append((("metric",), of_another_task(value.metric, task)))
-        found += (
+            complaints.append((("metric",), of_another_task(value.metric, task)))
+        complaints += (
             (("candidates", position), f"{candidate.estimator} is not for {task}")
             for position, candidate in enumerate(value.candidates)
             if candidate.estimator.endswith(_OTHER_SUFFIX[task])
         )
-        Problems.raise_any(found)
+        Problems.raise_any(complaints)
         default = tuple(Candidate.from_dict(candidate) for candidate in _CANDIDATES[task])
         return value.model_copy(
             update={

@@ -1,4 +1,4 @@
-"""Say what is wrong with a spec in plain sentences, each with its place, the allowed values and a suggestion."""
+"""Turn validation errors of a spec into plain sentences, with the place, the allowed values and a suggestion."""
 
 from __future__ import annotations
 
@@ -16,37 +16,37 @@ from airflow_mlops.domain.spec.loading import Document, Place, Problem, describe
 from airflow_mlops.exceptions import SpecError
 
 MOST = 50
-"""Problems that one error lists."""
+"""Largest number of problems that one error lists."""
 
-# What pydantic puts among the keys of a place: a key itself, and which of several sections stands there.
+# Parts of a place that pydantic adds and that are no keys of the file: a mark for a key itself, and tags of unions.
 _NO_KEYS = ("[key]", "[expectation]", "[suite]")
 
 
 class Problems(ValueError):
-    """Several problems that one validator found.
+    """Several problems of one value, raised together by its validator.
 
-    :param found: for each, its place below the validated value, and what is wrong.
+    :param complaints: pairs of the place below the validated value and what is wrong there.
     """
 
-    def __init__(self, found: Iterable[tuple[Place, str]]) -> None:
-        self.found = tuple(found)
-        super().__init__("; ".join(text for _, text in self.found))
+    def __init__(self, complaints: Iterable[tuple[Place, str]]) -> None:
+        self.complaints = tuple(complaints)
+        super().__init__("; ".join(text for _, text in self.complaints))
 
     @classmethod
-    def raise_any(cls, found: Iterable[tuple[Place, str]]) -> None:
-        """Raise what was found, if anything was."""
-        if problems := tuple(found):
+    def raise_any(cls, complaints: Iterable[tuple[Place, str]]) -> None:
+        """Raise all complaints as one error, if there are any."""
+        if problems := tuple(complaints):
             raise cls(problems)
 
 
 def did_you_mean(word: str, allowed: Iterable[str]) -> str:
-    """Return what ties a complaint about a word to the list of allowed ones: the closest of them, if one is close."""
+    """Return the end of a complaint about an unknown word: the closest allowed word, if one is close, else a semicolon."""
     close = get_close_matches(word[:100].lower(), list(allowed), n=1)
     return f"; did you mean {close[0]!r}?" if close else ";"
 
 
 def one_of(word: str, allowed: Iterable[str]) -> str:
-    """Return the end of a message about an unknown word: a suggestion, and what is allowed."""
+    """Return the end of a complaint about an unknown word: a suggestion, and all allowed words."""
     choices = list(allowed)
     return f"{did_you_mean(word, choices)} allowed: {', '.join(choices)}"
 
@@ -57,17 +57,18 @@ def spec_error(
     document: Document,
     error: ValidationError | None = None,
 ) -> SpecError:
-    """Return the one error that lists every problem, in the order of the file.
+    """Return one error that lists every problem in the order of the file.
 
-    :param document: what was validated.
-    :param error: what validation found; None if only reading found something.
+    :param source: the file, or what else the spec came from.
+    :param document: the document that was validated.
+    :param error: the error of validation; None if only reading the document found problems.
     """
     problems = list(document.problems)
-    known = {(problem.line, problem.place[-1:]) for problem in problems}
+    reported = {(problem.line, problem.place[-1:]) for problem in problems}
     for problem in explain(model, document.value, error) if error else ():
         problem.line = document.line(problem.place)
-        # A value that reading refused is gone, so what validation says of it is noise.
-        if problem.line is None or (problem.line, problem.place[-1:]) not in known:
+        # A value that reading has refused is missing from the document, so validation only complains about its absence.
+        if problem.line is None or (problem.line, problem.place[-1:]) not in reported:
             problems.append(problem)
     problems.sort(key=lambda problem: problem.line or 0)
     lines = [render(problem) for problem in problems[:MOST]]
@@ -77,32 +78,34 @@ def spec_error(
 
 
 def explain(model: type[BaseModel], values: Any, error: ValidationError) -> list[Problem]:
-    """Return each thing that is wrong with the values, in plain words.
+    """Return all problems of the values of a spec or section, in plain words.
 
-    Pydantic checks a section as a whole, and against others, only once all its parts are right. So what is wrong is
-    taken out, and the rest is checked again.
+    Pydantic checks a section as a whole, and against other sections, only once all its parts are right. So wrong values
+    are removed and the rest is validated again, until no new problem appears.
     """
-    found: list[Problem] = []
-    out: list[Place] = []
+    problems: list[Problem] = []
+    removed: list[Place] = []
     while True:
-        fresh = [problem for problem in _problems(error, model) if _is_news(problem, found, out)]
-        found += fresh
-        if not fresh or len(found) > MOST:
-            return found
-        out = [_outside_lists(problem.place) for problem in found]
-        for place in out:
+        fresh = [problem for problem in _problems(error, model) if _is_news(problem, problems, removed)]
+        problems += fresh
+        if not fresh or len(problems) > MOST:
+            return problems
+        removed = [_outside_lists(problem.place) for problem in problems]
+        for place in removed:
             values = _without(values, place)
         try:
             model.model_validate(values)
         except ValidationError as again:
             error = again
         else:
-            return found
+            return problems
 
 
-def _is_news(problem: Problem, found: list[Problem], out: list[Place]) -> bool:
-    # That a section lacks what was taken out of it is none.
-    return problem not in found and not any(place[: len(problem.place)] == problem.place for place in out)
+def _is_news(problem: Problem, earlier: list[Problem], removed: list[Place]) -> bool:
+    # A complaint about a value that is missing because it was removed before is no news.
+    return problem not in earlier and not any(
+        place[: len(problem.place)] == problem.place for place in removed
+    )
 
 
 def _outside_lists(place: Place) -> Place:
@@ -123,7 +126,7 @@ def _problems(error: ValidationError, model: type[BaseModel]) -> Iterator[Proble
         place = tuple(part for part in detail["loc"] if part not in _NO_KEYS)
         cause = detail.get("ctx", {}).get("error")
         if isinstance(cause, Problems):
-            yield from (Problem((*place, *below), text) for below, text in cause.found)
+            yield from (Problem((*place, *below), text) for below, text in cause.complaints)
         elif cause is not None:
             yield Problem(place, str(cause))
         elif not _follows(detail):
@@ -131,14 +134,15 @@ def _problems(error: ValidationError, model: type[BaseModel]) -> Iterator[Proble
 
 
 def _follows(detail: ErrorDetails) -> bool:
-    # Pydantic also says that a name could not be derived, or that a list is too short, once it has left out wrong items.
+    # Errors that only follow from others: pydantic leaves wrong entries out, and then says that a list is too short or
+    # that a name could not be derived.
     return detail["type"] == "default_factory_not_called" or (
         detail["type"] == "too_short" and bool(detail["input"])
     )
 
 
 def render(problem: Problem) -> str:
-    """Return one line: where, and what."""
+    """Return a problem as one line: the place and what is wrong."""
     where = [f"line {problem.line}"] if problem.line else []
     if problem.place:
         where.append(dotted(problem.place))
@@ -159,14 +163,14 @@ def dotted(place: Place) -> str:
 
 
 def keys(model: type[BaseModel]) -> dict[str, type[BaseModel] | None]:
-    """Return a section's keys as a file spells them, each with the section that stands there, if any."""
+    """Return a section's keys as a file spells them, with the section that is the key's value, or None."""
     return {field.alias or name: _section(field.annotation) for name, field in model.model_fields.items()}
 
 
 def _section(annotation: Any) -> type[BaseModel] | None:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    return next((found for part in get_args(annotation) if (found := _section(part))), None)
+    return next((section for part in get_args(annotation) if (section := _section(part))), None)
 
 
 def _sentence(detail: ErrorDetails, place: Place, model: type[BaseModel]) -> str:
@@ -220,12 +224,12 @@ def _shown(value: Any) -> str:
 
 
 def _at(place: Place, model: type[BaseModel]) -> type[BaseModel] | None:
-    found: type[BaseModel] | None = model
+    section: type[BaseModel] | None = model
     for part in place:
-        if found and isinstance(part, str):
-            by_name = {name: _section(field.annotation) for name, field in found.model_fields.items()}
-            found = (by_name | keys(found)).get(part)
-    return found
+        if section and isinstance(part, str):
+            by_name = {name: _section(field.annotation) for name, field in section.model_fields.items()}
+            section = (by_name | keys(section)).get(part)
+    return section
 
 
 def _meaning(place: Place, model: type[BaseModel]) -> str:

@@ -16,8 +16,9 @@ from airflow_mlops.domain.spec.section import Section
 from airflow_mlops.exceptions import SpecError
 
 CURRENT, NEVER, EVERY = "current", "never", "every_partition"
-"""Policies that need no file: the spec as it is, the first model alone, and a training in each partition."""
+"""Policies that need no file: the spec's own, no training after the first model, and a training in each partition."""
 BUILT_IN = (CURRENT, NEVER, EVERY)
+"""Names of the policies that need no file."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,59}")
 
@@ -31,16 +32,16 @@ class PolicyFile(Section):
 
 
 class Policy(NamedTuple):
-    """A policy by name, and the spec with its sections."""
+    """A policy: its name, and the model's spec with the policy's sections."""
 
     name: str
     spec: ModelSpec
 
 
 def read(path: Path, spec: ModelSpec) -> Policy:
-    """Read a policy file, whose name without its ending names the policy.
+    """Read a policy file; its name without the suffix is the name of the policy.
 
-    :param spec: of the model, into which the sections must fit.
+    :param spec: the model's spec, which the sections of the file must fit.
     :raises SpecError: listing everything that is wrong, each with its line.
     """
     name = path.stem
@@ -50,29 +51,31 @@ def read(path: Path, spec: ModelSpec) -> Policy:
         raise SpecError([f"{name} is a policy of its own in each replay; give the file another name"], path)
     document = loading.read(path)
     try:
-        given = PolicyFile.model_validate(document.value, by_alias=True, by_name=False)
+        policy_file = PolicyFile.model_validate(document.value, by_alias=True, by_name=False)
     except ValidationError as error:
         raise spec_error(PolicyFile, path, document, error) from None
     if document.problems:
         raise spec_error(PolicyFile, path, document)
     sections = {
-        name: getattr(given, name) for name in given.model_fields_set if getattr(given, name) is not None
+        name: getattr(policy_file, name)
+        for name in policy_file.model_fields_set
+        if getattr(policy_file, name) is not None
     }
     if not sections:
         raise SpecError(["has no section; write at least one of: retrain, monitor, gates"], path)
-    # Once more with the rest of the spec, whose task decides which metrics there are.
+    # The sections are validated again with the rest of the spec, because its task decides which metrics are allowed.
     whole = {**spec.to_dict(), **{name: document.value[name] for name in sections}}
     try:
         fitted = ModelSpec.model_validate(whole, by_alias=True, by_name=False)
     except ValidationError as error:
         raise spec_error(ModelSpec, path, Document(whole, document.root), error) from None
-    return Policy(name, spec.model_copy(update={each: getattr(fitted, each) for each in sections}))
+    return Policy(name, spec.model_copy(update={section: getattr(fitted, section) for section in sections}))
 
 
 def built_in(name: str, spec: ModelSpec) -> Policy:
-    """Return one of :data:`BUILT_IN`.
+    """Return a policy of :data:`BUILT_IN`.
 
-    :raises SpecError: if there is no such policy.
+    :raises SpecError: if the name is not one of them.
     """
     if name == CURRENT:
         return Policy(name, spec)

@@ -17,7 +17,7 @@ def _cron(value: str) -> str:
     from croniter import CroniterError, croniter
 
     problem = f"{shorten(repr(value))} is no cron of five fields in UTC, such as 0 0 * * 1 for each Monday"
-    # croniter takes R for a moment chosen at random, H for one by hash: a rule has to say the same at every look.
+    # croniter reads R as a random time and H as a time by hash, but a rule has to give the same answer each time.
     if len(value.split()) != 5 or re.search(r"(^|[\s,/-])[hr]", value, re.IGNORECASE):
         raise ValueError(problem)
     try:

@@ -1,4 +1,4 @@
-"""Check that a schedule suits the partitions."""
+"""Check that a schedule fires once in every partition."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from functools import lru_cache
 
 from airflow_mlops.domain.partitions import Grain, Partition
 
-# Fourteen months hold every length of a month, and the fields below catch what skips a day or an hour for good.
+# Fourteen months in a row have months of every length; the check of the fields below finds a cron that always skips a
+# day or an hour.
 _SAMPLE = 14
 _EVERY = {Grain.HOUR: (1, 2, 3, 4), Grain.DAY: (2, 3, 4), Grain.WEEK: (3,), Grain.MONTH: (3,)}
 _FIELDS = ("minute", "hour", "day of month", "month", "day of week")
@@ -22,7 +23,7 @@ def complaint(cron: str, grain: Grain) -> str | None:
     example = f"such as {grain.cron!r}, or leave it out"
     if len(cron.split()) != len(_FIELDS):
         return f"{cron!r} is no cron of five fields; write minute, hour, day, month and weekday, {example}"
-    # croniter takes R for a moment chosen at random, H for one by hash: a schedule has to be the same at every look.
+    # croniter reads R as a random time and H as a time by hash, but a schedule has to be the same each time.
     if re.search(r"(^|[\s,/-])[hr]", cron, re.IGNORECASE):
         return f"{cron!r} is no cron: H and R are not known here; write it {example}"
     try:
@@ -49,7 +50,7 @@ def _irregular(cron: str, grain: Grain, example: str) -> str | None:
             )
         partition = partition.shift(1)
     if grain is Grain.WEEK and fields[4] != [1]:
-        # The key of a week is the day on which its cron fires.
+        # The key of a week is a Monday, so its cron has to fire on one.
         return f"{cron!r} does not fire on Mondays, when a week ends; {example}"
     for position in _EVERY[grain]:
         if fields[position] != ["*"]:

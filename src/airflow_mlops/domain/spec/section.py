@@ -1,4 +1,4 @@
-"""The base of a spec and its sections: built in Python or from YAML, wrong in one error."""
+"""The base class of a spec and its sections, which are built in Python or from YAML; one error lists all problems."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Section(BaseModel):
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
-        """Build it from the values that stand in YAML, or from :meth:`to_dict`.
+        """Return a section from its values in YAML, or from :meth:`to_dict`.
 
         :raises SpecError: listing everything that is wrong.
         """
@@ -42,17 +42,17 @@ class Section(BaseModel):
             raise spec_error(cls, cls.__name__, Document(values), error) from None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON values, in the form that stands in YAML."""
+        """Return plain JSON values, in the form that YAML has."""
         return self.model_dump(mode="json", by_alias=True)
 
 
 def short_form(value: Any, name: str, own: Iterable[str], rest: str, example: str) -> Any:
-    """Read ``- name: {…}``: own keys of the section stand beside the arguments, which are all the other keys.
+    """Return the fields of a section that is written as ``- name: {…}``.
 
-    :param name: field that takes the name.
-    :param own: other fields of the section that stand among the arguments.
-    :param rest: field that takes the arguments.
-    :param example: how to write it, for the error.
+    :param name: field for the name, which is the single key.
+    :param own: fields whose keys are among the arguments.
+    :param rest: field for the arguments, which are all the other keys.
+    :param example: how to write the section, for the error.
     """
     if isinstance(value, str):
         return {name: value}
@@ -62,15 +62,15 @@ def short_form(value: Any, name: str, own: Iterable[str], rest: str, example: st
         raise ValueError(
             f"holds {len(value)} names; write {example}, with what belongs to it indented below it"
         )
-    [(key, given)] = value.items()
-    if given is not None and not isinstance(given, dict):
-        raise ValueError(f"{key} takes a mapping, not {describe(given)}; write {example}")
-    arguments = dict(given or {})
+    [(key, body)] = value.items()
+    if body is not None and not isinstance(body, dict):
+        raise ValueError(f"{key} takes a mapping, not {describe(body)}; write {example}")
+    arguments = dict(body or {})
     return {name: key, **{part: arguments.pop(part) for part in own if part in arguments}, rest: arguments}
 
 
 def short_schema(pattern: str, arguments: dict[str, Any], description: str | None) -> dict[str, Any]:
-    """Return the JSON Schema of `- name: {…}`, or of the name alone."""
+    """Return the JSON Schema of a section that is written as `- name: {…}`, or as the name alone."""
     record = {
         "type": "object",
         "patternProperties": {pattern: arguments},

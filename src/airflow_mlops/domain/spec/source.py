@@ -19,11 +19,11 @@ SUFFIXES = (
     *(f".{name}{end}" for name in ("csv", "jsonl") for end in ("", ".gz", ".bz2", ".zst")),
     ".parquet",
 )
-"""Ends of the names of source files that tell their format."""
+"""Suffixes of source files whose format is known from the name."""
 PLACEHOLDERS = ("partition", "year", "month", "day", "hour")
-"""What stands in braces in the path of source files."""
+"""Placeholders that the path of source files may hold in braces."""
 PARAMETERS = ("start", "end", "partition")
-"""What a query may refer to, after a colon."""
+"""Parameters that a query may refer to, after a colon."""
 
 
 def _function(value: str) -> str:
@@ -83,7 +83,7 @@ class _Short(Section):
 
     @classmethod
     def key_of(cls, text: str) -> str:
-        """Return the key that a text alone stands for."""
+        """Return the key whose value a text alone is."""
         return cls.SHORT
 
     @model_validator(mode="before")
@@ -185,7 +185,7 @@ class Delta(_Short):
 
     @classmethod
     def key_of(cls, text: str) -> str:
-        """Return the key that a text alone stands for."""
+        """Return the key whose value a text alone is."""
         return "uri" if "/" in text else "dataset"
 
     uri: Uri | None = Field(default=None, description="Where a Delta table is.")
@@ -238,9 +238,9 @@ class Source(Section):
 
     @model_validator(mode="after")
     def _one(self) -> Self:
-        given = [kind for kind in _KINDS if getattr(self, kind) is not None]
-        if len(given) != 1:
-            what = f"{' and '.join(given)} are" if given else "none is"
+        kinds = [kind for kind in _KINDS if getattr(self, kind) is not None]
+        if len(kinds) != 1:
+            what = f"{' and '.join(kinds)} are" if kinds else "none is"
             raise ValueError(f"takes exactly one of {', '.join(_KINDS)}; {what} given")
         if self.wait is not None and self.python is not None and self.python.arrived is None:
             problem = (

@@ -244,5 +244,5 @@ class Train(Section):
 
     @property
     def ranked(self) -> bool:
-        """Whether a candidate is measured before it is evaluated: an only one that searches for nothing is not."""
+        """Whether candidates are measured on the folds: a sole candidate without a search is not."""
         return len(self.candidates) > 1 or any(candidate.search for candidate in self.candidates)

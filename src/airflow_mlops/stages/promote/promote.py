@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.checks import Check, Verdict
-from airflow_mlops.domain.facts.approval import ApprovalOutcome, refusal, told
+from airflow_mlops.domain.facts.approval import ApprovalOutcome, consent, refusal
 from airflow_mlops.domain.facts.results import Action, Evaluation, ModelRef, PromotionDecision, TrainingData
 from airflow_mlops.domain.spec.gates import Serving, Shadow
 from airflow_mlops.exceptions import (
@@ -144,8 +144,8 @@ def _why(evaluation: Evaluation, approval: ApprovalOutcome | None) -> str:
     if approval is None:
         return evaluation.reason
     if evaluation.verdict is Verdict.PASS:
-        return f"{evaluation.reason}; approved by {told(approval)}"
-    return f"the gates say {evaluation.verdict}, which people have overridden ({told(approval)}): {evaluation.reason}"
+        return f"{evaluation.reason}; approved by {consent(approval)}"
+    return f"the gates say {evaluation.verdict}, which people have overridden ({consent(approval)}): {evaluation.reason}"
 
 
 def _against(evaluation: Evaluation, approval: ApprovalOutcome | None) -> str | None:

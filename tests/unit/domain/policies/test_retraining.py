@@ -7,7 +7,7 @@ import pytest
 
 from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.facts.results import Action, HealthReport, PromotionDecision, TrainingData
-from airflow_mlops.domain.facts.retraining import ANSWER, Fresh, Known, declined, steps
+from airflow_mlops.domain.facts.retraining import ANSWER, Fresh, Situation, declined, steps
 from airflow_mlops.domain.facts.scoring import WINDOWS
 from airflow_mlops.domain.policies.incidents import of_signal
 from airflow_mlops.domain.policies.retraining import PolicyAnswer, retrain
@@ -69,13 +69,13 @@ def refused(*partitions: str) -> list[PromotionDecision]:
 
 
 def answer(rules: Retrain, **facts: Any) -> PolicyAnswer:
-    known: dict[str, Any] = {
+    usual: dict[str, Any] = {
         "partition": HERE,
         "grain": "month",
         "has_champion": True,
         "trained_through": "2013-05",
     }
-    return retrain(rules, Known(**known | facts))
+    return retrain(rules, Situation(**usual | facts))
 
 
 def found(given: PolicyAnswer, name: str) -> Check:
@@ -293,9 +293,9 @@ def test_what_a_challenger_has_learned_is_not_what_the_last_training_has_seen() 
         told(refused("2013-04")[0], 4),
         told(decision("2013-05", Action.PROMOTED, (check(WINDOWS, PASS),)), 2),
     ]
-    known = Known(HERE, "month", True, decisions=history)
-    assert known.seen is not None
-    assert (known.last_attempt, known.seen.version) == ("2013-04", 4)
+    situation = Situation(HERE, "month", True, decisions=history)
+    assert situation.seen is not None
+    assert (situation.last_attempt, situation.seen.version) == ("2013-04", 4)
 
 
 def test_the_present_and_the_future_do_not_count() -> None:
