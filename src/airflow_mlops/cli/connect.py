@@ -1,4 +1,4 @@
-"""Services, as the commands reach them."""
+"""Connections of the commands to MLflow, and the folders with people's code."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def mlflow() -> Client:
 
     :raises LookupError: if another connection than ``mlflow_default`` is configured and does not exist.
     :raises RegistryUnavailable: if MLflow's database cannot be opened.
-    :raises ValueError: if the connection has no host, or an extra that is not known.
+    :raises ValueError: if the connection has no host, or has an unknown extra.
     """
     from airflow.sdk.exceptions import AirflowNotFoundException
 
@@ -36,29 +36,29 @@ def mlflow() -> Client:
 
 
 def _connection(conn_id: str) -> Any:
-    """Return a connection as server processes find it.
+    """Return a connection from the secrets backends of Airflow's server processes.
 
-    Outside of a task hooks look into the environment alone, so that a connection that is stored in Airflow's database would
-    be passed over, and another MLflow asked.
+    Outside of a task, hooks only look into the environment. They would miss a connection that is stored in Airflow's
+    database, and the command would use another MLflow than the tasks.
     """
     from airflow.sdk.configuration import ensure_secrets_loaded
     from airflow.sdk.exceptions import AirflowNotFoundException
 
     for backend in ensure_secrets_loaded():
         try:
-            found = backend.get_connection(conn_id=conn_id)
-        except Exception as error:  # noqa: BLE001 - backends raise what they like, and the next one may know it
+            connection = backend.get_connection(conn_id=conn_id)
+        except Exception as error:  # noqa: BLE001 - backends raise what they like, and the next one may have it
             log.warning("%s cannot be asked for %s: %s", type(backend).__name__, conn_id, error)
         else:
-            if found is not None:
-                return found
+            if connection is not None:
+                return connection
     raise AirflowNotFoundException(f"The connection {conn_id!r} does not exist.")
 
 
 def find_code() -> list[Path]:
-    """Let transforms and candidates that lie beside the DAG files be imported, as those files do.
+    """Make transforms and candidates beside the DAG files importable, as they are in tasks.
 
-    :returns: the folders that may hold them: those of the DAG bundles and of the plugins.
+    :return: the folders that may hold them: those of the DAG bundles and of the plugins.
     """
     import sys
     from pathlib import Path
@@ -71,5 +71,5 @@ def find_code() -> list[Path]:
     for folder in folders:
         if str(folder) not in sys.path:
             sys.path.append(str(folder))
-    # Airflow has put this one there.
+    # Airflow itself has put the folder of the plugins on sys.path.
     return [*folders, *([Path(settings.PLUGINS_FOLDER)] if settings.PLUGINS_FOLDER else [])]

@@ -1,4 +1,4 @@
-"""The command group; read by every ``airflow`` process, so it imports nothing of ours but what runs there."""
+"""The command group ``airflow mlops``. Every ``airflow`` process imports it, so it imports little of ours."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _group(name: str, help: str, *commands: ActionCommand) -> GroupCommand:
 
 
 def get_mlops_cli_commands() -> list[CLICommand]:
-    """Return ``airflow mlops``, and have warm workers prepared before a command runs."""
+    """Return the group ``airflow mlops``, and register the preparation of warm workers before a command runs."""
     register_pre_exec_callback(_warm)  # type: ignore[no-untyped-call]
     return [
         GroupCommand(
@@ -189,7 +189,7 @@ def _quarantine() -> GroupCommand:
 
 
 def _warm(**_: object) -> None:
-    # What Airflow passes names a Celery worker's command "wrapper".
+    # The command line is read here, because Airflow passes "wrapper" as the command of a Celery worker.
     if {"scheduler", "worker"} & set(sys.argv[1:3]):
         from airflow_mlops.plugin.preload import before_command
 

@@ -1,4 +1,4 @@
-"""The ledger as a table, and rows of it as plain values."""
+"""The ledger as a table for people, and its rows as plain JSON values."""
 
 from __future__ import annotations
 
@@ -12,32 +12,34 @@ if TYPE_CHECKING:
     from airflow_mlops.stores.registry.ledger import Row
 
 WIDTH = 140
-"""Most characters a line of a table may take; a terminal that is narrower has fewer."""
+"""Largest number of characters in a line of a table; a narrower terminal has fewer."""
 
 
-def write(console: Any, data: Any, output: str) -> None:
-    """Print plain JSON values as ``json`` or ``yaml``: numbers as numbers, which Airflow's ``print_as`` does not."""
-    {"json": console.print_as_json, "yaml": console.print_as_yaml}[output](data)
+def write(console: Any, document: Any, output: str) -> None:
+    """Print plain JSON values as ``json`` or ``yaml``, with numbers as numbers, unlike Airflow's ``print_as``."""
+    {"json": console.print_as_json, "yaml": console.print_as_yaml}[output](document)
 
 
 def facts(row: Row) -> dict[str, Any]:
-    """Return a row as plain JSON values; an infinite number, which JSON does not have, as null."""
-    values: dict[str, Any] = json.loads(row.model_dump_json())
-    return values
+    """Return a row of the ledger as plain JSON values; infinite numbers, which JSON does not have, become null."""
+    record: dict[str, Any] = json.loads(row.model_dump_json())
+    return record
 
 
 def events(rows: Iterable[Row]) -> list[Row]:
     """Return the rows that say something new.
 
-    The intent of a move that has ended, and the decision on a partition that repeats a move, do not.
+    Left out are the intent of a move that has ended, and a decision that repeats such a move.
     """
     from airflow_mlops.stores.registry.ledger import RowKind
 
-    known = list(rows)
-    ended = {row.key: number for number, row in enumerate(known) if row.kind in (RowKind.DONE, RowKind.ABORT)}
+    ledger_rows = list(rows)
+    ended = {
+        row.key: number for number, row in enumerate(ledger_rows) if row.kind in (RowKind.DONE, RowKind.ABORT)
+    }
     moves: set[tuple[str, str, str | None]] = set()
     kept = []
-    for number, row in enumerate(known):
+    for number, row in enumerate(ledger_rows):
         move = (row.key, row.action, row.after)
         if row.kind is RowKind.DONE:
             moves.add(move)
@@ -49,7 +51,7 @@ def events(rows: Iterable[Row]) -> list[Row]:
 
 
 def table(rows: Iterable[Row]) -> Table:
-    """Return a table of what happened, one line a decision or move, its evidence below the reason."""
+    """Return a table with one line a decision or move, and its evidence below the reason."""
     from airflow.cli.simple_table import SimpleTable
 
     page = SimpleTable(show_header=True)  # type: ignore[no-untyped-call]
@@ -64,14 +66,14 @@ def table(rows: Iterable[Row]) -> Table:
 
 
 def shown(text: object) -> Any:
-    """Return text that a terminal shows as it is: neither markup nor control codes of it count."""
+    """Return text that a terminal shows literally, without markup and control codes."""
     from rich.text import Text
 
     return Text(_clean(str(text)))
 
 
 def _clean(text: str) -> str:
-    return "".join(each if each.isprintable() or each == "\n" else "�" for each in text)
+    return "".join(character if character.isprintable() or character == "\n" else "�" for character in text)
 
 
 def _what(row: Row) -> str:
@@ -90,17 +92,17 @@ def _why(row: Row) -> list[str]:
     from airflow_mlops.domain.facts.results import Action
 
     evidence = row.evidence
-    told = [row.reason]
-    # The rules of a decision to keep the champion are no gates, and its reason names them.
+    lines = [row.reason]
+    # A decision to keep the champion has no gates but rules of the retrain policy, which its reason names already.
     if row.action in (Action.PROMOTED, Action.REFUSED, Action.CHALLENGING) and evidence.checks:
-        told.append(_gates(row))
+        lines.append(_gates(row))
     if evidence.trained_on is not None:
         learned = evidence.trained_on
-        told.append(
+        lines.append(
             f"learned from {learned.dataset.name} version {learned.dataset.version}, {learned.start:%Y-%m-%d} to "
             f"{learned.cut:%Y-%m-%d}"
         )
-    return [*told, f"by {row.actor}"]
+    return [*lines, f"by {row.actor}"]
 
 
 def _gates(row: Row) -> str:
@@ -108,9 +110,9 @@ def _gates(row: Row) -> str:
 
     checks = row.evidence.checks
     passed = sum(check.verdict is Verdict.PASS for check in checks)
-    told = f"{passed} of {len(checks)} gates passed"
+    sentence = f"{passed} of {len(checks)} gates passed"
     compared = next((check for check in checks if check.name.startswith("versus_champion.")), None)
     if compared is not None and compared.observed is not None:
-        told += f"; {compared.name.partition('.')[2]} {compared.observed:.4g}"
-        told += f", the champion's {compared.baseline:.4g}" if compared.baseline is not None else ""
-    return told
+        sentence += f"; {compared.name.partition('.')[2]} {compared.observed:.4g}"
+        sentence += f", the champion's {compared.baseline:.4g}" if compared.baseline is not None else ""
+    return sentence

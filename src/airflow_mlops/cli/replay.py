@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def replay(args: Namespace) -> None:
-    """Run policies over the recorded partitions, print what each comes to, and write it to a folder.
+    """Run policies over the recorded partitions, print the summary of each, and write the replay to a folder.
 
     :raises SystemExit: if the model, a policy or its data cannot be read, or a partition cannot be replayed.
     """
@@ -29,21 +29,21 @@ def replay(args: Namespace) -> None:
 
     console = AirflowConsole()
     try:
-        found, folder = _replay(args, console)
+        outcome, folder = _replay(args, console)
     except (LookupError, OSError, RuntimeError, ValueError) as error:
         raise SystemExit(str(error)) from error
     except (MlflowException, SQLAlchemyError) as error:
-        told = str(error).partition("\n")[0]
+        problem = str(error).partition("\n")[0]
         raise SystemExit(
-            f"The replay's own MLflow failed: {told}. To begin anew, remove the folder work-… from the replay's."
+            f"The replay's own MLflow failed: {problem}. To begin anew, remove the folder work-… from the replay's."
         ) from error
     except KeyboardInterrupt:
         raise SystemExit("Stopped; the same command goes on from here.") from None
-    console.print(_policies_page(found))
-    if found.rates:
-        console.print(_rates_page(found))
-    span = f"{found.partitions[0]} to {found.partitions[-1]}"
-    print(f"{found.model}, {span}: {folder}/replay.json and {folder}/replay.png tell each partition.")
+    console.print(_policies_page(outcome))
+    if outcome.rates:
+        console.print(_rates_page(outcome))
+    span = f"{outcome.partitions[0]} to {outcome.partitions[-1]}"
+    print(f"{outcome.model}, {span}: {folder}/replay.json and {folder}/replay.png tell each partition.")
 
 
 def _replay(args: Namespace, console: Console) -> tuple[Replay, Path]:
@@ -60,7 +60,7 @@ def _replay(args: Namespace, console: Console) -> tuple[Replay, Path]:
     output = Path(args.output or f"replay-{spec.name}")
     configure(None)
     plan = plan_of(spec, config.storage(), output, args.first, args.last)
-    names = [each.partition for each in plan.datasets]
+    names = [dataset.partition for dataset in plan.datasets]
     quiet = calibrate.quiet(args.quiet, spec.partition, names) if args.quiet else ()
     jobs, oracle = _jobs(args.jobs), ORACLE not in args.without
     with _progress(console) as begin:
@@ -70,17 +70,18 @@ def _replay(args: Namespace, console: Console) -> tuple[Replay, Path]:
     return outcome, output
 
 
-def _jobs(asked: int | None) -> int:
-    if asked is not None and asked < 1:
-        raise ValueError(f"--jobs {asked}: give a whole number of processes, at least 1")
-    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return asked or there
+def _jobs(jobs: int | None) -> int:
+    if jobs is not None and jobs < 1:
+        raise ValueError(f"--jobs {jobs}: give a whole number of processes, at least 1")
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return jobs or processors
 
 
 def _spec(model: str, folders: Sequence[Path]) -> ModelSpec:
-    """Read the spec at a path, or that of a model whose file lies beside the DAG files.
+    """Read a spec, by its path or by the name of a model whose spec is beside the DAG files.
 
-    :raises LookupError: if there is none.
+    :param folders: folders with DAG files.
+    :raises LookupError: if there is no such file.
     """
     from airflow_mlops.domain.spec.model import ModelSpec
 
@@ -101,10 +102,10 @@ def _policies(args: Namespace, spec: ModelSpec) -> list[Policy]:
     from airflow_mlops.domain.spec.problems import one_of
     from airflow_mlops.exceptions import SpecError
 
-    known = (*spec_replay.BUILT_IN, ORACLE)
+    allowed = (*spec_replay.BUILT_IN, ORACLE)
     for name in args.without:
-        if name not in known:
-            raise SpecError([f"{name!r} is no policy of a replay{one_of(name, known)}"], "--without")
+        if name not in allowed:
+            raise SpecError([f"{name!r} is no policy of a replay{one_of(name, allowed)}"], "--without")
     files = [spec_replay.read(Path(path), spec) for path in args.policy]
     names = [policy.name for policy in files]
     for name in names:
@@ -112,16 +113,16 @@ def _policies(args: Namespace, spec: ModelSpec) -> list[Policy]:
             raise SpecError(
                 [f"two files have the name {name}, which names the policy: rename one"], "--policy"
             )
-    built_in = [each for each in spec_replay.BUILT_IN if each not in args.without]
-    found = [*files, *(spec_replay.built_in(each, spec) for each in built_in)]
-    if not found:
+    built_in = [name for name in spec_replay.BUILT_IN if name not in args.without]
+    policies = [*files, *(spec_replay.built_in(name, spec) for name in built_in)]
+    if not policies:
         raise SpecError(["nothing is left to replay: give a file"], "--policy")
-    return found
+    return policies
 
 
 @contextmanager
 def _progress(console: Console) -> Iterator[Callable[[str, int], Callable[[], None]]]:
-    """Show a bar for each kind of work, as it begins."""
+    """Show a progress bar for each kind of work that begins."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -134,7 +135,7 @@ def _progress(console: Console) -> Iterator[Callable[[str, int], Callable[[], No
         yield begin
 
 
-def _policies_page(found: Replay) -> Any:
+def _policies_page(outcome: Replay) -> Any:
     from airflow.cli.simple_table import SimpleTable
 
     page = SimpleTable(show_header=True)  # type: ignore[no-untyped-call]
@@ -143,35 +144,35 @@ def _policies_page(found: Replay) -> Any:
         "trained",
         "promoted",
         "alarms",
-        f"mean {found.metric}",
+        f"mean {outcome.metric}",
         "worst",
         "degraded",
         "seconds",
     ):
         page.add_column(name)
-    for each in found.summaries:
-        page.add_row(*_row(each, len(found.partitions)))
+    for summary in outcome.summaries:
+        page.add_row(*_row(summary, len(outcome.partitions)))
     return page
 
 
-def _row(found: Summary, partitions: int) -> tuple[str, ...]:
+def _row(summary: Summary, partitions: int) -> tuple[str, ...]:
     from airflow_mlops.domain.facts.replay import ORACLE
 
-    alarms = f"{found.alarms} (drift {found.drift_alarms}, performance {found.performance_alarms})"
-    promoted = f"{found.promotions} of {found.retrainings}"
-    if found.name == ORACLE:
-        promoted = f"{found.promotions} changes"
-    taken = f", {found.rollbacks} taken back" if found.rollbacks else ""
-    days = f" ({found.degraded_days:g} days)" if found.degraded else ""
+    alarms = f"{summary.alarms} (drift {summary.drift_alarms}, performance {summary.performance_alarms})"
+    promoted = f"{summary.promotions} of {summary.retrainings}"
+    if summary.name == ORACLE:
+        promoted = f"{summary.promotions} changes"
+    taken = f", {summary.rollbacks} taken back" if summary.rollbacks else ""
+    days = f" ({summary.degraded_days:g} days)" if summary.degraded else ""
     return (
-        found.name,
-        f"{found.retrainings} in {partitions}",
+        summary.name,
+        f"{summary.retrainings} in {partitions}",
         f"{promoted}{taken}",
         alarms,
-        _shown(found.mean),
-        f"{_shown(found.worst)} ({found.worst_partition})" if found.worst_partition else "–",
-        "no floor" if found.degraded is None else f"{found.degraded} of {found.served}{days}",
-        f"{found.seconds:.0f}",
+        _shown(summary.mean),
+        f"{_shown(summary.worst)} ({summary.worst_partition})" if summary.worst_partition else "–",
+        "no floor" if summary.degraded is None else f"{summary.degraded} of {summary.served}{days}",
+        f"{summary.seconds:.0f}",
     )
 
 
@@ -179,15 +180,15 @@ def _shown(value: float | None) -> str:
     return "–" if value is None else f"{value:.4f}"
 
 
-def _rates_page(found: Replay) -> Any:
+def _rates_page(outcome: Replay) -> Any:
     from airflow.cli.simple_table import SimpleTable
 
     page = SimpleTable(show_header=True)  # type: ignore[no-untyped-call]
     for name in ("drift policy of", "threshold", "cried in quiet partitions", "rate", "95 % interval"):
         page.add_column(name)
-    for each in found.rates:
-        low, high = each.interval or (0.0, 1.0)
-        rate = f"{each.alarms / each.judged:.0%}" if each.judged else "–"
-        cried = f"{each.alarms} of {each.judged}"
-        page.add_row(each.policy, f"{each.threshold:g}", cried, rate, f"{low:.0%} to {high:.0%}")
+    for rate in outcome.rates:
+        low, high = rate.interval or (0.0, 1.0)
+        share = f"{rate.alarms / rate.judged:.0%}" if rate.judged else "–"
+        cried = f"{rate.alarms} of {rate.judged}"
+        page.add_row(rate.policy, f"{rate.threshold:g}", cried, share, f"{low:.0%} to {high:.0%}")
     return page

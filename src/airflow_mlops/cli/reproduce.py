@@ -25,7 +25,7 @@ _ELSEWHERE = (
 def reproduce(args: Namespace) -> None:
     """Train a version again, print what is the same and what differs, and exit with 0 only if the model is the same.
 
-    :raises SystemExit: if the training cannot be repeated, or another model or other metrics came out.
+    :raises SystemExit: if the training cannot be repeated, or if it gives another model or other metrics.
     """
     from airflow.cli.simple_table import AirflowConsole
 
@@ -36,21 +36,21 @@ def reproduce(args: Namespace) -> None:
     folders = connect.find_code()
     try:
         with _progress(console) as tell:
-            found = engine.reproduce(connect.mlflow(), args.model, args.version, tell, folders)
+            reproduction = engine.reproduce(connect.mlflow(), args.model, args.version, tell, folders)
     except (LookupError, OSError, RuntimeError, ValueError) as error:
         raise SystemExit(str(error)) from error
-    _print(console, found)
+    _print(console, reproduction)
     what = f"{args.model} version {args.version}"
-    if not found.reproduced:
-        differing = _failed(found.environment)
+    if not reproduction.reproduced:
+        differing = _failed(reproduction.environment)
         hint = f"; it was trained with other {_names(differing)}" if differing else _ELSEWHERE
-        raise SystemExit(f"{what} was not reproduced: {_names(_failed(found.outcome))} differs{hint}.")
-    print(f"{what} was reproduced: the same model, in {found.seconds:.1f} s.")
+        raise SystemExit(f"{what} was not reproduced: {_names(_failed(reproduction.outcome))} differs{hint}.")
+    print(f"{what} was reproduced: the same model, in {reproduction.seconds:.1f} s.")
 
 
 @contextmanager
 def _progress(console: Console) -> Iterator[Callable[[str], None]]:
-    """Show steps as they come, each with the time that it takes."""
+    """Show each step as it begins, with the time that it takes."""
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     columns = (SpinnerColumn(finished_text="✓"), TextColumn("{task.description}"), TimeElapsedColumn())
@@ -68,7 +68,7 @@ def _progress(console: Console) -> Iterator[Callable[[str], None]]:
         end()
 
 
-def _print(console: Console, found: Reproduction) -> None:
+def _print(console: Console, reproduction: Reproduction) -> None:
     from airflow.cli.simple_table import SimpleTable
 
     from airflow_mlops.cli.ledger_table import shown
@@ -76,7 +76,7 @@ def _print(console: Console, found: Reproduction) -> None:
     page = SimpleTable(show_header=True)  # type: ignore[no-untyped-call]
     for name in ("what", "", "found"):
         page.add_column(name, overflow="fold")
-    for check in (*found.environment, *found.outcome):
+    for check in (*reproduction.environment, *reproduction.outcome):
         word = {"PASS": "same", "FAIL": "differs", "INCONCLUSIVE": "unknown"}[check.verdict]
         page.add_row(check.name, word, shown(check.reason))
     console.print(page)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 def check(args: Namespace) -> None:
     """Validate a spec file, and the suites that it names.
 
-    :raises SystemExit: with every problem and code 1 if one is wrong or cannot be read.
+    :raises SystemExit: if the spec or a suite is wrong or cannot be read, with all problems and code 1.
     """
     from airflow_mlops.domain.spec.model import ModelSpec
     from airflow_mlops.exceptions import SpecError

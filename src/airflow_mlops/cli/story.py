@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 def tell(model: str, version: str, rows: Sequence[Row], output: str) -> None:
-    """Print what a version was trained from, how it was judged, and what became of it.
+    """Print what a version was trained from, how it was judged, and the decisions and moves that concern it.
 
-    What MLflow cannot say, because it does not answer or the version was deleted, is left out with a warning: the
-    ledger remembers the rest.
+    If MLflow does not answer or the version was deleted, its part of the story is left out with a warning; the rest comes
+    from the ledger.
 
-    :param rows: the model's ledger.
+    :param rows: the rows of the model's ledger.
     :raises SystemExit: if neither MLflow nor the ledger knows the version.
     """
     from airflow.cli.simple_table import AirflowConsole
@@ -31,7 +31,7 @@ def tell(model: str, version: str, rows: Sequence[Row], output: str) -> None:
 
     about = [row for row in rows if _concerns(version, row)]
     moved = ledger.moves(rows)
-    record, champion, problem = _asked(model, version, moved[-1].after if moved else None)
+    record, champion, problem = _mlflow_record(model, version, moved[-1].after if moved else None)
     if problem:
         if not about:
             raise SystemExit(f"{problem} The ledger does not name version {version} either.")
@@ -55,21 +55,21 @@ def tell(model: str, version: str, rows: Sequence[Row], output: str) -> None:
         return
     width = min(console.width, WIDTH)
     console.print(shown(f"{model} version {version}: {standing}\n"))
-    for each in (_grid(training), _gates(checks), table(about)):
-        if each.row_count:
-            console.print(each, width=width)
+    for part in (_grid(training), _gates(checks), table(about)):
+        if part.row_count:
+            console.print(part, width=width)
 
 
 def _concerns(version: str, row: Row) -> bool:
-    # While it is champion and stays so, it is other candidates that are decided on.
+    # A decision that keeps the version as champion is about another candidate.
     moved = row.before != row.after and version in (row.before, row.after)
     return moved or row.evidence.candidate == version
 
 
-def _asked(model: str, version: str, champion: str | None) -> tuple[Record | None, str | None, str]:
-    """Return what MLflow knows of a version, the champion's version, and what MLflow could not say.
+def _mlflow_record(model: str, version: str, champion: str | None) -> tuple[Record | None, str | None, str]:
+    """Return the record of a version in MLflow, the champion's version, and why MLflow has no answer ("" if it has).
 
-    :param champion: by the ledger, which is believed if MLflow does not answer.
+    :param champion: the champion's version by the ledger, which is returned if MLflow does not answer.
     """
     from airflow_mlops.cli import connect
     from airflow_mlops.stages.reproduce import reproduce
@@ -86,13 +86,13 @@ def _asked(model: str, version: str, champion: str | None) -> tuple[Record | Non
 def _standing(version: str, champion: str | None, moved: Sequence[Row]) -> str:
     if version == champion:
         return "the champion"
-    # What the alias was put back from was somebody's doing, and champion of nothing.
+    # A version that the alias was put back from was never promoted: somebody had moved the alias by hand.
     was = any(version == row.after or (version == row.before and row.action != "restored") for row in moved)
     return "was champion" if was else "never was champion"
 
 
 def _checks(version: str, about: Sequence[Row]) -> tuple[Check, ...]:
-    """Return the gates that a version was judged by; the latest if that was done more than once."""
+    """Return the gates that a version was judged by; the latest ones if it was judged more than once."""
     judged = [
         row.evidence
         for row in about
@@ -103,7 +103,7 @@ def _checks(version: str, about: Sequence[Row]) -> tuple[Check, ...]:
 
 
 def _training(record: Record) -> dict[str, Any]:
-    """Return what is known of a training, as plain JSON values."""
+    """Return the record of a training as plain JSON values."""
     from airflow_mlops import config
 
     trained, tags = record.trained, record.tags
@@ -138,12 +138,12 @@ def _grid(training: dict[str, Any]) -> Table:
 
 
 def _lines(training: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    data, split = training["dataset"], training["split"]
+    dataset, split = training["dataset"], training["split"]
     yield "candidate", f"{training['candidate']} {_pairs(training['params'])}"
     yield "registered", f"{training['registered_at']} with digest {training['digest'][:12]}…"
     yield (
         "learned from",
-        f"{data['name']} {data['partition']}, version {data['version']} with digest {data['digest'][:12]}…, at {data['uri']}",
+        f"{dataset['name']} {dataset['partition']}, version {dataset['version']} with digest {dataset['digest'][:12]}…, at {dataset['uri']}",
     )
     yield "", f"{split['train_rows']:,} rows from {split['start']} to {split['cut']}"
     yield "", f"{len(training['features'])} features: {', '.join(training['features'])}"

@@ -31,30 +31,30 @@ _PDEATHSIG = 1
 
 
 class LocalAirflowError(RuntimeError):
-    """Airflow could not be started here, or stopped answering. A retry cannot help before the reason is mended."""
+    """Airflow could not be started here, or stopped answering. A retry cannot help until the cause is removed."""
 
 
 def free_port() -> int:
-    """Return a TCP port of 127.0.0.1 that nobody uses."""
+    """Return a free TCP port of 127.0.0.1."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def _die_with_parent() -> None:
-    # Whatever ends this process, even SIGKILL, must not leave Airflow running.
+    # However this process ends, even by SIGKILL, Airflow must not go on running.
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_PDEATHSIG, signal.SIGTERM)
 
 
 class LocalAirflow:
-    """An Airflow with LocalExecutor and SQLite, alive inside a ``with`` block.
+    """An Airflow with LocalExecutor and SQLite that runs inside a ``with`` block.
 
-    :param home: its folder; made if it is not there, and kept afterwards.
+    :param home: its folder, which is created if needed and kept afterwards.
     :param dags: the folder of DAG files.
     :param plugins: the folder of deployment plugins; None means none.
     :param port: port of the API server and UI; None means a free one.
-    :param parallelism: tasks at a time.
+    :param parallelism: largest number of tasks that run at the same time.
     :param settings: more options, as ``AIRFLOW__SECTION__OPTION`` variables.
     :raises LocalAirflowError: on entering, if the port is taken, the disk is full or a process does not come up.
     """
@@ -75,7 +75,7 @@ class LocalAirflow:
         self.password = secrets.token_urlsafe(9)
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.environment = self._environment(dags.resolve(), plugins, parallelism) | dict(settings or {})
-        # The settings may put it behind a path.
+        # The settings may have changed the base URL, e.g. to one with a path.
         self.url = self.environment["AIRFLOW__API__BASE_URL"]
         self._client = httpx.Client(base_url=self.url, timeout=30)
 
@@ -108,7 +108,7 @@ class LocalAirflow:
             "DO_NOT_TRACK": "true",
             "GX_ANALYTICS_ENABLED": "false",
             "MLFLOW_DISABLE_TELEMETRY": "true",
-            # Threads of OpenMP that wait would otherwise spin, and tasks side by side starve each other.
+            # Waiting threads of OpenMP would otherwise spin, and tasks that run at the same time would starve each other.
             "OMP_WAIT_POLICY": "PASSIVE",
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
         }
@@ -183,7 +183,7 @@ class LocalAirflow:
             )
 
     def stop(self) -> None:
-        """Stop every process that was started, with its children."""
+        """Stop all processes that were started, with their children."""
         for kill in (signal.SIGTERM, signal.SIGKILL):
             for process in self.processes.values():
                 # A leader that has ended may have left children in its group.
@@ -197,7 +197,7 @@ class LocalAirflow:
         self.processes.clear()
 
     def wait(self, condition: Callable[[], Any], what: str, seconds: float, interval: float = 0.5) -> Any:
-        """Return what ``condition`` answers once that is true.
+        """Wait until ``condition`` returns something true, and return that.
 
         :raises LocalAirflowError: after ``seconds``, or as soon as a process has died.
         """
@@ -212,9 +212,9 @@ class LocalAirflow:
         return answer
 
     def check_alive(self) -> None:
-        """Raise if a process has ended.
+        """Check that all processes are running.
 
-        :raises LocalAirflowError: with the end of its log.
+        :raises LocalAirflowError: if a process has ended, with the end of its log.
         """
         for name, process in self.processes.items():
             if process.poll() is not None:

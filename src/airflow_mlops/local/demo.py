@@ -25,7 +25,7 @@ from airflow_mlops.local.replay import STAGES, LocalReplay, StageRun
 
 MODEL = "flight_delays"
 LOCK = "demo.lock"
-"""File that marks a folder as one of a demo, and is locked while the demo runs."""
+"""File that marks a folder as a demo's, and is locked while the demo runs."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -108,7 +108,7 @@ def _replay(
 
 
 def _begin_anew(home: Path) -> IO[str]:
-    """Empty the folder, so that each demo shows the whole story, and return a file that is locked while it runs."""
+    """Empty the folder, so that each demo shows the whole story, and return the file that is locked while it runs."""
     if home.is_dir() and any(home.iterdir()) and not (home / LOCK).exists():
         raise LocalAirflowError(f"{home} holds something else than a demo; name another folder, or empty it.")
     home.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Replay a model's history by an Airflow backfill, and follow it through the five DAGs."""
+"""Replay a model's history with an Airflow backfill, and follow it through the five DAGs."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ class StageRun:
 
 
 class LocalReplay:
-    """A backfill of some partitions and all that it sets off.
+    """A backfill of some partitions, and all runs that follow from it.
 
-    :param airflow: where it runs.
+    :param airflow: the Airflow that runs it.
     :param model: name of the model.
     :param first: first partition.
     :param last: last partition.
-    :param again: run partitions again that have run before.
+    :param again: True to run partitions again that have run before.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class LocalReplay:
         self.model = model
         self.partitions = list(first.through(last))
         self.again = again
-        self._known: set[str] = set()
+        self._earlier_runs: set[str] = set()
 
     def start(self) -> None:
         """Wait for the DAGs to be parsed and create the backfill.
@@ -51,9 +51,9 @@ class LocalReplay:
         :raises LocalAirflowError: if a DAG file does not import, with its error.
         """
         self.airflow.wait(self._parsed, f"the DAGs of {self.model}", seconds=120)
-        # The backfill before is closed a moment after its last run has ended.
+        # Airflow completes a backfill a moment after its last run has ended.
         self.airflow.wait(self._no_backfill, "the backfill before to end", seconds=60)
-        self._known = {run["dag_run_id"] for run in self._runs()}
+        self._earlier_runs = {run["dag_run_id"] for run in self._runs()}
         self.airflow.call(
             "POST",
             "backfills",
@@ -70,7 +70,7 @@ class LocalReplay:
         errors = self.airflow.call("GET", "importErrors")["import_errors"]
         if errors:
             raise LocalAirflowError(
-                "\n".join(f"{each['filename']}:\n{each['stack_trace']}" for each in errors)
+                "\n".join(f"{error['filename']}:\n{error['stack_trace']}" for error in errors)
             )
         dags = self.airflow.call("GET", "dags", params={"limit": 100})["dags"]
         return {f"{self.model}.{stage}" for stage in STAGES} <= {dag["dag_id"] for dag in dags}
@@ -78,8 +78,8 @@ class LocalReplay:
     def _no_backfill(self) -> bool:
         path, dag = "backfills", f"{self.model}.ingest"
         return all(
-            each["completed_at"]
-            for each in self.airflow.call("GET", path, params={"dag_id": dag})["backfills"]
+            backfill["completed_at"]
+            for backfill in self.airflow.call("GET", path, params={"dag_id": dag})["backfills"]
         )
 
     def _runs(self) -> list[dict[str, Any]]:
@@ -91,21 +91,21 @@ class LocalReplay:
 
     def states(self) -> dict[str, dict[str, StageRun]]:
         """Return the newest run of each partition and stage: ``{"2013-01": {"ingest": StageRun(…)}}``."""
-        found: dict[str, dict[str, StageRun]] = {partition.key: {} for partition in self.partitions}
+        stage_runs: dict[str, dict[str, StageRun]] = {partition.key: {} for partition in self.partitions}
         for run in self._runs():
-            if run["partition_key"] in found and run["dag_run_id"] not in self._known:
+            if run["partition_key"] in stage_runs and run["dag_run_id"] not in self._earlier_runs:
                 stage = run["dag_id"].rpartition(".")[2]
-                found[run["partition_key"]][stage] = StageRun(
+                stage_runs[run["partition_key"]][stage] = StageRun(
                     run["dag_id"], run["dag_run_id"], run["state"], run["duration"]
                 )
-        return found
+        return stage_runs
 
     def failures(self) -> list[StageRun]:
         """Return the runs that failed."""
         return [run for stages in self.states().values() for run in stages.values() if run.state == "failed"]
 
     def ended(self) -> bool:
-        """Tell whether each partition has come to the end of the chain, or has failed on its way."""
+        """Tell whether each partition has come to the end of the chain, or has failed on the way."""
 
         def partition_ended(stages: dict[str, StageRun]) -> bool:
             last = stages.get(STAGES[-1])
@@ -116,22 +116,22 @@ class LocalReplay:
         return all(partition_ended(stages) for stages in self.states().values())
 
     def errors(self, run: StageRun) -> list[str]:
-        """Return what the failed tasks of a run said, a line each."""
+        """Return the errors of the failed tasks of a run, one line a task."""
         path = f"dags/{run.dag_id}/dagRuns/{run.run_id}/taskInstances"
         lines = []
         for task in self.airflow.call("GET", path, params={"state": "failed"})["task_instances"]:
             log = self.airflow.call(
                 "GET", f"{path}/{task['task_id']}/logs/{task['try_number']}?map_index={task['map_index']}"
             )
-            said = [error_text(event) for event in log["content"] if isinstance(event, dict)]
+            texts = [error_text(event) for event in log["content"] if isinstance(event, dict)]
             lines.append(
                 f"{run.dag_id} › {task['task_id']}: "
-                + next((text for text in reversed(said) if text), "failed")
+                + next((text for text in reversed(texts) if text), "failed")
             )
         return lines
 
 
 def error_text(event: dict[str, Any]) -> str:
-    """Return the error that a line of a task log carries; an empty string without one."""
+    """Return the error in a line of a task log; an empty string if the line has none."""
     details = event.get("error_detail") or []
     return f"{details[0]['exc_type']}: {details[0]['exc_value']}" if details else ""

@@ -1,4 +1,4 @@
-"""What a replay decided, partition by partition, read from what the loop has recorded."""
+"""The summary of a demo: what was decided at each partition, read from the records of the loop."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _COLOURS = {Verdict.PASS: "green", Verdict.FAIL: "red", Verdict.INCONCLUSIVE: "y
 
 
 def table(airflow: LocalAirflow, storage: Path, model: str, partitions: list[Partition]) -> Table:
-    """Return one row a partition: rows, validation, drift, the champion's AUC, the decision and its reason."""
+    """Return a table with one row a partition: rows, validation, drift, the champion's AUC, decision and reason."""
     root = f"file://{storage}"
     reports = validations(airflow, model)
     health = {report.partition: report for report in _health(root, model, partitions)}
@@ -46,7 +46,7 @@ def validations(airflow: LocalAirflow, model: str) -> dict[str, dict[str, Any]]:
         "asset_events"
     ]
     facts = [event["extra"].get(EXTRA, {}) for event in events if event["name"] == f"{model}/data"]
-    return {each["validation"]["partition"]: each["validation"] for each in facts if "validation" in each}
+    return {fact["validation"]["partition"]: fact["validation"] for fact in facts if "validation" in fact}
 
 
 def _health(root: str, model: str, partitions: list[Partition]) -> list[HealthReport]:

@@ -1,4 +1,4 @@
-"""Open MLflow's UI on what the last demo has left."""
+"""Open MLflow's UI on the folder of the last demo."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def main(home: Path = Path(".demo")) -> None:
-    """Become an MLflow server on 127.0.0.1, at the port that the demo's links point to."""
+    """Replace this process by an MLflow server on 127.0.0.1, at the port that the demo's links point to."""
     database = home.resolve() / "mlflow.db"
     if not database.exists():
         sys.exit(f"There is no {database}: run make demo first.")
