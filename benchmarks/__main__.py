@@ -25,7 +25,7 @@ WORKS = (
     "estimate",
     "replay",
 )
-"""Each is a module of this package with a function ``compare``, which yields what it found, with a method ``line``."""
+"""Each is a module of this package with a function ``compare``, whose comparisons have a method ``line``."""
 
 _TELEMETRY_OFF = {"DO_NOT_TRACK": "true", "GX_ANALYTICS_ENABLED": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
 
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     os.environ.update(_TELEMETRY_OFF)
     if options.work is None:
-        # Each in a process of its own: what one imports and warms up is no matter of the next.
+        # Each in a process of its own, so that what one imports and warms up does not help the next.
         return max(subprocess.run([sys.executable, "-m", "benchmarks", work]).returncode for work in WORKS)
     with Console(stderr=True).status(options.work) as status:
         for comparison in import_module(f"benchmarks.{options.work}").compare(

@@ -1,4 +1,4 @@
-"""One figure of ours beside a peer's, from runs that took turns."""
+"""A figure of ours compared with one of a peer, from runs that took turns."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ RUNS = 3
 
 @dataclass(frozen=True)
 class Comparison:
-    """What the runs of both sides took; less is better.
+    """Seconds or memory of the runs of both sides; less is better.
 
     :param case: what was measured; a part of another case is named ``<case>/<part>``.
     :param ours: one figure a run, and so is ``peer``.

@@ -1,4 +1,4 @@
-"""What it takes to find drift, beside Evidently's preset on all rows and on a sample of them, and beside NannyML."""
+"""Time and memory to find drift, compared with Evidently's preset on all rows and on a sample, and with NannyML."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ROWS = int(os.environ.get("BENCHMARK_ROWS", "1000000"))
 """Rows a side."""
 COLUMNS = 21
 PARTITIONS = 100
-"""Of a million rows each, that are summarised one by one and judged together."""
+"""Partitions of a million rows, which are summarised one by one and judged together."""
 
 PRESET = "Evidently's DataDriftPreset"
 SAMPLE = "Evidently's DataDriftPreset on every n-th row, 50,000 in all"
@@ -32,7 +32,7 @@ _THRESHOLD = 0.1
 def compare(say: Callable[[str], None]) -> Iterator[Comparison]:
     """Judge 1,000,000 rows × 21 columns in a Parquet file against as many, whose columns lie around the threshold.
 
-    The reference of ours is a summary, as it is of a champion.
+    Our reference is a summary, as that of a champion is.
 
     :raises RuntimeError: if a distance differs by more than 0.002 from that of all rows, or a verdict of a column differs.
     """
@@ -53,17 +53,17 @@ def compare(say: Callable[[str], None]) -> Iterator[Comparison]:
         for run in range(RUNS):
             for what in ("verdicts", "with page", "sample") + (("preset",) if run == 0 else ()):
                 say(f"{what}, {run + 1} of {RUNS}")
-                seconds, peak, found = apart(server, _timed, Path(folder), what)
+                seconds, peak, comparison = apart(server, _timed, Path(folder), what)
                 took.setdefault(what, []).append(seconds)
                 peaks.setdefault(what, []).append(peak)
                 if what in ("verdicts", "with page"):
-                    agree(exact, found)
+                    agree(exact, comparison)
             say(f"{peer.NAME}, {run + 1} of {RUNS}")
-            if other and (told := peer.run(other, "drift", Path(folder))):
-                took.setdefault("nannyml", []).append(told["seconds"])
-                peaks.setdefault("nannyml", []).append(told["megabytes"])
+            if other and (measured := peer.run(other, "drift", Path(folder))):
+                took.setdefault("nannyml", []).append(measured["seconds"])
+                peaks.setdefault("nannyml", []).append(measured["megabytes"])
         evidently = (PRESET, "preset"), (SAMPLE, "sample")
-        # NannyML draws no page of its own accord.
+        # NannyML draws no page.
         beside = {"verdicts": (*evidently, (peer.NAME, "nannyml")), "with page": evidently}
         for what, peers in beside.items():
             for name, side in peers:
@@ -100,9 +100,9 @@ def make(folder: Path, rows: int) -> dict[str, float]:
     for place in range(COLUMNS):
         shape = _SHAPES[place % len(_SHAPES)]
         before, now = (_values(np.random.default_rng([place, side]), shape, rows) for side in (0, 1))
-        wanted = _THRESHOLD * (0.95, 1.05, 0.0)[place // len(_SHAPES) % 3]
-        if wanted and shape != "constant":
-            now = _moved(before, now, wanted)
+        distance = _THRESHOLD * (0.95, 1.05, 0.0)[place // len(_SHAPES) % 3]
+        if distance and shape != "constant":
+            now = _moved(before, now, distance)
         name = f"{shape} {place}"
         exact[name] = _distance(before, now)
         for side, values in zip(sides, (before, now), strict=True):
@@ -127,14 +127,14 @@ def _values(random: Any, shape: str, rows: int) -> Any:
     return np.where(random.random(rows) < 0.8, np.nan, values) if shape == "mostly null" else values
 
 
-def _moved(before: Any, now: Any, wanted: float) -> Any:
-    """Move a column until its distance is the one that is wanted."""
+def _moved(before: Any, now: Any, distance: float) -> Any:
+    """Move a column until it has a distance."""
     import numpy as np
 
-    spread, low, high = float(np.nanstd(before)), 0.0, 2 * wanted
+    spread, low, high = float(np.nanstd(before)), 0.0, 2 * distance
     for _ in range(12):
         middle = (low + high) / 2
-        low, high = (middle, high) if _distance(before, now + middle * spread) < wanted else (low, middle)
+        low, high = (middle, high) if _distance(before, now + middle * spread) < distance else (low, middle)
     return now + high * spread
 
 
@@ -146,12 +146,12 @@ def _distance(before: Any, now: Any) -> float:
     return float(wasserstein_distance(before, now)) / max(float(before.std()), 0.001)
 
 
-def agree(exact: dict[str, float], found: Any) -> None:
+def agree(exact: dict[str, float], comparison: Any) -> None:
     """Raise unless distances and verdicts are those of all rows.
 
     :raises RuntimeError: if they are not.
     """
-    checks = {check.name.removeprefix("drift."): check for check in found.columns}
+    checks = {check.name.removeprefix("drift."): check for check in comparison.columns}
     for name, distance in exact.items():
         check = checks[name]
         error = abs(check.observed - distance)
@@ -162,16 +162,16 @@ def agree(exact: dict[str, float], found: Any) -> None:
 
 
 def _timed(folder: Path, what: str) -> tuple[float, float, Any]:
-    """Do one thing as a task does; return seconds, the memory that it took at most in MB, and what it found."""
+    """Do one piece of work as a task does; return its seconds, its peak of memory in MB, and our comparison."""
     warnings.simplefilter("ignore")
     before = _ours_before(folder) if what in ("verdicts", "with page") else None
     began, base = time.perf_counter(), _resident()
-    found = None
+    comparison = None
     if before:
-        found = _ours(folder, before, what == "with page")
+        comparison = _ours(folder, before, what == "with page")
     else:
         _theirs(folder, what == "sample")
-    return time.perf_counter() - began, _peak() - base, found
+    return time.perf_counter() - began, _peak() - base, comparison
 
 
 def _peak() -> float:
@@ -195,7 +195,7 @@ def _summaries(path: Path) -> Any:
 
 
 def _ours_before(folder: Path) -> Any:
-    """Return the reference as a check finds it: from a file of summaries."""
+    """Return the reference as a check reads it: from a file of summaries."""
     import pyarrow.parquet as pq
 
     from airflow_mlops.learning.summaries.table import from_table, to_table
@@ -211,8 +211,10 @@ def _ours(folder: Path, before: Any, page: bool) -> Any:
     from airflow_mlops.stages.drift import compare as drift
 
     now = _summaries(folder / "now.parquet")
-    found = drift.compare(before, now, policy=DriftPolicy(threshold=_THRESHOLD), title="benchmark", page=page)
-    return found._replace(html="", picture=None)
+    comparison = drift.compare(
+        before, now, policy=DriftPolicy(threshold=_THRESHOLD), title="benchmark", page=page
+    )
+    return comparison._replace(html="", picture=None)
 
 
 def _theirs(folder: Path, sample: bool) -> None:
@@ -250,10 +252,12 @@ def _many(partitions: int, rows: int) -> tuple[float, float, float, float]:
 
     def judge(now: Any) -> float:
         began = time.perf_counter()
-        found = drift.compare(before, {"x": summary.merge(now)}, policy=DriftPolicy(), title="t", page=False)
-        if found.overall.verdict != "PASS" or found.overall.n != rows * len(now):
-            raise RuntimeError(f"nothing has changed, and the verdict is {found.overall}")
+        comparison = drift.compare(
+            before, {"x": summary.merge(now)}, policy=DriftPolicy(), title="t", page=False
+        )
+        if comparison.overall.verdict != "PASS" or comparison.overall.n != rows * len(now):
+            raise RuntimeError(f"nothing has changed, and the verdict is {comparison.overall}")
         return time.perf_counter() - began
 
-    judge(parts[:2])  # what is done once a process
+    judge(parts[:2])  # pays for what a process does once
     return made, judge(parts), judge(parts[-1:]), _peak() - base

@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 RUNS = int(os.environ.get("BENCHMARK_RUNS", "200"))
-"""Comparisons of two samples in each case; fewer of many columns, and from 100,000 rows on, see :func:`compare`."""
+"""Comparisons of two samples in each case; fewer of many columns, or of many rows, see :func:`compare`."""
 
 _NOMINAL = 0.05
-# From so many rows on, each sample is also the reference of the next, which halves what has to be drawn and sorted.
+# With this many rows or more, each sample is also the reference of the next, which halves the work to draw and sort.
 _LARGE = 100_000
 
 
@@ -56,12 +56,12 @@ def compare(say: Callable[[str], None]) -> Iterator[Alarms]:
         (500, 1_000_000, max(RUNS // 40, 1)),
     ):
         say(f"{columns} columns, {rows} rows")
-        found = alarms(columns, rows, 0.0, runs)
+        alarm_rates = alarms(columns, rows, 0.0, runs)
         # Three standard errors of a share of that many.
         limit = _NOMINAL + 3 * (_NOMINAL * (1 - _NOMINAL) / runs) ** 0.5
-        if max(found.any_column, found.table) > limit:
-            raise RuntimeError(f"nothing has changed, and drift is found too often: {found}")
-        yield found
+        if max(alarm_rates.any_column, alarm_rates.table) > limit:
+            raise RuntimeError(f"nothing has changed, and drift is found too often: {alarm_rates}")
+        yield alarm_rates
     for rows in (100, 500, 1_000, 10_000):
         for shift in (0.1, 0.15, 0.2, 0.3, 0.5):
             say(f"shift {shift}, {rows} rows")
@@ -80,14 +80,14 @@ def alarms(columns: int, rows: int, shift: float, runs: int) -> Alarms:
     policy = DriftPolicy(min_rows=min(rows, 500))
     random = np.random.default_rng([columns, rows])
     some = table = 0
-    # What is shifted is a column of normal numbers, on both sides.
+    # With a shift, all columns are of normal numbers, on both sides.
     kinds = 1 if shift else 5
     before = _sample(random, columns, rows, kinds)
     for run in range(runs):
         now = _sample(random, columns, rows, kinds, shift)
-        found = drift.compare(before, now, policy=policy, title="", page=False)
-        some += any(check.verdict is Verdict.FAIL for check in found.columns)
-        table += found.overall.verdict is Verdict.FAIL
+        comparison = drift.compare(before, now, policy=policy, title="", page=False)
+        some += any(check.verdict is Verdict.FAIL for check in comparison.columns)
+        table += comparison.overall.verdict is Verdict.FAIL
         if run + 1 < runs:
             before = now if rows >= _LARGE and not shift else _sample(random, columns, rows, kinds)
     low, high = binomtest(some, runs).proportion_ci(method="wilson")

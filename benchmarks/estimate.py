@@ -1,4 +1,4 @@
-"""How far off performance that is estimated without labels is, and how often intervals of performance hold the truth."""
+"""How far estimates of performance without labels are off, and how often intervals of performance hold the truth."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TRIALS = int(os.environ.get("BENCHMARK_TRIALS", "200"))
 
 _METRICS = ("roc_auc", "log_loss", "brier", "accuracy")
 _LARGE = 200_000
-# Apart from the seed of what else a trial draws: equal seeds would make rows and days depend on each other.
+# Added to the second seed of a trial: equal seeds would make rows and days depend on each other.
 _OTHER = 1_000_000
 _START = datetime(2013, 1, 1, tzinfo=UTC)
 
@@ -56,7 +56,7 @@ class Result:
 
 
 def compare(progress: Callable[[str], None]) -> Iterator[Result]:
-    """Yield the error of the estimate, by holdout and shift, and the coverage of measured metrics' intervals."""
+    """Yield the error of the estimate, by holdout and shift, and the coverage of the intervals of measured metrics."""
     other = peer.python(progress)
     for holdout in (300, 3_000, 20_000):
         for shift in (0.0, 0.7):
@@ -66,8 +66,8 @@ def compare(progress: Callable[[str], None]) -> Iterator[Result]:
                 f"estimate: {case}",
                 lambda seed, holdout=holdout, shift=shift: _estimated(seed, holdout, shift),
             )
-            if other and (found := _cbpe(other, holdout, shift)):
-                yield Result(f"CBPE of {peer.NAME}: {case}", *found)
+            if other and (errors := _cbpe(other, holdout, shift)):
+                yield Result(f"CBPE of {peer.NAME}: {case}", *errors)
     for days, swing in ((28, 0.0), (28, 0.25), (10, 0.25)):
         progress(f"{days} days")
         yield _result(
@@ -81,23 +81,23 @@ def _draw(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return labels, and the scores of a model that is too sure of itself."""
     random = np.random.default_rng(seed)
-    known = random.normal(shift, 1.0, rows)
-    likely = 1 / (1 + np.exp(0.8 - signal * known))
-    return (random.random(rows) < likely).astype(float), 1 / (1 + np.exp(-(2 * known + 0.3)))
+    feature = random.normal(shift, 1.0, rows)
+    likely = 1 / (1 + np.exp(0.8 - signal * feature))
+    return (random.random(rows) < likely).astype(float), 1 / (1 + np.exp(-(2 * feature + 0.3)))
 
 
 def _estimated(seed: int, holdout: int, shift: float) -> dict[str, tuple[float, float, float, float]]:
     calibration = estimate.calibrate(*_draw(seed, holdout))
     truth, scores = _draw(seed + _OTHER, 5_000, shift)
     return {
-        name: (each.value, each.low, each.high, measures.measure(name, truth, scores))
-        for name, each in estimate.estimate(scores, calibration).items()
+        name: (estimated.value, estimated.low, estimated.high, measures.measure(name, truth, scores))
+        for name, estimated in estimate.estimate(scores, calibration).items()
         if name in _METRICS
     }
 
 
 def _cbpe(other: Path, holdout: int, shift: float) -> tuple[dict[str, float], dict[str, float]] | None:
-    """Return the error and the bias of the peer's estimates, of the very rows that ours are made of."""
+    """Return the error and the bias of the peer's estimates, on the same rows as ours."""
     drawn = {
         "holdouts": [_draw(seed, holdout) for seed in range(TRIALS)],
         "served": [_draw(seed + _OTHER, 5_000, shift) for seed in range(TRIALS)],
@@ -116,21 +116,21 @@ def _cbpe(other: Path, holdout: int, shift: float) -> tuple[dict[str, float], di
                 for seed, (truth, scores) in enumerate(trials)
             ]
             pq.write_table(pa.concat_tables(parts), Path(folder, f"{name}.parquet"))
-        found = peer.run(other, "cbpe", Path(folder))
-    if found is None:
+        report = peer.run(other, "cbpe", Path(folder))
+    if report is None:
         return None
     off = {
         name: np.array(
             [
-                told[name] - measures.measure(name, *rows)
-                for told, rows in zip(found["trials"], drawn["served"], strict=True)
+                trial_estimates[name] - measures.measure(name, *rows)
+                for trial_estimates, rows in zip(report["trials"], drawn["served"], strict=True)
             ]
         )
         for name in ("roc_auc", "accuracy")
     }
     return (
-        {name: float(np.abs(each).mean()) for name, each in off.items()},
-        {name: float(each.mean()) for name, each in off.items()},
+        {name: float(np.abs(differences).mean()) for name, differences in off.items()},
+        {name: float(differences.mean()) for name, differences in off.items()},
     )
 
 
@@ -141,11 +141,18 @@ def _measured(seed: int, days: int, swing: float) -> dict[str, tuple[float, floa
     signal = np.maximum(1.2 + swing * random.normal(size=days), 0)[day]
     truth, scores = _draw(seed + _OTHER, day.size, signal=signal)
     rows = pa.table(
-        {"at": pa.array([_START + timedelta(days=int(each)) for each in day]), TRUTH: truth, SCORE: scores}
+        {
+            "at": pa.array([_START + timedelta(days=int(number)) for number in day]),
+            TRUTH: truth,
+            SCORE: scores,
+        }
     )
-    found = metrics.measured(rows, "at", "month", _METRICS)
+    intervals = metrics.measured(rows, "at", "month", _METRICS)
     whole = _whole(swing)
-    return {name: (each.value, each.low, each.high, whole[name]) for name, each in found.items()}
+    return {
+        name: (interval.value, interval.low, interval.high, whole[name])
+        for name, interval in intervals.items()
+    }
 
 
 def _whole(swing: float) -> dict[str, float]:
@@ -160,14 +167,11 @@ _KNOWN: dict[float, dict[str, float]] = {}
 
 
 def _result(case: str, trial: Callable[[int], dict[str, tuple[float, float, float, float]]]) -> Result:
-    found = [trial(seed) for seed in range(TRIALS)]
-    values = {name: np.array([each[name] for each in found], dtype=float) for name in _METRICS}
-    return Result(
-        case,
-        {name: float(np.abs(each[:, 0] - each[:, 3]).mean()) for name, each in values.items()},
-        {name: float((each[:, 0] - each[:, 3]).mean()) for name, each in values.items()},
-        {
-            name: float(((each[:, 1] <= each[:, 3]) & (each[:, 3] <= each[:, 2])).mean())
-            for name, each in values.items()
-        },
-    )
+    trials = [trial(seed) for seed in range(TRIALS)]
+    error, bias, covered = {}, {}, {}
+    for name in _METRICS:
+        value, low, high, truth = np.array([figures[name] for figures in trials], dtype=float).T
+        error[name] = float(np.abs(value - truth).mean())
+        bias[name] = float((value - truth).mean())
+        covered[name] = float(((low <= truth) & (truth <= high)).mean())
+    return Result(case, error, bias, covered)

@@ -1,4 +1,4 @@
-"""How often the champion gate lets a candidate through: one that is no better, and one that is better by so much."""
+"""How often the champion gate promotes a candidate that is no better, and one that is better by a certain amount."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ TRIALS = int(os.environ.get("BENCHMARK_TRIALS", "2000"))
 
 _MARGIN, _CONFIDENCE = 0.0, 0.95
 NOMINAL = round((1 - _CONFIDENCE) / 2, 4)
-"""How often a candidate may pass that is no better: the interval leaves as much below itself as above."""
+"""How often a candidate that is no better may pass: the interval leaves the same share below itself as above."""
 _SECONDS_A_DAY = 86_400
 
 
 @dataclass(frozen=True)
 class Case:
-    """Holdouts as they come, and a gate.
+    """A kind of holdout, and a gate.
 
     :param gain: how much better the candidate is in truth, in units of its signal; 0 for no better.
     :param days: how many days the rows come from.
@@ -88,7 +88,7 @@ CASES = (
 
 @dataclass(frozen=True)
 class Rate:
-    """How often the gate of a case said what.
+    """How often the gate of a case promoted, and how often it failed.
 
     :param gain: mean improvement that was measured, in units of the metric.
     """
@@ -132,12 +132,12 @@ def rate(case: Case, trials: int, say: Callable[[str], None] = lambda _: None) -
             say(f"{case.name}, {trial} of {trials}")
         times, truth, ours, theirs = _holdout(case, random)
         blocks = paired.blocks(gate, times, "month")
-        found = paired.difference(
+        comparison = paired.difference(
             truth, ours, theirs, case.metric, blocks=blocks, confidence=gate.confidence, test=gate.test
         )
-        check = gates.versus_champion(case.metric, found, gate.margin, truth.size)
+        check = gates.versus_champion(case.metric, comparison, gate.margin, truth.size)
         verdicts.append(check.verdict)
-        gains.append((found.observed or 0.0) - (found.baseline or 0.0))
+        gains.append((comparison.observed or 0.0) - (comparison.baseline or 0.0))
     shares = [verdicts.count(verdict) / trials for verdict in (Verdict.PASS, Verdict.FAIL)]
     return Rate(case, *shares, gain=abs(float(np.mean(gains))))
 
@@ -174,7 +174,7 @@ def _weights(case: Case) -> np.ndarray:
 
 def _days(case: Case, random: np.random.Generator) -> np.ndarray:
     """Return a deviation for each day, of which ``echo`` comes from the day before; all have the variance 1."""
-    found = random.normal(size=case.days)
+    deviations = random.normal(size=case.days)
     for place in range(1, case.days):
-        found[place] = case.echo * found[place - 1] + (1 - case.echo**2) ** 0.5 * found[place]
-    return found
+        deviations[place] = case.echo * deviations[place - 1] + (1 - case.echo**2) ** 0.5 * deviations[place]
+    return deviations

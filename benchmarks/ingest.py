@@ -1,4 +1,4 @@
-"""What it takes to ingest 20 million rows, beside a bare copy of the same file by pyarrow."""
+"""Time and memory to ingest 20 million rows, compared with a bare copy of the same file by pyarrow."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _LIBRARIES = [
 
 @dataclass(frozen=True)
 class Took:
-    """What one run took.
+    """Time and memory of one run.
 
     :param megabytes: the most that was resident in the process.
     """
@@ -82,7 +82,7 @@ def compare(say: Callable[[str], None], rows: int = ROWS) -> Iterator[Comparison
             ours.append(apart(server, _measure, _ingest, folder, rows))
             theirs.append(apart(server, _measure, _copy, folder, rows))
     for part, unit, name in (("", "s", "seconds"), ("/memory", "MB", "megabytes")):
-        figures = [[getattr(each, name) for each in side] for side in (ours, theirs)]
+        figures = [[getattr(took, name) for took in side] for side in (ours, theirs)]
         yield Comparison("ingest", f"{rows}{part}", figures[0], figures[1], PEER, unit)
 
 

@@ -1,4 +1,4 @@
-"""What one turn of the loop takes on a real scheduler, beside the same six steps as tutorials write them."""
+"""Time of one turn of the loop on a real scheduler, compared with the same six steps as tutorials write them."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Installation:
         return run_id
 
     def taken(self, runs: Iterable[tuple[str, str]]) -> Taken:
-        """Return what some DAG runs took together.
+        """Return the seconds of some DAG runs together.
 
         :param runs: DAG id and run id of each.
         """
@@ -94,7 +94,7 @@ class Installation:
 
 
 def compare(say: Callable[[str], None]) -> Iterator[Comparison]:
-    """Turn both loops in alternation; ours begins with a partition that makes its first champion, which does not count.
+    """Run both loops in turns; ours begins with a partition for its first champion, which is not measured.
 
     :raises LocalAirflowError: if a task of either side fails.
     """
@@ -145,7 +145,7 @@ def _tutorial(folder: Path) -> Installation:
         "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "1",
     }
     installation = Installation(folder, "tutorial", settings)
-    # Makes the tables, for which ours has its first partition.
+    # Makes the tables of MLflow, which our side makes with its first partition.
     MlflowClient(uri).search_experiments()
     return installation
 
@@ -173,7 +173,7 @@ def _turn_tutorial(peer: Installation) -> Taken:
 
 
 def covered(spans: Iterable[Span]) -> float:
-    """Return how long at least one of some spans of time was going on."""
+    """Return the time that some spans cover together."""
     total, last = 0.0, float("-inf")
     for began, ended in sorted(spans):
         total += max(0.0, ended - max(began, last))

@@ -1,4 +1,4 @@
-"""What it takes to parse one DAG file with many models, in a process forked from one that has Airflow imported."""
+"""Time and memory to parse one DAG file of many models, in a process forked from one that has imported Airflow."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ CASES = (Case(1), Case(50), Case(200, peers=(TUTORIAL, LEAN, AIRFLOW)), Case(200
 
 @dataclass(frozen=True)
 class Parsed:
-    """What one parse took.
+    """Time and memory of one parse, and what it loaded.
 
     :param seconds: of the parse and of what the file imports; Airflow itself had been imported before.
     :param megabytes: the most that was resident in the process, Airflow included.
@@ -95,9 +95,9 @@ def _compare(case: Case, server: BaseContext, say: Callable[[str], None]) -> Ite
             )
     for peer, runs in theirs.items():
         if peer != AIRFLOW:
-            seconds = [each.seconds for each in ours], [each.seconds for each in runs]
+            seconds = [parsed.seconds for parsed in ours], [parsed.seconds for parsed in runs]
             yield Comparison("parse", case.name, *seconds, peer, "s")
-        megabytes = [each.megabytes for each in ours], [each.megabytes for each in runs]
+        megabytes = [parsed.megabytes for parsed in ours], [parsed.megabytes for parsed in runs]
         yield Comparison("parse", f"{case.name}/memory", *megabytes, peer, "MB")
 
 
@@ -114,7 +114,7 @@ def _ours(case: Case, server: BaseContext) -> Parsed:
 
 
 def _measure(file: str, models: int, dag_id: str | None) -> Parsed:
-    """Parse a file as Airflow's task runner does, and return what it took."""
+    """Parse a file as Airflow's task runner does, and return its time and memory."""
     from airflow.dag_processing.dagbag import BundleDagBag
 
     os.environ["BENCHMARK_MODELS"] = str(models)
@@ -129,6 +129,6 @@ def _measure(file: str, models: int, dag_id: str | None) -> Parsed:
         bundle_name="benchmark",
     )
     seconds = time.perf_counter() - began
-    # Peak, in kB. getrusage would tell the peak of the process that this one was forked from.
+    # Peak, in kB. getrusage would return that of the process that this one was forked from.
     [peak] = re.findall(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text(encoding="utf-8"))
     return Parsed(seconds, int(peak) * 1024 / 1e6, len(bag.dags), tuple(sorted(_HEAVY & sys.modules.keys())))

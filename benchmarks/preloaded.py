@@ -1,4 +1,4 @@
-"""Imports what warm workers import: for processes that are to be forked from one that has."""
+"""Import what warm workers import, so that processes can be forked from one that has done so."""
 
 from __future__ import annotations
 

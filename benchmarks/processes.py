@@ -10,9 +10,9 @@ from typing import Any
 
 
 def warm(modules: Sequence[str]) -> BaseContext:
-    """Return a context whose processes are forked from one that has imported modules, and run none of them.
+    """Return a context whose processes are forked from one that has imported modules but run nothing of them.
 
-    :param modules: one benchmark's at a time: only the first call of a process counts.
+    :param modules: those of one benchmark, as only the first call in a process has an effect.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(modules))
@@ -25,15 +25,15 @@ def apart(context: BaseContext, function: Callable[..., Any], *arguments: Any) -
     process = context.Process(target=_answer, args=(answer, function, *arguments))  # type: ignore[attr-defined]
     process.start()
     answer.close()
-    found = answers.recv()
+    reply = answers.recv()
     process.join()
-    if isinstance(found, BaseException):
-        raise found
-    return found
+    if isinstance(reply, BaseException):
+        raise reply
+    return reply
 
 
 def _answer(answer: Connection, function: Callable[..., Any], *arguments: Any) -> None:
     try:
         answer.send(function(*arguments))
-    except Exception as error:  # noqa: BLE001 - told by the process that asked
+    except Exception as error:  # noqa: BLE001 - raised again by the process that called
         answer.send(error)

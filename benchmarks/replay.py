@@ -1,4 +1,4 @@
-"""What it takes to replay three policies together, beside one after the other without anything shared."""
+"""Time to replay three policies together, compared with one after the other without anything shared."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ def compare(say: Callable[[str], None]) -> Iterator[Comparison]:
             seconds, expected = apart(server, _timed, folder, f"together-{run}", None)
             together.append(seconds)
             say(f"alone, {run + 1} of {RUNS}")
-            found = [apart(server, _timed, folder, f"{name}-{run}", name) for name in expected]
-            alone.append(sum(each[0] for each in found))
-            if {name: each for _, some in found for name, each in some.items()} != expected:
+            replays = [apart(server, _timed, folder, f"{name}-{run}", name) for name in expected]
+            alone.append(sum(seconds for seconds, _ in replays))
+            if {name: points for _, policies in replays for name, points in policies.items()} != expected:
                 raise RuntimeError("policies that are replayed together find something else than alone")
             say(f"again, {run + 1} of {RUNS}")
             again.append(apart(server, _timed, folder, f"together-{run}", None)[0])
@@ -70,7 +70,7 @@ def spec() -> Any:
 
 
 def publish(folder: str) -> None:
-    """Publish months in which what decides the label moves a little."""
+    """Publish months in which the rule that decides the label moves a little."""
     import numpy as np
     import pyarrow as pa
 
@@ -96,7 +96,7 @@ def publish(folder: str) -> None:
 
 
 def bare(folder: str) -> float:
-    """Return the seconds of what no replay can do without: reading, a fit as of each month, and predictions.
+    """Return the seconds that every replay needs at least: reading, a fit as of each month, and predictions.
 
     Of each month's model, the latest fifth of the rows so far is held out.
     """
@@ -133,9 +133,9 @@ def _timed(folder: str, work: str, only: str | None) -> tuple[float, dict[str, S
     plan = planning.make(spec(), Path(folder, "storage").as_uri(), Path(folder, work))
     policies = [built_in(name, plan.spec) for name in BUILT_IN if only in (None, name)]
     with workers.pool(1) as pool:
-        found = replay_compare.compare(pool, plan, policies, oracle=False)
+        comparison = replay_compare.compare(pool, plan, policies, oracle=False)
     seconds = time.perf_counter() - began
     return seconds, {
         name: [(point.partition, point.action.value, point.quality) for point in points]
-        for name, points in found.points.items()
+        for name, points in comparison.points.items()
     }

@@ -1,4 +1,4 @@
-"""What it takes to score a partition, beside the model's own predict on a frame in memory, and in what memory."""
+"""Time and memory to score a partition, compared with the model's own predict on a frame in memory."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def compare(say: Callable[[str], None]) -> Iterator[Comparison]:
             agree(took["ours"][-1].total, took["bare"][-1].total)
 
     def figures(name: str, what: str) -> list[float]:
-        return [getattr(each, what) for each in took[name]]
+        return [getattr(measurement, what) for measurement in took[name]]
 
     for case, one, other, peer in (
         ("partition", "ours", "bare", BARE),
@@ -98,7 +98,7 @@ def ours(folder: Path, key: str) -> Took:
     """Score a partition from and to Delta, as a task does: the model is fetched and verified, too."""
     from airflow_mlops.stages.score import score
 
-    dataset, client, version = _given(folder, key)
+    dataset, client, version = _inputs(folder, key)
     uri = f"file://{folder}/predictions-{time.monotonic_ns()}"
     began = time.perf_counter()
     score.score(client, model="benchmark", dataset=dataset, champion=version, task="classification", uri=uri)
@@ -116,13 +116,13 @@ def bare(folder: Path, key: str) -> Took:
     from airflow_mlops.learning.models import models, pipeline
     from airflow_mlops.stores.tables import tables
 
-    dataset, client, version = _given(folder, key)
+    dataset, client, version = _inputs(folder, key)
     fitted = models.load_version(client, version)
     rows = tables.read(dataset.uri, version=dataset.version, partition=key)
     frame = pipeline.frame(rows, pipeline.features_of(fitted))
     began = time.perf_counter()
-    found = fitted.predict_proba(frame)[:, 1]
-    return Took(time.perf_counter() - began, _peak(), float(found.sum()))
+    scores = fitted.predict_proba(frame)[:, 1]
+    return Took(time.perf_counter() - began, _peak(), float(scores.sum()))
 
 
 def pandas(folder: Path, key: str) -> Took:
@@ -132,17 +132,17 @@ def pandas(folder: Path, key: str) -> Took:
     from airflow_mlops.learning.models import models
     from airflow_mlops.stores.tables import tables
 
-    dataset, client, version = _given(folder, key)
+    dataset, client, version = _inputs(folder, key)
     files = [path.removeprefix("file://") for path in tables.open_table(dataset.uri).file_uris()]
     began = time.perf_counter()
     fitted = models.load_version(client, version)
     frame = pd.concat([pd.read_parquet(path) for path in files if f"_partition={key}" in path])
-    found = fitted.predict_proba(frame)[:, 1]
-    frame[["id", "at"]].assign(score=found).to_parquet(folder / f"pandas-{key}.parquet")
-    return Took(time.perf_counter() - began, _peak(), float(found.sum()))
+    scores = fitted.predict_proba(frame)[:, 1]
+    frame[["id", "at"]].assign(score=scores).to_parquet(folder / f"pandas-{key}.parquet")
+    return Took(time.perf_counter() - began, _peak(), float(scores.sum()))
 
 
-def _given(folder: Path, key: str) -> tuple[Any, Any, Any]:
+def _inputs(folder: Path, key: str) -> tuple[Any, Any, Any]:
     from mlflow import MlflowClient
 
     from airflow_mlops.stores.registry import registry
@@ -154,6 +154,6 @@ def _given(folder: Path, key: str) -> tuple[Any, Any, Any]:
 
 
 def _peak() -> float:
-    # Of this process alone; getrusage would tell that of the one that it was forked from.
+    # Of this process alone; getrusage would return that of the process that it was forked from.
     [peak] = re.findall(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text(encoding="utf-8"))
     return int(peak) * 1024 / 1e6

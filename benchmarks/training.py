@@ -1,4 +1,4 @@
-"""What it takes to train, log, register and judge a model, beside scikit-learn alone."""
+"""Time to train, log, register and judge a model, compared with scikit-learn alone."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _PARAMS = {"max_iter": 100, "early_stopping": False}
 
 @dataclass(frozen=True)
 class Work:
-    """What both sides are given.
+    """The inputs of both sides.
 
     :param table: rows in order of time.
     :param client: MLflow on SQLite.
@@ -61,7 +61,7 @@ class Work:
         )
 
     def evaluate(self, trained: Any, pictures: bool = False) -> Any:
-        """Judge against a floor, a fresh process and pictures included or not, as a task does."""
+        """Judge against a floor and bless in a fresh process, with or without pictures, as a task does."""
         from airflow_mlops.domain.spec.model import Gates
         from airflow_mlops.stages.evaluate import evaluate
 
@@ -72,7 +72,7 @@ class Work:
         )  # fmt: skip
 
     def prepared(self) -> tuple[Any, ...]:
-        """Return what is logged, fitted to few rows, and the run that it is logged to."""
+        """Return a model that is fitted to few rows, and the run to log it to."""
         import mlflow
 
         from airflow_mlops.stages.train import train
@@ -128,8 +128,8 @@ def compare(say: Callable[[str], None]) -> Iterator[Comparison]:
 
         def timed(method: str, *arguments: Any) -> tuple[float, Any]:
             say(f"{method}, {run + 1} of {RUNS}")
-            found: tuple[float, Any] = apart(server, _timed, folder, method, *arguments)
-            return found
+            timing: tuple[float, Any] = apart(server, _timed, folder, method, *arguments)
+            return timing
 
         took: dict[str, list[float]] = {}
         for run in range(RUNS):
@@ -159,13 +159,13 @@ def compare(say: Callable[[str], None]) -> Iterator[Comparison]:
 
 
 def _timed(folder: str, method: str, *arguments: Any) -> tuple[float, Any]:
-    """Do one thing as a task does: the first of its process that computes, with the libraries imported."""
+    """Run a method as a task does: as the first computation of its process, with the libraries imported."""
     work = make(Path(folder), 2_000 if arguments == ("warm",) else ROWS)
     work.client.search_experiments()  # opens MLflow's database
     prepared = work.prepared() if method.startswith("log") else ()
     began = time.perf_counter()
-    found = getattr(work, method)(*prepared, *arguments)
-    return time.perf_counter() - began, found
+    outcome = getattr(work, method)(*prepared, *arguments)
+    return time.perf_counter() - began, outcome
 
 
 def agree(theirs: dict[str, float | None], ours: dict[str, float | None]) -> None:

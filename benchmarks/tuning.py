@@ -1,4 +1,4 @@
-"""What it takes to search for parameters: ours, kept in MLflow and resumable, against Optuna and scikit-learn alone."""
+"""Time to search for parameters: ours, kept in MLflow and resumable, compared with Optuna and scikit-learn alone."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ def compare(say: Callable[[str], None]) -> Iterator[Comparison]:
             with tempfile.TemporaryDirectory(prefix="benchmark-tuning-") as folder:
                 seconds, best, tried = apart(server, _ours, Path(folder), name)
             ours.append(seconds)
-            seconds, found = apart(server, _theirs, name, tried)
+            seconds, reference = apart(server, _theirs, name, tried)
             theirs.append(seconds)
-            if abs(found - best) > 1e-12:
-                raise RuntimeError(f"{name}: ours found {best}, and Optuna {found}")
+            if abs(reference - best) > 1e-12:
+                raise RuntimeError(f"{name}: ours found {best}, and Optuna {reference}")
         yield Comparison("tuning", f"{name}, {TRIALS} trials of {ROWS:,} rows", ours, theirs, BARE, "s")
 
 
@@ -97,7 +97,7 @@ def _recipe(name: str, rows: Any) -> Any:
 
 
 def _ours(folder: Path, name: str) -> tuple[float, float, list[dict[str, Any]]]:
-    """Return seconds, the best value, and what was tried."""
+    """Return seconds, the best score, and the parameters of each trial."""
     import json
 
     from mlflow import MlflowClient
@@ -113,11 +113,11 @@ def _ours(folder: Path, name: str) -> tuple[float, float, list[dict[str, Any]]]:
     data = fitting.data(rows, recipe)
     began = time.perf_counter()
     store = trials.Store(client, client.create_run(experiment), "tuning", "roc_auc")
-    found = tune.search(recipe, data, store)
+    best = tune.search(recipe, data, store)
     seconds = time.perf_counter() - began
     kept = client.search_runs([experiment], f"tags.`{trials.SEARCH}` = 'tuning'", order_by=["start_time"])
-    assert found.score is not None
-    return seconds, found.score, [json.loads(run.data.tags[trials.TRIAL])["params"] for run in kept]
+    assert best.score is not None
+    return seconds, best.score, [json.loads(run.data.tags[trials.TRIAL])["params"] for run in kept]
 
 
 def _theirs(name: str, tried: list[dict[str, Any]]) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""What it takes to validate a partition and to show the result, in a process that has the libraries imported."""
+"""Time and memory to validate a partition and to show the result, in a process that has imported the libraries."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BARE = "bare Great Expectations"
 """As its own pages show it: one suite in its default format, and its Data Docs."""
 ALONE = "bare Great Expectations, one at a time, COMPLETE, without a report"
 GRAPH = "bare Great Expectations, COMPLETE"
-"""What tells every row that is wrong, as quarantining needs."""
+"""Lists every row that is wrong, as quarantining needs."""
 COLD = "ours, in a process that has to import"
 
 PRELOADED = (
@@ -50,7 +50,7 @@ class Case:
     """A way to validate, and what it is compared with.
 
     :param start: where the rows are: ``frame`` in memory, ``partition`` in a Delta table.
-    :param columns: of how many columns something is asked.
+    :param columns: how many columns have expectations.
     :param peers: what ours is compared with.
     """
 
@@ -69,7 +69,7 @@ CASES = (
 
 @dataclass(frozen=True)
 class Validated:
-    """What one validation took.
+    """Time and memory of one validation.
 
     :param seconds: from the rows to the report, its page and the Data Docs.
     :param megabytes: the most that was resident in the process meanwhile, the rows included.
@@ -105,11 +105,11 @@ def _compare(
             context = multiprocessing.get_context("spawn") if peer == COLD else server
             runs.append(apart(context, _measure, folder, case, peer))
     for peer, runs in theirs.items():
-        if {each.failed for each in (*ours, *runs)} != {ours[0].failed}:
+        if {validated.failed for validated in (*ours, *runs)} != {ours[0].failed}:
             raise RuntimeError(f"{case.name}: ours and {peer} do not find the same: {ours[0]}, {runs[0]}")
-        seconds = [each.seconds for each in ours], [each.seconds for each in runs]
+        seconds = [validated.seconds for validated in ours], [validated.seconds for validated in runs]
         yield Comparison("validation", case.name, *seconds, peer, "s")
-        megabytes = [each.megabytes for each in ours], [each.megabytes for each in runs]
+        megabytes = [validated.megabytes for validated in ours], [validated.megabytes for validated in runs]
         yield Comparison("validation", f"{case.name}/memory", *megabytes, peer, "MB")
 
 
@@ -154,7 +154,7 @@ def _suite(columns: int) -> list[tuple[str, dict[str, Any]]]:
 
 
 def _measure(folder: str, case: Case, peer: str) -> Validated:
-    """Validate once, and tell what it took."""
+    """Validate once, and return the time and the memory of it."""
     frame = _read(folder) if case.start == "frame" else None
     Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # the peak starts here
     began = time.perf_counter()
@@ -182,7 +182,7 @@ def _ours(folder: str, case: Case, frame: Any) -> int:
 
     rules = [Expectation(expectation=name, args=args) for name, args in _suite(case.columns)]
     if frame is not None:
-        found = validate.frame(frame, rules, required=["id", "at"])
+        validation = validate.frame(frame, rules, required=["id", "at"])
     else:
         uri = f"file://{folder}/data"
         table = tables.open_table(uri)
@@ -191,10 +191,10 @@ def _ours(folder: str, case: Case, frame: Any) -> int:
             name="rows", uri=uri, version=table.version(), grain="month", partition="2013-01", rows=ROWS,
             digest="", columns=columns, key=("id",), event_time="at",
         )  # fmt: skip
-        found = validate.version(dataset, ValidationPolicy(rules, ["id", "at"], ["id", "at"]), data=uri)
-    assert found.html
-    assert found.docs
-    return sum(each.outcome == "FAIL" for each in found.report.results)
+        validation = validate.version(dataset, ValidationPolicy(rules, ["id", "at"], ["id", "at"]), data=uri)
+    assert validation.html
+    assert validation.docs
+    return sum(check.outcome == "FAIL" for check in validation.report.results)
 
 
 def _theirs(frame: Any, suite: list[tuple[str, dict[str, Any]]], peer: str) -> int:
@@ -210,8 +210,8 @@ def _theirs(frame: Any, suite: list[tuple[str, dict[str, Any]]], peer: str) -> i
     expectations = [registry.get_expectation_impl(name)(**args) for name, args in suite]
     if peer == ALONE:
         taken = batch.get_batch({"dataframe": frame})
-        alone = [taken.validate(each, result_format="COMPLETE") for each in expectations]
-        return sum(not each.success for each in alone)
+        checks = [taken.validate(expectation, result_format="COMPLETE") for expectation in expectations]
+        return sum(not check.success for check in checks)
     rules = context.suites.add(gx.ExpectationSuite(name="rows", expectations=expectations))
     definition = gx.ValidationDefinition(name="rows", data=batch, suite=rules)
     result_format = "COMPLETE" if peer == GRAPH else "SUMMARY"

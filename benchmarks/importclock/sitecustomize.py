@@ -1,6 +1,6 @@
 """Note when each process imports: loaded by Python itself where this folder is on PYTHONPATH.
 
-A line for each import that no other import asked for: process id, begin and end in seconds since the epoch, module.
+A line for each import that is not part of another one: process id, begin and end in seconds since the epoch, module.
 """
 
 from __future__ import annotations
