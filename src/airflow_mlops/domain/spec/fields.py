@@ -40,7 +40,7 @@ class KofN(NamedTuple):
         return f"{self.k} of {self.n}"
 
 
-def checked_name(value: str) -> str:
+def checked_name(value: object) -> str:
     """Return the name of a dataset, a model or a table; refuse what cannot name all that is called after it."""
     if not isinstance(value, str) or not re.fullmatch(r"[a-z][a-z0-9_]{0,99}", value):
         valid = re.sub(r"[^a-z0-9_]+", "_", str(value).lower()).strip("_")
