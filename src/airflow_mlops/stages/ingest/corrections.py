@@ -1,4 +1,4 @@
-"""Corrections: a file of exported rows that a person has edited, read back with the types that the rows had."""
+"""Corrections: read back a file of exported rows that a person has edited, with the types of the rows."""
 
 from __future__ import annotations
 
@@ -22,28 +22,30 @@ _ADDED = ("_reasons", "_partition")
 
 
 def read(file: str, rows: pa.Table, key: Sequence[str], where: str) -> tuple[pa.Table, list[int]]:
-    """Return the corrected rows, and for each the position of the row that it takes the place of.
+    """Return the corrected rows, and for each of them the position of the row that it replaces.
 
-    :param file: as exported: .parquet, .csv or .jsonl, also with .gz.
+    :param file: the edited file, in a format of exports: .parquet, .csv or .jsonl, also with .gz.
     :param rows: the rows in quarantine.
     :param key: columns that identify a row.
     :param where: dataset and partition, for messages.
-    :raises ReleaseRefused: if columns, a value or a key do not fit, naming the row and what to do.
+    :raises ReleaseRefused: if columns, a value or a key do not fit; the message names the row and what to do.
     """
     import pyarrow as pa
 
-    found = _load(file)
+    cells = _load(file)
     names = rows.column_names
-    missing = [name for name in names if name not in found]
-    extra = [name for name in found if name not in (*names, *_ADDED)]
+    missing = [name for name in names if name not in cells]
+    extra = [name for name in cells if name not in (*names, *_ADDED)]
     if missing or extra:
-        told = [f"lacks {_listed(missing)}"] * bool(missing) + [f"has {_listed(extra)} too"] * bool(extra)
-        raise ReleaseRefused(
-            f"{file} {' and '.join(told)}; keep the columns as they were exported: {_listed(names)}"
+        differences = [f"lacks {_listed(missing)}"] * bool(missing) + [f"has {_listed(extra)} too"] * bool(
+            extra
         )
-    if not found[names[0]]:
+        raise ReleaseRefused(
+            f"{file} {' and '.join(differences)}; keep the columns as they were exported: {_listed(names)}"
+        )
+    if not cells[names[0]]:
         raise ReleaseRefused(f"{file} has no rows; nothing is released")
-    columns = [_typed(file, found[field.name], field) for field in rows.schema]
+    columns = [_typed(file, cells[field.name], field) for field in rows.schema]
     corrected = pa.Table.from_arrays(columns, schema=rows.schema)
     return corrected, _origins(file, corrected, rows, key, where)
 
@@ -55,7 +57,7 @@ def _listed(names: Sequence[str]) -> str:
 def _load(file: str) -> dict[str, list[Any]]:
     from pyarrow import parquet
 
-    ending = next((each for each in FORMATS if file.endswith(each)), None)
+    ending = next((suffix for suffix in FORMATS if file.endswith(suffix)), None)
     if ending is None:
         raise ReleaseRefused(f"{file}: the name of the file must end in one of {', '.join(FORMATS)}")
     try:
@@ -82,7 +84,8 @@ def _csv(file: str) -> dict[str, list[Any]]:
         header = next(csv.reader(text), [])
     if len(set(header)) < len(header):
         raise ValueError("two columns have the same name")
-    # As text, so that a value that does not fit can be told with its row. What is empty without quotes is missing.
+    # Read as text, so that the message about a value that does not fit names its row. An empty cell without
+    # quotes is a missing value.
     convert = arrow.ConvertOptions(
         column_types=dict.fromkeys(header, pa.string()),
         null_values=[""],
@@ -102,16 +105,16 @@ def _json_lines(file: str) -> dict[str, list[Any]]:
     return {name: [line[name] for line in lines] for name in (lines[0] if lines else ())}
 
 
-def _typed(file: str, values: list[Any], field: pa.Field) -> pa.Array:
+def _typed(file: str, column: list[Any], field: pa.Field) -> pa.Array:
     import pyarrow as pa
 
     cells = []
-    for number, value in enumerate(values, 1):
+    for number, cell in enumerate(column, 1):
         try:
-            cells.append(_cell(value, field.type))
+            cells.append(_cell(cell, field.type))
         except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
             raise ReleaseRefused(
-                f"{file}: row {number}: {field.name!r} is {str(value)[:_SHOWN]!r}, which is no {field.type}; correct it"
+                f"{file}: row {number}: {field.name!r} is {str(cell)[:_SHOWN]!r}, which is no {field.type}; correct it"
             ) from error
     return pa.concat_arrays(cells)
 
@@ -127,18 +130,18 @@ def _cell(value: Any, kind: pa.DataType) -> pa.Array:
 
 
 def _origins(file: str, corrected: pa.Table, rows: pa.Table, key: Sequence[str], where: str) -> list[int]:
-    known = {each: position for position, each in enumerate(_keys(rows, key))}
+    positions = {row_key: position for position, row_key in enumerate(_keys(rows, key))}
     seen: dict[tuple[Any, ...], int] = {}
-    for number, each in enumerate(_keys(corrected, key), 1):
-        named = ", ".join(f"{name} {value}" for name, value in zip(key, each, strict=True))
-        if each not in known:
+    for number, row_key in enumerate(_keys(corrected, key), 1):
+        named = ", ".join(f"{name} {value}" for name, value in zip(key, row_key, strict=True))
+        if row_key not in positions:
             raise ReleaseRefused(
                 f"{file}: row {number}: no row of {where} with {named} is in quarantine; leave the key as it was exported"
             )
-        if each in seen:
-            raise ReleaseRefused(f"{file}: rows {seen[each]} and {number} both have {named}; remove one")
-        seen[each] = number
-    return [known[each] for each in seen]
+        if row_key in seen:
+            raise ReleaseRefused(f"{file}: rows {seen[row_key]} and {number} both have {named}; remove one")
+        seen[row_key] = number
+    return [positions[row_key] for row_key in seen]
 
 
 def _keys(rows: pa.Table, key: Sequence[str]) -> list[tuple[Any, ...]]:

@@ -1,4 +1,4 @@
-"""What a new version of a partition changes, in rows told apart by their keys."""
+"""Difference between two versions of a partition, counted in rows that their keys identify."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 def difference(
     before: Iterable[pa.RecordBatch], after: Iterable[pa.RecordBatch], key: Sequence[str], count: int
 ) -> Difference:
-    """Compare two versions, reading each once; 16 bytes a row of the former one are kept.
+    """Count the rows that a new version adds, removes and changes; each version is read once.
+
+    Memory holds 16 bytes for each row of the former version.
 
     :param before: all columns of the former version; ``count`` rows.
     :param after: all columns of the new one.
@@ -32,16 +34,16 @@ def difference(
     keys = keys[order]
     contents = contents[order]
     del order
-    rows = known = changed = 0
+    rows = common = changed = 0
     for batch in after:
         rows += batch.num_rows
-        sought = digests.rows(batch.select(list(key)))
-        # In order, what is found next to each other is in the processor's cache.
-        order = np.argsort(sought)
-        sought = sought[order]
-        place = np.searchsorted(keys, sought)
-        order, sought, place = (each[place < count] for each in (order, sought, place))
-        found = keys[place] == sought
-        known += int(found.sum())
-        changed += int((found & (contents[place] != digests.rows(batch)[order])).sum())
-    return Difference(added=rows - known, removed=count - known, changed=changed)
+        new_keys = digests.rows(batch.select(list(key)))
+        # Sorted, because neighbouring keys are then looked up in the same part of the processor's cache.
+        order = np.argsort(new_keys)
+        new_keys = new_keys[order]
+        place = np.searchsorted(keys, new_keys)
+        order, new_keys, place = (array[place < count] for array in (order, new_keys, place))
+        matches = keys[place] == new_keys
+        common += int(matches.sum())
+        changed += int((matches & (contents[place] != digests.rows(batch)[order])).sum())
+    return Difference(added=rows - common, removed=count - common, changed=changed)

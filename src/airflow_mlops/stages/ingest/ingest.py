@@ -1,4 +1,4 @@
-"""Ingest: stage one partition of a source, held to what its dataset promises, and publish it once it is found good."""
+"""Ingest: stage one partition of a source, check the promises of its dataset, and publish it when valid."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _SECONDS = 5.0
 
 
 class Preparation(Protocol):
-    """What prepares features, known by its code."""
+    """A function that prepares features, with a version that identifies its code."""
 
     @property
     def version(self) -> str:
@@ -57,19 +57,20 @@ def stage(
     transform: Preparation | None = None,
     run: str,
 ) -> DatasetVersion:
-    """Write a partition to a table that no reader sees, in one commit, batch by batch.
+    """Write a partition batch by batch, in one commit, to a staging table that no reader uses.
 
     :param uri: URI of the staging table.
-    :param published: URI of the published table, whose columns are expected; it need not exist.
+    :param published: URI of the published table, whose columns the partition is checked against; it need not
+        exist.
     :param required: columns that the model needs besides key and event time.
     :param policy: what the partition may change in the columns.
     :param transform: prepares the features of each batch; None leaves rows as they are.
-    :param run: the run that does this; kept in the commit.
-    :raises TypeError: if the key is a text.
+    :param run: the run that stages the partition; kept in the commit.
+    :raises TypeError: if the key is a string instead of a list of columns.
     :raises EmptyPartition: if the source has no rows.
     :raises SchemaMismatch: if columns or types differ in a way that the policy does not allow.
     :raises BadRows: if keys are missing or repeat, or event times lie outside of the partition.
-    :raises SourceChanging: if the data changed meanwhile.
+    :raises SourceChanging: if the source changed while it was read.
     """
     if isinstance(key, str):
         raise TypeError(f"key is the text {key!r}; name columns in a list: key=[{key!r}]")
@@ -83,8 +84,8 @@ def stage(
             try:
                 for rows in _prepared(source, partition, columns, event_time, transform, where):
                     draft.add(rows)
-                    for each in (content, keys, times):
-                        each.add(rows)
+                    for tally in (content, keys, times):
+                        tally.add(rows)
             except OtherTypes:
                 columns.restart()
                 log.info("%s: a later batch has wider types; it is read again", where)
@@ -108,18 +109,19 @@ def stage(
                 event_time=event_time,
                 transform=transform.version if transform else None,
             )
-            said = versions.describe(version, run, source.describe(partition), policy)
-            # What lies there of other partitions is of no use once the columns are others.
-            return tables.put(draft, version, said, Change.REPLACE)
+            commit_facts = versions.describe(version, run, source.describe(partition), policy)
+            # REPLACE: other partitions in the staging table are of no use once the columns have changed.
+            return tables.put(draft, version, commit_facts, Change.REPLACE)
 
 
 def publish(staged: DatasetVersion, *, uri: str, run: str) -> DatasetVersion:
-    """Publish a staged partition in one commit; the same content again writes nothing.
+    """Publish a staged partition in one commit; nothing is written if the same content is published already.
 
-    The files are taken over as they are, unless columns of the published table have changed since.
+    The staged files are added to the table as they are, unless columns of the table have changed since
+    staging.
 
     :param uri: URI of the published table.
-    :param run: the run that does this; kept in the commit.
+    :param run: the run that publishes the partition; kept in the commit.
     :raises SchemaMismatch: if the table's columns have changed so that the partition no longer fits.
     :raises WriteConflict: if another writer published the same partition meanwhile.
     """
@@ -137,34 +139,34 @@ def publish(staged: DatasetVersion, *, uri: str, run: str) -> DatasetVersion:
                 columns.restart()
                 continue
             changes: dict[str, Any] = {"uri": uri}
-            # Rows of a version without a column of the key are not told apart by it.
+            # Only rows that have all columns of the key can be compared by it.
             if former is not None and set(staged.key) <= set(former.columns):
-                found = difference(_rows(former), _rows(staged), staged.key, former.rows)
-                if found == Difference(added=0, removed=0, changed=0) and _alike(former, version):
+                comparison = difference(_rows(former), _rows(staged), staged.key, former.rows)
+                if comparison == Difference(added=0, removed=0, changed=0) and _alike(former, version):
                     return former.model_copy(update={"changed": False})
-                changes["difference"] = found
+                changes["difference"] = comparison
             version = version.model_copy(update=changes)
             change = Change.WIDEN if policy is SchemaPolicy.EVOLVE else Change.MERGE
             return tables.put(draft, version, versions.describe(version, run, source, policy), change)
 
 
 def _alike(former: DatasetVersion, version: DatasetVersion) -> bool:
-    """Tell whether versions of the same rows differ in nothing but types, which the table may have widened since."""
+    """Return whether versions of the same rows differ at most in types, which the table may have widened."""
     return (former.transform, set(former.columns)) == (version.transform, set(version.columns))
 
 
 def _expected(
     published: str, partition: str, required: Sequence[str], policy: SchemaPolicy, where: str
 ) -> Columns:
-    """Return the columns that a partition is held to: those it had, or else those of the partition before it."""
-    known = versions.newest(published)
-    if not known:
+    """Return the columns that a partition must have: those of its newest version, else of the one before."""
+    newest = versions.newest(published)
+    if not newest:
         return Columns(None, (), required, policy, where)
-    keys = sorted(known)
-    nearest = max(takewhile(lambda each: each <= partition, keys), default=keys[0])
+    keys = sorted(newest)
+    nearest = max(takewhile(lambda key: key <= partition, keys), default=keys[0])
     schema = delta.dataset(published).schema
     schema = schema.remove(schema.get_field_index(delta.PARTITION)).remove_metadata()
-    return Columns(schema, tuple(known[nearest].columns), required, policy, where)
+    return Columns(schema, tuple(newest[nearest].columns), required, policy, where)
 
 
 def _prepared(
@@ -178,35 +180,40 @@ def _prepared(
     import pyarrow as pa
 
     types = {name: str(kind) for name, kind in columns.kinds.items()}
-    began = said = time.monotonic()
+    began = last_logged = time.monotonic()
     count = 0
     for batch in source.batches(partition, types):
         rows = pa.Table.from_batches([batch])
         refuse(rows.column_names, where)
         if transform is not None:
-            # Only rows have the columns that it makes.
+            # A batch without rows is left out: the transform could not add its columns to it.
             if not rows.num_rows:
                 continue
             rows = transform(rows, partition)
         columns.check(rows.schema)
         yield columns.conform(in_utc(rows, event_time, where))
         count += rows.num_rows
-        if time.monotonic() - said >= _SECONDS:
-            said = time.monotonic()
-            log.info("%s: %s rows so far (%.0f s)", where, f"{count:,}", said - began)
+        if time.monotonic() - last_logged >= _SECONDS:
+            last_logged = time.monotonic()
+            log.info("%s: %s rows so far (%.0f s)", where, f"{count:,}", last_logged - began)
 
 
 def _origin(staged: DatasetVersion) -> tuple[SchemaPolicy, str]:
-    """Return how a staged partition was ingested; validation may have staged it again since."""
+    """Return the schema policy and the source that a partition was ingested with.
+
+    Validation may have staged the partition again since, so the newest commit need not name them.
+    """
     for commit in versions.history(staged.uri):
-        known = commit.version.partition == staged.partition and commit.version.version <= staged.version
-        if known and commit.policy is not None:
+        is_ancestor = (
+            commit.version.partition == staged.partition and commit.version.version <= staged.version
+        )
+        if is_ancestor and commit.policy is not None:
             return commit.policy, commit.source
     return SchemaPolicy.STRICT, staged.uri
 
 
 def _taken_over(draft: Draft, staged: DatasetVersion, columns: Columns, where: str) -> DatasetVersion:
-    """Fill a draft with what is staged, in the columns that the published table has by now."""
+    """Fill a draft with the staged rows, cast to the columns that the published table has now."""
     import pyarrow as pa
 
     if all(str(columns.kinds.get(name, kind)) == kind for name, kind in staged.columns.items()):

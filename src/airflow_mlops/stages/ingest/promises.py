@@ -1,4 +1,4 @@
-"""What every partition of a dataset promises: keys that are there once, and event times within it."""
+"""Promises that every partition of a dataset keeps: unique keys, and event times within the partition."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _INEXACT = 2**53
 
 
 class Keys:
-    """See that the keys of rows that come batch by batch are there, and unique; it keeps 8 bytes a row."""
+    """Check that keys, which come batch by batch, are complete and unique; 8 bytes a row are kept."""
 
     def __init__(self, key: Sequence[str], where: str) -> None:
         self._key = list(key)
@@ -29,9 +29,9 @@ class Keys:
         self._nulls = dict.fromkeys(key, 0)
 
     def add(self, batch: pa.Table) -> None:
-        """Take in some rows.
+        """Add the keys of a batch.
 
-        :raises BadRows: if a key is a number too large to be exact.
+        :raises BadRows: if a key is a floating-point number too large to be exact.
         """
         self._digests.add(rows(batch.select(self._key)))
         for name in self._key:
@@ -53,17 +53,17 @@ class Keys:
             )
 
     def check(self, again: Callable[[Sequence[str]], Iterable[pa.RecordBatch]]) -> None:
-        """Check all of them.
+        """Check the keys of all rows that were added.
 
-        :param again: reads some columns of all rows once more. Different keys may have the same digest, so those that
-            seem to repeat are compared as they are.
-        :raises BadRows: if a key lacks a part, or stands twice.
+        :param again: reads the named columns of all rows once more. Different keys may have the same digest,
+            so keys whose digests repeat are compared themselves.
+        :raises BadRows: if a key lacks a part, or occurs twice.
         """
         for name, nulls in self._nulls.items():
             if nulls:
                 raise BadRows(f"{self._where}: {nulls:,} rows have no {name!r}, which is part of the key")
-        values = self._digests.sorted()
-        repeated = values[1:][values[1:] == values[:-1]]
+        key_digests = self._digests.sorted()
+        repeated = key_digests[1:][key_digests[1:] == key_digests[:-1]]
         if len(repeated):
             self._look_again(repeated, again)
 
@@ -76,8 +76,8 @@ class Keys:
 
         distinct = np.unique(repeated)
         few = distinct[:_LOOK_AT]
-        found = [pa.table(batch).filter(pa.array(np.isin(rows(batch), few))) for batch in again(self._key)]
-        counts = pa.concat_tables(found).group_by(self._key).aggregate([([], "count_all")])
+        suspects = [pa.table(batch).filter(pa.array(np.isin(rows(batch), few))) for batch in again(self._key)]
+        counts = pa.concat_tables(suspects).group_by(self._key).aggregate([([], "count_all")])
         twice = counts.filter(pc.greater(counts["count_all"], 1))
         if twice.num_rows:
             count = twice.num_rows if len(distinct) <= _LOOK_AT else len(distinct)
@@ -86,7 +86,7 @@ class Keys:
 
 
 class Times:
-    """See that event times are there, and within their partition."""
+    """Check that every row has an event time, and that it lies within the partition."""
 
     def __init__(self, event_time: str, partition: Partition, where: str) -> None:
         self._name = event_time
@@ -97,9 +97,9 @@ class Times:
         self._last: datetime | None = None
 
     def add(self, batch: pa.Table) -> None:
-        """Take in some rows.
+        """Add the event times of a batch.
 
-        :raises BadRows: if a time is none that Python knows.
+        :raises BadRows: if a time lies outside of the years that Python can represent.
         """
         import pyarrow.compute as pc
 
@@ -116,7 +116,7 @@ class Times:
             self._last = max(self._last or span["max"], span["max"])
 
     def check(self) -> None:
-        """Check all of them.
+        """Check the event times of all rows that were added.
 
         :raises BadRows: if one is missing, or lies outside of the partition.
         """

@@ -1,7 +1,7 @@
-"""Quarantine: rows that broke expectations are set aside, looked at, and let go by a person, as they are or corrected.
+"""Quarantine: keep rows that broke expectations apart until a person releases them, as they are or corrected.
 
-A release holds for the content of a row. So it outlasts that its partition is ingested again, and a row that has
-changed at its source since is judged anew.
+A release holds for the content of a row. It still holds when the partition is ingested again, and a row that
+has changed at its source since then is judged anew.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class Aside(NamedTuple):
     """Rows of a partition that were set aside for the same reason.
 
-    :param released: how many of them a person has released; they go on when the partition is ingested again.
+    :param released: how many of them a person has released; they pass when the partition is ingested again.
     """
 
     partition: str
@@ -33,11 +33,11 @@ class Aside(NamedTuple):
 
 
 class Released(NamedTuple):
-    """What a release did.
+    """Count the rows that a release let pass.
 
     :param as_they_are: rows that may pass as they are.
-    :param corrected: rows that corrected ones will take the place of.
-    :param already: rows of which the same was released before, so that nothing was written.
+    :param corrected: rows that corrected rows will replace.
+    :param already: rows that were released before with the same outcome, so that nothing was written.
     """
 
     as_they_are: int
@@ -48,14 +48,14 @@ class Released(NamedTuple):
 def set_aside(
     dataset: DatasetVersion, reasons: Mapping[int, str], *, quarantine: str, run: str
 ) -> DatasetVersion:
-    """Move rows of a staged partition to quarantine, in place of those that the partition had there.
+    """Move rows of a staged partition to quarantine; they replace the rows that the partition had there.
 
-    They are in quarantine before they are gone from the partition, so a process that is killed loses none.
+    They are written to quarantine before they are removed from the partition, so a killed process loses none.
 
-    :param reasons: what is wrong with each row, by position; with none, the partition's quarantine is emptied.
+    :param reasons: what is wrong with each row, by position; if empty, the partition's quarantine is emptied.
     :param quarantine: URI of the table of rows set aside.
     :param run: the run that moves them; kept in the commits.
-    :return: the partition without them.
+    :return: the partition without these rows.
     """
     import pyarrow as pa
 
@@ -65,55 +65,57 @@ def set_aside(
             tables.replace_partition(quarantine, empty, dataset.partition, {"run": run})
         return dataset
     positions = sorted(reasons)
-    told = pa.array([reasons[position] for position in positions], pa.string())
-    bad = _rows_at(dataset, positions).append_column(REASONS, told)
+    reason_column = pa.array([reasons[position] for position in positions], pa.string())
+    bad = _rows_at(dataset, positions).append_column(REASONS, reason_column)
     bad = releases.fitting(quarantine, bad)
     tables.replace_partition(quarantine, bad, dataset.partition, {"run": run}, tables.Change.WIDEN)
     return _stage(dataset, positions, None, run)
 
 
 def correct(dataset: DatasetVersion, *, released: str, run: str) -> DatasetVersion:
-    """Put corrected rows in place of those that they were released for.
+    """Replace rows of a staged partition by the corrected rows that were released for them.
 
     :param dataset: the staged partition.
     :param released: URI of the table of releases, which may not be there yet.
-    :return: the partition staged again; the same version if there is nothing to correct.
+    :return: the partition as staged again; the same version if no row has a correction.
     """
     import numpy as np
 
-    known = releases.read(released, dataset.partition)
-    wrong = [was for was, each in known.latest.items() if each.now != was]
+    earlier = releases.read(released, dataset.partition)
+    wrong = [was for was, latest in earlier.latest.items() if latest.now != was]
     if not wrong:
         return dataset
-    sought = np.array([int(was, 16) for was in wrong], np.uint64)
+    replaced = np.array([int(was, 16) for was in wrong], np.uint64)
     positions: list[int] = []
     indices: list[int] = []
     start = 0
     for batch in _batches(dataset):
-        found = digests.rows(batch)
-        for offset in np.flatnonzero(np.isin(found, sought)).tolist():
-            outcome = known.outcome(releases.text(found[offset]))
-            if outcome is not None and outcome.now != releases.text(found[offset]):
+        row_digests = digests.rows(batch)
+        for offset in np.flatnonzero(np.isin(row_digests, replaced)).tolist():
+            outcome = earlier.outcome(releases.text(row_digests[offset]))
+            if outcome is not None and outcome.now != releases.text(row_digests[offset]):
                 positions.append(start + offset)
                 indices.append(outcome.row)
         start += batch.num_rows
-    return _stage(dataset, positions, known.rows.take(indices), run) if positions else dataset
+    return _stage(dataset, positions, earlier.rows.take(indices), run) if positions else dataset
 
 
 def allowed(dataset: DatasetVersion, positions: Sequence[int], *, released: str) -> frozenset[int]:
-    """Return which of some rows a person has released as they are.
+    """Return the positions of those rows that a person has released as they are.
 
     :param positions: rows of the partition, counted from 0.
     :param released: URI of the table of releases, which may not be there yet.
     """
-    known = releases.read(released, dataset.partition)
-    free = {was for was, each in known.latest.items() if each.now == was}
+    earlier = releases.read(released, dataset.partition)
+    free = {was for was, latest in earlier.latest.items() if latest.now == was}
     if not free or not positions:
         return frozenset()
     ordered = sorted(positions)
-    found = digests.rows(_rows_at(dataset, ordered))
+    row_digests = digests.rows(_rows_at(dataset, ordered))
     return frozenset(
-        position for position, each in zip(ordered, found, strict=True) if releases.text(each) in free
+        position
+        for position, digest in zip(ordered, row_digests, strict=True)
+        if releases.text(digest) in free
     )
 
 
@@ -140,39 +142,40 @@ def summary(quarantine: str, released: str, partition: str | None = None) -> lis
     """Count the rows set aside by partition and reason, the most frequent reason of a partition first."""
     import pyarrow as pa
 
-    found = []
+    asides = []
     for key in [partition] if partition is not None else partitions(quarantine):
-        known = releases.read(released, key)
+        earlier = releases.read(released, key)
         counts: dict[str, list[int]] = {}
         for batch in tables.batches(quarantine, partition=key):
             names = releases.columns(batch.schema)
             were = [
-                releases.text(each) for each in digests.rows(pa.Table.from_batches([batch]).select(names))
+                releases.text(digest) for digest in digests.rows(pa.Table.from_batches([batch]).select(names))
             ]
             for was, reason in zip(were, batch.column(REASONS).to_pylist(), strict=True):
                 count = counts.setdefault(reason, [0, 0])
                 count[0] += 1
-                count[1] += was in known.latest
-        found += [
+                count[1] += was in earlier.latest
+        asides += [
             Aside(key, reason, *count)
-            for reason, count in sorted(counts.items(), key=lambda each: -each[1][0])
+            for reason, count in sorted(counts.items(), key=lambda reason_counts: -reason_counts[1][0])
         ]
-    return found
+    return asides
 
 
 def release(
     dataset: DatasetVersion, *, quarantine: str, released: str, by: str, reason: str, file: str | None = None
 ) -> Released:
-    """Let rows of a partition pass from its next run on.
+    """Release rows of a partition from quarantine; they pass from its next run on.
 
     :param dataset: a version of the dataset, with the partition, its grain, key and event time.
     :param quarantine: URI of the table of rows set aside.
     :param released: URI of the table of releases, which are only ever added.
     :param by: who releases them.
     :param reason: why.
-    :param file: corrected rows, as :func:`rows` gives them; rows that are left out of it stay in quarantine. None
-        means all rows as they are.
-    :raises ReleaseRefused: if there is nothing to release, or a row of the file does not fit, with its number.
+    :param file: file of corrected rows, with the columns that :func:`rows` yields; rows that it leaves out
+        stay in quarantine. None releases all rows as they are.
+    :raises ReleaseRefused: if there is nothing to release, or a row of the file does not fit; the message
+        names it.
     """
     where = f"{dataset.name} {dataset.partition}"
     if not reason.strip():
@@ -180,30 +183,36 @@ def release(
     aside = tables.read(quarantine, partition=dataset.partition) if tables.exists(quarantine) else None
     if aside is None or not aside.num_rows:
         raise ReleaseRefused(f"{where} has no rows in quarantine; nothing is released")
-    data = aside.select(releases.columns(aside.schema))
-    were = [releases.text(each) for each in digests.rows(data)]
+    contents = aside.select(releases.columns(aside.schema))
+    were = [releases.text(digest) for digest in digests.rows(contents)]
     if file is not None:
-        data, origins = corrections.read(file, data, dataset.key, where)
+        contents, origins = corrections.read(file, contents, dataset.key, where)
         were = [were[origin] for origin in origins]
-        _check_times(data, dataset, file)
-    now = [releases.text(each) for each in digests.rows(data)]
-    known = releases.read(released, dataset.partition)
+        _check_times(contents, dataset, file)
+    now = [releases.text(digest) for digest in digests.rows(contents)]
+    earlier = releases.read(released, dataset.partition)
     new = [
         index
         for index, was in enumerate(were)
-        if (outcome := known.outcome(was)) is None or outcome.now != now[index]
+        if (outcome := earlier.outcome(was)) is None or outcome.now != now[index]
     ]
     if new:
         releases.append(
-            released, data.take(new), [were[index] for index in new], known, dataset.partition, by, reason
+            released,
+            contents.take(new),
+            [were[index] for index in new],
+            earlier,
+            dataset.partition,
+            by,
+            reason,
         )
     kept = sum(were[index] == now[index] for index in new)
     return Released(kept, len(new) - kept, len(were) - len(new))
 
 
-def _check_times(data: pa.Table, dataset: DatasetVersion, file: str) -> None:
+def _check_times(corrected: pa.Table, dataset: DatasetVersion, file: str) -> None:
     partition = Partition.parse(dataset.partition, dataset.grain)
-    for number, time in enumerate(data[dataset.event_time].to_pylist(), 1):
+    for number, time in enumerate(corrected[dataset.event_time].to_pylist(), 1):
         if time is None or not partition.start <= time < partition.end:
             raise ReleaseRefused(
                 f"{file}: row {number}: {dataset.event_time!r} is {time or 'empty'}, outside of the partition; it must "
@@ -223,20 +232,24 @@ def _rows_at(dataset: DatasetVersion, positions: Sequence[int]) -> pa.Table:
     import numpy as np
     import pyarrow as pa
 
-    wanted, start, found = np.asarray(positions, np.int64), 0, []
+    ordered, start, parts = np.asarray(positions, np.int64), 0, []
     reader = _batches(dataset)
     for batch in reader:
-        first, last = np.searchsorted(wanted, [start, start + batch.num_rows])
+        first, last = np.searchsorted(ordered, [start, start + batch.num_rows])
         if last > first:
-            found.append(batch.take(pa.array(wanted[first:last] - start)))
+            parts.append(batch.take(pa.array(ordered[first:last] - start)))
         start += batch.num_rows
-    return pa.Table.from_batches(found, reader.schema)
+    return pa.Table.from_batches(parts, reader.schema)
 
 
 def _stage(
     dataset: DatasetVersion, without: Sequence[int], instead: pa.Table | None, run: str
 ) -> DatasetVersion:
-    """Stage a partition again, without some rows, sorted by position, and with others."""
+    """Stage a partition again, without some rows and with others.
+
+    :param without: positions of the rows to leave out, sorted.
+    :param instead: rows to add; None adds none.
+    """
     import numpy as np
     import pyarrow as pa
 
@@ -268,7 +281,7 @@ def _stage(
 
 
 def _like(rows: pa.Table, schema: pa.Schema) -> pa.Table:
-    """Give rows the columns of a partition: what it lacks goes, what they lack is null."""
+    """Return rows in the columns of a partition: missing columns are null, other columns are dropped."""
     import pyarrow as pa
 
     columns = [

@@ -1,4 +1,4 @@
-"""Releases: rows that broke expectations and may pass all the same, each with who said so, when and why."""
+"""Releases: rows that broke expectations and may pass all the same, with who released them, when and why."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ _OURS = (REASONS, _WAS, _REASON, _BY, _AT, tables.PARTITION)
 class Release(NamedTuple):
     """The latest release of a row.
 
-    :param now: digest of the row that may pass.
-    :param row: where that row is in the table of releases.
+    :param now: digest of the row that may pass; not the digest of the row set aside, if that row was
+        corrected.
+    :param row: position of that row in the table of releases.
     """
 
     now: str
@@ -32,48 +33,50 @@ class Release(NamedTuple):
 
 
 class Releases(NamedTuple):
-    """What was released of a partition, by the digest that a row had when it was set aside."""
+    """Releases of a partition, by the digest that a row had when it was set aside."""
 
     rows: pa.Table
     latest: Mapping[str, Release]
 
     def outcome(self, was: str) -> Release | None:
-        """Return what a row becomes, following corrections of corrections; None if it was not released."""
-        found: Release | None = None
-        here = self.latest.get(was)
-        while here is not None and (found is None or here.at > found.at):
-            found = here
-            here = self.latest.get(here.now)
-        return found
+        """Return the last release of a row, through corrections of corrections; None if there is none."""
+        last: Release | None = None
+        following = self.latest.get(was)
+        while following is not None and (last is None or following.at > last.at):
+            last = following
+            following = self.latest.get(following.now)
+        return last
 
 
 def read(uri: str, partition: str) -> Releases:
-    """Return what was released of a partition; nothing if there is no table yet."""
-    found = tables.read(uri, partition=partition) if tables.exists(uri) else None
-    if found is None or not found.num_rows:
-        return Releases(found, {})
-    found = found.sort_by(_AT)
-    data = found.select(columns(found.schema))
-    facts = zip(found[_WAS].to_pylist(), map(text, digests.rows(data)), found[_AT].to_pylist(), strict=True)
-    return Releases(data, {was: Release(now, at, index) for index, (was, now, at) in enumerate(facts)})
+    """Return the releases of a partition; there are none if the table does not exist yet."""
+    table = tables.read(uri, partition=partition) if tables.exists(uri) else None
+    if table is None or not table.num_rows:
+        return Releases(table, {})
+    table = table.sort_by(_AT)
+    contents = table.select(columns(table.schema))
+    facts = zip(
+        table[_WAS].to_pylist(), map(text, digests.rows(contents)), table[_AT].to_pylist(), strict=True
+    )
+    return Releases(contents, {was: Release(now, at, index) for index, (was, now, at) in enumerate(facts)})
 
 
 def append(
-    uri: str, data: pa.Table, were: Sequence[str], known: Releases, partition: str, by: str, reason: str
+    uri: str, passing: pa.Table, were: Sequence[str], earlier: Releases, partition: str, by: str, reason: str
 ) -> None:
     """Add rows that may pass to the releases of a partition.
 
-    :param data: the rows.
-    :param were: digest as text of each when it was set aside.
-    :param known: what was released before.
+    :param passing: the rows that may pass.
+    :param were: digest of each row when it was set aside, as text.
+    :param earlier: the releases of the partition so far.
     :param by: who releases them.
     :param reason: why.
     :raises WriteConflict: if another writer changed the table at the same time.
     """
     import pyarrow as pa
 
-    # Clocks of two machines differ; which release is the later must not.
-    last = max((each.at for each in known.latest.values()), default=datetime.min.replace(tzinfo=UTC))
+    # Clocks of two machines differ, so a release is always stamped later than those before it.
+    last = max((release.at for release in earlier.latest.values()), default=datetime.min.replace(tzinfo=UTC))
     at = max(datetime.now(UTC), last + timedelta(microseconds=1))
     columns = {
         _WAS: pa.array(were, pa.string()),
@@ -83,21 +86,21 @@ def append(
         tables.PARTITION: pa.array([partition] * len(were), pa.string()),
     }
     for name, column in columns.items():
-        data = data.append_column(name, column)
-    tables.create(uri, data.schema, [tables.PARTITION])
-    data = fitting(uri, data)
+        passing = passing.append_column(name, column)
+    tables.create(uri, passing.schema, [tables.PARTITION])
+    passing = fitting(uri, passing)
     kinds = tables.schema_of(delta.schema(uri))
-    if all(kinds.get(name, kind) == kind for name, kind in tables.schema_of(data).items()):
-        delta.append(uri, data)
+    if all(kinds.get(name, kind) == kind for name, kind in tables.schema_of(passing).items()):
+        delta.append(uri, passing)
         return
     # A column has become wider since the last release, which appending cannot do.
-    rows = [tables.read(uri, partition=partition), data.drop_columns([tables.PARTITION])]
-    whole = pa.concat_tables(rows, promote_options="permissive")
+    parts = [tables.read(uri, partition=partition), passing.drop_columns([tables.PARTITION])]
+    whole = pa.concat_tables(parts, promote_options="permissive")
     tables.replace_partition(uri, whole, partition, change=tables.Change.WIDEN)
 
 
 def fitting(uri: str, rows: pa.Table) -> pa.Table:
-    """Give rows the types of a table where those are wider."""
+    """Return rows cast to the types of a table where those are wider."""
     if not tables.exists(uri):
         return rows
     there = delta.schema(uri)
@@ -109,10 +112,10 @@ def fitting(uri: str, rows: pa.Table) -> pa.Table:
 
 
 def columns(schema: pa.Schema) -> list[str]:
-    """Return the columns of the data itself."""
+    """Return the columns of the dataset itself, without those that quarantine and releases add."""
     return [name for name in schema.names if name not in _OURS]
 
 
 def text(digest: SupportsInt) -> str:
-    """Return a row digest as it is kept."""
+    """Return a row digest as the text that is stored."""
     return f"{int(digest):016x}"

@@ -1,4 +1,4 @@
-"""Columns and types of a partition, held to those of its dataset."""
+"""Columns and types of a partition, checked against those of its dataset."""
 
 from __future__ import annotations
 
@@ -19,28 +19,32 @@ _ALIKE = 0.6
 
 
 class OtherTypes(Exception):
-    """A later batch has shown types that hold more than those assumed so far: begin again."""
+    """A later batch has wider types than those assumed so far, so the source must be read again."""
 
 
 class Columns:
-    """The columns that the batches of one partition are cast to; the first batch settles what is not known before.
+    """Check the batches of one partition against a schema and cast them to it.
 
-    :param known: the columns of the published table; None before anything is published.
-    :param needed: those of them that the partition must have.
-    :param required: columns that must be there under any policy.
+    The first batch settles the types of columns that the published table does not have.
+
+    :param published: the columns of the published table; None before anything is published.
+    :param needed: columns of the published table that the partition must have.
+    :param required: columns that the partition must have under any policy.
     :param where: partition and source, for messages.
     """
 
     def __init__(
         self,
-        known: pa.Schema | None,
+        published: pa.Schema | None,
         needed: Sequence[str],
         required: Sequence[str],
         policy: SchemaPolicy,
         where: str,
     ) -> None:
-        self.kinds: dict[str, pa.DataType] = dict(zip(known.names, known.types, strict=True)) if known else {}
-        self._known = known
+        self.kinds: dict[str, pa.DataType] = (
+            dict(zip(published.names, published.types, strict=True)) if published else {}
+        )
+        self._published = published
         self._needed = tuple(needed)
         self._required = tuple(required)
         self._policy = policy
@@ -49,10 +53,10 @@ class Columns:
         self._names: list[str] | None = None
 
     def conform(self, rows: pa.Table) -> pa.Table:
-        """Return rows, whose names were checked, in the columns of the dataset.
+        """Return rows, whose column names were checked before, cast to the columns of the dataset.
 
         :raises SchemaMismatch: naming every type that the policy does not allow, and what would allow it.
-        :raises OtherTypes: if the batches before have to be read again, with :attr:`kinds` as they are now.
+        :raises OtherTypes: if earlier batches must be read again, with the types that :attr:`kinds` has now.
         """
         import pyarrow as pa
 
@@ -83,16 +87,17 @@ class Columns:
         self._names = None
 
     def _order(self, names: Sequence[str]) -> Iterator[str]:
-        # What an older partition never had stays out of it; what `evolve` lets it lose is there, without values.
+        # Columns that an older partition never had are not added to it; columns that `evolve` lets it lose
+        # are null.
         there = {*names, *self._needed}
-        first = [name for name in self._known.names if name in there] if self._known else []
+        first = [name for name in self._published.names if name in there] if self._published else []
         return iter(dict.fromkeys([*first, *names]))
 
     def _retype(self, name: str, kind: pa.DataType, why: str, problems: list[str]) -> bool:
         was = self.kinds[name]
         joined = kind if name in self._assumed else wider(was, kept(kind))
         common = None if joined is None else kept(joined)
-        published = self._known is not None and name in self._known.names
+        is_published = self._published is not None and name in self._published.names
         if common not in (None, was) and (name in self._assumed or self._policy is SchemaPolicy.EVOLVE):
             self._assumed.discard(name)
             self.kinds[name] = common
@@ -104,14 +109,15 @@ class Columns:
         )
         detail = "" if kind != was else f": {why}"
         problems.append(
-            f"column {name!r} is {kind}, was {was}{'' if published else ' before'}{detail} ({fix})"
+            f"column {name!r} is {kind}, was {was}{'' if is_published else ' before'}{detail} ({fix})"
         )
         return False
 
     def check(self, schema: pa.Schema) -> None:
         """Check the names of a batch's columns.
 
-        :raises SchemaMismatch: naming every difference that the policy does not allow, and what would allow it.
+        :raises SchemaMismatch: naming every difference that the policy does not allow, and what would allow
+            it.
         """
         names = schema.names
         refuse(names, self._where)
@@ -119,7 +125,7 @@ class Columns:
             self._check_later(names)
             return
         lost = [name for name in self._needed if name not in names]
-        new = [name for name in names if self._known is not None and name not in self._known.names]
+        new = [name for name in names if self._published is not None and name not in self._published.names]
         if missing := [name for name in self._required if name not in names]:
             hint = "; ".join(f"{name!r}: {why}" for name, why in self._renamed(missing, new, schema).items())
             raise SchemaMismatch(
@@ -157,52 +163,57 @@ class Columns:
                 yield f"column {name!r} is new (`schema: add` would take it)"
 
     def _renamed(self, lost: Sequence[str], new: Sequence[str], schema: pa.Schema) -> dict[str, str]:
-        """Return for each lost column what says that a new one may be it."""
-        known: Mapping[str, pa.DataType] = self.kinds
-        position = {name: index for index, name in enumerate(self._known.names)} if self._known else {}
-        found = {}
+        """Return a hint for each lost column that may have been renamed to a new one."""
+        kinds: Mapping[str, pa.DataType] = self.kinds
+        position = (
+            {name: index for index, name in enumerate(self._published.names)} if self._published else {}
+        )
+        hints = {}
         for name in lost:
             for other in new:
-                same = name not in known or kept(schema.field(other).type) == known[name]
+                same = name not in kinds or kept(schema.field(other).type) == kinds[name]
                 close = SequenceMatcher(None, name.lower(), other.lower()).ratio() >= _ALIKE
                 if same and (close or position.get(name) == schema.names.index(other)):
-                    found[name] = f"renamed to {other!r}? rename it back in the source"
-        return found
+                    hints[name] = f"renamed to {other!r}? rename it back in the source"
+        return hints
 
 
 def refuse(names: Sequence[str], where: str) -> None:
-    """Refuse columns of one name, and names of columns that our tables add.
+    """Refuse repeated column names, and names of columns that our tables add.
 
-    :raises SchemaMismatch: naming them.
+    :raises SchemaMismatch: if there are any; the message names them.
     """
     refuse_twice(names, where)
     if reserved := [name for name in names if name in RESERVED_COLUMNS]:
         raise SchemaMismatch(f"{where} has {_list(reserved)}, which our tables add; rename it")
 
 
-def _alike(column: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray:
-    """Cast what loses nothing: between kinds of numbers, to what Delta keeps, and what has no values.
+def _alike(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
+    """Return a column cast to a type, where the cast loses nothing.
 
-    :raises pa.ArrowInvalid: if it would lose something.
+    That is so between types of numbers, to the type that Delta stores for the column's own, and for a column
+    of nulls.
+
+    :raises pa.ArrowInvalid: if the cast would lose something, or the types are of different sorts.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    if column.type == wanted:
+    if column.type == kind:
         return column
     if column.null_count == len(column):
-        return pa.chunked_array([pa.nulls(len(column), wanted)])
-    if kept(column.type) == wanted:
-        return column.cast(wanted)
-    if not (_is_number(column.type) and _is_number(wanted)):
-        raise pa.ArrowInvalid(f"{column.type} is not {wanted}")
-    found = column.cast(wanted)
+        return pa.chunked_array([pa.nulls(len(column), kind)])
+    if kept(column.type) == kind:
+        return column.cast(kind)
+    if not (_is_number(column.type) and _is_number(kind)):
+        raise pa.ArrowInvalid(f"{column.type} is not {kind}")
+    converted = column.cast(kind)
     if pa.types.is_floating(column.type):
         # Arrow itself makes a fraction less exact without a word.
-        kept_all = pc.all(pc.or_(pc.equal(found.cast(column.type), column), pc.is_nan(column))).as_py()
+        kept_all = pc.all(pc.or_(pc.equal(converted.cast(column.type), column), pc.is_nan(column))).as_py()
         if kept_all is False:
-            raise pa.ArrowInvalid(f"values would be less exact as {wanted}")
-    return found
+            raise pa.ArrowInvalid(f"values would be less exact as {kind}")
+    return converted
 
 
 def _is_number(kind: pa.DataType) -> bool:
