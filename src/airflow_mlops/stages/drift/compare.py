@@ -1,4 +1,4 @@
-"""Drift: how far a table is from another, column by column, from summaries of both."""
+"""Drift of one table against another, column by column, computed from summaries of both."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 class Drift(NamedTuple):
     """Drift of one partition.
 
-    :param overall: the share of drifted columns.
-    :param columns: how far each is from what it was; FAIL means that it drifted.
-    :param html: a page with the distributions, without external resources; "" if none was asked for.
-    :param picture: PNG of the columns that are furthest off, at most 30 kB; None if none was asked for or measured.
+    :param overall: the check on the share of drifted columns.
+    :param columns: one check a column, with its distance; FAIL means that the column drifted.
+    :param html: a page with the distributions, without external resources; "" if no page was requested.
+    :param picture: PNG of the columns with the largest distances, at most 30 kB; None if no page was
+        requested, or no column was measured.
     """
 
     overall: Check
@@ -43,10 +44,10 @@ def measure(
     title: str,
     page: bool = True,
 ) -> Drift:
-    """Measure the drift of rows against others; both may come batch by batch.
+    """Measure the drift of current rows against reference rows; both may come batch by batch.
 
     :param title: heading of the page.
-    :param page: draw a page and a picture too.
+    :param page: whether to draw a page and a picture too.
     """
     before, now = (
         build.summarise(
@@ -67,33 +68,37 @@ def compare(
     weights: Mapping[str, float] | None = None,
     page: bool = True,
 ) -> Drift:
-    """Measure and judge the drift of summaries against others; see :func:`drift_measure.measure`.
+    """Measure and judge the drift of current summaries against those of a reference.
 
-    :param before: the reference's features; ``now`` has the same.
+    See :func:`airflow_mlops.learning.summaries.distance.measure` for how distances are measured.
+
+    :param before: summaries of the reference's features, by name; ``now`` has the same features.
     :param title: heading of the page.
-    :param extra: what is told but is not counted among the columns, such as predictions: before and now, by name.
-    :param weights: what each feature counts; None means all the same.
-    :param page: draw a page and a picture too.
+    :param extra: columns that are reported but not counted, such as predictions: summaries before and now, by
+        name.
+    :param weights: weight of each feature in the share of drifted columns; None means that all weigh the
+        same.
+    :param page: whether to draw a page and a picture too.
     """
     sides = {name: (column, now[name]) for name, column in before.items()}
     measures = [
-        each
+        measurement
         for counted, pairs in ((True, sides), (False, extra or {}))
         for name, pair in pairs.items()
-        for each in distance.measure(name, *pair, min_rows=policy.min_rows, feature=counted)
+        for measurement in distance.measure(name, *pair, min_rows=policy.min_rows, feature=counted)
     ]
     rows = max((column.rows for column in now.values()), default=0)
     overall, checks = judge(measures, policy, weights=weights, rows=rows)
     if not page:
         return Drift(overall, checks)
-    found = {
-        each.column: (check, *(sides | dict(extra or {}))[each.column])
-        for each, check in zip(measures, checks, strict=True)
-        if not each.part and each.distance is not None
+    drawable = {
+        measurement.column: (check, *(sides | dict(extra or {}))[measurement.column])
+        for measurement, check in zip(measures, checks, strict=True)
+        if not measurement.part and measurement.distance is not None
     }
     return Drift(
         overall,
         checks,
-        render(title, (overall, *checks), found, policy.threshold),
-        draw(title, found),
+        render(title, (overall, *checks), drawable, policy.threshold),
+        draw(title, drawable),
     )

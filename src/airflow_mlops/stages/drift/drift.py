@@ -1,4 +1,4 @@
-"""Drift as of one partition: its data beside the data that the champion was trained on."""
+"""Drift as of one partition: its data compared with the data that the champion was trained on."""
 
 from __future__ import annotations
 
@@ -37,19 +37,20 @@ def drift(
     delay: timedelta = timedelta(0),
     page: bool = True,
 ) -> compare.Drift:
-    """Compare a partition, or the window that ends with it, with what the champion was trained on.
+    """Compare a partition, or the window that ends with it, with the champion's training data.
 
-    Features are judged; what the champion predicts, beside its predictions of its own training rows, and the labels
-    that matured in the window are told as ``drift.prediction`` and ``drift.target``, and do not count in the share of
-    columns; they are ``drift.<prediction>`` and ``drift.<target>`` where a feature has that name. No row is read twice: summaries are kept, of the training data with the champion's run, of partitions at
-    ``summaries_uri``.
+    Features are judged. The champion's predictions are compared with its predictions of its own training
+    rows, and the labels that matured in the window with those of the training rows; both are reported as
+    ``drift.prediction`` and ``drift.target`` (``drift.<prediction>`` and ``drift.<target>`` if a feature has
+    that name) and do not count in the share of drifted columns. No row is read twice: summaries of the
+    training data are kept with the champion's run, summaries of partitions at ``summaries_uri``.
 
-    :param champion: None, if there is none, is INCONCLUSIVE, without a page.
-    :param summaries_uri: Delta table of summaries; made if there is none.
-    :param predictions_uri: Delta table of predictions; None leaves them out.
-    :param target: column with the label; None leaves it out, and so does data without that column.
+    :param champion: None if the model has no champion; drift is then INCONCLUSIVE, without a page.
+    :param summaries_uri: URI of the Delta table of summaries, which is created if it does not exist.
+    :param predictions_uri: URI of the Delta table of predictions; None leaves predictions out.
+    :param target: column with the label; None leaves labels out, and so does data without that column.
     :param delay: time from an event until its label can be known.
-    :param page: draw a page and a picture too.
+    :param page: whether to draw a page and a picture too.
     """
     if champion is None:
         return compare.Drift(monitoring.no_champion("drift"), (), "")
@@ -61,7 +62,7 @@ def drift(
     except (TableMissing, TableUnreadable) as error:
         return _no_reference(champion, error, title, page)
     now = windows.features(window, reference.training.features, summaries_uri)
-    # A feature may be called so too.
+    # A feature may be called "prediction" or "target" too.
     names = {name: f"<{name}>" if name in now else name for name in ("prediction", "target")}
     extra: dict[str, tuple[Column, Column]] = {}
     if predictions_uri is not None:
@@ -100,7 +101,7 @@ def _no_reference(champion: ModelRef, error: Exception, title: str, page: bool) 
 
 
 def _importance(client: Client, champion: ModelRef) -> dict[str, float] | None:
-    """Return how much each feature matters, as the champion's evaluation found; None if it is not known."""
+    """Return the importance of each feature from the champion's evaluation; None if missing or damaged."""
     path = f"{pictures.FOLDER}/{pictures.IMPORTANCE}"
     content = artifacts.read(client, champion.run_id, path)
     if content is None:
@@ -108,6 +109,6 @@ def _importance(client: Client, champion: ModelRef) -> dict[str, float] | None:
     try:
         return {name: float(value) for name, value in json.loads(content).items()}
     except (ValueError, TypeError, AttributeError) as error:
-        # The verdict says that no importance is known.
+        # The reason of the verdict says that no importance is known.
         _log.warning("%s of run %s is damaged: %s", path, champion.run_id, type(error).__name__)
         return None

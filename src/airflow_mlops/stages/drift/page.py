@@ -1,4 +1,4 @@
-"""The page about a drift: its verdicts, and Evidently's report on the summaries."""
+"""The page of a drift: its verdicts, and Evidently's report on the summaries."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 DRAWN = 50
-"""Columns that are drawn at most, those that are furthest off."""
+"""Maximum number of columns that are drawn: those with the largest distances."""
 
 _POINTS = 10_000
 _METHODS = {ColumnKind.NUMERIC: "wasserstein", ColumnKind.CATEGORICAL: "jensenshannon"}
@@ -28,15 +28,15 @@ def render(
     columns: Mapping[str, tuple[Check, Column, Column]],
     threshold: float,
 ) -> str:
-    """Return a page without external resources.
+    """Return the page of a drift, without external resources.
 
-    :param checks: every verdict, in the order in which they are shown.
-    :param columns: what was measured, by name: the check, the reference's summary, and the current one.
-    :param threshold: distance from which Evidently says that a column has drifted.
+    :param checks: all checks, in the order in which they are shown.
+    :param columns: measured columns by name: the check, the reference's summary, and the current summary.
+    :param threshold: distance from which Evidently reports that a column has drifted.
     """
     far = sorted(columns, key=lambda name: (-(columns[name][0].observed or 0.0), name))[:DRAWN]
     with warnings.catch_warnings():
-        # Evidently warns of numpy, pandas and scipy matters that nobody who reads a task's log can act on.
+        # Evidently raises warnings about numpy, pandas and scipy that no reader of a task's log can act on.
         warnings.simplefilter("ignore")
         return _page(
             title, checks, [widget for name in far for widget in _drawn(name, columns[name], threshold)]
@@ -61,17 +61,17 @@ def _drawn(name: str, column: tuple[Check, Column, Column], threshold: float) ->
             Dataset.from_pandas(second.to_frame(label), definition),
             Dataset.from_pandas(first.to_frame(label), definition),
         )
-        (result,) = snapshot.metric_results.values()
-        widgets: list[Any] = result.get_widgets()
+        (metric,) = snapshot.metric_results.values()
+        widgets: list[Any] = metric.get_widgets()
     # Evidently raises errors of any class here, and this one derives from BaseException.
     except (Exception, ReferenceMetricNotFound) as error:  # noqa: BLE001 - the verdicts stand without a drawing
-        said = f"Evidently could not draw this column: {type(error).__name__}: {error}"
-        widgets = [text_widget(title=label, text=_escape(said))]
+        message = f"Evidently could not draw this column: {type(error).__name__}: {error}"
+        widgets = [text_widget(title=label, text=_escape(message))]
     return widgets
 
 
 def points(before: Column, now: Column) -> tuple[pd.Series, pd.Series]:
-    """Return up to 10,000 values a side that are spread as those of the summaries are."""
+    """Return up to 10,000 values of each side, distributed as the values that were summarised."""
     import pandas as pd
 
     if before.kind is ColumnKind.NUMERIC:
@@ -91,7 +91,7 @@ def _spread(column: Column) -> np.ndarray:
 
 
 def _places(counts: np.ndarray) -> np.ndarray:
-    """Return the place of the value that holds each of evenly spaced ranks."""
+    """Return the position of the value at each of evenly spaced ranks."""
     import numpy as np
 
     ends = np.cumsum(counts)
@@ -101,7 +101,8 @@ def _places(counts: np.ndarray) -> np.ndarray:
 
 
 def _escape(text: str) -> str:
-    # Evidently writes data into a script element as it is; Plotly shows these three as what they stand for.
+    # Evidently writes names and labels into a script element unescaped; Plotly shows the escaped characters
+    # as the original ones.
     return html.escape(text, quote=False)
 
 

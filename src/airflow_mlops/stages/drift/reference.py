@@ -1,4 +1,4 @@
-"""What a champion was trained on, as summaries among the artifacts of its training run."""
+"""Summaries of a champion's training data, kept among the artifacts of its training run."""
 
 from __future__ import annotations
 
@@ -22,42 +22,50 @@ if TYPE_CHECKING:
     from airflow_mlops.stores.registry.registry import Training
 
 FOLDER = "reference"
-"""Where the summaries lie among the artifacts of a run: one file a season."""
+"""Folder of the summaries among the artifacts of a run: one file a season."""
 
 PREDICTION, TARGET = "<prediction>", "<target>"
-"""What is summarised beside the features."""
+"""Names of the summaries beside the features: of the champion's own predictions, and of the labels."""
 
 _log = logging.getLogger(__name__)
 _ALL = "all"
 
 
 class DriftReference(NamedTuple):
-    """What a champion was trained on.
+    """The training data of a champion.
 
-    :param training: what its version says of it.
-    :param columns: summaries of features, target and its own predictions.
+    :param training: the training, as the champion's version records it.
+    :param columns: summaries of the features, the target and the champion's own predictions, by name.
     """
 
     training: Training
     columns: dict[str, Column]
 
 
-def read(client: Client, champion: ModelRef, *, season: str | None, groups: set[int] | None) -> DriftReference:
-    """Return the summaries of the champion's training rows; the first call for a season makes them.
+def read(
+    client: Client, champion: ModelRef, *, season: str | None, groups: set[int] | None
+) -> DriftReference:
+    """Return the summaries of the champion's training rows; the first call for a season computes them.
 
-    :param season: ``month`` or ``weekday`` if rows are kept apart by it; None if not.
-    :param groups: the months, or days of the week from 1 for Monday, that are wanted; None means all.
-    :raises TableMissing: if they have not been made, and the training data is gone.
-    :raises TableUnreadable: likewise, if it is damaged.
+    :param season: ``month`` or ``weekday`` to summarise the rows of each apart; None to summarise them
+        together.
+    :param groups: the months, or days of the week from 1 for Monday, to return; None means all.
+    :raises TableMissing: if no summaries are kept, and the training data is gone.
+    :raises TableUnreadable: if no summaries are kept, and the training data is damaged.
     """
     training = registry.training(client, champion)
-    found = _kept(client, champion, season) or _make(client, champion, training, season)
-    wanted = [columns for group, columns in found.items() if groups is None or group in map(str, groups)]
-    # Without a row of that season there is an empty summary, which says so.
-    chosen = wanted or [
-        {name: summary.empty(each.kind) for name, each in columns.items()} for columns in found.values()
+    summaries = _kept(client, champion, season) or _make(client, champion, training, season)
+    selected = [
+        columns for group, columns in summaries.items() if groups is None or group in map(str, groups)
     ]
-    return DriftReference(training, {name: summary.merge(each[name] for each in chosen) for name in chosen[0]})
+    # If no training row is of that season, the summaries are empty, and the checks on them say so.
+    chosen = selected or [
+        {name: summary.empty(column.kind) for name, column in columns.items()}
+        for columns in summaries.values()
+    ]
+    return DriftReference(
+        training, {name: summary.merge(columns[name] for columns in chosen) for name in chosen[0]}
+    )
 
 
 def _path(season: str | None) -> str:
@@ -95,17 +103,17 @@ def _make(
     for batch in _rows(client, champion, training, target):
         for group, rows in _apart(batch, training.dataset.event_time, season):
             parts.setdefault(group, Summariser(numbers, categories, beside)).add(rows)
-    found = {
+    summaries = {
         group: part.columns() for group, part in (parts or {_ALL: Summariser(numbers, categories)}).items()
     }
     content = BytesIO()
-    pq.write_table(table.to_table(found), content, compression="zstd")
+    pq.write_table(table.to_table(summaries), content, compression="zstd")
     artifacts.write(client, champion.run_id, _path(season), content.getvalue())
-    return found
+    return summaries
 
 
 def _rows(client: Client, champion: ModelRef, training: Training, target: str | None) -> Iterator[pa.Table]:
-    """Yield the training rows with what the champion predicts of them."""
+    """Yield the training rows, with their labels and the champion's predictions of them."""
     import pyarrow as pa
 
     source, split = training.dataset, training.split
@@ -115,8 +123,8 @@ def _rows(client: Client, champion: ModelRef, training: Training, target: str | 
         if not rows.num_rows:
             continue
         predicted = models.predict(fitted, rows, training.task)
-        found = rows.append_column(TARGET, rows[target]) if target else rows
-        yield found.append_column(PREDICTION, pa.array(predicted, pa.float64()))
+        extended = rows.append_column(TARGET, rows[target]) if target else rows
+        yield extended.append_column(PREDICTION, pa.array(predicted, pa.float64()))
 
 
 def _apart(rows: pa.Table, time: str, season: str | None) -> Iterator[tuple[str, pa.Table]]:

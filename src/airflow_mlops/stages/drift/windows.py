@@ -1,4 +1,4 @@
-"""What the partitions of a window hold now: summaries that are kept, so that no row is read twice."""
+"""Summaries of the partitions of a window; they are kept, so that no row is read twice."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ _ORIGIN = (MODEL_VERSION, MODEL_DIGEST, DATASET_DIGEST)
 
 
 class DriftWindow(NamedTuple):
-    """Some partitions, up to one.
+    """The last few partitions, up to the one that is judged.
 
-    :param partitions: their versions as of the last one, in order; those that were not published are left out.
+    :param partitions: their versions as of the last partition, in order; partitions that were not published
+        are left out.
     """
 
     partitions: tuple[DatasetVersion, ...]
@@ -39,14 +40,14 @@ class DriftWindow(NamedTuple):
         """Return the months, or days of the week from 1 for Monday, of the window; None without a season."""
         if season is None:
             return None
-        found = set()
-        for each in self.partitions:
-            partition = Partition.parse(each.partition, each.grain)
+        groups = set()
+        for version in self.partitions:
+            partition = Partition.parse(version.partition, version.grain)
             day, end = partition.start, partition.end
             while day < end:
-                found.add(day.month if season == "month" else day.isoweekday())
+                groups.add(day.month if season == "month" else day.isoweekday())
                 day += timedelta(days=1)
-        return found
+        return groups
 
     def __str__(self) -> str:
         first = self.partitions[0].partition
@@ -54,38 +55,38 @@ class DriftWindow(NamedTuple):
 
 
 def of(dataset: DatasetVersion, length: int) -> DriftWindow:
-    """Return the window of ``length`` partitions that ends with one, as of its dataset version."""
+    """Return the window of ``length`` partitions that ends with a partition, as of its dataset version."""
     last = Partition.parse(dataset.partition, dataset.grain)
-    wanted = {last.shift(-steps).key for steps in range(1, length)}
-    known: dict[str, DatasetVersion] = {}
-    for version in tables.versions(dataset.uri) if wanted else ():
-        if version.version <= dataset.version and version.partition in wanted:
-            known.setdefault(version.partition, version)
-            if len(known) == len(wanted):
+    keys = {last.shift(-steps).key for steps in range(1, length)}
+    newest: dict[str, DatasetVersion] = {}
+    for version in tables.versions(dataset.uri) if keys else ():
+        if version.version <= dataset.version and version.partition in keys:
+            newest.setdefault(version.partition, version)
+            if len(newest) == len(keys):
                 break
-    return DriftWindow((*(known[key] for key in sorted(known)), dataset))
+    return DriftWindow((*(newest[key] for key in sorted(newest)), dataset))
 
 
 def features(window: DriftWindow, features: Features, uri: str) -> dict[str, Column]:
-    """Return the summaries of a window's features; those that are not kept yet are made and kept.
+    """Return the summaries of a window's features; missing ones are computed and kept.
 
-    :param uri: of the Delta table that keeps them.
+    :param uri: URI of the Delta table of summaries.
     """
-    parts = [_features(window.last, each, features, uri) for each in window.partitions]
+    parts = [_features(window.last, version, features, uri) for version in window.partitions]
     return {name: summary.merge(part[name] for part in parts) for name in parts[0]}
 
 
 def predictions(window: DriftWindow, champion: ModelRef, predictions_uri: str, uri: str) -> Column | None:
-    """Return the summary of what the champion predicted of a window; None if that is nothing.
+    """Return the summary of the champion's predictions of a window; None if it has predicted nothing.
 
-    :param predictions_uri: of the Delta table with the predictions.
-    :param uri: of the Delta table that keeps summaries.
+    :param predictions_uri: URI of the Delta table of predictions.
+    :param uri: URI of the Delta table of summaries.
     """
     if not tables.exists(predictions_uri):
         return None
-    parts = [_predictions(each, champion, predictions_uri, uri) for each in window.partitions]
-    found = [part for part in parts if part is not None]
-    return summary.merge(found) if found else None
+    parts = [_predictions(version, champion, predictions_uri, uri) for version in window.partitions]
+    present = [part for part in parts if part is not None]
+    return summary.merge(present) if present else None
 
 
 def target(window: DriftWindow, name: str, delay: timedelta, *, classes: bool) -> Column | None:
@@ -98,19 +99,19 @@ def target(window: DriftWindow, name: str, delay: timedelta, *, classes: bool) -
 
     dataset = window.last
     first, last = (
-        Partition.parse(each.partition, each.grain) for each in (window.partitions[0], window.last)
+        Partition.parse(version.partition, version.grain) for version in (window.partitions[0], window.last)
     )
     kinds = ((), (name,)) if classes else ((name,), ())
     if dataset.labels is not None:
         labels = maturity.matured(dataset, first.start, delay)
         return build.summarise([labels], numeric=kinds[0], categorical=kinds[1])[name]
-    found = tables.dataset(dataset.uri, dataset.version)
-    if name not in found.schema.names:
+    stored = tables.dataset(dataset.uri, dataset.version)
+    if name not in stored.schema.names:
         return None
     time = pc.field(dataset.event_time)
     matured = (time >= first.start - delay) & (time < last.end - delay)
     with delta.errors(dataset.uri):
-        rows = delta.scan(found, [name], matured)
+        rows = delta.scan(stored, [name], matured)
         return build.summarise(rows, numeric=kinds[0], categorical=kinds[1])[name]
 
 
@@ -126,19 +127,19 @@ def _features(
     as_of: DatasetVersion, dataset: DatasetVersion, features: Features, uri: str
 ) -> dict[str, Column]:
     origin = _data(dataset)
-    wanted = dict.fromkeys(features.numeric, ColumnKind.NUMERIC)
-    wanted |= dict.fromkeys(features.categorical, ColumnKind.CATEGORICAL)
+    kinds = dict.fromkeys(features.numeric, ColumnKind.NUMERIC)
+    kinds |= dict.fromkeys(features.categorical, ColumnKind.CATEGORICAL)
     kept = table.kept(uri, dataset.partition)
-    known = kept.get(origin, {})
-    if all(name in known and known[name].kind is kind for name, kind in wanted.items()):
-        return {name: known[name] for name in wanted}
-    there = [name for name in tables.dataset(as_of.uri, as_of.version).schema.names if name in wanted]
+    summaries = kept.get(origin, {})
+    if all(name in summaries and summaries[name].kind is kind for name, kind in kinds.items()):
+        return {name: summaries[name] for name in kinds}
+    there = [name for name in tables.dataset(as_of.uri, as_of.version).schema.names if name in kinds]
     rows = tables.batches(as_of.uri, version=as_of.version, partition=dataset.partition, columns=there)
     with delta.errors(as_of.uri):
-        found = build.summarise(rows, numeric=features.numeric, categorical=features.categorical)
+        columns = build.summarise(rows, numeric=features.numeric, categorical=features.categorical)
     predicted = [name for name in kept if name.endswith(f" {dataset.digest}") and name != origin]
-    table.keep(uri, dataset.partition, {origin: found}, predicted)
-    return found
+    table.keep(uri, dataset.partition, {origin: columns}, predicted)
+    return columns
 
 
 def _predictions(
@@ -152,15 +153,15 @@ def _predictions(
     rows = tables.batches(predictions_uri, partition=dataset.partition, columns=columns)
     with delta.errors(predictions_uri):
         scored = _scored(rows, (champion.version, champion.digest, dataset.digest))
-        found = build.summarise(scored, numeric=(SCORE,), categorical=())
-    if not found[SCORE].rows:
+        summaries = build.summarise(scored, numeric=(SCORE,), categorical=())
+    if not summaries[SCORE].rows:
         return None
-    table.keep(uri, dataset.partition, {origin: found}, [_data(dataset)])
-    return found[SCORE]
+    table.keep(uri, dataset.partition, {origin: summaries}, [_data(dataset)])
+    return summaries[SCORE]
 
 
 def _scored(rows: pa.RecordBatchReader, origin: tuple[str, ...]) -> Iterator[pa.RecordBatch]:
-    """Yield the predictions of one model of one version of the data."""
+    """Yield the predictions that one model made of one version of the data."""
     import pyarrow.compute as pc
 
     for batch in rows:
