@@ -1,4 +1,4 @@
-"""What else is asked of a champion in production, beside its quality; each answer is a check that decides nothing."""
+"""Further checks of a champion in production, beside its quality; by themselves they decide nothing."""
 
 from __future__ import annotations
 
@@ -31,19 +31,22 @@ def baseline(
     subject: Subject,
     champion: ModelRef,
     rows: pa.Table,
-    found: Measured | None,
+    measurement: Measured | None,
     models: Models,
     policy: PerformancePolicy,
 ) -> Check:
-    """Compare with a constant prediction, on the rows whose labels have matured."""
-    values, _ = arrays(rows)
+    """Compare the champion with a constant prediction, on the rows whose labels have matured.
+
+    :param measurement: the champion's metric on these rows; None if there are none.
+    """
+    truth, _ = arrays(rows)
     prior = models.prior(champion.version)
-    naive = metrics.naive(values, prior, subject.question.task).get(subject.question.metric)
-    return performance.baseline(subject.question.metric, found, naive, policy.baseline, policy.min_rows)
+    naive = metrics.naive(truth, prior, subject.question.task).get(subject.question.metric)
+    return performance.baseline(subject.question.metric, measurement, naive, policy.baseline, policy.min_rows)
 
 
 def slices(subject: Subject, rows: pa.Table, policy: PerformancePolicy) -> Iterator[Check]:
-    """Hold each slice to the floor, as the gates do on a holdout; none without slices, floor or rows."""
+    """Check each slice against the floor, as the gates do; no checks without slices, floor or rows."""
     if not (policy.slices and policy.floor and rows.num_rows):
         return
     dataset = subject.truth.dataset
@@ -63,37 +66,44 @@ def estimates(
     models: Models,
     policy: PerformancePolicy,
 ) -> Iterator[Check]:
-    """Judge what the partition's performance is estimated to be, and how earlier estimates turned out."""
+    """Check the estimated performance of the partition and the error of earlier estimates, of classifiers."""
     if subject.question.task != "classification":
         return
-    mine = [each for each in history if each.model_version == champion.version]
-    now = next((each for each in mine if each.scored == each.as_of == subject.run.key), None)
+    mine = [judgement for judgement in history if judgement.model_version == champion.version]
+    now = next(
+        (judgement for judgement in mine if judgement.scored == judgement.as_of == subject.run.key), None
+    )
     trained = models.training(champion.version)
     if now is not None:
-        found = now.estimates
+        estimated = now.estimates
     else:
         rows = _predictions(subject, champion)
-        found = (
+        estimated = (
             estimate.of(subject.client, *trained, rows[SCORE].to_numpy(), subject.question.target)
             if trained
             else {}
         )
-    values = {name: each.value for name, each in found.items()}
-    metric, n = found.get(subject.question.metric), next((each.n for each in found.values()), 0)
-    if not found:
+    by_metric = {name: measured.value for name, measured in estimated.items()}
+    metric, n = (
+        estimated.get(subject.question.metric),
+        next((measured.n for measured in estimated.values()), 0),
+    )
+    if not estimated:
         expected = "an estimate"
         why = f"there are no predictions, or no holdout of {estimate.LEAST_ROWS} rows with labels to calibrate them by"
         yield performance.unknown("estimate", expected, why)
     else:
         holdout = trained[1].metrics if trained else {}
-        check = monitoring.performance(values, holdout, policy, subject.question.metric, n, policy.min_rows)
+        check = monitoring.performance(
+            by_metric, holdout, policy, subject.question.metric, n, policy.min_rows
+        )
         yield performance.as_estimate(check, metric)
     if history:
         yield performance.estimate_error(subject.question.metric, mine, policy.min_rows)
 
 
 def served(subject: Subject, champion: ModelRef, policy: PerformancePolicy) -> Iterator[Check]:
-    """Look at the predictions of the partition: their errors in time, their number, and when they were made."""
+    """Check the predictions of the partition: their errors in time, their number, and when they were made."""
     truth, run = subject.truth, subject.run
     if policy.concept is not None:
         rows = stream(subject, champion.version, concepts.LONGEST)
@@ -114,15 +124,15 @@ def served(subject: Subject, champion: ModelRef, policy: PerformancePolicy) -> I
 
 
 def feedback(window: MaturedWindow, task: str, policy: PerformancePolicy) -> Iterator[Check]:
-    """Ask whether labels exist whatever was predicted; of classifiers only."""
+    """Check whether rows get labels alike if predicted positive and if negative; only for classifiers."""
     if task != "classification":
         return
     scores = window.decided[SCORE].to_numpy()
-    known = window.decided[TRUTH].is_valid().to_numpy()
+    labelled = window.decided[TRUTH].is_valid().to_numpy()
     positive = scores >= 0.5
     yield performance.feedback(
-        (int((known & positive).sum()), int(positive.sum())),
-        (int((known & ~positive).sum()), int((~positive).sum())),
+        (int((labelled & positive).sum()), int(positive.sum())),
+        (int((labelled & ~positive).sum()), int((~positive).sum())),
         policy.min_rows,
     )
 
@@ -135,17 +145,17 @@ def _predictions(subject: Subject, champion: ModelRef) -> pa.Table:
 
 
 def _counts(subject: Subject) -> dict[str, int]:
-    """Return how many predictions the partition and the ones before it have."""
+    """Return the number of predictions of the partition and of those before it, by key."""
     import pyarrow.dataset as ds
 
     there = [key for key in versions.partitions(subject.predictions_uri) if key <= subject.run.key]
-    found = tables.dataset(subject.predictions_uri)
+    predictions = tables.dataset(subject.predictions_uri)
     recent = there[-performance.USUAL - 1 :]
-    return {key: found.count_rows(filter=ds.field(tables.PARTITION) == key) for key in recent}
+    return {key: predictions.count_rows(filter=ds.field(tables.PARTITION) == key) for key in recent}
 
 
 def _scored_at(subject: Subject) -> timedelta | None:
-    """Return how long after the end of its partition the last prediction was made; None if nobody knows."""
+    """Return the time from the partition's end to its last prediction; None if that was not recorded."""
     import pyarrow.compute as pc
 
     if SCORED_AT not in tables.dataset(subject.predictions_uri).schema.names:

@@ -1,4 +1,4 @@
-"""Concept drift: whether the champion's errors have become larger, seen in their stream."""
+"""Concept drift: detect in the stream of the champion's errors whether they have become larger."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 LONGEST = 200_000
-"""Errors that the detector sees at most, the newest; what they need is some tenths of a second."""
+"""Maximum number of errors, the newest, that the detector reads; these take some tenths of a second."""
 _EXPECTED = "errors no larger than before"
 
 
@@ -29,26 +29,26 @@ def concept(
     chance: float,
     least: int,
 ) -> Check:
-    """Look for a change in the errors that matured since a time, against all errors of the same model before.
+    """Check whether errors that matured since a time are larger than earlier errors of the same model.
 
-    The errors (0 or 1 for a class at 0.5, the absolute one for a number) are shown in the order of their event time to
-    ADWIN, of river: Bifet and Gavaldà, Learning from Time-Changing Data with Adaptive Windowing (2007). It keeps no
-    state between runs and draws nothing at random: the same rows give the same answer.
+    The errors (0 or 1 for a class at 0.5, the absolute error for a number) are read in the order of their
+    event time by river's ADWIN: Bifet and Gavaldà, Learning from Time-Changing Data with Adaptive Windowing
+    (2007). It keeps no state between runs and draws nothing at random: the same rows give the same check.
 
-    :param rows: predictions of one version, with labels; None for none.
+    :param rows: predictions of one version, with labels; None if there are none.
     :param matured: column of the time from which a label counts.
-    :param chance: of a false alarm, ADWIN's δ.
-    :param least: rows below which nothing is said.
+    :param chance: chance of a false alarm, ADWIN's δ.
+    :param least: number of rows below which the check is INCONCLUSIVE.
     """
     try:
         from river.drift import ADWIN
     except ImportError:
-        return _said(INCONCLUSIVE, "river is not installed: pip install 'airflow-mlops[concept]'")
+        return _check(INCONCLUSIVE, "river is not installed: pip install 'airflow-mlops[concept]'")
     if rows is None or rows.num_rows < least:
-        return _said(INCONCLUSIVE, f"{rows.num_rows if rows else 0:,} rows with labels; {least} are needed")
+        return _check(INCONCLUSIVE, f"{rows.num_rows if rows else 0:,} rows with labels; {least} are needed")
     rows = rows.sort_by([(event_time, "ascending")])[-LONGEST:]
     errors = _errors(rows, task)
-    # ADWIN takes errors of any size for those of 0 to 1.
+    # ADWIN expects errors from 0 to 1, and does not check that.
     scale = float(errors.max()) or 1.0
     new = rows[matured].cast("timestamp[us]").to_numpy() >= _micros(since)
     detector, place, before = ADWIN(delta=chance), None, 0.0  # type: ignore[no-untyped-call]
@@ -59,10 +59,10 @@ def concept(
             place, before = number, mean * scale
     observed = float(detector.estimation) * scale
     if place is None:
-        return _said(PASS, f"no rise of the mean error, {observed:.4g}", observed, rows.num_rows)
+        return _check(PASS, f"no rise of the mean error, {observed:.4g}", observed, rows.num_rows)
     at = rows[event_time][place].as_py()
     reason = f"the mean error rose from {before:.4g} to {observed:.4g}, seen at {at:%Y-%m-%d %H:%M} UTC"
-    return _said(FAIL, reason, observed, rows.num_rows, before)
+    return _check(FAIL, reason, observed, rows.num_rows, before)
 
 
 def _errors(rows: pa.Table, task: str) -> np.ndarray:
@@ -72,8 +72,8 @@ def _errors(rows: pa.Table, task: str) -> np.ndarray:
     if task == "classification":
         wrong: np.ndarray = (predicted >= 0.5) != (truth == 1)
         return wrong.astype(float)
-    found: np.ndarray = np.abs(truth - predicted)
-    return found
+    errors: np.ndarray = np.abs(truth - predicted)
+    return errors
 
 
 def _micros(moment: datetime) -> np.datetime64:
@@ -82,7 +82,7 @@ def _micros(moment: datetime) -> np.datetime64:
     return np.datetime64(moment.replace(tzinfo=None), "us")
 
 
-def _said(
+def _check(
     verdict: Verdict,
     reason: str,
     observed: float | None = None,

@@ -1,4 +1,4 @@
-"""How good predictions probably are, while their labels are missing: confidence-based performance estimation."""
+"""Confidence-based performance estimation: estimate metrics of predictions whose labels are missing."""
 
 from __future__ import annotations
 
@@ -33,21 +33,22 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CALIBRATION = "monitor/calibration.json"
-"""Where a version's calibration lies among the artifacts of its run."""
+"""Path of a version's calibration among the artifacts of its run."""
 LEAST_ROWS = 300
-"""Rows of a holdout, and of each class a tenth of them, that probabilities are calibrated on."""
+"""Minimum number of rows to calibrate probabilities on; a tenth of them must be of each class."""
 _MANY = 10_000
 _LINES = 40
-# Of more rows an interval would be shorter, but only by what chance adds to the error of the calibration.
+# With more rows the interval would be only a little shorter: the error of the calibration stays, and only the
+# share of chance falls.
 _DRAWN = 20_000
 
 
 class Calibration:
-    """What share of rows with a score is positive: a line through some points, and what it might also have been.
+    """The share of positive rows by score, as a line through points, and lines of bootstrap draws beside it.
 
-    :param scores: rising; none if there were too few rows to tell.
-    :param shares: one line a row, with a share of label 1 for each score: first the one that fits the rows, then those
-        that fit draws from the rows.
+    :param scores: the points' scores, rising; empty if there were too few rows to calibrate on.
+    :param shares: one line a row, with the share of label 1 at each score: first the line that fits the rows,
+        then the lines that fit random draws of the rows.
     """
 
     def __init__(self, scores: np.ndarray, shares: np.ndarray) -> None:
@@ -55,19 +56,23 @@ class Calibration:
         self.shares = shares
 
     def __call__(self, scores: np.ndarray, line: int = 0) -> np.ndarray:
-        """Return the probability of label 1 of rows with some scores."""
+        """Return the probability of label 1 for each score.
+
+        :param line: 0 for the line that fits the rows; more for those of random draws.
+        """
         import numpy as np
 
-        found: np.ndarray = np.interp(scores, self.scores, self.shares[line])
-        return found
+        probabilities: np.ndarray = np.interp(scores, self.scores, self.shares[line])
+        return probabilities
 
 
 def calibrate(truth: np.ndarray, scores: np.ndarray, seed: int = 0) -> Calibration:
-    """Learn from rows with labels how to read scores; of too few rows, without any point.
+    """Fit a calibration to rows with labels; with too few rows, it has no points.
 
-    Of many rows by isotonic regression: Zadrozny and Elkan, Transforming Classifier Scores into Accurate Multiclass
-    Probability Estimates (2002). Of fewer that fits chance, and estimates would be too good by 0.01 to 0.02 of ROC AUC;
-    these get a logistic curve of the score's logit: Platt, Probabilistic Outputs for Support Vector Machines (1999).
+    Many rows are fitted by isotonic regression: Zadrozny and Elkan, Transforming Classifier Scores into
+    Accurate Multiclass Probability Estimates (2002). On fewer rows that overfits, and estimates would be too
+    good by 0.01 to 0.02 of ROC AUC; they are fitted by a logistic curve of the score's logit: Platt,
+    Probabilistic Outputs for Support Vector Machines (1999).
 
     :param truth: labels 0 and 1.
     """
@@ -80,9 +85,9 @@ def calibrate(truth: np.ndarray, scores: np.ndarray, seed: int = 0) -> Calibrati
     grid = np.unique(np.r_[np.linspace(0, 1, 101), np.quantile(scores, np.linspace(0, 1, 101))])
     random = np.random.default_rng(seed)
     draws = [np.arange(truth.size), *random.integers(0, truth.size, (_LINES, truth.size))]
-    # Threads of fits as small as these would only wait for each other.
+    # These fits are so small that several threads would only wait for each other.
     with threadpool_limits(1):
-        return Calibration(grid, np.array([_line(truth[each], scores[each], grid) for each in draws]))
+        return Calibration(grid, np.array([_line(truth[draw], scores[draw], grid) for draw in draws]))
 
 
 def _line(truth: np.ndarray, scores: np.ndarray, grid: np.ndarray) -> np.ndarray:
@@ -95,19 +100,19 @@ def _line(truth: np.ndarray, scores: np.ndarray, grid: np.ndarray) -> np.ndarray
         isotonic = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(scores, truth)
         return np.asarray(isotonic.predict(grid))
     tiny = 1e-6
-    own, asked = (logit(np.clip(each, tiny, 1 - tiny)).reshape(-1, 1) for each in (scores, grid))
-    return np.asarray(LogisticRegression(C=1e6).fit(own, truth).predict_proba(asked)[:, 1])
+    logits, grid_logits = (logit(np.clip(points, tiny, 1 - tiny)).reshape(-1, 1) for points in (scores, grid))
+    return np.asarray(LogisticRegression(C=1e6).fit(logits, truth).predict_proba(grid_logits)[:, 1])
 
 
 def estimate(scores: np.ndarray, calibration: Calibration, seed: int = 0) -> dict[str, Measured]:
-    """Estimate every metric of classification: each row counts as label 1 by its probability, and as label 0 by the rest.
+    """Estimate every metric of classification: a row counts as label 1 and as label 0 by its probability.
 
-    CBPE: Kivimäki, Białek, Kuberski and Nurminen, Performance Estimation in Binary Classification Using Calibrated
-    Confidence (2025). It holds while the features drift and the meaning of the labels does not: concept drift is
-    invisible to it. The interval (:data:`CONFIDENCE`) is that of what labels would say that are drawn by these
-    probabilities, and by those of what the calibration might also have been.
+    CBPE: Kivimäki, Białek, Kuberski and Nurminen, Performance Estimation in Binary Classification Using
+    Calibrated Confidence (2025). It is valid while the features drift but the meaning of the labels does not:
+    it cannot see concept drift. The interval (:data:`CONFIDENCE`) is that of the metric on random labels,
+    drawn with the probabilities that the bootstrap draws of the calibration give.
 
-    :param scores: of the model.
+    :param scores: scores of the model.
     """
     import numpy as np
 
@@ -116,13 +121,13 @@ def estimate(scores: np.ndarray, calibration: Calibration, seed: int = 0) -> dic
     weights = np.r_[probabilities, 1 - probabilities]
     both = np.r_[scores, scores]
     some = weights > 0
-    found = {
+    estimates = {
         name: _weighted(name, truth[some], both[some], weights[some]) for name in names("classification")
     }
     errors = _errors(scores, calibration, seed)
     return {
         name: _measured(name, value, errors[name], scores.size)
-        for name, value in found.items()
+        for name, value in estimates.items()
         if value is not None
     }
 
@@ -130,20 +135,20 @@ def estimate(scores: np.ndarray, calibration: Calibration, seed: int = 0) -> dic
 def of(
     client: Client, ref: ModelRef, training: Training, scores: np.ndarray, target: str
 ) -> dict[str, Measured]:
-    """Estimate the metrics of a version's predictions; none if there is nothing to calibrate them by.
+    """Estimate the metrics of a version's predictions; none if there are no rows to calibrate on.
 
-    They are calibrated on the version's own holdout. What that gives is kept among the artifacts of its run, so that it
-    is the same ever after, and the training data is read once.
+    The calibration is fitted to the version's own holdout and kept among the artifacts of its run, so that it
+    stays the same, and the training data is read only once.
 
     :raises RegistryUnavailable: if MLflow does not answer.
     """
     import numpy as np
 
     scores = scores[np.isfinite(scores)]
-    found = _kept(client, ref) or _made(client, ref, training, target)
-    if found is None or not found.scores.size or not scores.size:
+    calibration = _kept(client, ref) or _made(client, ref, training, target)
+    if calibration is None or not calibration.scores.size or not scores.size:
         return {}
-    return estimate(scores, found)
+    return estimate(scores, calibration)
 
 
 def _kept(client: Client, ref: ModelRef) -> Calibration | None:
@@ -161,7 +166,7 @@ def _kept(client: Client, ref: ModelRef) -> Calibration | None:
         if scores.size and shares.shape[1:] != scores.shape:
             raise ValueError("as many shares as scores are needed")
     except (ValueError, KeyError, TypeError) as error:
-        # It is copied, so a task that was killed may have left half of it.
+        # The file is copied, so a task that was killed may have left half of it.
         log.warning("%s of run %s is damaged and made again: %s", CALIBRATION, ref.run_id, error)
         return None
     return Calibration(scores, shares)
@@ -185,10 +190,10 @@ def _made(client: Client, ref: ModelRef, training: Training, target: str) -> Cal
     ) as error:
         log.warning("performance cannot be estimated for version %s: %s", ref.version, error)
         return None
-    found = calibrate(truth, scores)
-    said = {"scores": found.scores.tolist(), "shares": found.shares.tolist()}
-    artifacts.write_json(client, ref.run_id, CALIBRATION, said)
-    return found
+    calibration = calibrate(truth, scores)
+    content = {"scores": calibration.scores.tolist(), "shares": calibration.shares.tolist()}
+    artifacts.write_json(client, ref.run_id, CALIBRATION, content)
+    return calibration
 
 
 def _weighted(name: str, truth: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> float | None:
@@ -196,21 +201,21 @@ def _weighted(name: str, truth: np.ndarray, scores: np.ndarray, weights: np.ndar
 
     if len(set(truth.tolist())) < 2:
         return None
-    given = {"sample_weight": weights}
+    options = {"sample_weight": weights}
     compute: dict[str, Callable[[], float]] = {
-        "roc_auc": lambda: sk.roc_auc_score(truth, scores, **given),
-        "average_precision": lambda: sk.average_precision_score(truth, scores, **given),
-        "log_loss": lambda: sk.log_loss(truth, scores, labels=[0, 1], **given),
-        "brier": lambda: sk.brier_score_loss(truth, scores, labels=[0, 1], pos_label=1, **given),
-        "accuracy": lambda: sk.accuracy_score(truth, scores >= 0.5, **given),
-        "f1": lambda: sk.f1_score(truth, scores >= 0.5, zero_division=0.0, **given),
+        "roc_auc": lambda: sk.roc_auc_score(truth, scores, **options),
+        "average_precision": lambda: sk.average_precision_score(truth, scores, **options),
+        "log_loss": lambda: sk.log_loss(truth, scores, labels=[0, 1], **options),
+        "brier": lambda: sk.brier_score_loss(truth, scores, labels=[0, 1], pos_label=1, **options),
+        "accuracy": lambda: sk.accuracy_score(truth, scores >= 0.5, **options),
+        "f1": lambda: sk.f1_score(truth, scores >= 0.5, zero_division=0.0, **options),
     }
     value = float(compute[name]())
     return value if math.isfinite(value) else None
 
 
 def _errors(scores: np.ndarray, calibration: Calibration, seed: int) -> dict[str, float | None]:
-    """Return the standard error of each metric: of the calibration, and of labels that are drawn by it."""
+    """Return the standard error of each metric, from labels drawn with each line of the calibration."""
     import numpy as np
 
     random = np.random.default_rng(seed)
@@ -234,5 +239,5 @@ def _measured(name: str, value: float, error: float | None, n: int) -> Measured:
     if error is None:
         return Measured(value=value, n=n)
     half = float(ndtri((1 + CONFIDENCE) / 2)) * error
-    known = METRICS[name]
-    return Measured(value=value, low=max(known.low, value - half), high=min(known.high, value + half), n=n)
+    metric = METRICS[name]
+    return Measured(value=value, low=max(metric.low, value - half), high=min(metric.high, value + half), n=n)

@@ -1,4 +1,4 @@
-"""Judge every partition again as its labels arrive: the history of how good predictions turned out to be."""
+"""Judge every scored partition again when its labels arrive, and keep the history of these judgements."""
 
 from __future__ import annotations
 
@@ -14,45 +14,52 @@ from airflow_mlops.stores.tables import tables, versions
 
 
 def update(subject: Subject, uri: str) -> list[Judgement]:
-    """Judge what a run can tell more of than the runs before, keep it, and return the history as of its partition.
+    """Judge the partitions with new labels or data, keep that, and return the history as of the run.
 
-    The table has a row for each scored partition, model version and partition as of which more was known than as of
-    the one before. A row rests on nothing but the predictions, the data as it is now, and the labels that count by the
-    end of its partition: whatever the order in which partitions are run, the table is the same in the end, also if some
-    were ingested again. Runs for earlier partitions (a backfill) therefore also bring later rows up to date.
+    The table has a row for each scored partition and model version, as of each partition that brought new
+    labels or data. A row depends only on the predictions, the current data, and the labels that count by the
+    end of its partition: whatever the order in which partitions are run, the table is the same in the end,
+    also if some were ingested again. Runs of earlier partitions (a backfill) therefore also bring later rows
+    up to date.
 
     :param uri: URI of the table; each of its partitions is replaced as a whole.
     """
-    known = history(uri)
+    judgements = history(uri)
     subject = replace(subject, truth=subject.truth.newest())
     run = subject.run
-    moments = [run, *sorted({subject.parse(each.as_of) for each in known if each.as_of > run.key})]
+    moments = [
+        run,
+        *sorted({subject.parse(judgement.as_of) for judgement in judgements if judgement.as_of > run.key}),
+    ]
     scored = [subject.parse(key) for key in versions.partitions(subject.predictions_uri)]
-    chosen = {each for moment in moments for each in _open(subject, moment, scored, known)}
-    models = Models(subject, {each.model_version: each.prior for each in known if each.prior is not None})
-    for each in sorted(chosen):
-        before = [row for row in known if row.scored == each.key]
-        after = _again(subject, each, moments, before, models)
+    chosen = {partition for moment in moments for partition in _open(subject, moment, scored, judgements)}
+    models = Models(
+        subject,
+        {judgement.model_version: judgement.prior for judgement in judgements if judgement.prior is not None},
+    )
+    for partition in sorted(chosen):
+        before = [row for row in judgements if row.scored == partition.key]
+        after = _again(subject, partition, moments, before, models)
         if after != before:
-            _write(uri, each.key, after, subject.question.metric)
-            known = [row for row in known if row.scored != each.key] + after
-    return as_of(known, run.key)
+            _write(uri, partition.key, after, subject.question.metric)
+            judgements = [row for row in judgements if row.scored != partition.key] + after
+    return as_of(judgements, run.key)
 
 
 def history(uri: str) -> list[Judgement]:
-    """Return every judgement, by scored partition and then by the partition as of which it was made."""
+    """Return all judgements, ordered by scored partition and by the partition as of which they were made."""
     if not tables.exists(uri):
         return []
-    found = tables.read(uri, columns=["report"])["report"].to_pylist()
-    return sorted((Judgement.model_validate_json(each) for each in found), key=_place)
+    reports = tables.read(uri, columns=["report"])["report"].to_pylist()
+    return sorted((Judgement.model_validate_json(report) for report in reports), key=_place)
 
 
 def as_of(judgements: Iterable[Judgement], partition: str) -> list[Judgement]:
-    """Return the latest judgement of each scored partition and model version that one partition knows, newest first."""
+    """Return each scored partition's latest judgement of each version as of a partition, the newest first."""
     latest: dict[tuple[str, str], Judgement] = {}
-    for each in sorted(judgements, key=_place):
-        if each.as_of <= partition:
-            latest[each.scored, each.model_version] = each
+    for judgement in sorted(judgements, key=_place):
+        if judgement.as_of <= partition:
+            latest[judgement.scored, judgement.model_version] = judgement
     return sorted(latest.values(), key=_place, reverse=True)
 
 
@@ -61,26 +68,29 @@ def _place(judgement: Judgement) -> tuple[str, str, str]:
 
 
 def _open(
-    subject: Subject, moment: Partition, scored: Sequence[Partition], known: Sequence[Judgement]
+    subject: Subject, moment: Partition, scored: Sequence[Partition], judgements: Sequence[Judgement]
 ) -> set[Partition]:
-    """Return the scored partitions of which more may be known as of one partition than as of the one before."""
+    """Return the scored partitions to judge again: those that may have new labels or data as of a partition.
+
+    :param moment: the partition as of which they are judged.
+    """
     truth, current = subject.truth, subject.digests
-    judged = {each.scored for each in known if each.as_of <= moment.key}
-    latest = {each.scored: each.data_digest for each in known}
+    judged = {judgement.scored for judgement in judgements if judgement.as_of <= moment.key}
+    latest = {judgement.scored: judgement.data_digest for judgement in judgements}
     new = {key for key, digest in latest.items() if current.get(key, digest) != digest}
     if truth.uri is not None:
         new |= set(labels.touched(truth.uri, moment))
     return {
-        each
-        for each in scored
-        if each <= moment
+        partition
+        for partition in scored
+        if partition <= moment
         and (
-            each == subject.run
-            or each.key not in judged
-            or each.key in new
+            partition == subject.run
+            or partition.key not in judged
+            or partition.key in new
             or (
-                each.start + truth.question.delay < moment.end
-                and each.end + truth.question.delay > moment.start
+                partition.start + truth.question.delay < moment.end
+                and partition.end + truth.question.delay > moment.start
             )
         )
     }
@@ -93,20 +103,26 @@ def _again(
     before: Sequence[Judgement],
     models: Models,
 ) -> list[Judgement]:
-    """Return the judgements of a partition, made anew as of some partitions and kept as of the others."""
+    """Return the judgements of a scored partition, new as of some partitions and kept as of the others.
+
+    :param moments: the partitions as of which it is judged again.
+    :param before: the judgements of the partition so far.
+    """
     anew = {moment.key for moment in moments if scored <= moment}
-    kept = {key: list(rows) for key, rows in groupby(before, key=lambda each: each.as_of)}
-    found: list[Judgement] = []
-    said: list[tuple[str, str]] = []
+    kept = {key: list(rows) for key, rows in groupby(before, key=lambda row: row.as_of)}
+    judgements: list[Judgement] = []
+    last_content: list[tuple[str, str]] = []
     for key in sorted({*anew, *kept}):
         rows = kept.get(key, [])
         if key in anew:
-            rows = judge(subject, scored, subject.parse(key), [*rows, *found[-len(said) :]], models)
-        if rows and (now := content_of(rows)) != said:
-            found += rows
-            said = now
-    estimates = {row.model_version: row.estimates for row in found if row.as_of == row.scored}
-    return [row.model_copy(update={"estimates": estimates.get(row.model_version, {})}) for row in found]
+            rows = judge(
+                subject, scored, subject.parse(key), [*rows, *judgements[-len(last_content) :]], models
+            )
+        if rows and (now := content_of(rows)) != last_content:
+            judgements += rows
+            last_content = now
+    estimates = {row.model_version: row.estimates for row in judgements if row.as_of == row.scored}
+    return [row.model_copy(update={"estimates": estimates.get(row.model_version, {})}) for row in judgements]
 
 
 def _write(uri: str, scored: str, rows: Sequence[Judgement], metric: str) -> None:
@@ -127,15 +143,15 @@ def _write(uri: str, scored: str, rows: Sequence[Judgement], metric: str) -> Non
         "report": pa.string(),
     }
     facts = []
-    for each in rows:
-        found = each.metrics.get(metric)
+    for judgement in rows:
+        measurement = judgement.metrics.get(metric)
         facts.append(
             {
-                **each.model_dump(include=set(kinds)),
-                "coverage": each.coverage,
+                **judgement.model_dump(include=set(kinds)),
+                "coverage": judgement.coverage,
                 "metric": metric,
-                **(found.model_dump(include={"value", "low", "high"}) if found else {}),
-                "report": each.model_dump_json(),
+                **(measurement.model_dump(include={"value", "low", "high"}) if measurement else {}),
+                "report": judgement.model_dump_json(),
             }
         )
     tables.replace_partition(uri, pa.Table.from_pylist(facts, pa.schema(list(kinds.items()))), scored)

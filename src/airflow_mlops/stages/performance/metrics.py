@@ -1,4 +1,4 @@
-"""What is measured of predictions whose labels are known: every metric, with its interval, and slice by slice."""
+"""Metrics of predictions whose labels are known, with confidence intervals, on all rows and by slice."""
 
 from __future__ import annotations
 
@@ -20,35 +20,36 @@ _MISSING = "missing"
 
 
 def measured(rows: pa.Table, event_time: str, grain: str, metrics: Sequence[str]) -> dict[str, Measured]:
-    """Measure metrics with confidence intervals, by the bootstrap over blocks of time (see :mod:`.resampling`).
+    """Measure metrics with confidence intervals, by the bootstrap over blocks of time.
 
-    :param rows: as :func:`airflow_mlops.learning.labels.join.join` returns them, all with a label.
+    :param rows: rows as :func:`airflow_mlops.learning.labels.join.join` returns them, all with a label.
     :param grain: length of a partition; a block is one step below.
     """
     truth, predicted = arrays(rows)
     times = rows[event_time].cast("timestamp[us]").to_numpy()
     blocks = resampling.blocks(times, "auto", grain)
     drawn = resampling.resample([statistic(name, truth, predicted, blocks) for name in metrics], blocks.count)
-    found = {}
+    measurements = {}
     for place, name in enumerate(metrics):
-        known = METRICS[name]
-        interval = drawn.estimate(place).interval(CONFIDENCE, known.low, known.high)
+        metric = METRICS[name]
+        interval = drawn.estimate(place).interval(CONFIDENCE, metric.low, metric.high)
         low, high = interval or (None, None)
-        found[name] = Measured(
+        measurements[name] = Measured(
             value=measures.measure(name, truth, predicted), low=low, high=high, n=truth.size
         )
-    return found
+    return measurements
 
 
 def every(rows: pa.Table, event_time: str, grain: str, task: str) -> dict[str, Measured]:
-    """Measure every metric of a task; none without rows."""
+    """Measure every metric of a task; there are none without rows."""
     return measured(rows, event_time, grain, names(task)) if rows.num_rows else {}
 
 
 def naive(truth: np.ndarray, prior: float | None, task: str) -> dict[str, float | None]:
-    """Return the metrics of a prediction that is always the same; none if it is not known.
+    """Return the metrics of a constant prediction; there are none without rows or without the constant.
 
-    :param prior: the share of label 1, or the mean value, in the training data.
+    :param prior: the constant: the share of label 1, or the mean label, in the training data; None if it is
+        not known.
     """
     import numpy as np
 
@@ -60,19 +61,22 @@ def naive(truth: np.ndarray, prior: float | None, task: str) -> dict[str, float 
 def slices(
     rows: pa.Table, event_time: str, grain: str, metric: str, by: Sequence[str], least: int
 ) -> dict[str, Measured]:
-    """Measure a metric within each value of some columns that has enough rows, e.g. under ``origin=JFK``.
+    """Measure a metric on each slice that has enough rows, by the slice's name, e.g. ``origin=JFK``.
 
-    :param by: columns of the rows.
-    :param least: rows below which a slice is not measured.
+    :param by: columns of the rows; each of their values is a slice.
+    :param least: number of rows below which a slice is not measured.
     """
     import pyarrow.compute as pc
 
-    found = {}
+    measurements = {}
     for column in by:
         values = pc.fill_null(pc.cast(rows[column], "string"), _MISSING)
-        counts = sorted((each["values"], each["counts"]) for each in pc.value_counts(values).to_pylist())
+        counts = sorted(
+            (value_count["values"], value_count["counts"])
+            for value_count in pc.value_counts(values).to_pylist()
+        )
         large = [(value, count) for value, count in counts if count >= least]
-        for value, _ in sorted(large, key=lambda each: -each[1])[:_MOST_SLICES]:
+        for value, _ in sorted(large, key=lambda value_count: -value_count[1])[:_MOST_SLICES]:
             part = rows.filter(pc.equal(values, value))
-            found[f"{column}={value}"] = measured(part, event_time, grain, [metric])[metric]
-    return dict(sorted(found.items()))
+            measurements[f"{column}={value}"] = measured(part, event_time, grain, [metric])[metric]
+    return dict(sorted(measurements.items()))

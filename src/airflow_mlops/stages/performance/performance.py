@@ -1,4 +1,4 @@
-"""Performance as of one partition: predictions beside the labels that have matured."""
+"""Performance as of one partition: predictions compared with the labels that have matured."""
 
 from __future__ import annotations
 
@@ -22,13 +22,14 @@ if TYPE_CHECKING:
 
 
 class Performance(NamedTuple):
-    """How the champion does, as far as labels tell.
+    """Performance of the champion, as far as labels are known.
 
-    :param check: the verdict on the rows whose labels matured during the partition.
-    :param metrics: of these rows.
+    :param check: the check on the rows whose labels matured during the partition.
+    :param metrics: metrics of these rows.
     :param others: further checks, which decide nothing by themselves: ``labels``, ``baseline``, ``estimate``,
         ``estimate.error``, ``concept``, ``volume``, ``latency``, ``feedback``, and one for each slice.
-    :param history: what is known of each partition by now, the newest first; empty if no history is kept.
+    :param history: the latest judgement of each scored partition and version, the newest first; empty if no
+        history is kept.
     """
 
     check: Check
@@ -46,15 +47,16 @@ def performance(
     predictions_uri: str,
     performance_uri: str | None = None,
 ) -> Performance:
-    """Judge the predictions whose labels matured during a partition, and keep the history of all.
+    """Judge the predictions whose labels matured during a partition, and keep the history of all partitions.
 
-    Labels mature some time after their event time, and not before they are known. Only what this champion has predicted
-    counts for the verdict: what the one before it served says nothing about it. The history judges each partition
-    by the version that has scored it.
+    A label matures some time after its event time, and not before it is known. Only predictions of this
+    champion count for the verdict, not those of the champion before it. The history has a judgement for each
+    version that has scored a partition.
 
     :param truth: the data as of the partition, and where its labels are.
-    :param champion: None, if there is none, is INCONCLUSIVE.
-    :param performance_uri: table of the history (:mod:`airflow_mlops.stages.performance.judge`); None keeps none.
+    :param champion: None if the model has no champion; performance is then INCONCLUSIVE.
+    :param performance_uri: URI of the table of the history (:mod:`airflow_mlops.stages.performance.judge`);
+        None keeps no history.
     :raises SchemaMismatch: if labels do not fit the task, or the predictions' keys.
     """
     if champion is None:
@@ -66,22 +68,25 @@ def performance(
         return Performance(monitoring.performance({}, holdout, policy, metric, 0, policy.min_rows), {})
     matured = window.matured(subject, champion.version)
     rows = matured.rows
-    values, predicted = arrays(rows)
-    metrics = performance_engine.metrics(values, predicted, task) if rows.num_rows else {}
-    found = None
+    labels, predicted = arrays(rows)
+    metrics = performance_engine.metrics(labels, predicted, task) if rows.num_rows else {}
+    measurement = None
     if rows.num_rows:
-        found = measured(rows, dataset.event_time, dataset.grain, [metric])[metric]
+        measurement = measured(rows, dataset.event_time, dataset.grain, [metric])[metric]
     check = monitoring.performance(metrics, holdout, policy, metric, rows.num_rows, policy.min_rows)
-    said = window.labels(matured, policy)
-    if found is not None:
-        check = check.model_copy(update={"interval": found.interval})
+    labels_check = window.labels(matured, policy)
+    if measurement is not None:
+        check = check.model_copy(update={"interval": measurement.interval})
     if matured.due and matured.coverage < policy.min_coverage:
-        check = check.model_copy(update={"verdict": Verdict.INCONCLUSIVE, "reason": said.reason})
+        check = check.model_copy(update={"verdict": Verdict.INCONCLUSIVE, "reason": labels_check.reason})
     history = judge.update(subject, performance_uri) if performance_uri is not None else []
-    models = Models(subject, {each.model_version: each.prior for each in history if each.prior is not None})
+    models = Models(
+        subject,
+        {judgement.model_version: judgement.prior for judgement in history if judgement.prior is not None},
+    )
     others = (
-        said,
-        checks.baseline(subject, champion, rows, found, models, policy),
+        labels_check,
+        checks.baseline(subject, champion, rows, measurement, models, policy),
         *checks.slices(subject, rows, policy),
         *checks.estimates(subject, champion, history, models, policy),
         *checks.served(subject, champion, policy),

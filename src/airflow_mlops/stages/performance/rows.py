@@ -1,4 +1,4 @@
-"""One judgement: the predictions of a partition by the labels that are known as of another."""
+"""Judgements: predictions of one partition, measured by the labels that are known as of another one."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Subject:
-    """What is judged, and how.
+    """The model and the predictions that are judged, and the labels that they are judged by.
 
-    :param predictions_uri: table of predictions.
-    :param truth: where the labels are, as a run of one partition sees them.
-    :param slices: columns whose every value is measured apart.
-    :param min_rows: rows below which a slice is not measured.
+    :param predictions_uri: URI of the table of predictions.
+    :param truth: where the labels are, as the run of one partition sees them.
+    :param slices: columns whose values are measured as slices of their own.
+    :param min_rows: number of rows below which a slice is not measured.
     """
 
     client: Client
@@ -54,7 +54,7 @@ class Subject:
 
     @property
     def question(self) -> Question:
-        """What the model is asked."""
+        """The target, the task and the metric of the model."""
         return self.truth.question
 
     @cached_property
@@ -73,32 +73,32 @@ class Subject:
 
 
 class Models:
-    """What is known of the versions that have predicted; each is asked for once.
+    """Registry data of the versions that have predicted; every version is looked up once.
 
-    :param priors: mean of the training labels by version, where it is known.
+    :param priors: mean of the training labels by version, as far as earlier judgements have it.
     """
 
     def __init__(self, subject: Subject, priors: Mapping[str, float]) -> None:
         self._subject = subject
         self._priors: dict[str, float | None] = {**priors}
-        self._found: dict[str, tuple[ModelRef, Training] | None] = {}
+        self._trainings: dict[str, tuple[ModelRef, Training] | None] = {}
 
     def training(self, version: str) -> tuple[ModelRef, Training] | None:
-        """Return a version and what it was trained on; None if it was deleted, or does not say."""
-        if version not in self._found:
+        """Return a version and its training; None if the version was deleted, or records none."""
+        if version not in self._trainings:
             client = self._subject.client
             try:
                 ref = registry.version(client, self._subject.model, version)
-                self._found[version] = ref, registry.training(client, ref)
+                self._trainings[version] = ref, registry.training(client, ref)
             except (ModelNotFound, DigestMismatch):
-                self._found[version] = None
-        return self._found[version]
+                self._trainings[version] = None
+        return self._trainings[version]
 
     def prior(self, version: str) -> float | None:
         """Return the mean of a version's training labels; None if they are gone."""
         if version not in self._priors:
-            found = self.training(version)
-            self._priors[version] = self._mean(found[1]) if found else None
+            trained = self.training(version)
+            self._priors[version] = self._mean(trained[1]) if trained else None
         return self._priors[version]
 
     def _mean(self, training: Training) -> float | None:
@@ -107,50 +107,56 @@ class Models:
             return None
         try:
             rows = read(source, columns=[truth.question.target], since=split.start, until=split.cut)
-            _, values = pipeline.labelled(rows, truth.question.target, truth.question.task)
+            _, labels = pipeline.labelled(rows, truth.question.target, truth.question.task)
         except (TableMissing, TableUnreadable, SchemaMismatch):
             return None
-        return float(values.mean()) if values.size else None
+        return float(labels.mean()) if labels.size else None
 
 
 def judge(
-    subject: Subject, scored: Partition, moment: Partition, known: Sequence[Judgement], models: Models
+    subject: Subject, scored: Partition, moment: Partition, earlier: Sequence[Judgement], models: Models
 ) -> list[Judgement]:
-    """Judge a partition as of another, one judgement for each version that has predicted.
+    """Judge a partition as of another, with one judgement for each version that has predicted it.
 
-    :param known: earlier answers; what they say of the same predictions and labels is not measured again.
+    :param scored: the partition that was predicted.
+    :param moment: the partition as of which labels count.
+    :param earlier: earlier judgements; those of the same predictions and labels are used again.
     """
     joined = join(subject.predictions_uri, subject.truth, scored, moment)
-    found = []
+    judgements = []
     for version in sorted(set(joined.rows[MODEL_VERSION].to_pylist())):
         mine = joined.of(version)
         content = _digest(subject, mine, scored)
-        same = _known(known, version, content, scored, moment)
-        found.append(same or _measure(subject, scored, moment, mine, version, content, models))
-    return found
+        same = _unchanged(earlier, version, content, scored, moment)
+        judgements.append(same or _measure(subject, scored, moment, mine, version, content, models))
+    return judgements
 
 
-def _known(
-    known: Sequence[Judgement], version: str, content: str, scored: Partition, moment: Partition
+def _unchanged(
+    earlier: Sequence[Judgement], version: str, content: str, scored: Partition, moment: Partition
 ) -> Judgement | None:
-    """Return what earlier answers say of the same rows; only as of its own partition is performance estimated."""
-    for each in known:
-        same = (each.model_version, each.content) == (version, content)
-        if same and (scored != moment or each.as_of == moment.key):
-            return each.model_copy(update={"as_of": moment.key})
+    """Return the earlier judgement of the same rows, as of another partition; None if there is none.
+
+    As of the scored partition itself, only a judgement as of that same partition counts: no other one has
+    estimates.
+    """
+    for judgement in earlier:
+        same = (judgement.model_version, judgement.content) == (version, content)
+        if same and (scored != moment or judgement.as_of == moment.key):
+            return judgement.model_copy(update={"as_of": moment.key})
     return None
 
 
 def content_of(rows: Iterable[Judgement]) -> list[tuple[str, str]]:
-    """Return what judgements as of one partition rest on."""
-    return [(each.model_version, each.content) for each in rows]
+    """Return the version and the content digest of judgements as of one partition."""
+    return [(judgement.model_version, judgement.content) for judgement in rows]
 
 
 def _digest(subject: Subject, joined: Joined, scored: Partition) -> str:
     truth = subject.truth
     columns = list(dict.fromkeys([*truth.key, truth.dataset.event_time, SCORE, TRUTH]))
     parts = (tables.digest(joined.rows.select(columns))[:32], joined.contradictory, joined.unknown)
-    # The data too, for slices are of its columns.
+    # The digest of the data too, because slices are made by its columns.
     return "-".join(map(str, (*parts, subject.digests.get(scored.key, "")[:32])))
 
 
@@ -165,7 +171,7 @@ def _measure(
 ) -> Judgement:
     truth, labelled = subject.truth, joined.labelled
     dataset = truth.dataset
-    values, _ = arrays(labelled)
+    labels, _ = arrays(labelled)
     trained, prior = models.training(version), models.prior(version)
     estimates: dict[str, Measured] = {}
     if scored == moment and trained is not None and truth.question.task == "classification":
@@ -182,7 +188,7 @@ def _measure(
         watermark=_watermark(joined, dataset.event_time, scored),
         metrics=metrics.every(labelled, dataset.event_time, dataset.grain, truth.question.task),
         slices=_slices(subject, scored, labelled),
-        naive=metrics.naive(values, prior, truth.question.task),
+        naive=metrics.naive(labels, prior, truth.question.task),
         prior=prior,
         holdout=dict(trained[1].metrics) if trained else {},
         estimates=estimates,

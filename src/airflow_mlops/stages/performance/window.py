@@ -1,4 +1,4 @@
-"""The window of one partition: predictions whose labels matured during it, and those that should have one by now."""
+"""The window of one partition: predictions whose labels matured during it, or were due in it."""
 
 from __future__ import annotations
 
@@ -25,16 +25,19 @@ if TYPE_CHECKING:
 
 _TICK = timedelta(microseconds=1)
 _LOOKED_AT = 500
-"""Partitions that a stream is looked for in."""
+"""Maximum number of partitions that are searched for the predictions of a stream."""
 
 
 @dataclass(frozen=True)
 class MaturedWindow:
-    """One version's predictions, as a window of time sees them.
+    """The predictions of one version in a window of time.
 
-    :param rows: predictions whose label counts since a time within the window; in order of their key.
-    :param decided: score and label (null if there is none) of the predictions that are due within the window.
-    :param watermark: event time before which none of these lacks its label; None without any.
+    :param rows: predictions whose label has come to count during the window, ordered by their key.
+    :param decided: score and label (null if there is none) of the predictions whose label is due within the
+        window.
+    :param contradictory: number of predictions whose labels contradict each other.
+    :param unknown: number of labels that belong to no prediction.
+    :param watermark: event time before which no due prediction lacks its label; None if none is due.
     """
 
     rows: pa.Table
@@ -45,36 +48,36 @@ class MaturedWindow:
 
     @property
     def due(self) -> int:
-        """Predictions whose label should be known by now."""
+        """Number of predictions whose label should be known by now."""
         return int(self.decided.num_rows)
 
     @property
     def labelled(self) -> int:
-        """Those of them that have one."""
+        """Number of due predictions that have a label."""
         return self.due - int(self.decided[TRUTH].null_count)
 
     @property
     def coverage(self) -> float:
-        """Their share."""
+        """Share of the due predictions that have a label."""
         return self.labelled / self.due if self.due else 0.0
 
 
 def matured(subject: Subject, version: str) -> MaturedWindow:
-    """Return what the window of a run's partition holds of one version's predictions."""
+    """Return the predictions of one version in the window of the run's partition."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     run, truth = subject.run, subject.truth
     first = Partition.containing(run.start - truth.question.delay, run.grain)
     last = Partition.containing(run.end - truth.question.delay - _TICK, run.grain)
-    wanted = {each.key for each in first.through(last)}
+    keys = {partition.key for partition in first.through(last)}
     if truth.uri is not None:
-        wanted |= set(touched(truth.uri, run))
+        keys |= set(touched(truth.uri, run))
     scored = [key for key in versions.partitions(subject.predictions_uri) if key <= run.key]
-    found = [
-        join(subject.predictions_uri, truth, subject.parse(key), run) for key in scored if key in wanted
+    joins = [
+        join(subject.predictions_uri, truth, subject.parse(key), run) for key in scored if key in keys
     ] or [_nothing(subject)]
-    rows = pa.concat_tables([each.of(version).rows for each in found], promote_options="default")
+    rows = pa.concat_tables([joined.of(version).rows for joined in joins], promote_options="default")
     event, kind = truth.dataset.event_time, pa.timestamp("us", "UTC")
     since = pa.scalar(run.start - truth.question.delay, kind)
     until = pa.scalar(run.end - truth.question.delay, kind)
@@ -86,8 +89,8 @@ def matured(subject: Subject, version: str) -> MaturedWindow:
     return MaturedWindow(
         rows=now.sort_by([(name, "ascending") for name in truth.key]),
         decided=due.select([SCORE, TRUTH]),
-        contradictory=sum(each.contradictory for each in found),
-        unknown=sum(each.unknown for each in found),
+        contradictory=sum(joined.contradictory for joined in joins),
+        unknown=sum(joined.unknown for joined in joins),
         watermark=pc.min(missing[event]).as_py()
         if missing.num_rows
         else until.as_py()
@@ -97,36 +100,37 @@ def matured(subject: Subject, version: str) -> MaturedWindow:
 
 
 def stream(subject: Subject, version: str, most: int) -> pa.Table | None:
-    """Return a version's predictions with a label as of the run, the newest partitions of them; None if there are none.
+    """Return a version's labelled predictions as of the run, from the newest partitions; None if it has none.
 
-    A version that serves again after a rollback has more than one span of time. It is looked for in so many partitions
-    up to the run, of which only those that it has predicted are read.
+    A version that serves again after a rollback has predicted in more than one span of time. So the last
+    :data:`_LOOKED_AT` partitions are searched for it, and only those that it has predicted are read.
 
-    :param most: rows after which no older partition is read.
+    :param most: number of rows after which no older partition is read.
     """
     import pyarrow as pa
 
-    found: list[pa.Table] = []
+    parts: list[pa.Table] = []
     rows = 0
     for key in _predicted(subject, version):
         joined = join(subject.predictions_uri, subject.truth, subject.parse(key), subject.run).of(version)
-        found.append(joined.labelled)
-        rows += found[-1].num_rows
+        parts.append(joined.labelled)
+        rows += parts[-1].num_rows
         if rows >= most:
             break
-    return pa.concat_tables(found, promote_options="default") if found else None
+    return pa.concat_tables(parts, promote_options="default") if parts else None
 
 
 def _predicted(subject: Subject, version: str) -> Iterator[str]:
     """Yield the partitions that a version has predicted, the newest first."""
     import pyarrow.dataset as ds
 
-    found = tables.dataset(subject.predictions_uri)
+    predictions = tables.dataset(subject.predictions_uri)
     there = [key for key in versions.partitions(subject.predictions_uri) if key <= subject.run.key]
     for key in reversed(there[-_LOOKED_AT:]):
-        for file in found.get_fragments(ds.field(tables.PARTITION) == key):
-            # What Delta knows of a file leaves out ranges of texts, and it would be skipped. Its own footer has them.
-            plain = found.format.make_fragment(file.path, found.filesystem)
+        for file in predictions.get_fragments(ds.field(tables.PARTITION) == key):
+            # Statistics in the Delta log leave out ranges of texts, and the file would be skipped; its footer
+            # has them.
+            plain = predictions.format.make_fragment(file.path, predictions.filesystem)
             with delta.errors(subject.predictions_uri):
                 mine = plain.count_rows(filter=ds.field(MODEL_VERSION) == version)
             if mine:
@@ -135,7 +139,7 @@ def _predicted(subject: Subject, version: str) -> Iterator[str]:
 
 
 def labels(window: MaturedWindow, policy: PerformancePolicy) -> Check:
-    """Judge the labels of a window."""
+    """Check how many predictions of a window have their labels."""
     return performance.labels(
         due=window.due,
         labelled=window.labelled,
@@ -147,7 +151,7 @@ def labels(window: MaturedWindow, policy: PerformancePolicy) -> Check:
 
 
 def _nothing(subject: Subject) -> Joined:
-    """Return no predictions, in the columns that they would have."""
+    """Return an empty join, with the columns that predictions and labels have."""
     import pyarrow as pa
 
     rows = tables.read(subject.predictions_uri, partition="")
