@@ -1,4 +1,4 @@
-"""The table of checks: one row for each check of each partition, for dashboards and for DAGs that wait for one."""
+"""The table of checks: a row for each check of a partition, for dashboards and for waiting DAGs."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _CODES = {Verdict.PASS: 0.0, Verdict.FAIL: 1.0, Verdict.INCONCLUSIVE: -1.0}
 
 
 def record(uri: str, report: HealthReport) -> None:
-    """Keep every check of a report, as of its partition; the same partition again replaces its rows.
+    """Write every check of a report to the table; it replaces earlier rows of the same partition.
 
-    :param uri: the Delta table ``checks`` of the model.
+    :param uri: URI of the Delta table ``checks`` of the model.
     """
     import pyarrow as pa
 
@@ -32,45 +32,46 @@ def record(uri: str, report: HealthReport) -> None:
 
 
 def checks(report: HealthReport) -> list[Check]:
-    """Return every check of a report: ``health`` for all of it, and then its parts."""
+    """Return every check of a report: first ``health``, the verdict of the whole report, then its parts."""
     health = Check(name="health", verdict=report.verdict, expected="no failure", reason=report.reason)
     return [health, report.drift, *report.columns, report.performance, report.staleness, *report.others]
 
 
 def verdict(uri: str, partition: str, name: str) -> Verdict | None:
-    """Return what a check said of a partition; None if it has not been recorded, or not yet.
+    """Return the verdict of a check on a partition; None if it has not been recorded.
 
-    :param name: the check, such as ``drift`` or ``drift.temperature``; of one with slices, the one on all rows.
+    :param name: name of the check, such as ``drift`` or ``drift.temperature``; of a check with slices, the
+        verdict on all rows is returned.
     """
     if not tables.exists(uri):
         return None
     rows = tables.read(uri, partition=partition, columns=["check", "slice", "verdict"]).to_pylist()
-    said = (row["verdict"] for row in rows if row["check"] == name and row["slice"] is None)
-    return next(map(Verdict, said), None)
+    verdicts = (row["verdict"] for row in rows if row["check"] == name and row["slice"] is None)
+    return next(map(Verdict, verdicts), None)
 
 
 def gauges(report: HealthReport) -> dict[str, float]:
-    """Return the metrics that dashboards get, by their names.
+    """Return the gauges for dashboards, by their names.
 
-    ``mlops.<model>.<check>`` is what was observed, ``mlops.<model>.<check>.verdict`` is 0 for PASS, 1 for FAIL and -1 for
-    INCONCLUSIVE, and ``mlops.<model>.metrics.<metric>`` is a metric on matured labels. What was not measured is left out,
-    and so are slices.
+    ``mlops.<model>.<check>`` is the observed number, ``mlops.<model>.<check>.verdict`` is 0 for PASS, 1 for
+    FAIL and -1 for INCONCLUSIVE, and ``mlops.<model>.metrics.<metric>`` is a metric on matured labels.
+    Numbers that were not measured are left out, and so are slices.
     """
-    found: dict[str, float] = {}
+    readings: dict[str, float] = {}
     for check in checks(report):
         if check.slice is None:
             name = _name(report.model, check.name)
-            found[f"{name}.verdict"] = _CODES[check.verdict]
+            readings[f"{name}.verdict"] = _CODES[check.verdict]
             if check.observed is not None:
-                found[name] = check.observed
+                readings[name] = check.observed
     for metric, value in report.metrics.items():
         if value is not None:
-            found[_name(report.model, f"metrics.{metric}")] = value
-    return found
+            readings[_name(report.model, f"metrics.{metric}")] = value
+    return readings
 
 
 def _name(model: str, name: str) -> str:
-    # What StatsD and OpenTelemetry both take; columns may be named anything.
+    # Columns may have any name; these are the characters that StatsD and OpenTelemetry both accept.
     return re.sub(r"[^a-zA-Z0-9_.-]", "_", f"mlops.{model}.{name}")[:240]
 
 

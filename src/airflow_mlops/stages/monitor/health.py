@@ -24,10 +24,10 @@ def health(
     staleness: int | None,
     others: Sequence[Check] = (),
 ) -> HealthReport:
-    """Put the measures of one partition together.
+    """Return the health report of one partition, put together from its checks.
 
-    :param others: further checks, which tell more of it and decide nothing here.
-    :param staleness: most partitions that may pass since training; None means any number.
+    :param others: further checks, which are reported and decide nothing here.
+    :param staleness: maximum number of partitions that may pass since training; None means any number.
     """
     age = monitoring.staleness(since_training(champion, dataset.partition, dataset.grain), staleness)
     checks = (drift, performance, age)
@@ -47,14 +47,14 @@ def health(
 
 
 def since_training(champion: ModelRef | None, partition: str, grain: str) -> int | None:
-    """Count the partitions from the last one that the champion saw to this one; None without a champion."""
+    """Return the number of partitions since the champion's training data; None without a champion."""
     if champion is None or champion.trained_through is None:
         return None
     return steps(champion.trained_through, partition, grain)
 
 
 def record(uri: str, report: HealthReport) -> None:
-    """Keep a report in the monitoring table; the same partition again replaces its row."""
+    """Write a report to the monitoring table; it replaces an earlier report of the same partition."""
     record_report(
         uri,
         report.partition,
@@ -68,15 +68,15 @@ def record(uri: str, report: HealthReport) -> None:
 
 
 def history(uri: str, partition: str | None = None) -> list[HealthReport]:
-    """Return the reports, the newest first.
+    """Return the health reports, the newest first.
 
-    :param partition: up to and including this one; None means all.
+    :param partition: key of the last partition whose report is returned; None means all.
     """
     if not tables.exists(uri):
         return []
     rows = tables.read(uri, columns=["partition", "report"]).to_pylist()
-    known = sorted(
+    ordered = sorted(
         (row for row in rows if partition is None or row["partition"] <= partition),
         key=lambda row: row["partition"],
     )
-    return [HealthReport.model_validate_json(row["report"]) for row in reversed(known)]
+    return [HealthReport.model_validate_json(row["report"]) for row in reversed(ordered)]
