@@ -1,4 +1,4 @@
-"""Data Docs: the page that Great Expectations itself makes of a validation, readable without any network."""
+"""Data Docs: the page that Great Expectations itself renders of a validation, readable without a network."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Its own page loads styles, fonts and scripts from seven hosts. This one stands in its place around its sections; what
-# is folded or sorted by a script there is open and in order here, and its charts, which a script draws, are left out.
+# The template of Great Expectations loads styles, fonts and scripts from seven hosts. This one replaces it
+# around the sections that Great Expectations renders. Sections that its scripts fold or sort are open and in
+# order here; charts, which a script draws, are left out.
 _PAGE = (
     HEAD
     + """\
@@ -53,7 +54,8 @@ a { color: inherit; text-decoration: none; pointer-events: none; }
 """
 )
 
-# Not every value is escaped by its templates, so nothing that could be markup reaches them.
+# The templates of Great Expectations do not escape every value, so characters of markup are replaced
+# beforehand.
 _MARKUP = str.maketrans({"<": "‹", ">": "›", "&": "＆", '"': "”"})
 _COUNTS = frozenset(
     {"element_count", "unexpected_count", "unexpected_percent", "missing_count", "missing_percent"}
@@ -69,25 +71,26 @@ def render(
     partition: str,
     pii: Collection[str] = (),
 ) -> str | None:
-    """Return the page; None, with a warning in the log, if Great Expectations cannot render what it has found.
+    """Return the page of Data Docs; None, with a warning in the log, if Great Expectations cannot render it.
 
-    :param answers: what :func:`airflow_mlops.stages.validate.gx.evaluate` returned for them; None is rendered if it
-        was not run.
+    :param answers: what :func:`airflow_mlops.stages.validate.gx.evaluate` returned for the expectations; no
+        page is rendered if it was not run.
     :param pii: columns with personal data, whose values are masked.
     """
     if not answers:
         return None
-    results = [
-        (each, answer, concerns(each, pii)) for each, answer in zip(expectations, answers, strict=True)
+    entries = [
+        (expectation, answer, concerns(expectation, pii))
+        for expectation, answer in zip(expectations, answers, strict=True)
     ]
     try:
-        return _render(results, dataset, partition)
+        return _render(entries, dataset, partition)
     except Exception as error:  # noqa: BLE001 - a page is no reason to fail; the message may hold values
         log.warning("Data Docs of %s %s could not be rendered: %s", dataset, partition, type(error).__name__)
         return None
 
 
-def _render(found: Sequence[tuple[Expectation, GxAnswer, bool]], dataset: str, partition: str) -> str:
+def _render(entries: Sequence[tuple[Expectation, GxAnswer, bool]], dataset: str, partition: str) -> str:
     with quiet():
         from great_expectations import __version__
         from great_expectations.core.expectation_validation_result import ExpectationSuiteValidationResult
@@ -95,7 +98,7 @@ def _render(found: Sequence[tuple[Expectation, GxAnswer, bool]], dataset: str, p
         from great_expectations.render.view.view import DefaultJinjaPageView
         from jinja2 import DictLoader
 
-        results = [_result(*each) for each in found]
+        results = [_result(*entry) for entry in entries]
         good = sum(bool(result.success) for result in results)
         suite = ExpectationSuiteValidationResult(
             success=good == len(results),
@@ -119,23 +122,25 @@ def _render(found: Sequence[tuple[Expectation, GxAnswer, bool]], dataset: str, p
         return str(view.render(document, page_title=_plain(f"Data Docs of {dataset} {partition}")))
 
 
-def _result(each: Expectation, answer: GxAnswer, masked: bool) -> ExpectationValidationResult:
+def _result(expectation: Expectation, answer: GxAnswer, masked: bool) -> ExpectationValidationResult:
     from great_expectations.core.expectation_validation_result import ExpectationValidationResult
     from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
 
-    found = dict(answer.result.result) if answer.result and answer.error is None else {}
-    if "element_count" not in found:
-        # Its renderer takes any count for one of rows, and looks for their share.
-        found.pop("unexpected_count", None)
+    details = dict(answer.result.result) if answer.result and answer.error is None else {}
+    if "element_count" not in details:
+        # The renderer takes every count for a count of rows, and looks for the share of rows beside it.
+        details.pop("unexpected_count", None)
     if masked:
-        shown = {key: value for key, value in found.items() if key in _COUNTS}
-        found = shown | ({"observed_value": MASK} if "observed_value" in found else {})
+        counts = {key: value for key, value in details.items() if key in _COUNTS}
+        details = counts | ({"observed_value": MASK} if "observed_value" in details else {})
     message = MASK if masked else (answer.error or "").strip().partition("\n")[0][:200]
     raised = {"raised_exception": True, "exception_message": _plain(message), "exception_traceback": ""}
     return ExpectationValidationResult(
         success=bool(answer.result and answer.result.success and answer.error is None),
-        expectation_config=ExpectationConfiguration(type=each.expectation, kwargs=_clean(each.args)),
-        result={key: _clean(_few(value)) for key, value in found.items()},
+        expectation_config=ExpectationConfiguration(
+            type=expectation.expectation, kwargs=_clean(expectation.args)
+        ),
+        result={key: _clean(_few(value)) for key, value in details.items()},
         exception_info=raised if answer.error else None,
     )
 
@@ -146,9 +151,9 @@ def _few(value: Any) -> Any:
 
 def _clean(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {_plain(str(key)): _clean(each) for key, each in value.items()}
+        return {_plain(str(key)): _clean(element) for key, element in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_clean(each) for each in value]
+        return [_clean(element) for element in value]
     value = value.item() if hasattr(value, "item") else value  # a number of numpy
     return value if value is None or isinstance(value, (bool, int, float)) else _plain(text(value))
 

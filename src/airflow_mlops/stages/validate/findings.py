@@ -1,4 +1,4 @@
-"""What an answer of Great Expectations means: a result in words, without what is personal, and the rows it is about."""
+"""Findings: results of expectations in words, without personal values, and the rows that they are about."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ if TYPE_CHECKING:
     from airflow_mlops.stages.validate.gx import GxAnswer
 
 MASK = "•••"
-"""What stands for a personal value: always the same, so that it tells neither length nor content."""
+"""Text shown in place of a personal value: always the same, so that it reveals neither length nor content."""
 SAMPLES = 20
-"""Different values that a result shows."""
+"""Maximum number of different values that a result shows."""
 _HINTS = (
     ("NA is ambiguous", "an integer is missing: say what becomes of such rows with `ignore_row_if`"),
     ("dtype=datetime64", "write a time with its zone, such as 2013-01-31T00:00:00+00:00"),
     ("Cannot compare Timestamp", "write a time with its zone, such as 2013-01-31T00:00:00+00:00"),
 )
 _NAMED = 5
-"""Findings of one kind that are spelled out."""
+"""Maximum number of findings of one kind that a reason spells out."""
 
 
 class ExpectationFinding(NamedTuple):
     """One result, and what it means for the rows.
 
-    :param broken: what is wrong if it failed or could not be evaluated, in words; nothing of a personal column's
-        values.
-    :param columns: the columns it is about.
-    :param rows: positions of the rows that broke it, counted from 0; None if it is not about rows or holds.
+    :param broken: what is wrong, in words, if the expectation failed or could not be evaluated; it quotes no
+        value of a personal column.
+    :param columns: the columns that the expectation is about.
+    :param rows: positions of the rows that broke it, counted from 0; None if it is not about rows or passed.
     """
 
     result: ExpectationResult
@@ -42,7 +42,7 @@ class ExpectationFinding(NamedTuple):
 
     @property
     def sets_aside(self) -> bool:
-        """Whether its rows are to be set aside."""
+        """Whether the rows that broke it are to be set aside."""
         return self.result.severity is Severity.QUARANTINE and self.rows is not None
 
     @property
@@ -53,46 +53,48 @@ class ExpectationFinding(NamedTuple):
 
     @property
     def undecided(self) -> bool:
-        """Whether it leaves open if the partition may go on; skew that would only warn does not."""
-        told_only = self.result.expectation == "skew" and self.result.severity is Severity.WARN
-        return self.result.outcome is Outcome.ERROR and not told_only
+        """Whether an error leaves the verdict open; an error of a skew check that only warns does not."""
+        warns_only = self.result.expectation == "skew" and self.result.severity is Severity.WARN
+        return self.result.outcome is Outcome.ERROR and not warns_only
 
 
-def concerns(each: Expectation, pii: Collection[str]) -> bool:
-    """Tell whether what an expectation observes may hold a value of one of these columns."""
-    condition = str(each.args.get("row_condition") or "")
-    columns = describe(each.expectation, each.args).columns
+def concerns(expectation: Expectation, pii: Collection[str]) -> bool:
+    """Return whether the result of an expectation may quote a value of one of these columns."""
+    condition = str(expectation.args.get("row_condition") or "")
+    columns = describe(expectation.expectation, expectation.args).columns
     return any(column in columns or column in condition for column in pii)
 
 
-def finding(each: Expectation, answer: GxAnswer, rows: int, pii: Collection[str] = ()) -> ExpectationFinding:
-    """Put an answer into a finding.
+def of_answer(
+    expectation: Expectation, answer: GxAnswer, rows: int, pii: Collection[str] = ()
+) -> ExpectationFinding:
+    """Return an answer of Great Expectations as a finding.
 
     :param rows: rows of the partition.
     :param pii: columns with personal data.
     """
-    words, masked = describe(each.expectation, each.args), concerns(each, pii)
+    words, masked = describe(expectation.expectation, expectation.args), concerns(expectation, pii)
     if answer.error is not None or answer.result is None:
-        return _errored(each, words, MASK if masked else answer.error or "unknown")
-    found = answer.result.result
-    unexpected = int(found["unexpected_count"]) if "element_count" in found else None
-    values = found.get("partial_unexpected_list") or ()
+        return _errored(expectation, words, MASK if masked else answer.error or "unknown")
+    details = answer.result.result
+    unexpected = int(details["unexpected_count"]) if "element_count" in details else None
+    examples = details.get("partial_unexpected_list") or ()
     result = ExpectationResult(
-        expectation=each.expectation,
+        expectation=expectation.expectation,
         column=", ".join(words.columns) or None,
-        severity=each.severity,
+        severity=expectation.severity,
         outcome=Outcome.PASS if answer.result.success else Outcome.FAIL,
         expected=words.expected,
-        observed=_observed(found, unexpected, rows, bool(answer.result.success), masked),
+        observed=_observed(details, unexpected, rows, bool(answer.result.success), masked),
         unexpected=unexpected,
         unexpected_share=None if unexpected is None else unexpected / rows,
-        samples=(MASK,) if masked and values else _different(values),
+        samples=(MASK,) if masked and examples else _different(examples),
     )
     return ExpectationFinding(result, words.broken, words.columns, answer.rows)
 
 
 def of_result(result: ExpectationResult, pii: Collection[str] = ()) -> ExpectationFinding:
-    """Put a result of our own, which is not about rows, into a finding."""
+    """Return a result of a check of ours, which is not about rows, as a finding."""
     columns = (result.column,) if result.column else ()
     words = describe(result.expectation, {"column": result.column} if result.column else {})
     if result.column in pii:
@@ -108,11 +110,11 @@ def _about(result: ExpectationResult) -> str:
     return f"{result.expectation} on {result.column}" if result.column else result.expectation
 
 
-def _observed(found: dict[str, Any], unexpected: int | None, rows: int, holds: bool, masked: bool) -> str:
+def _observed(details: dict[str, Any], unexpected: int | None, rows: int, holds: bool, masked: bool) -> str:
     if unexpected is not None:
         return f"{unexpected:,} of {rows:,} rows broke it"
-    if found.get("observed_value") is not None:
-        return MASK if masked else text(found["observed_value"])
+    if details.get("observed_value") is not None:
+        return MASK if masked else text(details["observed_value"])
     return "it holds" if holds else "it does not hold"
 
 
@@ -120,13 +122,13 @@ def _different(values: Sequence[Any]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(text(value) for value in values))[:SAMPLES]
 
 
-def _errored(each: Expectation, words: Words, message: str) -> ExpectationFinding:
+def _errored(expectation: Expectation, words: Words, message: str) -> ExpectationFinding:
     short = message.strip().partition("\n")[0][:200] or "unknown"
     hint = next((f" ({hint})" for part, hint in _HINTS if part in short), "")
     result = ExpectationResult(
-        expectation=each.expectation,
+        expectation=expectation.expectation,
         column=", ".join(words.columns) or None,
-        severity=each.severity,
+        severity=expectation.severity,
         outcome=Outcome.ERROR,
         expected=words.expected,
         observed=f"could not be evaluated: {short}{hint}",
@@ -135,28 +137,35 @@ def _errored(each: Expectation, words: Words, message: str) -> ExpectationFindin
 
 
 def reason(
-    findings: Sequence[ExpectationFinding], *, rows: int, aside: int, released: int, largest: float, moved: bool
+    findings: Sequence[ExpectationFinding],
+    *,
+    rows: int,
+    aside: int,
+    released: int,
+    largest: float,
+    moved: bool,
 ) -> str:
-    """Return what stops the partition, what could not be evaluated, what becomes of rows, and what passed.
+    """Return the reason of a verdict: failures, errors, rows set aside or released, warnings, passed checks.
 
-    :param aside: rows that are to be set aside.
-    :param released: rows that break an expectation and go on, because a person has released them.
+    :param rows: number of rows of the partition.
+    :param aside: number of rows that are to be set aside.
+    :param released: number of rows that broke an expectation and pass, because a person has released them.
     :param largest: largest share of rows that may be set aside.
-    :param moved: whether the rows are set aside.
+    :param moved: whether the rows are in fact moved to quarantine.
     """
-    failed = [each for each in findings if each.result.outcome is Outcome.FAIL]
-    clauses = [_listed(_counted(each) for each in failed if each.blocks)]
-    clauses.append(_listed(each.broken for each in findings if each.result.outcome is Outcome.ERROR))
+    failed = [finding for finding in findings if finding.result.outcome is Outcome.FAIL]
+    clauses = [_listed(_counted(finding) for finding in failed if finding.blocks)]
+    clauses.append(_listed(finding.broken for finding in findings if finding.result.outcome is Outcome.ERROR))
     if aside:
         share = f"{aside:,} of {_rows(rows)}" if aside < rows else f"all {_rows(rows)}"
         limit = f", above {100 * largest:.4g} % of them" if aside < rows and aside / rows > largest else ""
-        why = _listed(each.broken for each in failed if each.sets_aside)
+        why = _listed(finding.broken for finding in failed if finding.sets_aside)
         clauses.append(f"{share} {'' if moved else 'would be '}set aside{limit}: {why}")
     if released:
         clauses.append(f"{_rows(released)} that a person has released {'go' if released > 1 else 'goes'} on")
-    warned = _listed(_counted(each) for each in failed if each.result.severity is Severity.WARN)
+    warned = _listed(_counted(finding) for finding in failed if finding.result.severity is Severity.WARN)
     clauses.append(f"warning: {warned}" if warned else "")
-    passed = sum(each.result.outcome is Outcome.PASS for each in findings)
+    passed = sum(finding.result.outcome is Outcome.PASS for finding in findings)
     counted = f"{passed}" if passed == len(findings) else f"{passed} of {len(findings)}"
     clauses.append(f"{counted} checks passed on {_rows(rows)}")
     return "; ".join(clause for clause in clauses if clause)
@@ -175,6 +184,6 @@ def _rows(count: int) -> str:
 
 
 def _listed(texts: Iterable[str]) -> str:
-    told = list(dict.fromkeys(texts))
-    more = [f"{len(told) - _NAMED} more"] if len(told) > _NAMED else []
-    return ", ".join(told[:_NAMED] + more)
+    distinct = list(dict.fromkeys(texts))
+    more = [f"{len(distinct) - _NAMED} more"] if len(distinct) > _NAMED else []
+    return ", ".join(distinct[:_NAMED] + more)

@@ -1,4 +1,4 @@
-"""Expectations on one table, evaluated by Great Expectations: one frame and one graph of metrics a set of columns."""
+"""Evaluate expectations by Great Expectations, with one frame and one graph of metrics per set of columns."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ if TYPE_CHECKING:
     from airflow_mlops.domain.spec.model import Expectation
 
 FIRST = 200
-"""Values that break an expectation and are looked at for different ones to show."""
+"""Unexpected values that are requested, to choose different ones among them to show."""
 
 _LISTED = 20
-"""Names that a message lists at most."""
+"""Maximum number of names that a message lists."""
 
-# Arguments that every expectation takes and that would change how we read its answer.
+# Arguments that every expectation takes; setting one in a spec would change how we read its answer.
 _OURS = frozenset({"result_format", "catch_exceptions", "batch_id"})
-# Neither this format nor the one below asks for a query that would find the rows.
+# Neither format requests the query that would select the rows.
 _COUNTS = {"result_format": "BASIC", "partial_unexpected_count": FIRST}
 _ROWS = {"result_format": "COMPLETE", "partial_unexpected_count": 0, "return_unexpected_index_query": False}
 
 
 class GxAnswer(NamedTuple):
-    """What became of one expectation.
+    """The answer of Great Expectations to one expectation.
 
-    :param result: what Great Expectations says; None if it could not even be asked.
-    :param error: why it could not be evaluated; None if it could.
-    :param rows: positions of the rows that broke it, counted from 0, if it is about rows and failed; else None.
+    :param result: what Great Expectations returned; None if the expectation was not evaluated.
+    :param error: why the expectation could not be evaluated; None if it was.
+    :param rows: positions of the rows that broke it, counted from 0; None if it passed or is not about rows.
     """
 
     result: ExpectationValidationResult | None
@@ -46,26 +46,28 @@ class GxAnswer(NamedTuple):
     rows: Sequence[int] | None = None
 
 
-def reads(each: Expectation, names: Sequence[str]) -> tuple[str, ...]:
-    """Return the columns that an expectation reads; none if it is about rows and columns of a table as such.
+def reads(expectation: Expectation, names: Sequence[str]) -> tuple[str, ...]:
+    """Return the columns that an expectation reads; none if it is about the shape of the table only.
 
-    :param names: columns of the table, whose order they keep.
+    :param names: columns of the table; the returned ones keep their order.
     """
-    if is_about_shape(each):
+    if is_about_shape(expectation):
         return ()
-    condition = str(each.args.get("row_condition") or "")
-    asked = set(describe(each.expectation, each.args).columns)
-    # A condition names its columns; a name that only looks like one costs no more than reading it.
-    found = [name for name in names if name in asked or (condition and name in condition)]
-    return tuple(found or names)
+    condition = str(expectation.args.get("row_condition") or "")
+    columns = set(describe(expectation.expectation, expectation.args).columns)
+    # A condition names its columns in text; a name that is matched by accident only costs reading that
+    # column.
+    ordered = [name for name in names if name in columns or (condition and name in condition)]
+    return tuple(ordered or names)
 
 
 def evaluate(table: pa.Table, expectations: Sequence[Expectation], names: Sequence[str]) -> list[GxAnswer]:
     """Evaluate expectations; one that raises does not keep the others from running.
 
-    Those that read the same columns share one frame of these columns only, and one graph of metrics. Great Expectations
-    copies whole frames where it leaves nulls out, and digests each frame that its own batches are made of: small
-    frames, handed straight to its execution engine, spare both. Row positions are asked for once something has failed.
+    Expectations that read the same columns share one frame of these columns only, and one graph of metrics.
+    Great Expectations copies whole frames to leave nulls out, and computes a digest of every frame in its own
+    batches; small frames, passed straight to its execution engine, avoid both. Row positions are requested
+    only after a failure.
 
     :param table: at least one row, with the columns that the expectations read.
     :param names: all columns of the data, also those that were not read.
@@ -73,26 +75,27 @@ def evaluate(table: pa.Table, expectations: Sequence[Expectation], names: Sequen
     """
     answers: dict[int, GxAnswer] = {}
     groups: dict[tuple[str, ...], list[int]] = {}
-    for position, each in enumerate(expectations):
-        if absent := _absent(each, names):
+    for position, expectation in enumerate(expectations):
+        if absent := _absent(expectation, names):
             answers[position] = GxAnswer(None, f"no column {absent}{near(absent, names)}")
         else:
-            groups.setdefault(reads(each, names), []).append(position)
+            groups.setdefault(reads(expectation, names), []).append(position)
     with quiet():
         built = _build(expectations)
         for columns, positions in groups.items():
             frame = to_frame(table.select(columns)) if columns else _shape(table.num_rows, names)
-            found = _ask(frame, [built[position] for position in positions])
-            answers |= zip(positions, found, strict=True)
+            group_answers = _ask(frame, [built[position] for position in positions])
+            answers |= zip(positions, group_answers, strict=True)
     return [answers[position] for position in range(len(expectations))]
 
 
 def to_frame(table: pa.Table) -> pd.DataFrame:
-    """Return the frame that is validated: rows by position, integers and booleans with nulls kept as such.
+    """Return the frame that is validated: rows by position; integers and booleans with nulls keep their type.
 
-    Plain conversion makes floats of integers with nulls: large keys would collide, and the type of a column would
-    depend on whether this partition has a null in it. Decimals become floats: of those, Great Expectations converts one
-    by one, each with a look at the whole call stack, which takes hours for a million.
+    Plain conversion makes floats of integers with nulls: large keys would collide, and the type of a column
+    would depend on whether this partition has a null in it. Decimals become floats, because Great
+    Expectations converts decimals one by one and inspects the whole call stack for each, which takes hours
+    for a million.
     """
     import pandas as pd
     import pyarrow as pa
@@ -111,10 +114,10 @@ def to_frame(table: pa.Table) -> pd.DataFrame:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep Great Expectations from talking, and from changing how the process logs.
+    """Silence the logger of Great Expectations, and restore how the process logs afterwards.
 
-    It logs hundreds of lines when it is imported, and what raises it logs with the values that did. Its import turns on
-    ``logging.captureWarnings`` for the whole process. All is put back as the host had it.
+    Great Expectations logs hundreds of lines when it is imported, and logs exceptions with the values that
+    raised them. Its import turns on ``logging.captureWarnings`` for the whole process.
     """
     logger = logging.getLogger("great_expectations")
     level, showwarning = logger.level, warnings.showwarning
@@ -127,23 +130,28 @@ def quiet() -> Iterator[None]:
             logging.captureWarnings(False)
 
 
-def near(name: str, known: Sequence[str]) -> str:
-    """Return the end of a message about an unknown name: those that it may have meant."""
-    close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+def near(name: str, names: Sequence[str]) -> str:
+    """Return the end of a message about an unknown name: the names that may have been meant.
+
+    :param names: the names that exist.
+    """
+    close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
     if close:
         return f"; did you mean {' or '.join(close)}?"
-    return f"; there are {', '.join(sorted(known))}" if len(known) <= _LISTED else ""
+    return f"; there are {', '.join(sorted(names))}" if len(names) <= _LISTED else ""
 
 
-def is_about_shape(each: Expectation) -> bool:
-    """Tell whether an expectation is about rows and columns of a table as such, and reads no value."""
-    name, conditional = each.expectation, each.args.get("row_condition")
+def is_about_shape(expectation: Expectation) -> bool:
+    """Return whether an expectation is about the rows and columns of a table as such, and reads no value."""
+    name, conditional = expectation.expectation, expectation.args.get("row_condition")
     return name == "expect_column_to_exist" or (name.startswith("expect_table_") and not conditional)
 
 
-def _absent(each: Expectation, names: Sequence[str]) -> str | None:
-    asked = () if is_about_shape(each) else describe(each.expectation, each.args).columns
-    return next((column for column in asked if column not in names), None)
+def _absent(expectation: Expectation, names: Sequence[str]) -> str | None:
+    columns = (
+        () if is_about_shape(expectation) else describe(expectation.expectation, expectation.args).columns
+    )
+    return next((column for column in columns if column not in names), None)
 
 
 def _shape(rows: int, names: Sequence[str]) -> pd.DataFrame:
@@ -153,17 +161,17 @@ def _shape(rows: int, names: Sequence[str]) -> pd.DataFrame:
 
 
 def _ask(frame: pd.DataFrame, built: Sequence[GxExpectation]) -> list[GxAnswer]:
-    found = _answers(frame, built, _COUNTS)
-    broken = [position for position, answer in enumerate(found) if _rows_broke(answer)]
+    answers = _answers(frame, built, _COUNTS)
+    broken = [position for position, answer in enumerate(answers) if _rows_broke(answer)]
     located = _answers(frame, [built[position] for position in broken], _ROWS)
     for position, answer in zip(broken, located, strict=True):
         rows = answer.result.result.get("unexpected_index_list") if answer.result else None
-        found[position] = found[position]._replace(rows=rows or ())
-    return found
+        answers[position] = answers[position]._replace(rows=rows or ())
+    return answers
 
 
 def _rows_broke(answer: GxAnswer) -> bool:
-    # Elsewhere `unexpected_count` counts distinct values.
+    # Only beside `element_count` does `unexpected_count` count rows; elsewhere it counts distinct values.
     result = None if answer.error else answer.result
     return result is not None and not result.success and "element_count" in result.result
 
@@ -179,8 +187,9 @@ def _answers(
         answers = [GxAnswer(None, str(error) or type(error).__name__)]
     if len(built) == 1 or not any(answer.error for answer in answers):
         return answers
-    # Results of those that raise come first, whatever their place, and may take others with them: ask each alone.
-    return [answer for each in built for answer in _answers(frame, [each], result_format)]
+    # Great Expectations returns results of expectations that raise before all others, and they may make
+    # others fail too; so each expectation is evaluated again on its own.
+    return [answer for expectation in built for answer in _answers(frame, [expectation], result_format)]
 
 
 def _graph(
@@ -191,15 +200,19 @@ def _graph(
 
     validator = Validator(execution_engine=PandasExecutionEngine(batch_data_dict={"partition": frame}))
     validator.metrics_calculator.show_progress_bars = False
-    configurations = [each.configuration for each in built]
+    configurations = [expectation.configuration for expectation in built]
     return validator.graph_validate(configurations, {"result_format": dict(result_format)})
 
 
 def _read(result: ExpectationValidationResult) -> GxAnswer:
     info: Mapping[str, Any] = result.exception_info or {}
     # Either one exception, or one for each metric that raised, keyed by the metric's id.
-    told = [info] if "raised_exception" in info else info.values()
-    messages = [each["exception_message"] or "unknown" for each in told if each["raised_exception"]]
+    exceptions = [info] if "raised_exception" in info else info.values()
+    messages = [
+        exception["exception_message"] or "unknown"
+        for exception in exceptions
+        if exception["raised_exception"]
+    ]
     return GxAnswer(result, "; ".join(dict.fromkeys(messages)) or None)
 
 
@@ -209,30 +222,32 @@ def _build(expectations: Sequence[Expectation]) -> list[GxExpectation]:
     from great_expectations.expectations import registry
 
     built, problems = [], []
-    for each in expectations:
+    for expectation in expectations:
         try:
-            kind = registry.get_expectation_impl(each.expectation)
-            built.append(kind(**each.args))
-            refused = [f"{name}: is set by validation itself" for name in sorted(_OURS & set(each.args))]
+            kind = registry.get_expectation_impl(expectation.expectation)
+            built.append(kind(**expectation.args))
+            refused = [
+                f"{name}: is set by validation itself" for name in sorted(_OURS & set(expectation.args))
+            ]
         except ExpectationNotFoundError:
-            known = registry.list_registered_expectation_implementations()
-            refused = [f"no such expectation{near(each.expectation, known)}"]
+            registered = registry.list_registered_expectation_implementations()
+            refused = [f"no such expectation{near(expectation.expectation, registered)}"]
         except ValidationError as error:
             refused = _refused(error.errors(), kind)
         except (GreatExpectationsError, TypeError, ValueError) as error:
             refused = [str(error)]
-        problems += [f"{each.expectation}: {told}" for told in refused]
+        problems += [f"{expectation.expectation}: {refusal}" for refusal in refused]
     if problems:
         raise ValidationErrored("\n".join(problems))
     return built
 
 
 def _refused(errors: Sequence[Any], kind: type[GxExpectation]) -> list[str]:
-    known = sorted(set(kind.__fields__) - _OURS - {"id", "meta", "notes", "rendered_content", "windows"})
-    told: dict[str, str] = {}
+    arguments = sorted(set(kind.__fields__) - _OURS - {"id", "meta", "notes", "rendered_content", "windows"})
+    reasons: dict[str, str] = {}
     for error in errors:
         name = str(error["loc"][0])
         unknown = error["type"] == "value_error.extra"
         # The first error of an argument: the others are about the other types that it may have.
-        told.setdefault(name, f"no such argument{near(name, known)}" if unknown else error["msg"])
-    return [why if name == "__root__" else f"{name}: {why}" for name, why in told.items()]
+        reasons.setdefault(name, f"no such argument{near(name, arguments)}" if unknown else error["msg"])
+    return [why if name == "__root__" else f"{name}: {why}" for name, why in reasons.items()]

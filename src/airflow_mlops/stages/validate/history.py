@@ -1,4 +1,4 @@
-"""Expectations about a partition and those before it, which Great Expectations does not have."""
+"""Expectations that compare a partition with earlier ones, which Great Expectations does not have."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from airflow_mlops.domain.spec.model import Expectation
 
 PARTITIONS = "to_be_near_last_partitions"
-"""What the names of these expectations end in."""
+"""Ending of the names of these expectations."""
 
 LAST = 3
-"""Partitions to compare with, where none are said."""
+"""Number of partitions to compare with, unless an expectation sets ``partitions``."""
 
 
-def _known(column: pa.ChunkedArray) -> pa.ChunkedArray:
+def _without_nulls(column: pa.ChunkedArray) -> pa.ChunkedArray:
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -36,7 +36,7 @@ def _known(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _nulls(column: pa.ChunkedArray) -> float | None:
-    return 1 - len(_known(column)) / len(column) if len(column) else None
+    return 1 - len(_without_nulls(column)) / len(column) if len(column) else None
 
 
 def _by(name: str, **options: Any) -> Callable[[pa.ChunkedArray], float | None]:
@@ -44,14 +44,14 @@ def _by(name: str, **options: Any) -> Callable[[pa.ChunkedArray], float | None]:
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        values = _known(column)
-        if not len(values) and name != "count_distinct":
+        present = _without_nulls(column)
+        if not len(present) and name != "count_distinct":
             return None
-        if pa.types.is_decimal(values.type) or pa.types.is_boolean(values.type):
-            values = values.cast(pa.float64())
-        found = getattr(pc, name)(values, **options)
-        value = (found[0] if name == "quantile" else found).as_py()
-        return None if value is None else float(value)
+        if pa.types.is_decimal(present.type) or pa.types.is_boolean(present.type):
+            present = present.cast(pa.float64())
+        statistic = getattr(pc, name)(present, **options)
+        number = (statistic[0] if name == "quantile" else statistic).as_py()
+        return None if number is None else float(number)
 
     return computed
 
@@ -59,9 +59,9 @@ def _by(name: str, **options: Any) -> Callable[[pa.ChunkedArray], float | None]:
 class PartitionStatistic(NamedTuple):
     """A number that is compared between partitions.
 
-    :param words: what it is called.
+    :param words: its name in messages.
     :param of: computes it from a column; None for the count of rows.
-    :param share: whether it is a share, whose tolerance is counted in shares and not relative to it.
+    :param share: whether it is a share, whose tolerance is absolute and not relative to the median.
     """
 
     words: str
@@ -80,12 +80,12 @@ STATISTICS = {
     "column_unique_value_count": PartitionStatistic("count of different values", _by("count_distinct")),
     "column_proportion_of_null_values": PartitionStatistic("share of nulls", _nulls, share=True),
 }
-"""Statistics by what stands between ``expect_`` and :data:`PARTITIONS`."""
+"""Statistics by the part of an expectation's name between ``expect_`` and :data:`PARTITIONS`."""
 
 
 @dataclass(frozen=True)
 class History:
-    """The partitions that were published before one.
+    """The published partitions that are earlier than the one validated.
 
     :param uri: URI of the published data.
     :param partition: key of the partition that is validated.
@@ -96,57 +96,62 @@ class History:
 
     @cached_property
     def earlier(self) -> tuple[DatasetVersion, ...]:
-        """The latest version of each earlier partition, the last partition first."""
+        """The newest version of every earlier partition, the latest partition first."""
         newest = tables.newest(self.uri)
         return tuple(newest[key] for key in sorted(newest, reverse=True) if key < self.partition)
 
     def values(self, statistic: PartitionStatistic, column: str | None, partitions: int) -> dict[str, float]:
-        """Return a statistic of the last partitions, by key; one that has no such number is left out."""
-        found = {each.partition: self._value(each, statistic, column) for each in self.earlier[:partitions]}
-        return {key: value for key, value in found.items() if value is not None and isfinite(value)}
+        """Return a statistic of the last partitions by key, where it is a finite number."""
+        statistics = {
+            version.partition: self._value(version, statistic, column)
+            for version in self.earlier[:partitions]
+        }
+        return {key: value for key, value in statistics.items() if value is not None and isfinite(value)}
 
-    def _value(self, each: DatasetVersion, statistic: PartitionStatistic, column: str | None) -> float | None:
+    def _value(
+        self, version: DatasetVersion, statistic: PartitionStatistic, column: str | None
+    ) -> float | None:
         if statistic.of is None or column is None:
-            return float(each.rows)
-        if column not in each.columns:
+            return float(version.rows)
+        if column not in version.columns:
             return None
-        rows = tables.read(self.uri, version=each.version, partition=each.partition, columns=[column])
+        rows = tables.read(self.uri, version=version.version, partition=version.partition, columns=[column])
         return statistic.of(rows[column])
 
 
 def statistic_of(name: str) -> PartitionStatistic:
-    """Return the statistic that one of our expectations is about."""
+    """Return the statistic that an expectation of ours compares."""
     return STATISTICS[name.removeprefix("expect_").removesuffix(f"_{PARTITIONS}")]
 
 
-def compare(each: Expectation, table: pa.Table, history: History | None) -> ExpectationResult:
-    """Hold a statistic of the rows to the median of the same in the last partitions.
+def compare(expectation: Expectation, table: pa.Table, history: History | None) -> ExpectationResult:
+    """Compare a statistic of the rows with the median of the same statistic in the last partitions.
 
-    It may differ by ``tolerance`` times that median, or for a share by ``tolerance`` itself. Without an earlier
-    partition there is nothing to compare with, and it passes.
+    It may differ by ``tolerance`` times that median; a share may differ by ``tolerance`` itself. Without an
+    earlier partition there is nothing to compare with, and the expectation passes.
 
-    :param table: the rows, with the column that it is about.
-    :param history: None if the rows belong to no dataset, so that it cannot be evaluated.
+    :param table: the rows, with the column that the expectation names.
+    :param history: None if the rows belong to no dataset, so that the expectation cannot be evaluated.
     """
     from statistics import median
 
-    statistic, column = statistic_of(each.expectation), each.args.get("column")
-    tolerance, last = each.args["tolerance"], int(each.args.get("partitions") or LAST)
+    statistic, column = statistic_of(expectation.expectation), expectation.args.get("column")
+    tolerance, last = expectation.args["tolerance"], int(expectation.args.get("partitions") or LAST)
     allowed = f"± {tolerance:g}" if statistic.share else f"± {tolerance:.3g} of it"
     aim = f"near the median of the last {_counted(last)} ({allowed})"
     if history is None:
         return _result(
-            each, column, Outcome.ERROR, aim, "could not be evaluated: needs a dataset's partitions"
+            expectation, column, Outcome.ERROR, aim, "could not be evaluated: needs a dataset's partitions"
         )
     try:
         value = float(table.num_rows) if statistic.of is None else statistic.of(table[column])
         before = history.values(statistic, column, last)
     except Exception as error:  # noqa: BLE001 - text has no mean, tables may be torn: the others still have to run
         short = (str(error).strip() or type(error).__name__).partition("\n")[0]
-        return _result(each, column, Outcome.ERROR, aim, f"could not be evaluated: {short[:200]}")
+        return _result(expectation, column, Outcome.ERROR, aim, f"could not be evaluated: {short[:200]}")
     if not before:
         return _result(
-            each, column, Outcome.PASS, aim, f"{_shown(value)}; no earlier partition to compare with"
+            expectation, column, Outcome.PASS, aim, f"{_shown(value)}; no earlier partition to compare with"
         )
     middle = median(before.values())
     room = tolerance if statistic.share else tolerance * abs(middle)
@@ -155,9 +160,9 @@ def compare(each: Expectation, table: pa.Table, history: History | None) -> Expe
         f"between {_shown(middle - room)} and {_shown(middle + room)}: "
         f"{_shown(middle)} {allowed}, the median of {keys}"
     )
-    # What is no number, or infinite, is near nothing.
+    # A statistic that is missing or infinite is near nothing.
     holds = value is not None and isfinite(value) and abs(value - middle) <= room
-    return _result(each, column, Outcome.PASS if holds else Outcome.FAIL, expected, _shown(value))
+    return _result(expectation, column, Outcome.PASS if holds else Outcome.FAIL, expected, _shown(value))
 
 
 def _counted(partitions: int) -> str:
@@ -171,12 +176,12 @@ def _shown(value: float | None) -> str:
 
 
 def _result(
-    each: Expectation, column: str | None, outcome: Outcome, expected: str, observed: str
+    expectation: Expectation, column: str | None, outcome: Outcome, expected: str, observed: str
 ) -> ExpectationResult:
     return ExpectationResult(
-        expectation=each.expectation,
+        expectation=expectation.expectation,
         column=column,
-        severity=each.severity,
+        severity=expectation.severity,
         outcome=outcome,
         expected=expected,
         observed=observed,

@@ -1,4 +1,4 @@
-"""The page of one validation: self-contained, readable on a phone and in the dark, every value escaped."""
+"""The page of one validation: self-contained, for small screens and dark mode too, with every value escaped."""
 
 from __future__ import annotations
 
@@ -80,16 +80,16 @@ code { font-size: .85rem; padding: 0 .25rem; border: 1px solid var(--line); bord
 <th scope="col" class="wide">Expected</th><th scope="col" class="wide">Observed</th><th scope="col" class="number">Broken rows</th>
 <th scope="col" class="number">Share</th><th scope="col" class="wide">Samples</th></tr></thead>
 <tbody>
-{% for each in results -%}
+{% for check in results -%}
 <tr>
-<th scope="row">{{ each.column or "table" }} <span class="soft">{{ each.expectation }}</span></th>
-<td data-label="Outcome"><span class="tag {{ each.outcome.value }}">{{ each.outcome.value }}</span></td>
-<td data-label="Severity" class="word">{{ each.severity.value }}</td>
-<td data-label="Expected">{{ each.expected }}</td>
-<td data-label="Observed">{{ each.observed }}</td>
-<td data-label="Broken rows" class="number">{% if each.unexpected is not none %}{{ "{:,}".format(each.unexpected) }}{% endif %}</td>
-<td data-label="Share" class="number">{% if each.unexpected_share is not none %}{{ each.unexpected_share | share }}{% endif %}</td>
-<td data-label="Samples">{% for sample in each.samples %}<code>{{ sample }}</code> {% endfor %}</td>
+<th scope="row">{{ check.column or "table" }} <span class="soft">{{ check.expectation }}</span></th>
+<td data-label="Outcome"><span class="tag {{ check.outcome.value }}">{{ check.outcome.value }}</span></td>
+<td data-label="Severity" class="word">{{ check.severity.value }}</td>
+<td data-label="Expected">{{ check.expected }}</td>
+<td data-label="Observed">{{ check.observed }}</td>
+<td data-label="Broken rows" class="number">{% if check.unexpected is not none %}{{ "{:,}".format(check.unexpected) }}{% endif %}</td>
+<td data-label="Share" class="number">{% if check.unexpected_share is not none %}{{ check.unexpected_share | share }}{% endif %}</td>
+<td data-label="Samples">{% for sample in check.samples %}<code>{{ sample }}</code> {% endfor %}</td>
 </tr>
 {% endfor -%}
 </tbody>
@@ -119,8 +119,9 @@ beside this page.</p>
 def render(report: ValidationReport, *, docs: bool = False) -> str:
     """Return the page of a validation.
 
-    :param report: what was found.
-    :param docs: whether the Data Docs of Great Expectations lie beside it, as ``data-docs.html``.
+    :param report: the report of the validation.
+    :param docs: whether the Data Docs of Great Expectations are stored beside the page, as
+        ``data-docs.html``.
     """
     order = (Outcome.FAIL, Outcome.ERROR, Outcome.PASS)
     results = sorted(report.results, key=lambda result: order.index(result.outcome))

@@ -1,4 +1,4 @@
-"""Checks of our own that come first: Great Expectations passes empty tables and columns without a value."""
+"""Prechecks of our own, because Great Expectations passes empty tables and columns without a value."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 def check(table: pa.Table, required: Sequence[str], names: Sequence[str]) -> Iterator[ExpectationFinding]:
-    """Yield what comes first: whether there are rows, then whether columns are there, then whether they have a value.
+    """Yield whether there are rows, then whether the required columns exist, then whether they have a value.
 
-    :param required: columns that must be there and not be all null; floats that are not a number count as null.
+    :param required: columns that must exist and not be all null; floats that are not a number count as null.
     :param names: all columns of the data, also those that were not read.
     """
     import pyarrow.compute as pc
@@ -28,8 +28,8 @@ def check(table: pa.Table, required: Sequence[str], names: Sequence[str]) -> Ite
         "columns_present", _columns(required), f"{_columns(missing)} missing" if missing else None
     )
     if table.num_rows:
-        found = [column for column in required if column not in missing]
-        null = [each for each in found if pc.all(pc.is_null(table[each], nan_is_null=True)).as_py()]
+        present = [column for column in required if column not in missing]
+        null = [column for column in present if pc.all(pc.is_null(table[column], nan_is_null=True)).as_py()]
         problem = f"{_columns(null)} all null" if null else None
         expected = f"{_columns(required)} not all null" if required else _columns(required)
         yield _precheck("columns_not_all_null", expected, problem)

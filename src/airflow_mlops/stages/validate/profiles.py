@@ -1,4 +1,4 @@
-"""Profiles: what the columns of one partition hold, measured batch by batch."""
+"""Profiles: statistics of the columns of one partition, computed batch by batch."""
 
 from __future__ import annotations
 
@@ -13,24 +13,28 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 VALUES = 50
-"""Different values of a column that are kept; of a column with more none are."""
+"""Maximum number of different values that a profile counts; a column with more is not counted by value."""
 
 LENGTH = 100
-"""Characters of the longest text that counts as a category."""
+"""Maximum number of characters of a text that counts as a category."""
 
 
 @dataclass
 class Profile:
-    """One column of one partition.
+    """Statistics of one column of one partition.
 
-    :param known: values that are neither null nor not a number.
-    :param infinite: whether a value is infinite, so that mean and range say nothing.
-    :param low: least value of a column of numbers or times; None without one.
-    :param values: rows by value, of whole numbers and texts; None if there are too many or too long ones.
+    :param rows: number of rows.
+    :param present: number of values that are neither null nor NaN.
+    :param infinite: whether a value is infinite, so that mean and range mean nothing.
+    :param low: least value of a column of numbers or times; None if it has none.
+    :param high: largest value, likewise.
+    :param mean: mean of a column of numbers.
+    :param values: number of rows by value, for whole numbers and texts; None if the values are too many or
+        too long.
     """
 
     rows: int = 0
-    known: int = 0
+    present: int = 0
     infinite: bool = False
     low: Any = None
     high: Any = None
@@ -41,15 +45,15 @@ class Profile:
     @property
     def missing(self) -> float:
         """Share of rows without a value."""
-        return 1 - self.known / self.rows if self.rows else 0.0
+        return 1 - self.present / self.rows if self.rows else 0.0
 
     @property
     def deviation(self) -> float:
         """Standard deviation of a sample."""
-        return sqrt(self._squares / (self.known - 1)) if self.known > 1 else 0.0
+        return sqrt(self._squares / (self.present - 1)) if self.present > 1 else 0.0
 
     def add(self, column: pa.Array) -> None:
-        """Take in some rows."""
+        """Add the rows of a batch."""
         import pyarrow as pa
         import pyarrow.compute as pc
 
@@ -70,7 +74,7 @@ class Profile:
             self.high = ends["max"] if self.high is None else max(self.high, ends["max"])
         if is_number(column.type) and not self.infinite:
             self._add_moments(column)
-        self.known += len(column)
+        self.present += len(column)
 
     def _add_moments(self, column: pa.Array) -> None:
         import pyarrow as pa
@@ -78,8 +82,8 @@ class Profile:
         # The parallel form of Welford's update (Chan, Golub, LeVeque 1983).
         numbers = column.cast(pa.float64(), safe=False).to_numpy()
         count, mean = len(numbers), float(numbers.mean())
-        apart, total = mean - self.mean, self.known + count
-        self._squares += float(((numbers - mean) ** 2).sum()) + apart**2 * self.known * count / total
+        apart, total = mean - self.mean, self.present + count
+        self._squares += float(((numbers - mean) ** 2).sum()) + apart**2 * self.present * count / total
         self.mean += apart * count / total
 
     def _add_values(self, column: pa.Array) -> None:
@@ -89,25 +93,27 @@ class Profile:
             return
         counts = pc.value_counts(column)
         if len(counts) <= VALUES:
-            for each in counts.to_pylist():
-                self.values[each["values"]] = self.values.get(each["values"], 0) + each["counts"]
+            for value_count in counts.to_pylist():
+                self.values[value_count["values"]] = (
+                    self.values.get(value_count["values"], 0) + value_count["counts"]
+                )
         long = any(isinstance(value, str) and len(value) > LENGTH for value in self.values)
         if len(counts) > VALUES or len(self.values) > VALUES or long:
             self.values = None
 
 
 def is_number(kind: pa.DataType) -> bool:
-    """Tell whether a column of a type holds numbers."""
+    """Return whether columns of a type hold numbers."""
     import pyarrow as pa
 
     return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))
 
 
 def measure(uri: str, version: int, partition: str) -> Mapping[str, Profile]:
-    """Measure every column of one partition of a table."""
+    """Return a profile of every column of one partition of a table, by the column's name."""
     reader = tables.batches(uri, version=version, partition=partition)
-    found = {name: Profile() for name in reader.schema.names}
+    profiles = {name: Profile() for name in reader.schema.names}
     for batch in reader:
         for name, column in zip(batch.schema.names, batch.columns, strict=True):
-            found[name].add(column)
-    return found
+            profiles[name].add(column)
+    return profiles

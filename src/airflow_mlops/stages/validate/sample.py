@@ -1,4 +1,4 @@
-"""Some of the rows that broke expectations, for people to look at."""
+"""A sample of the rows that broke expectations, for people to look at."""
 
 from __future__ import annotations
 
@@ -20,12 +20,17 @@ _ORDER = (Severity.BLOCK, Severity.QUARANTINE, Severity.WARN)
 
 
 def take(
-    table: pa.Table, findings: Sequence[ExpectationFinding], *, known: Sequence[str], pii: Collection[str]
+    table: pa.Table,
+    findings: Sequence[ExpectationFinding],
+    *,
+    identifiers: Sequence[str],
+    pii: Collection[str],
 ) -> Sample | None:
-    """Return some of the rows that broke expectations, the gravest first and each expectation with its share.
+    """Return some rows that broke expectations, the most severe first and some for every expectation.
 
-    :param known: columns that tell a row: key and event time.
-    :param pii: columns with personal data, which are masked.
+    :param identifiers: columns that identify a row to people: key and event time.
+    :param pii: columns with personal data, whose values are masked.
+    :return: None if no row broke an expectation.
     """
     broken = sorted(
         (finding for finding in findings if finding.rows is not None and len(finding.rows)),
@@ -35,11 +40,13 @@ def take(
     if not rows:
         return None
     wrong = [column for finding in broken for column in finding.columns]
-    columns = [name for name in dict.fromkeys([*known, *wrong]) if name in table.column_names][:COLUMNS]
-    values = table.select(columns).take(rows).to_pylist()
+    columns = [name for name in dict.fromkeys([*identifiers, *wrong]) if name in table.column_names][:COLUMNS]
+    records = table.select(columns).take(rows).to_pylist()
     return Sample(
         columns=tuple(columns),
-        rows=tuple(tuple(MASK if name in pii else text(row[name]) for name in columns) for row in values),
+        rows=tuple(
+            tuple(MASK if name in pii else text(record[name]) for name in columns) for record in records
+        ),
         reasons=tuple(
             "; ".join(finding.broken for finding in broken if _has(finding.rows or (), row)) for row in rows
         ),
@@ -49,9 +56,9 @@ def take(
 def _rows(broken: Sequence[ExpectationFinding]) -> list[int]:
     if not broken:
         return []
-    each = max(1, ROWS // len(broken))
-    shares = [row for finding in broken for row in list(finding.rows or ())[:each]]
-    rest = [row for finding in broken for row in list(finding.rows or ())[each:ROWS]]
+    quota = max(1, ROWS // len(broken))
+    shares = [row for finding in broken for row in list(finding.rows or ())[:quota]]
+    rest = [row for finding in broken for row in list(finding.rows or ())[quota:ROWS]]
     return list(dict.fromkeys([*shares, *rest]))[:ROWS]
 
 

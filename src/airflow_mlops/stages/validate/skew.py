@@ -1,4 +1,4 @@
-"""Skew: how far a partition is from the data that the champion was trained on, before anything is predicted."""
+"""Skew: compare a partition with the data that the champion was trained on, before it predicts."""
 
 from __future__ import annotations
 
@@ -25,19 +25,20 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SAMPLE = 50_000
-"""Rows a side that are compared at most, spread evenly over all of them."""
+"""Maximum number of rows of each side that are compared, spread evenly over all rows."""
 
 MIN_ROWS = 500
-"""Values a side without which a feature is not judged."""
+"""Minimum number of values that a feature must have on each side to be judged."""
 
 NULLS = 0.2
-"""Change of the share of missing values from which it counts as skew: a model that imputes them is far off by then."""
+"""Change of the share of missing values that counts as skew: a model that imputes them is far off by then."""
 
 
 class SkewReference(NamedTuple):
-    """What a partition is compared with.
+    """The training data that a partition is compared with.
 
     :param version: the champion's version.
+    :param data: the data that this version was trained on.
     """
 
     version: str
@@ -45,7 +46,7 @@ class SkewReference(NamedTuple):
 
 
 class _Side(NamedTuple):
-    """One feature on one side: a sample of rows, its finite numbers or its texts in them."""
+    """One feature of one side: the number of sampled rows, and the finite numbers or texts in them."""
 
     rows: int
     values: np.ndarray | pa.ChunkedArray
@@ -56,25 +57,28 @@ class _Side(NamedTuple):
 
 
 def check(dataset: DatasetVersion, policy: Skew, *, ledger_uri: str) -> list[ExpectationResult]:
-    """Compare a partition with the training data of its champion; nothing without a champion.
+    """Compare a partition with the training data of its champion; there are no results without a champion.
 
-    What cannot be compared is told as one result, and keeps nothing else of a report back. The champion is the one that is known by now: ingesting does not wait for the decision on the partition before.
+    If the comparison fails, the error is one result, and the other checks of the report still count. The
+    champion is the one that the ledger has now: ingesting does not wait for the decision on the partition
+    before.
 
-    :param ledger_uri: URI of the model's ledger, which may not be there yet.
+    :param ledger_uri: URI of the model's ledger, which need not exist yet.
     """
     try:
-        found = reference(ledger_uri, dataset.partition)
-        return [] if found is None else compare(dataset, found, policy)
+        trained = reference(ledger_uri, dataset.partition)
+        return [] if trained is None else compare(dataset, trained, policy)
     except Exception as error:  # noqa: BLE001 - data that can be checked without it must not be stopped by it
-        # The text of an error may quote a value, which may be personal; not that of ours.
+        # Messages of other libraries may quote a value, which may be personal; messages of our own errors do
+        # not.
         ours = type(error).__module__ == exceptions.__name__
-        said = f": {error}" if ours else ""
+        detail = f": {error}" if ours else ""
         log.warning(
             "Skew of %s %s cannot be computed: %s%s",
             dataset.name,
             dataset.partition,
             type(error).__name__,
-            said,
+            detail,
         )
         return [
             ExpectationResult(
@@ -82,15 +86,15 @@ def check(dataset: DatasetVersion, policy: Skew, *, ledger_uri: str) -> list[Exp
                 severity=policy.severity,
                 outcome=Outcome.ERROR,
                 expected="as far from the champion's training data as is allowed",
-                observed=f"could not be computed: {type(error).__name__}{said}",
+                observed=f"could not be computed: {type(error).__name__}{detail}",
             )
         ]
 
 
 def reference(ledger_uri: str, partition: str) -> SkewReference | None:
-    """Return what the champion of a partition was trained on, from what promotion has recorded.
+    """Return the training data of a partition's champion, as its promotion has recorded it in the ledger.
 
-    :return: None if there is no champion yet, or the ledger does not say what it was trained on.
+    :return: None if there is no champion yet, or the ledger does not name its training data.
     """
     version = ledger.champion_as_of(ledger_uri, partition)
     if version is None:
@@ -104,12 +108,13 @@ def reference(ledger_uri: str, partition: str) -> SkewReference | None:
 def compare(dataset: DatasetVersion, trained: SkewReference, policy: Skew) -> list[ExpectationResult]:
     """Compare columns, types, feature preparation and the values of each feature.
 
-    A missing feature and one of another type block: the champion cannot predict with them. Numbers are compared by
-    the Wasserstein distance in units of the training data's standard deviation, all else by the Jensen-Shannon
-    distance (natural logarithm, 0 to 0.83) of the categories that drift tells apart. A feature whose share of missing or infinite values has
-    changed by a fifth is skewed too.
+    A feature that is missing or has another type blocks: the champion cannot predict with it. Numbers are
+    compared by the Wasserstein distance in units of the training data's standard deviation, other features by
+    the Jensen-Shannon distance (natural logarithm, 0 to 0.83) of the categories that drift distinguishes. A
+    feature whose share of missing or infinite values has changed by a fifth is skewed too.
 
     :param dataset: the partition, staged or published.
+    :param trained: the training data of the champion.
     :raises TableMissing: if the partition or the training data is gone.
     """
     features, then, now = trained.data.features, trained.data.dataset.columns, dataset.columns
@@ -158,13 +163,13 @@ def _transform(now: str | None, then: str | None, of: str) -> ExpectationResult:
 
 
 def _kind(type_: str) -> str:
-    """Tell what a column holds from its Arrow type as text."""
+    """Return what a column of an Arrow type holds: number, time or text, else the type itself."""
     starts = {
         "number": ("int", "uint", "float", "halffloat", "double", "decimal"),
         "time": ("timestamp", "date", "time", "duration"),
         "text": ("string", "large_string", "dictionary"),
     }
-    return next((kind for kind, known in starts.items() if type_.startswith(known)), type_)
+    return next((kind for kind, prefixes in starts.items() if type_.startswith(prefixes)), type_)
 
 
 def _distributions(
@@ -188,13 +193,13 @@ def _distribution(name: str, before: _Side, now: _Side, version: str, policy: Sk
         if len(side.values) < MIN_ROWS
     ]
     gap = min(before.rows, now.rows) >= MIN_ROWS and abs(now.missing - before.missing) >= NULLS
-    told = [f"{now.missing:.1%} missing, {before.missing:.1%} in training"] if gap else []
+    clauses = [f"{now.missing:.1%} missing, {before.missing:.1%} in training"] if gap else []
     distance = None
     if few:
-        told.append(f"not judged: {' and '.join(few)}, {MIN_ROWS} are needed")
+        clauses.append(f"not judged: {' and '.join(few)}, {MIN_ROWS} are needed")
     else:
         distance = _distance(before.values, now.values)
-        told.insert(
+        clauses.insert(
             0, "another value than the only one in training" if distance is None else f"{distance:.2f}"
         )
     skewed = not few and (distance is None or distance > policy.threshold)
@@ -204,7 +209,7 @@ def _distribution(name: str, before: _Side, now: _Side, version: str, policy: Sk
         severity=policy.severity,
         outcome=Outcome.FAIL if skewed or gap else Outcome.PASS,
         expected=f"distance at most {policy.threshold:g} to the training data of version {version}",
-        observed="; ".join(told),
+        observed="; ".join(clauses),
     )
 
 
@@ -217,7 +222,7 @@ def _distance(before: np.ndarray | pa.ChunkedArray, now: np.ndarray | pa.Chunked
 
 
 def _wasserstein(before: np.ndarray, now: np.ndarray) -> float | None:
-    """Return a distance; None if it has no finite one, because training saw a single number and this is another."""
+    """Return the distance in standard deviations; None if training saw a single other number."""
     import numpy as np
     from scipy.stats import wasserstein_distance
 
@@ -231,7 +236,7 @@ def _wasserstein(before: np.ndarray, now: np.ndarray) -> float | None:
 def _counted(values: pa.ChunkedArray) -> Column:
     import pyarrow.compute as pc
 
-    labels, counts = (each.to_numpy(zero_copy_only=False) for each in pc.value_counts(values).flatten())
+    labels, counts = (array.to_numpy(zero_copy_only=False) for array in pc.value_counts(values).flatten())
     return Column(ColumnKind.CATEGORICAL, len(values), 0, 0, labels, counts)
 
 
@@ -246,7 +251,7 @@ def _side(column: pa.ChunkedArray) -> _Side:
 
 
 def _sample(dataset: DatasetVersion, names: Sequence[str], condition: ds.Expression) -> pa.Table:
-    """Take every n-th row, n being found out on the way, so that memory does not grow with the table."""
+    """Take every n-th row; n doubles while rows are read, so that memory does not grow with the table."""
     import pyarrow as pa
 
     reader = delta.scan(tables.dataset(dataset.uri, dataset.version), names, condition)
@@ -255,7 +260,7 @@ def _sample(dataset: DatasetVersion, names: Sequence[str], condition: ds.Express
     for batch in reader:
         kept.append(pa.Table.from_batches([batch]).take(list(_multiples(seen, batch.num_rows, step))))
         seen += batch.num_rows
-        while sum(each.num_rows for each in kept) > 2 * SAMPLE:
+        while sum(sample.num_rows for sample in kept) > 2 * SAMPLE:
             whole = pa.concat_tables(kept)
             kept = [whole.take(list(range(0, whole.num_rows, 2)))]
             step *= 2

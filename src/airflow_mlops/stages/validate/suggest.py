@@ -1,4 +1,4 @@
-"""Suggest: expectations that published partitions meet, as YAML for a person to review."""
+"""Suggest: learn expectations from published partitions, and write them as YAML for a person to review."""
 
 from __future__ import annotations
 
@@ -20,19 +20,20 @@ if TYPE_CHECKING:
     from airflow_mlops.stages.validate.profiles import Profile
 
 CODES = 10
-"""Different whole numbers up to which they are taken for codes, and not for a measure."""
+"""Maximum number of different whole numbers of a column that is taken for codes and not for a measure."""
 
 REPEATED = 20
-"""Rows that each value of a set must have on average, so that an unseen one means something."""
+"""Rows that a value of a set must have on average; with fewer, a value that was never seen means little."""
 
 MARGIN = 1.0
 """Share of the spread by which a range is widened on each side.
 
-So much, because rows out of range are set aside: what a winter has not seen, a summer may well bring.
+The margin is wide because rows out of range are set aside, and a summer may well bring values that no winter
+has.
 """
 
 LARGEST = 2**53
-"""Great Expectations compares with fractions, which are exact up to here."""
+"""Great Expectations compares floating-point numbers, which are exact for whole numbers up to here."""
 
 _TYPES = {
     "bool": "bool",
@@ -42,13 +43,13 @@ _TYPES = {
     "timestamp[us, tz=UTC]": "Timestamp",
     **{f"int{bits}": f"int{bits}" for bits in (8, 16, 32, 64)},
 }
-"""What Great Expectations calls the types of columns, with nulls or without."""
+"""Names that Great Expectations gives to the types of columns, with or without nulls."""
 
 
 class Suggestion(NamedTuple):
     """One expectation, and what it was learned from.
 
-    :param seen: that, in words.
+    :param seen: what it was learned from, in words.
     """
 
     name: str
@@ -58,37 +59,38 @@ class Suggestion(NamedTuple):
 
 
 class _Column(NamedTuple):
-    """One column of all partitions, the earliest first."""
+    """One column, with a profile of each partition, the earliest first."""
 
     name: str
     kind: pa.DataType
     profiles: Sequence[Profile]
 
     @property
-    def known(self) -> int:
-        return sum(each.known for each in self.profiles)
+    def present(self) -> int:
+        return sum(profile.present for profile in self.profiles)
 
     @property
     def values(self) -> dict[Any, int] | None:
-        """Rows by value; None if there are too many to be a set, or too few rows to know it."""
-        found: dict[Any, int] = {}
-        for each in self.profiles:
-            if each.values is None:
+        """Number of rows by value; None if the values are too many for a set, or the rows too few to tell."""
+        counts: dict[Any, int] = {}
+        for profile in self.profiles:
+            if profile.values is None:
                 return None
-            for value, rows in each.values.items():
-                found[value] = found.get(value, 0) + rows
+            for value, rows in profile.values.items():
+                counts[value] = counts.get(value, 0) + rows
         limit = profiles.VALUES if str(self.kind) == "string" else CODES
-        return found if 0 < len(found) <= limit and self.known >= REPEATED * len(found) else None
+        return counts if 0 < len(counts) <= limit and self.present >= REPEATED * len(counts) else None
 
 
 def suggest(uri: str, partitions: int | None = None) -> str:
     """Learn a suite from published partitions, in bounded memory, and return it as YAML.
 
-    Types, keys and what is never missing block or set rows aside, as do values out of range; what a partition is like
-    as a whole only warns. Each of these partitions meets all of it.
+    Expectations about types, keys, ranges and values that were never missing block or set rows aside;
+    expectations about a partition as a whole only warn. All partitions that it was learned from meet the
+    suite.
 
     :param uri: URI of the published table.
-    :param partitions: learn from so many of the latest; None means from all.
+    :param partitions: how many of the latest partitions to learn from; None means all.
     :raises TableMissing: if nothing was published.
     """
     newest = tables.newest(uri)
@@ -97,10 +99,13 @@ def suggest(uri: str, partitions: int | None = None) -> str:
     if not learned:
         raise TableMissing(f"Nothing has been published at {uri} yet, so there is nothing to learn from.")
     table = tables.open_table(uri)
-    found = [profiles.measure(uri, table.version(), key) for key in learned]
+    partition_profiles = [profiles.measure(uri, table.version(), key) for key in learned]
     latest = newest[learned[-1]]
     schema = tables.batches(uri, version=table.version(), partition=learned[-1]).schema
-    columns = [_Column(field.name, field.type, [each[field.name] for each in found]) for field in schema]
+    columns = [
+        _Column(field.name, field.type, [of_partition[field.name] for of_partition in partition_profiles])
+        for field in schema
+    ]
     whole = [_row_count({key: newest[key].rows for key in there}, learned), _unique(latest.key)]
     count = sum(newest[key].rows for key in learned)
     span = learned[0] if len(learned) == 1 else f"{learned[0]} … {learned[-1]}"
@@ -109,23 +114,23 @@ def suggest(uri: str, partitions: int | None = None) -> str:
         "# Review it, then paste it into the spec.",
         "validate:",
     ]
-    for each in whole:
-        lines += _lines(each)
+    for suggestion in whole:
+        lines += _lines(suggestion)
     for column in columns:
         lines.append("")
         if column.name == latest.event_time:
             lines.append(_freshness(column, learned, latest.grain))
-        for each in _of_column(column, key=latest.key, event_time=latest.event_time):
-            lines += _lines(each)
+        for suggestion in _of_column(column, key=latest.key, event_time=latest.event_time):
+            lines += _lines(suggestion)
     return "\n".join(lines) + "\n"
 
 
-def _lines(each: Suggestion) -> list[str]:
+def _lines(suggestion: Suggestion) -> list[str]:
     import yaml
 
-    args = {**each.args, "severity": each.severity.value}
+    args = {**suggestion.args, "severity": suggestion.severity.value}
     written = yaml.safe_dump(args, default_flow_style=True, width=10**9, allow_unicode=True, sort_keys=False)
-    return [f"  # {each.seen}", f"  - {each.name}: {written.strip()}"]
+    return [f"  # {suggestion.seen}", f"  - {suggestion.name}: {written.strip()}"]
 
 
 def _row_count(rows: Mapping[str, int], learned: Sequence[str]) -> Suggestion:
@@ -137,11 +142,11 @@ def _row_count(rows: Mapping[str, int], learned: Sequence[str]) -> Suggestion:
             apart.append(abs(rows[keys[position]] - middle) / middle)
     tolerance = max(0.5 if len(keys) == 1 else 0.25, _outward(1.5 * max(apart), ceil))
     seen = [rows[key] for key in learned]
-    told = f"{_span(min(seen), max(seen))} rows a partition"
+    description = f"{_span(min(seen), max(seen))} rows a partition"
     if len(apart) > 1:
-        told += f", up to {max(apart):.0%} from the {LAST} before"
+        description += f", up to {max(apart):.0%} from the {LAST} before"
     name = "expect_table_row_count_to_be_near_last_partitions"
-    return Suggestion(name, {"tolerance": tolerance}, Severity.WARN, told)
+    return Suggestion(name, {"tolerance": tolerance}, Severity.WARN, description)
 
 
 def _unique(key: Sequence[str]) -> Suggestion:
@@ -154,7 +159,11 @@ def _unique(key: Sequence[str]) -> Suggestion:
 
 def _freshness(column: _Column, learned: Sequence[str], grain: str) -> str:
     ends = [Partition.parse(key, grain).end for key in learned]
-    gaps = [end - each.high for end, each in zip(ends, column.profiles, strict=True) if each.high is not None]
+    gaps = [
+        end - profile.high
+        for end, profile in zip(ends, column.profiles, strict=True)
+        if profile.high is not None
+    ]
     return (
         f"  # the last event is at most {max(gaps)} before the end of its partition; that none is outside of it is "
         "checked when it is ingested"
@@ -167,17 +176,17 @@ def _of_column(column: _Column, *, key: Sequence[str], event_time: str) -> Itera
         args = {**name, "type_": kind}
         yield Suggestion("expect_column_values_to_be_of_type", args, Severity.BLOCK, f"always {column.kind}")
     yield from _nulls(column, identifies=column.name in (*key, event_time))
-    if column.name in (*key, event_time) or not column.known:
+    if column.name in (*key, event_time) or not column.present:
         return
     values = column.values
     if values is not None:
         yield _set(column, values)
-    elif profiles.is_number(column.kind) and not any(each.infinite for each in column.profiles):
+    elif profiles.is_number(column.kind) and not any(profile.infinite for profile in column.profiles):
         yield from _numbers(column)
 
 
 def _nulls(column: _Column, *, identifies: bool) -> Iterator[Suggestion]:
-    worst = max(each.missing for each in column.profiles)
+    worst = max(profile.missing for profile in column.profiles)
     name, args = "expect_column_values_to_not_be_null", {"column": column.name}
     if not worst:
         severity = Severity.BLOCK if identifies else Severity.QUARANTINE
@@ -185,7 +194,7 @@ def _nulls(column: _Column, *, identifies: bool) -> Iterator[Suggestion]:
         return
     mostly = floor((1 - 1.5 * worst - 0.01) * 1000) / 1000
     if mostly > 0:
-        least = min(each.missing for each in column.profiles)
+        least = min(profile.missing for profile in column.profiles)
         seen = f"{_span(least, worst, '.1%')} missing in {_basis(column)}"
         yield Suggestion(name, {**args, "mostly": mostly}, Severity.WARN, seen)
 
@@ -195,7 +204,7 @@ def _set(column: _Column, values: Mapping[Any, int]) -> Suggestion:
     args = {"column": column.name, "value_set": sorted(values)}
     name = "expect_column_values_to_be_in_set"
     if str(column.kind) == "string":
-        # A new shop or carrier is news, and no error.
+        # A new text, such as another shop or carrier, is worth a warning and no error.
         return Suggestion(name, {**args, "mostly": 0.99}, Severity.WARN, seen)
     return Suggestion(name, args, Severity.QUARANTINE, seen)
 
@@ -203,8 +212,8 @@ def _set(column: _Column, values: Mapping[Any, int]) -> Suggestion:
 def _numbers(column: _Column) -> Iterator[Suggestion]:
     import pyarrow as pa
 
-    found = [each for each in column.profiles if each.known]
-    low, high = min(each.low for each in found), max(each.high for each in found)
+    nonempty = [profile for profile in column.profiles if profile.present]
+    low, high = min(profile.low for profile in nonempty), max(profile.high for profile in nonempty)
     if max(abs(low), abs(high)) > LARGEST:
         return
     margin = MARGIN * (float(high) - float(low)) or MARGIN * abs(float(high)) or 1.0
@@ -215,14 +224,14 @@ def _numbers(column: _Column) -> Iterator[Suggestion]:
         Severity.QUARANTINE,
         f"seen {_span(low, high)} in {_basis(column)}",
     )
-    deviations = [each.deviation for each in found]
-    if min(each.known for each in found) < REPEATED:
+    deviations = [profile.deviation for profile in nonempty]
+    if min(profile.present for profile in nonempty) < REPEATED:
         return
     # A constant's computed deviation may be a rounding error.
     if min(deviations) <= 1e-9 * max(abs(float(low)), abs(float(high))):
         return
-    means = [each.mean for each in found]
-    room = max(max(means) - min(means), (0.5 if len(found) == 1 else 0.25) * median(deviations))
+    means = [profile.mean for profile in nonempty]
+    room = max(max(means) - min(means), (0.5 if len(nonempty) == 1 else 0.25) * median(deviations))
     for what, seen, (lower, upper) in (
         ("mean", means, _within_sign(low, high, min(means) - room, max(means) + room)),
         ("stdev", deviations, (min(deviations) / 2, max(deviations) * 2)),
@@ -243,22 +252,22 @@ def _widened(low: float, high: float, margin: float, *, whole: bool) -> tuple[fl
 
 
 def _within_sign(low: float, high: float, lower: float, upper: float) -> tuple[float, float]:
-    """Return wider bounds that are not negative if no value was, and not positive if no value was."""
+    """Return wider bounds; they are not negative if no value was, and not positive if no value was."""
     return (lower if low < 0 else max(0.0, lower)), (upper if high > 0 else min(0.0, upper))
 
 
 def _outward(value: float, way: Callable[[float], int], scale: float | None = None) -> float:
-    """Round to three digits of the value, or two of a scale, upwards or downwards."""
+    """Round a bound up or down to three significant digits, or to two digits of a scale."""
     if not value:
         return 0.0
     digits = 2 - floor(log10(abs(value))) if scale is None else 1 - floor(log10(scale))
     rounded = round(way(value * 10.0**digits) * 10.0**-digits, max(digits, 0))
-    # Of numbers far from 0 the last digit can be lost on the way.
+    # For numbers far from 0, rounding may lose the last digit.
     return rounded if (rounded <= value if way is floor else rounded >= value) else value
 
 
 def _span(low: Any, high: Any, form: str = "") -> str:
-    ends = [f"{each:{form}}" if form else _number(each) for each in (low, high)]
+    ends = [f"{end:{form}}" if form else _number(end) for end in (low, high)]
     return ends[0] if ends[0] == ends[1] else " … ".join(ends)
 
 
@@ -267,7 +276,7 @@ def _number(value: Any) -> str:
 
 
 def _basis(column: _Column) -> str:
-    return f"{_counted(len(column.profiles), 'partition')}, {_counted(column.known, 'value')}"
+    return f"{_counted(len(column.profiles), 'partition')}, {_counted(column.present, 'value')}"
 
 
 def _counted(count: int, what: str) -> str:

@@ -1,4 +1,4 @@
-"""Suites: expectations kept in a JSON file or in a project of Great Expectations, read as those of a spec."""
+"""Suites: expectations in a JSON file or a project of Great Expectations, read like those of a spec."""
 
 from __future__ import annotations
 
@@ -14,38 +14,38 @@ from airflow_mlops.domain.spec.section import Section
 from airflow_mlops.exceptions import SpecError, SuiteUnreadable
 
 LARGEST = 10_000_000
-"""Bytes of a suite's file."""
+"""Maximum size of a suite's file, in bytes."""
 
 _PROJECT = "great_expectations.yml"
 _SEVERITIES = {"critical": "block", "warning": "warn", "info": "warn"}
 _MOST = 20
-"""Problems that one error lists."""
+"""Maximum number of problems that one error lists."""
 
 
 class Rules(Section):
-    """Expectations and suites, as they stand in a spec."""
+    """Expectations and suites, as a spec lists them."""
 
     expectations: tuple[Rule, ...]
 
 
 def expand(rules: str | Sequence[Any], *, folder: str | Path | None = None) -> list[Expectation]:
-    """Return expectations, with those of a suite in the place where it is named.
+    """Return expectations, with each suite replaced by the expectations in it.
 
     :param rules: the path of one suite, or expectations and suites as a spec has them, as objects or dicts.
-    :param folder: where a relative path is looked for before the current directory.
+    :param folder: folder in which a relative path is looked for before the current directory.
     :raises SpecError: if an expectation is wrong.
     :raises SuiteUnreadable: if a suite is missing, damaged, empty, or not the one that was pinned.
     """
-    given = [{"suite": rules}] if isinstance(rules, str) else list(rules)
-    checked = Rules.from_dict({"expectations": given}).expectations
-    return [each for rule in checked for each in _expectations(rule, folder)]
+    listed = [{"suite": rules}] if isinstance(rules, str) else list(rules)
+    checked = Rules.from_dict({"expectations": listed}).expectations
+    return [expectation for rule in checked for expectation in _expectations(rule, folder)]
 
 
 def read(suite: Suite, *, folder: str | Path | None = None) -> list[Expectation]:
     """Return the expectations of one suite.
 
-    A severity of Great Expectations means the nearest of ours: critical blocks, warning and info warn. A
-    ``severity`` in an expectation's ``meta`` wins, which is how a suite says ``quarantine``.
+    A severity of Great Expectations becomes the nearest of ours: critical blocks, warning and info warn. A
+    ``severity`` in an expectation's ``meta`` takes precedence, so that a suite can say ``quarantine``.
 
     :raises SuiteUnreadable: if it is missing, damaged, empty, or not the one that was pinned.
     """
@@ -56,15 +56,15 @@ def read(suite: Suite, *, folder: str | Path | None = None) -> list[Expectation]
     else:
         path = _find(suite.suite, folder)
         where, content = str(path), _of_file(path, suite.sha256)
-    found = content.get("expectations") if isinstance(content, dict) else None
-    if not isinstance(found, list):
+    entries = content.get("expectations") if isinstance(content, dict) else None
+    if not isinstance(entries, list):
         raise SuiteUnreadable(
             f"{where} is no suite of Great Expectations: it has no list `expectations`, but is {describe(content)}"
         )
-    if not found:
+    if not entries:
         raise SuiteUnreadable(f"{where} has no expectations; add some, or leave the suite out")
     problems: list[str] = []
-    built = [each for each in _build(found, problems) if each]
+    built = [expectation for expectation in _build(entries, problems) if expectation]
     if problems:
         more = [f"… and {len(problems) - _MOST} more"] if len(problems) > _MOST else []
         raise SuiteUnreadable("\n  ".join([f"{where} cannot be used:", *problems[:_MOST], *more]))
@@ -72,7 +72,7 @@ def read(suite: Suite, *, folder: str | Path | None = None) -> list[Expectation]
 
 
 def check(rules: Sequence[Rule]) -> Iterator[str]:
-    """Yield what is wrong with the suites among rules, without importing Great Expectations."""
+    """Yield a problem for each suite that cannot be read, without importing Great Expectations."""
     for suite in (rule for rule in rules if isinstance(rule, Suite)):
         try:
             _ = _find(suite.context, None, _PROJECT) if suite.context else read(suite)
@@ -123,29 +123,33 @@ def _of_project(folder: Path, name: str, where: str) -> Any:
 
         try:
             suite = gx.get_context(mode="file", context_root_dir=folder).suites.get(name)
-            return {"expectations": [each.configuration.to_json_dict() for each in suite.expectations]}
+            return {
+                "expectations": [
+                    expectation.configuration.to_json_dict() for expectation in suite.expectations
+                ]
+            }
         except Exception as error:  # it raises whatever its stores and YAML raise
             raise SuiteUnreadable(
                 f"{where} cannot be read: {error}; correct the name or the project"
             ) from error
 
 
-def _build(found: list[Any], problems: list[str]) -> Iterator[Expectation | None]:
-    for position, each in enumerate(found):
-        name = each.get("type") or each.get("expectation_type") if isinstance(each, dict) else None
+def _build(entries: list[Any], problems: list[str]) -> Iterator[Expectation | None]:
+    for position, entry in enumerate(entries):
+        name = entry.get("type") or entry.get("expectation_type") if isinstance(entry, dict) else None
         where = f"expectations[{position}]"
-        if not isinstance(name, str) or not isinstance(each.get("kwargs", {}), dict):
-            problems.append(f"{where}: must be a mapping with `type` and `kwargs`, not {describe(each)}")
+        if not isinstance(name, str) or not isinstance(entry.get("kwargs", {}), dict):
+            problems.append(f"{where}: must be a mapping with `type` and `kwargs`, not {describe(entry)}")
             continue
-        args = {key: value for key, value in (each.get("kwargs") or {}).items() if value is not None}
+        args = {key: value for key, value in (entry.get("kwargs") or {}).items() if value is not None}
         try:
-            yield Expectation.from_dict({name: {**args, "severity": _severity(each)}})
+            yield Expectation.from_dict({name: {**args, "severity": _severity(entry)}})
         except SpecError as error:
             problems += [f"{where}: {problem}" for problem in error.problems]
 
 
-def _severity(each: dict[str, Any]) -> Any:
-    meta = each.get("meta")
+def _severity(entry: dict[str, Any]) -> Any:
+    meta = entry.get("meta")
     own = meta.get("severity") if isinstance(meta, dict) else None
-    given = own or each.get("severity") or "critical"
-    return _SEVERITIES.get(given, given) if isinstance(given, str) else given
+    severity = own or entry.get("severity") or "critical"
+    return _SEVERITIES.get(severity, severity) if isinstance(severity, str) else severity

@@ -1,4 +1,4 @@
-"""Validation: hold one partition to its expectations, and tell the rows that may go on from those that may not."""
+"""Validation: check one partition against its expectations, and name the rows that must not pass."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from airflow_mlops.exceptions import ValidationErrored, ValidationFailed
 from airflow_mlops.stages.validate import gx, page, prechecks, sample, suites
 from airflow_mlops.stages.validate import history as validation_history
 from airflow_mlops.stages.validate.docs import render
-from airflow_mlops.stages.validate.findings import ExpectationFinding, finding, of_result, reason
+from airflow_mlops.stages.validate.findings import ExpectationFinding, of_answer, of_result, reason
 from airflow_mlops.stores.sources import frames
 from airflow_mlops.stores.tables import tables
 from airflow_mlops.stores.tables.tables import record_report
@@ -32,44 +32,47 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 Allowed = Callable[[Sequence[int]], Collection[int]]
-"""Tells which of some rows, by position, a person has released."""
+"""A function that takes positions of rows, and returns those of the rows that a person has released."""
 
 
 @dataclass(frozen=True)
 class ValidationPolicy:
-    """What a partition is held to.
+    """The expectations and limits that a partition is checked against.
 
-    :param expectations: each with its severity.
-    :param required: columns that must be there and not be all null.
-    :param known: columns that tell a row to people: key and event time.
+    :param expectations: expectations of ours and of Great Expectations, each with its severity.
+    :param required: columns that must exist and not be all null.
+    :param identifiers: columns that identify a row to people: key and event time.
     :param pii: columns with personal data, masked in all that leaves validation.
-    :param max_quarantined: largest share of rows to set aside; above it the partition is stopped and no row is moved.
-    :param moves: whether rows can be set aside at all; if not, it is only told which would be.
+    :param max_quarantined: largest share of rows to set aside; above it the partition is stopped and no row
+        is moved.
+    :param moves: whether rows can be set aside at all; if not, the report only counts them.
     """
 
     expectations: Sequence[Expectation] = ()
     required: Sequence[str] = ()
-    known: Sequence[str] = ()
+    identifiers: Sequence[str] = ()
     pii: Collection[str] = ()
     max_quarantined: float = 1.0
     moves: bool = True
 
     def __post_init__(self) -> None:
-        """Refuse a text where columns are listed: it would be taken for its letters.
+        """Refuse a string where a list of columns is expected: its letters would be taken for columns.
 
-        :raises TypeError: naming the field.
+        :raises TypeError: if a field is a string; the message names the field.
         """
-        for field in ("required", "known", "pii"):
+        for field in ("required", "identifiers", "pii"):
             value = getattr(self, field)
             if isinstance(value, str):
                 raise TypeError(f"{field} is a text; write a list of columns: {field}=[{value!r}]")
 
 
 class Validated(NamedTuple):
-    """One validated partition.
+    """The outcome of validating one partition.
 
-    :param reasons: what is wrong with each row that is to be set aside, by position; none unless the verdict is PASS.
-    :param html: a page about it, without external resources.
+    :param report: the report to store.
+    :param reasons: what is wrong with each row that is to be set aside, by position; empty unless the verdict
+        is PASS.
+    :param html: the page of the report, without external resources.
     :param docs: the Data Docs of Great Expectations; None if it was not run, or could not render them.
     """
 
@@ -90,27 +93,29 @@ def validate(
     history: History | None = None,
     skew: Callable[[], Sequence[ExpectationResult]] | None = None,
 ) -> Validated:
-    """Check rows and required columns ourselves, then the expectations, then skew.
+    """Check rows and required columns, then the expectations, then skew.
 
-    Great Expectations passes empty tables, columns without a value and empty suites, so our own checks come first;
-    without rows, or without a required column, nothing else is run. Floats that are not a number count as null. An
-    expectation that tolerates some broken rows (``mostly``) and passes sets none aside. One of severity quarantine
-    that fails and is not about rows stops the partition, as does one that leaves no row.
+    Great Expectations passes empty tables, columns without a value and empty suites, so checks of our own
+    come first; without rows, or without a required column, nothing else is run. Floats that are not a number
+    count as null. An expectation that tolerates some broken rows (``mostly``) and passes sets none aside. An
+    expectation of severity quarantine stops the partition if it fails and is not about rows, or if it would
+    set all rows aside.
 
     :param table: the rows of the partition, with at least the columns that :func:`columns` names.
     :param names: all columns of the data; None means those of the table.
-    :param allowed: None if no row was released.
-    :param history: the partitions before; None if the rows belong to no dataset.
-    :param skew: compares the rows with those that the champion was trained on; None leaves that out.
-    :raises ValidationErrored: Great Expectations does not know an expectation or refuses its arguments.
+    :param allowed: returns the released ones among the rows that broke expectations; None if no row was
+        released.
+    :param history: the earlier partitions; None if the rows belong to no dataset.
+    :param skew: compares the rows with the champion's training data; None skips that.
+    :raises ValidationErrored: if Great Expectations does not know an expectation or refuses its arguments.
     """
     names = table.column_names if names is None else names
     if unknown := [name for name in policy.pii if name not in names]:
         log.warning("%s %s: pii names no column of the data: %s", dataset, partition, ", ".join(unknown))
     findings = list(prechecks.check(table, policy.required, names))
-    theirs = [each for each in policy.expectations if not is_ours(each.expectation)]
+    theirs = [expectation for expectation in policy.expectations if not is_ours(expectation.expectation)]
     answers: list[GxAnswer] = []
-    if all(each.result.outcome is Outcome.PASS for each in findings[:2]):
+    if all(finding.result.outcome is Outcome.PASS for finding in findings[:2]):
         answers = gx.evaluate(table, theirs, names) if theirs else []
         findings += _findings(table, policy, iter(answers), history)
         findings += [of_result(result, policy.pii) for result in (skew() if skew else ())]
@@ -123,11 +128,11 @@ def validate(
         dataset=dataset,
         partition=partition,
         verdict=verdict,
-        results=tuple(each.result for each in findings),
+        results=tuple(finding.result for finding in findings),
         rows=table.num_rows,
         quarantined=len(reasons),
         released=len(released),
-        sample=sample.take(table, findings, known=policy.known, pii=policy.pii),
+        sample=sample.take(table, findings, identifiers=policy.identifiers, pii=policy.pii),
         reason=reason(
             findings,
             rows=table.num_rows,
@@ -149,9 +154,9 @@ def version(
     allowed: Allowed | None = None,
     skew: Callable[[], Sequence[ExpectationResult]] | None = None,
 ) -> Validated:
-    """Validate a dataset version, of which only the columns are read that something is asked of.
+    """Validate a dataset version, reading only the columns that the policy needs.
 
-    :param data: URI of the published table, which has the partitions before.
+    :param data: URI of the published table, which has the earlier partitions.
     """
     names = list(dataset.columns)
     rows = tables.read(
@@ -175,15 +180,15 @@ def version(
 def source(rows: Source, partition: Partition | None, policy: ValidationPolicy, *, name: str) -> Validated:
     """Validate the rows of a source, which belong to no dataset; they are held in memory.
 
-    :param partition: None means all there is.
-    :param name: what the rows are called in the report.
-    :raises ValueError: if nothing is asked of them.
-    :raises SourceMissing: if nothing is there.
-    :raises SourceUnreadable: if what is there cannot be read.
+    :param partition: the partition to read; None means all rows of the source.
+    :param name: name of the rows in the report.
+    :raises ValueError: if the policy has neither expectations nor required columns.
+    :raises SourceMissing: if the source does not exist.
+    :raises SourceUnreadable: if the source cannot be read.
     """
     import pyarrow as pa
 
-    _see_that_something_is_asked(policy)
+    _require_checks(policy)
     batches = list(rows.batches(partition))
     table = pa.Table.from_batches(batches) if batches else pa.table({})
     return validate(table, policy, dataset=name, partition=partition.key if partition else "latest")
@@ -197,36 +202,36 @@ def frame(
     partition: str = "latest",
     **policy: Any,
 ) -> Validated:
-    """Validate a data frame or table that nothing else of ours knows of; no row is moved.
+    """Validate a data frame or table that belongs to no dataset of ours; no row is moved.
 
     :param rows: a ``pyarrow.Table``, or a data frame of pandas or Polars.
     :param expectations: as in a spec, or the path of a suite.
-    :param name: what the rows are called in the report.
+    :param name: name of the rows in the report.
     :param policy: other fields of :class:`ValidationPolicy`, such as ``required`` and ``pii``.
-    :raises ValueError: if nothing is asked of them.
-    :raises TypeError: if they are no table.
+    :raises ValueError: if there are neither expectations nor required columns.
+    :raises TypeError: if the rows are neither a table nor a data frame.
     :raises SchemaMismatch: if columns share a name.
     :raises SpecError: if an expectation is wrong.
     :raises SuiteUnreadable: if a suite is missing, damaged, empty, or not the one that was pinned.
     """
     held = ValidationPolicy(expectations=suites.expand(expectations), moves=False, **policy)
-    _see_that_something_is_asked(held)
+    _require_checks(held)
     return validate(frames.to_table(rows, name), held, dataset=name, partition=partition)
 
 
 def columns(policy: ValidationPolicy, names: Sequence[str]) -> list[str]:
-    """Return the columns that validation reads, of those that the data has.
+    """Return the columns of the data that validation reads.
 
     :param names: columns of the data.
     """
-    asked = {*policy.required, *policy.known}
-    for each in policy.expectations:
-        asked.update(gx.reads(each, names))
-    return [name for name in names if name in asked]
+    needed = {*policy.required, *policy.identifiers}
+    for expectation in policy.expectations:
+        needed.update(gx.reads(expectation, names))
+    return [name for name in names if name in needed]
 
 
 def record(uri: str, report: ValidationReport, run: str) -> None:
-    """Keep a report in the table of validations; the same partition again replaces its row."""
+    """Write a report to the table of validations; it replaces an earlier report of the same partition."""
     record_report(
         uri,
         report.partition,
@@ -252,7 +257,7 @@ def raise_for(report: ValidationReport) -> None:
         raise ValidationErrored(about)
 
 
-def _see_that_something_is_asked(policy: ValidationPolicy) -> None:
+def _require_checks(policy: ValidationPolicy) -> None:
     if not policy.expectations and not policy.required:
         raise ValueError("nothing is asked of the data: give expectations= or required=")
 
@@ -260,33 +265,33 @@ def _see_that_something_is_asked(policy: ValidationPolicy) -> None:
 def _findings(
     table: pa.Table, policy: ValidationPolicy, answers: Iterator[GxAnswer], history: History | None
 ) -> Iterator[ExpectationFinding]:
-    for each in policy.expectations:
-        if is_ours(each.expectation):
-            yield of_result(validation_history.compare(each, table, history), policy.pii)
+    for expectation in policy.expectations:
+        if is_ours(expectation.expectation):
+            yield of_result(validation_history.compare(expectation, table, history), policy.pii)
         else:
-            yield finding(each, next(answers), table.num_rows, policy.pii)
+            yield of_answer(expectation, next(answers), table.num_rows, policy.pii)
 
 
 def _broken(findings: Sequence[ExpectationFinding]) -> list[int]:
     import numpy as np
 
-    rows = [np.asarray(each.rows, dtype=np.int64) for each in findings if each.sets_aside]
-    found: list[int] = np.unique(np.concatenate(rows)).tolist() if rows else []
-    return found
+    rows = [np.asarray(finding.rows, dtype=np.int64) for finding in findings if finding.sets_aside]
+    positions: list[int] = np.unique(np.concatenate(rows)).tolist() if rows else []
+    return positions
 
 
 def _verdict(findings: Sequence[ExpectationFinding], rows: int, aside: int, largest: float) -> Verdict:
-    if aside == rows or aside / rows > largest or any(each.blocks for each in findings):
+    if aside == rows or aside / rows > largest or any(finding.blocks for finding in findings):
         return Verdict.FAIL
-    if any(each.undecided for each in findings):
+    if any(finding.undecided for finding in findings):
         return Verdict.INCONCLUSIVE
     return Verdict.PASS
 
 
 def _reasons(findings: Sequence[ExpectationFinding], aside: Sequence[int]) -> dict[int, str]:
-    told: dict[int, list[str]] = {row: [] for row in aside}
-    for each in findings:
-        for row in (each.rows or ()) if each.sets_aside else ():
-            if row in told:
-                told[row].append(each.broken)
-    return {row: "; ".join(reasons) for row, reasons in told.items()}
+    by_row: dict[int, list[str]] = {row: [] for row in aside}
+    for finding in findings:
+        for row in (finding.rows or ()) if finding.sets_aside else ():
+            if row in by_row:
+                by_row[row].append(finding.broken)
+    return {row: "; ".join(reasons) for row, reasons in by_row.items()}

@@ -1,4 +1,4 @@
-"""Words for expectations: what one asks for, and what is wrong with the rows that break it."""
+"""Words for expectations: what an expectation requires, and what is wrong with the rows that break it."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from math import isfinite
 from typing import Any, NamedTuple
 
 LISTED = 10
-"""Values of a list that are spelled out."""
+"""Maximum number of values of a list that are spelled out."""
 
 LENGTH = 100
-"""Characters of one value that are shown."""
+"""Maximum number of characters of one value that are shown."""
 
 _NULLS = frozenset({"None", "nan", "NaN", "NaT", "<NA>"})
 _OPPOSITE = {"at least": "below", "above": "at or below", "at most": "above", "below": "at or above"}
-_SAID_ELSEWHERE = frozenset(
+_DESCRIBED_ELSEWHERE = frozenset(
     {
         "column",
         "column_A",
@@ -32,7 +32,7 @@ _SAID_ELSEWHERE = frozenset(
 class Words(NamedTuple):
     """One expectation in words.
 
-    :param columns: the columns it reads; empty if it is about the table.
+    :param columns: the columns that it is about; empty if it is about the table.
     :param expected: the condition, e.g. ``at least 0``.
     :param broken: what is wrong when it does not hold, e.g. ``distance is below 0``.
     """
@@ -43,7 +43,7 @@ class Words(NamedTuple):
 
 
 def describe(name: str, args: Mapping[str, Any]) -> Words:
-    """Put an expectation into words by the grammar of its name, ``expect_<subject>_to_<predicate>``.
+    """Return an expectation in words, by the grammar of its name, ``expect_<subject>_to_<predicate>``.
 
     :param name: name as Great Expectations spells it.
     :param args: its arguments.
@@ -64,38 +64,40 @@ def describe(name: str, args: Mapping[str, Any]) -> Words:
 def text(value: Any) -> str:
     """Return a value as short text; every kind of missing value is ``null``."""
     if isinstance(value, Mapping):
-        said = ", ".join(f"{key} {text(each)}" for key, each in list(value.items())[:LISTED])
+        short = ", ".join(f"{key} {text(element)}" for key, element in list(value.items())[:LISTED])
     elif isinstance(value, (list, tuple, set, frozenset)):
-        said = ", ".join(text(each) for each in list(value)[:LISTED]) + (", …" if len(value) > LISTED else "")
+        short = ", ".join(text(element) for element in list(value)[:LISTED]) + (
+            ", …" if len(value) > LISTED else ""
+        )
     elif isinstance(value, str):
-        said = value or '""'
+        short = value or '""'
     elif isinstance(value, float) and isfinite(value):
-        said = f"{value:.12g}"
+        short = f"{value:.12g}"
     else:
-        said = "null" if str(value) in _NULLS else str(value)
-    return said if len(said) <= LENGTH else said[: LENGTH - 1] + "…"
+        short = "null" if str(value) in _NULLS else str(value)
+    return short if len(short) <= LENGTH else short[: LENGTH - 1] + "…"
 
 
 def _columns(args: Mapping[str, Any]) -> tuple[str, ...]:
     single = [args[key] for key in ("column", "column_A", "column_B") if key in args]
-    return tuple(str(each) for each in [*single, *(args.get("column_list") or ())])
+    return tuple(str(name) for name in [*single, *(args.get("column_list") or ())])
 
 
 def _bounds(args: Mapping[str, Any]) -> tuple[str, str]:
     lower = "above" if args.get("strict_min") else "at least"
     upper = "below" if args.get("strict_max") else "at most"
     bounds = [(lower, args.get("min_value")), (upper, args.get("max_value"))]
-    given = [(word, text(bound)) for word, bound in bounds if bound is not None]
-    expected = " and ".join(f"{word} {bound}" for word, bound in given)
-    return expected, "is " + " or ".join(f"{_OPPOSITE[word]} {bound}" for word, bound in given)
+    limits = [(word, text(bound)) for word, bound in bounds if bound is not None]
+    expected = " and ".join(f"{word} {bound}" for word, bound in limits)
+    return expected, "is " + " or ".join(f"{_OPPOSITE[word]} {bound}" for word, bound in limits)
 
 
 def _predicate(predicate: str, args: Mapping[str, Any]) -> tuple[str, str]:
-    said = [(key, text(value)) for key, value in args.items() if key not in _SAID_ELSEWHERE]
-    if len(said) == 1:
-        rest = f" {said[0][1]}"
+    arguments = [(key, text(value)) for key, value in args.items() if key not in _DESCRIBED_ELSEWHERE]
+    if len(arguments) == 1:
+        rest = f" {arguments[0][1]}"
     else:
-        rest = " " + ", ".join(f"{key} {value}" for key, value in said) if said else ""
+        rest = " " + ", ".join(f"{key} {value}" for key, value in arguments) if arguments else ""
     words = predicate.replace("_", " ")
     return words + rest, _negated(words) + rest
 

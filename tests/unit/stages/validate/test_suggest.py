@@ -214,7 +214,7 @@ def test_a_profile_does_not_depend_on_batches() -> None:
         parts.add(column.slice(start, 7))
     values = np.array([each for each in column.to_pylist() if each is not None and each == each])
     for each in (whole, parts):
-        assert (each.known, each.low, each.high) == (len(values), values.min(), values.max())
+        assert (each.present, each.low, each.high) == (len(values), values.min(), values.max())
         assert each.mean == pytest.approx(values.mean())
         assert each.deviation == pytest.approx(values.std(ddof=1))
 

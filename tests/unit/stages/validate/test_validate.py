@@ -390,7 +390,7 @@ def test_a_script_in_the_data_or_in_a_rule_stays_text_in_the_page():
                 expect("column_distinct_values_to_be_in_set", column=script, value_set=[script, "$1"]),
             ],
             [script],
-            known=[script],
+            identifiers=[script],
         ),
         dataset=script,
         partition='"><img src=x onerror=alert(1)>',
@@ -446,11 +446,11 @@ import logging, os, sys, warnings
 logging.basicConfig(level=logging.INFO)
 import pyarrow as pa
 from airflow_mlops.domain.spec.model import Expectation
-from airflow_mlops.stages.validate.validate import Policy, validate
+from airflow_mlops.stages.validate.validate import ValidationPolicy, validate
 assert not {"great_expectations", "pandas", "jinja2"} & set(sys.modules), "imported at the top"
 environment, showwarning = dict(os.environ), warnings.showwarning
 rule = Expectation(expectation="expect_column_values_to_be_unique", args={"column": "x"})
-found = validate(pa.table({"x": [1]}), Policy([rule]), dataset="d", partition="p")
+found = validate(pa.table({"x": [1]}), ValidationPolicy([rule]), dataset="d", partition="p")
 assert found.report.verdict == "PASS" and "great_expectations" in sys.modules
 assert warnings.showwarning is showwarning, "warnings of the process go elsewhere now"
 assert dict(os.environ) == environment
@@ -548,7 +548,7 @@ def test_a_verdict_is_raised_as_its_own_error(verdict: str, error: type[Exceptio
 # ------------------------------------------------------------------------------------------------ sample rows
 def test_rows_that_broke_expectations_are_shown_with_what_tells_them_and_what_is_wrong():
     carrier = expect("column_values_to_not_be_null", "warn", column="carrier")
-    found = run(DISTANCE, carrier, known=("id",))
+    found = run(DISTANCE, carrier, identifiers=("id",))
     sample = found.report.sample
     assert sample is not None
     assert sample.columns == ("id", "distance", "carrier")
@@ -561,7 +561,7 @@ def test_a_sample_is_bounded_in_rows_columns_and_text():
     names = [f"c{place}" for place in range(12)]
     table = pa.table({"id": range(1000), **{name: ["=1+1" + "x" * 10**6] + ["y"] * 999 for name in names}})
     rules = [expect("column_values_to_be_in_set", "warn", column=name, value_set=["z"]) for name in names]
-    sample = run(*rules, table=table, known=("id",)).report.sample
+    sample = run(*rules, table=table, identifiers=("id",)).report.sample
     assert sample is not None
     assert (len(sample.rows), len(sample.columns)) == (20, 8)
     assert max(len(text) for row in sample.rows for text in row) <= 100
@@ -593,7 +593,7 @@ SECRET = "ada@example.com"
 )  # fmt: skip
 def test_no_personal_value_leaves_the_engine(rule: Expectation):
     table = pa.table({"id": ["1", "2", "3"], "mail": [SECRET] * 3, "same": [1, 1, 1]})
-    found = run(rule, table=table, known=("id", "mail"), pii=("mail",), required=("mail",))
+    found = run(rule, table=table, identifiers=("id", "mail"), pii=("mail",), required=("mail",))
     assert found.docs is not None or rule.expectation.endswith("partitions")
     shown = found.report.model_copy(
         update={"results": tuple(each.model_copy(update={"expected": ""}) for each in found.report.results)}
@@ -608,7 +608,7 @@ def test_no_personal_value_leaves_the_engine(rule: Expectation):
 def test_a_mask_tells_neither_length_nor_count():
     def shown(*values: str) -> tuple[Any, Any]:
         rule = expect("column_values_to_be_in_set", "warn", column="mail", value_set=["x"])
-        report = run(rule, table=pa.table({"mail": values}), known=("mail",), pii=("mail",)).report
+        report = run(rule, table=pa.table({"mail": values}), identifiers=("mail",), pii=("mail",)).report
         assert report.sample is not None
         return report.results[-1].samples, report.sample.rows
 
@@ -633,7 +633,7 @@ def test_a_mask_tells_neither_length_nor_count():
     ],
 )  # fmt: skip
 def test_bad_values_have_an_explicit_verdict(column: pa.Array, rule: Expectation, outcome: str | None):
-    found = run(rule, table=pa.table({"x": column}), known=("x",))
+    found = run(rule, table=pa.table({"x": column}), identifiers=("x",))
     result = only(found)
     assert result.outcome == (outcome or result.outcome)
     assert found.report.verdict == {"PASS": "PASS", "FAIL": "FAIL", "ERROR": "INCONCLUSIVE"}[result.outcome]
@@ -661,7 +661,7 @@ def test_a_frame_of_which_nothing_is_asked_is_no_success():
         engine.frame(make_table(), [])
 
 
-@pytest.mark.parametrize("field", ["required", "known", "pii"])
+@pytest.mark.parametrize("field", ["required", "identifiers", "pii"])
 def test_a_text_is_no_list_of_columns(field: str):
     with pytest.raises(TypeError, match=rf"{field} is a text; write a list of columns: {field}=\['email'\]"):
         ValidationPolicy(**{field: "email"})
@@ -712,7 +712,7 @@ def test_only_columns_that_something_is_asked_of_are_read():
             expect("table_row_count_to_equal", value=4),
         ],
         required=["a"],
-        known=["k"],
+        identifiers=["k"],
     )  # fmt: skip
     assert engine.columns(policy, ["k", "a", "b", "c", "d"]) == ["k", "a", "b", "c"]
 
