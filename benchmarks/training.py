@@ -45,7 +45,7 @@ class Work:
 
         from airflow_mlops.learning.statistics import measures
 
-        frame = self.table.select(self.recipe.features["numeric"]).to_pandas()
+        frame = self.table.select(list(self.recipe.features.numeric)).to_pandas()
         truth, cut = self.table["y"].to_numpy(), self.recipe.split.train_rows
         if fitted is None:
             fitted = HistGradientBoostingClassifier(random_state=0, **_PARAMS).fit(frame[:cut], truth[:cut])
@@ -85,11 +85,9 @@ class Work:
 
     def log(self, fitted: Any, run: Any) -> None:
         """Log a model as a training does."""
-        from airflow_mlops.domain.spec.model import Features
         from airflow_mlops.learning.models import models
 
-        features = Features(**self.recipe.features)
-        models.log(self.client, run, "benchmark", fitted, features, "classification")
+        models.log(self.client, run, "benchmark", fitted, self.recipe.features, "classification")
 
     def log_defaults(self, fitted: Any, run: Any) -> None:
         """Log a model as MLflow's examples do."""
@@ -97,7 +95,7 @@ class Work:
 
         from airflow_mlops.learning.models import models
 
-        example = self.table.select(self.recipe.features["numeric"]).slice(0, 5).to_pandas()
+        example = self.table.select(list(self.recipe.features.numeric)).slice(0, 5).to_pandas()
         with mlflow.start_run(run_id=run.info.run_id):
             mlflow.sklearn.log_model(
                 fitted, name="model", input_example=example, skops_trusted_types=models.trusted_types()
