@@ -98,23 +98,23 @@ def _spec(model: str, folders: Sequence[Path]) -> ModelSpec:
 
 def _policies(args: Namespace, spec: ModelSpec) -> list[Policy]:
     from airflow_mlops.domain.facts.replay import ORACLE
-    from airflow_mlops.domain.spec import replay as spec_replay
     from airflow_mlops.domain.spec.problems import one_of
+    from airflow_mlops.domain.spec.replay import BUILT_IN, built_in, read
     from airflow_mlops.exceptions import SpecError
 
-    allowed = (*spec_replay.BUILT_IN, ORACLE)
+    allowed = (*BUILT_IN, ORACLE)
     for name in args.without:
         if name not in allowed:
             raise SpecError([f"{name!r} is no policy of a replay{one_of(name, allowed)}"], "--without")
-    files = [spec_replay.read(Path(path), spec) for path in args.policy]
+    files = [read(Path(path), spec) for path in args.policy]
     names = [policy.name for policy in files]
     for name in names:
         if names.count(name) > 1:
             raise SpecError(
                 [f"two files have the name {name}, which names the policy: rename one"], "--policy"
             )
-    built_in = [name for name in spec_replay.BUILT_IN if name not in args.without]
-    policies = [*files, *(spec_replay.built_in(name, spec) for name in built_in)]
+    remaining = [name for name in BUILT_IN if name not in args.without]
+    policies = [*files, *(built_in(name, spec) for name in remaining)]
     if not policies:
         raise SpecError(["nothing is left to replay: give a file"], "--policy")
     return policies

@@ -18,14 +18,14 @@ def suggest(args: Namespace) -> None:
     from pathlib import Path
 
     from airflow_mlops.exceptions import TableMissing
-    from airflow_mlops.stages.validate import suggest as engine
+    from airflow_mlops.stages.validate.suggest import suggest as suite_of
 
     if args.partitions is not None and args.partitions < 1:
         raise SystemExit(f"--partitions must be at least 1, not {args.partitions}")
     if args.output_file and Path(args.output_file).exists() and not args.overwrite:
         raise SystemExit(f"{args.output_file} is there already; name another file, or add --overwrite")
     try:
-        suite = engine.suggest(table_uri(args.model, "data"), args.partitions)
+        suite = suite_of(table_uri(args.model, "data"), args.partitions)
         if args.output_file:
             Path(args.output_file).write_text(suite, encoding="utf-8")
     except (TableMissing, OSError) as error:

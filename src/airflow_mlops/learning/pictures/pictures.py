@@ -32,7 +32,7 @@ ROWS = "rows.json"
 _COLOURS = 128
 
 
-def log(
+def log_evaluation(
     client: Client,
     run_id: str,
     evaluation: Evaluation,

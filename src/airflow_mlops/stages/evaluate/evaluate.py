@@ -17,7 +17,7 @@ from airflow_mlops.exceptions import NotEnoughData, TrainingFailed
 from airflow_mlops.learning.bless.check import blessing_of
 from airflow_mlops.learning.labels import labelled
 from airflow_mlops.learning.models import models, pipeline
-from airflow_mlops.learning.pictures.pictures import log as draw
+from airflow_mlops.learning.pictures.pictures import log_evaluation
 from airflow_mlops.learning.statistics import measures, paired
 from airflow_mlops.learning.statistics.slices import Judged
 from airflow_mlops.stages.evaluate.gates import table
@@ -127,7 +127,7 @@ def evaluate(
     )  # fmt: skip
     _log(client, evaluation)
     if pictures:
-        draw(client, best.run_id, evaluation, model, rows, truth, judged.predicted, theirs)
+        log_evaluation(client, best.run_id, evaluation, model, rows, truth, judged.predicted, theirs)
     return evaluation
 
 

@@ -15,8 +15,7 @@ from airflow_mlops.domain.spec.gates import Slices
 from airflow_mlops.learning.labels.join import MATURED, TRUTH, arrays
 from airflow_mlops.learning.statistics import resampling
 from airflow_mlops.learning.statistics.slices import Judged, floors
-from airflow_mlops.stages.performance import concept_drift as concepts
-from airflow_mlops.stages.performance import estimate, metrics
+from airflow_mlops.stages.performance import concept_drift, estimate, metrics
 from airflow_mlops.stages.performance.rows import Models, Subject
 from airflow_mlops.stages.performance.window import MaturedWindow, stream
 from airflow_mlops.stores.tables import tables, versions
@@ -106,8 +105,8 @@ def served(subject: Subject, champion: ModelRef, policy: PerformancePolicy) -> I
     """Check the predictions of the partition: their errors in time, their number, and when they were made."""
     truth, run = subject.truth, subject.run
     if policy.concept is not None:
-        rows = stream(subject, champion.version, concepts.LONGEST)
-        yield concepts.concept(
+        rows = stream(subject, champion.version, concept_drift.LONGEST)
+        yield concept_drift.concept(
             rows,
             since=run.start,
             event_time=truth.dataset.event_time,

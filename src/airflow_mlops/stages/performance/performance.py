@@ -9,7 +9,7 @@ from airflow_mlops.domain.facts.performance import Judgement
 from airflow_mlops.domain.facts.results import ModelRef
 from airflow_mlops.domain.policies import monitoring
 from airflow_mlops.learning.labels.join import Truth, arrays
-from airflow_mlops.learning.statistics import measures as performance_engine
+from airflow_mlops.learning.statistics import measures
 from airflow_mlops.stages.performance import checks, judge, window
 from airflow_mlops.stages.performance.metrics import measured
 from airflow_mlops.stages.performance.rows import Models, Subject
@@ -69,7 +69,7 @@ def performance(
     matured = window.matured(subject, champion.version)
     rows = matured.rows
     labels, predicted = arrays(rows)
-    metrics = performance_engine.metrics(labels, predicted, task) if rows.num_rows else {}
+    metrics = measures.metrics(labels, predicted, task) if rows.num_rows else {}
     measurement = None
     if rows.num_rows:
         measurement = measured(rows, dataset.event_time, dataset.grain, [metric])[metric]

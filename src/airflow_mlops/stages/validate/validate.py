@@ -13,9 +13,9 @@ from airflow_mlops.domain.facts.validation import ExpectationResult, ValidationR
 from airflow_mlops.domain.spec.expectations import is_ours
 from airflow_mlops.exceptions import ValidationErrored, ValidationFailed
 from airflow_mlops.stages.validate import gx, page, prechecks, sample, suites
-from airflow_mlops.stages.validate import history as validation_history
 from airflow_mlops.stages.validate.docs import render
 from airflow_mlops.stages.validate.findings import ExpectationFinding, of_answer, of_result, reason
+from airflow_mlops.stages.validate.history import History, compare
 from airflow_mlops.stores.sources import frames
 from airflow_mlops.stores.tables import tables
 from airflow_mlops.stores.tables.tables import record_report
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from airflow_mlops.domain.partitions import Partition
     from airflow_mlops.domain.spec.model import Expectation
     from airflow_mlops.stages.validate.gx import GxAnswer
-    from airflow_mlops.stages.validate.history import History
     from airflow_mlops.stores.sources.python import Source
 
 log = logging.getLogger(__name__)
@@ -172,7 +171,7 @@ def version(
         partition=dataset.partition,
         names=names,
         allowed=allowed,
-        history=validation_history.History(data, dataset.partition),
+        history=History(data, dataset.partition),
         skew=skew,
     )
 
@@ -267,7 +266,7 @@ def _findings(
 ) -> Iterator[ExpectationFinding]:
     for expectation in policy.expectations:
         if is_ours(expectation.expectation):
-            yield of_result(validation_history.compare(expectation, table, history), policy.pii)
+            yield of_result(compare(expectation, table, history), policy.pii)
         else:
             yield of_answer(expectation, next(answers), table.num_rows, policy.pii)
 

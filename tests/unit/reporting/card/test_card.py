@@ -138,7 +138,7 @@ def test_pictures_of_training_and_evaluation_stand_in_the_page(client: Any, trai
     model = models.load_version(client, registry.version(client, "flights", trained.version))
     ours = models.predict(model, rows, "classification")
     evaluation = make_evaluation(trained)
-    pictures.log(client, trained.run_id, evaluation, model, rows, truth, ours, None)
+    pictures.log_evaluation(client, trained.run_id, evaluation, model, rows, truth, ours, None)
     text, page = write(client, evaluation)
     shown = Elements(page).of("img")
     assert len(shown) == text.count("](plots/") == 7
@@ -152,7 +152,7 @@ def test_pictures_of_training_and_evaluation_stand_in_the_page(client: Any, trai
 def test_pictures_that_fail_leave_the_evaluation_alone(
     client: Any, trained: TrainedModel, caplog: pytest.LogCaptureFixture
 ) -> None:
-    pictures.log(client, trained.run_id, make_evaluation(trained), None, None, None, None, None)  # type: ignore[arg-type]
+    pictures.log_evaluation(client, trained.run_id, make_evaluation(trained), None, None, None, None, None)  # type: ignore[arg-type]
     assert f"The pictures of run {trained.run_id} are missing" in caplog.text
 
 
