@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airflow_mlops.cli.ledger_table import WIDTH, _clean, _what, events, facts, table, write
+from airflow_mlops.cli.ledger_table import WIDTH, action_of, events, facts, printable, table, write
 from airflow_mlops.cli.places import table_uri
 
 if TYPE_CHECKING:
@@ -53,9 +53,9 @@ def _columns(row: Row) -> dict[str, str]:
     return {
         "when": f"{row.at:%Y-%m-%d %H:%M:%S}",
         "partition": row.partition,
-        "what": _what(row),
+        "what": action_of(row),
         "from": row.before or "",
         "to": row.after or "",
         "by": row.actor,
-        "why": _clean(" ".join(row.reason.split())),
+        "why": printable(" ".join(row.reason.split())),
     }

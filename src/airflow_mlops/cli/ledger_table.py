@@ -60,7 +60,7 @@ def table(rows: Iterable[Row]) -> Table:
         page.add_column(name, no_wrap=True)
     page.add_column("why", overflow="fold")
     for row in events(rows):
-        cells = (f"{row.at:%Y-%m-%d %H:%M}", row.partition, _what(row), _moved(row), "\n".join(_why(row)))
+        cells = (f"{row.at:%Y-%m-%d %H:%M}", row.partition, action_of(row), _moved(row), "\n".join(_why(row)))
         page.add_row(*map(shown, cells))
     return page
 
@@ -69,14 +69,16 @@ def shown(text: object) -> Any:
     """Return text that a terminal shows literally, without markup and control codes."""
     from rich.text import Text
 
-    return Text(_clean(str(text)))
+    return Text(printable(str(text)))
 
 
-def _clean(text: str) -> str:
+def printable(text: str) -> str:
+    """Return text without control codes, which a terminal would obey."""
     return "".join(character if character.isprintable() or character == "\n" else "�" for character in text)
 
 
-def _what(row: Row) -> str:
+def action_of(row: Row) -> str:
+    """Return what a row of the ledger did, in words."""
     from airflow_mlops.stores.registry.ledger import RowKind
 
     note = {RowKind.INTENT: " (under way)", RowKind.ABORT: " (given up)"}.get(row.kind, "")
