@@ -15,6 +15,7 @@ from mlflow.environment_variables import (
 from airflow_mlops.domain.facts.results import Action
 from airflow_mlops.exceptions import RegistryUnavailable
 from airflow_mlops.hooks import mlflow
+from airflow_mlops.stores.registry import patience
 from faults import processes
 from faults.conftest import Stopped, longest
 from faults.proxy import Dropped, Proxy
@@ -34,6 +35,12 @@ NUMBERS = itertools.count()
 @pytest.fixture
 def model() -> str:
     return f"trained_{next(NUMBERS)}"
+
+
+@pytest.fixture(autouse=True)
+def _every_outage_is_longer_than_a_training_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    # What it does within that time, test_outage.py shows.
+    monkeypatch.setattr(patience, "WAITS", ())
 
 
 def test_a_training_whose_every_answer_is_lost_once_leaves_one_run_one_model_and_one_version(

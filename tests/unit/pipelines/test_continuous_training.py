@@ -8,7 +8,7 @@ from airflow.sdk import DAG
 from airflow.serialization.serialized_objects import DagSerialization
 
 from airflow_mlops import ModelSpec, continuous_training, exceptions
-from airflow_mlops.pipelines.retry import RETRY_POLICY
+from airflow_mlops.pipelines.retry import RETRIES, RETRY_POLICY
 
 
 def make_spec(**changes: Any) -> ModelSpec:
@@ -116,6 +116,39 @@ def test_the_decision_is_recorded_whatever_happens_before() -> None:
 )
 def test_the_retry_table_does_what_the_exceptions_say(error: Exception, action: str) -> None:
     assert RETRY_POLICY.evaluate(error, try_number=1, max_tries=3).action.value == action
+
+
+def delays(error: Exception, tries: range, max_tries: int) -> list[float | None]:
+    """The delay before each retry; None where the task's own holds."""
+    waits = []
+    for number in tries:
+        decision = RETRY_POLICY.evaluate(error, try_number=number, max_tries=max_tries)
+        if decision.action.value == "fail" or number > max_tries:
+            break
+        waits.append(decision.retry_delay.total_seconds() if decision.retry_delay else None)
+    return waits
+
+
+def test_a_service_that_is_away_for_half_an_hour_fails_no_task() -> None:
+    for error in (exceptions.RegistryUnavailable("refused"), exceptions.OutputUnavailable("refused")):
+        waits = delays(error, range(1, 100), RETRIES)
+        assert waits == [30, 90, 270, 600, 900]
+        assert sum(filter(None, waits)) >= 30 * 60
+        assert delays(error, range(1, 100), 2) == [30, 90], "a DAG of one's own may have fewer"
+
+
+def test_an_error_of_another_kind_is_told_after_three_retries_as_before_also_in_a_task_that_was_cleared() -> (
+    None
+):
+    assert delays(exceptions.SourceMissing("late"), range(1, 100), RETRIES) == [30, 30, 30]
+    assert delays(KeyError("not ours"), range(1, 100), RETRIES) == [None, None, None]
+    assert delays(KeyError("not ours"), range(5, 100), 4 + RETRIES) == [None, None, None]
+    assert delays(KeyError("not ours"), range(1, 100), 2) == [None, None]
+
+
+def test_every_task_of_the_pack_has_the_retries_that_the_policy_counts_on() -> None:
+    tasks = [task for dag in build().values() for task in dag.tasks]
+    assert {(task.retries, task.retry_policy) for task in tasks} == {(RETRIES, RETRY_POLICY)}
 
 
 def test_the_scheduler_knows_that_decide_skips_tasks_also_those_that_are_mapped() -> None:

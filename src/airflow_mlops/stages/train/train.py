@@ -14,7 +14,7 @@ from airflow_mlops.learning.bless import sample
 from airflow_mlops.learning.labels import labelled
 from airflow_mlops.learning.models import models
 from airflow_mlops.stages.train import curve, fitting, jobs, trials, tune
-from airflow_mlops.stores.registry import registration, registry, tracking
+from airflow_mlops.stores.registry import patience, registration, registry, tracking
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -86,7 +86,8 @@ def train(
     Only rows of ``split.start <= event time < split.cut`` are fitted; their order in the table does not matter. The
     search, and the inner score, use the latest of these rows as validation rows; the model is fitted on all of them. A
     call with the same key resumes a search whose process was killed. A training that is ended from outside, by SystemExit
-    for instance, leaves no version.
+    for instance, leaves no version. Once it fits, it waits for half an hour until an MLflow that is away is back, so that
+    nothing is fitted twice because it could not be logged.
 
     :param table: rows of at least the features, target, key and event time, those of the holdout included.
     :param key: idempotency key, unique to a DAG run, step and candidate.
@@ -117,22 +118,27 @@ def train(
     with registration.whole(client, model, key), tracking.run(client, experiment_id, title, key, tags) as run:
         provenance.log(client, run, recipe, tags)
         data = fitting.data(table, recipe)
-        chosen = _choose(job, data, trials.Store(client, run, job.identity(key), recipe.metric), dask)
-        logged = models.log(client, run, model, chosen.model, job.recipe.features, recipe.task, job.sources())
-        _log_facts(client, run, job, chosen)
-        sample_digest = _log_sample(client, run, job, chosen.model, table)
+        # Until here a retry is cheap. From here on what was fitted is in this process only, which so waits itself.
+        patient = patience.patient(client)
+        chosen = _choose(job, data, trials.Store(patient, run, job.identity(key), recipe.metric), dask)
+        seconds = round(monotonic() - began, 3)
+        logged = models.log(
+            patient, run, model, chosen.model, job.recipe.features, recipe.task, job.sources()
+        )
+        _log_facts(patient, run, job, chosen)
+        sample_digest = _log_sample(patient, run, job, chosen.model, table)
         if pictures:
-            _log_curve(client, run, job, data, chosen)
+            _log_curve(patient, run, job, data, chosen)
         facts = {
             "model": model, "candidate": name, "run_id": run.info.run_id, "digest": logged.digest,
             "task": recipe.task, "target": recipe.target, "metric": recipe.metric, "score": chosen.score,
             "params": {**job.recipe.candidate.params, **chosen.params}, "features": job.recipe.features.names,
-            "seconds": round(monotonic() - began, 3), "trials": chosen.trials, "remarks": chosen.remarks,
+            "seconds": seconds, "trials": chosen.trials, "remarks": chosen.remarks,
         }  # fmt: skip
         tags = {**tags, **job.long_tags(), "mlops.digest": logged.digest, _TRAINED: json.dumps(facts)}
         tags[sample.DIGEST_TAG] = sample_digest
         version = registration.register(
-            client,
+            patient,
             model,
             key=key,
             source=logged.location,

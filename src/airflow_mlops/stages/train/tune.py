@@ -178,6 +178,8 @@ class _Search:
         return attempt
 
     def _batch(self, batch: list[_Attempt]) -> None:
+        # Before the clock starts: waiting for MLflow must not take the time of fits.
+        self._record()
         began = monotonic()
         for attempt in batch:
             self._repeat(attempt)
@@ -208,7 +210,6 @@ class _Search:
         ]
         numbers = ", ".join(str(attempt.number) for attempt in live)
         what = f"{self.candidate.name}: fitting trial {numbers} of {self.proposals.total}"
-        self._record()
         measurements = threads.waited(lambda: self.pool(calls), what)
         for attempt, measurement in zip(live, measurements, strict=True):
             attempt.trial = attempt.trial.then(measurement.value, measurement.seconds, measurement.error)
