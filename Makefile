@@ -1,6 +1,6 @@
 # `make` alone prints the targets. Python and pip are all that has to be present.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo ui test lint bench constraints clean
+.PHONY: help setup demo ui test test-fast lint bench constraints clean
 .SUFFIXES:
 
 PYTHON ?= python3
@@ -42,7 +42,7 @@ endef
 export INSTALL_FAILED
 
 help: ## Print this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.installed ## Make .venv and install everything (nothing to do when nothing changed)
 
@@ -68,6 +68,10 @@ ui: setup ## Open the MLflow UI of the last demo
 
 test: setup ## Run every test, the end-to-end run included
 	@$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+# For the loop of writing: no scheduler, server or process of its own, and nothing that takes seconds.
+test-fast: setup ## Run the unit and contract tests that need no process of their own, in less than two minutes
+	@$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -q -m "not slow" tests/unit tests/contracts tests/docs
 
 lint: setup ## Check style, types, layers and the compose file
 	$(VENV)/bin/ruff check .
