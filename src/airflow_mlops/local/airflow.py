@@ -26,6 +26,8 @@ COMPONENTS = {
     "dag-processor": ["dag-processor"],
     "triggerer": ["triggerer", "--skip-serve-logs"],
 }
+PATIENCE = 180.0
+"""Seconds in which the API has to answer; a machine that is busy with tasks makes it slow."""
 _NEEDED_BYTES = 1_000_000_000
 _PDEATHSIG = 1
 
@@ -235,16 +237,35 @@ class LocalAirflow:
         )
 
     def _log_in(self) -> None:
-        answer = self._client.post("/auth/token", json={"username": "admin", "password": self.password})
+        answer = self._ask("POST", "/auth/token", json={"username": "admin", "password": self.password})
         answer.raise_for_status()
         self._client.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
 
     def call(self, method: str, path: str, **arguments: Any) -> Any:
         """Call Airflow's REST API, e.g. ``call("GET", "dags")``.
 
-        :raises LocalAirflowError: if the answer is an error.
+        :raises LocalAirflowError: if the answer is an error, or none came within :data:`PATIENCE`.
         """
-        answer = self._client.request(method, f"/api/v2/{path}", **arguments)
+        answer = self._ask(method, f"/api/v2/{path}", **arguments)
         if answer.is_error:
             raise LocalAirflowError(f"{method} {path} answered {answer.status_code}: {answer.text[:500]}")
         return answer.json() if answer.content else None
+
+    def _ask(self, method: str, path: str, **arguments: Any) -> httpx.Response:
+        # What changes something is sent once, and waited for; what only reads is asked for again.
+        reads = method == "GET"
+        timeout = self._client.timeout if reads else PATIENCE
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                return self._client.request(method, path, timeout=timeout, **arguments)
+            except httpx.TransportError as error:
+                self.check_alive()
+                repeatable = reads or isinstance(error, httpx.ConnectError)
+                if not repeatable or time.monotonic() > deadline:
+                    raise LocalAirflowError(
+                        f"Airflow's API server did not answer {method} {path} within {PATIENCE:.0f} s "
+                        f"({type(error).__name__}). Its processes are alive, so this machine is probably busy with "
+                        f"something else: try again when it is not. Logs are in {self.home / 'logs'}."
+                    ) from error
+                time.sleep(0.5)

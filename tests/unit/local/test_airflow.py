@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -9,14 +10,20 @@ import subprocess
 import sys
 import time
 from collections import namedtuple
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Event, Thread, Timer
 from typing import Any
 
 import httpx
 import pytest
 
+from airflow_mlops.local import demo
 from airflow_mlops.local.airflow import LocalAirflow, LocalAirflowError, free_port
+from airflow_mlops.local.replay import LocalReplay
+from history import month
 
 # Stands in for the `airflow` command: a real Airflow takes half a minute, and the end-to-end test has one.
 COMMAND = """
@@ -177,3 +184,86 @@ def test_settings_of_the_surrounding_deployment_do_not_reach_this_one(
     assert airflow.environment["AIRFLOW__API__HOST"] == "127.0.0.1"
     assert airflow.environment["AIRFLOW__MLOPS__PRELOAD"] == "True"
     assert airflow.url == f"http://127.0.0.1:{port}"
+
+
+class SlowApi:
+    """An API server that lets the first calls wait for longer than its client does."""
+
+    def __init__(self, slow: int) -> None:
+        self.calls: list[str] = []
+        self.over = Event()
+        api = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def answer(self) -> None:
+                api.calls.append(f"{self.command} {self.path}")
+                if len(api.calls) <= slow:
+                    api.over.wait(60)
+                with contextlib.suppress(OSError):
+                    self.send_response(200)
+                    self.send_header("Content-Length", "2")
+                    self.end_headers()
+                    self.wfile.write(b"{}")
+
+            do_GET = do_POST = answer
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        Thread(target=self.server.serve_forever, daemon=True).start()
+
+    @contextmanager
+    def airflow(self, folder: Path) -> Iterator[LocalAirflow]:
+        airflow = LocalAirflow(folder, folder, port=self.server.server_port)
+        airflow._client = httpx.Client(base_url=airflow.url, timeout=0.2)
+        try:
+            yield airflow
+        finally:
+            self.over.set()
+            self.server.shutdown()
+            self.server.server_close()
+
+
+def test_an_api_that_is_slow_is_asked_again(tmp_path: Path) -> None:
+    api = SlowApi(slow=2)
+    with api.airflow(tmp_path) as airflow:
+        assert airflow.call("GET", "dags") == {}
+    assert api.calls == ["GET /api/v2/dags"] * 3
+
+
+def test_what_changes_something_is_sent_once_and_waited_for(tmp_path: Path) -> None:
+    api = SlowApi(slow=1)
+    with api.airflow(tmp_path) as airflow:
+        Timer(0.5, api.over.set).start()
+        assert airflow.call("POST", "backfills") == {}
+    assert api.calls == ["POST /api/v2/backfills"]
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_an_api_that_never_answers_is_told_with_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    monkeypatch.setattr("airflow_mlops.local.airflow.PATIENCE", 0.3)
+    with SlowApi(slow=100).airflow(tmp_path) as airflow, pytest.raises(LocalAirflowError) as failed:
+        airflow.call(method, "backfills")
+    assert f"did not answer {method} /api/v2/backfills within 0 s (ReadTimeout)" in str(failed.value)
+    assert "busy" in str(failed.value)
+    assert str(tmp_path / "logs") in str(failed.value)
+
+
+def test_the_demo_ends_with_a_sentence_if_the_api_never_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def follow(*_: Any) -> int:
+        with SlowApi(slow=100).airflow(tmp_path) as airflow:
+            LocalReplay(airflow, "flights", month("2013-01"), month("2013-02")).states()
+        return 0
+
+    monkeypatch.setattr("airflow_mlops.local.airflow.PATIENCE", 0.3)
+    monkeypatch.setattr(demo, "_run", follow)
+    assert demo.main([]) == 1
+    said = capsys.readouterr().out
+    assert "The demo could not go on." in said
+    assert "did not answer" in said
+    assert "Traceback" not in said
