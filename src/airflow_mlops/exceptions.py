@@ -91,6 +91,10 @@ class UnsafeStore(RuntimeError):
     """A store takes a key that it holds already, so that rows would be lost. A retry cannot help: name another store."""
 
 
+class ErasureRefused(ValueError):
+    """Rows to erase, or a model to remove, are named in a way that fits nothing. A retry cannot help: name others."""
+
+
 class NotEnoughData(ValueError):
     """There are too few rows or classes to train or judge on. A retry cannot help: more data can."""
 

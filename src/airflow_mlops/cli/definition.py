@@ -111,7 +111,40 @@ def _models() -> tuple[CLICommand, ...]:
         _arg("--output", help="folder to write; replay-<model> without it"),
         _arg("--quiet", metavar="FIRST..LAST", help="count false alarms of drift there; or all"),
     )
-    return spec, suggest, history, rollback, reproduce, replay
+    return spec, suggest, history, rollback, reproduce, replay, *_privacy()
+
+
+def _privacy() -> tuple[CLICommand, ...]:
+    erase = _command(
+        "erase",
+        "erase",
+        "Erase rows of a person from every table and version; says what that takes without --delete",
+        _NAME,
+        _arg(
+            "--where",
+            action="append",
+            metavar="COLUMN=VALUE",
+            help="rows that have this value; repeatable, all have to hold",
+        ),
+        _arg(
+            "--keys",
+            metavar="FILE",
+            help="CSV file with a line of columns, and a line of values for each row",
+        ),
+        _arg("--reason", help="why; it is kept in the record of erasures"),
+        _arg(
+            "--spec", metavar="FILE", help="spec with the outputs of predictions, if not models/<name>.yaml"
+        ),
+        _arg("--delete", action="store_true", help="erase them"),
+    )
+    erasures = _command(
+        "erasures",
+        "erase",
+        "Print what was erased from a dataset, when, by whom and why",
+        _NAME,
+        ARG_OUTPUT,
+    )
+    return erase, erasures
 
 
 def _datasets() -> GroupCommand:

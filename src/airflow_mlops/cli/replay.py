@@ -55,7 +55,7 @@ def _replay(args: Namespace, console: Console) -> tuple[Replay, Path]:
     from airflow_mlops.stages.replay.policies import plan_of, run
 
     folders = find_code()
-    spec = _spec(args.model, folders)
+    spec = find_spec(args.model, folders)
     policies = _policies(args, spec)
     output = Path(args.output or f"replay-{spec.name}")
     configure(None)
@@ -77,7 +77,7 @@ def _jobs(jobs: int | None) -> int:
     return jobs or processors
 
 
-def _spec(model: str, folders: Sequence[Path]) -> ModelSpec:
+def find_spec(model: str, folders: Sequence[Path]) -> ModelSpec:
     """Read a spec, by its path or by the name of a model whose spec is beside the DAG files.
 
     :param folders: folders with DAG files.

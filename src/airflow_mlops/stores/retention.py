@@ -51,6 +51,21 @@ def needed(client: Client, uri: str, ledgers: Mapping[str, str]) -> dict[int, st
     return models
 
 
+def learned_from(client: Client, uri: str) -> dict[str, int]:
+    """Return each model version that was trained on a table of data or of labels, with the version of the table.
+
+    :raises RegistryUnavailable: if MLflow does not answer.
+    :raises DigestMismatch: see :func:`airflow_mlops.stores.registry.registry.tags`.
+    """
+    models: dict[str, int] = {}
+    for version in registry.versions(client):
+        dataset = json.loads(registry.tags(client, version).get("mlops.dataset", "{}"))
+        for table in (dataset, dataset.get("labels") or {}):
+            if _tail(table.get("uri", "")) == _tail(uri) and table.get("version") is not None:
+                models[f"version {version.version} of {version.name!r}"] = int(table["version"])
+    return models
+
+
 def _champions(ledger_uri: str) -> set[str]:
     rows = ledger.rows(ledger_uri)
     # The candidate on trial may be the next champion.

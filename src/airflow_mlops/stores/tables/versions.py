@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
 from airflow_mlops.domain.facts.results import Coverage, DatasetVersion
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.spec.data import SchemaPolicy
-from airflow_mlops.stores.tables.delta import PARTITION, exists, open_table
+from airflow_mlops.stores.tables.delta import PARTITION, errors, exists, open_table
 
 _FACTS = "airflow_mlops.dataset"
+_PINNED = "airflow_mlops.pinned"
 
 
 class Commit(NamedTuple):
@@ -21,6 +22,7 @@ class Commit(NamedTuple):
     :param run: the run that wrote it.
     :param source: where its rows came from, in words.
     :param policy: what the partition was allowed to change in the columns; None if no policy was applied.
+    :param readable: the version to read it at: its own, unless an erasure has taken files away that this one had.
     """
 
     version: DatasetVersion
@@ -28,6 +30,7 @@ class Commit(NamedTuple):
     source: str
     committed_at: datetime
     policy: SchemaPolicy | None
+    readable: int
 
 
 def describe(version: DatasetVersion, run: str, source: str, policy: SchemaPolicy | None) -> dict[str, str]:
@@ -37,22 +40,52 @@ def describe(version: DatasetVersion, run: str, source: str, policy: SchemaPolic
     return metadata | ({"schema_policy": policy.value} if policy else {})
 
 
+def pin(uri: str, partitions: Sequence[str], run: str) -> None:
+    """Have partitions read at a new version of the table, which has the same rows as the latest one.
+
+    For partitions whose own version cannot be read any more since an erasure took rows of other partitions away.
+
+    :param run: what pins them; kept in the commit.
+    :raises WriteConflict: if another writer changed the table at the same time.
+    """
+    from deltalake import CommitProperties
+
+    metadata = {_PINNED: json.dumps(list(partitions)), "run": run}
+    table = open_table(uri)
+    with errors(uri):
+        table.create_write_transaction(
+            [],
+            "append",
+            table.schema(),
+            [PARTITION],
+            commit_properties=CommitProperties(custom_metadata=metadata, max_commit_retries=0),
+        )
+
+
 def history(uri: str) -> Iterator[Commit]:
     """Yield every version of a dataset and where it came from, the newest first."""
     if not exists(uri):
         return
     limit, seen = 16, 0
     table = open_table(uri)
+    pins: dict[str, int] = {}
+    reached: set[str] = set()
     while True:
         commits = table.history(limit)
         for commit in commits[seen:]:
+            for partition in json.loads(commit.get(_PINNED, "[]")):
+                if partition not in reached:
+                    pins.setdefault(partition, commit["version"])
             if _FACTS in commit:
+                version = DatasetVersion(version=commit["version"], **json.loads(commit[_FACTS]))
+                reached.add(version.partition)
                 yield Commit(
-                    DatasetVersion(version=commit["version"], **json.loads(commit[_FACTS])),
+                    version,
                     commit.get("run", ""),
                     commit.get("source", ""),
                     datetime.fromtimestamp(commit["timestamp"] / 1000, UTC),
                     SchemaPolicy(commit["schema_policy"]) if "schema_policy" in commit else None,
+                    pins.pop(version.partition, version.version),
                 )
         if len(commits) < limit:
             return
@@ -60,8 +93,10 @@ def history(uri: str) -> Iterator[Commit]:
 
 
 def versions(uri: str) -> Iterator[DatasetVersion]:
-    """Yield every version of a dataset, the newest first."""
-    return (commit.version for commit in history(uri))
+    """Yield every version of a dataset, the newest first, with the number of the table's version to read it at."""
+    for commit in history(uri):
+        version, readable = commit.version, commit.readable
+        yield version if readable == version.version else version.model_copy(update={"version": readable})
 
 
 def published(uri: str, partition: str) -> DatasetVersion | None:
