@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseOperatorLink, conf
+from airflow.sdk import BaseOperatorLink
 
 from airflow_mlops import config
 
@@ -34,11 +34,13 @@ class ReportLink(BaseOperatorLink):
     name = "Report"
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
-        """Return the address of the page on this Airflow."""
+        """Return the place of the page on the API server that shows the link.
+
+        It is relative: a link is kept for as long as its task, and must not be bound to the address that a worker had for
+        Airflow on that day. The UI's pages have a base, so that the browser completes it also behind a path.
+        """
         report = _xcom(ti_key, "report")
-        # Without a base URL the path suffices, for the browser completes it.
-        base = conf.get("api", "base_url", fallback="").rstrip("/")
-        return f"{base}/mlops/reports/{report}" if report else ""
+        return f"mlops/reports/{report}" if report else ""
 
 
 def _xcom(ti_key: TaskInstanceKey, key: str) -> Any:

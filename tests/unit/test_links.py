@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
+import airflow
 import pytest
 from airflow.sdk.bases.operatorlink import BaseOperatorLink
 from airflow.sdk.execution_time.xcom import XCom
@@ -40,10 +43,18 @@ def test_there_is_no_link_without_an_address_or_without_a_run(monkeypatch: pytes
     assert link_of(monkeypatch, ReportLink()) == ""
 
 
-@pytest.mark.parametrize(
-    "base", ["https://airflow.example.com/prefix", "https://airflow.example.com/prefix/"]
-)
-def test_a_report_is_linked_below_the_base_url_of_airflow(monkeypatch: pytest.MonkeyPatch, base: str) -> None:
-    monkeypatch.setenv("AIRFLOW__API__BASE_URL", base)
+@pytest.mark.parametrize("worker", ["", "http://airflow-api-server:8080", "https://old.example.com/prefix/"])
+@pytest.mark.parametrize("path", ["/", "/prefix/"])
+def test_a_report_is_linked_on_the_api_server_that_shows_the_link_whatever_a_worker_calls_it(
+    monkeypatch: pytest.MonkeyPatch, worker: str, path: str
+) -> None:
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", worker)
     link = link_of(monkeypatch, ReportLink(), report="flights/2013-01/drift.html")
-    assert link == "https://airflow.example.com/prefix/mlops/reports/flights/2013-01/drift.html"
+    # As a browser does, by the element `base` of the page.
+    base = f"https://airflow.example.com{path}"
+    assert urljoin(base, link) == f"{base}mlops/reports/flights/2013-01/drift.html"
+
+
+def test_the_pages_of_the_ui_have_the_base_that_relative_links_need() -> None:
+    page = (Path(airflow.__file__).parent / "ui/dist/index.html").read_text(encoding="utf-8")
+    assert '<base href="{{ backend_server_base_url }}"' in page
