@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from typing import Annotated
 
 from airflow.api_fastapi.auth.managers.models.resource_details import AccessView
@@ -13,19 +14,43 @@ from airflow_mlops.runs import report_path
 Segment = Annotated[str, Path(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$", max_length=250)]
 """One name in a path: never empty, never ``.`` or ``..``, and without any separator."""
 
-HEADERS = {
-    # A report is made from data, which is not trusted: `sandbox` without allow-same-origin keeps its scripts from the
-    # cookies and the API of Airflow, and the other rules forbid loading from and sending to any place. Evidently's pages
-    # carry their scripts, styles and fonts inside.
-    "Content-Security-Policy": "sandbox allow-scripts allow-downloads; default-src 'none'; "
-    "script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; font-src data:; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'self'",
+SCRIPTED = frozenset({"drift"})
+"""Kinds of reports that need their scripts: Evidently draws in the browser. All other pages are ours and have none."""
+
+_HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
+    # A name that is looked up could carry what a page holds, too.
+    "X-DNS-Prefetch-Control": "off",
     "Cache-Control": "private, no-cache",
 }
+# A report is made from data, which is not trusted: `sandbox` without allow-same-origin keeps it from the cookies and the
+# API of Airflow, and the other rules forbid loading from and sending to any place. Evidently's pages carry their scripts,
+# styles and fonts inside.
+_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data: blob:; font-src data:; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+)
+_WITHOUT_SCRIPTS = {**_HEADERS, "Content-Security-Policy": f"sandbox allow-downloads; {_POLICY}"}
+_FRAMED = {
+    **_HEADERS,
+    "Content-Security-Policy": "sandbox allow-scripts allow-downloads; script-src 'unsafe-inline'; "
+    f"frame-src 'none'; {_POLICY}",
+}
+# No rule keeps a page of its own from navigating, and an address can carry away what it shows. In a frame, where frame-src
+# allows no address, it has nowhere to go; its own text, being no address, is shown all the same. It inherits the policy.
+_FRAME = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<title>{title}</title>
+<style>html, body, iframe {{ display: block; box-sizing: border-box; width: 100%; height: 100%; margin: 0; border: 0 }}</style>
+</head>
+<body><iframe title="{title}" sandbox="allow-scripts allow-downloads" srcdoc="{page}"></iframe></body>
+</html>
+"""
 
 
 def create_app() -> FastAPI:
@@ -40,10 +65,18 @@ def create_app() -> FastAPI:
 
 
 def report(model: Segment, partition: Segment, kind: Segment) -> Response:
-    """Return one report as it was written."""
+    """Return one report as it was written, without scripts, or in a frame that its scripts cannot leave."""
     try:
         # Someone who can write reports must not read this server's files through a symbolic link.
         page = report_path(f"{model}/{partition}/{kind}.html").read_bytes()
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         raise HTTPException(404, f"There is no report {model}/{partition}/{kind}.") from None
-    return Response(page, media_type="text/html; charset=utf-8", headers=HEADERS)
+    if kind not in SCRIPTED:
+        return _page(page, _WITHOUT_SCRIPTS)
+    title = f"{model} {partition}: {kind}"
+    framed = _FRAME.format(title=html.escape(title), page=html.escape(page.decode("utf-8", "replace")))
+    return _page(framed.encode(), _FRAMED)
+
+
+def _page(content: bytes, headers: dict[str, str]) -> Response:
+    return Response(content, media_type="text/html; charset=utf-8", headers=headers)

