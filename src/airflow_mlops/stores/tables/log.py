@@ -97,7 +97,8 @@ def _replace(files: pafs.FileSystem, path: str, actions: Iterable[dict[str, Any]
     local = isinstance(files, pafs.SubTreeFileSystem)
     folder, _, name = path.rpartition("/")
     draft = f"{folder}/.{name}.draft" if local else path
-    with files.open_output_stream(draft) as file:
+    # Into a buffer that takes all of it: deltalake's streams cannot take what Arrow hands to them directly.
+    with files.open_output_stream(draft, buffer_size=len(content) + 1) as file:
         file.write(content)
     if local:
         files.move(draft, path)
