@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 from benchmarks import training
 
+pytestmark = pytest.mark.slow  # real processes, or fits: seconds each
+
 
 @pytest.mark.slow
 def test_both_sides_find_the_same(tmp_path: Path) -> None:

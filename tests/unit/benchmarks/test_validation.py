@@ -6,6 +6,8 @@ import pytest
 from benchmarks import validation
 from benchmarks.validation import ALONE, BARE, CASES, GRAPH
 
+pytestmark = pytest.mark.slow  # real processes, or fits: seconds each
+
 
 def test_the_suite_is_of_the_size_that_is_told() -> None:
     suite = validation._suite(21)

@@ -189,6 +189,7 @@ def test_what_cannot_be_written_is_told(
     assert not (tmp_path / "rows.csv").exists()
 
 
+@pytest.mark.slow
 def test_a_vacuum_tells_first_and_spares_what_the_champion_learned_from(
     history: History, tmp_path: Path, capsys: Capture
 ) -> None:

@@ -12,6 +12,8 @@ from airflow_mlops import config
 from airflow_mlops.cli import replay
 from history import MODEL, History
 
+pytestmark = pytest.mark.slow  # real processes, or fits: seconds each
+
 SPEC = """
 name: flights
 task: classification

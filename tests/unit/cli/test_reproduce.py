@@ -13,6 +13,8 @@ from airflow_mlops.domain.spec.model import Candidate
 from airflow_mlops.stages.train import jobs
 from history import MODEL, History
 
+pytestmark = pytest.mark.slow  # real processes, or fits: seconds each
+
 BUILT = """
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer

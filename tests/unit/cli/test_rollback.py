@@ -21,6 +21,8 @@ from contexts import deploy
 from history import MODEL, STIFF, History, make_decision
 from synthetic import make_client
 
+pytestmark = pytest.mark.slow  # real processes, or fits: seconds each
+
 Capture = pytest.CaptureFixture[str]
 STORED = "airflow.secrets.metastore.MetastoreBackend.get_connection"
 """How server processes, and they alone, find the connections in Airflow's database."""

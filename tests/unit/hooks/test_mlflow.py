@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import traceback
 from base64 import b64encode
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -17,7 +18,9 @@ import pytest
 from airflow.sdk.exceptions import AirflowNotFoundException
 
 from airflow_mlops import config
+from airflow_mlops.exceptions import RegistryUnavailable
 from airflow_mlops.hooks.mlflow import MlflowHook
+from airflow_mlops.stores.registry import tracking
 
 
 @pytest.fixture(autouse=True)
@@ -155,6 +158,36 @@ def test_the_connection_can_be_tested_and_no_answer_holds_a_secret() -> None:
     assert MlflowHook("nowhere").test_connection()[0] is False
 
 
+@pytest.mark.parametrize(
+    "host",
+    [
+        "http://ada:se-cret@127.0.0.1:1",
+        "http://ada:se/cret@127.0.0.1:1",
+        "foo://ada:se-cret@mlflow/db",
+        "postgresql+nope://ada:se-cret@127.0.0.1/mlflow",
+        "sqlite://ada:se-cret@mlflow/db",
+        "http://ada:se-cret@[bad",
+    ],
+)
+def test_a_password_in_the_host_is_in_no_answer_and_in_no_error(
+    host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    works, message = connect(host=host).test_connection()
+    assert not works
+    assert "cret" not in message
+    assert "ada" not in message
+    with pytest.raises((RegistryUnavailable, ValueError)) as failed:
+        search(connect(host=host))
+    assert "cret" not in "".join(traceback.format_exception(failed.value))
+
+
+def search(hook: MlflowHook) -> None:
+    client = hook.get_conn()
+    with tracking.errors(client):
+        client.search_experiments()
+
+
 def test_the_password_is_masked_before_anything_can_log_it() -> None:
     from airflow.sdk.log import redact
 
@@ -167,6 +200,7 @@ def first_look(barrier: Any) -> int:
     return len(MlflowHook().get_conn().search_registered_models())
 
 
+@pytest.mark.slow
 def test_processes_that_open_a_new_database_at_once_do_not_undo_each_other() -> None:
     import mlflow.store.tracking.sqlalchemy_store  # noqa: F401 - not four times
 

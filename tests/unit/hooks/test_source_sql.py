@@ -166,6 +166,7 @@ print(most(20_000), most(400_000))
 """
 
 
+@pytest.mark.slow
 def test_rows_stay_on_the_server_until_they_are_asked_for() -> None:
     if not listens(5432):
         pytest.skip("there is no PostgreSQL on 127.0.0.1")

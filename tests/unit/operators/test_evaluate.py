@@ -16,6 +16,8 @@ from airflow_mlops.runs import report_path
 from contexts import Run, deploy
 from history import MODEL, STIFF, History, changed, rows_of, shifted
 
+pytestmark = pytest.mark.slow  # real processes, or fits: seconds each
+
 SAMPLE_ROWS = 200
 GUESS = Candidate(estimator="sklearn.dummy.DummyClassifier", params={"strategy": "prior"})
 

@@ -20,6 +20,8 @@ from airflow_mlops.stores.registry import registry
 from contexts import Run, deploy
 from history import MODEL, History
 
+pytestmark = pytest.mark.slow  # real processes, or fits: seconds each
+
 CHAMPION = assets.champion(MODEL)
 OTHER = Asset("other")
 REVERT = Monitor(alias_guard="revert")

@@ -24,6 +24,8 @@ from history import MODEL, month, rows_of
 from late import WEEK, Late, known_in
 from synthetic import FEATURES
 
+pytestmark = pytest.mark.slow  # real processes, or fits: seconds each
+
 FORM: dict[str, Any] = {"reason": None, "force": False, "window": None}
 
 

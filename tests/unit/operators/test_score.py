@@ -11,10 +11,12 @@ from airflow_mlops.domain.facts.scoring import ScoringReport
 from airflow_mlops.domain.spec.score import Score
 from airflow_mlops.exceptions import TableMissing
 from airflow_mlops.operators.score import ScoreOperator
-from airflow_mlops.stages.score import beside
+from airflow_mlops.stores.registry import registry
 from airflow_mlops.stores.tables import tables
 from contexts import Run, deploy
 from history import MODEL, STIFF, History
+
+pytestmark = pytest.mark.slow  # real processes, or fits: seconds each
 
 PREDICTIONS = assets.predictions(MODEL)
 
@@ -83,8 +85,7 @@ def test_a_challenger_predicts_beside_the_champion_if_it_is_asked_for(history: H
     history.publish("2013-01")
     february = history.publish("2013-02")
     history.crown(history.train(february), "2013-02")
-    other = history.train(february, candidate=STIFF).version
-    history.client.set_registered_model_alias(MODEL, beside.CHALLENGER, other)
+    other = history.put_beside(history.train(february, candidate=STIFF)).version
     march = history.publish("2013-03")
     assert scored(Run(partition="2013-03")).shadow is None
     shadow = scored(Run(partition="2013-03"), score=Score.from_dict({"shadow": True, "split": 0.5})).shadow
@@ -97,7 +98,7 @@ def test_a_challenger_that_nobody_can_verify_does_not_stop_the_champion(history:
     history.publish("2013-01")
     history.crown(history.train(history.publish("2013-02")), "2013-02")
     strange = history.client.create_model_version(MODEL, "file:///nowhere").version
-    history.client.set_registered_model_alias(MODEL, beside.CHALLENGER, strange)
+    history.client.set_registered_model_alias(MODEL, registry.CHALLENGER, strange)
     march = history.publish("2013-03")
     report = scored(Run(partition="2013-03"), score=Score.from_dict({"shadow": True}))
     assert (report.rows, report.shadow) == (march.rows, None)

@@ -24,6 +24,8 @@ from contexts import Run, deploy
 from history import MODEL, STIFF, History
 from registry_builders import make_evaluation
 
+pytestmark = pytest.mark.slow  # real processes, or fits: seconds each
+
 CHAMPION = assets.champion(MODEL)
 ONCE = Shadow(windows=1)
 

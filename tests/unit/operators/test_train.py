@@ -17,6 +17,8 @@ from contexts import Run, deploy
 from history import MODEL, History, month, shifted
 from synthetic import FEATURES
 
+pytestmark = pytest.mark.slow  # real processes, or fits: seconds each
+
 LOGISTIC = {"sklearn.linear_model.LogisticRegression": {"C": 0.5}}
 
 

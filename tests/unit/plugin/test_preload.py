@@ -12,6 +12,8 @@ import pytest
 from airflow_mlops import config
 from airflow_mlops.plugin import preload
 
+pytestmark = pytest.mark.slow  # real processes, or fits: seconds each
+
 FORKED = """
 import json, os, sys, threading
 from airflow_mlops.plugin import preload

@@ -33,6 +33,7 @@ def load(folder: Path, checks: str) -> ModelSpec:
     return ModelSpec.load(folder / "spec.yaml")
 
 
+@pytest.mark.slow
 def test_the_index_is_that_of_the_installed_great_expectations() -> None:
     fresh = expectation_index.text(expectation_index.build())
     assert fresh == expectations.FILE.read_text(encoding="utf-8"), "run python -m tools.expectation_index"

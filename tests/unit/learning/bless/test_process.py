@@ -19,6 +19,8 @@ from airflow_mlops.exceptions import BlessingFailed, DigestMismatch, UntrustedMo
 from airflow_mlops.learning.bless import process
 from airflow_mlops.learning.models import models, pipeline
 
+pytestmark = pytest.mark.slow  # real processes, or fits: seconds each
+
 
 class Stranger:
     """A type that no allow-list names."""

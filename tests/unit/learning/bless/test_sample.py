@@ -11,6 +11,8 @@ from airflow_mlops.learning.bless import sample
 from registry_builders import make_ref, make_version
 from synthetic import make_client
 
+pytestmark = pytest.mark.slow  # real processes, or fits: seconds each
+
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Any:

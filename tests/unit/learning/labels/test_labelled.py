@@ -41,6 +41,8 @@ from history import MODEL, ROWS, changed, month, rows_of
 from late import LATER, WEEK, Late, known_in
 from synthetic import FEATURES, LOGISTIC, make_recipe
 
+pytestmark = pytest.mark.slow  # real processes, or fits: seconds each
+
 MONTHS = ("2013-01", "2013-02", "2013-03", "2013-04")
 SPEC = ModelSpec(
     name=MODEL, task="classification", target="late", key=("flight",), event_time="departure", partition="month",

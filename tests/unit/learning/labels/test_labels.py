@@ -85,6 +85,7 @@ def write_in_turn(uri: str, writer: int) -> None:
         write(uri, rows((f"{writer}/{number}", at(5), True)))
 
 
+@pytest.mark.slow
 def test_labels_that_several_bring_at_once_are_all_kept(uri: str) -> None:
     with multiprocessing.get_context("spawn").Pool(4) as pool:
         pool.starmap(write_in_turn, [(uri, writer) for writer in range(4)], chunksize=1)

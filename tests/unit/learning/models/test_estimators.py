@@ -227,6 +227,7 @@ UNFIT = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["classification", "regression"])
 @pytest.mark.filterwarnings("ignore")
 def test_every_estimator_of_scikit_learn_is_stored_and_loaded_or_refused(task: str, tmp_path: Path) -> None:

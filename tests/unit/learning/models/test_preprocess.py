@@ -181,6 +181,7 @@ def test_whole_numbers_of_a_regression_are_no_classes() -> None:
     assert model["model"].coef_.shape == (1,)
 
 
+@pytest.mark.slow
 def test_a_column_of_a_hundred_thousand_categories_takes_seconds_and_megabytes(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     count = 110_000

@@ -48,6 +48,7 @@ SHAPES: dict[str, Any] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("size", [0.0, 0.095, 0.105, 1.0])
 def test_the_distance_of_summaries_is_what_evidently_finds_in_the_rows(shape: str, size: float) -> None:

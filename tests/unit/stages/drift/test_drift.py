@@ -18,6 +18,8 @@ from airflow_mlops.stages.score import score
 from airflow_mlops.stores.tables import tables
 from history import MODEL, History, changed, rows_of, shifted
 
+pytestmark = pytest.mark.slow  # real processes, or fits: seconds each
+
 
 @pytest.fixture
 def history(tmp_path: Path) -> History:

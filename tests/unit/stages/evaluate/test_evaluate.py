@@ -32,6 +32,8 @@ from airflow_mlops.stages.evaluate import evaluate
 from airflow_mlops.stores.registry import tracking
 from synthetic import make_client, make_rows, make_split, make_trained
 
+pytestmark = pytest.mark.slow  # real processes, or fits: seconds each
+
 GUESS = Candidate(estimator="sklearn.dummy.DummyClassifier", params={"strategy": "prior"})
 ROWS = make_rows(1200)
 

@@ -33,6 +33,8 @@ from airflow_mlops.stores.registry.ledger import RowKind
 from airflow_mlops.stores.tables import tables
 from history import MODEL, History, make_decision, rows_of
 
+pytestmark = pytest.mark.slow  # real processes, or fits: seconds each
+
 PASS, FAIL, INCONCLUSIVE = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE
 REPORT, REVERT = Monitor(alias_guard="report"), Monitor(alias_guard="revert")
 LATE = Question(target="late", task="classification", metric="roc_auc")

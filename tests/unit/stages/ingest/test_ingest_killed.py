@@ -12,6 +12,8 @@ import pytest
 from airflow_mlops.stores.tables import tables
 from killed_ingest import BATCHES, PARTITIONS, ROWS, forever, once
 
+pytestmark = pytest.mark.slow  # real processes, or fits: seconds each
+
 KILLS = 40
 _FOLDERS = ("data", "staging")
 

@@ -14,6 +14,8 @@ from airflow_mlops.stores.tables import tables
 from history import History
 from synthetic import make_rows
 
+pytestmark = pytest.mark.slow  # real processes, or fits: seconds each
+
 
 def draw(seed: int, rows: int, shift: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
     """Return labels, and the scores of a model that is too sure of itself."""

@@ -21,6 +21,8 @@ from airflow_mlops.stores.registry import tracking
 from airflow_mlops.stores.tables import tables
 from history import MODEL, History, changed, month, rows_of
 
+pytestmark = pytest.mark.slow  # real processes, or fits: seconds each
+
 WEEK = timedelta(days=7)
 MONTHS = ("2013-01", "2013-02", "2013-03", "2013-04")
 

@@ -21,6 +21,8 @@ from airflow_mlops.stores.registry import tracking
 from airflow_mlops.stores.tables import tables
 from history import MODEL, STIFF, History, changed, month, rows_of
 
+pytestmark = pytest.mark.slow  # real processes, or fits: seconds each
+
 WEEK = timedelta(days=7)
 # Of one month with one month more, under a delay of a week: labels that mature in March.
 MATURED = (month("2013-03").start - WEEK, month("2013-03").end - WEEK)
@@ -46,7 +48,12 @@ def asked_of(
     **changes: Any,
 ) -> dict[str, Any]:
     """Ask whether flights were late, unless something else is to be asked."""
-    question: dict[str, Any] = {"target": "late", "task": "classification", "metric": "roc_auc", "delay": WEEK}
+    question: dict[str, Any] = {
+        "target": "late",
+        "task": "classification",
+        "metric": "roc_auc",
+        "delay": WEEK,
+    }
     return {
         "truth": Truth(dataset, Question(**question | changes), labels_uri),
         "policy": policy or PerformancePolicy(),

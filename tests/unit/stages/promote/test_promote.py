@@ -34,6 +34,8 @@ from airflow_mlops.stores.registry.ledger import RowKind
 from registry_builders import make_evaluation, make_ref, make_version
 from synthetic import make_client
 
+pytestmark = pytest.mark.slow  # real processes, or fits: seconds each
+
 BLESSED = Check(name="blessing", verdict=Verdict.PASS, expected="alike", reason="blessed in another test")
 
 DRIVER = """
@@ -251,7 +253,10 @@ def test_a_rollback_finishes_a_killed_promotion_before_it_takes_it_back(story: S
     evaluation = make_evaluation(story.two, story.one)
     assert story.start(evaluation, "after the alias").wait(120) == -signal.SIGKILL
     assert story.rollback().action is Action.ROLLED_BACK
-    assert (story.champion, story.kinds[2:]) == ("1", [RowKind.INTENT, RowKind.DONE, RowKind.INTENT, RowKind.DONE])
+    assert (story.champion, story.kinds[2:]) == (
+        "1",
+        [RowKind.INTENT, RowKind.DONE, RowKind.INTENT, RowKind.DONE],
+    )
     with pytest.raises(PromotionConflict, match="has made version 2 the champion, which is version 1 by now"):
         story.promote(evaluation)
     assert story.champion == "1"

@@ -17,6 +17,8 @@ from airflow_mlops.stages.replay.policies import replay_policies
 from history import MODEL, History
 from synthetic import FEATURES, LOGISTIC
 
+pytestmark = pytest.mark.slow  # real processes, or fits: seconds each
+
 MONTHS = ("2013-01", "2013-02", "2013-03")
 SPEC = ModelSpec(
     name=MODEL, task="classification", target="late", key=("flight",), event_time="departure", partition="month",

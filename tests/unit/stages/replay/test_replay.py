@@ -18,6 +18,8 @@ from airflow_mlops.stores.tables import tables
 from history import MODEL, History, shifted
 from synthetic import FEATURES, LOGISTIC
 
+pytestmark = pytest.mark.slow  # real processes, or fits: seconds each
+
 MONTHS = ("2013-01", "2013-02", "2013-03", "2013-04")
 SPEC = ModelSpec(
     name=MODEL, task="classification", target="late", key=("flight",), event_time="departure", partition="month",
@@ -65,7 +67,11 @@ def unjudged(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let each candidate pass: to judge one takes a process of its own."""
 
     def passed(
-        plan: ReplayPlan, spec: ModelSpec, place: int, candidates: Sequence[TrainedModel], champion: ModelRef | None
+        plan: ReplayPlan,
+        spec: ModelSpec,
+        place: int,
+        candidates: Sequence[TrainedModel],
+        champion: ModelRef | None,
     ) -> tuple[Evaluation, float]:
         found = Evaluation(
             model=MODEL, partition=MONTHS[place], candidate=candidates[0], champion=champion, metrics={}, checks=(),
@@ -197,7 +203,9 @@ def test_partitions_that_came_in_another_order_are_seen_whole(tmp_path: Path) ->
     ]
 
 
-def test_a_span_begins_with_what_was_known_before_it(plan: ReplayPlan, found: Replay, history: History) -> None:
+def test_a_span_begins_with_what_was_known_before_it(
+    plan: ReplayPlan, found: Replay, history: History
+) -> None:
     later = planning.make(SPEC, history.storage, history.folder / "work", first="2013-03")
     assert [each.partition for each in later.datasets] == ["2013-03", "2013-04"]
     assert later.datasets == plan.datasets[2:]

@@ -21,6 +21,8 @@ from airflow_mlops.stores.tables import tables
 from history import MODEL, History, shifted
 from synthetic import BOOSTING
 
+pytestmark = pytest.mark.slow  # real processes, or fits: seconds each
+
 SEARCHED = Candidate(
     estimator="sklearn.ensemble.HistGradientBoostingClassifier",
     params={"max_iter": 10},

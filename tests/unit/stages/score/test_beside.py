@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from airflow_mlops.domain.facts.results import DatasetVersion, ModelRef, TrainedModel
+from airflow_mlops.domain.facts.results import DatasetVersion, ModelRef
 from airflow_mlops.domain.facts.scoring import ScoringReport
 from airflow_mlops.exceptions import ModelNotFound
 from airflow_mlops.stages.score import batches, beside, score, traffic
@@ -15,6 +15,8 @@ from airflow_mlops.stages.score.score import Beside
 from airflow_mlops.stores.registry import registry
 from airflow_mlops.stores.tables import tables
 from history import MODEL, STIFF, History
+
+pytestmark = pytest.mark.slow  # real processes, or fits: seconds each
 
 
 @pytest.fixture
@@ -35,12 +37,7 @@ def champion(history: History, february: DatasetVersion) -> ModelRef:
 
 @pytest.fixture
 def challenger(history: History, february: DatasetVersion, champion: ModelRef) -> ModelRef:
-    return challenge(history, history.train(february, candidate=STIFF))
-
-
-def challenge(history: History, trained: TrainedModel) -> ModelRef:
-    history.client.set_registered_model_alias(MODEL, beside.CHALLENGER, trained.version)
-    return registry.version(history.client, MODEL, trained.version)
+    return history.put_beside(history.train(february, candidate=STIFF))
 
 
 def scored(
@@ -194,7 +191,7 @@ def test_there_is_no_challenger_without_an_alias_or_if_it_has_learned_from_the_p
     history: History, champion: ModelRef
 ) -> None:
     assert challenger_for(history, "2013-03") is None
-    challenger = challenge(history, history.train(history.publish("2013-03"), candidate=STIFF))
+    challenger = history.put_beside(history.train(history.publish("2013-03"), candidate=STIFF))
     assert challenger.trained_through == "2013-02"
     assert challenger_for(history, "2013-02") is None
     assert challenger_for(history, "2013-03") == challenger
@@ -205,7 +202,7 @@ def test_a_replayed_partition_gets_the_challenger_that_it_had(
 ) -> None:
     scored(history, history.publish("2013-03"), champion, challenger)
     history.decide("2013-04", before=champion.version, after=champion.version)
-    history.client.delete_registered_model_alias(MODEL, beside.CHALLENGER)
+    history.client.delete_registered_model_alias(MODEL, registry.CHALLENGER)
     assert challenger_for(history, "2013-03") == challenger
     assert challenger_for(history, "2013-04") is None
     history.client.delete_model_version(MODEL, challenger.version)

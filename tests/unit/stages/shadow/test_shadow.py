@@ -29,6 +29,8 @@ from airflow_mlops.stores.registry.registry import CHALLENGER
 from history import MODEL, STIFF, History, changed, rows_of
 from registry_builders import make_evaluation
 
+pytestmark = pytest.mark.slow  # real processes, or fits: seconds each
+
 PASS, FAIL, INCONCLUSIVE = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE
 TWO = Shadow(windows=2)
 BLESSED = Check(name="blessing", verdict=PASS, expected="alike", reason="blessed in another test")
@@ -335,16 +337,20 @@ def test_a_challenger_that_may_have_learned_from_the_partition_is_on_trial_all_t
 
 
 def test_a_challenger_that_somebody_has_set_is_recorded_and_never_promoted(story: Story) -> None:
-    story.point(CHALLENGER, story.other)
+    story.history.put_beside(story.other)
     report = story.judged(story.march, story.april)
     assert report.moved is None
     assert report.checks[-1].verdict is PASS
-    assert "somebody has set its alias" in report.reason
-    assert story.aliases == ("1", "2")
-    story.point(CHALLENGER, story.worse)
+    assert "a person has put it there" in report.reason
+    assert (story.aliases, ledger.trial(story.uri)) == (("1", "2"), None)
+    story.history.put_beside(story.worse)
     story.score(story.april)
     assert story.check(story.april).moved is None
-    assert len(story.events) == 2
+    assert len(story.events) == 6
+    # An alias that was set by hand is none of the ledger's.
+    story.point(CHALLENGER, story.third)
+    report = story.check(story.april)
+    assert "Version 4 of 'flights' has the alias challenger, but nothing in the ledger" in report.reason
 
 
 def test_without_a_policy_a_challenger_is_recorded_only(story: Story) -> None:
@@ -387,13 +393,14 @@ def test_while_somebody_has_moved_the_champion_nothing_is_moved(story: Story, as
         f"the champion is version {astray}, which the ledger has not made so: nothing is moved"
         in report.reason
     )
-    # As the guard does before this task. What was predicted beside another champion is no window of this one.
+    # As the guard does before this task. The ledger's champion has served all the time, and so the window counts.
     promote.rollback(
         story.client, ledger_uri=story.uri, model=MODEL, to="1", reason="astray", key="guard", actor="test",
         partition="2013-04", action=Action.RESTORED,
     )  # fmt: skip
     report = story.check(story.april)
-    assert (report.moved, counted(report), story.aliases) == (None, 1, ("1", "2"))
+    assert report.moved is not None
+    assert (report.moved.action, counted(report), story.aliases) == (Action.PROMOTED, 2, ("2", None))
 
 
 @pytest.mark.parametrize("elsewhere", [False, True])
@@ -424,7 +431,8 @@ def test_a_challenger_that_nobody_can_verify_any_more_is_dropped_if_it_is_on_tri
 ) -> None:
     if on_trial:
         story.challenge(story.other)
-    story.point(CHALLENGER, story.other)
+    else:
+        story.history.put_beside(story.other)
     story.client.delete_model_version_tag(MODEL, "2", "mlops.digest")
     try:
         report = story.check(story.march)

@@ -23,6 +23,8 @@ from airflow_mlops.stores.registry import registry
 from airflow_mlops.stores.tables import tables
 from history import MODEL, STIFF, History, changed, rows_of
 
+pytestmark = pytest.mark.slow  # real processes, or fits: seconds each
+
 PASS, FAIL, INCONCLUSIVE = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE
 
 
@@ -58,7 +60,11 @@ class Story:
         delay: timedelta = timedelta(0),
         uri: str | None = None,
     ) -> Pair:
-        truth = Truth(dataset or self.april, Question(target="late", task="classification", metric="roc_auc", delay=delay), uri)
+        truth = Truth(
+            dataset or self.april,
+            Question(target="late", task="classification", metric="roc_auc", delay=delay),
+            uri,
+        )
         return Pair(
             self.uri,
             self.history.uri("predictions"),

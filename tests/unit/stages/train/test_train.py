@@ -37,6 +37,8 @@ from synthetic import (
     make_trained,
 )
 
+pytestmark = pytest.mark.slow  # real processes, or fits: seconds each
+
 AGAIN = """
 import json, sys
 from pathlib import Path

@@ -20,6 +20,8 @@ from airflow_mlops.stages.train.folds import Fold
 from airflow_mlops.stores.registry import tracking
 from synthetic import make_client, make_recipe, make_rows
 
+pytestmark = pytest.mark.slow  # real processes, or fits: seconds each
+
 TREE = "sklearn.tree.DecisionTreeClassifier"
 
 
