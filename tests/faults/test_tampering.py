@@ -9,6 +9,7 @@ from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
+import mlflow.sklearn
 import pytest
 from mlflow import MlflowClient
 
@@ -116,6 +117,23 @@ def test_a_model_that_was_tampered_with_is_neither_loaded_nor_promoted(
         story.promote(client, story.one, two, key="third")
     assert registry.champion_version(client, story.model) == "2"
     assert not canary.exists()
+
+
+def test_a_champion_that_was_opened_in_a_notebook_goes_on_serving(story: Story) -> None:
+    story.promote(story.client, story.one, key="first")
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(story.client.tracking_uri)
+    try:
+        mlflow.sklearn.load_model(f"models:/{story.model}@champion")
+    finally:
+        mlflow.set_tracking_uri(before)
+    place = place_of(story, story.one.run_id)
+    assert (place / "registered_model_meta").is_file()  # MLflow has left it
+    models.load_version(story.client, make_ref(story.one))
+    (place / "registered_model_meta").unlink()
+    (place / "registered_model_meta").mkdir()
+    with pytest.raises(DigestMismatch, match="training has not stored: registered_model_meta"):
+        models.load_version(story.client, make_ref(story.one))
 
 
 @pytest.mark.slow

@@ -43,6 +43,9 @@ __all__ = [
     "verify",
 ]
 
+# On a local store MLflow writes the name and version beside a model whenever it loads one by an address `models:/…`. It is
+# YAML that nobody executes, and that is not read here.
+_LEFT_BY_MLFLOW = frozenset({"registered_model_meta"})
 _ALWAYS = ("numpy", "pandas", "scikit-learn", "scipy", "skops")
 
 
@@ -181,7 +184,11 @@ def _stored(client: MlflowClient, model: LoggedModel) -> dict[str, str]:
     """Return the digests of the files that training has stored; empty if an older release has logged the model."""
     stored: dict[str, str] = json.loads(model.tags.get(tracking.FILES, "{}"))
     stored_roots = {path.partition("/")[0] for path in stored}
-    listed = {file.path for file in client.list_logged_model_artifacts(model.model_id)}
+    listed = {
+        file.path
+        for file in client.list_logged_model_artifacts(model.model_id)
+        if file.is_dir or file.path not in _LEFT_BY_MLFLOW
+    }
     if stored_roots and (strange := sorted(listed - stored_roots)):
         raise DigestMismatch(
             f"Beside the model of MLflow run {model.source_run_id} lies what training has not stored: {', '.join(strange)}. "

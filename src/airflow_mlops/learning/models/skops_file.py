@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
-from zipfile import BadZipFile, ZipFile
+from zipfile import ZIP_STORED, BadZipFile, ZipFile
 
 from airflow_mlops.domain.estimators import PACKAGES
 from airflow_mlops.exceptions import DigestMismatch, UntrustedModel
@@ -123,10 +123,13 @@ def digest(path: Path) -> str:
     number of threads that fitted the model. What counts is the schema in its order (sets sorted) and the bytes of the
     members it refers to.
 
-    :raises DigestMismatch: if the file is torn, or holds anything that its schema does not account for.
+    Nothing of it is larger than the file: what could unfold into more is refused before it is read.
+
+    :raises DigestMismatch: if the file is torn or compressed, or holds anything that its schema does not account for.
     """
     try:
         with ZipFile(path) as archive:
+            _refuse_bomb(archive, path)
             names = sorted(archive.namelist())
             content = _Content(archive)
             text = content.of(json.loads(archive.read("schema.json")))
@@ -140,6 +143,15 @@ def digest(path: Path) -> str:
         # skops reads them inside of the archive only, but whoever unpacks it would not.
         raise DigestMismatch(f"{path.name} holds members whose names lead out of it.")
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _refuse_bomb(archive: ZipFile, path: Path) -> None:
+    members, size = archive.infolist(), path.stat().st_size
+    if any(member.compress_type != ZIP_STORED for member in members):
+        raise DigestMismatch(f"{path.name} is compressed, which no model that training has stored is.")
+    # Members may also lie upon each other.
+    if sum(member.file_size for member in members) > size:
+        raise DigestMismatch(f"{path.name} claims to hold more than its {size:,} bytes.")
 
 
 class _Content:
@@ -172,7 +184,8 @@ class _Content:
         parts = sorted(map(self.of, fields.pop("content"))) if fields["__loader__"] == "SetNode" else []
         if member is not None:
             self.members.add(member)
-            parts.append(hashlib.sha256(self.archive.read(member)).hexdigest())
+            with self.archive.open(member) as content:
+                parts.append(hashlib.file_digest(content, "sha256").hexdigest())
         content_digest = hashlib.sha256(f"{self._mapping(fields)}{parts}".encode()).hexdigest()
         if number is not None and self.digests.setdefault(number, content_digest) != content_digest:
             raise DigestMismatch(f"Two objects of the model have the id {number}.")

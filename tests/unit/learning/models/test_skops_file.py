@@ -3,6 +3,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -211,3 +212,35 @@ def test_a_model_of_a_library_that_is_not_here_says_so(tmp_path: Path) -> None:
             UntrustedModel, match=r"needs what is not installed here: No module named 'lightgbm\.absent'"
         ):
             skops_file.load(absent, skops_file.digest(absent))
+
+
+def test_what_unfolds_into_more_than_its_file_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    plain = make_file(tmp_path / "plain.skops", np.zeros(4_000_000))
+    with zipfile.ZipFile(plain) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    bomb, overlapping = tmp_path / "bomb.skops", tmp_path / "overlapping.skops"
+    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    assert bomb.stat().st_size < 100_000
+    with zipfile.ZipFile(overlapping, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+        # Two entries of the directory for the same bytes, the large ones.
+        archive.filelist.append(archive.filelist[0])
+    for path, problem in ((bomb, "is compressed"), (overlapping, "claims to hold more than its")):
+        tracemalloc.start()
+        with pytest.raises(DigestMismatch, match=problem):
+            skops_file.digest(path)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < 1 << 20
+
+
+def test_a_digest_takes_little_memory(tmp_path: Path) -> None:
+    path = make_file(tmp_path / "large.skops", np.zeros(4_000_000))
+    tracemalloc.start()
+    skops_file.digest(path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 4 << 20 < path.stat().st_size
