@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from airflow.sdk import conf
 
+from airflow_mlops.domain.addresses import shown
 from airflow_mlops.exceptions import PlaceRefused
 from airflow_mlops.stores.tables import places
 
@@ -102,5 +103,5 @@ def _uri(option: str, value: str) -> str:
 
 def _refuse(option: str, value: str, fix: str) -> str:
     raise ValueError(
-        f"[{SECTION}] {option} = {value!r} cannot be used: {fix} (AIRFLOW__MLOPS__{option.upper()})."
+        f"[{SECTION}] {option} = {shown(value)!r} cannot be used: {fix} (AIRFLOW__MLOPS__{option.upper()})."
     )

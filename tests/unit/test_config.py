@@ -97,3 +97,12 @@ def test_a_bad_value_is_refused_with_section_option_value_and_fix(
         getattr(config, option)()
     assert str(raised.value).startswith(f"[mlops] {option} = {value!r} ")
     assert f"AIRFLOW__MLOPS__{option.upper()}" in str(raised.value)
+
+
+def test_an_option_that_is_refused_does_not_show_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW__MLOPS__MLFLOW_URL", "ftp://ada:se-cret@mlflow")
+    config.mlflow_url.cache_clear()
+    with pytest.raises(ValueError, match=r"mlflow_url = 'ftp://\*\*\*@mlflow' cannot be used") as refused:
+        config.mlflow_url()
+    config.mlflow_url.cache_clear()
+    assert "se-cret" not in str(refused.value)

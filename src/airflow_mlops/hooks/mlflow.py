@@ -12,6 +12,7 @@ from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow.sdk.log import mask_secret
 
 from airflow_mlops import config
+from airflow_mlops.domain.addresses import shown, shown_cause
 from airflow_mlops.exceptions import RegistryUnavailable
 from airflow_mlops.stores.registry.client import connect, probe
 
@@ -83,7 +84,8 @@ class MlflowHook(BaseHook):
             with _alone(uri):
                 return connect(uri)
         except (MlflowException, SQLAlchemyError, CommandError) as error:
-            raise RegistryUnavailable(f"MLflow's database cannot be opened: {error}") from error
+            message = shown(f"MLflow's database cannot be opened: {error}")
+            raise RegistryUnavailable(message) from shown_cause(error)
 
     def artifact_location(self, experiment: str) -> str | None:
         """Return where a new experiment keeps artifacts: under ``[mlops] storage`` if MLflow is a database without server.
@@ -100,7 +102,7 @@ class MlflowHook(BaseHook):
         try:
             probe(self.get_conn())
         except (MlflowException, AirflowNotFoundException, RegistryUnavailable, ValueError) as error:
-            return False, str(error)
+            return False, shown(str(error))
         return True, "MLflow answers."
 
     def _resolve(self) -> tuple[str, dict[str, str] | None]:

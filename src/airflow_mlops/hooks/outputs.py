@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from airflow_mlops.domain.addresses import shown
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.hooks.source_files import FileSource, fill
 from airflow_mlops.hooks.source_sql import SqlSource
@@ -62,7 +63,7 @@ class FileWriter:
 
     def describe(self, partition: Partition | None) -> str:
         """Return the path, without credentials; for no partition, with ``*`` where its parts would be."""
-        return re.sub(r"://[^/]*@", "://", fill(self.path, partition))
+        return shown(re.sub(r"://[^/]*@", "://", fill(self.path, partition)))
 
     def write(self, predictions: Predictions) -> None:
         """Write the predictions to the file, replacing one that is there.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
+from airflow_mlops.domain.addresses import shown, shown_cause
 from airflow_mlops.exceptions import ModelNotFound, RegistryUnavailable
 
 if TYPE_CHECKING:
@@ -67,12 +68,12 @@ def _login(client: MlflowClient) -> str:
 
 def failure_message(client: MlflowClient, message: str) -> str:
     """Return the message of a failure with MLflow's address, but without the login in it."""
-    return f"MLflow at {client.tracking_uri}: {message}".replace(_login(client), "")
+    return shown(f"MLflow at {client.tracking_uri}: {message}".replace(_login(client), ""))
 
 
 def _cause(client: MlflowClient, error: Exception) -> Exception | None:
     # MLflow's own messages repeat a password in the address, and the log shows the cause of an error.
-    return None if _login(client) else error
+    return None if _login(client) else shown_cause(error)
 
 
 def experiment(client: MlflowClient, name: str, artifacts: str | None = None) -> str:

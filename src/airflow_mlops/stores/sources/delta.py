@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from airflow_mlops.domain.addresses import shown, shown_cause
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.exceptions import SourceMissing, SourceUnreadable, TableMissing
 from airflow_mlops.stores.sources.batches import ROWS
@@ -31,8 +32,8 @@ class DeltaSource:
     version: int | None = None
 
     def describe(self, partition: Partition | None) -> str:
-        """Name the table."""
-        return self.uri + (f"@{self.version}" if self.version is not None else "")
+        """Name the table, without a password or a signature in its address."""
+        return shown(self.uri) + (f"@{self.version}" if self.version is not None else "")
 
     def stamp(self, partition: Partition | None) -> str | None:
         """Return a digest of the names of the partition's data files; None if it has no rows.
@@ -80,15 +81,18 @@ class DeltaSource:
         try:
             yield
         except (OSError, pa.ArrowInvalid) as error:
-            raise SourceUnreadable(f"{self.describe(partition)} cannot be read: {error}") from error
+            raise self._unreadable(partition, error) from shown_cause(error)
+
+    def _unreadable(self, partition: Partition | None, error: Exception) -> SourceUnreadable:
+        return SourceUnreadable(f"{self.describe(partition)} cannot be read: {shown(str(error))}")
 
     def _open(self, partition: Partition | None) -> tuple[Any, Any]:
         try:
             dataset = tables.dataset(self.uri, self.version)
         except TableMissing as error:
-            raise SourceMissing(f"There is no Delta table at {self.uri}.") from error
+            raise SourceMissing(f"There is no Delta table at {shown(self.uri)}.") from shown_cause(error)
         except (RuntimeError, OSError, ValueError) as error:
-            raise SourceUnreadable(f"{self.describe(partition)} cannot be read: {error}") from error
+            raise self._unreadable(partition, error) from shown_cause(error)
         return dataset, self._condition(dataset.schema, partition)
 
     def _condition(self, schema: pa.Schema, partition: Partition | None) -> Any:
@@ -101,13 +105,13 @@ class DeltaSource:
         if column not in schema.names:
             fix = "name its column of event time" if self.event_time is None else "name another column"
             raise SourceUnreadable(
-                f"{self.uri} has no column {column!r}; {fix} (event_time): {', '.join(schema.names)}"
+                f"{shown(self.uri)} has no column {column!r}; {fix} (event_time): {', '.join(schema.names)}"
             )
         if self.event_time is None:
             return ds.field(column) == partition.key
         kind = schema.field(column).type
         if not (pa.types.is_timestamp(kind) or pa.types.is_date(kind)):
-            raise SourceUnreadable(f"{self.uri}: {column!r} is {kind}, not a time")
+            raise SourceUnreadable(f"{shown(self.uri)}: {column!r} is {kind}, not a time")
         start, end = (
             bound if getattr(kind, "tz", None) else bound.replace(tzinfo=None)
             for bound in (partition.start, partition.end)
