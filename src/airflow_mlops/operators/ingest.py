@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
@@ -40,6 +40,8 @@ class IngestOperator(BaseOperator):
     :param schema: what a partition may change in the columns: ``strict`` (nothing), ``add`` (new columns) or
         ``evolve`` (also lost columns and wider types).
     :param transform: ``module:function`` that prepares the features of each row; None leaves rows as they are.
+    :param types: Arrow types, such as ``{"weight": "double"}``, that columns have while they have no value; None
+        leaves their type to the first value.
     """
 
     template_fields: Sequence[str] = ("dataset", "partition")
@@ -58,6 +60,7 @@ class IngestOperator(BaseOperator):
         stage: bool = False,
         schema: str = "strict",
         transform: str | None = None,
+        types: Mapping[str, str] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -71,6 +74,7 @@ class IngestOperator(BaseOperator):
         self.stage = stage
         self.schema = schema
         self.transform = transform
+        self.types = types
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Read, check and write the partition."""
@@ -87,6 +91,7 @@ class IngestOperator(BaseOperator):
             required=self.required,
             policy=SchemaPolicy(self.schema),
             transform=transform.load(self.transform) if self.transform else None,
+            types=self.types,
             run=run_of(context),
         )
         self.log.info("%s, from %s", _line(version, "staged"), self.source.describe(partition))

@@ -45,6 +45,7 @@ def build(spec: ModelSpec) -> DAG:
             stage=True,
             schema=spec.schema_policy.value,
             transform=spec.transform,
+            types=spec.features.types if spec.features else None,
             doc_md=docs.TASKS["ingest"],
         )
         if spec.source.wait is not None:

@@ -7,7 +7,7 @@ from datetime import timedelta
 from enum import StrEnum
 from itertools import combinations
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     Discriminator,
@@ -40,6 +40,14 @@ class Labels(Section):
         description="Where the labels come from, if they come later than the data and apart from it; `null` for the target "
         "column of the data.",
     )
+    max_unmatched: Annotated[Number, Field(ge=0, le=1)] = Field(
+        default=0.1,
+        description="Share of the labels that a run brings from `source` which may belong to no published row.",
+    )
+    on_unmatched: Literal["warn", "block"] = Field(
+        default="warn",
+        description="What follows when more do: `warn` tells, `block` fails the task, so that the run gives no verdict.",
+    )
 
 
 class Features(Section):
@@ -55,6 +63,11 @@ class Features(Section):
     def names(self) -> tuple[str, ...]:
         """Every column, in the order that a model gets them in."""
         return (*self.numeric, *self.categorical, *self.dates)
+
+    @property
+    def types(self) -> dict[str, str]:
+        """Arrow types of the columns whose use tells their type: categories may be numbers as well as text."""
+        return dict.fromkeys(self.numeric, "double") | dict.fromkeys(self.dates, "timestamp[us, tz=UTC]")
 
     @model_validator(mode="after")
     def _some(self) -> Self:

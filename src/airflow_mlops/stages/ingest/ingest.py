@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -15,8 +15,8 @@ from airflow_mlops.exceptions import EmptyPartition, SourceChanging, TableUnread
 from airflow_mlops.stages.ingest.difference import difference
 from airflow_mlops.stages.ingest.promises import Keys, Times
 from airflow_mlops.stages.ingest.schemas import Columns, OtherTypes, refuse
-from airflow_mlops.stores.arrow import in_utc
-from airflow_mlops.stores.tables import delta, digests, tables, versions
+from airflow_mlops.stores.arrow import arrow_type, in_utc
+from airflow_mlops.stores.tables import column_types, delta, digests, tables, versions
 from airflow_mlops.stores.tables.commits import Change
 from airflow_mlops.stores.tables.drafts import Draft
 
@@ -55,6 +55,7 @@ def stage(
     required: Sequence[str] = (),
     policy: SchemaPolicy = SchemaPolicy.STRICT,
     transform: Preparation | None = None,
+    types: Mapping[str, str] | None = None,
     run: str,
 ) -> DatasetVersion:
     """Write a partition batch by batch, in one commit, to a staging table that no reader uses.
@@ -65,6 +66,7 @@ def stage(
     :param required: columns that the model needs besides key and event time.
     :param policy: what the partition may change in the columns.
     :param transform: prepares the features of each batch; None leaves rows as they are.
+    :param types: Arrow types, as text, of columns that have no value yet; the first value settles those of others.
     :param run: the run that stages the partition; kept in the commit.
     :raises TypeError: if the key is a string instead of a list of columns.
     :raises EmptyPartition: if the source has no rows.
@@ -76,7 +78,7 @@ def stage(
         raise TypeError(f"key is the text {key!r}; name columns in a list: key=[{key!r}]")
     where = f"partition {partition.key} of {source.describe(partition)}"
     must = [*key, event_time, *required]
-    columns = _expected(published, partition.key, must, policy, where)
+    columns = _expected(published, partition.key, must, policy, where, types)
     while True:
         content, keys, times = digests.Content(), Keys(key, where), Times(event_time, partition, where)
         with Draft(uri, partition.key) as draft:
@@ -94,6 +96,7 @@ def stage(
                 raise SourceChanging(f"{where} changed while it was read; it may still be being written")
             if not draft.rows or draft.schema is None:
                 raise EmptyPartition(f"{where} has no rows")
+            draft.schema = columns.mark(draft.schema)
             times.check()
             keys.check(draft.batches)
             version = DatasetVersion(
@@ -156,17 +159,23 @@ def _alike(former: DatasetVersion, version: DatasetVersion) -> bool:
 
 
 def _expected(
-    published: str, partition: str, required: Sequence[str], policy: SchemaPolicy, where: str
+    published: str,
+    partition: str,
+    required: Sequence[str],
+    policy: SchemaPolicy,
+    where: str,
+    types: Mapping[str, str] | None = None,
 ) -> Columns:
     """Return the columns that a partition must have: those of its newest version, else of the one before."""
     newest = versions.newest(published)
+    kinds = {name: kind for name, text in (types or {}).items() if (kind := arrow_type(text)) is not None}
     if not newest:
-        return Columns(None, (), required, policy, where)
+        return Columns(None, (), required, policy, where, kinds)
     keys = sorted(newest)
     nearest = max(takewhile(lambda key: key <= partition, keys), default=keys[0])
     schema = delta.dataset(published).schema
     schema = schema.remove(schema.get_field_index(delta.PARTITION)).remove_metadata()
-    return Columns(schema, tuple(newest[nearest].columns), required, policy, where)
+    return Columns(schema, tuple(newest[nearest].columns), required, policy, where, kinds)
 
 
 def _prepared(
@@ -179,11 +188,11 @@ def _prepared(
 ) -> Iterator[pa.Table]:
     import pyarrow as pa
 
-    types = {name: str(kind) for name, kind in columns.kinds.items()}
     began = last_logged = time.monotonic()
     count = 0
-    for batch in source.batches(partition, types):
+    for batch in source.batches(partition, columns.types):
         rows = pa.Table.from_batches([batch])
+        rows = rows.drop_columns(columns.leftovers(rows.column_names))
         refuse(rows.column_names, where)
         if transform is not None:
             # A batch without rows is left out: the transform could not add its columns to it.
@@ -216,9 +225,12 @@ def _taken_over(draft: Draft, staged: DatasetVersion, columns: Columns, where: s
     """Fill a draft with the staged rows, cast to the columns that the published table has now."""
     import pyarrow as pa
 
-    if all(str(columns.kinds.get(name, kind)) == kind for name, kind in staged.columns.items()):
+    with delta.errors(staged.uri):
+        table = delta.open_table(staged.uri, staged.version)
+        schema = pa.schema(table.schema().to_arrow())
+    if all(columns.kinds.get(field.name, field.type) == field.type for field in schema):
         with delta.errors(staged.uri):
-            draft.add_files(delta.open_table(staged.uri, staged.version), staged.uri)
+            draft.add_files(table, staged.uri)
         if draft.rows != staged.rows or draft.schema is None:
             raise TableUnreadable(
                 f"{where} has {draft.rows:,} rows, not the {staged.rows:,} that were staged"
@@ -227,11 +239,13 @@ def _taken_over(draft: Draft, staged: DatasetVersion, columns: Columns, where: s
         return staged
     content = digests.Content()
     for batch in _rows(staged):
-        rows = pa.Table.from_batches([batch])
+        rows = column_types.reopened(pa.Table.from_batches([batch]), column_types.open_types(schema))
         columns.check(rows.schema)
         rows = columns.conform(rows)
         draft.add(rows)
         content.add(rows)
+    assert draft.schema is not None
+    draft.schema = columns.mark(draft.schema)
     types = delta.schema_of(draft.schema)
     return staged.model_copy(update={"digest": content.digest(), "columns": types})
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, SupportsInt
 
 from airflow_mlops.stores.arrow import wider
 from airflow_mlops.stores.tables import delta, digests, tables
+from airflow_mlops.stores.tables.column_types import is_marked, open_types, reopened, settled
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -94,21 +95,25 @@ def append(
         delta.append(uri, passing)
         return
     # A column has become wider since the last release, which appending cannot do.
-    parts = [tables.read(uri, partition=partition), passing.drop_columns([tables.PARTITION])]
+    there = tables.read(uri, partition=partition)
+    parts = [reopened(there, open_types(there.schema)), passing.drop_columns([tables.PARTITION])]
     whole = pa.concat_tables(parts, promote_options="permissive")
     tables.replace_partition(uri, whole, partition, change=tables.Change.WIDEN)
 
 
 def fitting(uri: str, rows: pa.Table) -> pa.Table:
-    """Return rows cast to the types of a table where those are wider."""
+    """Return rows cast to the types of a table where those are wider, or the rows have none."""
+    import pyarrow as pa
+
     if not tables.exists(uri):
         return rows
     there = delta.schema(uri)
-    for position, field in enumerate(rows.schema):
-        kind = there.field(field.name).type if field.name in there.names else field.type
-        if kind != field.type and kind == wider(kind, field.type):
-            rows = rows.set_column(position, field.name, rows[field.name].cast(kind))
-    return rows
+    fields = []
+    for field in rows.schema:
+        stored = there.field(field.name) if field.name in there.names else field
+        is_wider = not is_marked(stored) and stored.type == wider(stored.type, field.type)
+        fields.append(stored if is_wider or is_marked(field) else field)
+    return settled(rows, pa.schema(fields))
 
 
 def columns(schema: pa.Schema) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import SequenceMatcher
 from typing import TYPE_CHECKING
@@ -10,7 +11,8 @@ from airflow_mlops.domain.spec.data import SchemaPolicy
 from airflow_mlops.domain.spec.fields import RESERVED_COLUMNS
 from airflow_mlops.exceptions import SchemaMismatch
 from airflow_mlops.stores.arrow import _list, refuse_twice, wider
-from airflow_mlops.stores.tables.delta import kept
+from airflow_mlops.stores.tables import column_types
+from airflow_mlops.stores.tables.column_types import kept
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -25,12 +27,14 @@ class OtherTypes(Exception):
 class Columns:
     """Check the batches of one partition against a schema and cast them to it.
 
-    The first batch settles the types of columns that the published table does not have.
+    The first batch settles the types of columns that the published table does not have. A column without any value has
+    no type so far: the first value settles it, in whatever batch or partition that comes.
 
     :param published: the columns of the published table; None before anything is published.
     :param needed: columns of the published table that the partition must have.
     :param required: columns that the partition must have under any policy.
     :param where: partition and source, for messages.
+    :param types: types of columns that have no value yet; they are read as such until a value settles the type.
     """
 
     def __init__(
@@ -40,6 +44,7 @@ class Columns:
         required: Sequence[str],
         policy: SchemaPolicy,
         where: str,
+        types: Mapping[str, pa.DataType] | None = None,
     ) -> None:
         self.kinds: dict[str, pa.DataType] = (
             dict(zip(published.names, published.types, strict=True)) if published else {}
@@ -49,7 +54,8 @@ class Columns:
         self._required = tuple(required)
         self._policy = policy
         self._where = where
-        self._assumed: set[str] = set()
+        self._types = types or {}
+        self._open: dict[str, pa.DataType] = column_types.open_types(published) if published else {}
         self._names: list[str] | None = None
 
     def conform(self, rows: pa.Table) -> pa.Table:
@@ -60,8 +66,10 @@ class Columns:
         """
         import pyarrow as pa
 
-        if self._names is None:
-            self._settle(rows.schema)
+        is_first = self._names is None
+        self._names = list(rows.column_names)
+        if self._settle(rows) and not is_first:
+            raise OtherTypes
         fields: list[pa.Field] = []
         arrays: list[pa.ChunkedArray] = []
         problems: list[str] = []
@@ -82,6 +90,20 @@ class Columns:
             raise OtherTypes
         return pa.table(arrays, pa.schema(fields))
 
+    def leftovers(self, names: Sequence[str]) -> list[str]:
+        """Return the columns in which pandas keeps the numbers of rows, unless the dataset has them already."""
+        ours = {*self.kinds, *self._required}
+        return [name for name in names if name not in ours and re.fullmatch(r"__index_level_\d+__", name)]
+
+    @property
+    def types(self) -> dict[str, str]:
+        """Arrow type of each column, as text; without those that have none so far."""
+        return {name: str(kind) for name, kind in self.kinds.items() if name not in self._open}
+
+    def mark(self, schema: pa.Schema) -> pa.Schema:
+        """Return the schema of rows that :meth:`conform` has cast, with what has no type so far."""
+        return column_types.mark(schema, self._open)
+
     def restart(self) -> None:
         """Begin again with the first batch."""
         self._names = None
@@ -95,11 +117,10 @@ class Columns:
 
     def _retype(self, name: str, kind: pa.DataType, why: str, problems: list[str]) -> bool:
         was = self.kinds[name]
-        joined = kind if name in self._assumed else wider(was, kept(kind))
+        joined = wider(was, kept(kind))
         common = None if joined is None else kept(joined)
         is_published = self._published is not None and name in self._published.names
-        if common not in (None, was) and (name in self._assumed or self._policy is SchemaPolicy.EVOLVE):
-            self._assumed.discard(name)
+        if common not in (None, was) and self._policy is SchemaPolicy.EVOLVE:
             self.kinds[name] = common
             return True
         fix = (
@@ -142,15 +163,41 @@ class Columns:
             parts = [f"lacks {_list(lacks)}"] * bool(lacks) + [f"also has {_list(more)}"] * bool(more)
             raise SchemaMismatch(f"{self._where}: a later batch {' and '.join(parts)}")
 
-    def _settle(self, schema: pa.Schema) -> None:
+    def _settle(self, rows: pa.Table) -> bool:
+        """Take the types of new columns, and of those that had no type so far; return whether one has changed."""
+        changed = False
+        for field in rows.schema:
+            name, kind = field.name, column_types.so_far(field.type)
+            if name not in self.kinds:
+                self._open[name] = kind
+            elif name not in self._open:
+                continue
+            joined = wider(self._open[name], kind)
+            if joined is None:
+                continue
+            former = self.kinds.get(name)
+            self.kinds[name] = self._stored(name, joined, rows[name])
+            changed |= former not in (None, self.kinds[name])
+            if column_types.is_open(joined):
+                self._open[name] = joined
+            else:
+                del self._open[name]
+        return changed
+
+    def _stored(self, name: str, kind: pa.DataType, column: pa.ChunkedArray) -> pa.DataType:
+        """Return the type that a column is stored as, which is the declared one if that holds its values."""
         import pyarrow as pa
 
-        self._names = list(schema.names)
-        for field in schema:
-            if field.name not in self.kinds:
-                self.kinds[field.name] = kept(field.type)
-                if pa.types.is_null(field.type):
-                    self._assumed.add(field.name)
+        declared = self._types.get(name)
+        if declared is not None and pa.types.is_null(kind):
+            return declared
+        if declared is not None and _is_number(kind) and _is_number(declared):
+            try:
+                _alike(column, declared)
+            except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+                return kept(kind)
+            return declared
+        return kept(kind)
 
     def _differences(self, lost: list[str], new: list[str], schema: pa.Schema) -> Iterator[str]:
         if self._policy is SchemaPolicy.EVOLVE:
@@ -201,9 +248,11 @@ def _alike(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
 
     if column.type == kind:
         return column
-    if column.null_count == len(column):
+    if column.null_count == len(column) or pa.types.is_null(column_types.so_far(column.type)):
         return pa.chunked_array([pa.nulls(len(column), kind)])
-    if kept(column.type) == kind:
+    if kept(column.type) == kind or (
+        column_types.is_open(column.type) and wider(column.type, kind) is not None
+    ):
         return column.cast(kind)
     if not (_is_number(column.type) and _is_number(kind)):
         raise pa.ArrowInvalid(f"{column.type} is not {kind}")

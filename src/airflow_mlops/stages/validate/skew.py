@@ -120,8 +120,10 @@ def compare(dataset: DatasetVersion, trained: SkewReference, policy: Skew) -> li
     features, then, now = trained.data.features, trained.data.dataset.columns, dataset.columns
     missing = [name for name in features if name not in now]
     kept = [name for name in features if name in now and name in then]
-    changed = [name for name in kept if _kind(now[name]) != _kind(then[name])]
-    widened = [name for name in kept if name not in changed and now[name] != then[name]]
+    # A column without any value has no type so far.
+    typed = [name for name in kept if "null" not in (now[name], then[name])]
+    changed = [name for name in typed if _kind(now[name]) != _kind(then[name])]
+    widened = [name for name in typed if name not in changed and now[name] != then[name]]
     extra = [name for name in now if name not in then]
     of = f"version {trained.version}"
     results = [

@@ -11,7 +11,7 @@ from airflow_mlops.domain.addresses import shown, shown_cause
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.exceptions import SourceMissing, SourceUnreadable, TableMissing
 from airflow_mlops.stores.sources.batches import ROWS
-from airflow_mlops.stores.tables import tables
+from airflow_mlops.stores.tables import column_types, tables
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -62,17 +62,20 @@ class DeltaSource:
         :raises SourceMissing: if there is no such table.
         :raises SourceUnreadable: if the version or the event time column does not exist, or the table cannot be read.
         """
+        import pyarrow as pa
+
         dataset, condition = self._open(partition)
         columns = [name for name in dataset.schema.names if name != tables.PARTITION]
         scanner = dataset.scanner(columns=columns, filter=condition, batch_size=ROWS, batch_readahead=2)
         batches = iter(scanner.to_batches())
+        without_type = column_types.open_types(dataset.schema)
         while True:
             # Errors of the caller's work on a batch must not be reported as errors of the source.
             with self._reading(partition):
                 batch = next(batches, None)
             if batch is None:
                 return
-            yield batch
+            yield from column_types.reopened(pa.Table.from_batches([batch]), without_type).to_batches()
 
     @contextmanager
     def _reading(self, partition: Partition | None) -> Iterator[None]:

@@ -16,6 +16,7 @@ from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.exceptions import SourceMissing, SourceUnreadable
 from airflow_mlops.stores.sources import frames
 from airflow_mlops.stores.sources.batches import ROWS, cast, distinct, settled, spooled
+from airflow_mlops.stores.tables.column_types import is_open
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -135,8 +136,8 @@ class PythonSource:
             return
         distinct(first.schema.names, where)
         batches = (batch for rows in chain([first], parts) for batch in _batches(rows))
-        if first.schema.metadata and not single:
-            # Each pandas frame has types of its own, which depend on its values.
+        if not single and (first.schema.metadata or any(map(is_open, first.schema.types))):
+            # Each pandas frame has types of its own, which depend on its values; so may a column without one at first.
             yield from spooled(batches, types, where)
             return
         schema = settled(first.schema, types)

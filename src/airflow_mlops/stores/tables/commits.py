@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from airflow_mlops.exceptions import SchemaMismatch, WriteConflict
 from airflow_mlops.stores.arrow import wider
-from airflow_mlops.stores.tables import delta
+from airflow_mlops.stores.tables import column_types, delta
 from airflow_mlops.stores.tables.delta import PARTITION
 from airflow_mlops.stores.tables.drafts import Draft, paths
 
@@ -81,12 +81,12 @@ def _attempt(
 
     stored = pa.schema(table.schema().to_arrow())
     schema = rows if change is Change.REPLACE else _union(stored, rows, change, draft.uri)
-    retyped = any(
-        stored.field(name).type != schema.field(name).type for name in stored.names if name in schema.names
-    )
+    kinds = dict(zip(schema.names, schema.types, strict=True))
+    retyped = any(kinds.get(field.name, field.type) != field.type for field in stored)
     whole = retyped or (change is Change.REPLACE and set(stored.names) != set(schema.names))
+    is_other = whole or set(schema.names) != set(stored.names) or _marks(schema) != _marks(stored)
     with ExitStack() as stack:
-        others = _others(stack, draft, table, schema) if whole and change is Change.WIDEN else []
+        others = _others(stack, draft, table, schema) if whole and change is not Change.REPLACE else []
         # From here on the files may be part of the table, so leaving a draft must not delete them.
         for partition_draft in (draft, *others):
             partition_draft.committed = True
@@ -95,7 +95,7 @@ def _attempt(
                 table.create_write_transaction(
                     [action for partition_draft in (draft, *others) for action in partition_draft.finish()],
                     "overwrite",
-                    Schema.from_arrow(schema if whole or set(schema.names) != set(stored.names) else stored),
+                    Schema.from_arrow(schema if is_other else stored),
                     [PARTITION],
                     partition_filters=None if whole else [(PARTITION, "=", draft.partition)],
                     commit_properties=CommitProperties(custom_metadata=dict(metadata), max_commit_retries=0),
@@ -106,17 +106,29 @@ def _attempt(
     return True
 
 
+def _marks(schema: pa.Schema) -> dict[str, pa.DataType]:
+    return column_types.open_types(schema)
+
+
 def _union(stored: pa.Schema, rows: pa.Schema, change: Change, uri: str) -> pa.Schema:
     import pyarrow as pa
 
-    kinds = dict(zip(stored.names, stored.types, strict=True))
+    fields = {field.name: field for field in stored}
     for field in rows:
-        kind = kinds.setdefault(field.name, field.type)
-        joined = wider(kind, field.type) if change is Change.WIDEN else None
-        if kind != field.type and joined != field.type:
-            raise SchemaMismatch(f"column {field.name!r} is {field.type}, and {kind} in {uri}")
-        kinds[field.name] = joined or kind
-    return pa.schema(list(kinds.items()))
+        there = fields.get(field.name)
+        fields[field.name] = field if there is None else _joined(there, field, change, uri)
+    return pa.schema(list(fields.values()))
+
+
+def _joined(there: pa.Field, field: pa.Field, change: Change, uri: str) -> pa.Field:
+    """Return a column of a table once rows are added that have it too."""
+    if column_types.is_marked(there) and (there.type != field.type or not column_types.is_marked(field)):
+        # Its type was assumed, for want of a value.
+        return field
+    joined = wider(there.type, field.type) if change is Change.WIDEN else None
+    if there.type != field.type and joined != field.type:
+        raise SchemaMismatch(f"column {field.name!r} is {field.type}, and {there.type} in {uri}")
+    return there.with_type(joined or there.type)
 
 
 def _others(stack: ExitStack, draft: Draft, table: DeltaTable, schema: pa.Schema) -> list[Draft]:
@@ -132,7 +144,7 @@ def _others(stack: ExitStack, draft: Draft, table: DeltaTable, schema: pa.Schema
     others = [stack.enter_context(Draft(draft.uri, key)) for key in keys if key != draft.partition]
     for other in others:
         for batch in delta.scan(rows, target.names, ds.field(PARTITION) == other.partition):
-            other.add(pa.Table.from_batches([batch]).cast(target))
+            other.add(column_types.settled(pa.Table.from_batches([batch]), target))
         other.finish()
     return others
 

@@ -10,6 +10,7 @@ from urllib.parse import unquote
 
 from airflow_mlops.exceptions import TableMissing, TableUnreadable, WriteConflict
 from airflow_mlops.stores.tables import conditional
+from airflow_mlops.stores.tables.column_types import kept, open_types
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -182,43 +183,11 @@ def normalise(table: pa.Table) -> pa.Table:
     """Cast to the types that Delta keeps, so that a table is equal to itself when it is read back."""
     import pyarrow as pa
 
-    return table.cast(pa.schema([pa.field(field.name, kept(field.type)) for field in table.schema]))
-
-
-def kept(kind: pa.DataType) -> pa.DataType:
-    """Return the type as which Delta stores values of an Arrow type."""
-    import pyarrow as pa
-
-    if pa.types.is_dictionary(kind):
-        return kept(kind.value_type)
-    if pa.types.is_large_string(kind) or pa.types.is_string_view(kind) or pa.types.is_null(kind):
-        return pa.string()
-    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
-        return pa.timestamp("us", "UTC")
-    if pa.types.is_unsigned_integer(kind):
-        return pa.int64()
-    if pa.types.is_float16(kind):
-        return pa.float64()
-    return _kept_parts(kind)
-
-
-def _kept_parts(kind: pa.DataType) -> pa.DataType:
-    """Return the type as which Delta stores nested values and bytes."""
-    import pyarrow as pa
-    from pyarrow import types
-
-    if types.is_struct(kind):
-        return pa.struct([field.with_type(kept(field.type)) for field in kind])
-    if types.is_map(kind):
-        return pa.map_(kept(kind.key_type), kept(kind.item_type))
-    if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
-        # Delta's own name of what a list holds.
-        return pa.list_(pa.field("element", kept(kind.value_type)))
-    if types.is_large_binary(kind) or types.is_fixed_size_binary(kind) or types.is_binary_view(kind):
-        return pa.binary()
-    return kind
+    return table.cast(pa.schema([field.with_type(kept(field.type)) for field in table.schema]))
 
 
 def schema_of(table: pa.Table | pa.Schema) -> dict[str, str]:
-    """Return column names and Arrow types as text."""
-    return {field.name: str(field.type) for field in getattr(table, "schema", table)}
+    """Return column names and Arrow types as text; ``null`` for a column that had no value yet."""
+    columns: pa.Schema = getattr(table, "schema", table)
+    without_type = open_types(columns)
+    return {field.name: str(without_type.get(field.name, field.type)) for field in columns}

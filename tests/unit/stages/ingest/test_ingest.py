@@ -297,7 +297,7 @@ def test_times_are_read_with_the_offset_that_they_name_or_as_utc(data: Dataset) 
 def test_odd_values_that_are_no_mistake_pass(data: Dataset) -> None:
     odd = make_columns(x=[float("inf"), float("-inf")], text=["x" * 1_000_000, "=1+1"], nothing=[None, None])
     version = data.publish(odd)
-    assert version.columns["nothing"] == "string"
+    assert version.columns["nothing"] == "null"
     assert [len(row["text"]) for row in data.rows()] == [1_000_000, 4]
     assert data.publish(pa.table(odd).slice(0, 1)).rows == 1
 

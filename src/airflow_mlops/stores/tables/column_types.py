@@ -1,0 +1,133 @@
+"""Types of columns: as Delta keeps them, and which were only assumed, because there was no value yet."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# In the metadata of the column, in the schema of the Delta table: every version of the table has its own.
+_MARK = b"airflow_mlops.type_so_far"
+
+
+def kept(kind: pa.DataType) -> pa.DataType:
+    """Return the type as which Delta stores values of an Arrow type."""
+    import pyarrow as pa
+
+    if pa.types.is_dictionary(kind):
+        return kept(kind.value_type)
+    if pa.types.is_large_string(kind) or pa.types.is_string_view(kind) or pa.types.is_null(kind):
+        return pa.string()
+    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+        return pa.timestamp("us", "UTC")
+    if pa.types.is_unsigned_integer(kind):
+        return pa.int64()
+    if pa.types.is_float16(kind):
+        return pa.float64()
+    return _kept_parts(kind)
+
+
+def _kept_parts(kind: pa.DataType) -> pa.DataType:
+    """Return the type as which Delta stores nested values and bytes."""
+    import pyarrow as pa
+    from pyarrow import types
+
+    if types.is_struct(kind):
+        return pa.struct([field.with_type(kept(field.type)) for field in kind])
+    if types.is_map(kind):
+        return pa.map_(kept(kind.key_type), kept(kind.item_type))
+    if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
+        # Delta's own name of what a list holds.
+        return pa.list_(pa.field("element", kept(kind.value_type)))
+    if types.is_large_binary(kind) or types.is_fixed_size_binary(kind) or types.is_binary_view(kind):
+        return pa.binary()
+    return kind
+
+
+def is_open(kind: pa.DataType) -> bool:
+    """Tell whether a type leaves open what its values are: nulls, lists of nothing, objects without keys.
+
+    >>> import pyarrow as pa
+    >>> is_open(pa.null()), is_open(pa.list_(pa.null())), is_open(pa.struct([])), is_open(pa.list_(pa.int64()))
+    (True, True, True, False)
+    """
+    from pyarrow import types
+
+    if types.is_null(kind) or (types.is_struct(kind) and not kind.num_fields):
+        return True
+    if types.is_dictionary(kind):
+        return is_open(kind.value_type)
+    return any(is_open(kind.field(index).type) for index in range(kind.num_fields))
+
+
+def so_far(kind: pa.DataType) -> pa.DataType:
+    """Return what a column's type says about its values: an open type as it is, any other as Delta stores it."""
+    import pyarrow as pa
+
+    if not is_open(kind):
+        return kept(kind)
+    # An object without keys says no more than a missing one.
+    return pa.null() if pa.types.is_struct(kind) and not kind.num_fields else kind
+
+
+def mark(schema: pa.Schema, open_types: Mapping[str, pa.DataType]) -> pa.Schema:
+    """Return a schema that remembers which of its columns have no type so far.
+
+    :param open_types: what is known of the type of each such column.
+    """
+    import pyarrow as pa
+
+    fields = []
+    for field in schema:
+        kind = open_types.get(field.name)
+        fields.append(field.remove_metadata() if kind is None else field.with_metadata({_MARK: _text(kind)}))
+    return pa.schema(fields)
+
+
+def open_types(schema: pa.Schema) -> dict[str, pa.DataType]:
+    """Return what is known of the type of each column that has none so far."""
+    return {field.name: _type(field.metadata[_MARK]) for field in schema if is_marked(field)}
+
+
+def is_marked(field: pa.Field) -> bool:
+    """Tell whether a column of a table has no type so far."""
+    return _MARK in (field.metadata or {})
+
+
+def reopened(rows: pa.Table, known: Mapping[str, pa.DataType]) -> pa.Table:
+    """Return rows as read from a table, in which the columns without a type so far have no assumed type any more."""
+    import pyarrow as pa
+
+    for name, kind in known.items():
+        if name in rows.column_names:
+            column = pa.chunked_array([pa.array(rows[name].to_pylist(), kind)])
+            rows = rows.set_column(rows.column_names.index(name), name, column)
+    return rows
+
+
+def settled(rows: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Return rows in the types of a schema, which may say more about columns that have no value."""
+    import pyarrow as pa
+
+    columns = [
+        pa.chunked_array([pa.nulls(len(rows), field.type)])
+        if rows[field.name].null_count == len(rows)
+        else rows[field.name].cast(field.type)
+        for field in schema
+    ]
+    return pa.table(columns, schema)
+
+
+def _text(kind: pa.DataType) -> str:
+    import pyarrow as pa
+
+    return base64.b64encode(pa.schema([("_", kind)]).serialize()).decode()
+
+
+def _type(text: bytes) -> pa.DataType:
+    import pyarrow as pa
+
+    return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(text))).field("_").type
