@@ -26,7 +26,7 @@ BY_METRIC = "by metric: the least of a score, the greatest of a loss or an error
 """How a floor is read, for descriptions of keys."""
 RESERVED_COLUMNS = ("_partition", "_reasons", "_was")
 """Columns that our tables add to the columns of the data."""
-RESERVED_NAMES = ("artifacts", "reports")
+RESERVED_NAMES = ("artifacts", "changes", "reports")
 """Folders of the storage that are no dataset's."""
 
 

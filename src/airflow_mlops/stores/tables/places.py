@@ -46,6 +46,19 @@ def uri_of(storage: str, name: str, table: str) -> str:
     return f"{storage.rstrip('/')}/{_checked('dataset or model', name)}/{_checked('table', table)}"
 
 
+def folder_of(storage: str, name: str) -> str:
+    """Return the URI of the folder with all tables of a dataset.
+
+    :raises PlaceRefused: if the name is none that a spec could have.
+    """
+    return f"{storage.rstrip('/')}/{_checked('dataset or model', name)}"
+
+
+def changes_of(storage: str) -> str:
+    """Return the URI of the journal of what became of whole models."""
+    return f"{storage.rstrip('/')}/changes"
+
+
 def page_of(name: str, partition: str, kind: str) -> str:
     """Return the place of a model's page below the folder of all reports.
 

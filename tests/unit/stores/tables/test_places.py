@@ -48,7 +48,7 @@ def test_what_is_no_text_is_refused_as_a_name_and_not_as_a_programming_error(nam
         places.uri_of("file:///data", name, "data")  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("name", ["reports", "artifacts"])
+@pytest.mark.parametrize("name", ["reports", "artifacts", "changes"])
 def test_folders_of_ours_are_no_datasets(name: str) -> None:
     with pytest.raises(PlaceRefused, match="a folder of ours beside the tables"):
         places.uri_of("file:///data", name, "data")
