@@ -144,7 +144,16 @@ def _privacy() -> tuple[CLICommand, ...]:
         _NAME,
         ARG_OUTPUT,
     )
-    return erase, erasures
+    remove = _command(
+        "remove-model",
+        "remove",
+        "Remove a model: tables, reports, experiment, registered model; says what goes without --delete",
+        _MODEL,
+        _arg("--reason", help="why; it is kept in the journal of changes"),
+        _arg("--delete", action="store_true", help="remove it"),
+        function="remove",
+    )
+    return erase, erasures, remove
 
 
 def _datasets() -> GroupCommand:
