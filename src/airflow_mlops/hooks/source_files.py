@@ -35,8 +35,8 @@ class FileSource:
     :param delimiter: what separates the fields of CSV.
     :param encoding: how text is encoded.
     :param nulls: texts that count as missing in columns of CSV that are no text; an empty field always does.
-    :param types: Arrow type of columns of CSV, such as ``{"zip": "string"}``; the types of others are inferred from
-        all of their values.
+    :param types: Arrow type of columns of CSV and JSON, such as ``{"zip": "string"}``; the types of others are inferred
+        from all of their values.
     """
 
     path: str

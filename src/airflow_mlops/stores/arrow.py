@@ -11,8 +11,12 @@ from airflow_mlops.exceptions import SchemaMismatch
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_INEXACT = 2**53
+
 # A time that names its offset, as ISO 8601 and databases write it.
 _OFFSET = r"(Z|:\d\d([.,]\d+)?\s?[+-]\d\d(:?\d\d)?)$"
+# Digits after the point of a text that is read as a whole number, such as `1.00`.
+_SCALE = 18
 
 
 def arrow_type(text: str) -> pa.DataType | None:
@@ -59,6 +63,21 @@ def wider(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:
         return None
 
 
+def unsigned() -> pa.DataType:
+    """Return the type that holds unsigned numbers of 64 bits, of which Delta has none of its own."""
+    import pyarrow as pa
+
+    return pa.decimal128(20, 0)
+
+
+def is_beyond_exact(column: pa.ChunkedArray | pa.Array) -> bool:
+    """Tell whether fractions are so large that different whole numbers become the same."""
+    import pyarrow.compute as pc
+
+    most = pc.max(pc.abs(column)).as_py()
+    return most is not None and most >= _INEXACT
+
+
 def in_utc(batch: pa.Table, event_time: str, where: str) -> pa.Table:
     """Return rows with event times in UTC; a text is read with its offset, and as UTC if it has none.
 
@@ -90,6 +109,68 @@ def _parsed(column: pa.ChunkedArray) -> pa.ChunkedArray:
     with_offset = pc.if_else(named, column, none).cast(pa.timestamp("us", "UTC"))
     without = pc.if_else(named, none, column).cast(pa.timestamp("us")).cast(pa.timestamp("us", "UTC"))
     return pc.coalesce(with_offset, without)
+
+
+def exactly(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
+    """Return a column as another type, each value the same as before; null where that type has no such value.
+
+    The decimal `1.00`, the text `1.00` and the number `1` are the same; the texts `007` and `7` are not.
+
+    :raises pa.ArrowNotImplementedError: if no value of the one type can be one of the other.
+    """
+    import pyarrow as pa
+
+    if column.type == kind:
+        return column
+    if pa.types.is_temporal(kind) and not (pa.types.is_temporal(column.type) or _is_text(column.type)):
+        # Arrow would take a number for a time since 1970.
+        raise pa.ArrowNotImplementedError(f"{column.type} is no {kind}")
+    try:
+        return _same(column, kind)
+    except pa.ArrowInvalid:
+        encoded = pa.concat_arrays(column.chunks).dictionary_encode()
+    values = [
+        _same_or_null(encoded.dictionary[place : place + 1], kind) for place in range(len(encoded.dictionary))
+    ]
+    return pa.chunked_array([pa.concat_arrays(values).take(encoded.indices)])
+
+
+def _same_or_null(value: pa.Array, kind: pa.DataType) -> pa.Array:
+    import pyarrow as pa
+
+    try:
+        return _same(pa.chunked_array([value]), kind).combine_chunks()
+    except pa.ArrowInvalid:
+        return pa.nulls(1, kind)
+
+
+def _same(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
+    """Cast a column; text to a time as :func:`in_utc` reads it, and numbers without losing a digit.
+
+    :raises pa.ArrowInvalid: if a value would change.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if pa.types.is_timestamp(kind) and _is_text(column.type):
+        return _parsed(column).cast(kind)
+    if pa.types.is_decimal(kind) and pa.types.is_integer(column.type):
+        # Arrow asks for room for any whole number, whatever the values are.
+        return column.cast(pa.decimal256(76, kind.scale)).cast(kind)
+    if pa.types.is_integer(kind) and _is_text(column.type):
+        return column.cast(pa.decimal256(76, _SCALE)).cast(kind)
+    cast = column.cast(kind)
+    # Arrow rounds a fraction to a decimal without a word.
+    rounds = pa.types.is_floating(column.type) and pa.types.is_decimal(kind)
+    if rounds and not pc.all(pc.equal(cast.cast(column.type), column), min_count=0).as_py():
+        raise pa.ArrowInvalid(f"values would be less exact as {kind}")
+    return cast
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
 def refuse_twice(names: Sequence[str], where: str) -> None:

@@ -136,7 +136,7 @@ class Files(_Short):
         description="What counts as missing in columns of CSV that are no text; `null` for NA, NULL, NaN and the like.",
     )
     types: dict[Column, Literal["string", "int64", "double", "bool"]] = Field(
-        default={}, description="Types of columns of CSV; of others they are found from all values."
+        default={}, description="Types of columns of CSV and JSON; of others they are found from all values."
     )
 
     @field_validator("delimiter")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from airflow_mlops.domain.spec.data import SchemaPolicy
 from airflow_mlops.domain.spec.fields import RESERVED_COLUMNS
 from airflow_mlops.exceptions import SchemaMismatch
-from airflow_mlops.stores.arrow import _list, refuse_twice, wider
+from airflow_mlops.stores.arrow import _list, refuse_twice, unsigned, wider
 from airflow_mlops.stores.tables import column_types
 from airflow_mlops.stores.tables.column_types import kept
 
@@ -116,11 +116,16 @@ class Columns:
         return iter(dict.fromkeys([*first, *names]))
 
     def _retype(self, name: str, kind: pa.DataType, why: str, problems: list[str]) -> bool:
+        import pyarrow as pa
+
         was = self.kinds[name]
-        joined = wider(was, kept(kind))
-        common = None if joined is None else kept(joined)
         is_published = self._published is not None and name in self._published.names
-        if common not in (None, was) and self._policy is SchemaPolicy.EVOLVE:
+        is_unsigned = pa.types.is_uint64(kind)
+        joined = wider(was, unsigned() if is_unsigned else kept(kind))
+        common = None if joined is None else kept(joined)
+        if common not in (None, was) and (
+            self._policy is SchemaPolicy.EVOLVE or (is_unsigned and not is_published)
+        ):
             self.kinds[name] = common
             return True
         fix = (
@@ -191,12 +196,10 @@ class Columns:
         declared = self._types.get(name)
         if declared is not None and pa.types.is_null(kind):
             return declared
-        if declared is not None and _is_number(kind) and _is_number(declared):
-            try:
-                _alike(column, declared)
-            except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-                return kept(kind)
+        if declared is not None and _is_number(kind) and _is_number(declared) and _fits(column, declared):
             return declared
+        if pa.types.is_uint64(column.type) and not _fits(column, pa.int64()):
+            return unsigned()
         return kept(kind)
 
     def _differences(self, lost: list[str], new: list[str], schema: pa.Schema) -> Iterator[str]:
@@ -233,6 +236,16 @@ def refuse(names: Sequence[str], where: str) -> None:
     refuse_twice(names, where)
     if reserved := [name for name in names if name in RESERVED_COLUMNS]:
         raise SchemaMismatch(f"{where} has {_list(reserved)}, which our tables add; rename it")
+
+
+def _fits(column: pa.ChunkedArray, kind: pa.DataType) -> bool:
+    import pyarrow as pa
+
+    try:
+        _alike(column, kind)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        return False
+    return True
 
 
 def _alike(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:

@@ -30,7 +30,7 @@ class Layout:
     :param delimiter: what separates the fields of CSV.
     :param encoding: how text is encoded.
     :param nulls: what counts as missing in CSV, besides an empty field.
-    :param types: Arrow types of columns of CSV; the types of other columns are inferred from their values.
+    :param types: Arrow types of columns of CSV and JSON; the types of other columns are inferred from their values.
     """
 
     format: str | None = None

@@ -11,7 +11,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.exceptions import SourceUnreadable
-from airflow_mlops.stores.arrow import arrow_type, wider
+from airflow_mlops.stores.arrow import arrow_type, is_beyond_exact, unsigned, wider
 from airflow_mlops.stores.sources.batches import distinct
 from airflow_mlops.stores.sources.bytes import File
 
@@ -39,8 +39,11 @@ def find(file: File, types: Mapping[str, str]) -> pa.Schema:
     try:
         reader = _reader(file, expected)
         schema = reader.schema
-        for _ in reader:
-            pass
+        inexact = False
+        for batch in reader:
+            inexact = inexact or _is_inexact(batch)
+        if inexact:
+            schema = _find_carefully(file, expected)
     except pa.ArrowInvalid as error:
         if "conversion error" not in str(error):
             raise _unreadable(file, error) from error
@@ -154,10 +157,20 @@ def _holding(column: pa.StringArray, former: pa.DataType) -> pa.DataType:
 
     if column.null_count == len(column) or pa.types.is_string(former):
         return former
-    kinds = [pa.int64(), pa.float64(), pa.bool_(), pa.date32(), pa.timestamp("s"), pa.timestamp("us")]
+    kinds = [
+        pa.int64(),
+        unsigned(),
+        pa.float64(),
+        pa.bool_(),
+        pa.date32(),
+        pa.timestamp("s"),
+        pa.timestamp("us"),
+    ]
     kinds.append(pa.timestamp("us", "UTC"))
     for kind in [former, *kinds]:
         if pa.types.is_null(kind) or wider(former, kind) != kind:
+            continue
+        if kind == unsigned() and not _is_whole(column):
             continue
         try:
             column.cast(kind)
@@ -165,6 +178,19 @@ def _holding(column: pa.StringArray, former: pa.DataType) -> pa.DataType:
             continue
         return kind
     return pa.string()
+
+
+def _is_inexact(batch: pa.RecordBatch) -> bool:
+    """Tell whether Arrow may have read whole numbers of more than 63 bits as fractions."""
+    import pyarrow as pa
+
+    return any(pa.types.is_floating(column.type) and is_beyond_exact(column) for column in batch.columns)
+
+
+def _is_whole(column: pa.StringArray) -> bool:
+    import pyarrow.compute as pc
+
+    return bool(pc.all(pc.match_substring_regex(column, r"^\s*[+-]?\d{1,20}\s*$")).as_py())
 
 
 def _header(file: File) -> list[str]:

@@ -38,7 +38,9 @@ def read(
         with _errors(file.name):
             before.append(file.stamp())
             schemas.append((file.name, _find(file, types or {})))
-    schema = settled(unify(schemas, where, _JOIN.get(files[0].format, wider)), types)
+    schema = settled(
+        unify(schemas, where, _JOIN.get(files[0].format, wider)), {**(types or {}), **files[0].layout.types}
+    )
     empty = True
     for file, (_, own), mark in zip(files, schemas, before, strict=True):
         with _errors(file.name):
@@ -98,7 +100,13 @@ def _parquet(file: File) -> Any:
 
     try:
         # Buffered, so that a whole row group need not be in memory at once.
-        return parquet.ParquetFile(file.open(), buffer_size=1 << 20, pre_buffer=False)
+        return parquet.ParquetFile(
+            file.open(),
+            buffer_size=1 << 20,
+            pre_buffer=False,
+            # In nanoseconds, as Arrow reads INT96 by itself, times after 2262 become others.
+            coerce_int96_timestamp_unit="us",
+        )
     except pa.ArrowInvalid as error:
         raise SourceUnreadable(f"{file.name} is truncated or no Parquet: {error}") from error
 

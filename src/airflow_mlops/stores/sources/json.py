@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from airflow_mlops.exceptions import SourceUnreadable
-from airflow_mlops.stores.arrow import arrow_type, wider
+from airflow_mlops.stores.arrow import arrow_type, is_beyond_exact, unsigned, wider
 from airflow_mlops.stores.sources.batches import ROWS
 from airflow_mlops.stores.sources.bytes import File
 
@@ -28,7 +29,7 @@ def find(file: File, types: Mapping[str, str]) -> pa.Schema:
 
     columns: dict[str, pa.DataType] = {}
     for line, block in _blocks(file):
-        for field in _parse(file, line, block).schema:
+        for field in _inferred(file, line, block):
             former = columns.get(field.name, field.type)
             both = common(former, field.type)
             if both is None:
@@ -36,11 +37,38 @@ def find(file: File, types: Mapping[str, str]) -> pa.Schema:
                     f"{file.name}: {field.name!r} is {former} at first, and {field.type} after line {line:,}"
                 )
             columns[field.name] = both
-    for name in columns.keys() & types.keys():
-        expected = arrow_type(types[name])
+    for name in columns.keys() & (types.keys() | file.layout.types.keys()):
+        expected = arrow_type(file.layout.types.get(name) or types[name])
         if expected is not None and common(expected, columns[name]) == expected:
             columns[name] = expected
+        elif name in file.layout.types:
+            raise SourceUnreadable(
+                f"{file.name}: {name!r} holds {columns[name]}, which is no {file.layout.types[name]}, as types says"
+            )
     return pa.schema(list(columns.items()))
+
+
+def _inferred(file: File, line: int, block: bytes) -> Iterator[pa.Field]:
+    """Yield the keys of a block, each with a type that holds its values without loss."""
+    import pyarrow as pa
+
+    rows = _parse(file, line, block)
+    for field in rows.schema:
+        kind = field.type
+        if pa.types.is_floating(kind) and is_beyond_exact(rows[field.name]):
+            # Arrow reads whole numbers of more than 63 bits as fractions.
+            kind = unsigned() if _is_unsigned(file, line, block, field.name) else kind
+        yield pa.field(field.name, kind)
+
+
+def _is_unsigned(file: File, line: int, block: bytes, name: str) -> bool:
+    import pyarrow as pa
+
+    try:
+        _parse(file, line, block, pa.schema([(name, pa.uint64())]))
+    except SourceUnreadable:
+        return False
+    return True
 
 
 def batches(file: File, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
@@ -69,11 +97,45 @@ def _is_text(kind: pa.DataType) -> bool:
 
 
 def _parse(file: File, line: int, block: bytes, schema: pa.Schema | None = None) -> pa.Table:
+    """Parse a block; columns that are text by the spec's ``types`` may hold anything."""
+    import pyarrow as pa
+
+    text = [name for name, kind in file.layout.types.items() if kind == "string"]
+    explicit = dict.fromkeys(text, pa.string())
+    if schema is not None:
+        explicit = dict(zip(schema.names, schema.types, strict=True))
+    try:
+        return _parsed(file, line, block, explicit)
+    except SourceUnreadable:
+        if not text:
+            raise
+        try:
+            as_text = _as_text(block, text)
+        except (ValueError, TypeError, RecursionError):
+            as_text = block
+        return _parsed(file, line, as_text, explicit)
+
+
+def _as_text(block: bytes, names: Sequence[str]) -> bytes:
+    """Return a block of lines in which the numbers and truth values of some keys are text, with every digit."""
+    lines = []
+    for text in filter(None, map(bytes.strip, block.split(b"\n"))):
+        row, exact = json.loads(text), json.loads(text, parse_int=str, parse_float=str)
+        for name in row.keys() & set(names):
+            if isinstance(exact[name], bool):
+                row[name] = str(exact[name]).lower()
+            elif isinstance(exact[name], str):
+                row[name] = exact[name]
+        lines.append(json.dumps(row).encode())
+    return b"\n".join([*lines, b""])
+
+
+def _parsed(file: File, line: int, block: bytes, explicit: Mapping[str, pa.DataType]) -> pa.Table:
     import pyarrow as pa
     from pyarrow import json as arrow
 
     read = arrow.ReadOptions(block_size=len(block) + 1, use_threads=False)
-    parse = arrow.ParseOptions(explicit_schema=schema) if schema is not None else None
+    parse = arrow.ParseOptions(explicit_schema=pa.schema(list(explicit.items()))) if explicit else None
     try:
         return arrow.read_json(pa.BufferReader(block), read_options=read, parse_options=parse)
     except pa.ArrowInvalid as error:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.spec.source import PARAMETERS
 from airflow_mlops.exceptions import SourceMissing, SourceUnreadable
+from airflow_mlops.stores.arrow import unsigned
 from airflow_mlops.stores.sources.batches import distinct, spooled
 
 if TYPE_CHECKING:
@@ -135,12 +136,17 @@ def _column(name: str, values: Sequence[Any], where: str) -> pa.Array:
     if convert:
         values = [convert[type(value)](value) if type(value) in convert else value for value in values]
     try:
-        return pa.array(values)
+        return pa.array(values, unsigned() if kinds == {int} and _exceeds(values) else None)
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
         held = ", ".join(sorted(kind.__name__ for kind in kinds))
         raise SourceUnreadable(
             f"{where}: {name!r} holds {held}, which make no one type: {error}; convert it in the query with CAST"
         ) from error
+
+
+def _exceeds(values: Sequence[Any]) -> bool:
+    """Tell whether whole numbers need more than 63 bits."""
+    return max(map(abs, filter(None, values)), default=0) >= 2**63
 
 
 def _conversion(kind: type) -> Callable[[Any], Any] | None:
