@@ -153,7 +153,17 @@ def _privacy() -> tuple[CLICommand, ...]:
         _arg("--delete", action="store_true", help="remove it"),
         function="remove",
     )
-    return erase, erasures, remove
+    rename = _command(
+        "rename-model",
+        "rename",
+        "Rename a model: tables, ledger, reports, experiment, registered model; says what changes without --rename",
+        _MODEL,
+        _arg("to", help="the new name"),
+        _arg("--reason", help="why; it is kept in the journal of changes"),
+        _arg("--rename", action="store_true", help="rename it"),
+        function="rename",
+    )
+    return erase, erasures, remove, rename
 
 
 def _datasets() -> GroupCommand:

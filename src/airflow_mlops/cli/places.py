@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
 
 def table_uri(name: str, table: str) -> str:
     """Return the URI of one of a dataset's tables under ``[mlops] storage``.
@@ -27,3 +33,20 @@ def datasets() -> list[str]:
     root = ObjectStoragePath(config.storage())
     folders = root.iterdir() if root.exists() else ()
     return sorted(folder.name for folder in folders if places.is_name(folder.name) and folder.is_dir())
+
+
+def specs_of(model: str, folders: Sequence[Path]) -> Iterator[Path]:
+    """Yield the files of specs with the name of a model.
+
+    :param folders: folders with DAG files.
+    """
+    import yaml
+
+    for folder in folders:
+        for path in sorted({*folder.glob("*.yaml"), *folder.glob("models/*.yaml")}):
+            try:
+                spec = yaml.safe_load(path.read_text(encoding="utf-8"))
+            except (OSError, ValueError, yaml.YAMLError):
+                continue
+            if isinstance(spec, dict) and spec.get("name") == model:
+                yield path

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -34,6 +33,7 @@ def _remove(args: Namespace) -> None:
 
     from airflow_mlops import config
     from airflow_mlops.cli import connect
+    from airflow_mlops.cli.places import specs_of
     from airflow_mlops.stages import remove as stage
 
     storage, client = config.storage(), connect.mlflow()
@@ -41,7 +41,7 @@ def _remove(args: Namespace) -> None:
     pages = _pages(args.model)
     if planned.nothing and not pages.exists():
         raise SystemExit(f"There is nothing of {args.model!r}, neither at {storage} nor in MLflow.")
-    specs = [str(path) for path in _specs(args.model, connect.find_code())]
+    specs = [str(path) for path in specs_of(args.model, connect.find_code())]
     for line in _lines(planned, pages, specs):
         print(line)
     if not args.delete:
@@ -82,10 +82,3 @@ def _pages(model: str) -> ObjectStoragePath:
     from airflow_mlops.runs import report_path
 
     return report_path(model)
-
-
-def _specs(model: str, folders: list[Path]) -> Iterator[Path]:
-    for folder in folders:
-        for path in (folder / "models" / f"{model}.yaml", folder / f"{model}.yaml"):
-            if path.is_file():
-                yield path

@@ -71,6 +71,7 @@ def changes(storage: str) -> list[dict[str, Any]]:
     return [
         row | {"facts": ModelRemoval.model_validate_json(row["facts"])}
         for row in journal.rows(places.changes_of(storage))
+        if row["what"] in (_BEGUN, _DONE)
     ]
 
 

@@ -101,7 +101,8 @@ def test_who_removed_what_and_why_is_kept(history: History) -> None:
 def test_with_its_spec_beside_the_dag_files_nothing_is_removed(history: History, tmp_path: Path) -> None:
     spec = tmp_path / "dags" / "models" / f"{MODEL}.yaml"
     spec.parent.mkdir(parents=True)
-    spec.write_text("name: flights")
+    spec.write_text("name: flights\n")
+    (tmp_path / "dags" / "models" / "torn.yaml").write_text("{")
     before = files(history)
     with pytest.raises(
         SystemExit, match=r"Nothing was removed: with .*flights.yaml its DAGs would begin anew"

@@ -1,10 +1,13 @@
-"""Folders of tables: what is in them, and how they are taken away as a whole."""
+"""Folders of tables: what is in them, and how they are taken away or moved as a whole."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from airflow_mlops.stores.tables import delta
+
+_CHUNK = 1 << 22
 
 
 class Content(NamedTuple):
@@ -49,6 +52,53 @@ def delete(uri: str) -> None:
     for info in files.get_file_info(pafs.FileSelector("", allow_not_found=True, recursive=True)):
         if info.is_file:
             files.delete_file(info.path)
+
+
+def move(uri: str, to: str) -> None:
+    """Move a folder with all that it holds; one that is not there is fine.
+
+    On a disk it is renamed. In an object store each key is copied before the first is deleted, so that a repetition can
+    finish it.
+    """
+    import pyarrow.fs as pafs
+
+    old, new = delta.filesystem(uri), delta.filesystem(to)
+    if isinstance(old, pafs.SubTreeFileSystem) and isinstance(new, pafs.SubTreeFileSystem):
+        source, target = old.base_path.rstrip("/"), new.base_path.rstrip("/")
+        if old.base_fs.get_file_info(source).type is pafs.FileType.Directory:
+            old.base_fs.move(source, target)
+        return
+    infos = old.get_file_info(pafs.FileSelector("", allow_not_found=True, recursive=True))
+    for info in infos:
+        if info.is_file:
+            with (
+                old.open_input_stream(info.path) as source_file,
+                new.open_output_stream(info.path, buffer_size=2 * _CHUNK) as target_file,
+            ):
+                while chunk := source_file.read(_CHUNK):
+                    target_file.write(chunk)
+    delete(uri)
+
+
+def rewrite_texts(uri: str, column: str, change: Callable[[str], str]) -> None:
+    """Write the texts of a column of a table without partitions again, in one commit.
+
+    :raises WriteConflict: if another writer changed the table meanwhile.
+    """
+    import pyarrow as pa
+    from deltalake import CommitProperties, write_deltalake
+
+    table = delta.open_table(uri)
+    with delta.errors(uri):
+        rows = table.to_pyarrow_table(filesystem=delta.filesystem(uri))
+        texts = [None if text is None else change(text) for text in rows[column].to_pylist()]
+        if texts == rows[column].to_pylist():
+            return
+        field = rows.schema.field(column)
+        rows = rows.set_column(rows.column_names.index(column), field, pa.array(texts, field.type))
+        write_deltalake(
+            table, rows, mode="overwrite", commit_properties=CommitProperties(max_commit_retries=0)
+        )
 
 
 def _rows(uri: str) -> int | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -14,6 +14,7 @@ from airflow_mlops.stores.tables.delta import PARTITION, errors, exists, open_ta
 
 _FACTS = "airflow_mlops.dataset"
 _PINNED = "airflow_mlops.pinned"
+_RENAMED = "airflow_mlops.renamed"
 
 
 class Commit(NamedTuple):
@@ -48,9 +49,24 @@ def pin(uri: str, partitions: Sequence[str], run: str) -> None:
     :param run: what pins them; kept in the commit.
     :raises WriteConflict: if another writer changed the table at the same time.
     """
+    _mark(uri, {_PINNED: json.dumps(list(partitions)), "run": run})
+
+
+def rename(uri: str, name: str, run: str) -> None:
+    """Have all versions so far be those of a dataset of another name; nothing is written if they are.
+
+    :param run: what renames it; kept in the commit.
+    :raises WriteConflict: if another writer changed the table at the same time.
+    """
+    newest = next(versions(uri), None)
+    if newest is not None and newest.name != name:
+        _mark(uri, {_RENAMED: name, "run": run})
+
+
+def _mark(uri: str, metadata: Mapping[str, str]) -> None:
+    """Make a version that has the rows of the latest one, and says something about the versions before."""
     from deltalake import CommitProperties
 
-    metadata = {_PINNED: json.dumps(list(partitions)), "run": run}
     table = open_table(uri)
     with errors(uri):
         table.create_write_transaction(
@@ -58,7 +74,7 @@ def pin(uri: str, partitions: Sequence[str], run: str) -> None:
             "append",
             table.schema(),
             [PARTITION],
-            commit_properties=CommitProperties(custom_metadata=metadata, max_commit_retries=0),
+            commit_properties=CommitProperties(custom_metadata=dict(metadata), max_commit_retries=0),
         )
 
 
@@ -70,14 +86,18 @@ def history(uri: str) -> Iterator[Commit]:
     table = open_table(uri)
     pins: dict[str, int] = {}
     reached: set[str] = set()
+    name: str | None = None
     while True:
         commits = table.history(limit)
         for commit in commits[seen:]:
             for partition in json.loads(commit.get(_PINNED, "[]")):
                 if partition not in reached:
                     pins.setdefault(partition, commit["version"])
+            name = name or commit.get(_RENAMED)
             if _FACTS in commit:
-                version = DatasetVersion(version=commit["version"], **json.loads(commit[_FACTS]))
+                # Storage may have been moved since, and a table has no other place than the one that it is read at.
+                facts = json.loads(commit[_FACTS]) | {"uri": uri} | ({"name": name} if name else {})
+                version = DatasetVersion(version=commit["version"], **facts)
                 reached.add(version.partition)
                 yield Commit(
                     version,

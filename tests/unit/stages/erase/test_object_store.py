@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from airflow_mlops.local.airflow import free_port
-from object_store import BUCKET, serving
+from object_store import BUCKET, Store, serving
 
 ERASE = """
 import pyarrow as pa
@@ -41,16 +42,45 @@ texts = [files.open_input_stream(info.path).read() for info in files.get_file_in
 print(any(b"zz-the-person" in text for text in texts), len(texts) > 3)
 print("end")
 """
+MOVE = """
+import pyarrow as pa
+from airflow_mlops.stores.tables import folders, tables, versions
+
+rows = pa.table({"id": ["a"], "at": pa.array([0], pa.timestamp("us", "UTC"))})
+tables.publish("s3://BUCKET/flights/data", rows, name="flights", grain="month", partition="1970-01", key=["id"],
+               event_time="at", source="test", run="test")
+folders.move("s3://BUCKET/flights", "s3://BUCKET/arrivals")
+versions.rename("s3://BUCKET/arrivals/data", "arrivals", "test")
+version = versions.published("s3://BUCKET/arrivals/data", "1970-01")
+print(version.name, version.uri, tables.read(version.uri, version=version.version).num_rows)
+print(folders.content("s3://BUCKET/flights").files, folders.content("s3://BUCKET/arrivals").tables)
+folders.delete("s3://BUCKET/arrivals")
+print("end")
+"""
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    with serving(tmp_path_factory.mktemp("moto"), free_port()) as store:
+        yield store
 
 
 @pytest.mark.slow
-def test_rows_leave_the_files_and_the_log_of_a_bucket(tmp_path: Path) -> None:
+def test_rows_leave_the_files_and_the_log_of_a_bucket(store: Store, tmp_path: Path) -> None:
     script = ERASE.replace("BUCKET", BUCKET).replace("MLFLOW", str(tmp_path / "mlflow.db"))
-    with serving(tmp_path, free_port()) as store:
-        assert store.run(script).splitlines()[-5:] == [
-            "1 1 0",
-            "['a', 'b', 'c']",
-            "True True",
-            "2",
-            "False True",
-        ]
+    assert store.run(script).splitlines()[-5:] == [
+        "1 1 0",
+        "['a', 'b', 'c']",
+        "True True",
+        "2",
+        "False True",
+    ]
+
+
+@pytest.mark.slow
+def test_a_folder_of_a_bucket_is_moved_and_deleted_as_a_whole(store: Store) -> None:
+    assert store.run(MOVE.replace("BUCKET", f"{BUCKET}/moved")).splitlines() == [
+        f"arrivals s3://{BUCKET}/moved/arrivals/data 1",
+        "0 {'data': 1}",
+    ]
+    assert store.keys("moved/") == []
