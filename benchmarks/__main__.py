@@ -24,6 +24,7 @@ WORKS = (
     "drift_alarms",
     "estimate",
     "replay",
+    "journal",
 )
 """Each is a module of this package with a function ``compare``, whose comparisons have a method ``line``."""
 

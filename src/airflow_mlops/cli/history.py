@@ -44,7 +44,7 @@ def _rows(model: str, uri: str) -> list[Row]:
     from airflow_mlops.stores.registry import ledger
 
     try:
-        return ledger.rows(uri)
+        return list(ledger.rows(uri))
     except (OSError, RuntimeError) as error:
         raise SystemExit(f"The history of {model!r} cannot be told: {error}") from error
 

@@ -2,47 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 
-from airflow_mlops.domain.checks import Fact
 from airflow_mlops.domain.spec.alerts import Level
 from airflow_mlops.exceptions import MailUndelivered
+from airflow_mlops.reporting.alerts import entries as rows
 from airflow_mlops.reporting.alerts.channel import Receipt
-from airflow_mlops.reporting.alerts.notice import Notice, Status
-from airflow_mlops.reporting.alerts.outcome import again, collect
+from airflow_mlops.reporting.alerts.entries import Entry, Events, State
+from airflow_mlops.reporting.alerts.notice import Notice
+from airflow_mlops.reporting.alerts.outcome import collect
 from airflow_mlops.stores.tables import journal
-
-_TEXT = ("state", "ids", "notice", "told")
 
 CLAIM = timedelta(seconds=60)
 """How long a mail belongs to its sender. Sending takes less, so only the claim of a sender that was killed ends."""
-
-
-class State(StrEnum):
-    """What became of a notice: it waits, somebody is sending it, it was sent, or it was held back for good."""
-
-    PENDING = "pending"
-    SENDING = "sending"
-    SENT = "sent"
-    HELD = "held back"
-
-
-class Entry(Fact):
-    """A notice in the outbox.
-
-    :param at: when it was written into the outbox, in UTC.
-    :param since: when it came to its state.
-    :param told: addresses that have it, or that refused it for good.
-    """
-
-    notice: Notice
-    at: datetime
-    state: State
-    since: datetime
-    told: tuple[str, ...] = ()
 
 
 def entries(uri: str) -> list[Entry]:
@@ -50,12 +23,12 @@ def entries(uri: str) -> list[Entry]:
 
     :raises TableUnreadable: if the outbox is damaged.
     """
-    return list(_entries(journal.rows(uri)).values())
+    return list(rows.entries(journal.rows(uri)).values())
 
 
 def pending(uri: str) -> list[Entry]:
     """Return the entries that are not known to be sent, oldest first."""
-    return [entry for entry in entries(uri) if entry.state in (State.PENDING, State.SENDING)]
+    return rows.pending(rows.events(journal.read(uri)))
 
 
 def put(uri: str, notice: Notice, *, cooldown: timedelta = timedelta(), now: datetime | None = None) -> Entry:
@@ -69,18 +42,20 @@ def put(uri: str, notice: Notice, *, cooldown: timedelta = timedelta(), now: dat
     :return: the entry of the notice.
     :raises WriteConflict: if other writers were faster again and again.
     """
-    ids = (notice.id, *notice.same)
+    entry: Entry | None = None
 
-    def decide(rows: list[journal.JournalRow], at: datetime) -> journal.JournalRow | None:
-        former = _entries(rows)
-        if not former.keys().isdisjoint(ids):
+    def decide(former: Events, at: datetime) -> journal.JournalRow | None:
+        nonlocal entry
+        entry = rows.written(former, (notice.id, *notice.same))
+        if entry is not None:
             return None
-        state, written = _judge(list(former.values()), notice, at, cooldown)
-        return _event(state, at, [notice.id], notice=written)
+        state, words = rows.judge(former, notice, at, cooldown)
+        entry = Entry(notice=words, at=at, state=state, since=at)
+        return rows.event(former, state, at, [notice.id], notice=words)
 
-    journal.append(uri, _TEXT, decide, now=now)
-    by_id = _entries(journal.rows(uri))
-    return next(by_id[name] for name in ids if name in by_id)
+    _append(uri, decide, now)
+    assert entry is not None
+    return entry
 
 
 def recover(
@@ -91,17 +66,18 @@ def recover(
     :param write: returns the notice of recovery, from the last notice about the topic.
     :return: the notice of recovery; None if there was nothing to recover.
     """
-    if not _open(list(_entries(journal.rows(uri)).values()), topic):
+    stored = journal.read(uri)
+    if not len(stored) or (not _is_former(stored) and rows.unwell(rows.events(stored), topic) is None):
         return None
     recovery: Notice | None = None
 
-    def decide(rows: list[journal.JournalRow], at: datetime) -> journal.JournalRow | None:
+    def decide(former: Events, at: datetime) -> journal.JournalRow | None:
         nonlocal recovery
-        before = _open(list(_entries(rows).values()), topic)
+        before = rows.unwell(former, topic)
         recovery = write(before) if before else None
-        return _event(State.PENDING, at, [recovery.id], notice=recovery) if recovery else None
+        return rows.event(former, State.PENDING, at, [recovery.id], notice=recovery) if recovery else None
 
-    journal.append(uri, _TEXT, decide, now=now)
+    _append(uri, decide, now)
     return recovery
 
 
@@ -157,22 +133,22 @@ def _send(
     reached: set[str] | None = None
 
     def note(state: State, reached: set[str]) -> None:
-        journal.append(uri, _TEXT, lambda _, at: _event(state, at, ids, reached=sorted(reached)), now=now)
+        _append(uri, lambda former, at: rows.event(former, state, at, ids, reached=sorted(reached)), now)
 
-    def claim(rows: list[journal.JournalRow], at: datetime) -> journal.JournalRow | None:
+    def claim(former: Events, at: datetime) -> journal.JournalRow | None:
         nonlocal reached
-        former = _entries(rows)
-        mine = [former[name] for name in ids]
+        still = rows.waiting(former)
+        mine = [still[name] for name in ids if name in still]
         for entry in mine:
             if entry.state is State.SENDING and at - entry.since < CLAIM:
                 raise _Claimed(f"another task is sending it since {entry.since:%H:%M:%S} UTC")
-        if any(entry.state is State.SENT for entry in mine):
+        if len(mine) < len(ids):
             reached = None
             return None
         reached = set.intersection(*(set(entry.told) for entry in mine))
-        return _event(State.SENDING, at, ids, reached=sorted(reached))
+        return rows.event(former, State.SENDING, at, ids, reached=sorted(reached))
 
-    journal.append(uri, _TEXT, claim, now=now)
+    _append(uri, claim, now)
     if reached is None:
         return False
     receipt = Receipt(settled=())
@@ -196,57 +172,24 @@ def _batches(waiting: Sequence[Entry], digest: timedelta | None, now: datetime) 
     return [[entry] for entry in waiting if entry not in quiet] + ([quiet] if due else [])
 
 
-def _judge(
-    former: Sequence[Entry], notice: Notice, at: datetime, cooldown: timedelta
-) -> tuple[State, Notice]:
-    mailed = [
-        entry for entry in former if entry.notice.topic == notice.topic and entry.state is not State.HELD
-    ]
-    same = next((entry for entry in reversed(mailed) if entry.notice.key == notice.key), None)
-    if same is None:
-        return State.PENDING, again(notice, mailed[-1].notice if mailed else None)
-    failed = notice.status is Status.FAILED
-    denied = any(entry.at > same.at and (entry.notice.status is Status.FAILED) != failed for entry in mailed)
-    if at - same.at < cooldown and not denied:
-        small = {"summary": (), "facts": (), "findings": (), "sample": None, "passages": (), "links": ()}
-        return State.HELD, notice.model_copy(update=small)
-    held = sum(entry.notice.key == notice.key and entry.at > same.at for entry in former)
-    return State.PENDING, again(notice, mailed[-1].notice, held=held, since=same.at)
+class _Former(Exception):
+    """A former build has written rows that are not found by what their notice is about."""
 
 
-def _open(former: Sequence[Entry], topic: str) -> Notice | None:
-    mailed = [
-        entry.notice for entry in former if entry.notice.topic == topic and entry.state is not State.HELD
-    ]
-    return mailed[-1] if mailed and mailed[-1].status in (Status.FAILED, Status.WARNED) else None
+def _append(
+    uri: str, decide: Callable[[Events, datetime], journal.JournalRow | None], now: datetime | None
+) -> None:
+    def decided(stored: journal.OrderedRows, at: datetime) -> journal.JournalRow | None:
+        if _is_former(stored):
+            raise _Former
+        return decide(rows.events(stored), at)
+
+    try:
+        journal.append(uri, rows.COLUMNS, decided, now=now)
+    except _Former:
+        journal.complete(uri, rows.COLUMNS, rows.completed)
+        journal.append(uri, rows.COLUMNS, decided, now=now)
 
 
-def _event(
-    state: State,
-    at: datetime,
-    ids: Sequence[str],
-    *,
-    notice: Notice | None = None,
-    reached: Sequence[str] = (),
-) -> journal.JournalRow:
-    # What the notice says stands in its first row only, for the table keeps every row.
-    written = notice.model_dump_json(exclude_defaults=True) if notice else None
-    return {
-        "at": at,
-        "state": state.value,
-        "ids": json.dumps(list(ids)),
-        "notice": written,
-        "told": json.dumps(list(reached)),
-    }
-
-
-def _entries(rows: Sequence[journal.JournalRow]) -> dict[str, Entry]:
-    by_id: dict[str, Entry] = {}
-    for row in rows:
-        state = {"state": State(row["state"]), "since": row["at"], "told": tuple(json.loads(row["told"]))}
-        for name in json.loads(row["ids"]):
-            if row["notice"] is not None:
-                by_id[name] = Entry(notice=Notice.model_validate_json(row["notice"]), at=row["at"], **state)
-            else:
-                by_id[name] = by_id[name].model_copy(update=state)
-    return by_id
+def _is_former(stored: journal.OrderedRows) -> bool:
+    return len(stored) > 0 and rows.events(stored).lacks("topic")

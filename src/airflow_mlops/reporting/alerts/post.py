@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.spec.alerts import Alerts, Event, Level
 from airflow_mlops.reporting.alerts import outbox, outcome
+from airflow_mlops.reporting.alerts.entries import State
 from airflow_mlops.reporting.alerts.notice import Notice, Status
-from airflow_mlops.reporting.alerts.outbox import State
 
 if TYPE_CHECKING:
     from airflow_mlops.reporting.alerts.channel import Channel

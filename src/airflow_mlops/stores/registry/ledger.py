@@ -11,10 +11,13 @@ from airflow_mlops.domain.checks import Fact
 from airflow_mlops.domain.facts.results import Action, PromotionDecision
 from airflow_mlops.exceptions import PromotionConflict, TableUnreadable
 from airflow_mlops.stores.tables import journal
+from airflow_mlops.stores.tables.selection import Selection
 
-CHALLENGES = (Action.CHALLENGING, Action.DROPPED)
+CHALLENGES = (Action.CHALLENGING, Action.BESIDE, Action.DROPPED)
 """Moves of the challenger alias, which do not change the champion."""
 
+# How many of the last rows are looked at before all of them are.
+_RECENT = 64
 _TEXT = ("kind", "action", "key", "partition", "before", "after", "digest", "reason", "evidence", "actor")
 
 
@@ -68,13 +71,13 @@ def record(
     """
     row: Row
 
-    def decide(stored: list[journal.JournalRow], at: datetime) -> journal.JournalRow | None:
+    def decide(stored: journal.OrderedRows, at: datetime) -> journal.JournalRow | None:
         nonlocal row
-        history = [_row(columns) for columns in stored]
+        history = Selection.stored(stored, _row)
         row = _new(kind, decision, actor, reason or decision.reason, at)
-        last = next((entry for entry in reversed(history) if entry.key == row.key), None)
-        if last is not None and _content(last) == _content(row):
-            row = last
+        own = history.having("key", row.key)
+        if own and _content(own[-1]) == _content(row):
+            row = own[-1]
             return None
         _refuse_ended(_last(history, row.key), row)
         if kind is RowKind.INTENT:
@@ -90,13 +93,17 @@ def record_decision(uri: str, decision: PromotionDecision, *, actor: str) -> Row
     return record(uri, RowKind.DECISION, decision, actor=actor)
 
 
-def rows(source: str | Sequence[Row]) -> list[Row]:
-    """Return every row, oldest first; none if there is no ledger yet.
+def rows(source: str | Sequence[Row]) -> Selection[Row]:
+    """Return every row, oldest first, of the ledger as it is now; none if there is no ledger yet.
+
+    A row is read when it is looked at, for a ledger grows for years: what asks for a few rows does not read all of them.
 
     :param source: the ledger's URI, or its rows if they were read before; the functions below take the same.
     :raises TableUnreadable: if the ledger is damaged.
     """
-    return [_row(columns) for columns in journal.rows(source)] if isinstance(source, str) else list(source)
+    if isinstance(source, str):
+        return Selection.stored(journal.read(source), _row)
+    return source if isinstance(source, Selection) else Selection.of(source)
 
 
 def decisions(source: str | Sequence[Row]) -> list[PromotionDecision]:
@@ -105,23 +112,29 @@ def decisions(source: str | Sequence[Row]) -> list[PromotionDecision]:
     A promotion is the decision on its partition once the champion has moved, and a trial once the challenger has. A
     rollback is a decision on no partition: it must not stand in for a decision that is still to be made.
     """
-    latest = {row.partition: row.evidence for row in rows(source) if _decides(row)}
+    history = rows(source)
+    latest = {row.partition: row.evidence for row in _decided(history)}
     return [latest[partition] for partition in sorted(latest)]
 
 
 def decision(uri: str, partition: str) -> PromotionDecision | None:
     """Return the latest decision on a partition; None if there is none yet."""
-    return next((latest for latest in decisions(uri) if latest.partition == partition), None)
+    own = _decided(rows(uri).having("partition", partition))
+    return own[-1].evidence if own else None
 
 
 def latest_partition(source: str | Sequence[Row]) -> str | None:
     """Return the latest partition that was decided on; None if none was."""
-    return max((latest.partition for latest in decisions(source)), default=None)
+    history = rows(source)
+    # Mostly it is among the last rows, and then all that might be later is little.
+    recent = _decided(history.tail(_RECENT)) or _decided(history)
+    latest = max(recent.texts("partition"), default=None)
+    return latest and max(_decided(history.from_on("partition", latest)).texts("partition"))
 
 
-def moves(source: str | Sequence[Row]) -> list[Row]:
+def moves(source: str | Sequence[Row]) -> Selection[Row]:
     """Return the moves of the champion that were carried out, oldest first."""
-    return [row for row in rows(source) if _moves(row)]
+    return rows(source).having("kind", RowKind.DONE).without("action", *CHALLENGES)
 
 
 def challenger(source: str | Sequence[Row]) -> Row | None:
@@ -129,26 +142,28 @@ def challenger(source: str | Sequence[Row]) -> Row | None:
 
     A version is challenger until it becomes champion, is dropped, or is replaced by another challenger.
     """
-    move: Row | None = None
-    for row in rows(source):
-        if row.kind is not RowKind.DONE:
-            continue
-        if row.action is Action.CHALLENGING:
-            move = row
-        elif move is not None:
-            ended = row.evidence.candidate if row.action is Action.DROPPED else row.after
-            move = None if ended == move.evidence.candidate else move
-    return move
+    done = rows(source).having("kind", RowKind.DONE)
+    challenges = done.having("action", Action.CHALLENGING, Action.BESIDE)
+    if not challenges:
+        return None
+    challenge = challenges[-1]
+    candidate, later = challenge.evidence.candidate, done.since(challenges)
+    crowned = later.without("action", Action.DROPPED).having("after", str(candidate))
+    dropped = (row.evidence.candidate for row in later.having("action", Action.DROPPED))
+    return None if crowned or candidate in dropped else challenge
 
 
 def trial(source: str | Sequence[Row]) -> Row | None:
     """Return the move that began the trial of the present challenger; None if no trial is under way.
 
+    A challenger that a person has put beside the champion is on no trial, as no gate has let it through.
     A trial is over, whichever version has the alias, once the ledger has another champion than the one against which
     the challenger was to be judged.
     """
     history = rows(source)
     challenge, champion_moves = challenger(history), moves(history)
+    if challenge is not None and challenge.action is Action.BESIDE:
+        return None
     if challenge is not None and champion_moves and champion_moves[-1].after != challenge.before:
         return None
     return challenge
@@ -160,11 +175,14 @@ def champion_as_of(source: str | Sequence[Row], partition: str) -> str | None:
     For a partition that was decided on, or at which the champion was rolled back, that row has the version; otherwise
     it is the version of the last move at an earlier partition. Keys of one grain sort as text.
     """
+    import pyarrow.compute as pc
+
     history = rows(source)
-    first = next((row for row in history if _names_champion(row) and row.partition == partition), None)
-    if first is not None:
-        return first.evidence.before
-    earlier = [row for row in moves(history) if row.partition < partition]
+    own = _naming_champion(history.having("partition", partition))
+    if own:
+        return own[0].evidence.before
+    champion_moves = moves(history)
+    earlier = champion_moves.where(pc.less(champion_moves.column("partition"), partition))
     return earlier[-1].after if earlier else None
 
 
@@ -173,7 +191,8 @@ def reached(source: str | Sequence[Row], partition: str) -> bool:
 
     The ledger, and no longer the alias, then has the version that was champion when that partition arrived.
     """
-    return any(_names_champion(row) and row.partition >= partition for row in rows(source))
+    later = rows(source).from_on("partition", partition)
+    return bool(_naming_champion(later.tail(_RECENT)) or _naming_champion(later))
 
 
 def begun(source: str | Sequence[Row], key: str) -> Row | None:
@@ -182,34 +201,31 @@ def begun(source: str | Sequence[Row], key: str) -> Row | None:
     return None if last is None or last.kind is RowKind.ABORT else last
 
 
-def pending(source: str | Sequence[Row]) -> list[Row]:
+def pending(source: str | Sequence[Row]) -> Selection[Row]:
     """Return the intents that no row has ended yet, oldest first."""
-    return _pending(rows(source))
+    return rows(source).without("kind", RowKind.DECISION).last_of_each("key").having("kind", RowKind.INTENT)
 
 
-def _moves(row: Row) -> bool:
-    return row.kind is RowKind.DONE and row.action not in CHALLENGES
+def _decided(history: Selection[Row]) -> Selection[Row]:
+    return _done(history, Action.PROMOTED, Action.CHALLENGING)
 
 
-def _decides(row: Row) -> bool:
-    decides = row.action in (Action.PROMOTED, Action.CHALLENGING)
-    return row.kind is RowKind.DECISION or (row.kind is RowKind.DONE and decides)
-
-
-def _names_champion(row: Row) -> bool:
+def _naming_champion(history: Selection[Row]) -> Selection[Row]:
     # Putting an alias back does not count: the version that it was moved to by somebody else was never champion.
-    return _decides(row) or (row.kind is RowKind.DONE and row.action is Action.ROLLED_BACK)
+    return _done(history, Action.PROMOTED, Action.CHALLENGING, Action.ROLLED_BACK)
 
 
-def _last(history: list[Row], key: str) -> Row | None:
-    return next(
-        (row for row in reversed(history) if row.key == key and row.kind is not RowKind.DECISION), None
-    )
+def _done(history: Selection[Row], *actions: Action) -> Selection[Row]:
+    """Return the decisions, and the moves with some actions that were carried out."""
+    import pyarrow.compute as pc
+
+    ended = history.having("kind", RowKind.DECISION, RowKind.DONE)
+    return ended.where(pc.or_(ended.has("kind", RowKind.DECISION), ended.has("action", *actions)))
 
 
-def _pending(history: list[Row]) -> list[Row]:
-    last = {row.key: row for row in history if row.kind is not RowKind.DECISION}
-    return [row for row in last.values() if row.kind is RowKind.INTENT]
+def _last(history: Selection[Row], key: str) -> Row | None:
+    own = history.having("key", key).without("kind", RowKind.DECISION)
+    return own[-1] if own else None
 
 
 def _refuse_ended(last: Row | None, row: Row) -> None:
@@ -223,8 +239,8 @@ def _refuse_ended(last: Row | None, row: Row) -> None:
         raise PromotionConflict(f"{row.key} has made {_aim(last)} and cannot be given up any more.")
 
 
-def _refuse_second_claim(history: list[Row], row: Row) -> None:
-    for other in _pending(history):
+def _refuse_second_claim(history: Selection[Row], row: Row) -> None:
+    for other in pending(history):
         if other.key != row.key:
             what = f"moves the alias from version {other.before} to {other.after}"
             if other.action in CHALLENGES:
@@ -238,7 +254,7 @@ def _refuse_second_claim(history: list[Row], row: Row) -> None:
 
 def _aim(row: Row) -> str:
     if row.action in CHALLENGES:
-        role = "the challenger" if row.action is Action.CHALLENGING else "the challenger no longer"
+        role = "the challenger no longer" if row.action is Action.DROPPED else "the challenger"
         return f"version {row.evidence.candidate} {role}"
     return f"version {row.after} the champion"
 
