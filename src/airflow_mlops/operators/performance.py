@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
-from airflow_mlops.domain.checks import Check
+from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.facts.question import Question
+from airflow_mlops.domain.policies.labels import unmatched
+from airflow_mlops.domain.spec.data import Labels
 from airflow_mlops.domain.spec.model import PerformancePolicy
+from airflow_mlops.exceptions import BadRows
 from airflow_mlops.learning.labels import labels
 from airflow_mlops.learning.labels.join import Truth
-from airflow_mlops.runs import partition_of, subject, table_uri
+from airflow_mlops.runs import partition_of, push_facts, subject, table_uri
 from airflow_mlops.stages.performance import performance
 
 if TYPE_CHECKING:
@@ -89,8 +93,9 @@ class PerformanceOperator(BaseOperator):
 class IngestLabelsOperator(BaseOperator):
     """Read the labels that became known during a partition into a model's table of labels.
 
-    Returns the :class:`~airflow_mlops.learning.labels.labels.LabelsReport` as a dict. The same labels again change
+    Returns the :class:`~airflow_mlops.domain.facts.labels.LabelsReport` as a dict. The same labels again change
     nothing. A label is known from the time in its column ``labelled_at`` on, or from the partition that contains it.
+    Keys are read with the types of the model's published data, and labels that belong to none of its rows are counted.
 
     :param model: name of the model.
     :param source: where the labels come from: rows of key, event time, target and perhaps ``labelled_at``. A partition
@@ -100,6 +105,7 @@ class IngestLabelsOperator(BaseOperator):
     :param target: column that holds the labels; rows without a value are left out.
     :param task: classification or regression.
     :param grain: length of a partition: hour, day, week or month.
+    :param policy: how many labels may belong to no published row, and what follows if more do; None means the defaults.
     :param partition: key of the partition; None means the run's ``partition_key``.
     """
 
@@ -116,6 +122,7 @@ class IngestLabelsOperator(BaseOperator):
         target: str,
         task: str,
         grain: str = "day",
+        policy: Labels | None = None,
         partition: str | None = None,
         **kwargs: Any,
     ) -> None:
@@ -127,10 +134,12 @@ class IngestLabelsOperator(BaseOperator):
         self.target = target
         self.task = task
         self.grain = grain
+        self.policy = policy
         self.partition = partition
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Read and merge the labels, and log how many are new."""
+        """Read and merge the labels, log how many are new, and judge how many belong to no published row."""
+        policy = self.policy or Labels()
         partition = partition_of(context, self.partition, self.grain)
         report = labels.ingest(
             self.source,
@@ -140,7 +149,11 @@ class IngestLabelsOperator(BaseOperator):
             event_time=self.event_time,
             target=self.target,
             task=self.task,
+            data=table_uri(self.model, "data"),
         )
+        check = unmatched(report, policy.max_unmatched)
+        report = report.model_copy(update={"check": check})
+        push_facts(context, report)
         self.log.info(
             "%s %s: %s labels, %s of them new, from %s; %s rows without a label",
             *(self.model, partition.key, f"{report.rows:,}", f"{report.new:,}"),
@@ -151,6 +164,14 @@ class IngestLabelsOperator(BaseOperator):
                 "%s: %s keys have labels that contradict each other; they are set aside until the source is corrected",
                 *(self.model, f"{report.contradictory:,}"),
             )
+        if check is not None and report.unmatched is not None and report.unmatched.total:
+            level = logging.WARNING if check.verdict is Verdict.FAIL else logging.INFO
+            self.log.log(level, "%s %s: %s", self.model, partition.key, check.reason)
+            if check.verdict is Verdict.FAIL and policy.on_unmatched == "block":
+                raise BadRows(
+                    f"{self.model} {partition.key}: {check.reason}. labels.max_unmatched is {policy.max_unmatched:g}: write "
+                    f"{', '.join(map(repr, self.key))} and {self.event_time!r} in labels.source as in the data, or raise it."
+                )
         return report.to_dict()
 
 

@@ -53,6 +53,7 @@ def build(spec: ModelSpec) -> DAG:
                 target=spec.target,
                 task=spec.task.value,
                 grain=spec.partition.value,
+                policy=spec.labels,
                 doc_md=docs.TASKS["labels"],
             )
             labels >> [drift, performance]

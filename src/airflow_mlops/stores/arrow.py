@@ -46,6 +46,8 @@ def wider(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:
         return one
     if types.is_null(one):
         return other
+    if types.is_dictionary(one) or types.is_dictionary(other):
+        return wider(*(kind.value_type if types.is_dictionary(kind) else kind for kind in (one, other)))
     if types.is_boolean(one) or types.is_boolean(other):
         return None
     if types.is_date(one) and types.is_timestamp(other):
@@ -70,6 +72,17 @@ def unsigned() -> pa.DataType:
     return pa.decimal128(20, 0)
 
 
+def micros(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return times in microseconds, which is what tables keep: digits of a second beyond the sixth are cut off."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    kind = column.type
+    if not pa.types.is_timestamp(kind) or kind.unit != "ns":
+        return column
+    return pc.floor_temporal(column, unit="microsecond").cast(pa.timestamp("us", kind.tz))
+
+
 def is_beyond_exact(column: pa.ChunkedArray | pa.Array) -> bool:
     """Tell whether fractions are so large that different whole numbers become the same."""
     import pyarrow.compute as pc
@@ -92,7 +105,7 @@ def in_utc(batch: pa.Table, event_time: str, where: str) -> pa.Table:
         elif pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
             times = _parsed(column)
         elif pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
-            times = column.cast(pa.timestamp("us", "UTC"))
+            times = micros(column).cast(pa.timestamp("us", "UTC"))
         else:
             raise SchemaMismatch(f"{where}: {event_time!r} is {column.type}, not a time")
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
@@ -104,6 +117,8 @@ def _parsed(column: pa.ChunkedArray) -> pa.ChunkedArray:
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    # .NET and SQL Server write seven digits of a second, pandas nine.
+    column = pc.replace_substring_regex(column, r"([.,]\d{6})\d+", r"\1")
     named = pc.match_substring_regex(column, _OFFSET)
     none = pa.scalar(None, column.type)
     with_offset = pc.if_else(named, column, none).cast(pa.timestamp("us", "UTC"))
@@ -122,6 +137,8 @@ def exactly(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
 
     if column.type == kind:
         return column
+    if column.null_count == len(column):
+        return pa.chunked_array([pa.nulls(len(column), kind)])
     if pa.types.is_temporal(kind) and not (pa.types.is_temporal(column.type) or _is_text(column.type)):
         # Arrow would take a number for a time since 1970.
         raise pa.ArrowNotImplementedError(f"{column.type} is no {kind}")

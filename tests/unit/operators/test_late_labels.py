@@ -4,14 +4,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import DownstreamTasksSkipped
 
 from airflow_mlops.domain.checks import Check, Verdict
+from airflow_mlops.domain.facts.labels import LabelsReport
 from airflow_mlops.domain.facts.results import DatasetVersion, GuardReport, RetrainDecision, TrainedModel
+from airflow_mlops.domain.spec.data import Labels
 from airflow_mlops.domain.spec.model import DriftPolicy, Features, Retrain
 from airflow_mlops.domain.spec.monitor import AutoRollback, Monitor
+from airflow_mlops.exceptions import BadRows
 from airflow_mlops.operators.decide import DecideOperator
 from airflow_mlops.operators.drift import DriftOperator
 from airflow_mlops.operators.guard import GuardOperator
@@ -37,11 +41,14 @@ def late(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Late]:
         yield found
 
 
-def bring(key: str) -> None:
-    Run(f"{MODEL}.monitor", key).execute(
-        IngestLabelsOperator, "labels", model=MODEL, source=python.PythonSource(known_in), key=["flight"],
-        event_time="departure", target="late", task="classification", grain="month",
-    )  # fmt: skip
+def bring(key: str, run: Run | None = None, **changes: Any) -> dict[str, Any]:
+    settings: dict[str, Any] = {
+        "model": MODEL, "source": python.PythonSource(known_in), "key": ["flight"], "event_time": "departure",
+        "target": "late", "task": "classification", "grain": "month",
+    }  # fmt: skip
+    run = run or Run(f"{MODEL}.monitor", key)
+    returned: dict[str, Any] = run.execute(IngestLabelsOperator, "labels", **settings | changes)
+    return returned
 
 
 def decided(key: str) -> tuple[RetrainDecision, DatasetVersion]:
@@ -144,3 +151,40 @@ def test_probation_and_drift_of_the_target_go_by_labels_of_their_own(
     assert report.probation.verdict is Verdict.FAIL, report.probation.reason
     assert report.restored is not None
     assert report.restored.after == "1"
+
+
+def astray(partition: Any) -> Any:
+    """Return labels of which four in five name flights that nobody has published."""
+    rows = known_in(partition)
+    flights = [
+        flight if place % 5 == 0 else -flight - 1 for place, flight in enumerate(rows["flight"].to_pylist())
+    ]
+    return rows.set_column(0, "flight", pa.array(flights, pa.int64()))
+
+
+def test_labels_that_belong_to_no_published_row_are_told_and_only_warn(
+    late: Late, capsys: pytest.CaptureFixture[str]
+) -> None:
+    publish(late, "2013-01", "2013-02")
+    run = Run(f"{MODEL}.monitor", "2013-01")
+    report = LabelsReport.from_dict(bring("2013-01", run, source=python.PythonSource(astray)))
+    assert report.unmatched is not None
+    assert report.unmatched.unknown == report.rows - len(range(0, report.rows, 5)) > 0
+    assert report.check is not None
+    assert report.check.verdict is Verdict.FAIL
+    assert "have a key that the data lacks" in capsys.readouterr().out
+    assert [statement.read(LabelsReport) for statement in run.stated] == [report]
+
+
+def test_labels_that_belong_to_no_published_row_block_where_the_spec_says_so(late: Late) -> None:
+    publish(late, "2013-01", "2013-02")
+    policy = Labels(max_unmatched=0.75, on_unmatched="block")
+    run = Run(f"{MODEL}.monitor", "2013-01")
+    with pytest.raises(
+        BadRows, match=r"have a key that the data lacks\. labels\.max_unmatched is 0\.75: write 'flight'"
+    ):
+        bring("2013-01", run, source=python.PythonSource(astray), policy=policy)
+    assert len(run.stated) == 1
+    assert (
+        bring("2013-01", policy=Labels(max_unmatched=0, on_unmatched="block"))["check"]["verdict"] == "PASS"
+    )

@@ -11,7 +11,7 @@ from airflow_mlops.domain.facts.results import DatasetVersion
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.predictions import MODEL_VERSION, SCORE
 from airflow_mlops.exceptions import SchemaMismatch
-from airflow_mlops.learning.labels import labels, maturity
+from airflow_mlops.learning.labels import labels, matching, maturity
 from airflow_mlops.learning.models import pipeline
 from airflow_mlops.stores.tables import tables, versions
 
@@ -96,6 +96,8 @@ class Truth:
         data = tables.read(
             self.dataset.uri, version=version, partition=scored.key, columns=[*self.key, *added]
         )
+        # A key may have become wider since these rows were predicted; values that it could not hold then are none of theirs.
+        data, _, _ = matching.fitted(data, self.key, rows.schema, self.dataset.uri)
         joined = rows.join(data, keys=self.key, join_type="left outer")
         return joined.sort_by([(name, "ascending") for name in self.key])
 

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from airflow_mlops.domain.checks import Fact
+from airflow_mlops.domain.facts.labels import LabelsReport
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.exceptions import BadRows, SchemaMismatch, WriteConflict
+from airflow_mlops.learning.labels import matching
 from airflow_mlops.learning.models import pipeline
-from airflow_mlops.stores.arrow import in_utc
+from airflow_mlops.stores.arrow import exactly, in_utc
 from airflow_mlops.stores.tables import delta, tables
 from airflow_mlops.stores.tables.drafts import paths
 
@@ -25,25 +26,6 @@ _TICK = timedelta(microseconds=1)
 _ATTEMPTS = 50
 
 
-class LabelsReport(Fact):
-    """What one run did with the labels of its partition.
-
-    :param partition: partition of the run.
-    :param rows: rows with a label.
-    :param new: labels that were not known before.
-    :param empty: rows without a label, which are left out.
-    :param contradictory: keys that have more than one label now, in the partitions that these labels belong to.
-    :param touched: partitions of event time that got new labels.
-    """
-
-    partition: str
-    rows: int
-    new: int
-    empty: int
-    contradictory: int
-    touched: tuple[str, ...] = ()
-
-
 def ingest(
     source: Source,
     partition: Partition,
@@ -53,18 +35,22 @@ def ingest(
     event_time: str,
     target: str,
     task: str,
+    data: str | None = None,
 ) -> LabelsReport:
     """Write the labels that a source has for a partition: those that became known during it.
 
+    Keys are read with the types that the published data has.
+
+    :param data: URI of the published data; None means data that is not a table of ours, so that nobody knows its keys.
     :raises SourceMissing: if the source has nothing for the partition.
     """
     import pyarrow as pa
 
-    batches = list(source.batches(partition))
+    batches = list(source.batches(partition, matching.types(data, key)))
     if not batches:
         return LabelsReport(partition=partition.key, rows=0, new=0, empty=0, contradictory=0)
     rows = pa.Table.from_batches(batches)
-    return write(uri, rows, partition, key=key, event_time=event_time, target=target, task=task)
+    return write(uri, rows, partition, key=key, event_time=event_time, target=target, task=task, data=data)
 
 
 def write(
@@ -76,6 +62,7 @@ def write(
     event_time: str,
     target: str,
     task: str,
+    data: str | None = None,
 ) -> LabelsReport:
     """Add labels to the table. A label that is there already changes nothing, and the order of runs does not matter.
 
@@ -85,6 +72,8 @@ def write(
 
     :param partition: partition of the run that adds them.
     :param rows: key, event time (of the row that the label is about), target and perhaps ``labelled_at``.
+    :param data: URI of the published data, whose types keys take, and whose rows the labels are counted against; None
+        if nobody knows its keys.
     :raises SchemaMismatch: if a column is missing or of a wrong type, or a class is neither 0 nor 1.
     :raises BadRows: if a key or time is missing.
     :raises WriteConflict: if other writers were faster again and again.
@@ -98,15 +87,21 @@ def write(
     labelled = labelled.set_column(
         labelled.column_names.index(target), target, pa.array(values, pa.float64())
     )
-    folders = _partitions(labelled[event_time], partition)
+    columns = labelled.schema if data is None else matching.published(data)
+    fitting, misfits, retyped = matching.fitted(labelled, key, columns, where)
+    folders = _partitions(fitting[event_time], partition)
     new = contradictory = 0
     touched = []
-    for name in pc.unique(folders).sort().to_pylist() if labelled.num_rows else []:
-        added, clashes = _merge(uri, labelled.filter(pc.equal(folders, name)), name, [*key], target)
+    for name in pc.unique(folders).sort().to_pylist() if fitting.num_rows else []:
+        added, clashes = _merge(uri, fitting.filter(pc.equal(folders, name)), name, [*key], target)
         contradictory += clashes
         if added:
             new += added
             touched.append(name)
+    unmatched = None
+    if data is not None:
+        unmatched = matching.unmatched(fitting.append_column(tables.PARTITION, folders), key, data)
+        unmatched = unmatched.model_copy(update={"unknown": unmatched.unknown + misfits, "retyped": retyped})
     return LabelsReport(
         partition=partition.key,
         rows=labelled.num_rows,
@@ -114,6 +109,7 @@ def write(
         empty=prepared.num_rows - labelled.num_rows,
         contradictory=contradictory,
         touched=tuple(touched),
+        unmatched=unmatched,
     )
 
 
@@ -203,7 +199,8 @@ def _joined(uri: str, earlier: pa.Table, rows: pa.Table, key: list[str], target:
     import pyarrow.compute as pc
 
     try:
-        both = pa.concat_tables([earlier, rows.select(earlier.column_names).cast(earlier.schema)])
+        rows = _as_stored(uri, rows.select(earlier.column_names), earlier.schema, key)
+        both = pa.concat_tables([earlier, rows])
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, KeyError) as error:
         raise SchemaMismatch(f"the labels at {uri} have other columns than these: {error}") from error
     same = [column for column in both.column_names if column != LABELLED_AT]
@@ -212,3 +209,19 @@ def _joined(uri: str, earlier: pa.Table, rows: pa.Table, key: list[str], target:
     earliest = earliest.sort_by([(column, "ascending") for column in [*key, target]])
     values = earliest.group_by(key).aggregate([(target, "count_distinct")])
     return earliest, pc.sum(pc.greater(values[f"{target}_count_distinct"], 1), min_count=0).as_py()
+
+
+def _as_stored(uri: str, rows: pa.Table, stored: pa.Schema, key: list[str]) -> pa.Table:
+    """Return labels in the types of the table of labels.
+
+    :raises SchemaMismatch: if that changes a key, as a table does that was made when its keys looked like numbers.
+    """
+    for name in key:
+        column = exactly(rows[name], stored.field(name).type)
+        if not exactly(column, rows[name].type).equals(rows[name]):
+            raise SchemaMismatch(
+                f"the labels at {uri} have {name!r} as {stored.field(name).type}, which cannot hold the keys of these "
+                f"labels, {rows[name].type}. They were brought before the data had its type: move that table away, and run "
+                "their partitions again."
+            )
+    return rows.cast(stored)

@@ -11,6 +11,7 @@ from airflow_mlops.domain.facts.results import DatasetVersion, LabelsVersion
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.exceptions import SchemaMismatch
 from airflow_mlops.learning.labels import labels
+from airflow_mlops.learning.labels.matching import in_type
 from airflow_mlops.stores.tables import delta, tables
 
 if TYPE_CHECKING:
@@ -136,18 +137,17 @@ def same_keys(label_rows: pa.Table, rows: pa.Table, key: Sequence[str]) -> pa.Ta
 
     :raises SchemaMismatch: if a key cannot be cast, or different keys become the same by it.
     """
-    import pyarrow as pa
-
     original = label_rows
     for name in key:
         kind = rows.schema.field(name).type
         if label_rows.schema.field(name).type != kind:
-            try:
-                column = label_rows[name].cast(kind)
-            except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            column = in_type(label_rows[name], name, kind, "labels.source")
+            if misfits := column.null_count - label_rows[name].null_count:
                 raise SchemaMismatch(
-                    f"{name!r} is {label_rows[name].type} in the labels and {kind} in the data: {error}"
-                ) from error
+                    f"{name!r} is {label_rows[name].type} in the labels and {kind} in the data: {misfits:,} labels have "
+                    f"no {kind}. They were brought before the data: move the table of labels away, and run their "
+                    "partitions again."
+                )
             label_rows = label_rows.set_column(label_rows.column_names.index(name), name, column)
     if (
         label_rows is not original

@@ -8,11 +8,13 @@ from typing import NamedTuple
 
 from airflow_mlops.domain.checks import Verdict
 from airflow_mlops.domain.facts.drift import DriftReport
+from airflow_mlops.domain.facts.labels import LabelsReport
 from airflow_mlops.domain.facts.results import DatasetVersion, GuardReport, HealthReport, PromotionDecision
 from airflow_mlops.domain.facts.scoring import ChallengeReport
 from airflow_mlops.domain.facts.statement import Kind, Statement
 from airflow_mlops.domain.facts.validation import ValidationReport
 from airflow_mlops.domain.policies.incidents import failing
+from airflow_mlops.reporting.alerts.labels import labels
 from airflow_mlops.reporting.alerts.model import health, moved, promotion, taken_back
 from airflow_mlops.reporting.alerts.notice import Notice
 from airflow_mlops.reporting.alerts.outcome import Run, failure
@@ -42,7 +44,7 @@ def judge(run: Run, statements: Statements, failed: Sequence[str], history: Hist
     :param failed: names of the failed tasks, in the order of the DAG; a mapped one as ``train_0``.
     :raises ValueError: if a statement does not hold the fact that it names.
     """
-    validations = list(_validations(run, statements, failed))
+    validations = [*_validations(run, statements, failed), *_labels(run, statements, failed)]
     guarded = _facts(statements, GuardReport)
     # People are told what happened to the champion, whatever else has failed.
     champion = [*_guarded(run, guarded), *_trials(run, statements)]
@@ -78,6 +80,13 @@ def _validations(run: Run, statements: Statements, failed: Sequence[str]) -> Ite
         if stopped or (not failed and report.warned):
             dataset = _version(statements, report.dataset)
             yield validation(run, report, failed=failed, dataset=dataset, page=pages.get("report"))
+
+
+def _labels(run: Run, statements: Statements, failed: Sequence[str]) -> Iterator[Notice]:
+    for task, report, _ in _stated(statements, LabelsReport):
+        stopped = any(is_of(name, task) for name in failed)
+        if report.check is not None and report.check.verdict is Verdict.FAIL and (stopped or not failed):
+            yield labels(run, report.check, stopped=stopped)
 
 
 def _version(statements: Statements, dataset: str) -> DatasetVersion | None:

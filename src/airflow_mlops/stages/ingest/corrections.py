@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.exceptions import ReleaseRefused
+from airflow_mlops.stores.arrow import exactly
 from airflow_mlops.stores.tables.exports import FORMATS
 
 if TYPE_CHECKING:
@@ -126,7 +127,10 @@ def _cell(value: Any, kind: pa.DataType) -> pa.Array:
     number = isinstance(value, int | float)
     if number and (pa.types.is_string(kind) or pa.types.is_temporal(kind)):
         raise pa.ArrowInvalid("a number")
-    return pa.array([value]).cast(kind)
+    cell = exactly(pa.chunked_array([pa.array([value])]), kind).combine_chunks()
+    if value is not None and cell.null_count:
+        raise pa.ArrowInvalid("another value")
+    return cell
 
 
 def _origins(file: str, corrected: pa.Table, rows: pa.Table, key: Sequence[str], where: str) -> list[int]:

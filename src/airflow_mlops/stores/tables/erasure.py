@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote
 
+from airflow_mlops.stores.arrow import exactly
 from airflow_mlops.stores.tables import delta, digests
 from airflow_mlops.stores.tables.commits import commit
 from airflow_mlops.stores.tables.delta import PARTITION
@@ -88,7 +89,7 @@ def cast(value: Any, kind: pa.DataType) -> Any:
     import pyarrow as pa
 
     try:
-        return pa.scalar(value).cast(kind).as_py()
+        return exactly(pa.chunked_array([pa.array([value])]), kind)[0].as_py()
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError):
         return None
 

@@ -7,9 +7,11 @@ import pytest
 
 from airflow_mlops.domain.checks import Fact
 from airflow_mlops.domain.facts.drift import DriftReport
+from airflow_mlops.domain.facts.labels import LabelsReport, Unmatched
 from airflow_mlops.domain.facts.results import HealthReport
 from airflow_mlops.domain.facts.scoring import ChallengeReport
 from airflow_mlops.domain.facts.statement import Statement
+from airflow_mlops.domain.policies import labels as policy
 from airflow_mlops.reporting.alerts.judge import News, is_of, judge
 from notices import (
     make_check,
@@ -146,3 +148,27 @@ def test_an_odd_fact_is_refused_if_it_would_be_told() -> None:
 def test_a_task_is_told_from_one_whose_name_begins_alike() -> None:
     names = ["train", "train_0", "train_12", "train_", "train_a", "trains", "train_1_2"]
     assert [name for name in names if is_of(name, "train")] == ["train", "train_0", "train_12"]
+
+
+def make_labels(unknown: int, most: float = 0.1) -> LabelsReport:
+    unmatched = Unmatched(unknown=unknown, retyped={"flight": ("int64", "string")})
+    report = LabelsReport(
+        partition="2013-03", rows=200, new=200, empty=0, contradictory=0, unmatched=unmatched
+    )
+    return report.model_copy(update={"check": policy.unmatched(report, most)})
+
+
+def test_labels_that_belong_to_no_row_are_mailed_as_a_warning_or_as_what_stopped_the_run() -> None:
+    [warning] = judged(labels=[make_labels(180)]).notices
+    assert (warning.title, warning.status) == (
+        "flights 2013-03: 90% of the labels belong to no row",
+        "warned",
+    )
+    reason = "180 of 200 labels belong to no published row: 180 have a key that the data lacks; "
+    reason += "'flight' is int64 in labels.source and string in the data."
+    assert warning.summary == (reason,)
+    [stopped] = judged("labels", labels=[make_labels(180)]).notices
+    assert (stopped.badge, stopped.topic, stopped.status) == ("FAILED", warning.topic, "failed")
+    assert judged(labels=[make_labels(20)]) == News([], ["flights.ingest/2013-03"])
+    # What else has failed is told; that some labels are of no use can wait.
+    assert titles(judged("drift", labels=[make_labels(180)])) == ["flights.ingest failed: drift (2013-03)"]
