@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from airflow_mlops.domain.checks import Check, Fact, Outcome, Severity, Verdict
+from airflow_mlops.domain.checks import Check, Fact, Outcome, Severity, Verdict, overall
 from airflow_mlops.domain.facts.approval import Answer
 from airflow_mlops.domain.facts.results import (
     Action,
@@ -110,15 +110,17 @@ def make_check(name: str, verdict: Verdict = Verdict.PASS, **changes: Any) -> Ch
     )
 
 
-def make_health(**changes: Any) -> HealthReport:
+def make_health(verdict: Verdict = Verdict.FAIL, **changes: Any) -> HealthReport:
+    """Build a report whose verdict is due to drift."""
+    performance = Verdict.PASS if verdict == Verdict.PASS else Verdict.INCONCLUSIVE
     values = {
         "model": "flights",
         "partition": "2013-06",
         "champion": ModelRef(model="flights", version="3", digest="d", run_id="r"),
-        "verdict": Verdict.FAIL,
-        "drift": make_check("drift", Verdict.FAIL, observed=0.4),
+        "verdict": verdict,
+        "drift": make_check("drift", verdict, observed=0.4),
         "columns": (make_check("drift.distance", Verdict.FAIL, observed=0.61), make_check("drift.carrier")),
-        "performance": make_check("performance", Verdict.INCONCLUSIVE),
+        "performance": make_check("performance", performance),
         "staleness": make_check("staleness"),
         "reason": "drift failed",
     }
@@ -172,11 +174,10 @@ def make_evaluation(verdict: Verdict = Verdict.PASS, **changes: Any) -> Evaluati
             make_check("floor", observed=0.71),
             make_check("versus_champion", verdict, observed=0.71, baseline=0.698, interval=(0.004, 0.023)),
         ),
-        "verdict": verdict,
         "leaderboard": {"LogisticRegression": 0.71},
         "reason": "better by 0.014" if verdict is Verdict.PASS else "worse by 0.014",
-    }
-    return Evaluation(**(values | changes))
+    } | changes
+    return Evaluation(**(values | {"verdict": overall(values["checks"])}))
 
 
 def make_answer(person: str = "alice", **changes: Any) -> Answer:

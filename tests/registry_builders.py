@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 from mlflow import MlflowClient
 
-from airflow_mlops.domain.checks import Verdict
+from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.facts.recipe import Recipe
 from airflow_mlops.domain.facts.results import DatasetVersion, Evaluation, ModelRef, TrainedModel
 from airflow_mlops.domain.partitions import Partition
@@ -52,6 +52,12 @@ def make_version(client: MlflowClient, model: str, strength: float = 1.0) -> Tra
     return train.train(rows, client=client, recipe=recipe, key=f"{model}/{strength}", tags={}, pictures=False)
 
 
+def make_gate(verdict: Verdict = Verdict.PASS) -> Check:
+    return Check(
+        name="floor.roc_auc", verdict=verdict, expected=">= 0.6", observed=0.7, reason=f"it is {verdict}"
+    )
+
+
 def make_evaluation(
     candidate: TrainedModel,
     champion: ModelRef | TrainedModel | None = None,
@@ -62,7 +68,7 @@ def make_evaluation(
         champion = make_ref(champion)
     return Evaluation(
         model=candidate.model, partition=partition, candidate=candidate, champion=champion, metrics={"roc_auc": 0.7},
-        checks=(), verdict=verdict, leaderboard={candidate.candidate: candidate.score}, reason=f"the gates say {verdict}",
+        checks=(make_gate(verdict),), verdict=verdict, leaderboard={candidate.candidate: candidate.score}, reason=f"the gates say {verdict}",
     )  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from airflow_mlops.domain.facts.results import ModelRef, TrainedModel
 from airflow_mlops.exceptions import ValidationFailed
 from airflow_mlops.stages.replay import stages
 from history import MODEL, History
+from registry_builders import make_gate
 from synthetic import FEATURES, LOGISTIC
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -52,7 +53,7 @@ def run(
 
 def evaluated(trained: TrainedModel, champion: ModelRef | None = None) -> Evaluation:
     return Evaluation(
-        model=MODEL, partition="2013-02", candidate=trained, champion=champion, metrics={}, checks=(),
+        model=MODEL, partition="2013-02", candidate=trained, champion=champion, metrics={}, checks=(make_gate(),),
         verdict=Verdict.PASS, leaderboard={}, reason="better",
     )  # fmt: skip
 

@@ -12,7 +12,7 @@ from airflow_mlops.domain.facts.results import Action, Evaluation, PromotionDeci
 from airflow_mlops.stages.promote import promote
 from airflow_mlops.stores.registry import ledger, registry, tracking
 from airflow_mlops.stores.registry.ledger import RowKind
-from registry_builders import make_evaluation, make_version
+from registry_builders import make_evaluation, make_gate, make_version
 
 BLESSED = Check(name="blessing", verdict=Verdict.PASS, expected="alike", reason="blessed in another test")
 
@@ -59,7 +59,7 @@ class Story:
         ledger.record(self.ledger, RowKind.DONE, decision, actor="test")
 
     def judged(self, candidate: TrainedModel, champion: TrainedModel | None = None) -> Evaluation:
-        return make_evaluation(candidate, champion).model_copy(update={"checks": (BLESSED,)})
+        return make_evaluation(candidate, champion).model_copy(update={"checks": (make_gate(), BLESSED)})
 
     def promote(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
@@ -79,3 +80,23 @@ class Check(Fact):
     n: int | None = None
     slice: str | None = None
     reason: str
+
+
+def overall(checks: Iterable[Check]) -> Verdict:
+    """Return FAIL if any check failed, else INCONCLUSIVE if any was or there are none, else PASS."""
+    verdicts = {check.verdict for check in checks}
+    if Verdict.FAIL in verdicts:
+        return Verdict.FAIL
+    return Verdict.INCONCLUSIVE if Verdict.INCONCLUSIVE in verdicts or not verdicts else Verdict.PASS
+
+
+def refuse_contradiction(fact: str, verdict: Verdict, checks: Iterable[Check]) -> None:
+    """Refuse a fact that says something else than its checks.
+
+    :param fact: its name, for the message.
+    :raises ValueError: naming both.
+    """
+    follows = overall(checks := tuple(checks))
+    if verdict is not follows:
+        said = ", ".join(f"{check.name} {check.verdict}" for check in checks) or "no check"
+        raise ValueError(f"{fact} says {verdict}, but {follows} follows from its checks: {said}")

@@ -7,9 +7,9 @@ import httpx
 from rich.console import Console
 
 from airflow_mlops.assets import EXTRA
-from airflow_mlops.domain.checks import Check, Verdict
+from airflow_mlops.domain.checks import Check, Outcome, Severity, Verdict
 from airflow_mlops.domain.facts.results import Action
-from airflow_mlops.domain.facts.validation import ValidationReport
+from airflow_mlops.domain.facts.validation import ExpectationResult, ValidationReport
 from airflow_mlops.local import summary
 from airflow_mlops.local.airflow import LocalAirflow
 from airflow_mlops.stages.monitor import health
@@ -28,8 +28,11 @@ def make_airflow(folder: Path, *events: dict[str, Any]) -> LocalAirflow:
 
 
 def make_event(key: str, asset: str = f"{MODEL}/data", reason: str = "4 checks passed") -> dict[str, Any]:
+    rows = ExpectationResult(
+        expectation="rows", severity=Severity.BLOCK, outcome=Outcome.PASS, expected="at least 1", observed="7"
+    )
     report = ValidationReport(
-        dataset=MODEL, partition=key, verdict=Verdict.PASS, results=(), rows=7, reason=reason
+        dataset=MODEL, partition=key, verdict=Verdict.PASS, results=(rows,), rows=7, reason=reason
     )
     return {"name": asset, "extra": {EXTRA: {"validation": report.to_dict()}}}
 

@@ -29,7 +29,7 @@ def judged(history: History, drift: Verdict, key: str = "2013-01") -> None:
         return Check(name=name, verdict=verdict, expected="e", reason="r")
 
     report = HealthReport(
-        model=MODEL, partition=key, champion=None, verdict=drift, drift=check("drift", drift),
+        model=MODEL, partition=key, champion=None, verdict=Verdict.FAIL, drift=check("drift", drift),
         performance=check("performance", Verdict.FAIL), staleness=check("staleness", Verdict.PASS), reason="r",
     )  # fmt: skip
     checks.record(history.uri("checks"), report)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from airflow_mlops.domain.checks import Check, Verdict
+from airflow_mlops.domain.checks import Check, Verdict, overall
 from airflow_mlops.domain.facts.results import (
     Action,
     DatasetVersion,
@@ -40,7 +40,8 @@ def make_health(*drift: Verdict, performance: Verdict = Verdict.PASS) -> list[He
 
     return [
         HealthReport(
-            model=MODEL, partition="2013-06", champion=CHAMPION, verdict=verdict, drift=check("drift", verdict),
+            model=MODEL, partition="2013-06", champion=CHAMPION, drift=check("drift", verdict),
+            verdict=overall((check("drift", verdict), check("performance", performance))),
             performance=check("performance", performance), staleness=check("staleness", Verdict.PASS), reason="r",
         )
         for verdict in drift

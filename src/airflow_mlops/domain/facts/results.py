@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from airflow_mlops.domain.checks import Check, Fact, Number, Verdict
+from airflow_mlops.domain.checks import Check, Fact, Number, Verdict, refuse_contradiction
 from airflow_mlops.domain.facts.approval import ApprovalOutcome
 
 
@@ -174,12 +174,18 @@ class Evaluation(Fact):
     reason: str
     unjudged: str = ""
 
+    @model_validator(mode="after")
+    def _says_what_its_checks_say(self) -> Self:
+        refuse_contradiction("The evaluation", self.verdict, self.checks)
+        return self
+
 
 class Action(StrEnum):
     """What happened to the champion at one partition.
 
     ``restored`` means that the alias was put back after somebody had moved it outside of the ledger. ``challenging`` means
-    that the candidate predicts beside the champion, which stays; ``dropped`` means that it no longer does so.
+    that the candidate predicts beside the champion, which stays; ``dropped`` means that it no longer does so. ``adopted``
+    and ``beside`` mean that a person has taken responsibility for a champion, or a challenger, that no gate has let through.
     """
 
     PROMOTED = "promoted"
@@ -190,6 +196,8 @@ class Action(StrEnum):
     RESTORED = "restored"
     CHALLENGING = "challenging"
     DROPPED = "dropped"
+    ADOPTED = "adopted"
+    BESIDE = "beside"
 
 
 class TrainingData(Fact):
@@ -256,6 +264,13 @@ class HealthReport(Fact):
     others: tuple[Check, ...] = ()
     reason: str
 
+    @model_validator(mode="after")
+    def _says_what_its_checks_say(self) -> Self:
+        refuse_contradiction(
+            "The health report", self.verdict, (self.drift, self.performance, self.staleness)
+        )
+        return self
+
 
 class GuardReport(Fact):
     """Whether the champion alias is on the right version, and whether a new champion proves itself.
@@ -271,6 +286,15 @@ class GuardReport(Fact):
     probation: Check
     restored: PromotionDecision | None = None
     reason: str
+
+    @model_validator(mode="after")
+    def _moves_for_a_reason(self) -> Self:
+        if self.restored is not None and Verdict.FAIL not in (self.alias.verdict, self.probation.verdict):
+            raise ValueError(
+                f"The guard says that the champion was {self.restored.action}, but no check of it failed: alias "
+                f"{self.alias.verdict}, probation {self.probation.verdict}"
+            )
+        return self
 
 
 class RetrainDecision(Fact):

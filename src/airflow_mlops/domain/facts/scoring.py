@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Self
 
-from airflow_mlops.domain.checks import Check, Fact, Number, Verdict
+from pydantic import model_validator
+
+from airflow_mlops.domain.checks import Check, Fact, Number, Verdict, refuse_contradiction
 from airflow_mlops.domain.facts.results import DatasetVersion, ModelRef, PromotionDecision
 
 WINDOWS = "shadow.windows"
@@ -71,6 +74,11 @@ class ShadowWindow(Fact):
     partition: str
     checks: tuple[Check, ...]
     verdict: Verdict
+
+    @model_validator(mode="after")
+    def _says_what_its_checks_say(self) -> Self:
+        refuse_contradiction("The window", self.verdict, self.checks)
+        return self
 
 
 def ends_trial(checks: Sequence[Check]) -> bool:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Self
+
+from pydantic import model_validator
+
 from airflow_mlops.domain.checks import Fact, Number, Outcome, Severity, Verdict
 
 
@@ -60,6 +64,21 @@ class ValidationReport(Fact):
     released: int = 0
     sample: Sample | None = None
     reason: str
+
+    @model_validator(mode="after")
+    def _says_what_its_results_say(self) -> Self:
+        outcomes = {result.outcome for result in self.results}
+        blocking = {result.outcome for result in self.results if result.severity is Severity.BLOCK}
+        passes = self.verdict is Verdict.PASS
+        if passes and not self.results:
+            raise ValueError("The validation says PASS, but nothing was checked")
+        if passes and blocking - {Outcome.PASS}:
+            raise ValueError("The validation says PASS, but an expectation that blocks did not pass")
+        if Outcome.FAIL in blocking and self.verdict is not Verdict.FAIL:
+            raise ValueError(f"The validation says {self.verdict}, but an expectation that blocks has failed")
+        if self.verdict is Verdict.FAIL and Outcome.FAIL not in outcomes:
+            raise ValueError("The validation says FAIL, but no expectation has failed")
+        return self
 
     @property
     def warned(self) -> bool:

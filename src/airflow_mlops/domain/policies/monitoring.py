@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from airflow_mlops.domain.checks import Check, Verdict
+from airflow_mlops.domain.checks import Check, Verdict, overall
 from airflow_mlops.domain.metrics import METRICS
 from airflow_mlops.domain.policies.gates import FAIL, INCONCLUSIVE, PASS, floor, number
 
 if TYPE_CHECKING:
     from airflow_mlops.domain.spec.model import PerformancePolicy
-
-
-def overall(checks: Iterable[Check]) -> Verdict:
-    """Return FAIL if any check failed, else INCONCLUSIVE if any was or there are none, else PASS."""
-    verdicts = {check.verdict for check in checks}
-    if FAIL in verdicts:
-        return FAIL
-    return INCONCLUSIVE if INCONCLUSIVE in verdicts or not verdicts else PASS
 
 
 def no_champion(name: str) -> Check:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from airflow_mlops.domain.checks import Check, Verdict
+from airflow_mlops.domain.checks import Check, Verdict, overall
 from airflow_mlops.domain.facts.scoring import WINDOWS, ShadowReport, ShadowWindow
 from airflow_mlops.domain.spec.gates import Shadow
 
@@ -49,9 +49,7 @@ def divergence(report: ShadowReport, policy: Shadow) -> Check:
 
 def window(partition: str, checks: Sequence[Check]) -> ShadowWindow:
     """Judge one window: it is clean if every check passes, and fails if any check fails."""
-    verdicts = {check.verdict for check in checks}
-    verdict = FAIL if FAIL in verdicts else INCONCLUSIVE if INCONCLUSIVE in verdicts or not verdicts else PASS
-    return ShadowWindow(partition=partition, checks=tuple(checks), verdict=verdict)
+    return ShadowWindow(partition=partition, checks=tuple(checks), verdict=overall(checks))
 
 
 def clean_windows(windows: Sequence[ShadowWindow], needed: int) -> Check:

@@ -8,10 +8,9 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from airflow_mlops.domain.checks import Check, Verdict
+from airflow_mlops.domain.checks import Check, Verdict, overall
 from airflow_mlops.domain.facts.results import DatasetVersion, Evaluation, ModelRef, Split, TrainedModel
 from airflow_mlops.domain.metrics import METRICS
-from airflow_mlops.domain.policies import monitoring
 from airflow_mlops.domain.spec.model import VersusChampion
 from airflow_mlops.exceptions import NotEnoughData, TrainingFailed
 from airflow_mlops.learning.bless.check import blessing_of
@@ -116,7 +115,7 @@ def evaluate(
         rival = predict(client, champion, best, rows, seen) if champion else None
         evidence = Evidence(gates, best, judged, rival, seen, model, frame, path.stat().st_size, wait)
         checks, unjudged = table.judge(evidence)
-    verdict = monitoring.overall(checks)
+    verdict = overall(checks)
     theirs = rival.predicted if rival else None
     evaluation = Evaluation(
         model=best.model, partition=partition, candidate=best, champion=champion, metrics=evidence.metrics,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from airflow_mlops.domain.checks import Check
+from airflow_mlops.domain.checks import Check, overall
 from airflow_mlops.domain.facts.results import DatasetVersion, HealthReport, ModelRef
 from airflow_mlops.domain.facts.retraining import steps
 from airflow_mlops.domain.policies import monitoring
@@ -35,7 +35,7 @@ def health(
         model=model,
         partition=dataset.partition,
         champion=champion,
-        verdict=monitoring.overall(checks),
+        verdict=overall(checks),
         drift=drift,
         columns=columns,
         performance=performance,

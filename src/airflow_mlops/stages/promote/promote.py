@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airflow_mlops.domain.checks import Check, Verdict
+from airflow_mlops.domain.checks import Check, Verdict, overall
 from airflow_mlops.domain.facts.approval import ApprovalOutcome, consent, refusal
 from airflow_mlops.domain.facts.results import Action, Evaluation, ModelRef, PromotionDecision, TrainingData
 from airflow_mlops.domain.spec.gates import Serving, Shadow
@@ -152,8 +152,12 @@ def _against(evaluation: Evaluation, approval: ApprovalOutcome | None) -> str | 
     """Return why the candidate must not become champion; None if nothing is against it."""
     if (veto := refusal(approval)) is not None:
         return veto
-    if evaluation.verdict is Verdict.PASS:
+    # By its checks: a verdict that somebody has set is no evidence.
+    follows = overall(evaluation.checks)
+    if evaluation.verdict is follows is Verdict.PASS:
         return None
+    if evaluation.verdict is not follows:
+        return f"the evaluation says {evaluation.verdict}, but {follows} follows from its checks"
     if approval is None or not approval.overridden:
         return evaluation.reason
     blessing = _blessing(evaluation)
@@ -222,12 +226,18 @@ def rollback(
         digest=target.digest, reason=reason, key=key, checks=checks,
     )  # fmt: skip
     in_place = bool(ledger_moves) and ledger_moves[-1].after == current
-    if in_place and (target.version == current or action is Action.RESTORED):
+    same = (target.version, target.digest) == (current, ledger_moves[-1].digest if ledger_moves else None)
+    if in_place and (same or action is Action.RESTORED):
         why = f"version {current} is the champion already; name an older version to go further back"
         return decision.model_copy(update={"action": Action.KEPT, "reason": why})
     former.refuse_stranger(target, ledger_moves)
-    check = _blessed(client, target, registry.training(client, target).task, None)
+    check = blessed_again(client, target, registry.training(client, target).task)
     return moves.move(client, ledger_uri, decision.model_copy(update={"checks": (*checks, check)}), actor)
+
+
+def blessed_again(client: Client, ref: ModelRef, task: str) -> Check:
+    """Load a version that a person wants in a fresh process, by no limit of today, and return the check of its blessing."""
+    return _blessed(client, ref, task, None)
 
 
 def _verified(

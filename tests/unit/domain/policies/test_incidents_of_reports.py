@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_mlops.domain.checks import Check, Verdict
+from airflow_mlops.domain.checks import Check, Verdict, overall
 from airflow_mlops.domain.facts.results import HealthReport
 from airflow_mlops.domain.policies.incidents import failing, of_reports
 
@@ -17,7 +17,8 @@ def reports(drift: str, performance: str) -> list[HealthReport]:
 
     return [
         HealthReport(
-            model="flights", partition=f"2013-{number:02}", champion=None, verdict=Verdict.PASS,
+            model="flights", partition=f"2013-{number:02}", champion=None,
+            verdict=overall((check("drift", one), check("performance", other))),
             drift=check("drift", one), performance=check("performance", other), staleness=check("staleness", "p"),
             reason="r",
         )

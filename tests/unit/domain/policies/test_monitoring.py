@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_mlops.domain.checks import Check, Verdict
+from airflow_mlops.domain.checks import Check, Verdict, overall
 from airflow_mlops.domain.policies import monitoring
 from airflow_mlops.domain.spec.model import PerformancePolicy
 
@@ -25,7 +25,7 @@ def make_check(verdict: Verdict) -> Check:
 def test_one_failure_outweighs_doubt_and_doubt_outweighs_passes(
     verdicts: list[Verdict], expected: Verdict
 ) -> None:
-    assert monitoring.overall(make_check(verdict) for verdict in verdicts) is expected
+    assert overall(make_check(verdict) for verdict in verdicts) is expected
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from airflow_mlops.domain.checks import Check, Verdict
+from airflow_mlops.domain.checks import Check, Verdict, overall
 from airflow_mlops.domain.facts.results import Action, HealthReport, PromotionDecision, TrainingData
 from airflow_mlops.domain.facts.retraining import ANSWER, Fresh, Situation, declined, steps
 from airflow_mlops.domain.facts.scoring import WINDOWS
@@ -47,7 +47,9 @@ def health(**signals: str) -> list[HealthReport]:
                 model="flights",
                 partition=f"2013-{6 - back:02}",
                 champion=None,
-                verdict=PASS,
+                verdict=overall(
+                    check(name, said.get(name, PASS)) for name in ("drift", "performance", "staleness")
+                ),
                 drift=check("drift", said.get("drift", PASS)),
                 performance=check("performance", said.get("performance", PASS)),
                 staleness=check("staleness", PASS),

@@ -9,10 +9,10 @@ from typing import Any
 import pyarrow.compute as pc
 import pytest
 
-from airflow_mlops.domain.checks import Check, Verdict
+from airflow_mlops.domain.checks import Check, Outcome, Severity, Verdict, overall
 from airflow_mlops.domain.facts.approval import Answer, ApprovalOutcome
 from airflow_mlops.domain.facts.results import Action, Evaluation, ModelRef, PromotionDecision, TrainedModel
-from airflow_mlops.domain.facts.validation import ValidationReport
+from airflow_mlops.domain.facts.validation import ExpectationResult, ValidationReport
 from airflow_mlops.learning.models import models, pipeline
 from airflow_mlops.learning.pictures import pictures
 from airflow_mlops.reporting import markdown
@@ -60,11 +60,10 @@ def make_evaluation(trained: TrainedModel, **changes: Any) -> Evaluation:
         "metrics": {"roc_auc": 0.9, "log_loss": 0.35, "f1": None},
         "intervals": {"roc_auc": (0.88, 0.92)},
         "checks": (floor, part),
-        "verdict": Verdict.INCONCLUSIVE,
         "leaderboard": {"LogisticRegression": 0.91},
         "reason": "one slice is too small",
-    }
-    return Evaluation(**facts | changes)
+    } | changes
+    return Evaluation(**facts, verdict=overall(facts["checks"]))
 
 
 def write(client: Any, evaluation: Evaluation, **changes: Any) -> tuple[str, str]:
@@ -192,7 +191,6 @@ def test_nothing_in_a_card_means_more_than_its_signs(client: Any, trained: Train
     assert set(re.findall(r"<strong[^>]*>(.*?)</strong>", page)) == {
         "FAIL",
         "refused",
-        "INCONCLUSIVE",
     }
     # Every row of a table has as many cells as its head.
     for block in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
@@ -270,8 +268,12 @@ def test_a_decision_is_told_with_who_approved_and_described_in_the_registry(
 def test_the_validation_of_each_partition_is_told(client: Any, trained: TrainedModel, tmp_path: Path) -> None:
     uri = f"file://{tmp_path}/validation"
     for key, verdict, aside in (("2013-02", Verdict.FAIL, 3), ("2013-05", Verdict.PASS, 9)):
+        null = ExpectationResult(
+            expectation="expect_column_values_to_not_be_null", severity=Severity.BLOCK, outcome=Outcome(verdict),
+            expected="no null", observed="some",
+        )  # fmt: skip
         report = ValidationReport(
-            dataset="flights", partition=key, verdict=verdict, results=(), rows=1000, quarantined=aside, reason="wind is null"
+            dataset="flights", partition=key, verdict=verdict, results=(null,), rows=1000, quarantined=aside, reason="wind is null"
         )  # fmt: skip
         validate.record(uri, report, "run")
     text, _ = write(client, make_evaluation(trained), validation_uri=uri)

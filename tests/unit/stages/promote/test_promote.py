@@ -441,6 +441,15 @@ def test_a_candidate_that_its_evaluation_has_blessed_is_verified_by_its_bytes_al
     assert story.champion == "1"
 
 
+@pytest.mark.usefixtures("no_process")
+def test_a_verdict_that_its_checks_do_not_say_promotes_nothing(story: Story) -> None:
+    failed = BLESSED.model_copy(update={"name": "floor", "verdict": Verdict.FAIL})
+    for number, (checks, follows) in enumerate((((), "INCONCLUSIVE"), ((BLESSED, failed), "FAIL"))):
+        decision = story.promote(judged(make_evaluation(story.one), *checks), f"run-{number}")
+        assert (decision.action, story.champion) == (Action.REFUSED, None)
+        assert decision.reason == f"the evaluation says PASS, but {follows} follows from its checks"
+
+
 def say(person: str, approved: bool = True, reason: str = "looks right") -> Answer:
     return Answer(
         version="2", verdict=Verdict.PASS, user=person, person=person, approved=approved, reason=reason,

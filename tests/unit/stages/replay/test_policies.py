@@ -15,6 +15,7 @@ from airflow_mlops.exceptions import SpecError, TableMissing
 from airflow_mlops.stages.replay import stages
 from airflow_mlops.stages.replay.policies import replay_policies
 from history import MODEL, History
+from registry_builders import make_gate
 from synthetic import FEATURES, LOGISTIC
 
 pytestmark = pytest.mark.slow  # real processes, or fits: seconds each
@@ -42,7 +43,7 @@ def unjudged(monkeypatch: pytest.MonkeyPatch) -> None:
         plan: Any, spec: Any, place: int, candidates: Sequence[TrainedModel], champion: ModelRef | None
     ) -> tuple[Evaluation, float]:
         evaluation = Evaluation(
-            model=MODEL, partition=MONTHS[place], candidate=candidates[0], champion=champion, metrics={}, checks=(),
+            model=MODEL, partition=MONTHS[place], candidate=candidates[0], champion=champion, metrics={}, checks=(make_gate(),),
             verdict=Verdict.PASS, leaderboard={}, reason="better",
         )  # fmt: skip
         return evaluation, 0.0

@@ -16,6 +16,7 @@ from airflow_mlops.stages.replay import calibrate, compare, planning, replay, re
 from airflow_mlops.stages.replay.planning import ReplayPlan
 from airflow_mlops.stores.tables import tables
 from history import MODEL, History, shifted
+from registry_builders import make_gate
 from synthetic import FEATURES, LOGISTIC
 
 pytestmark = pytest.mark.slow  # real processes, or fits: seconds each
@@ -74,7 +75,7 @@ def unjudged(monkeypatch: pytest.MonkeyPatch) -> None:
         champion: ModelRef | None,
     ) -> tuple[Evaluation, float]:
         found = Evaluation(
-            model=MODEL, partition=MONTHS[place], candidate=candidates[0], champion=champion, metrics={}, checks=(),
+            model=MODEL, partition=MONTHS[place], candidate=candidates[0], champion=champion, metrics={}, checks=(make_gate(),),
             verdict=Verdict.PASS, leaderboard={}, reason="better",
         )  # fmt: skip
         return found, 0.0
