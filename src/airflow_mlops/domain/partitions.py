@@ -44,7 +44,7 @@ class Partition:
     def parse(cls, key: str, grain: Grain | str) -> Partition:
         """Read a key such as ``2013-01``.
 
-        :raises UnknownPartition: if the key has another form, or names no boundary of the grain.
+        :raises UnknownPartition: if the key has another form, names no boundary of the grain, or is the last of all time.
         """
         grain = Grain(grain)
         try:
@@ -58,6 +58,7 @@ class Partition:
             raise UnknownPartition(
                 f"{key!r} is no {grain} partition; the one that holds it is {partition.key!r}"
             )
+        _ = partition.end
         return partition
 
     @classmethod
@@ -76,7 +77,8 @@ class Partition:
     @property
     def key(self) -> str:
         """The name that travels as Airflow's ``partition_key``."""
-        return self.start.strftime(self.grain.key_format)
+        # Not every platform writes years before 1000 with four digits.
+        return self.start.strftime(self.grain.key_format.replace("%Y", f"{self.start.year:04}"))
 
     @property
     def end(self) -> datetime:
@@ -84,7 +86,19 @@ class Partition:
         return self.shift(1).start
 
     def shift(self, steps: int) -> Partition:
-        """Return the partition ``steps`` later, or earlier if negative."""
+        """Return the partition ``steps`` later, or earlier if negative.
+
+        :raises UnknownPartition: if it lies outside of the years 1 to 9999.
+        """
+        try:
+            return self._shift(steps)
+        except (ValueError, OverflowError):
+            side = "after" if steps > 0 else "before"
+            raise UnknownPartition(
+                f"there is no {self.grain} {side} {self.key}: times lie in the years 1 to 9999; name another partition"
+            ) from None
+
+    def _shift(self, steps: int) -> Partition:
         if self.grain is Grain.MONTH:
             months = self.start.year * 12 + self.start.month - 1 + steps
             return Partition(self.start.replace(year=months // 12, month=months % 12 + 1), self.grain)

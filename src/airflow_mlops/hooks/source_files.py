@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.domain.partitions import Partition
+from airflow_mlops.domain.spec.source import SUFFIXES
 from airflow_mlops.exceptions import SourceChanging, SourceMissing, SourceUnreadable
 from airflow_mlops.hooks.source_sql import missing_connection
 from airflow_mlops.stores.sources.bytes import NULLS, File, Layout
@@ -114,7 +115,8 @@ class FileSource:
         :param grain: length of a partition; None returns the text in place of ``{partition}`` as it is.
         """
         pattern = self.open(fixed_folder(self.path)).fs._strip_protocol(_bare(self.path))
-        match = re.fullmatch(_regex(str(pattern)), file.path)
+        # A folder may stand for a file; its parts lie in it.
+        match = re.fullmatch(_regex(str(pattern)) + "(?:/[^/]+)?", file.path)
         parts = match.groupdict() if match else {}
         try:
             if "partition" in parts:
@@ -153,13 +155,35 @@ class FileSource:
 
     def _list(self, root: ObjectStoragePath) -> list[str]:
         if not _magic(root.path):
-            return [str(root.fs._strip_protocol(root.path))] if root.fs.isfile(root.path) else []
+            path = str(root.fs._strip_protocol(root.path))
+            if root.fs.isfile(root.path):
+                return [path]
+            return _parts(root.fs, path) if root.fs.isdir(root.path) else []
         infos: dict[str, Any] = root.fs.glob(root.path, detail=True)
-        return sorted(
-            path
-            for path, info in infos.items()
-            if info["type"] != "directory" and not path.rpartition("/")[2].startswith((".", "_"))
+        paths = [(path, info["type"] == "directory") for path, info in infos.items() if not _is_hidden(path)]
+        files = {path for path, is_folder in paths if not is_folder}
+        for path, is_folder in paths:
+            if is_folder and path.endswith(SUFFIXES):
+                files.update(_parts(root.fs, path))
+        return sorted(files)
+
+
+def _parts(fs: Any, folder: str) -> list[str]:
+    """List the files of a folder that stands for one file, as Spark writes it; none while it is still being written."""
+    infos = fs.ls(folder, detail=True)
+    if any(info["name"].rstrip("/").endswith("/_temporary") for info in infos):
+        return []
+    shown = [info for info in infos if not _is_hidden(info["name"].rstrip("/"))]
+    if folders := [info["name"] for info in shown if info["type"] == "directory"]:
+        raise SourceUnreadable(
+            f"{folder} has folders of its own, such as {folders[0]}, whose names may hold columns; name the files, as "
+            f"in {folder}/*/*.parquet, or write it without partitionBy"
         )
+    return sorted(info["name"] for info in shown)
+
+
+def _is_hidden(path: str) -> bool:
+    return path.rpartition("/")[2].startswith((".", "_"))
 
 
 def fill(path: str, partition: Partition | None) -> str:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from airflow_mlops.domain.partitions import Grain, Partition
+from airflow_mlops.exceptions import UnknownPartition
 
 
 @pytest.mark.parametrize(
@@ -48,3 +49,22 @@ def test_keys_of_a_grain_sort_as_their_partitions_do() -> None:
 def test_a_moment_in_another_zone_belongs_to_its_utc_partition() -> None:
     moment = datetime.fromisoformat("2013-01-31T22:00:00-05:00")
     assert Partition.containing(moment, "month").key == "2013-02"
+
+
+@pytest.mark.parametrize(
+    ("key", "grain"),
+    [("9999-12", "month"), ("9999-12-31", "day"), ("9999-12-27", "week"), ("9999-12-31T23", "hour")],
+)
+def test_the_last_partition_of_all_time_has_no_end(key: str, grain: str) -> None:
+    with pytest.raises(UnknownPartition, match=f"no {grain} after {key}: times lie in the years 1 to 9999"):
+        Partition.parse(key, grain)
+
+
+@pytest.mark.parametrize(
+    ("key", "grain"), [("0001-01", "month"), ("0001-01-01", "day"), ("0001-01-01", "week")]
+)
+def test_the_first_partition_of_all_time_has_none_before_it(key: str, grain: str) -> None:
+    first = Partition.parse(key, grain)
+    assert first.key == key
+    with pytest.raises(UnknownPartition, match=f"no {grain} before {key}"):
+        first.shift(-1)

@@ -194,11 +194,12 @@ def _prepared(
         rows = pa.Table.from_batches([batch])
         rows = rows.drop_columns(columns.leftovers(rows.column_names))
         refuse(rows.column_names, where)
+        rows = column_types.plain(rows, where)
         if transform is not None:
             # A batch without rows is left out: the transform could not add its columns to it.
             if not rows.num_rows:
                 continue
-            rows = transform(rows, partition)
+            rows = column_types.plain(transform(rows, partition), where)
         columns.check(rows.schema)
         yield columns.conform(in_utc(rows, event_time, where))
         count += rows.num_rows

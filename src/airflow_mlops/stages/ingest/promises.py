@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.exceptions import BadRows
+from airflow_mlops.exceptions import BadRows, SchemaMismatch
 from airflow_mlops.stores.tables.digests import Numbers, rows
 
 if TYPE_CHECKING:
@@ -31,8 +31,17 @@ class Keys:
     def add(self, batch: pa.Table) -> None:
         """Add the keys of a batch.
 
+        :raises SchemaMismatch: if a key is a list or has parts.
         :raises BadRows: if a key is a floating-point number too large to be exact.
         """
+        import pyarrow as pa
+
+        for name in self._key:
+            if pa.types.is_nested(batch[name].type):
+                raise SchemaMismatch(
+                    f"{self._where}: {name!r}, which is part of the key, is {batch[name].type}: a key is text, a number "
+                    "or a time; make a column of each part, or text of it, in the source"
+                )
         self._digests.add(rows(batch.select(self._key)))
         for name in self._key:
             self._nulls[name] += batch[name].null_count

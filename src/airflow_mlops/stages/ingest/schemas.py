@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import SequenceMatcher
 from typing import TYPE_CHECKING
@@ -231,9 +232,16 @@ class Columns:
 def refuse(names: Sequence[str], where: str) -> None:
     """Refuse repeated column names, and names of columns that our tables add.
 
+    So are names that differ only in capital letters, which a Delta table cannot keep apart.
+
     :raises SchemaMismatch: if there are any; the message names them.
     """
     refuse_twice(names, where)
+    if alike := [name for name, count in Counter(map(str.casefold, names)).items() if count > 1]:
+        alike = [name for name in names if name.casefold() in alike]
+        raise SchemaMismatch(
+            f"{where} has {_list(alike)}, which differ only in capital letters; rename or leave out one of them"
+        )
     if reserved := [name for name in names if name in RESERVED_COLUMNS]:
         raise SchemaMismatch(f"{where} has {_list(reserved)}, which our tables add; rename it")
 

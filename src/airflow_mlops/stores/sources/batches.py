@@ -84,14 +84,17 @@ def cast(batch: pa.RecordBatch, schema: pa.Schema, where: str) -> pa.RecordBatch
 
 
 def settled(schema: pa.Schema, types: Mapping[str, str] | None) -> pa.Schema:
-    """Return a schema in which columns without any value have the type that is published for them, if there is one."""
+    """Return a schema in which columns without any value have the type that is published for them, if there is one.
+
+    Categories have the type of their values: what follows may hold others, or be no categories.
+    """
     import pyarrow as pa
 
     published = types or {}
     fields = [
         pa.field(field.name, arrow_type(published[field.name]) or field.type)
         if pa.types.is_null(field.type) and field.name in published
-        else pa.field(field.name, field.type)
+        else pa.field(field.name, field.type.value_type if pa.types.is_dictionary(field.type) else field.type)
         for field in schema
     ]
     return pa.schema(fields)

@@ -157,16 +157,8 @@ def _holding(column: pa.StringArray, former: pa.DataType) -> pa.DataType:
 
     if column.null_count == len(column) or pa.types.is_string(former):
         return former
-    kinds = [
-        pa.int64(),
-        unsigned(),
-        pa.float64(),
-        pa.bool_(),
-        pa.date32(),
-        pa.timestamp("s"),
-        pa.timestamp("us"),
-    ]
-    kinds.append(pa.timestamp("us", "UTC"))
+    kinds = [pa.int64(), unsigned(), pa.float64(), pa.bool_(), pa.date32(), pa.timestamp("s")]
+    kinds += [pa.timestamp(unit, zone) for zone in (None, "UTC") for unit in ("us", "ns")]
     for kind in [former, *kinds]:
         if pa.types.is_null(kind) or wider(former, kind) != kind:
             continue

@@ -20,6 +20,12 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from sqlalchemy import Connection, Engine, TextClause
 
+_TOKENS = re.compile(
+    r"""(?P<blank>\s+|;|--[^\n]*|/\*.*?\*/)|'(?:[^'\\]|\\.|'')*'|"[^"]*"|`[^`]*`|\$(\w*)\$.*?\$\2\$|.""",
+    re.DOTALL,
+)
+"""Parts of a query: what may stand after it, quoted text, and any other character."""
+
 CHUNK = 10_000
 """Rows that are fetched at a time."""
 
@@ -44,8 +50,7 @@ def count(engine: Engine, query: str, partition: Partition | None, where: str) -
     :raises SourceMissing: if the database cannot be reached, or a table does not exist.
     :raises SourceUnreadable: if the query is wrong.
     """
-    inner = query.strip().rstrip(";")
-    row = first_row(engine, f"select count(*) from (\n{inner}\n) counted", partition, where)  # noqa: S608
+    row = first_row(engine, f"select count(*) from (\n{_statement(query)}\n) counted", partition, where)  # noqa: S608
     return int(row[0]) if row else 0
 
 
@@ -98,7 +103,7 @@ def _connected(engine: Engine, where: str) -> Iterator[Connection]:
 def _bound(connection: Connection, query: str, partition: Partition | None, where: str) -> TextClause:
     from sqlalchemy import text
 
-    clause = text(query)
+    clause = text(_statement(query))
     parameters = set(clause.compile().params)
     if unknown := sorted(parameters - set(PARAMETERS)):
         raise SourceUnreadable(
@@ -114,6 +119,15 @@ def _bound(connection: Connection, query: str, partition: Partition | None, wher
     moment = _MOMENTS.get(connection.dialect.name, _naive)
     bounds = {"start": moment(partition.start), "end": moment(partition.end), "partition": partition.key}
     return clause.bindparams(**{name: bounds[name] for name in parameters})
+
+
+def _statement(query: str) -> str:
+    """Return a query without the semicolons and comments after it, which not every driver takes."""
+    end = 0
+    for token in _TOKENS.finditer(query):
+        if token.lastgroup != "blank":
+            end = token.end()
+    return query[:end]
 
 
 def _naive(moment: datetime) -> datetime:

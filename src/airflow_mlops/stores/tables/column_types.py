@@ -6,11 +6,110 @@ import base64
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from airflow_mlops.exceptions import SchemaMismatch
+from airflow_mlops.stores.arrow import micros
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
 # In the metadata of the column, in the schema of the Delta table: every version of the table has its own.
 _MARK = b"airflow_mlops.type_so_far"
+
+
+def plain(rows: pa.Table, where: str) -> pa.Table:
+    """Return rows in types that a table can keep: text for identifiers (UUID) and times of day, and categories as their values.
+
+    :param where: what the rows are, for messages.
+    :raises SchemaMismatch: if a column has a type that no table keeps; the message names each.
+    """
+    import pyarrow as pa
+
+    problems = []
+    for index, field in enumerate(rows.schema):
+        column = _plain(rows.column(index))
+        part = None if pa.types.is_null(so_far(column.type)) else _unknown(column.type)
+        if part is not None:
+            within = "" if part == field.type else f", within {field.type}"
+            problems.append(f"column {field.name!r} is {part}{within}")
+        elif column.type != field.type:
+            rows = rows.set_column(index, field.with_type(column.type), column)
+    if problems:
+        raise SchemaMismatch(
+            f"{where}: {'; '.join(problems)}; no table keeps that: cast it in the source, or leave it out"
+        )
+    return rows
+
+
+def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    from pyarrow import types
+
+    kind = column.type
+    if types.is_dictionary(kind):
+        return _plain(column.cast(kind.value_type))
+    if types.is_run_end_encoded(kind):
+        return _plain(
+            pa.chunked_array([pc.run_end_decode(chunk) for chunk in column.chunks], kind.value_type)
+        )
+    if isinstance(kind, pa.BaseExtensionType):
+        return _storage(column)
+    if types.is_time(kind):
+        return column.cast(pa.string())
+    if (
+        types.is_decimal32(kind)
+        or types.is_decimal64(kind)
+        or (types.is_decimal256(kind) and kind.precision <= 38)
+    ):
+        return column.cast(pa.decimal128(kind.precision, kind.scale))
+    if types.is_list_view(kind) or types.is_large_list_view(kind):
+        # Arrow's own cast makes offsets that it then refuses.
+        return pa.chunked_array([pa.array(column.to_pylist(), pa.list_(kind.value_type))])
+    return micros(column)
+
+
+def _storage(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return the values of an extension type in the type that stands for them, if there is one."""
+    import pyarrow as pa
+
+    name = column.type.extension_name
+    if name == "arrow.uuid":
+        texts = [None if value is None else str(value) for value in column.to_pylist()]
+        return pa.chunked_array([pa.array(texts, pa.string())])
+    if name in ("arrow.json", "arrow.bool8"):
+        return column.cast(column.type.storage_type).cast(
+            pa.bool_() if name == "arrow.bool8" else pa.string()
+        )
+    return column
+
+
+def _unknown(kind: pa.DataType) -> pa.DataType | None:
+    """Return the part of a type that no table keeps; None if all of it can be kept."""
+    import pyarrow as pa
+    from pyarrow import types
+
+    if types.is_nested(kind) and not types.is_union(kind) and not _is_view(kind):
+        if types.is_struct(kind) and not kind.num_fields:
+            return kind
+        children = (_unknown(kind.field(index).type) for index in range(kind.num_fields))
+        return next((child for child in children if child is not None), None)
+    refused = (
+        isinstance(kind, pa.BaseExtensionType)
+        or types.is_union(kind)
+        or _is_view(kind)
+        or types.is_run_end_encoded(kind)
+        or types.is_time(kind)
+        or types.is_duration(kind)
+        or types.is_interval(kind)
+        or (types.is_decimal(kind) and not types.is_decimal128(kind))
+    )
+    return kind if refused else None
+
+
+def _is_view(kind: pa.DataType) -> bool:
+    from pyarrow import types
+
+    return bool(types.is_list_view(kind) or types.is_large_list_view(kind))
 
 
 def kept(kind: pa.DataType) -> pa.DataType:

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 from airflow_mlops.exceptions import TableMissing, TableUnreadable, WriteConflict
 from airflow_mlops.stores.tables import conditional
-from airflow_mlops.stores.tables.column_types import kept, open_types
+from airflow_mlops.stores.tables.column_types import kept, open_types, plain
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -183,6 +183,7 @@ def normalise(table: pa.Table) -> pa.Table:
     """Cast to the types that Delta keeps, so that a table is equal to itself when it is read back."""
     import pyarrow as pa
 
+    table = plain(table, "the table")
     return table.cast(pa.schema([field.with_type(kept(field.type)) for field in table.schema]))
 
 

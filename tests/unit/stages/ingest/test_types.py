@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import sqlite3
+import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 import pytest
+import sqlalchemy
 from pyarrow import parquet
 
 from airflow_mlops.domain.facts.results import DatasetVersion
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.exceptions import SchemaMismatch, SourceUnreadable
 from airflow_mlops.hooks.source_files import FileSource
-from airflow_mlops.hooks.sources import PythonSource, Source, SqlSource
+from airflow_mlops.hooks.sources import PythonSource, Source
 from airflow_mlops.stages.ingest import ingest
+from airflow_mlops.stores.arrow import micros
+from airflow_mlops.stores.sources import sql
 from airflow_mlops.stores.tables import tables
 
 JANUARY, FEBRUARY = (Partition.parse(f"2013-{month:02}", "month") for month in (1, 2))
@@ -107,8 +111,6 @@ def test_larger_unsigned_numbers_keep_every_digit(store: Store, source: Any, ids
 
 
 def test_unsigned_numbers_of_a_database_keep_every_digit(store: Store) -> None:
-    from airflow_mlops.stores.sources import sql
-
     column = sql._column("id", [LARGEST, None, 5], "query")
     assert column.type == pa.decimal128(20, 0)
     assert column.to_pylist() == [Decimal(LARGEST), None, Decimal(5)]
@@ -163,7 +165,219 @@ def test_truth_values_of_json_are_text_if_types_say_so(store: Store) -> None:
 
 
 def test_times_after_2262_are_read_from_int96(store: Store) -> None:
-    times = [datetime(9999, 12, 31), datetime(1, 1, 1), datetime(2013, 1, 2, 3, 4, 5, 678901)]
+    times = [
+        datetime(9999, 12, 31, tzinfo=UTC),
+        datetime(1, 1, 1, tzinfo=UTC),
+        datetime(2013, 1, 2, 3, 4, 5, 678901, UTC),
+    ]
     table = pa.table({"id": [1, 2, 3], "at": [DAY] * 3, "until": pa.array(times, pa.timestamp("us"))})
     store.publish(store.parquet(table, use_deprecated_int96_timestamps=True))
-    assert store.column("until") == [time.replace(tzinfo=UTC) for time in times]
+    assert store.column("until") == times
+
+
+TEXTS = ["2013-01-02T03:04:05.1234567", "2013-01-02T03:04:05.123456789Z", "2013-01-02 05:04:05.1234567+02:00"]
+CUT = datetime(2013, 1, 2, 3, 4, 5, 123456, tzinfo=UTC)
+
+
+def frame_of(text: str) -> Source:
+    moment = pd.to_datetime([text])
+    return PythonSource(lambda partition: pd.DataFrame({"id": [1], "at": moment, "seen": moment}))
+
+
+def parquet_of(store: Store, text: str) -> Source:
+    moment = pa.Table.from_pandas(pd.DataFrame({"at": pd.to_datetime([text], utc=True)}))["at"]
+    return store.parquet(pa.table({"id": [1], "at": moment, "seen": moment}))
+
+
+@pytest.mark.parametrize("text", TEXTS)
+@pytest.mark.parametrize("key", [["id"], ["id", "seen"]])
+def test_digits_of_a_second_beyond_the_sixth_are_cut_off(store: Store, text: str, key: list[str]) -> None:
+    sources = [
+        store.csv(f"id,at,seen\n1,{text},{text}\n"),
+        frame_of(text),
+        parquet_of(store, text),
+    ]
+    for source in sources:
+        columns = store.publish(source, key=key).columns
+        assert columns["at"] == columns["seen"] == "timestamp[us, tz=UTC]"
+        assert store.column("at") == store.column("seen") == [CUT]
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_text_with_more_digits_of_a_second_is_an_event_time(store: Store, text: str) -> None:
+    table = pa.table({"id": [1], "at": [text]})
+    lines = store.lines(f'{{"id": 1, "at": "{text}"}}\n')
+    for source in (lines, store.parquet(table), PythonSource(lambda partition: table)):
+        store.publish(source)
+        assert store.column("at") == [CUT]
+
+
+def test_times_before_1970_are_cut_off_downwards_too() -> None:
+    column = pa.chunked_array([pa.array([-1, -1001, None], pa.timestamp("ns", "UTC"))])
+    assert micros(column).cast(pa.int64()).to_pylist() == [-1, -2, None]
+
+
+# --------------------------------------------------------------------------------------- identifiers and categories
+
+
+def test_identifiers_are_text(store: Store) -> None:
+    ids = [uuid.UUID(int=number) for number in (5, 6)]
+    column = pa.array([identifier.bytes for identifier in ids], pa.uuid())
+    table = pa.table({"id": column, "at": [DAY] * 2, "other": column})
+    frame = pd.DataFrame({"id": ids, "at": [DAY] * 2, "other": ids})
+    for source in (store.parquet(table), PythonSource(lambda _: table), PythonSource(lambda _: frame)):
+        assert store.publish(source).columns["id"] == "string"
+        assert sorted(store.column("other")) == sorted(map(str, ids))
+
+
+@pytest.mark.parametrize("index", [pa.int8(), pa.int16(), pa.int32(), pa.uint8()])
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_column_may_be_a_category_in_one_part_and_text_in_the_next(
+    store: Store, index: pa.DataType, is_first: bool
+) -> None:
+    category = pa.table(
+        {
+            "id": [1, 2],
+            "at": [DAY] * 2,
+            "x": pa.array(["a", "b"]).dictionary_encode().cast(pa.dictionary(index, pa.string())),
+        }
+    )
+    text = pa.table({"id": [3, 4], "at": [DAY] * 2, "x": ["c", "d"]})
+    parts = [category, text] if is_first else [text, category]
+    for number, part in enumerate(parts):
+        parquet.write_table(part, store.folder / f"2013-01-{number}.parquet")
+    frames = [part.to_pandas() for part in parts]
+    sources: list[Source] = [
+        FileSource(f"{store.folder}/{{partition}}-*.parquet"),
+        PythonSource(lambda partition: iter(parts)),
+        PythonSource(lambda partition: iter(frames)),
+    ]
+    for source in sources:
+        assert store.publish(source).columns["x"] == "string"
+        assert sorted(store.column("x")) == ["a", "b", "c", "d"]
+
+
+def test_more_categories_than_the_first_part_can_number(store: Store) -> None:
+    def part(first: int) -> pa.Table:
+        names = pa.array([f"{first + number}" for number in range(100)]).dictionary_encode()
+        return pa.table(
+            {
+                "id": range(first, first + 100),
+                "at": [DAY] * 100,
+                "x": names.cast(pa.dictionary(pa.int8(), pa.string())),
+            }
+        )
+
+    store.publish(PythonSource(lambda partition: iter([part(0), part(100), part(200)])))
+    assert sorted(store.column("x"), key=int) == [str(number) for number in range(300)]
+
+
+# ----------------------------------------------------------------------------------------------------- odd places
+
+
+@pytest.mark.parametrize("path", ["{partition}.parquet", "{partition}.parq*"])
+def test_a_folder_of_spark_is_read_like_a_file(store: Store, path: str) -> None:
+    source, folder = FileSource(f"{store.folder}/{path}"), store.folder / "2013-01.parquet"
+    folder.mkdir()
+    (folder / "_temporary").mkdir()
+    for number in range(2):
+        part = pa.table({"id": [number], "at": [DAY], "x": [number]})
+        parquet.write_table(part, folder / f"part-{number:05}-c0ffee.snappy.parquet")
+        (folder / f".part-{number:05}-c0ffee.snappy.parquet.crc").write_bytes(b"crc")
+    assert source.stamp(JANUARY) is None
+    (folder / "_temporary").rmdir()
+    (folder / "_SUCCESS").touch()
+    assert source.stamp(JANUARY)
+    assert {source.key_of(file, "month") for file in source.files(None)} == {"2013-01"}
+    store.publish(source)
+    assert store.column("x") == [0, 1]
+    (folder / "country=de").mkdir()
+    with pytest.raises(SourceUnreadable, match=r"has folders of its own, such as .*country=de"):
+        source.files(JANUARY)
+
+
+@pytest.mark.parametrize(
+    "end", ["", ";", "; -- the day's parcels", ";\n/* done; */\n-- :nothing of 'it'\n", " -- no semicolon"]
+)
+def test_a_query_may_end_in_a_comment(end: str) -> None:
+    engine = sqlalchemy.create_engine("sqlite://", poolclass=sqlalchemy.pool.StaticPool)
+    query = f"select 1 as id, '; --' as x, :start as at{end}"
+    rows = list(sql.batches(engine, query, JANUARY, None, "query"))
+    assert rows[0].column("x").to_pylist() == ["; --"]
+    assert sql.count(engine, query, JANUARY, "query") == 1
+
+
+def test_a_header_may_hold_a_line_end(store: Store) -> None:
+    many = "".join(f"{number},{AT},{number}\n" for number in range(3))
+    assert "dep\ndelay" in store.publish(store.csv(f'id,at,"dep\ndelay"\n{many}')).columns
+    with pytest.raises(SourceUnreadable, match="line 6 has 4 fields"):
+        store.publish(store.csv(f'id,at,"dep\ndelay"\n{many}3,{AT},x,y\n'))
+
+
+# ------------------------------------------------------------------------------------------- what no table can keep
+
+REFUSED = {
+    "fixed_shape_tensor": pa.ExtensionArray.from_storage(
+        pa.fixed_shape_tensor(pa.int32(), [1]), pa.array([[1], [2]], pa.list_(pa.int32(), 1))
+    ),
+    "opaque": pa.ExtensionArray.from_storage(
+        pa.opaque(pa.binary(), "point", "postgis"), pa.array([b"1", b"2"])
+    ),
+    "duration": pa.array([1, 2], pa.duration("s")),
+    "month_day_nano_interval": pa.array([(1, 2, 3)] * 2, pa.month_day_nano_interval()),
+    "decimal256": pa.array([Decimal(1), Decimal(2)], pa.decimal256(50, 2)),
+    "decimal128": pa.array([Decimal(100)] * 2, pa.decimal128(5, -2)),
+    "dense_union": pa.UnionArray.from_dense(
+        pa.array([0, 0], pa.int8()), pa.array([0, 1], pa.int32()), [pa.array([1, 2])]
+    ),
+    "struct<>, within list": pa.array([[{}], []], pa.list_(pa.struct([]))),
+    "time32.*, within list": pa.array([[1], [2]], pa.list_(pa.time32("s"))),
+}
+
+TAKEN = {
+    "json": (pa.array(['{"a": 1}', None], pa.json_()), ['{"a": 1}', None]),
+    "bool8": (
+        pa.ExtensionArray.from_storage(pa.bool8(), pa.array([1, 0], pa.int8())),
+        [True, False],
+    ),
+    "list view": (pa.array([[1], None], pa.list_view(pa.int64())), [[1], None]),
+    "large list view": (pa.array([[1], [2, 3]], pa.large_list_view(pa.int64())), [[1], [2, 3]]),
+    "run end encoded": (pa.RunEndEncodedArray.from_arrays([2], ["a"]), ["a", "a"]),
+    "time of day": (pa.array([1, None], pa.time32("s")), ["00:00:01", None]),
+    "decimal32": (pa.array([Decimal("1.50"), None], pa.decimal32(5, 2)), [Decimal("1.50"), None]),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_no_table_keeps_is_refused_before_one_is_made(store: Store, name: str) -> None:
+    table = pa.table({"id": [1, 2], "at": [DAY] * 2, "x": REFUSED[name]})
+    with pytest.raises(SchemaMismatch, match=f"column 'x' is .*{name}.* cast it"):
+        store.publish(PythonSource(lambda partition: table))
+    assert not (store.folder / "store").exists()
+    store.publish(PythonSource(lambda partition: table.set_column(2, "x", pa.array([1, 2]))))
+    assert store.column("x") == [1, 2]
+
+
+@pytest.mark.parametrize("name", TAKEN)
+def test_types_that_only_write_values_otherwise_are_taken(store: Store, name: str) -> None:
+    column, values = TAKEN[name]
+    table = pa.table({"id": [1, 2], "at": [DAY] * 2, "x": column})
+    store.publish(PythonSource(lambda partition: table))
+    assert store.column("x") == values
+
+
+@pytest.mark.parametrize("key", [[[1], [2]], [{"a": 1}, {"a": 2}], [[], []]])
+def test_a_key_of_lists_or_parts_is_refused(store: Store, key: list[Any]) -> None:
+    table = pa.table({"id": key, "at": [DAY] * 2})
+    with pytest.raises(
+        SchemaMismatch, match="'id', which is part of the key, is .*: a key is text, a number"
+    ):
+        store.publish(PythonSource(lambda partition: table))
+    assert not (store.folder / "store").exists()
+
+
+def test_names_that_differ_only_in_capital_letters_are_refused(store: Store) -> None:
+    table = pa.table({"id": [1], "at": [DAY], "x": [1], "X": [2]})
+    with pytest.raises(SchemaMismatch, match="has 'x', 'X', which differ only in capital letters"):
+        store.publish(PythonSource(lambda partition: table))
+    assert not (store.folder / "store").exists()
