@@ -110,6 +110,17 @@ class History:
         moved(self.uri("ledger"), promoted)
         return registry.version(self.client, MODEL, trained.version)
 
+    def put_beside(self, trained: TrainedModel) -> ModelRef:
+        """Leave what a person leaves who has put a challenger beside the champion."""
+        champion = registry.champion_version(self.client, MODEL)
+        registry.set_challenger(self.client, MODEL, trained.version)
+        put = make_decision(
+            trained.dataset.partition, Action.BESIDE, before=champion, after=champion, candidate=trained.version,
+            digest=trained.digest, key=f"beside/{trained.version}",
+        )  # fmt: skip
+        moved(self.uri("ledger"), put)
+        return registry.version(self.client, MODEL, trained.version)
+
     def decide(self, partition: str, action: Action = Action.KEPT, /, **changes: Any) -> PromotionDecision:
         """Leave a decision on a partition."""
         decision = make_decision(partition, action, **changes)

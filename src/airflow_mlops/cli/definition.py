@@ -76,6 +76,17 @@ def _models() -> tuple[CLICommand, ...]:
         _arg("--to", help="version to go back to; without it the one before the champion"),
         _arg("--reason", required=True, help="why; it is kept in the ledger"),
     )
+    adopt = _command(
+        "adopt",
+        "adopt",
+        "Make a version champion or challenger that the ledger does not know, on a person's responsibility",
+        _MODEL,
+        _arg("version", help="version of the registered model"),
+        _arg(
+            "--challenger", action="store_true", help="it predicts beside the champion, and is never promoted"
+        ),
+        _arg("--reason", required=True, help="why; it is kept in the ledger"),
+    )
     reproduce = _command(
         "reproduce",
         "reproduce",
@@ -111,7 +122,7 @@ def _models() -> tuple[CLICommand, ...]:
         _arg("--output", help="folder to write; replay-<model> without it"),
         _arg("--quiet", metavar="FIRST..LAST", help="count false alarms of drift there; or all"),
     )
-    return spec, suggest, history, rollback, reproduce, replay, *_privacy()
+    return spec, suggest, history, rollback, adopt, reproduce, replay, *_privacy()
 
 
 def _privacy() -> tuple[CLICommand, ...]:

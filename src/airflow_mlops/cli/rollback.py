@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Sequence
 
+    from airflow_mlops.domain.facts.results import Action
     from airflow_mlops.stores.registry.ledger import Row
 
 
@@ -27,13 +28,13 @@ def rollback(args: Namespace) -> None:
 
     if not args.reason.strip():
         raise SystemExit("--reason is empty; say why, the ledger keeps it.")
-    uri, actor, key = table_uri(args.model, "ledger"), _person(), None
+    uri, actor, key = table_uri(args.model, "ledger"), person(), None
     try:
         rows = ledger.rows(uri)
         partition = ledger.latest_partition(rows)
         if partition is None:
             raise SystemExit(f"There is no ledger of {args.model!r} at {uri}: it had no champion yet.")
-        key = _key(rows, actor, args.to)
+        key = key_of(rows, Action.ROLLED_BACK, actor, args.to)
         decision = promote.rollback(
             connect.mlflow(),
             ledger_uri=uri,
@@ -45,7 +46,7 @@ def rollback(args: Namespace) -> None:
             partition=partition,
         )
     except (LookupError, OSError, RuntimeError, ValueError) as error:
-        if key is not None and _left_open(uri, key):
+        if key is not None and left_open(uri, key):
             again = (
                 "The champion may have moved, for the rollback is not finished. Run it again to finish it."
             )
@@ -54,33 +55,34 @@ def rollback(args: Namespace) -> None:
     if decision.action is Action.KEPT:
         print(f"Nothing to do: {decision.reason}.")
         return
-    print(f"champion of {args.model}: {_named(decision.before)} → {_named(decision.after)}")
+    print(f"champion of {args.model}: {named(decision.before)} → {named(decision.after)}")
     print(f"{decision.checks[-1].reason}; recorded as {actor}: {decision.reason}")
 
 
-def _person() -> str:
+def person() -> str:
+    """Return the person at the keyboard, by name and machine."""
     import getpass
     import socket
 
     return f"{getpass.getuser()}@{socket.gethostname()}"
 
 
-def _key(rows: Sequence[Row], actor: str, to: str | None) -> str:
-    """Return the key of this person's unfinished rollback to the same version; a new key if there is none."""
+def key_of(rows: Sequence[Row], action: Action, actor: str, to: str | None) -> str:
+    """Return the key of this person's unfinished move of a kind to the same version; a new key if there is none."""
     from uuid import uuid4
 
-    from airflow_mlops.domain.facts.results import Action
     from airflow_mlops.stores.registry import ledger
 
     left = [
         row
         for row in ledger.pending(rows)
-        if row.action is Action.ROLLED_BACK and row.actor == actor and to in (None, row.after)
+        if row.action is action and row.actor == actor and to in (None, row.evidence.candidate or row.after)
     ]
     return left[-1].key if left else f"{actor}/{uuid4()}"
 
 
-def _left_open(uri: str, key: str) -> bool:
+def left_open(uri: str, key: str) -> bool:
+    """Whether the ledger may have a move of the key that is not finished."""
     from airflow_mlops.stores.registry import ledger
 
     try:
@@ -89,5 +91,6 @@ def _left_open(uri: str, key: str) -> bool:
         return True  # nobody can tell
 
 
-def _named(version: str | None) -> str:
+def named(version: str | None) -> str:
+    """Name a champion in a line."""
     return f"version {version}" if version else "none"

@@ -19,7 +19,7 @@ from airflow_mlops.runs import dataset_of, push, request_of, run_of, table_uri, 
 from airflow_mlops.stages import decide
 from airflow_mlops.stages.monitor import health
 from airflow_mlops.stages.train import split
-from airflow_mlops.stores.registry import ledger, registry
+from airflow_mlops.stores.registry import champions, ledger
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -124,7 +124,7 @@ class DecideOperator(BaseOperator, SkipMixin):
         return decide.decide(
             model=self.model,
             dataset=dataset,
-            champion=registry.champion(MlflowHook(self.mlflow_conn_id).get_conn(), self.model),
+            champion=champions.current(MlflowHook(self.mlflow_conn_id).get_conn(), uri, self.model).champion,
             policy=self.policy,
             health=health.history(table_uri(self.model, "monitoring"), dataset.partition),
             decisions=ledger.decisions(uri),

@@ -13,11 +13,12 @@ from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.links import MlflowRunLink, ReportLink
 from airflow_mlops.runs import push, save_report, table_uri
 from airflow_mlops.stages.evaluate import evaluate
-from airflow_mlops.stores.registry import registry
+from airflow_mlops.stores.registry import champions
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from airflow_mlops.domain.facts.results import ModelRef
     from airflow_mlops.stores.registry.client import Client
 
 
@@ -61,7 +62,7 @@ class EvaluateOperator(BaseOperator):
             candidates,
             client=client,
             dataset=candidates[0].dataset,
-            champion=registry.champion(client, candidates[0].model),
+            champion=self._champion(client, candidates[0].model),
             gates=self.gates or Gates(),
         )
         push(context, "mlflow_run", evaluation.candidate.run_id)
@@ -72,6 +73,12 @@ class EvaluateOperator(BaseOperator):
         )
         self._keep_card(context, client, evaluation)
         return evaluation.to_dict()
+
+    def _champion(self, client: Client, model: str) -> ModelRef | None:
+        standing = champions.current(client, table_uri(model, "ledger"), model)
+        if standing.problem:
+            self.log.warning("%s: %s", model, standing.problem)
+        return standing.champion
 
     def _keep_card(self, context: Context, client: Client, evaluation: Evaluation) -> None:
         from airflow_mlops.reporting.card import card

@@ -10,9 +10,8 @@ from airflow.sdk import BaseOperator
 from airflow_mlops.domain.facts.approval import ApprovalOutcome, answers_of, refusal
 from airflow_mlops.domain.facts.results import Action, Evaluation, PromotionDecision, RetrainDecision
 from airflow_mlops.exceptions import TrainingFailed
-from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.runs import dataset_of, push_facts, run_of, table_uri
-from airflow_mlops.stores.registry import ledger, registry
+from airflow_mlops.stores.registry import ledger
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -28,10 +27,9 @@ class RecordOperator(BaseOperator):
     :param evaluation: what :class:`EvaluateOperator` returned; None if it did not run.
     :param promotion: task id of the :class:`PromoteOperator`.
     :param approvals: as for :class:`PromoteOperator`; a person's rejection becomes the reason.
-    :param mlflow_conn_id: MLflow connection; None means ``[mlops] mlflow_conn_id``.
     """
 
-    template_fields: Sequence[str] = ("model", "retrain", "evaluation", "approvals", "mlflow_conn_id")
+    template_fields: Sequence[str] = ("model", "retrain", "evaluation", "approvals")
     ui_color = "#e0f2f1"
 
     def __init__(
@@ -42,7 +40,6 @@ class RecordOperator(BaseOperator):
         evaluation: Any,
         promotion: str,
         approvals: Any = None,
-        mlflow_conn_id: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -51,7 +48,6 @@ class RecordOperator(BaseOperator):
         self.evaluation = evaluation
         self.promotion = promotion
         self.approvals = approvals
-        self.mlflow_conn_id = mlflow_conn_id
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Derive the decision from the tasks, write it to the ledger, and fail if a task failed.
@@ -107,15 +103,16 @@ class RecordOperator(BaseOperator):
         return self._kept(context, retrain.partition).model_copy(update=refused)
 
     def _kept(self, context: Context, partition: str) -> PromotionDecision:
-        champion = registry.champion(MlflowHook(self.mlflow_conn_id).get_conn(), self.model)
-        version = champion.version if champion else None
+        # By the ledger alone: the decision has to be recorded whatever state MLflow is in.
+        moves = ledger.moves(table_uri(self.model, "ledger"))
+        version, digest = (moves[-1].after, moves[-1].digest) if moves else (None, None)
         return PromotionDecision(
             model=self.model,
             partition=partition,
             action=Action.KEPT,
             before=version,
             after=version,
-            digest=champion.digest if champion else None,
+            digest=digest,
             reason="",
             key=run_of(context),
         )

@@ -13,7 +13,8 @@ from airflow_mlops.domain.spec.score import Score
 from airflow_mlops.exceptions import DigestMismatch, ModelNotFound
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.hooks.outputs import from_spec
-from airflow_mlops.runs import dataset_of, table_uri
+from airflow_mlops.runs import dataset_of, push_facts, table_uri
+from airflow_mlops.stages.guard import guard
 from airflow_mlops.stages.score import beside, score
 from airflow_mlops.stores.outputs import tables
 
@@ -63,18 +64,23 @@ class ScoreOperator(BaseOperator):
         options, now = self.score or Score(), datetime.now(UTC)
         dataset = dataset_of(context, self.model, self.partition)
         client = MlflowHook(self.mlflow_conn_id).get_conn()
-        champion = score.champion_for(client, table_uri(self.model, "ledger"), self.model, dataset.partition)
+        standing = score.standing_for(client, table_uri(self.model, "ledger"), self.model, dataset.partition)
         report = score.score(
             client,
             model=self.model,
             dataset=dataset,
-            champion=champion,
+            champion=standing.champion,
             task=self.task,
             uri=table_uri(self.model, "predictions"),
             beside=self._beside(client, dataset.partition) if options.shadow else None,
             split=options.split,
             now=now,
         )
+        if standing.problem:
+            self.log.error("%s %s: %s", self.model, report.partition, standing.problem)
+            report = report.model_copy(update={"reason": f"{report.reason}; {standing.problem}"})
+        if standing.live:
+            push_facts(context, guard.alias_report(self.model, report.partition, standing))
         report = tables.deliver(report, [from_spec(output) for output in options.outputs])
         assets.emit(context, assets.predictions(self.model), scoring=report)
         self.log.info("%s %s: %s rows: %s", self.model, report.partition, f"{report.rows:,}", report.reason)

@@ -95,7 +95,7 @@ def test_a_command_with_another_aim_than_one_that_was_cut_off_does_not_continue_
     history: History, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     left = make_decision("2013-03", Action.ROLLED_BACK, before="2", after="3", key="cut off")
-    ledger.record(history.uri("ledger"), RowKind.INTENT, left, actor=rollback._person())
+    ledger.record(history.uri("ledger"), RowKind.INTENT, left, actor=rollback.person())
     with pytest.raises(SystemExit, match="Nothing was rolled back: .* while cut off moves the alias"):
         mlops("--reason", "complaints", "--to", "1")
     monkeypatch.setattr(moves, "_LEASE", timedelta(0))

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from airflow_mlops import assets
+from airflow_mlops.domain.checks import Verdict
+from airflow_mlops.domain.facts.results import GuardReport
 from airflow_mlops.domain.facts.scoring import ScoringReport
 from airflow_mlops.domain.spec.score import Score
 from airflow_mlops.exceptions import TableMissing
@@ -117,3 +119,27 @@ def test_one_task_for_each_of_many_partitions_scores_them_in_any_order(history: 
         report = ScoringReport.from_dict(run.execute_task(mapped.unmap({"partition": key})))
         assert (report.partition, report.rows, report.champion) == (key, sizes[key], champion)
     assert tables.read(history.uri("predictions")).num_rows == sum(sizes.values())
+
+
+def test_an_alias_that_was_moved_by_hand_does_not_serve_and_is_stated_at_once(history: History) -> None:
+    history.publish("2013-01")
+    february = history.publish("2013-02")
+    champion = history.crown(history.train(february), "2013-02")
+    march = history.publish("2013-03")
+    run = Run(partition="2013-03")
+    scored(run)
+    [statement] = run.stated
+    assert GuardReport.from_dict(statement.fact).alias.verdict is Verdict.PASS
+    other = history.train(february, candidate=STIFF)
+    registry.set_champion(history.client, MODEL, other.version)
+    run = Run(partition="2013-03")
+    report = scored(run)
+    assert (report.rows, report.champion) == (march.rows, champion)
+    assert report.reason.endswith("moved outside of the ledger; version 1 goes on serving")
+    [statement] = run.stated
+    alias = GuardReport.from_dict(statement.fact).alias
+    assert (alias.verdict, alias.reason) == (Verdict.FAIL, report.reason.partition("; ")[2])
+    # A partition that was decided on before says nothing about the alias of today.
+    history.decide("2013-03", before=champion.version, after=champion.version)
+    run = Run(partition="2013-03")
+    assert (scored(run).champion, run.stated) == (champion, [])

@@ -184,12 +184,18 @@ class _Content:
         parts = sorted(map(self.of, fields.pop("content"))) if fields["__loader__"] == "SetNode" else []
         if member is not None:
             self.members.add(member)
-            with self.archive.open(member) as content:
-                parts.append(hashlib.file_digest(content, "sha256").hexdigest())
+            parts.append(self._digest(member))
         content_digest = hashlib.sha256(f"{self._mapping(fields)}{parts}".encode()).hexdigest()
         if number is not None and self.digests.setdefault(number, content_digest) != content_digest:
             raise DigestMismatch(f"Two objects of the model have the id {number}.")
         return f"<{content_digest}>"
+
+    def _digest(self, member: str) -> str:
+        member_digest = hashlib.sha256()
+        with self.archive.open(member) as content:
+            while part := content.read(1 << 20):
+                member_digest.update(part)
+        return member_digest.hexdigest()
 
 
 def _is_count(node: Any) -> bool:

@@ -90,7 +90,8 @@ def moved(run: Run, report: GuardReport) -> Notice | None:
                 + (
                     "Nothing else is needed."
                     if back
-                    else "Predictions are made by what the alias says now. To undo it, roll back, with a reason."
+                    else "The ledger's champion goes on serving as long as MLflow has it. To put the alias back, roll back, with "
+                    "a reason; to let another version serve, adopt it."
                 ),
                 commands=(f"airflow mlops history {report.model}",)
                 + (() if back else (f"airflow mlops rollback {report.model} --to VERSION --reason REASON",)),

@@ -11,11 +11,12 @@ from airflow_mlops.domain.facts.results import Action, DatasetVersion, GuardRepo
 from airflow_mlops.exceptions import DigestMismatch, ModelNotFound
 from airflow_mlops.stages.guard import probation
 from airflow_mlops.stages.promote import moves, promote
-from airflow_mlops.stores.registry import ledger, registry
+from airflow_mlops.stores.registry import champions, ledger, registry
 from airflow_mlops.stores.registry.ledger import Row, RowKind
 
 if TYPE_CHECKING:
     from airflow_mlops.domain.spec.monitor import Monitor
+    from airflow_mlops.stores.registry.champions import Standing
     from airflow_mlops.stores.registry.client import Client
 
 ALIAS = "alias"
@@ -81,6 +82,20 @@ def check(
     return report if restored.action is Action.KEPT else _moved(report, restored)
 
 
+def alias_report(model: str, partition: str, standing: Standing) -> GuardReport:
+    """Return what a scoring saw of the alias, which it tells at once, and not only when the guard comes by."""
+    champion, problem = standing.champion, standing.problem
+    verdict = FAIL if problem else PASS
+    reason = problem or ("where the ledger has put it" if champion else "no version has it yet")
+    alias = Check(name=ALIAS, verdict=verdict, expected="where the ledger has put it", reason=reason)
+    judged = Check(
+        name=probation.NAME, verdict=INCONCLUSIVE, expected="a guard", reason="scoring does not judge it"
+    )
+    return GuardReport(
+        model=model, partition=partition, alias=alias, probation=judged, reason=_reason(alias, judged)
+    )
+
+
 def _resumed(
     client: Client, ledger_uri: str, model: str, dataset: DatasetVersion, begun: Row, actor: str
 ) -> GuardReport:
@@ -137,7 +152,7 @@ def _alias(
     if ledger.pending(later) or ledger.moves(later) != ledger_moves:
         return answer(INCONCLUSIVE, "a move of the champion is under way", champion), False
     if champion != last.after:
-        return answer(FAIL, _astray(last, champion), champion), True
+        return answer(FAIL, champions.astray(last, champion), champion), True
     try:
         digest = registry.version(client, model, str(champion)).digest
     except (DigestMismatch, ModelNotFound) as error:
@@ -146,13 +161,6 @@ def _alias(
         why = f"version {champion} is registered with digest {digest[:12]}…, but became champion with {str(last.digest)[:12]}…"
         return answer(FAIL, f"{why}: somebody has changed it. Roll back by hand", champion), False
     return answer(PASS, f"version {champion}, as {last.key} has left it", champion), False
-
-
-def _astray(last: Row, champion: str | None) -> str:
-    made = f"{last.key} made version {last.after} the champion at {last.at:%Y-%m-%d %H:%M} UTC"
-    if champion is None:
-        return f"there is no champion, though {made}: the alias, the version or the model was deleted outside of the ledger"
-    return f"version {champion} is champion, though {made}: the alias was moved outside of the ledger"
 
 
 def _probation(
@@ -175,7 +183,9 @@ def _probation(
         return answer(INCONCLUSIVE, "a new partition", "this one was decided on before: it is being replayed")
     if ledger.pending(rows) or alias.verdict is FAIL or not _in_place(client, promotion):
         return answer(INCONCLUSIVE, "the ledger's champion", "the alias is elsewhere, or on its way")
-    return probation.judge(client, promotion, dataset=dataset, policy=policy.rollback, question=question)
+    return probation.judge(
+        client, promotion, rows, dataset=dataset, policy=policy.rollback, question=question
+    )
 
 
 def _in_place(client: Client, promotion: Row) -> bool:

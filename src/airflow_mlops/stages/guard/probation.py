@@ -21,7 +21,7 @@ from airflow_mlops.exceptions import (
 from airflow_mlops.learning.labels import labelled
 from airflow_mlops.learning.models import models, pipeline, transform
 from airflow_mlops.learning.statistics import paired, resampling
-from airflow_mlops.stores.registry import ledger, registry
+from airflow_mlops.stores.registry import champions, ledger, registry
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,7 +50,13 @@ def on_probation(rows: Sequence[Row]) -> Row | None:
 
 
 def judge(
-    client: Client, promotion: Row, *, dataset: DatasetVersion, policy: AutoRollback, question: Question
+    client: Client,
+    promotion: Row,
+    rows: Sequence[Row],
+    *,
+    dataset: DatasetVersion,
+    policy: AutoRollback,
+    question: Question,
 ) -> Check:
     """Compare a new champion with the one that it replaced, both predicting the same rows.
 
@@ -59,6 +65,7 @@ def judge(
     more labels have matured. Each comparison may take back a champion that is no worse, by chance; so each gets an equal
     share of ``1 - policy.confidence`` (Bonferroni), and over all of them together the chance is no larger than that.
 
+    :param rows: of the ledger, by which both are the versions that it has recorded.
     :param dataset: the data as of the partition at which the champion is judged.
     :return: FAIL only if the new champion is shown to be worse by more than the margin; INCONCLUSIVE if the rows show
         neither, or if the two cannot be compared.
@@ -82,18 +89,18 @@ def judge(
         return answer(PASS, f"the probation of version {new} is over")
     after = Partition.parse(promotion.partition, dataset.grain)
     since, until = after.end, min(here.end - question.delay, after.shift(policy.within).end)
-    champion = registry.version(client, model, new)
+    champion = registry.version(client, model, new, promotion.digest)
     try:
-        former = registry.version(client, model, old)
+        former = _former(client, promotion, rows)
         cuts = [registry.training(client, ref).split.cut for ref in (champion, former)]
-        rows, truth, times = _rows(client, dataset, former, question, max(since, *cuts), until)
+        later, truth, times = _rows(client, dataset, former, question, max(since, *cuts), until)
         if truth.size < LEAST_ROWS:
             matured = f"{truth.size} rows with matured labels since {promotion.partition}"
             return answer(INCONCLUSIVE, f"{matured}; {LEAST_ROWS} are needed", n=truth.size)
-        theirs = models.predict(models.load_version(client, former), rows, question.task)
+        theirs = models.predict(models.load_version(client, former), later, question.task)
     except (ModelNotFound, DigestMismatch, UntrustedModel, SchemaMismatch, TransformFailed) as error:
         return answer(INCONCLUSIVE, f"version {new} cannot be compared with version {old}: {error}")
-    ours = models.predict(models.load_version(client, champion), rows, question.task)
+    ours = models.predict(models.load_version(client, champion), later, question.task)
     chance = (1 - policy.confidence) / len(looks)
     blocks = resampling.blocks(times, "auto", dataset.grain)
     try:
@@ -107,6 +114,18 @@ def judge(
         verdict, f"{reason}, on {truth.size:,} rows (look {looks.index(here) + 1} of {len(looks)})", n=truth.size,
         observed=comparison.observed, baseline=comparison.baseline, interval=comparison.interval,
     )  # fmt: skip
+
+
+def _former(client: Client, promotion: Row, rows: Sequence[Row]) -> ModelRef:
+    """Return the version that a promotion has replaced.
+
+    :raises DigestMismatch: if it has another digest by now, or the ledger has recorded none of it.
+    """
+    model, old = promotion.evidence.model, str(promotion.before)
+    digest = champions.digest_as_of(rows, old, promotion.partition)
+    if digest is None:
+        raise DigestMismatch(f"The ledger has recorded no digest of version {old} of {model!r}.")
+    return registry.version(client, model, old, digest)
 
 
 def _looks(promoted: str, grain: str, within: int, delay: timedelta) -> list[Partition]:

@@ -40,15 +40,14 @@ def refuse_stranger(target: ModelRef, ledger_moves: Sequence[Row]) -> None:
     :raises PromotionRefused: if the version never was champion.
     :raises DigestMismatch: if it was champion with another digest.
     """
+    # A version that was replaced and has no move of its own had the alias by hand, with whatever digest.
     digests = [move.digest for move in ledger_moves if move.after == target.version]
-    # A version that a promotion replaced was champion too, perhaps since before there was a ledger. A version that another
-    # move replaced may have been set by hand.
-    replaced = [move.before for move in ledger_moves if move.action is Action.PROMOTED]
-    if not digests and target.version not in replaced:
+    if not digests:
         raise PromotionRefused(
-            f"Version {target.version} of {target.model!r} has never been champion; promote it instead."
+            f"Version {target.version} of {target.model!r} has never been champion by the ledger; promote it instead, or "
+            f"adopt it with `airflow mlops adopt {target.model} {target.version} --reason …`."
         )
-    if digests and target.digest not in digests:
+    if target.digest not in digests:
         raise DigestMismatch(
             f"Version {target.version} of {target.model!r} is registered with digest {target.digest[:12]}…, but was "
             f"champion with {str(digests[-1])[:12]}…: somebody has changed it. Roll back to another version."

@@ -31,6 +31,8 @@ _TAGS = {
     Action.RESTORED: "mlops.restored",
     Action.CHALLENGING: "mlops.challenging",
     Action.DROPPED: "mlops.dropped",
+    Action.ADOPTED: "mlops.adopted",
+    Action.BESIDE: "mlops.challenging",
 }
 # Between its claim and the alias a move makes at most four requests, each of which fails after 95 s. A claim that is older
 # and has moved nothing belongs to a process that was killed and not retried.

@@ -96,7 +96,9 @@ def _train(plan: ReplayPlan, place: int) -> list[Trained]:
         return []
     client, model = plan.client(), plan.spec.name
     return [
-        Trained(place, candidate.candidate, registry.version(client, model, candidate.version))
+        Trained(
+            place, candidate.candidate, registry.version(client, model, candidate.version, candidate.digest)
+        )
         for candidate in candidates
     ]
 

@@ -32,7 +32,7 @@ from airflow_mlops.stages.guard import probation
 from airflow_mlops.stages.replay import stages
 from airflow_mlops.stages.replay.cache import key_of, load, save
 from airflow_mlops.stages.replay.planning import ReplayPlan
-from airflow_mlops.stores.registry import registry
+from airflow_mlops.stores.registry import champions, registry
 from airflow_mlops.stores.registry.ledger import Row, RowKind
 
 
@@ -100,7 +100,7 @@ def _compute(plan: ReplayPlan, policy: Policy, place: int, before: Sequence[Step
     served = before[-1].champion if before else None
     report = stages.monitored(plan, spec, place, served, slug(policy))
     restored = _probation(plan, spec, dataset, before)
-    champion = served if restored is None else _version(plan, restored.after)
+    champion = served if restored is None else _version(plan, restored, served)
     retrain = decide.decide(
         model=spec.name,
         dataset=dataset,
@@ -120,7 +120,7 @@ def _compute(plan: ReplayPlan, policy: Policy, place: int, before: Sequence[Step
         retrain=retrain,
         restored=restored,
         decision=outcome.decision,
-        champion=_version(plan, outcome.decision.after),
+        champion=_version(plan, outcome.decision, champion),
         trained=outcome.trained,
         seconds=round(outcome.seconds, 3),
     )
@@ -131,8 +131,14 @@ def _answered(policy: Retrain) -> Retrain:
     return policy.model_copy(update={"mode": Mode.AUTO}) if policy.mode is Mode.SUGGEST else policy
 
 
-def _version(plan: ReplayPlan, number: str | None) -> ModelRef | None:
-    return None if number is None else registry.version(plan.client(), plan.spec.name, number)
+def _version(plan: ReplayPlan, decision: PromotionDecision, champion: ModelRef | None) -> ModelRef | None:
+    """Return the champion after a decision.
+
+    :param champion: the one before it.
+    """
+    if decision.after is None or decision.before == decision.after:
+        return champion
+    return registry.version(plan.client(), plan.spec.name, decision.after, decision.digest)
 
 
 def _outcome(
@@ -180,12 +186,13 @@ def _probation(
     """Return the rollback of a champion that does worse than the one before; None if it stays."""
     if spec.monitor.rollback is None:
         return None
-    promotion = probation.on_probation(_moves(plan, before))
+    moves = _moves(plan, before)
+    promotion = probation.on_probation(moves)
     if promotion is None:
         return None
     question = Question.of(spec)
     check = probation.judge(
-        plan.client(), promotion, dataset=dataset, policy=spec.monitor.rollback, question=question
+        plan.client(), promotion, moves, dataset=dataset, policy=spec.monitor.rollback, question=question
     )
     if check.verdict is not Verdict.FAIL:
         return None
@@ -195,6 +202,7 @@ def _probation(
         action=Action.ROLLED_BACK,
         before=promotion.after,
         after=promotion.before,
+        digest=champions.digest_as_of(moves, str(promotion.before), promotion.partition),
         checks=(check,),
         reason=f"{check.name}: {check.reason}",
         key=f"replay/{dataset.partition}/rollback",

@@ -16,8 +16,7 @@ from airflow_mlops.domain.predictions import (
     MODEL_VERSION,
     SCORE,
 )
-from airflow_mlops.stores.registry import ledger, registry
-from airflow_mlops.stores.registry.registry import CHALLENGER
+from airflow_mlops.stores.registry import champions, ledger, registry
 from airflow_mlops.stores.tables import tables
 
 if TYPE_CHECKING:
@@ -32,21 +31,22 @@ def challenger_for(
 ) -> ModelRef | None:
     """Return the challenger that predicts a partition beside the champion; None if there is none.
 
-    At the live edge this is the version with the alias ``challenger``, if it is known not to have learned from the
-    partition. A partition that has been decided on already is being replayed, and gets the challenger that it had.
+    At the live edge this is the version that the ledger has made challenger, as long as it has the alias, and if it is known
+    not to have learned from the partition. A partition that has been decided on already is being replayed, and gets the
+    challenger that it had.
 
     :param ledger_source: the ledger's URI, or its rows if they were read before.
     :param uri: URI of the table of the challenger's predictions.
     :raises ModelNotFound: if the version has been deleted.
-    :raises DigestMismatch: if no digest is recorded for it.
+    :raises DigestMismatch: if it has another digest than was recorded, or if nothing in the ledger has made the version
+        with the alias challenger.
     :raises RegistryUnavailable: if MLflow does not answer.
     """
     if ledger.reached(ledger_source, partition):
         recorded = origin(uri, partition)
-        number = recorded.version if recorded is not None else None
+        ref = registry.version(client, model, recorded.version, recorded.digest) if recorded else None
     else:
-        number = registry.alias_version(client, model, CHALLENGER)
-    ref = registry.version(client, model, number) if number is not None else None
+        ref = champions.challenger(client, ledger_source, model)
     if ref is None or ref.trained_through is None or ref.trained_through >= partition:
         return None
     return ref

@@ -19,27 +19,39 @@ from airflow_mlops.learning.models import transform
 from airflow_mlops.stages.score import batches, run
 from airflow_mlops.stages.score.beside import shadow_report
 from airflow_mlops.stages.score.run import Beside, ScoringPlan
-from airflow_mlops.stores.registry import ledger, registry
+from airflow_mlops.stores.registry import champions, ledger
+from airflow_mlops.stores.registry.champions import Standing
 
 if TYPE_CHECKING:
     from airflow_mlops.stores.registry.client import Client
 
-__all__ = ["Beside", "champion_for", "score"]
+__all__ = ["Beside", "champion_for", "score", "standing_for"]
 
 
 def champion_for(client: Client, ledger_uri: str, model: str, partition: str) -> ModelRef | None:
     """Return the champion that partition ``partition`` is scored and judged with.
 
-    A partition at the live edge gets the version that has the alias. A partition that has been decided on already is being
-    replayed, and gets the champion of that time, which only the ledger knows. So does a partition at which the champion
+    The errors are those of :func:`standing_for`.
+    """
+    return standing_for(client, ledger_uri, model, partition).champion
+
+
+def standing_for(client: Client, ledger_uri: str, model: str, partition: str) -> Standing:
+    """Return the champion of a partition, with the digest that the ledger has recorded, and what is wrong with its alias.
+
+    A partition at the live edge gets the ledger's champion, wherever somebody has moved the alias. A partition that has been
+    decided on already is being replayed, and gets the champion of that time. So does a partition at which the champion
     was rolled back: it is judged with the version that it was scored with.
 
+    :raises DigestMismatch: if the version has another digest than the ledger, or if nothing in the ledger has made it
+        champion: see :func:`airflow_mlops.stores.registry.champions.current`.
+    :raises ModelNotFound: if the champion of that time is gone.
     :raises RegistryUnavailable: if MLflow does not answer, which is never the same as having no champion.
     """
-    if not ledger.reached(ledger_uri, partition):
-        return registry.champion(client, model)
-    version = ledger.champion_as_of(ledger_uri, partition)
-    return registry.version(client, model, version) if version is not None else None
+    rows = ledger.rows(ledger_uri)
+    if ledger.reached(rows, partition):
+        return Standing(champions.as_of(client, rows, model, partition), live=False)
+    return champions.current(client, ledger_uri, model)
 
 
 def score(

@@ -57,8 +57,8 @@ class Trial:
 def check(subject: Trial, *, key: str, actor: str) -> ChallengeReport:
     """Judge the challenger's windows, and promote or drop a challenger on trial once they are conclusive.
 
-    A challenger is on trial if a promotion of the ledger has made it challenger. If somebody else has set its alias, its
-    windows are only recorded. A trial ends without a promotion if a window fails, if the alias was moved outside of the
+    A challenger is on trial if a promotion of the ledger has made it challenger. If a person has put it beside the champion,
+    its windows are only recorded. A trial ends without a promotion if a window fails, if the alias was moved outside of the
     ledger, if the ledger has made another version champion than the one that the challenger was judged against, or if
     the challenger cannot become champion. A partition that was decided on before is being replayed, and nothing is moved.
     A second call with the same key finishes the move that the first began. If another move is in the way, that is
@@ -77,11 +77,13 @@ def check(subject: Trial, *, key: str, actor: str) -> ChallengeReport:
     if ledger.pending(rows):
         rows = ledger.rows(uri)
     replayed = ledger.reached(rows, subject.partition)
-    trial = None if replayed else ledger.challenger(rows)
+    trial = None if replayed else _trial(rows)
     if trial is not None and (why := _over(subject, trial, rows, current)) is not None:
         report = _report(subject, trial.evidence.candidate, reason=why)
         return _drop(subject, report, trial, why, current, key, actor)
-    champion = ledger.champion_as_of(rows, subject.partition) if replayed else current
+    ledger_moves = ledger.moves(rows)
+    served = ledger_moves[-1].after if ledger_moves else None
+    champion = ledger.champion_as_of(rows, subject.partition) if replayed else served
     try:
         pair = _pair(subject, champion, rows)
     except (DigestMismatch, ModelNotFound) as error:
@@ -89,8 +91,8 @@ def check(subject: Trial, *, key: str, actor: str) -> ChallengeReport:
         report = _report(subject, None, reason=why)
         return report if trial is None else _drop(subject, report, trial, why, current, key, actor)
     if pair is None:
-        return _unpaired(subject, trial, champion)
-    since = trial.at if trial is not None and champion == trial.before else None
+        return _unpaired(subject, trial, current)
+    since = trial.at if trial is not None and current == trial.before else None
     policy = subject.policy or Shadow(windows=1)
     windows = trial_windows.windows(pair, policy, policy.windows, since=since)
     judged = shadow.clean_windows(windows, policy.windows)
@@ -102,10 +104,16 @@ def check(subject: Trial, *, key: str, actor: str) -> ChallengeReport:
     if trial is None or subject.policy is None or judged.verdict is Verdict.INCONCLUSIVE:
         return report
     if since is None:
-        return report.model_copy(update={"reason": f"{report.reason}; {_astray(champion)}"})
+        return report.model_copy(update={"reason": f"{report.reason}; {_astray(current)}"})
     if judged.verdict is Verdict.FAIL:
         return _drop(subject, report, trial, judged.reason, current, key, actor)
     return _promote(subject, report, trial, judged.reason, key, actor)
+
+
+def _trial(rows: Sequence[Row]) -> Row | None:
+    """Return the move that made the challenger one; None if no promotion has."""
+    challenge = ledger.challenger(rows)
+    return challenge if challenge is not None and challenge.action is Action.CHALLENGING else None
 
 
 def _unpaired(subject: Trial, trial: Row | None, champion: str | None) -> ChallengeReport:
@@ -125,7 +133,7 @@ def _aside(replayed: bool, trial: Row | None) -> str:
     if replayed:
         return "; the partition was decided on before, and is being replayed"
     return (
-        "" if trial is not None else "; somebody has set its alias, so that it is recorded and never promoted"
+        "" if trial is not None else "; a person has put it there, so that it is recorded and never promoted"
     )
 
 

@@ -12,7 +12,7 @@ from airflow_mlops.domain.facts.results import Action, DatasetVersion, TrainingD
 from airflow_mlops.domain.facts.validation import ExpectationResult
 from airflow_mlops.learning.summaries.distance import jensen_shannon, together
 from airflow_mlops.learning.summaries.summary import Column, ColumnKind
-from airflow_mlops.stores.registry import ledger
+from airflow_mlops.stores.registry import champions, ledger
 from airflow_mlops.stores.tables import delta, tables
 
 if TYPE_CHECKING:
@@ -96,11 +96,15 @@ def reference(ledger_uri: str, partition: str) -> SkewReference | None:
 
     :return: None if there is no champion yet, or the ledger does not name its training data.
     """
-    version = ledger.champion_as_of(ledger_uri, partition)
+    rows = ledger.rows(ledger_uri)
+    version = ledger.champion_as_of(rows, partition)
     if version is None:
         return None
-    for move in reversed(ledger.moves(ledger_uri)):
-        if move.action is Action.PROMOTED and move.after == version and move.evidence.trained_on:
+    # A model that was deleted and is trained again has another version of that number.
+    digest = champions.digest_as_of(rows, version, partition)
+    for move in reversed(ledger.moves(rows)):
+        same = (move.after, move.digest) == (version, digest)
+        if move.action is Action.PROMOTED and same and move.evidence.trained_on:
             return SkewReference(version, move.evidence.trained_on)
     return None
 

@@ -134,11 +134,15 @@ def versions(client: MlflowClient) -> list[ModelVersion]:
                 return listing
 
 
-def version(client: MlflowClient, model: str, number: str) -> ModelRef:
+def version(client: MlflowClient, model: str, number: str, recorded: str | None = None) -> ModelRef:
     """Return a registered version with the digest that it must have.
 
+    A number alone says little: a model that was deleted and is trained again begins at 1 once more.
+
+    :param recorded: the digest that the ledger, or whatever names the number, has of it; None if nothing has one.
     :raises ModelNotFound: if the version does not exist or is not ready; the message lists the versions that exist.
-    :raises DigestMismatch: if the version has no digest, because it was not registered by this package.
+    :raises DigestMismatch: if the version has no digest, because it was not registered by this package, or another one
+        than was recorded.
     """
     registered = _get(client, model, number)
     digest = registered.tags.get("mlops.digest")
@@ -146,6 +150,11 @@ def version(client: MlflowClient, model: str, number: str) -> ModelRef:
         raise DigestMismatch(
             f"Version {number} of {model!r} was not registered by a training run: without a run and the tag "
             "mlops.digest its content cannot be verified."
+        )
+    if recorded is not None and digest != recorded:
+        raise DigestMismatch(
+            f"Version {number} of {model!r} is registered with digest {digest[:12]}…, but was recorded with "
+            f"{recorded[:12]}…: it was deleted and trained again, or somebody has changed it."
         )
     return ModelRef(
         model=model, version=str(registered.version), digest=digest, run_id=registered.run_id,

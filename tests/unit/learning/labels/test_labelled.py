@@ -275,7 +275,7 @@ def test_a_version_is_trained_judged_promoted_and_taken_back_by_labels_of_their_
     story.history.crown(story.blind, "2013-03")
     promotion = probation.on_probation(ledger.rows(uri))
     check = probation.judge(
-        story.client, promotion, dataset=story.months[3], policy=AutoRollback(within=1),
+        story.client, promotion, ledger.rows(uri), dataset=story.months[3], policy=AutoRollback(within=1),
         question=Question(target="late", task="classification", metric="roc_auc", delay=WEEK),
     )  # fmt: skip
     april = month("2013-04")

@@ -222,7 +222,7 @@ def test_a_champion_on_probation_is_taken_back_as_the_policy_says(
     first = steps(plan, NEVER)
     failed = first[3].health.drift.model_copy(update={"name": "probation", "verdict": Verdict.FAIL})
 
-    def worse(client: Any, promotion: Any, **facts: Any) -> Any:
+    def worse(client: Any, promotion: Any, *_: Any, **facts: Any) -> Any:
         asked.append((promotion.before, promotion.after))
         return failed
 

@@ -9,7 +9,8 @@ import pyarrow.compute as pc
 import pytest
 from mlflow import MlflowClient
 
-from airflow_mlops.domain.facts.results import DatasetVersion, ModelRef
+from airflow_mlops.domain.checks import Check, Verdict
+from airflow_mlops.domain.facts.results import Action, DatasetVersion, ModelRef
 from airflow_mlops.domain.facts.scoring import ScoringReport
 from airflow_mlops.domain.spec.model import Candidate
 from airflow_mlops.exceptions import (
@@ -20,11 +21,13 @@ from airflow_mlops.exceptions import (
     TransformFailed,
 )
 from airflow_mlops.learning.models import models
+from airflow_mlops.stages.promote import adopt, promote
 from airflow_mlops.stages.score import batches, score
-from airflow_mlops.stores.registry import registry
+from airflow_mlops.stores.registry import ledger, registry
+from airflow_mlops.stores.registry.champions import Standing
+from airflow_mlops.stores.registry.ledger import RowKind
 from airflow_mlops.stores.tables import delta, tables
-from history import MODEL, STIFF, History, rows_of, shifted
-from registry_builders import make_ref
+from history import MODEL, STIFF, History, make_decision, rows_of, shifted
 
 
 @pytest.fixture
@@ -237,16 +240,79 @@ def champion_for(history: History, key: str) -> ModelRef | None:
     return score.champion_for(history.client, history.uri("ledger"), MODEL, key)
 
 
-def test_a_partition_at_the_live_edge_gets_what_the_alias_says(history: History, champion: ModelRef) -> None:
-    assert champion_for(history, "2013-03") == champion
-    moved = history.train(history.publish("2013-03"), candidate=STIFF)
-    registry.set_champion(history.client, MODEL, moved.version)
-    assert champion_for(history, "2013-03") == make_ref(moved).model_copy(
-        update={"trained_through": "2013-02"}
+def standing_for(history: History, key: str) -> Standing:
+    return score.standing_for(history.client, history.uri("ledger"), MODEL, key)
+
+
+def test_an_alias_that_was_moved_by_hand_does_not_serve_and_is_told(
+    history: History, champion: ModelRef
+) -> None:
+    assert standing_for(history, "2013-03") == Standing(champion)
+    other = history.train(history.publish("2013-03"), candidate=STIFF)
+    registry.set_champion(history.client, MODEL, other.version)
+    standing = standing_for(history, "2013-03")
+    assert standing.champion == champion
+    assert "version 2 is champion, though test/2013-02 made version 1 the champion" in standing.problem
+    assert standing.problem.endswith("moved outside of the ledger; version 1 goes on serving")
+    history.client.delete_registered_model_alias(MODEL, registry.CHAMPION)
+    standing = standing_for(history, "2013-03")
+    assert (standing.champion, "there is no champion, though" in standing.problem) == (champion, True)
+
+
+def test_an_alias_that_was_set_by_hand_serves_only_once_it_is_adopted(
+    history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blessed = Check(name="blessing", verdict=Verdict.PASS, expected="alike", reason="blessed in another test")
+    monkeypatch.setattr(promote, "_blessed", lambda *_: blessed)
+    history.publish("2013-01")
+    trained = history.train(history.publish("2013-02"))
+    registry.set_champion(history.client, MODEL, trained.version)
+    with pytest.raises(DigestMismatch, match="nothing in the ledger has made it so.*mlops adopt flights 1 "):
+        champion_for(history, "2013-03")
+    adopt.adopt(
+        history.client, ledger_uri=history.uri("ledger"), model=MODEL, version="1", reason="from before", key="a", actor="test"
+    )  # fmt: skip
+    assert champion_for(history, "2013-03") == registry.version(history.client, MODEL, "1", trained.digest)
+
+
+def test_a_move_that_was_killed_before_it_was_recorded_serves_by_its_claim(
+    history: History, champion: ModelRef
+) -> None:
+    later = history.train(history.publish("2013-03"), candidate=STIFF)
+    claim = make_decision(
+        "2013-03", Action.PROMOTED, before="1", after=later.version, digest=later.digest, key="killed"
+    )
+    ledger.record(history.uri("ledger"), RowKind.INTENT, claim, actor="test")
+    assert champion_for(history, "2013-04") == champion
+    registry.set_champion(history.client, MODEL, later.version)
+    assert standing_for(history, "2013-04") == Standing(
+        registry.version(history.client, MODEL, later.version, later.digest)
     )
 
 
-def test_before_the_first_decision_the_alias_decides(history: History) -> None:
+def test_a_version_of_the_same_number_that_was_trained_again_scores_nothing(
+    history: History, champion: ModelRef
+) -> None:
+    history.decide("2013-03", before=champion.version, after=champion.version)
+    history.client.delete_registered_model(MODEL)
+    again = history.train(history.publish("2013-04"), candidate=STIFF)
+    assert again.version == champion.version
+    standing = standing_for(history, "2013-05")
+    assert standing.champion is None
+    assert "it was deleted and trained again" in standing.problem
+    registry.set_champion(history.client, MODEL, again.version)
+    for key in ("2013-03", "2013-05"):
+        with pytest.raises(DigestMismatch, match="Version 1 of 'flights' is registered with digest"):
+            champion_for(history, key)
+    # It replaces the old one as of its own promotion, and of no earlier partition.
+    history.client.delete_registered_model_alias(MODEL, registry.CHAMPION)
+    promoted = history.crown(again, "2013-04")
+    assert champion_for(history, "2013-05") == promoted
+    with pytest.raises(DigestMismatch, match="was recorded with"):
+        champion_for(history, "2013-03")
+
+
+def test_before_the_first_decision_there_is_no_champion(history: History) -> None:
     assert champion_for(history, "2013-01") is None
 
 
