@@ -143,6 +143,7 @@ def _privacy() -> tuple[CLICommand, ...]:
             help="CSV file with a line of columns, and a line of values for each row",
         ),
         _arg("--reason", help="why; it is kept in the record of erasures"),
+        _arg("--export", action="append", metavar="FILE", help="file that was exported; repeatable"),
         _arg(
             "--spec", metavar="FILE", help="spec with the outputs of predictions, if not models/<name>.yaml"
         ),

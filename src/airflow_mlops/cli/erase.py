@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -11,9 +11,11 @@ from airflow_mlops.cli.places import table_uri
 if TYPE_CHECKING:
     from argparse import Namespace
 
+    import pyarrow as pa
     from airflow.sdk import ObjectStoragePath
 
     from airflow_mlops.domain.facts.erasure import Erasure, TableErasure
+    from airflow_mlops.stages.erase.subject import Subject
     from airflow_mlops.stores.outputs.tables import Writer
 
 _REMAINS = (
@@ -31,6 +33,7 @@ def erase(args: Namespace) -> None:
 
     from airflow_mlops.cli import connect
     from airflow_mlops.stages.erase import erase as stage
+    from airflow_mlops.stages.erase import exported
 
     if args.delete and not (args.reason or "").strip():
         raise SystemExit("--reason is empty; say why, the record of erasures keeps it.")
@@ -41,11 +44,14 @@ def erase(args: Namespace) -> None:
         planned = planned.model_copy(update={"pages": tuple(_pages(planned))})
         _print(planned)
         outputs = _outputs(args)
+        exports = _exported(args, theirs, uris)
         for output in outputs:
             print(f"Output {output.describe(None)}: written again for partitions whose predictions change.")
         if not args.delete:
             print(f"Nothing was erased; --delete does it. {_REMAINS}")
             return
+        for path, columns in exports.items():
+            exported.take_out(path, theirs, columns)
         record = table_uri(args.name, "erasures")
         delivered = stage.delivered(planned, record)
         for page in planned.pages:
@@ -121,6 +127,23 @@ def _values(args: Namespace) -> tuple[list[str], list[list[str]]]:
     if not all(mark and name for name, mark, _ in pairs) or len({*names}) < len(names):
         raise SystemExit("Write --where column=value, each column once; several have to hold together.")
     return names, [[value for _, _, value in pairs]]
+
+
+def _exported(args: Namespace, theirs: Subject, uris: Mapping[str, str]) -> dict[str, pa.Schema]:
+    """Return the exported files that hold some of the rows, with the columns of the dataset."""
+    from airflow_mlops.stages.erase import exported
+    from airflow_mlops.stores.tables import delta, tables
+
+    holding: dict[str, pa.Schema] = {}
+    table = next(uri for name in ("data", "staging") if tables.exists(uri := uris[name]))
+    columns = delta.schema(table)
+    columns = columns.remove(columns.get_field_index(tables.PARTITION))
+    for path in args.export or ():
+        rows = exported.count(path, theirs, columns)
+        print(f"Exported file {path}: {rows:,} rows{' are taken out' if rows else ''}.")
+        if rows:
+            holding[path] = columns
+    return holding
 
 
 def _outputs(args: Namespace) -> list[Writer]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -270,7 +271,10 @@ def test_a_text_finds_the_value_of_every_type_of_key(column: str, text: str) -> 
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        (["--where", "nobody=1"], "No table has a column 'nobody'; rows are chosen by carrier, delay, departure, "),
+        (
+            ["--where", "nobody=1"],
+            "No table has a column 'nobody'; rows are chosen by carrier, delay, departure, ",
+        ),
         (["--where", "departure=soon"], "The value of 'departure' in row 1 is none of timestamp"),
         (["--where", "passenger="], "The value of 'passenger' in row 1 is none of string"),
         (["--where", "passenger"], "Write --where column=value"),
@@ -414,3 +418,35 @@ def test_files_that_predictions_go_to_are_written_again(history: History, tmp_pa
     erase_person()
     assert key not in out.read_text()
     assert len(out.read_text().splitlines()) == dataset.rows - 3 + 1
+
+
+@pytest.mark.parametrize("ending", [".parquet", ".csv", ".csv.gz", ".jsonl", ".jsonl.gz"])
+def test_exported_files_that_are_named_lose_the_rows_and_nothing_else(
+    history: History, tmp_path: Path, capsys: Capture, ending: str
+) -> None:
+    history.publish("2013-01", passengers("2013-01", 3))
+    before, after = (str(tmp_path / f"{name}{ending}") for name in ("before", "after"))
+    mlops("datasets", "export", MODEL, "--output-file", before)
+    capsys.readouterr()
+    erase("--where", f"passenger={PERSON}", "--export", before)
+    assert f"Exported file {before}: 3 rows are taken out." in capsys.readouterr().out
+    erase("--where", f"passenger={PERSON}", "--export", before, "--reason", "asked for it", "--delete")
+    mlops("datasets", "export", MODEL, "--output-file", after)
+    assert read(before) == read(after)
+
+
+def read(path: str) -> object:
+    raw = Path(path).read_bytes()
+    if path.endswith(".parquet"):
+        return pq.read_table(path)
+    return gzip.decompress(raw) if path.endswith(".gz") else raw
+
+
+def test_a_file_that_is_no_export_of_the_dataset_is_refused(history: History, tmp_path: Path) -> None:
+    history.publish("2013-01", passengers("2013-01", 3))
+    other = tmp_path / "other.csv"
+    other.write_text("a,b\n1,2\n")
+    with pytest.raises(SystemExit, match="other.csv has no column by which the rows are found; delete it"):
+        erase("--where", f"passenger={PERSON}", "--export", str(other))
+    with pytest.raises(SystemExit, match="nowhere.csv is no file that ends in one of"):
+        erase("--where", f"passenger={PERSON}", "--export", str(tmp_path / "nowhere.csv"))

@@ -119,6 +119,20 @@ def combinations(uri: str, whose: Rows, columns: Sequence[str]) -> dict[str, set
     return {partition: values for partition, values in known.items() if values}
 
 
+def count(batch: pa.RecordBatch, whose: Sequence[Rows]) -> int:
+    """Return how many of some rows a batch of any partition holds."""
+    import pyarrow as pa
+
+    return int(_hits(pa.Table.from_batches([batch]), "", whose).sum())
+
+
+def without(batch: pa.RecordBatch, whose: Sequence[Rows]) -> pa.RecordBatch:
+    """Return a batch of any partition without some rows."""
+    import pyarrow as pa
+
+    return batch.filter(pa.array(~_hits(pa.Table.from_batches([batch]), "", whose)))
+
+
 def rewrite(
     uri: str,
     partition: str,
