@@ -130,6 +130,10 @@ class BlessingFailed(RuntimeError):
     """A candidate does not load, or does not predict the same, in a fresh process. A retry cannot help."""
 
 
+class MachineBusy(TimeoutError):
+    """A machine under load missed a limit of time, which says nothing about what was to be done. A retry can help."""
+
+
 class PromotionConflict(RuntimeError):
     """The alias moved while a promotion was under way. A retry cannot help: decide again on the new champion."""
 
@@ -163,6 +167,7 @@ class OutputUnavailable(ConnectionError):
 
 
 RETRYABLE: tuple[type[Exception], ...] = (
+    MachineBusy,
     OutputUnavailable,
     SourceMissing,
     SourceChanging,

@@ -126,14 +126,15 @@ class Serving(Section):
     """What loading and predicting may cost, measured in a fresh process."""
 
     seconds: Annotated[Number, Field(gt=0)] = Field(
-        default=60, description="Seconds to start, load and predict the sample, imports included."
+        default=60,
+        description="Seconds of processor time to start, load and predict the sample, imports included.",
     )
     memory: Annotated[Number, Field(gt=0)] = Field(default=4096, description="MiB of resident memory.")
     size: Annotated[Number, Field(gt=0)] | None = Field(
         default=None, description="MiB of the model's file; `null` for any."
     )
     latency: Annotated[Number, Field(gt=0)] | None = Field(
-        default=None, description="Milliseconds to predict one row, median; `null` for any."
+        default=None, description="Milliseconds of processor time to predict one row, median; `null` for any."
     )
 
 

@@ -58,7 +58,7 @@ def blessed(version: str, blessing: Blessing, more: str = "") -> Check:
         expected=_EXPECTED,
         observed=blessing.max_difference,
         n=blessing.n,
-        reason=f"version {version} loaded and predicted {blessing.n} rows alike in {blessing.seconds:.1f} s with "
+        reason=f"version {version} loaded and predicted {blessing.n} rows alike in {blessing.seconds:.1f} s of processor time with "
         f"{blessing.memory_mb:.0f} MiB{more}",
     )
 
@@ -69,6 +69,7 @@ def serving_checks(gate: Serving, version: str, size: int, wait: Callable[[], Bl
     :param size: bytes of the model's file.
     :param wait: waits for the blessing; :func:`blessing_of` yields it.
     :raises DigestMismatch: if the model is not what was trained; also UntrustedModel.
+    :raises MachineBusy: if the machine left the process no time, which says nothing about the model.
     """
     latency: float | None = None
     try:
@@ -89,6 +90,8 @@ def serving_checks(gate: Serving, version: str, size: int, wait: Callable[[], Bl
         checks.append(gates.at_most("serving.size", size / 2**20, gate.size, "MiB of the model's file"))
     if gate.latency is not None:
         checks.append(
-            gates.at_most("serving.latency", latency, gate.latency, "milliseconds to predict one row")
+            gates.at_most(
+                "serving.latency", latency, gate.latency, "milliseconds of processor time to predict one row"
+            )
         )
     return checks

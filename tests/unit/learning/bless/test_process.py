@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -14,9 +15,11 @@ import pyarrow.parquet as pq
 import pytest
 import skops.io
 
+from airflow_mlops.domain.checks import Verdict
+from airflow_mlops.domain.spec.gates import Serving
 from airflow_mlops.domain.spec.model import Candidate, Features
-from airflow_mlops.exceptions import BlessingFailed, DigestMismatch, UntrustedModel
-from airflow_mlops.learning.bless import process
+from airflow_mlops.exceptions import RETRYABLE, BlessingFailed, DigestMismatch, MachineBusy, UntrustedModel
+from airflow_mlops.learning.bless import check, process
 from airflow_mlops.learning.models import models, pipeline
 
 pytestmark = pytest.mark.slow  # real processes, or fits: seconds each
@@ -110,13 +113,35 @@ def test_a_process_that_does_not_end_in_time_is_ended_with_its_children(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stand_in(tmp_path, monkeypatch, f"sleep 600 & echo $! > {tmp_path}/child; wait")
-    with pytest.raises(BlessingFailed, match="within 2 s"):
-        run(folder, seconds=2)
+    with pytest.raises(
+        MachineBusy, match=r"In 2 s .*the 0.2 s of processor time that gates.serving.seconds allows: the load"
+    ):
+        run(folder, seconds=0.2)
     child = Path(f"/proc/{(tmp_path / 'child').read_text().strip()}/stat")
     # The signal has been sent; dying takes the system a moment.
     deadline = time.monotonic() + 10
     while child.exists() and child.read_text().split()[2] != "Z":
         assert time.monotonic() < deadline
+
+
+def test_a_model_that_uses_up_its_processor_time_fails_at_any_load(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = "import signal; signal.setitimer(signal.ITIMER_PROF, 0.1)\nwhile True: pass"
+    (tmp_path / "loop.py").write_text(loop)
+    stand_in(tmp_path, monkeypatch, f"exec {sys.executable} {tmp_path}/loop.py")
+    with pytest.raises(BlessingFailed, match="within 60 s of processor time, which gates.serving.seconds"):
+        run(folder)
+
+
+def test_waiting_costs_no_processor_time(folder: Path) -> None:
+    path = folder / "model.skops"
+    with process.start(
+        path, models.digest(path), folder / "sample.parquet", task="classification", seconds=50
+    ) as result:
+        time.sleep(3)
+        blessing = result()
+    assert 0 < blessing.seconds < 50
 
 
 def test_the_process_sees_no_secret_of_its_parent(
@@ -177,47 +202,50 @@ def test_a_result_is_judged_by_the_time_that_it_took_and_not_by_when_it_is_asked
             if known:
                 assert result().latency_ms == 0.5
             else:
-                with pytest.raises(BlessingFailed, match="took 3.0 s; 2 s are allowed"):
+                with pytest.raises(
+                    BlessingFailed, match="took 3.0 s of processor time; 2 s are allowed by gates.serving"
+                ):
                     result()
 
 
 class Clock:
-    """Time that passes only while somebody is waited for."""
+    """Processor time, which waiting does not take."""
 
-    now = 1000.0
+    now = 10.0
+    requests = 0
 
     def readline(self) -> str:
-        self.now += 500
+        self.requests += 1
         return "\n"
 
 
-def test_one_row_is_measured_once_it_is_asked_for_and_the_wait_does_not_count(
+def test_one_row_is_measured_once_it_is_asked_for_and_hanging_ends_the_process(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     clock, asked, timers = Clock(), [], []
     real = models.predict
 
     def predict(model: Any, rows: pa.Table, task: str) -> np.ndarray:
-        asked.append((rows.num_rows, clock.now))
+        asked.append((rows.num_rows, clock.requests))
         clock.now += 1
         return real(model, rows, task)
 
-    def setitimer(_: int, seconds: float) -> tuple[float, float]:
-        timers.append(seconds)
+    def setitimer(which: int, seconds: float) -> tuple[float, float]:
+        timers.append((which == signal.ITIMER_PROF, seconds))
         return 59.0, 0.0
 
     monkeypatch.setattr(process.signal, "setitimer", setitimer)
-    monkeypatch.setattr(process, "monotonic", lambda: clock.now)
+    monkeypatch.setattr(process, "process_time", lambda: clock.now)
     monkeypatch.setattr(sys, "stdin", clock)
     monkeypatch.setattr(models, "predict", predict)
     path = folder / "model.skops"
     arguments = (models.digest(path), str(folder / "sample.parquet"), "classification", "")
-    assert process._main("990", "60", str(path), *arguments) == 0
+    assert process._main("60", str(path), *arguments) == 0
     found = json.loads(capsys.readouterr().out)
-    assert asked[:2] == [(60, 1000), (1, 1501)]
+    assert asked[:2] == [(60, 0), (1, 1)]
     assert (found["seconds"], found["latency_ms"]) == (10 + len(asked), 1000)
     # The process does not end itself while it waits, and does so afterwards if it hangs.
-    assert timers == [65, 0, 59]
+    assert timers == [(True, 60), (False, 605), (False, 0), (False, 59)]
 
 
 def test_a_model_whose_packages_are_others_here_is_not_loaded(folder: Path, tmp_path: Path) -> None:
@@ -230,3 +258,16 @@ def test_a_model_whose_packages_are_others_here_is_not_loaded(folder: Path, tmp_
     assert "scikit-learn==0.1, which is " in str(failed.value)
     assert 'missing-one==2; python_version > "3", which is not installed here' in str(failed.value)
     assert "numpy" not in str(failed.value)
+
+
+def test_a_busy_machine_is_no_verdict_on_a_model_and_is_retried() -> None:
+    def busy() -> process.Blessing:
+        raise MachineBusy("the load of this machine is 14.0 on 2 processors")
+
+    def failed() -> process.Blessing:
+        raise BlessingFailed("it predicts something else")
+
+    with pytest.raises(MachineBusy):
+        check.serving_checks(Serving(), "1", 1, busy)
+    assert [each.verdict for each in check.serving_checks(Serving(), "1", 1, failed)] == [Verdict.FAIL]
+    assert MachineBusy in RETRYABLE
