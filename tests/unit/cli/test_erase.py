@@ -17,6 +17,7 @@ from airflow_mlops.domain.facts.results import DatasetVersion, ModelRef
 from airflow_mlops.exceptions import TableUnreadable, WriteConflict
 from airflow_mlops.learning.labels import labels
 from airflow_mlops.stages.erase import erase as stage
+from airflow_mlops.stages.ingest import ingest
 from airflow_mlops.stages.score import batches, run
 from airflow_mlops.stores.tables import erasure, log, tables, versions
 from contexts import deploy
@@ -450,3 +451,38 @@ def test_a_file_that_is_no_export_of_the_dataset_is_refused(history: History, tm
         erase("--where", f"passenger={PERSON}", "--export", str(other))
     with pytest.raises(SystemExit, match="nowhere.csv is no file that ends in one of"):
         erase("--where", f"passenger={PERSON}", "--export", str(tmp_path / "nowhere.csv"))
+
+
+def test_a_column_that_has_no_type_yet_has_none_afterwards_either(history: History) -> None:
+    for key in ("2013-01", "2013-02"):
+        rows = passengers(key, 3)
+        if key == "2013-02":
+            erase_person()
+            note = pa.array(range(rows.num_rows))
+        else:
+            note = pa.nulls(rows.num_rows)
+        staged = ingest.stage(
+            FrameSource(rows.append_column("note", note)), month(key), uri=history.uri("staging"), published=history.uri("data"),
+            name=MODEL, key=["flight"], event_time="departure", run="test",
+        )  # fmt: skip
+        version = ingest.publish(staged, uri=history.uri("data"), run="test")
+    january = versions.published(history.uri("data"), "2013-01")
+    assert january is not None
+    assert (january.columns["note"], version.columns["note"]) == ("null", "int64")
+    assert tables.read(version.uri).schema.field("note").type == pa.int64()
+
+
+class FrameSource:
+    """Rows that are there."""
+
+    def __init__(self, rows: pa.Table) -> None:
+        self.rows = rows
+
+    def describe(self, _: object) -> str:
+        return "rows"
+
+    def stamp(self, _: object) -> str:
+        return "rows"
+
+    def batches(self, _: object, types: object = None) -> Iterator[pa.RecordBatch]:
+        yield from self.rows.to_batches()
