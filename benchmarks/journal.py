@@ -135,6 +135,7 @@ def _ledger_calls(uri: str, count: int) -> dict[str, Callable[[], Any]]:
         "reached": lambda: ledger.reached(uri, last.partition),
         "champion_as_of": lambda: ledger.champion_as_of(uri, middle.partition),
         "latest_partition": lambda: ledger.latest_partition(uri),
+        "attempts": lambda: ledger.attempts(uri),
         "trial": lambda: ledger.trial(uri),
     }
 
@@ -165,10 +166,15 @@ def _ledger_rows(count: int) -> list[dict[str, Any]]:
 
     decisions = [_decision(hour) for hour in range(count)]
     return [
-        ledger._new(
-            ledger.RowKind.DECISION, decision, "benchmark", decision.reason, _START + timedelta(hours=hour)
-        ).model_dump()
-        | {"evidence": json.dumps(decision.to_dict())}
+        ledger._columns(
+            ledger._new(
+                ledger.RowKind.DECISION,
+                decision,
+                "benchmark",
+                decision.reason,
+                _START + timedelta(hours=hour),
+            )
+        )
         for hour, decision in enumerate(decisions)
     ]
 

@@ -10,7 +10,7 @@ from airflow.sdk import Asset, BaseOperator, SkipMixin
 from airflow.sdk.observability import stats
 from pydantic import Field, StrictBool, StrictInt
 
-from airflow_mlops.domain.facts.results import Action, DatasetVersion, PromotionDecision, RetrainDecision
+from airflow_mlops.domain.facts.results import Action, DatasetVersion, RetrainDecision
 from airflow_mlops.domain.facts.retraining import suggested
 from airflow_mlops.domain.spec.model import Retrain
 from airflow_mlops.domain.spec.section import Section
@@ -23,6 +23,8 @@ from airflow_mlops.stores.registry import champions, ledger
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from airflow_mlops.stores.registry.ledger import Row
 
 _REASON = 500
 """The longest reason, in characters, that is taken from the event of an asset."""
@@ -112,7 +114,8 @@ class DecideOperator(BaseOperator, SkipMixin):
 
     def _decide(self, context: Context, dataset: DatasetVersion) -> RetrainDecision:
         request, uri = self._request(context), table_uri(self.model, "ledger")
-        if not request.force and (reason := self._settled(context, dataset.partition, ledger.decisions(uri))):
+        rows = ledger.rows(uri)
+        if not request.force and (reason := self._settled(context, dataset.partition, rows)):
             return RetrainDecision(
                 model=self.model,
                 partition=dataset.partition,
@@ -127,7 +130,7 @@ class DecideOperator(BaseOperator, SkipMixin):
             champion=champions.current(MlflowHook(self.mlflow_conn_id).get_conn(), uri, self.model).champion,
             policy=self.policy,
             health=health.history(table_uri(self.model, "monitoring"), dataset.partition),
-            decisions=ledger.decisions(uri),
+            decisions=ledger.attempts(rows),
             shortage=split.shortage(dataset, self.holdout, self.window, self.delay),
             force=request.force,
             reason=request.reason,
@@ -150,15 +153,13 @@ class DecideOperator(BaseOperator, SkipMixin):
                 why = " ".join(reason.split())[:_REASON] if isinstance(reason, str) else ""
                 yield why or f"an event of the asset {asset.name}"
 
-    def _settled(
-        self, context: Context, partition: str, decisions: Sequence[PromotionDecision]
-    ) -> str | None:
+    def _settled(self, context: Context, partition: str, rows: Sequence[Row]) -> str | None:
         """Return why a partition is not decided again; None if it has to be decided."""
-        later = [decision.partition for decision in decisions if decision.partition > partition]
-        if later:
+        latest = ledger.latest_partition(rows)
+        if latest is not None and latest > partition:
             # The champion may have been trained on later data than a candidate of this partition.
-            return f"later partitions, up to {max(later)}, have been decided already"
-        former = next((decision for decision in decisions if decision.partition == partition), None)
+            return f"later partitions, up to {latest}, have been decided already"
+        former = ledger.decision(rows, partition)
         # A key is the name of its run, or begins with it and a slash: one run id may be the beginning of another.
         if (
             former is None

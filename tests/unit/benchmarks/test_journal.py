@@ -30,6 +30,6 @@ def test_each_call_is_measured_on_each_journal(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(journal, "RUNS", 1)
     monkeypatch.setattr(journal, "LIMIT", 1000)
     lines = [json.loads(growth.line()) for growth in journal.compare(lambda what: None)]
-    assert len({line["case"] for line in lines}) == len(lines) / 2 == 14
+    assert len({line["case"] for line in lines}) == len(lines) / 2 == 15
     assert {line["rows"] for line in lines} == {3, 10}
     assert all(line["ratio"] == 1.0 for line in lines if line["rows"] == 3)

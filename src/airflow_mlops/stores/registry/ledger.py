@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from airflow_mlops.domain.checks import Fact
 from airflow_mlops.domain.facts.results import Action, PromotionDecision
+from airflow_mlops.domain.facts.retraining import declined, trained
 from airflow_mlops.exceptions import PromotionConflict, TableUnreadable
 from airflow_mlops.stores.tables import journal
 from airflow_mlops.stores.tables.selection import Selection
@@ -18,7 +19,8 @@ CHALLENGES = (Action.CHALLENGING, Action.BESIDE, Action.DROPPED)
 
 # How many of the last rows are looked at before all of them are.
 _RECENT = 64
-_TEXT = ("kind", "action", "key", "partition", "before", "after", "digest", "reason", "evidence", "actor")
+_FACTS = ("kind", "action", "key", "partition", "before", "after", "digest", "reason", "evidence", "actor")
+_TEXT = (*_FACTS, "attempt")
 
 
 class RowKind(StrEnum):
@@ -56,6 +58,12 @@ class Row(Fact):
     evidence: PromotionDecision
     actor: str
 
+    @property
+    def attempt(self) -> str:
+        """Whether its decision has to do with a training: «yes» or «no»."""
+        made = self.evidence
+        return "yes" if trained(made) or declined(made) or made.trained_on is not None else "no"
+
 
 def record(
     uri: str, kind: RowKind, decision: PromotionDecision, *, actor: str, reason: str | None = None
@@ -82,7 +90,7 @@ def record(
         _refuse_ended(_last(history, row.key), row)
         if kind is RowKind.INTENT:
             _refuse_second_claim(history, row)
-        return row.model_dump() | {"evidence": json.dumps(decision.to_dict())}
+        return _columns(row)
 
     journal.append(uri, _TEXT, decide)
     return row
@@ -117,9 +125,19 @@ def decisions(source: str | Sequence[Row]) -> list[PromotionDecision]:
     return [latest[partition] for partition in sorted(latest)]
 
 
-def decision(uri: str, partition: str) -> PromotionDecision | None:
+def attempts(source: str | Sequence[Row]) -> list[PromotionDecision]:
+    """Return the latest decision on each partition, in order, without those that had nothing to do with a training.
+
+    These are all that a retrain policy looks back at. Rows of former builds do not say, and are all looked at.
+    """
+    history = rows(source)
+    partitions = set(_decided(history.without("attempt", "no")).texts("partition"))
+    return decisions(history.having("partition", *partitions))
+
+
+def decision(source: str | Sequence[Row], partition: str) -> PromotionDecision | None:
     """Return the latest decision on a partition; None if there is none yet."""
-    own = _decided(rows(uri).having("partition", partition))
+    own = _decided(rows(source).having("partition", partition))
     return own[-1].evidence if own else None
 
 
@@ -175,14 +193,11 @@ def champion_as_of(source: str | Sequence[Row], partition: str) -> str | None:
     For a partition that was decided on, or at which the champion was rolled back, that row has the version; otherwise
     it is the version of the last move at an earlier partition. Keys of one grain sort as text.
     """
-    import pyarrow.compute as pc
-
     history = rows(source)
     own = _naming_champion(history.having("partition", partition))
     if own:
         return own[0].evidence.before
-    champion_moves = moves(history)
-    earlier = champion_moves.where(pc.less(champion_moves.column("partition"), partition))
+    earlier = moves(history).before("partition", partition)
     return earlier[-1].after if earlier else None
 
 
@@ -261,23 +276,19 @@ def _aim(row: Row) -> str:
 
 def _new(kind: RowKind, decision: PromotionDecision, actor: str, reason: str, at: datetime) -> Row:
     return Row(
-        at=at,
-        kind=kind,
-        action=decision.action,
-        key=decision.key,
-        partition=decision.partition,
-        before=decision.before,
-        after=decision.after,
-        digest=decision.digest,
-        reason=reason,
-        evidence=decision,
-        actor=actor,
-    )
+        at=at, kind=kind, action=decision.action, key=decision.key, partition=decision.partition, before=decision.before,
+        after=decision.after, digest=decision.digest, reason=reason, evidence=decision, actor=actor,
+    )  # fmt: skip
+
+
+def _columns(row: Row) -> journal.JournalRow:
+    return row.model_dump() | {"evidence": json.dumps(row.evidence.to_dict()), "attempt": row.attempt}
 
 
 def _row(columns: journal.JournalRow) -> Row:
     try:
-        return Row.from_dict({**columns, "evidence": json.loads(columns["evidence"])})
+        facts = {name: columns[name] for name in ("at", *_FACTS)}
+        return Row.from_dict({**facts, "evidence": json.loads(columns["evidence"])})
     except (KeyError, TypeError, ValueError) as error:
         raise TableUnreadable(
             f"The ledger's row of {columns.get('at')} was written by another version of this package, or by somebody "

@@ -83,6 +83,12 @@ class Selection(Sequence[T], Generic[T]):
         """Return the rows whose column has a text, or one after it in the order of texts."""
         return self._where(Match(name, lowest=lowest))
 
+    def before(self, name: str, text: str) -> Selection[T]:
+        """Return the rows whose column has a text before another, in the order of texts."""
+        import pyarrow.compute as pc
+
+        return self.where(pc.less(self.column(name), text))
+
     def lacks(self, name: str) -> bool:
         """Tell whether a row has nothing in a column."""
         return len(self._where(Match(name, missing=True))) > 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -53,8 +52,7 @@ def uri(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Return a ledger that lies in files as appends would have left it."""
     uri = f"file://{tmp_path_factory.mktemp('long')}/flights/ledger"
     rows = [
-        ledger._new(kind, made, "me", made.reason, START + timedelta(minutes=number)).model_dump()
-        | {"evidence": json.dumps(made.to_dict())}
+        ledger._columns(ledger._new(kind, made, "me", made.reason, START + timedelta(minutes=number)))
         for number, (kind, made) in enumerate(events())
     ]
     table = pa.Table.from_pylist(rows, journal._schema(ledger._TEXT))
@@ -92,6 +90,7 @@ QUESTIONS: dict[str, Callable[[Any], Any]] = {
     "not reached": lambda source: ledger.reached(source, decision(HOURS).partition),
     "champion at a decision": lambda source: ledger.champion_as_of(source, decision(1_234).partition),
     "champion of a later partition": lambda source: ledger.champion_as_of(source, "2031-01-01T00"),
+    "attempts": ledger.attempts,
     "last move": lambda source: ledger.moves(source)[-1],
 }
 
@@ -118,6 +117,10 @@ def test_the_answers_are_those_of_the_story(uri: str) -> None:
     assert trial.evidence.candidate == "99"
     assert [row.key for row in ledger.pending(uri)] == [decision(HOURS).key]
     assert len(ledger.decisions(uri)) == HOURS - 1
+    assert [made.action for made in ledger.attempts(uri)] == [
+        *[Action.PROMOTED] * 3,
+        Action.CHALLENGING,
+    ]
 
 
 def test_a_row_is_appended_without_reading_those_of_other_keys(

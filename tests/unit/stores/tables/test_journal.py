@@ -159,6 +159,7 @@ def test_what_is_selected_is_what_a_list_would_give(uri: str, stirred: bool) -> 
             row for row in listed if row.note and row.kind == "rare"
         ]
         assert rows.from_on("number", "0090") == listed[90:]
+        assert rows.before("number", "0003") == listed[:3]
         assert rows.since(rare) == listed[88:]
         assert rows.tail(4) == listed[-4:]
         assert [row.number for row in rows.last_of_each("kind")] == ["0087", "0099"]
