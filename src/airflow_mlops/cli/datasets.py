@@ -85,7 +85,7 @@ def export(args: Namespace) -> None:
             if str(error).startswith("there is no folder"):
                 raise
             raise SystemExit(
-                f"Version {version} of {args.name!r} was removed by a vacuum: {error}"
+                f"Version {version} of {args.name!r} was removed by a vacuum or an erasure: {error}"
             ) from error
     what = f"{args.name} {args.partition}" if args.partition else args.name
     print(f"{args.output_file}: {count:,} rows of {what}, version {version}.")

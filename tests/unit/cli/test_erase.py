@@ -14,10 +14,11 @@ import pytest
 from airflow.cli.cli_parser import get_parser
 
 from airflow_mlops.domain.facts.results import DatasetVersion, ModelRef
-from airflow_mlops.exceptions import TableUnreadable, WriteConflict
+from airflow_mlops.exceptions import NotReproduced, TableUnreadable, WriteConflict
 from airflow_mlops.learning.labels import labels
 from airflow_mlops.stages.erase import erase as stage
 from airflow_mlops.stages.ingest import ingest
+from airflow_mlops.stages.reproduce import reproduce
 from airflow_mlops.stages.score import batches, run
 from airflow_mlops.stores.tables import erasure, log, tables, versions
 from contexts import deploy
@@ -221,6 +222,17 @@ def test_the_record_says_who_when_why_how_many_and_no_value(history: History, ca
         ("begun", "3", "passenger"),
         ("done", "3", "passenger"),
     ]
+
+
+def test_what_cannot_be_repeated_afterwards_says_why(history: History, tmp_path: Path) -> None:
+    history.publish("2013-01", passengers("2013-01", 3))
+    dataset = history.publish("2013-02", passengers("2013-02"))
+    history.crown(history.train(dataset), "2013-02")
+    erase_person()
+    with pytest.raises(NotReproduced, match="cannot be read any more: .* an erasure .*erasures flights"):
+        reproduce.reproduce(history.client, MODEL, "1", lambda _: None, ())
+    with pytest.raises(SystemExit, match="was removed by a vacuum or an erasure"):
+        mlops("datasets", "export", MODEL, "--output-file", str(tmp_path / "x.csv"), "--version", "1")
 
 
 def test_rows_are_named_by_a_file_of_keys_too(history: History, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -156,30 +157,27 @@ def _rows(recipe: Recipe) -> pa.Table:
     """Return the rows that the training read, after verifying that they are the same."""
     dataset = recipe.dataset
     what = f"Version {dataset.version} of {dataset.name!r} at {dataset.uri}"
-    try:
+    with _readable(what, dataset.name):
         content = digests.of(
             tables.batches(dataset.uri, version=dataset.version, partition=dataset.partition)
         )
-    except (TableMissing, TableUnreadable, FileNotFoundError) as error:
-        raise NotReproduced(
-            f"{what} cannot be read any more: {error} A vacuum keeps what champions were trained on, and of other "
-            "versions what its --days say; a table that was moved has to be put back."
-        ) from error
     if content != dataset.digest:
         raise NotReproduced(
             f"{what} is not the data of this training: partition {dataset.partition} has the digest {content[:12]}…, "
             f"and had {dataset.digest[:12]}…. The table was made anew or changed by hand."
         )
-    rows = _labelled(recipe)
+    rows = _labelled(recipe, what)
     _count(what, rows, recipe)
     return rows
 
 
-def _labelled(recipe: Recipe) -> pa.Table:
+def _labelled(recipe: Recipe, data: str) -> pa.Table:
     dataset, split = recipe.dataset, recipe.split
     labels = dataset.labels
     if labels is None:
-        return labelled.read(dataset, since=split.start, until=split.end)
+        # Files of earlier partitions may be gone, too.
+        with _readable(data, dataset.name):
+            return labelled.read(dataset, since=split.start, until=split.end)
     what = f"Version {labels.version} of the labels at {labels.uri}"
     try:
         rows = labelled.read(dataset, since=split.start, until=split.end)
@@ -189,6 +187,18 @@ def _labelled(recipe: Recipe) -> pa.Table:
     if sealed != dataset:
         raise NotReproduced(f"{what} are not those of this training: their table was changed.")
     return rows
+
+
+@contextmanager
+def _readable(what: str, name: str) -> Iterator[None]:
+    try:
+        yield
+    except (TableMissing, TableUnreadable, FileNotFoundError) as error:
+        raise NotReproduced(
+            f"{what} cannot be read any more: {error} A vacuum keeps what champions were trained on, and of other "
+            f"versions what its --days say; an erasure (`airflow mlops erasures {name}`) takes every version that held the "
+            "rows; a table that was moved has to be put back."
+        ) from error
 
 
 def _count(what: str, rows: pa.Table, recipe: Recipe) -> None:
