@@ -21,6 +21,7 @@ class Alarms:
     """How often the verdict on a table was FAIL.
 
     :param shift: of every column, in standard deviations.
+    :param tails: whether every column is of categories with a long tail, most of which have a row or two.
     :param any_column: share of comparisons in which any column failed.
     :param interval: Wilson's 95 % interval of ``any_column``.
     :param table: share of them in which the table did, with the policy's default share of columns as its limit.
@@ -34,6 +35,7 @@ class Alarms:
     interval: tuple[float, float]
     table: float
     comparisons: int
+    tails: bool = False
 
     def line(self) -> str:
         """Return the shares as a JSON object in one line."""
@@ -45,7 +47,7 @@ def compare(say: Callable[[str], None]) -> Iterator[Alarms]:
 
     :raises RuntimeError: if drift is found where there is none more often than the significance level of 0.05 allows.
     """
-    for columns, rows, runs in (
+    mixed = (
         *((columns, rows, RUNS) for columns in (5, 50) for rows in (100, 1_000, 10_000)),
         *((columns, 100_000, max(RUNS // 10, 1)) for columns in (5, 50)),
         (500, 100, max(RUNS // 2, 1)),
@@ -54,9 +56,14 @@ def compare(say: Callable[[str], None]) -> Iterator[Alarms]:
         (500, 100_000, max(RUNS // 10, 1)),
         *((columns, 1_000_000, max(RUNS // 20, 1)) for columns in (5, 50)),
         (500, 1_000_000, max(RUNS // 40, 1)),
+    )
+    tails = ((5, 1_000, RUNS), (5, 10_000, RUNS), (5, 100_000, max(RUNS // 5, 1)))
+    for columns, rows, runs, tail in (
+        *((*case, False) for case in mixed),
+        *((*case, True) for case in tails),
     ):
-        say(f"{columns} columns, {rows} rows")
-        alarm_rates = alarms(columns, rows, 0.0, runs)
+        say(f"{columns} columns{' with long tails' * tail}, {rows} rows")
+        alarm_rates = alarms(columns, rows, 0.0, runs, tails=tail)
         # Three standard errors of a share of that many.
         limit = _NOMINAL + 3 * (_NOMINAL * (1 - _NOMINAL) / runs) ** 0.5
         if max(alarm_rates.any_column, alarm_rates.table) > limit:
@@ -68,7 +75,7 @@ def compare(say: Callable[[str], None]) -> Iterator[Alarms]:
             yield alarms(5, rows, shift, max(RUNS // 2, 1))
 
 
-def alarms(columns: int, rows: int, shift: float, runs: int) -> Alarms:
+def alarms(columns: int, rows: int, shift: float, runs: int, *, tails: bool = False) -> Alarms:
     """Compare pairs of samples, and count the alarms."""
     import numpy as np
     from scipy.stats import binomtest
@@ -81,7 +88,7 @@ def alarms(columns: int, rows: int, shift: float, runs: int) -> Alarms:
     random = np.random.default_rng([columns, rows])
     some = table = 0
     # With a shift, all columns are of normal numbers, on both sides.
-    kinds = 1 if shift else 5
+    kinds = 0 if tails else 1 if shift else 5
     before = _sample(random, columns, rows, kinds)
     for run in range(runs):
         now = _sample(random, columns, rows, kinds, shift)
@@ -92,13 +99,13 @@ def alarms(columns: int, rows: int, shift: float, runs: int) -> Alarms:
             before = now if rows >= _LARGE and not shift else _sample(random, columns, rows, kinds)
     low, high = binomtest(some, runs).proportion_ci(method="wilson")
     interval = round(float(low), 4), round(float(high), 4)
-    return Alarms("drift_alarms", columns, rows, shift, some / runs, interval, table / runs, runs)
+    return Alarms("drift_alarms", columns, rows, shift, some / runs, interval, table / runs, runs, tails)
 
 
 def _sample(random: Any, columns: int, rows: int, kinds: int, shift: float = 0.0) -> dict[str, Any]:
     """Return the summaries of a sample, whose columns are drawn one by one: the rows of 500 would fill the memory.
 
-    :param kinds: of columns, 1 to 5; see :func:`_column`.
+    :param kinds: of columns, 1 to 5, or 0 for categories with a long tail; see :func:`_column`.
     """
     import pyarrow as pa
 
@@ -115,6 +122,12 @@ def _sample(random: Any, columns: int, rows: int, kinds: int, shift: float = 0.0
 def _column(random: Any, place: int, rows: int, kinds: int, shift: float) -> tuple[str, Any]:
     import numpy as np
 
+    if not kinds:
+        # From 2,000 alike to a tail without an end, of which nearly every category is new in each sample.
+        tail = (
+            random.integers(0, 2_000, rows) if place % 5 == 0 else random.zipf(1.1 + 0.2 * (place % 5), rows)
+        )
+        return f"category {place}", tail.astype(str)
     match place % kinds:
         case 0 | 1:
             return f"normal {place}", random.normal(shift, 1, rows)

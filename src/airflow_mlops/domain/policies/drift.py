@@ -12,7 +12,8 @@ class Measure(Fact):
     """The distance of one property of a column from the training data.
 
     :param column: name of a feature, or ``prediction`` or ``target``.
-    :param part: the property: "" for the column's values, ``missing`` or ``nonfinite`` for the share of rows without a value.
+    :param part: the property: "" for the column's values, ``missing`` or ``nonfinite`` for the share of rows without a value,
+        ``unseen`` for the share of rows whose category is new.
     :param distance: the distance; None if it could not be measured.
     :param p: p-value, the chance of this distance or more if nothing has changed, before it is adjusted for the number of
         tests; None if it could not be measured.
@@ -77,7 +78,8 @@ def _either(earlier: Verdict | None, latest: Verdict) -> Verdict:
 
 
 def _check(measure: Measure, p: float | None, policy: DriftPolicy) -> Check:
-    threshold = policy.missing if measure.part else policy.threshold
+    limits = {"": policy.threshold, "unseen": policy.unseen}
+    threshold = limits.get(measure.part, policy.missing)
     expected = f"< {threshold:g}, or p > {policy.significance:g}"
     verdict, reason = Verdict.INCONCLUSIVE, measure.reason
     if measure.distance is not None and p is not None:

@@ -69,6 +69,11 @@ class DriftPolicy(Section):
         description="Change of a column's share of missing values, or of infinite ones, from which it has drifted, if it "
         "is significant.",
     )
+    unseen: Share = Field(
+        default=0.1,
+        description="Share of rows with a category that the training data lacks, beyond what its own rare categories let "
+        "expect, from which a column has drifted, if it is significant.",
+    )
     significance: Annotated[Number, Field(gt=0, lt=1)] = Field(
         default=0.05,
         description="Chance with which data that did not change may be found to have drifted, over all columns.",

@@ -9,7 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from airflow_mlops.learning import threads
-from airflow_mlops.learning.summaries import summary
+from airflow_mlops.learning.summaries import sample, summary
+from airflow_mlops.learning.summaries.sample import Sample
 from airflow_mlops.learning.summaries.summary import Column, ColumnKind
 
 if TYPE_CHECKING:
@@ -191,6 +192,9 @@ class _Labels(_Cells):
         super().__init__()
         self.counts: Counter[str] = Counter()
         self.others = 0
+        # A sample of the categories of all rows but the recent ones, once there are too many to be counted one by one.
+        self.sampled: Sample | None = None
+        self.recent: Counter[str] = Counter()
 
     def add(self, cells: pa.Array | pa.ChunkedArray) -> None:
         import pyarrow as pa
@@ -205,18 +209,32 @@ class _Labels(_Cells):
         values, counts = tally.field("values"), tally.field("counts")
         if pa.types.is_dictionary(values.type):
             values = values.dictionary_decode()
+        counted: Counter[str] = Counter()
         for value, count in zip(values.to_pylist(), counts.to_pylist(), strict=True):
             if value is None or value != value:
                 self.missing += count
             else:
-                self.counts[written(value)] += count
+                counted[written(value)] += count
+        self.counts.update(counted)
+        if self.sampled is not None:
+            self.recent.update(counted)
         if len(self.counts) > _LABELS:
+            self._take_sample()
             kept = dict(self.counts.most_common(summary.CATEGORIES))
             self.others += self.counts.total() - sum(kept.values())
             self.counts = Counter(kept)
 
     def whole(self) -> Column:
-        return summary.categories(self.counts, self.rows, self.missing, self.others)
+        if self.others:
+            self._take_sample()
+        return summary.categories(self.counts, self.rows, self.missing, self.others, sampled=self.sampled)
+
+    def _take_sample(self) -> None:
+        """Add the rows since the last time to the sample."""
+        new = self.recent if self.sampled else self.counts
+        recent = sample.of(list(new), [*new.values()])
+        self.sampled = sample.merge([self.sampled, recent]) if self.sampled else recent
+        self.recent = Counter()
 
 
 def _is_number(kind: pa.DataType) -> bool:

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from airflow_mlops.learning.summaries import sample
+from airflow_mlops.learning.summaries.sample import Sample
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -43,6 +46,7 @@ class Column:
     :param low: least number; ``high`` is the greatest. Both 0 without numbers.
     :param others: rows with a category that is not among ``values``.
     :param problem: why the column could not be read; "" if it could.
+    :param sampled: a sample of all categories, if there are others; None if there are none, or if nobody knows.
     """
 
     kind: ColumnKind
@@ -56,6 +60,12 @@ class Column:
     high: float = 0.0
     others: int = 0
     problem: str = ""
+    sampled: Sample | None = None
+
+    @property
+    def sample(self) -> Sample | None:
+        """A sample of the categories; None of a summary of many that a former build has made."""
+        return self.sampled if self.others else sample.of(self.values.tolist(), self.counts)
 
     @property
     def present(self) -> int:
@@ -146,23 +156,44 @@ def _merged_categories(parts: list[Column], rows: int, missing: int) -> Column:
     counts: Counter[str] = Counter()
     for part in parts:
         counts.update(dict(zip(part.values.tolist(), part.counts.tolist(), strict=True)))
-    return categories(counts, rows, missing, sum(part.others for part in parts), most=_MERGED)
+    samples = [part.sample for part in parts] if any(part.others for part in parts) else []
+    known = [part for part in samples if part is not None]
+    both = sample.merge(known) if known and len(known) == len(parts) else None
+    return categories(counts, rows, missing, sum(part.others for part in parts), most=_MERGED, sampled=both)
 
 
 def categories(
-    tally: Counter[str], rows: int, missing: int, others: int = 0, most: int = CATEGORIES
+    tally: Counter[str],
+    rows: int,
+    missing: int,
+    others: int = 0,
+    most: int = CATEGORIES,
+    sampled: Sample | None = None,
 ) -> Column:
     """Summarise counts of categories, of which the most frequent are kept.
 
     :param others: rows with further categories.
+    :param sampled: a sample of all categories, if there are further ones.
     """
     import numpy as np
+
+    if not others and len(tally) > most:
+        sampled = sample.of(list(tally), np.fromiter(tally.values(), np.int64, len(tally)))
 
     kept = sorted(tally.items(), key=lambda counted: (-counted[1], counted[0]))[:most]
     values, counts = np.empty(len(kept), object), np.array([count for _, count in kept], np.int64)
     values[:] = [label for label, _ in kept]
     others += tally.total() - int(counts.sum())
-    return Column(ColumnKind.CATEGORICAL, rows, missing, 0, values, counts, others=others)
+    return Column(
+        ColumnKind.CATEGORICAL,
+        rows,
+        missing,
+        0,
+        values,
+        counts,
+        others=others,
+        sampled=sampled if others else None,
+    )
 
 
 def compact(column: Column) -> Column:
@@ -175,7 +206,7 @@ def compact(column: Column) -> Column:
         values, counts = bins(column.values, column.counts)
         return replace(column, values=values, counts=counts)
     tally = Counter(dict(zip(column.values.tolist(), column.counts.tolist(), strict=True)))
-    return categories(tally, column.rows, column.missing, column.others)
+    return categories(tally, column.rows, column.missing, column.others, sampled=column.sampled)
 
 
 def collapse(values: np.ndarray, counts: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:

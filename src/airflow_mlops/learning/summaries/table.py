@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.learning.summaries import summary
+from airflow_mlops.learning.summaries.sample import Sample
 from airflow_mlops.learning.summaries.summary import Column, ColumnKind
 from airflow_mlops.stores.tables import tables
 
@@ -36,7 +37,8 @@ def to_table(groups: Mapping[str, Mapping[str, Column]]) -> pa.Table:
                 ("of", text), ("column", text), ("kind", text), ("rows", whole), ("missing", whole),
                 ("infinite", whole), ("squares", pa.float64()), ("low", pa.float64()), ("high", pa.float64()),
                 ("others", whole), ("problem", text), ("numbers", pa.list_(pa.float64())),
-                ("labels", pa.list_(text)), ("counts", pa.list_(whole)),
+                ("labels", pa.list_(text)), ("counts", pa.list_(whole)), ("hashes", pa.list_(whole)),
+                ("hashed", pa.list_(whole)), ("limit", whole),
             ]
         ),
     )  # fmt: skip
@@ -74,7 +76,18 @@ def _lists(column: Column) -> dict[str, Any]:
         "numbers": column.values if numeric else None,
         "labels": None if numeric else column.values.tolist(),
         "counts": column.counts,
+        **_sample(column.sampled),
     }
+
+
+def _sample(sample: Sample | None) -> dict[str, Any]:
+    """Return a sample as cells of a row; tables have no unsigned numbers of 64 bits."""
+    import numpy as np
+
+    if sample is None:
+        return {}
+    limit = int(np.uint64(sample.limit).view(np.int64))
+    return {"hashes": sample.hashes.view(np.int64), "hashed": sample.counts, "limit": limit}
 
 
 def _column(row: Mapping[str, Any]) -> Column:
@@ -86,4 +99,11 @@ def _column(row: Mapping[str, Any]) -> Column:
         values = row["numbers"].values.to_numpy(zero_copy_only=False)
     else:
         values = np.array(row["labels"].as_py(), object)
-    return Column(kind=kind, values=values, counts=counts, **{key: row[key].as_py() for key in _PLAIN})
+    sampled = None
+    # Tables of former builds have no samples.
+    if "limit" in row and row["limit"].is_valid:
+        hashes, hashed = (row[key].values.to_numpy(zero_copy_only=False) for key in ("hashes", "hashed"))
+        limit = int(np.int64(row["limit"].as_py()).view(np.uint64))
+        sampled = Sample(hashes.view(np.uint64), hashed, limit)
+    plain = {key: row[key].as_py() for key in _PLAIN}
+    return Column(kind=kind, values=values, counts=counts, **plain, sampled=sampled)

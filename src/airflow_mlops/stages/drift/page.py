@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.domain.checks import Check
-from airflow_mlops.learning.summaries import distance
+from airflow_mlops.learning.summaries import categories
 from airflow_mlops.learning.summaries.summary import Column, ColumnKind
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def points(before: Column, now: Column) -> tuple[pd.Series, pd.Series]:
         # Evidently divides by at least 0.001, so a column of a smaller scale would never drift.
         scale = before.deviation if 0 < before.deviation < 0.001 else 1.0
         return pd.Series(_spread(before) / scale), pd.Series(_spread(now) / scale)
-    labels, *counts = distance.together(before, now)
+    labels, *counts = categories.together(before, now)
     first, second = (
         pd.Series([_escape(labels[place]) for place in _places(side)], dtype=object) for side in counts
     )

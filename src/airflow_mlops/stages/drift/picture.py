@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_mlops.domain.checks import Check
 from airflow_mlops.learning.pictures import pictures
 from airflow_mlops.learning.pictures.style import OURS, THEIRS, label_axes, legend, make_panels
-from airflow_mlops.learning.summaries import distance
+from airflow_mlops.learning.summaries import categories
 from airflow_mlops.learning.summaries.summary import Column, ColumnKind
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def _lines(axes: Any, before: Column, now: Column) -> None:
 def _bars(axes: Any, before: Column, now: Column) -> None:
     import numpy as np
 
-    labels, *counts = distance.together(before, now)
+    labels, *counts = categories.together(before, now)
     shares = [side / side.sum() for side in counts]
     changed = np.argsort(-np.abs(shares[0] - shares[1]), kind="stable")[:_BARS]
     chosen = [place for place in changed.tolist() if shares[0][place] or shares[1][place]]

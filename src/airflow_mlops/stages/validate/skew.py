@@ -10,7 +10,7 @@ from airflow_mlops import exceptions
 from airflow_mlops.domain.checks import Outcome, Severity
 from airflow_mlops.domain.facts.results import Action, DatasetVersion, TrainingData
 from airflow_mlops.domain.facts.validation import ExpectationResult
-from airflow_mlops.learning.summaries.distance import jensen_shannon, together
+from airflow_mlops.learning.summaries.categories import jensen_shannon, together
 from airflow_mlops.learning.summaries.summary import Column, ColumnKind
 from airflow_mlops.stores.registry import champions, ledger
 from airflow_mlops.stores.tables import delta, tables

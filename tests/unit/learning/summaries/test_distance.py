@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,8 @@ import pyarrow as pa
 import pytest
 from scipy import stats
 
-from airflow_mlops.domain.policies.drift import Measure
+from airflow_mlops.domain.policies.drift import Measure, judge
+from airflow_mlops.domain.spec.monitor import DriftPolicy
 from airflow_mlops.learning.summaries import build, distance
 from airflow_mlops.learning.summaries.summary import Column
 
@@ -106,3 +108,83 @@ def test_chance_is_found_significant_no_more_often_than_said(rows: int, shape: A
     alarms = sum(p is not None and p <= 0.05 for p in found)
     # Of 400, 20 are expected at most; 32 have a chance of 0.5 % if that is so.
     assert alarms <= 32
+
+
+def parts_of(before: Any, now: Any) -> dict[str, Measure]:
+    """Return every measure of a column of categories, by part."""
+    found = distance.measure("x", summarise(before, True), summarise(now, True), min_rows=100)
+    return {measure.part: measure for measure in found}
+
+
+def names(prefix: str, count: int, times: int = 1) -> list[str]:
+    return [f"{prefix}{place}" for place in range(count)] * times
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_as_many_categories_as_nobody_lists_that_are_all_new_have_drifted(times: int) -> None:
+    found = parts_of(names("a", 200_000, times), names("b", 200_000, times))
+    for part in ("", "unseen"):
+        assert found[part].distance == pytest.approx({"": 0.83, "unseen": 1.0}[part], abs=0.01)
+        assert (found[part].p or 0.0) < 1e-9
+    assert found["unseen"].reason.startswith("100.0% of rows have a category that the reference lacks")
+    _, checks = judge(list(found.values()), DriftPolicy(), rows=200_000 * times)
+    assert [check.verdict for check in checks] == ["FAIL", "FAIL"]
+
+
+def test_the_same_categories_in_another_order_have_not_drifted_however_many() -> None:
+    before = names("a", 200_000, 2)
+    found = parts_of(before, before[::-1])
+    assert list(found) == [""]
+    # Which of equally frequent ones a summary lists depends on their order.
+    assert found[""].distance == pytest.approx(0.0, abs=0.02)
+
+
+def test_the_share_of_new_categories_is_what_the_reference_does_not_let_expect() -> None:
+    random = np.random.default_rng(0)
+    same = parts_of(random.zipf(1.3, 20_000).astype(str), random.zipf(1.3, 20_000).astype(str))
+    assert same["unseen"].distance is not None
+    assert same["unseen"].distance < 0.02
+    assert "are to be expected" in same["unseen"].reason
+    other = parts_of(["a", "b"] * 1_000, ["a", "b", "c", "d", "e"] * 400)
+    assert other["unseen"].distance == pytest.approx(0.6)
+    assert other["unseen"].reason == (
+        "60.0% of rows have a category that the reference lacks, 0.0% are to be expected"
+    )
+    assert "unseen" not in parts_of(["a", "b"] * 1_000, ["a"] * 2_000)
+
+
+def test_what_changes_beyond_the_hundred_most_frequent_categories_is_a_distance() -> None:
+    random = np.random.default_rng(0)
+    whole = random.integers(0, 2_000, 60_000).astype(str)
+    half = random.integers(1_000, 2_000, 60_000).astype(str)
+    # Half of the rows are of categories twice as frequent, and the other half are gone.
+    assert parts_of(whole, half)[""].distance == pytest.approx(0.46, abs=0.03)
+    again = random.integers(0, 2_000, 60_000).astype(str)
+    assert (parts_of(whole, again)[""].distance or 0.0) < 0.1
+
+
+def test_ids_are_inconclusive_where_they_are_few_enough_to_be_listed() -> None:
+    found = parts_of(names("a", 900), names("b", 900))["unseen"]
+    assert found.distance is None
+    assert "an id is no feature" in found.reason
+
+
+def test_a_summary_of_a_former_build_does_not_tell_what_is_new() -> None:
+    before = replace(summarise(names("a", 20_000), True), sampled=None)
+    *_, found = distance.measure("x", before, summarise(names("a", 20_000), True), min_rows=100)
+    assert (found.part, found.distance) == ("unseen", None)
+    assert "former build" in found.reason
+
+
+@pytest.mark.parametrize("shape", [1.2, 1.6, 2.5])
+def test_chance_makes_long_tails_drift_no_more_often_than_said(shape: float) -> None:
+    random = np.random.default_rng(0)
+    found = [
+        parts_of(random.zipf(shape, 1_000).astype(str), random.zipf(shape, 1_000).astype(str))
+        for _ in range(200)
+    ]
+    verdicts = [
+        judge(list(each.values()), DriftPolicy(threshold=1e-9, unseen=1e-9), rows=1_000)[1] for each in found
+    ]
+    # Of 200, 10 are expected; 20 have a chance of 0.3 % if that is so.
+    assert sum(any(check.verdict == "FAIL" for check in checks) for checks in verdicts) <= 20

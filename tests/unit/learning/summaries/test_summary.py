@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from functools import reduce
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,9 @@ import pytest
 from airflow_mlops.domain.spec.model import DriftPolicy
 from airflow_mlops.learning.summaries import build, summary
 from airflow_mlops.learning.summaries.summary import Column, ColumnKind
-from airflow_mlops.learning.summaries.table import from_table, to_table
+from airflow_mlops.learning.summaries.table import from_table, keep, kept, to_table
 from airflow_mlops.stages.drift import compare
+from airflow_mlops.stores.tables import tables
 
 KINDS = ("normal", "heavy", "discrete", "constant", "holes")
 
@@ -124,6 +126,44 @@ def test_categories_beyond_the_limit_are_counted_together() -> None:
     assert (found.values[0], found.counts[0], found.present) == ("often", 10, len(rare) + 10)
 
 
+def test_samples_of_categories_add_up_to_that_of_all_rows_and_survive_a_table() -> None:
+    names = [f"c{place % 150_000}" for place in range(400_000)]
+    whole = labels(names).sample
+    parts = [labels(names[start : start + 100_000]) for start in range(0, 400_000, 100_000)]
+    read = [from_table(to_table({"": {"x": part}}))[""]["x"] for part in parts]
+    added = summary.compact(summary.merge([summary.merge(read[:1]), summary.merge(read[1:])])).sample
+    for found in (whole, added):
+        assert found is not None
+        assert len(found.hashes) / found.share == pytest.approx(150_000, rel=0.03)
+        assert set(found.counts.tolist()) == {2, 3}
+    limit = min(whole.limit, added.limit)  # type: ignore[union-attr]
+    one, other = (found.below(limit) for found in (whole, added))  # type: ignore[union-attr]
+    assert (one.hashes == other.hashes).all()
+    assert (one.counts == other.counts).all()
+
+
+def test_a_column_that_lists_all_of_its_categories_is_its_own_sample() -> None:
+    column = labels(["a", "b", "a"])
+    assert column.sampled is None
+    assert column.sample is not None
+    assert (sorted(column.sample.counts.tolist()), column.sample.share) == ([1, 2], 1.0)
+    table = to_table({"": {"x": column}})
+    former = table.drop_columns(["hashes", "hashed", "limit"])
+    assert counted(from_table(former)[""]["x"]) == {"a": 2, "b": 1}
+
+
+def test_a_table_of_a_former_build_takes_and_keeps_samples(tmp_path: Path) -> None:
+    uri, many = f"file://{tmp_path}/summaries", labels([f"c{place}" for place in range(11_000)])
+    former = to_table({"": {"x": labels(["a"])}}).drop_columns(["hashes", "hashed", "limit"])
+    tables.replace_partition(uri, former, "2013-01")
+    keep(uri, "2013-02", {"": {"x": many}}, [])
+    assert counted(kept(uri, "2013-01")[""]["x"]) == {"a": 1}
+    found = kept(uri, "2013-02")[""]["x"].sample
+    assert found is not None
+    assert many.sample is not None
+    assert (found.limit, found.counts.tolist()) == (many.sample.limit, many.sample.counts.tolist())
+
+
 def test_a_long_text_is_kept_short_and_apart_from_others() -> None:
     first, second = "x" * 10_000, "x" * 9_999 + "y"
     found = labels([first, second, first])
@@ -145,7 +185,10 @@ def test_summaries_of_different_kinds_cannot_be_added_up(columns: list[ColumnKin
 def test_a_summary_as_a_table_is_small_and_comes_back_as_it_was(tmp_path: Any) -> None:
     import pyarrow.parquet as pq
 
-    made = summarise(make_rows(0, 300_000)) | {"empty": summary.empty(ColumnKind.NUMERIC, 3), "bad": numbers(["a"])}
+    made = summarise(make_rows(0, 300_000)) | {
+        "empty": summary.empty(ColumnKind.NUMERIC, 3),
+        "bad": numbers(["a"]),
+    }
     pq.write_table(to_table({"all": made}), tmp_path / "x.parquet", compression="zstd")
     assert (tmp_path / "x.parquet").stat().st_size < 100_000 * len(made)
     back = from_table(pq.read_table(tmp_path / "x.parquet"))["all"]
