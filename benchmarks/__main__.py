@@ -25,6 +25,7 @@ WORKS = (
     "estimate",
     "replay",
     "journal",
+    "wide",
 )
 """Each is a module of this package with a function ``compare``, whose comparisons have a method ``line``."""
 

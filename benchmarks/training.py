@@ -177,8 +177,11 @@ def agree(theirs: dict[str, float | None], ours: dict[str, float | None]) -> Non
             raise RuntimeError(f"{name} is {value} of scikit-learn alone, and {other} of ours")
 
 
-def make(folder: Path, count: int) -> Work:
-    """Make rows of a month, a recipe for them, and MLflow's tables."""
+def make(folder: Path, count: int, width: int = COLUMNS) -> Work:
+    """Make rows of a month, a recipe for them, and MLflow's tables.
+
+    :param width: number of features.
+    """
     import numpy as np
     import pyarrow as pa
     from mlflow import MlflowClient
@@ -190,8 +193,8 @@ def make(folder: Path, count: int) -> Work:
     from airflow_mlops.stages.train.split import place_bounds
 
     random = np.random.default_rng(0)
-    names = [f"x{place}" for place in range(COLUMNS)]
-    values = random.normal(size=(COLUMNS, count))
+    names = [f"x{place}" for place in range(width)]
+    values = random.normal(size=(width, count))
     chance = values[0] + values[1] * values[2] + random.normal(size=count)
     start = np.datetime64(datetime(2013, 1, 1, tzinfo=UTC).replace(tzinfo=None), "us")
     times = start + np.linspace(0, 30 * 86_400e6, count).astype("timedelta64[us]")

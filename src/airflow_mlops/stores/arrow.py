@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -80,7 +81,10 @@ def micros(column: pa.ChunkedArray) -> pa.ChunkedArray:
     kind = column.type
     if not pa.types.is_timestamp(kind) or kind.unit != "ns":
         return column
-    return pc.floor_temporal(column, unit="microsecond").cast(pa.timestamp("us", kind.tz))
+    # In UTC, for Arrow rounds local times, of which an hour occurs twice in autumn.
+    zone = None if kind.tz is None else "UTC"
+    floor = pc.floor_temporal(column.cast(pa.timestamp("ns", zone)), unit="microsecond")
+    return floor.cast(pa.timestamp("us", zone)).cast(pa.timestamp("us", kind.tz))
 
 
 def is_beyond_exact(column: pa.ChunkedArray | pa.Array) -> bool:
@@ -195,7 +199,7 @@ def refuse_twice(names: Sequence[str], where: str) -> None:
 
     :raises SchemaMismatch: naming them.
     """
-    twice = sorted({name for name in names if names.count(name) > 1})
+    twice = sorted(name for name, count in Counter(names).items() if count > 1)
     if twice:
         raise SchemaMismatch(f"{where} has columns of one name: {_list(twice)}; rename one of them")
 

@@ -92,7 +92,8 @@ def frame(rows: pa.Table | pd.DataFrame, features: Features) -> pd.DataFrame:
     import pyarrow as pa
 
     table = rows if isinstance(rows, pa.Table) else pa.Table.from_pandas(rows, preserve_index=False)
-    absent = [name for name in features.names if name not in table.column_names]
+    there = set(table.column_names)
+    absent = [name for name in features.names if name not in there]
     if absent:
         raise SchemaMismatch(
             f"The data has no column {', '.join(absent)}; it has {', '.join(table.column_names)}."

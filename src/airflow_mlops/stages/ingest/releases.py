@@ -108,9 +108,10 @@ def fitting(uri: str, rows: pa.Table) -> pa.Table:
     if not tables.exists(uri):
         return rows
     there = delta.schema(uri)
+    columns_there = {field.name: field for field in there}
     fields = []
     for field in rows.schema:
-        stored = there.field(field.name) if field.name in there.names else field
+        stored = columns_there.get(field.name, field)
         is_wider = not is_marked(stored) and stored.type == wider(stored.type, field.type)
         fields.append(stored if is_wider or is_marked(field) else field)
     return settled(rows, pa.schema(fields))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import SequenceMatcher
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _ALIKE = 0.6
+_COMPARED = 100
 
 
 class OtherTypes(Exception):
@@ -75,11 +76,10 @@ class Columns:
         arrays: list[pa.ChunkedArray] = []
         problems: list[str] = []
         again = False
+        columns = dict(zip(rows.column_names, rows.columns, strict=True))
         for name in self._order(rows.column_names):
             kind = self.kinds[name]
-            column = (
-                rows[name] if name in rows.column_names else pa.chunked_array([pa.nulls(len(rows), kind)])
-            )
+            column = columns[name] if name in columns else pa.chunked_array([pa.nulls(len(rows), kind)])
             try:
                 arrays.append(_alike(column, kind))
                 fields.append(pa.field(name, kind))
@@ -151,9 +151,9 @@ class Columns:
         if self._names is not None:
             self._check_later(names)
             return
-        lost = [name for name in self._needed if name not in names]
-        new = [name for name in names if self._published is not None and name not in self._published.names]
-        if missing := [name for name in self._required if name not in names]:
+        lost = _without(self._needed, names)
+        new = _without(names, self._published.names) if self._published is not None else []
+        if missing := _without(self._required, names):
             hint = "; ".join(f"{name!r}: {why}" for name, why in self._renamed(missing, new, schema).items())
             raise SchemaMismatch(
                 f"{self._where} lacks {_list(missing)}; it has {_list(names)}{hint and f' ({hint})'}"
@@ -163,8 +163,7 @@ class Columns:
 
     def _check_later(self, names: Sequence[str]) -> None:
         former = self._names or []
-        lacks = [name for name in former if name not in names]
-        more = [name for name in names if name not in former]
+        lacks, more = _without(former, names), _without(names, former)
         if lacks or more:
             parts = [f"lacks {_list(lacks)}"] * bool(lacks) + [f"also has {_list(more)}"] * bool(more)
             raise SchemaMismatch(f"{self._where}: a later batch {' and '.join(parts)}")
@@ -220,11 +219,13 @@ class Columns:
             {name: index for index, name in enumerate(self._published.names)} if self._published else {}
         )
         hints = {}
-        for name in lost:
-            for other in new:
+        places = {name: index for index, name in enumerate(schema.names)}
+        # Each is compared with each other: of thousands of columns nobody has renamed all.
+        for name in lost[:_COMPARED]:
+            for other in new[:_COMPARED]:
                 same = name not in kinds or kept(schema.field(other).type) == kinds[name]
                 close = SequenceMatcher(None, name.lower(), other.lower()).ratio() >= _ALIKE
-                if same and (close or position.get(name) == schema.names.index(other)):
+                if same and (close or position.get(name) == places[other]):
                     hints[name] = f"renamed to {other!r}? rename it back in the source"
         return hints
 
@@ -244,6 +245,11 @@ def refuse(names: Sequence[str], where: str) -> None:
         )
     if reserved := [name for name in names if name in RESERVED_COLUMNS]:
         raise SchemaMismatch(f"{where} has {_list(reserved)}, which our tables add; rename it")
+
+
+def _without(names: Sequence[str], others: Iterable[str]) -> list[str]:
+    there = set(others)
+    return [name for name in names if name not in there]
 
 
 def _fits(column: pa.ChunkedArray, kind: pa.DataType) -> bool:

@@ -34,8 +34,9 @@ def unify(
     for position, (name, schema) in enumerate(parts):
         here = name or "a later batch"
         if position:
-            problems += [f"{here} lacks {column!r}" for column in columns if column not in schema.names]
-            problems += [f"{here} has {column!r} too" for column in schema.names if column not in columns]
+            names = dict.fromkeys(schema.names)
+            problems += [f"{here} lacks {column!r}" for column in columns if column not in names]
+            problems += [f"{here} has {column!r} too" for column in names if column not in columns]
         for field in (field for field in schema if not position or field.name in columns):
             former = columns.get(field.name, field.type)
             common = join(former, field.type)

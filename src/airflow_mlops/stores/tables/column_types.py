@@ -24,20 +24,20 @@ def plain(rows: pa.Table, where: str) -> pa.Table:
     """
     import pyarrow as pa
 
-    problems = []
-    for index, field in enumerate(rows.schema):
-        column = _plain(rows.column(index))
+    problems, fields, columns = [], [], []
+    for field, before in zip(rows.schema, rows.columns, strict=True):
+        column = _plain(before)
+        fields.append(field.with_type(column.type))
+        columns.append(column)
         part = None if pa.types.is_null(so_far(column.type)) else _unknown(column.type)
         if part is not None:
             within = "" if part == field.type else f", within {field.type}"
             problems.append(f"column {field.name!r} is {part}{within}")
-        elif column.type != field.type:
-            rows = rows.set_column(index, field.with_type(column.type), column)
     if problems:
         raise SchemaMismatch(
-            f"{where}: {'; '.join(problems)}; no table keeps that: cast it in the source, or leave it out"
+            f"{where}: {'; '.join(problems)}; a Delta table cannot keep that: cast it in the source, or leave it out"
         )
-    return rows
+    return rows if pa.schema(fields).equals(rows.schema) else pa.table(columns, pa.schema(fields))
 
 
 def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -138,9 +138,8 @@ def _others(stack: ExitStack, draft: Draft, table: DeltaTable, schema: pa.Schema
 
     rows = delta.dataset(draft.uri, table.version())
     keys = sorted(str(partition[PARTITION]) for partition in table.partitions())
-    target = pa.schema(
-        [field for field in schema if field.name in rows.schema.names and field.name != PARTITION]
-    )
+    there = set(rows.schema.names) - {PARTITION}
+    target = pa.schema([field for field in schema if field.name in there])
     others = [stack.enter_context(Draft(draft.uri, key)) for key in keys if key != draft.partition]
     for other in others:
         for batch in delta.scan(rows, target.names, ds.field(PARTITION) == other.partition):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import date, datetime
@@ -195,13 +196,14 @@ def _statistics(metadata: Any) -> dict[str, Any]:
     """
     # Parts of nested columns are leaves too: a struct's child may have the name of another column.
     leaves = [metadata.schema.column(index).path for index in range(metadata.num_columns)]
+    places, occurrences = {leaf: index for index, leaf in enumerate(leaves)}, Counter(leaves)
     counted: dict[str, Any] = {"numRecords": metadata.num_rows}
     nulls: dict[str, int] = {}
     ranges: dict[str, tuple[Any, Any]] = {}
     for field in metadata.schema.to_arrow_schema():
-        if leaves.count(field.name) != 1:
+        if occurrences[field.name] != 1:
             continue
-        column = leaves.index(field.name)
+        column = places[field.name]
         groups = [
             metadata.row_group(index).column(column).statistics for index in range(metadata.num_row_groups)
         ]

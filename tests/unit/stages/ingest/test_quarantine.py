@@ -311,11 +311,21 @@ def test_what_is_set_aside_is_counted_by_reason(orders: Orders) -> None:
     ]
 
 
+@pytest.mark.parametrize(("written", "price"), [(5, "5.00"), ("5", "5.00"), (5.0, "5.00"), ("5.000", "5.00")])
+def test_a_corrected_decimal_is_the_same_however_it_is_written(
+    orders: Orders, written: Any, price: str
+) -> None:
+    orders.run()
+    orders.release(orders.edited(price=written, weight=1.0, id="1.00"))
+    assert tables.read(orders.released)["price"].to_pylist()[0] == Decimal(price)
+
+
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
         ({"weight": "heavy"}, "row 1: 'weight' is 'heavy', which is no double; correct it"),
         ({"id": 1.5}, "row 1: 'id' is '1.5', which is no int64; correct it"),
+        ({"price": 1.005}, "row 1: 'price' is '1.005', which is no decimal128(9, 2); correct it"),
         ({"at": 5}, "row 1: 'at' is '5', which is no timestamp[us, tz=UTC]; correct it"),
         ({"note": 5}, "row 1: 'note' is '5', which is no string; correct it"),
         ({"id": 77}, "row 1: no row of orders 2013-01 with id 77, line a is in quarantine; leave the key"),

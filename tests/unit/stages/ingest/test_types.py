@@ -217,6 +217,12 @@ def test_times_before_1970_are_cut_off_downwards_too() -> None:
     assert micros(column).cast(pa.int64()).to_pylist() == [-1, -2, None]
 
 
+def test_times_of_the_hour_that_occurs_twice_are_cut_off_too() -> None:
+    moments = pa.chunked_array([pa.array([1383456600000000001], pa.timestamp("ns", "America/New_York"))])
+    assert micros(moments).type == pa.timestamp("us", "America/New_York")
+    assert micros(moments).cast(pa.int64()).to_pylist() == [1383456600000000]
+
+
 # --------------------------------------------------------------------------------------- identifiers and categories
 
 
@@ -381,3 +387,19 @@ def test_names_that_differ_only_in_capital_letters_are_refused(store: Store) -> 
     with pytest.raises(SchemaMismatch, match="has 'x', 'X', which differ only in capital letters"):
         store.publish(PythonSource(lambda partition: table))
     assert not (store.folder / "store").exists()
+
+
+def test_a_table_may_have_thousands_of_columns(store: Store) -> None:
+    def table(partition: Partition, first: int) -> pa.Table:
+        columns = {f"x{number}": [first + number, None] for number in range(5_000)}
+        return pa.table({"id": [1, 2], "at": [partition.start] * 2} | columns)
+
+    for partition, first in ((JANUARY, 0), (FEBRUARY, 0), (JANUARY, 7)):
+        source = table(partition, first)
+        version = store.publish(PythonSource(lambda _, rows=source: rows), partition)
+        assert len(version.columns) == 5_002
+    read = tables.read(store.data, partition="2013-01")
+    assert [read[f"x{number}"][0].as_py() for number in (0, 4_999)] == [7, 5_006]
+    fewer = table(JANUARY, 0).select(["id", "at", *(f"x{number}" for number in range(4_000))])
+    with pytest.raises(SchemaMismatch, match="column 'x4999' is lost"):
+        store.publish(PythonSource(lambda _: fewer), JANUARY)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 import pytest
+import sqlalchemy
 from pyarrow import parquet
 
 from airflow_mlops.domain.facts.results import DatasetVersion
@@ -20,6 +22,7 @@ from airflow_mlops.hooks.source_files import FileSource
 from airflow_mlops.hooks.sources import DeltaSource, PythonSource, Source
 from airflow_mlops.stages.ingest import ingest, quarantine
 from airflow_mlops.stages.train.recipe import derive_features
+from airflow_mlops.stores.sources import sql
 from airflow_mlops.stores.tables import delta, tables
 
 JANUARY, FEBRUARY, MARCH = (Partition.parse(f"2013-{month:02}", "month") for month in (1, 2, 3))
@@ -65,7 +68,37 @@ def csvs(folder: Path, values: dict[Partition, list[Any]]) -> Source:
     return FileSource(f"{folder}/{{partition}}.csv")
 
 
-SOURCES: list[Write] = [frames, batches, parquets, json_lines, csvs]
+@dataclass(frozen=True)
+class Table:
+    """A table of a database, as the source of its rows."""
+
+    engine: sqlalchemy.Engine
+
+    def batches(
+        self, partition: Partition | None, types: Mapping[str, str] | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        query = "select id, at, x from flights where partition = :partition"
+        yield from sql.batches(self.engine, query, partition, types, "flights")
+
+    def describe(self, partition: Partition | None) -> str:
+        return "flights"
+
+    def stamp(self, partition: Partition | None) -> str | None:
+        return "1"
+
+
+def database(folder: Path, values: dict[Partition, list[Any]]) -> Source:
+    engine = sqlalchemy.create_engine(f"sqlite:///{folder}/flights.db")
+    with engine.begin() as connection:
+        connection.exec_driver_sql("create table flights (partition text, id integer, at text, x)")
+        for partition, x in values.items():
+            for row in rows(partition, x):
+                parameters = (partition.key, row["id"], row["at"], row["x"])
+                connection.exec_driver_sql("insert into flights values (?, ?, ?, ?)", parameters)
+    return Table(engine)
+
+
+SOURCES: list[Write] = [frames, batches, parquets, json_lines, csvs, database]
 
 
 class Store:
@@ -247,3 +280,16 @@ def test_the_numbers_of_rows_of_pandas_are_no_column(store: Store) -> None:
     for source in sources:
         assert set(store.publish(source, JANUARY).columns) == {"id", "at", "x"}
         assert store.x() == [1, 2, 3]
+
+
+def test_rows_are_released_before_and_after_the_type_was_settled(store: Store) -> None:
+    aside, released = (f"file://{store.folder}/store/{name}" for name in ("quarantine", "released"))
+    source = parquets(store.folder, {JANUARY: [None, None], FEBRUARY: [4, 5], MARCH: [None, None]})
+    for partition in (JANUARY, FEBRUARY, MARCH):
+        staged = store.stage(source, partition)
+        kept = quarantine.set_aside(staged, {0: "x is bad"}, quarantine=aside, run="run")
+        version = ingest.publish(kept, uri=store.data, run="run")
+        quarantine.release(version, quarantine=aside, released=released, by="ada", reason="it is right")
+        again = store.stage(source, partition)
+        assert quarantine.allowed(again, [0, 1], released=released) == {0}
+    assert tables.read(released, partition="2013-02")["x"].to_pylist() == [4]
