@@ -21,9 +21,9 @@ from airflow_mlops.domain.facts.results import (
     Evaluation,
     HealthReport,
     ModelRef,
-    RetrainDecision,
     TrainedModel,
 )
+from airflow_mlops.domain.facts.retraining import RetrainDecision
 from airflow_mlops.domain.facts.scoring import ScoringReport
 from airflow_mlops.domain.spec.model import DriftPolicy
 from airflow_mlops.hooks import sources

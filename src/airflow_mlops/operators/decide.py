@@ -10,8 +10,8 @@ from airflow.sdk import Asset, BaseOperator, SkipMixin
 from airflow.sdk.observability import stats
 from pydantic import Field, StrictBool, StrictInt
 
-from airflow_mlops.domain.facts.results import Action, DatasetVersion, RetrainDecision
-from airflow_mlops.domain.facts.retraining import suggested
+from airflow_mlops.domain.facts.results import Action, DatasetVersion
+from airflow_mlops.domain.facts.retraining import RetrainDecision, suggested
 from airflow_mlops.domain.spec.model import Retrain
 from airflow_mlops.domain.spec.section import Section
 from airflow_mlops.hooks.mlflow import MlflowHook
@@ -41,7 +41,7 @@ class TrainRequest(Section):
 class DecideOperator(BaseOperator, SkipMixin):
     """Decide by the retrain policy whether this run trains; skip the tasks in ``skips`` if not.
 
-    Returns the :class:`~airflow_mlops.domain.facts.results.RetrainDecision` as a dict and pushes the pinned
+    Returns the :class:`~airflow_mlops.domain.facts.retraining.RetrainDecision` as a dict and pushes the pinned
     :class:`~airflow_mlops.domain.facts.results.DatasetVersion` as XCom ``dataset``. A partition that has its decision
     already is not decided again, unless this is requested by the run's ``force`` or by an event of an asset in
     ``requests``. Where the policy leaves the decision to a person, put a

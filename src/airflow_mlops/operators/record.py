@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 
 from airflow_mlops.domain.facts.approval import ApprovalOutcome, answers_of, refusal
-from airflow_mlops.domain.facts.results import Action, Evaluation, PromotionDecision, RetrainDecision
+from airflow_mlops.domain.facts.results import Action, Evaluation, PromotionDecision
+from airflow_mlops.domain.facts.retraining import RetrainDecision
 from airflow_mlops.exceptions import TrainingFailed
 from airflow_mlops.runs import dataset_of, push_facts, run_of, table_uri
 from airflow_mlops.stores.registry import ledger

@@ -12,8 +12,7 @@ from airflow.sdk.definitions.param import ParamsDict
 from airflow.sdk.exceptions import TaskAwaitingInput
 
 from airflow_mlops.alerts import Recipients
-from airflow_mlops.domain.facts.results import RetrainDecision
-from airflow_mlops.domain.facts.retraining import suggested
+from airflow_mlops.domain.facts.retraining import RetrainDecision, suggested
 from airflow_mlops.reporting.questions import promotion, retraining
 from airflow_mlops.runs import push
 
@@ -30,7 +29,7 @@ class RetrainSuggestionOperator(ApprovalOperator):
     again, in the time that is left. Without an answer in time nothing is trained, and the run goes on. Without
     retraining the tasks in ``skips`` are skipped.
 
-    Returns the :class:`~airflow_mlops.domain.facts.results.RetrainDecision` as a dict, with the answer applied.
+    Returns the :class:`~airflow_mlops.domain.facts.retraining.RetrainDecision` as a dict, with the answer applied.
 
     :param decision: what :class:`~airflow_mlops.operators.decide.DecideOperator` returned; give that one no ``skips``.
     :param skips: ids of direct downstream tasks that do not run without retraining.

@@ -7,14 +7,8 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from airflow_mlops.domain.facts.results import (
-    DatasetVersion,
-    HealthReport,
-    ModelRef,
-    PromotionDecision,
-    RetrainDecision,
-)
-from airflow_mlops.domain.facts.retraining import Fresh, Situation
+from airflow_mlops.domain.facts.results import DatasetVersion, HealthReport, ModelRef, PromotionDecision
+from airflow_mlops.domain.facts.retraining import Fresh, RetrainDecision, Situation
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.policies import retraining
 from airflow_mlops.learning.labels import maturity

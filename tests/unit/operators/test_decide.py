@@ -11,8 +11,8 @@ from airflow.sdk import Asset, BaseOperator
 from airflow.sdk.exceptions import DownstreamTasksSkipped
 
 from airflow_mlops.domain.checks import Check, Verdict
-from airflow_mlops.domain.facts.results import Action, HealthReport, RetrainDecision
-from airflow_mlops.domain.facts.retraining import suggested
+from airflow_mlops.domain.facts.results import Action, HealthReport
+from airflow_mlops.domain.facts.retraining import RetrainDecision, suggested
 from airflow_mlops.domain.spec.model import KofN, Retrain, RetrainWhen
 from airflow_mlops.domain.spec.retrain import Mode
 from airflow_mlops.exceptions import SpecError, TableMissing

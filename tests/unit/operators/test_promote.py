@@ -11,14 +11,8 @@ from airflow.sdk.exceptions import AirflowSkipException
 from airflow_mlops import assets
 from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.facts.approval import Answer
-from airflow_mlops.domain.facts.results import (
-    Action,
-    Evaluation,
-    ModelRef,
-    PromotionDecision,
-    RetrainDecision,
-    TrainedModel,
-)
+from airflow_mlops.domain.facts.results import Action, Evaluation, ModelRef, PromotionDecision, TrainedModel
+from airflow_mlops.domain.facts.retraining import RetrainDecision
 from airflow_mlops.domain.facts.statement import Statement
 from airflow_mlops.exceptions import ApprovalMissing, SpecError, TrainingFailed
 from airflow_mlops.operators.promote import PromoteOperator, RollbackOperator

@@ -12,8 +12,8 @@ from airflow.sdk.exceptions import DownstreamTasksSkipped, TaskAwaitingInput
 
 from airflow_mlops import config
 from airflow_mlops.domain.checks import Check, Verdict
-from airflow_mlops.domain.facts.results import Action, DatasetVersion, PromotionDecision, RetrainDecision
-from airflow_mlops.domain.facts.retraining import MODE, declined
+from airflow_mlops.domain.facts.results import Action, DatasetVersion, PromotionDecision
+from airflow_mlops.domain.facts.retraining import MODE, RetrainDecision, declined
 from airflow_mlops.domain.spec.model import Alerts
 from airflow_mlops.operators.suggest import RetrainSuggestionOperator
 from airflow_mlops.reporting.alerts import outbox

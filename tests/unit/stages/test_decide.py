@@ -13,9 +13,9 @@ from airflow_mlops.domain.facts.results import (
     HealthReport,
     ModelRef,
     PromotionDecision,
-    RetrainDecision,
     TrainingData,
 )
+from airflow_mlops.domain.facts.retraining import RetrainDecision
 from airflow_mlops.domain.spec.model import KofN, Retrain, RetrainWhen
 from airflow_mlops.stages import decide
 from airflow_mlops.stores.tables import tables

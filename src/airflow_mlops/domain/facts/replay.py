@@ -8,13 +8,8 @@ from typing import Any
 from pydantic import Field
 
 from airflow_mlops.domain.checks import Fact, Number, Verdict
-from airflow_mlops.domain.facts.results import (
-    Action,
-    HealthReport,
-    ModelRef,
-    PromotionDecision,
-    RetrainDecision,
-)
+from airflow_mlops.domain.facts.results import Action, HealthReport, ModelRef, PromotionDecision
+from airflow_mlops.domain.facts.retraining import RetrainDecision
 from airflow_mlops.domain.metrics import METRICS
 from airflow_mlops.domain.partitions import Partition
 

@@ -295,18 +295,3 @@ class GuardReport(Fact):
                 f"{self.alias.verdict}, probation {self.probation.verdict}"
             )
         return self
-
-
-class RetrainDecision(Fact):
-    """Whether to retrain at one partition, with the check of each rule.
-
-    :param checks: every rule of the policy; FAIL means that the rule asks for retraining.
-    :param dataset: the dataset version to train on.
-    """
-
-    model: str
-    partition: str
-    retrain: bool
-    checks: tuple[Check, ...]
-    dataset: DatasetVersion
-    reason: str

@@ -6,18 +6,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from airflow_mlops.domain.checks import Verdict
+from airflow_mlops.domain.checks import Check, Fact, Verdict
 from airflow_mlops.domain.facts.results import Action
 from airflow_mlops.domain.facts.scoring import ends_trial
 from airflow_mlops.domain.partitions import Grain, Partition
 
 if TYPE_CHECKING:
-    from airflow_mlops.domain.facts.results import (
-        DatasetVersion,
-        HealthReport,
-        PromotionDecision,
-        RetrainDecision,
-    )
+    from airflow_mlops.domain.facts.results import DatasetVersion, HealthReport, PromotionDecision
+
 
 MODE = "retrain.mode"
 """Name of the check that is INCONCLUSIVE if a person has to decide."""
@@ -128,3 +124,18 @@ def steps(first: str, last: str, grain: str) -> int:
 
 def _last(decisions: Iterable[PromotionDecision]) -> str | None:
     return max((decision.partition for decision in decisions), default=None)
+
+
+class RetrainDecision(Fact):
+    """Whether to retrain at one partition, with the check of each rule.
+
+    :param checks: every rule of the policy; FAIL means that the rule asks for retraining.
+    :param dataset: the dataset version to train on.
+    """
+
+    model: str
+    partition: str
+    retrain: bool
+    checks: tuple[Check, ...]
+    dataset: DatasetVersion
+    reason: str

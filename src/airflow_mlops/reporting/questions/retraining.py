@@ -5,8 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from airflow_mlops.domain.checks import Check, Verdict
-from airflow_mlops.domain.facts.results import RetrainDecision
-from airflow_mlops.domain.facts.retraining import ANSWER
+from airflow_mlops.domain.facts.retraining import ANSWER, RetrainDecision
 from airflow_mlops.domain.policies.retraining_rules import OFF
 from airflow_mlops.domain.spec.alerts import Event, Level
 from airflow_mlops.reporting.alerts.model import findings

@@ -15,13 +15,8 @@ from typing import NamedTuple
 from airflow_mlops.domain.checks import Verdict
 from airflow_mlops.domain.facts.question import Question
 from airflow_mlops.domain.facts.replay import Step
-from airflow_mlops.domain.facts.results import (
-    Action,
-    DatasetVersion,
-    ModelRef,
-    PromotionDecision,
-    RetrainDecision,
-)
+from airflow_mlops.domain.facts.results import Action, DatasetVersion, ModelRef, PromotionDecision
+from airflow_mlops.domain.facts.retraining import RetrainDecision
 from airflow_mlops.domain.spec.model import ModelSpec
 from airflow_mlops.domain.spec.replay import Policy
 from airflow_mlops.domain.spec.retrain import Mode, Retrain

@@ -10,8 +10,8 @@ from airflow_mlops.domain.facts.results import (
     HealthReport,
     ModelRef,
     PromotionDecision,
-    RetrainDecision,
 )
+from airflow_mlops.domain.facts.retraining import RetrainDecision
 
 MODEL = ModelRef(model="flights", version="1", digest="d", run_id="r", trained_through="2013-01")
 YARDSTICK: dict[str, Any] = {"metric": "roc_auc", "floor": {"roc_auc": 0.6}, "grain": "month"}
