@@ -720,7 +720,9 @@ def test_only_columns_that_something_is_asked_of_are_read():
 def test_columns_that_were_not_read_are_still_known():
     table = make_table(id=[1])
     rules = [expect("table_column_count_to_equal", value=3), expect("column_to_exist", column="carrier")]
-    found = validate(table, ValidationPolicy(rules, ["carrier"]), dataset="d", partition="p", names=["id", "x", "y"])
+    found = validate(
+        table, ValidationPolicy(rules, ["carrier"]), dataset="d", partition="p", names=["id", "x", "y"]
+    )
     assert outcomes(found)["columns_present"] == "FAIL"
     found = validate(table, ValidationPolicy(rules[:1]), dataset="d", partition="p", names=["id", "x", "y"])
     assert found.report.verdict is Verdict.PASS
