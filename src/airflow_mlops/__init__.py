@@ -48,6 +48,8 @@ if TYPE_CHECKING:
     from airflow_mlops.learning.models.models import load_version, predict
     from airflow_mlops.learning.models.transform import of_model as load_transform
     from airflow_mlops.pipelines.continuous_training import continuous_training
+    from airflow_mlops.reporting.alerts.channel import Channel, Receipt
+    from airflow_mlops.reporting.alerts.notice import Notice
     from airflow_mlops.reporting.card.card import write as write_card
     from airflow_mlops.stages.replay.policies import replay_policies
     from airflow_mlops.stages.reproduce.reproduce import reproduce
@@ -64,6 +66,7 @@ __all__ = [
     "AutoRollback",
     "Budget",
     "Candidate",
+    "Channel",
     "DatasetSource",
     "DeltaSource",
     "DriftPolicy",
@@ -77,10 +80,12 @@ __all__ = [
     "Labels",
     "ModelSpec",
     "Monitor",
+    "Notice",
     "Partition",
     "PerformancePolicy",
     "PythonSource",
     "Range",
+    "Receipt",
     "Retrain",
     "RetrainWhen",
     "SchemaPolicy",
@@ -111,12 +116,15 @@ __all__ = [
 _SPEC = "airflow_mlops.domain.spec.model"
 """Where a name is defined that :data:`_ELSEWHERE` does not have: the spec and its sections."""
 _ELSEWHERE = {
+    "Channel": "airflow_mlops.reporting.alerts.channel:Channel",
     "DatasetSource": "airflow_mlops.hooks.sources:DatasetSource",
     "DeltaSource": "airflow_mlops.stores.sources.delta:DeltaSource",
     "Evaluation": "airflow_mlops.domain.facts.results:Evaluation",
     "FileSource": "airflow_mlops.hooks.source_files:FileSource",
+    "Notice": "airflow_mlops.reporting.alerts.notice:Notice",
     "Partition": "airflow_mlops.domain.partitions:Partition",
     "PythonSource": "airflow_mlops.stores.sources.python:PythonSource",
+    "Receipt": "airflow_mlops.reporting.alerts.channel:Receipt",
     "SqlSource": "airflow_mlops.hooks.source_sql:SqlSource",
     "as_of": "airflow_mlops.learning.models.asof:as_of",
     "champion": "airflow_mlops.stores.registry.registry:champion",

@@ -10,6 +10,7 @@ from airflow.sdk import conf
 
 from airflow_mlops.domain.facts.statement import Statement
 from airflow_mlops.domain.spec.alerts import Alerts
+from airflow_mlops.exceptions import PlaceRefused
 from airflow_mlops.hooks.mail import MailServer
 from airflow_mlops.reporting.alerts.judge import News, Statements, is_of, judge
 from airflow_mlops.reporting.alerts.outcome import Run, failure
@@ -92,7 +93,15 @@ class Recipients(NamedTuple):
 
     def _post(self, run: Run, news: News) -> str:
         channel = self.channel or MailServer(self.smtp_conn_id, read=read_report)
-        return post(table_uri(self.model, "outbox"), run, news, self.policy, channel)
+        return post(self._outbox(), run, news, self.policy, channel)
+
+    def _outbox(self) -> str | None:
+        try:
+            return table_uri(self.model, "outbox")
+        except PlaceRefused as error:
+            # People are to hear of a failure also where the alert itself was given a name that no table can have.
+            log.error("There is no outbox, so nothing is kept back or sent later: %s", error)
+            return None
 
 
 def failed_tasks(context: Context) -> list[str]:

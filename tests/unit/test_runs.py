@@ -144,5 +144,5 @@ def test_a_report_is_kept_where_it_is_read_from_and_one_that_is_not_there_is_nam
 
 
 def test_a_page_of_a_model_that_no_spec_could_name_is_not_written(history: History) -> None:
-    with pytest.raises(PlaceRefused, match="cannot name"):
+    with pytest.raises(PlaceRefused, match="is not one folder"):
         runs.save_report(Run().context(), "a#b", "2013-01", "drift", "<p>")

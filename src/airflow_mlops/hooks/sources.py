@@ -13,7 +13,8 @@ from airflow_mlops.hooks.source_files import FileSource
 from airflow_mlops.hooks.source_sql import SqlSource
 from airflow_mlops.stores.sources.bytes import NULLS
 from airflow_mlops.stores.sources.delta import DeltaSource
-from airflow_mlops.stores.sources.python import PythonSource, Source, load
+from airflow_mlops.stores.sources.python import PythonSource, load
+from airflow_mlops.stores.sources.source import Source
 from airflow_mlops.stores.tables import tables
 
 if TYPE_CHECKING:

@@ -62,9 +62,11 @@ class DriftOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Measure every column, and keep the report."""
         client, dataset, champion = subject(context, self.model, self.partition, self.mlflow_conn_id)
+        if champion is not None and self.labels:
+            dataset = with_labels(dataset, self.model, self.target)
         compared = drift.drift(
             client,
-            dataset=with_labels(dataset, self.model, self.target if self.labels else None),
+            dataset=dataset,
             champion=champion,
             policy=self.policy or DriftPolicy(),
             summaries_uri=table_uri(self.model, "summaries"),

@@ -19,7 +19,7 @@ from airflow_mlops.stores.tables import tables
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_mlops.stores.sources.python import Source
+    from airflow_mlops.stores.sources.source import Source
 
 _GAPS = 5
 

@@ -23,7 +23,7 @@ from airflow_mlops.stages.performance import performance
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_mlops.stores.sources.python import Source
+    from airflow_mlops.stores.sources.source import Source
 
 
 class PerformanceOperator(BaseOperator):

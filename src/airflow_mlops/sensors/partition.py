@@ -13,14 +13,14 @@ from airflow.sdk.exceptions import AirflowSensorTimeout
 from airflow_mlops.exceptions import SourceUnreadable
 from airflow_mlops.hooks.sources import pack
 from airflow_mlops.runs import partition_of
-from airflow_mlops.stores.sources.python import arrived
+from airflow_mlops.stores.sources.source import arrived
 from airflow_mlops.triggers.partition import PartitionTrigger
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_mlops.domain.partitions import Partition
-    from airflow_mlops.stores.sources.python import Source
+    from airflow_mlops.stores.sources.source import Source
 
 
 class NewPartitionSensor(BaseSensorOperator):

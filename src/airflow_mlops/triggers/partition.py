@@ -12,7 +12,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.exceptions import SourceUnreadable
 from airflow_mlops.hooks.sources import unpack
-from airflow_mlops.stores.sources.python import arrived
+from airflow_mlops.stores.sources.source import arrived
 
 
 class PartitionTrigger(BaseTrigger):

@@ -21,7 +21,7 @@ from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.exceptions import SourceChanging, SourceMissing, SourceUnreadable
 from airflow_mlops.hooks.source_files import FileSource
 from airflow_mlops.stores.sources.bytes import NULLS
-from airflow_mlops.stores.sources.python import Source
+from airflow_mlops.stores.sources.source import Source
 
 JANUARY = Partition.parse("2013-01", "month")
 ROWS = pa.table({"id": [1, 2], "x": ["a", "b"]})

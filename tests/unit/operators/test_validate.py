@@ -305,6 +305,15 @@ def test_a_source_that_breaks_what_blocks_fails_the_task_after_its_report_is_kep
     assert run.pushed["validation"]["verdict"] == "FAIL"
 
 
+def test_the_page_of_a_source_lies_under_the_dag_and_the_task(history: History) -> None:
+    run = Run()
+    run.execute(
+        ValidateOperator, task_id="orders", source=PythonSource(orders), partition="2013-01", grain="month",
+        expectations=[{"expect_column_to_exist": {"column": "amount"}}],
+    )  # fmt: skip
+    assert str(run.pushed["report"]).startswith("flights.test.orders/2013-01/")
+
+
 @pytest.mark.parametrize("kind", ["file", "query", "delta"])
 def test_files_queries_and_delta_tables_are_validated(
     kind: str, history: History, monkeypatch: pytest.MonkeyPatch

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from airflow_mlops.domain.checks import Check, Fact, Verdict
-from airflow_mlops.domain.facts.results import Action
+from airflow_mlops.domain.facts.results import Action, DatasetVersion
 from airflow_mlops.domain.facts.scoring import ends_trial
 from airflow_mlops.domain.partitions import Grain, Partition
 
 if TYPE_CHECKING:
-    from airflow_mlops.domain.facts.results import DatasetVersion, HealthReport, PromotionDecision
+    from airflow_mlops.domain.facts.results import HealthReport, PromotionDecision
 
 
 MODE = "retrain.mode"

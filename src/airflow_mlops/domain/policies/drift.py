@@ -78,8 +78,13 @@ def _either(earlier: Verdict | None, latest: Verdict) -> Verdict:
 
 
 def _check(measure: Measure, p: float | None, policy: DriftPolicy) -> Check:
-    limits = {"": policy.threshold, "unseen": policy.unseen}
-    threshold = limits.get(measure.part, policy.missing)
+    limits = {
+        "": policy.threshold,
+        "unseen": policy.unseen,
+        "missing": policy.missing,
+        "nonfinite": policy.missing,
+    }
+    threshold = limits[measure.part]
     expected = f"< {threshold:g}, or p > {policy.significance:g}"
     verdict, reason = Verdict.INCONCLUSIVE, measure.reason
     if measure.distance is not None and p is not None:

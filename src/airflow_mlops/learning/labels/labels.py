@@ -18,7 +18,7 @@ from airflow_mlops.stores.tables.drafts import paths
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from airflow_mlops.stores.sources.python import Source
+    from airflow_mlops.stores.sources.source import Source
 
 LABELLED_AT = "labelled_at"
 """Column of the time from which a label is known."""

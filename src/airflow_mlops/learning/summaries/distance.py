@@ -48,20 +48,22 @@ def kolmogorov_smirnov(before: Column, now: Column) -> float:
     return float(kolmogorov(math.sqrt(pooled) * largest))
 
 
-class Statistic(NamedTuple):
+class DriftStatistic(NamedTuple):
     """How far values are from what they were.
 
     :param words: what the distance is called.
     :param distance: a function of the reference's summary and the current one; it returns the distance, and its p-value.
+    :param evidently: what Evidently calls the statistic; its page draws the columns by it.
     """
 
     words: str
     distance: Callable[[Column, Column], tuple[float, float]]
+    evidently: str
 
 
-METHODS = {
-    ColumnKind.NUMERIC: Statistic("normed Wasserstein distance", numbers),
-    ColumnKind.CATEGORICAL: Statistic("Jensen-Shannon distance", categories.distance),
+STATISTICS = {
+    ColumnKind.NUMERIC: DriftStatistic("normed Wasserstein distance", numbers, "wasserstein"),
+    ColumnKind.CATEGORICAL: DriftStatistic("Jensen-Shannon distance", categories.distance, "jensenshannon"),
 }
 """The statistic of each kind of column."""
 
@@ -104,7 +106,7 @@ def _values(name: str, before: Column, now: Column, min_rows: int, feature: bool
     few = [f"{rows} {side} rows have a value" for side, rows in sides.items() if rows < max(min_rows, 1)]
     if few:
         return answer(f"{' and '.join(few)}; {min_rows} are needed")
-    statistic = METHODS[before.kind]
+    statistic = STATISTICS[before.kind]
     distance, p = statistic.distance(before, now)
     if not math.isfinite(distance):
         return answer("could not be measured: the numbers are too large for a standard deviation")

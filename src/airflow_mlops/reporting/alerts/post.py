@@ -11,6 +11,8 @@ from airflow_mlops.reporting.alerts.entries import State
 from airflow_mlops.reporting.alerts.notice import Notice, Status
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from airflow_mlops.reporting.alerts.channel import Channel
     from airflow_mlops.reporting.alerts.judge import News
     from airflow_mlops.reporting.alerts.outcome import Run
@@ -18,28 +20,34 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def post(uri: str, run: Run, news: News, policy: Alerts, channel: Channel) -> str:
+def post(uri: str | None, run: Run, news: News, policy: Alerts, channel: Channel) -> str:
     """Write news into the outbox, deliver what waits there, and return in words what was done; empty if nothing was.
 
-    :param uri: the outbox.
+    :param uri: the outbox; None, if there can be none, delivers the news without it.
     :param policy: who is told of what.
     :raises MailUndelivered: if something could not be delivered, after trying the rest.
     """
     notices = [
         notice for notice in news.notices if _is_wanted(policy, notice) and _has_address(policy, notice)
     ]
+    if uri is None:
+        return "; ".join(_delivered(notices, policy, channel))
     try:
         lines = [_put(uri, policy, notice) for notice in notices]
         lines += [_recover(uri, run, topic) for topic in news.well]
     except Exception:
         # The storage itself may have failed. A mail that may come twice is better than none.
         log.exception("%s cannot be written: mailing without it", uri)
-        for notice in notices:
-            channel.deliver(notice, policy.recipients(notice.levels))
-        lines = [_mailed(policy, notice) for notice in notices]
+        lines = _delivered(notices, policy, channel)
     else:
         outbox.deliver(uri, channel.deliver, policy.recipients, digest=policy.digest)
     return "; ".join(line for line in lines if line)
+
+
+def _delivered(notices: Sequence[Notice], policy: Alerts, channel: Channel) -> list[str]:
+    for notice in notices:
+        channel.deliver(notice, policy.recipients(notice.levels))
+    return [_mailed(policy, notice) for notice in notices]
 
 
 def _is_wanted(policy: Alerts, notice: Notice) -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.domain.checks import Check
 from airflow_mlops.learning.summaries import categories
+from airflow_mlops.learning.summaries.distance import STATISTICS
 from airflow_mlops.learning.summaries.summary import Column, ColumnKind
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ DRAWN = 50
 """Maximum number of columns that are drawn: those with the largest distances."""
 
 _POINTS = 10_000
-_METHODS = {ColumnKind.NUMERIC: "wasserstein", ColumnKind.CATEGORICAL: "jensenshannon"}
 
 
 def render(
@@ -57,7 +57,9 @@ def _drawn(name: str, column: tuple[Check, Column, Column], threshold: float) ->
         else DataDefinition(categorical_columns=[label])
     )
     try:
-        snapshot = Report([ValueDrift(column=label, method=_METHODS[before.kind], threshold=threshold)]).run(
+        snapshot = Report(
+            [ValueDrift(column=label, method=STATISTICS[before.kind].evidently, threshold=threshold)]
+        ).run(
             Dataset.from_pandas(second.to_frame(label), definition),
             Dataset.from_pandas(first.to_frame(label), definition),
         )

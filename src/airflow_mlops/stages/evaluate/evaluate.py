@@ -19,6 +19,7 @@ from airflow_mlops.learning.models import models, pipeline
 from airflow_mlops.learning.pictures.pictures import log_evaluation
 from airflow_mlops.learning.statistics import measures, paired
 from airflow_mlops.learning.statistics.slices import Judged
+from airflow_mlops.stages.evaluate import leakage
 from airflow_mlops.stages.evaluate.gates import table
 from airflow_mlops.stages.evaluate.gates.evidence import Evidence
 from airflow_mlops.stages.evaluate.rival import predict
@@ -107,13 +108,14 @@ def evaluate(
     rows, truth = pipeline.labelled(holdout, best.target, best.task)
     if not rows.num_rows:
         raise NotEnoughData(f"{partition}: none of the {holdout.num_rows} rows of the holdout has a label.")
+    untouched = leakage.untouched(rows, seen, best.dataset, best.split)
     blocks = _blocks(gates, best, rows)
     with blessing_of(client, ref, best.task, gates.serving) as (path, wait):
         model = models.load(path, ref.digest)
         frame = pipeline.frame(rows, pipeline.features_of(model))
         judged = Judged(rows, truth, models.predicted(model, frame, best.task), blocks)
         rival = predict(client, champion, best, rows, seen) if champion else None
-        evidence = Evidence(gates, best, judged, rival, seen, model, frame, path.stat().st_size, wait)
+        evidence = Evidence(gates, best, judged, rival, untouched, model, frame, path.stat().st_size, wait)
         checks, unjudged = table.judge(evidence)
     verdict = overall(checks)
     theirs = rival.predicted if rival else None

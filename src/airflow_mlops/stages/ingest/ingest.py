@@ -23,7 +23,7 @@ from airflow_mlops.stores.tables.drafts import Draft
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from airflow_mlops.stores.sources.python import Source
+    from airflow_mlops.stores.sources.source import Source
 
 log = logging.getLogger(__name__)
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from airflow_mlops.domain.partitions import Partition
     from airflow_mlops.domain.spec.model import Expectation
     from airflow_mlops.stages.validate.gx import GxAnswer
-    from airflow_mlops.stores.sources.python import Source
+    from airflow_mlops.stores.sources.source import Source
 
 log = logging.getLogger(__name__)
 

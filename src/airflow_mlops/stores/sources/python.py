@@ -1,4 +1,4 @@
-"""Where a partition's rows come from: the protocol, and Python functions.
+"""Sources that are Python functions.
 
 Files and databases are reached through Airflow's connections, so their sources are in
 :mod:`airflow_mlops.hooks.sources`.
@@ -10,64 +10,20 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.exceptions import SourceMissing, SourceUnreadable
 from airflow_mlops.stores.sources import frames
 from airflow_mlops.stores.sources.batches import ROWS, cast, distinct, settled, spooled
+from airflow_mlops.stores.sources.source import UNKNOWN
 from airflow_mlops.stores.tables.column_types import is_open
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-UNKNOWN = "?"
-"""The stamp of a source that cannot tell whether its data is there."""
+
 _END = object()
-
-
-class Source(Protocol):
-    """A source of the rows of each partition."""
-
-    def batches(
-        self, partition: Partition | None, types: Mapping[str, str] | None = None
-    ) -> Iterator[pa.RecordBatch]:
-        """Yield the rows of one partition, all with one schema.
-
-        :param partition: None means all there is.
-        :param types: Arrow type of each column that is already published, so that text is read as it was then.
-        :raises SourceMissing: if the data is not there.
-        :raises SourceUnreadable: if the data is there and cannot be read.
-        """
-        ...
-
-    def describe(self, partition: Partition | None) -> str:
-        """Name the place that one partition comes from, for messages and commit metadata."""
-        ...
-
-    def stamp(self, partition: Partition | None) -> str | None:
-        """Return a text that changes when the data does; None while there is no data.
-
-        Return :data:`UNKNOWN` if the source cannot tell.
-        """
-        ...
-
-
-def arrived(source: Source, partition: Partition) -> str | None:
-    """Return the stamp of a partition's data; None while the data is not there, or the source cannot be reached.
-
-    :raises SourceUnreadable: if the source cannot tell, or can never be read.
-    """
-    try:
-        stamp = source.stamp(partition)
-    except SourceMissing:
-        return None
-    if stamp == UNKNOWN:
-        raise SourceUnreadable(
-            f"{source.describe(partition)} cannot tell whether its data has arrived; give PythonSource a function that "
-            "can, as arrived"
-        )
-    return stamp
 
 
 def load(function: str) -> Callable[..., Any]:

@@ -60,11 +60,14 @@ def changes_of(storage: str) -> str:
 
 
 def page_of(name: str, partition: str, kind: str) -> str:
-    """Return the place of a model's page below the folder of all reports.
+    """Return the place of a page below the folder of all reports.
 
-    :raises PlaceRefused: if the name is none that a spec could have.
+    :param name: of a model or a dataset; or of a source that is only checked, such as ``<dag>.<task>``.
+    :raises PlaceRefused: if the name is not one folder.
     """
-    return f"{_checked('dataset or model', name)}/{partition}/{kind}.html"
+    if not re.fullmatch(r"[A-Za-z0-9_.-]{1,250}", name) or name in (".", ".."):
+        raise PlaceRefused(f"page: {name!r} is not one folder: use letters, digits and _ . -")
+    return f"{name}/{partition}/{kind}.html"
 
 
 def is_name(folder: str) -> bool:

@@ -56,3 +56,10 @@ def test_a_channel_gets_the_notice_although_the_outbox_cannot_be_written(tmp_pat
         f"mailed to {TO[0]}"
     )
     assert pinboard.posts == [("validate failed", TO)]
+
+
+def test_without_a_place_for_an_outbox_the_news_is_delivered_all_the_same() -> None:
+    pinboard = Pinboard()
+    line = post(None, make_run(), News([make_notice()]), Alerts(email=TO), pinboard)
+    assert line == f"mailed to {TO[0]}"
+    assert pinboard.posts == [("validate failed", TO)]

@@ -15,7 +15,8 @@ from deltalake import DeltaTable, write_deltalake
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.exceptions import SourceMissing, SourceUnreadable
 from airflow_mlops.stores.sources.delta import DeltaSource
-from airflow_mlops.stores.sources.python import UNKNOWN, PythonSource, Source, arrived
+from airflow_mlops.stores.sources.python import PythonSource
+from airflow_mlops.stores.sources.source import UNKNOWN, Source, arrived
 from airflow_mlops.stores.tables import tables
 
 JANUARY = Partition.parse("2013-01", "month")

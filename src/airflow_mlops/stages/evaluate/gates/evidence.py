@@ -19,7 +19,6 @@ from airflow_mlops.stages.evaluate.rival import Rival
 
 if TYPE_CHECKING:
     import pandas as pd
-    import pyarrow as pa
     from sklearn.pipeline import Pipeline
 
     from airflow_mlops.learning.bless.process import Blessing
@@ -32,7 +31,7 @@ class Evidence:
     :param gates: the gates of the spec.
     :param judged: the rows of the holdout that have a label, and the candidate's predictions for them.
     :param rival: the champion on the same rows; None if there is no champion.
-    :param seen: key and event time of the rows before the holdout.
+    :param untouched: the check that no row of the holdout was learned from; it is made before anything is loaded.
     :param model: the candidate.
     :param frame: features of the rows, as the candidate gets them.
     :param size: bytes of the candidate's file.
@@ -43,7 +42,7 @@ class Evidence:
     candidate: TrainedModel
     judged: Judged
     rival: Rival | None
-    seen: pa.Table
+    untouched: Check
     model: Pipeline
     frame: pd.DataFrame
     size: int

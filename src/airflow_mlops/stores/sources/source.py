@@ -1,0 +1,60 @@
+"""The protocol of a source: something that has the rows of each partition."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Protocol
+
+from airflow_mlops.domain.partitions import Partition
+from airflow_mlops.exceptions import SourceMissing, SourceUnreadable
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+UNKNOWN = "?"
+"""The stamp of a source that cannot tell whether its data is there."""
+
+
+class Source(Protocol):
+    """A source of the rows of each partition."""
+
+    def batches(
+        self, partition: Partition | None, types: Mapping[str, str] | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of one partition, all with one schema.
+
+        :param partition: None means all there is.
+        :param types: Arrow type of each column that is already published, so that text is read as it was then.
+        :raises SourceMissing: if the data is not there.
+        :raises SourceUnreadable: if the data is there and cannot be read.
+        """
+        ...
+
+    def describe(self, partition: Partition | None) -> str:
+        """Name the place that one partition comes from, for messages and commit metadata."""
+        ...
+
+    def stamp(self, partition: Partition | None) -> str | None:
+        """Return a text that changes when the data does; None while there is no data.
+
+        Return :data:`UNKNOWN` if the source cannot tell.
+        """
+        ...
+
+
+def arrived(source: Source, partition: Partition) -> str | None:
+    """Return the stamp of a partition's data; None while the data is not there, or the source cannot be reached.
+
+    :raises SourceUnreadable: if the source cannot tell, or can never be read.
+    """
+    try:
+        stamp = source.stamp(partition)
+    except SourceMissing:
+        return None
+    if stamp == UNKNOWN:
+        raise SourceUnreadable(
+            f"{source.describe(partition)} cannot tell whether its data has arrived; give PythonSource a function that "
+            "can, as arrived"
+        )
+    return stamp
