@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.domain.facts.removal import ModelRemoval
 from airflow_mlops.stores import retention
 from airflow_mlops.stores.registry import removal
-from airflow_mlops.stores.tables import folders, journal, places
+from airflow_mlops.stores.tables import changes, folders, places
 
 if TYPE_CHECKING:
     from airflow_mlops.stores.registry.client import Client
 
-_COLUMNS = ("what", "model", "by", "reason", "facts")
 _BEGUN, _DONE = "removal begun", "removed"
 
 
@@ -57,33 +55,19 @@ def remove(client: Client, storage: str, planned: ModelRemoval, *, by: str, reas
     :param reason: why; kept there.
     :raises RegistryUnavailable: if MLflow does not answer.
     """
-    _note(storage, _BEGUN, planned, by, reason)
+    changes.note(storage, _BEGUN, planned, by, reason)
     # First what serves, then what could be scored with, last what tells how it came about.
     removal.remove(client, planned.model)
     if planned.artifacts:
         folders.delete(planned.artifacts)
     folders.delete(places.folder_of(storage, planned.model))
-    _note(storage, _DONE, planned, by, reason)
+    changes.note(storage, _DONE, planned, by, reason)
 
 
-def changes(storage: str) -> list[dict[str, Any]]:
+def removals(storage: str) -> list[dict[str, Any]]:
     """Return which models were removed, when, by whom and why, oldest first."""
     return [
         row | {"facts": ModelRemoval.model_validate_json(row["facts"])}
-        for row in journal.rows(places.changes_of(storage))
+        for row in changes.rows(storage)
         if row["what"] in (_BEGUN, _DONE)
     ]
-
-
-def _note(storage: str, what: str, facts: ModelRemoval, by: str, reason: str) -> None:
-    def row(_: object, at: datetime) -> dict[str, Any]:
-        return {
-            "at": at,
-            "what": what,
-            "model": facts.model,
-            "by": by,
-            "reason": reason,
-            "facts": facts.model_dump_json(),
-        }
-
-    journal.append(places.changes_of(storage), _COLUMNS, row)

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.facts.renaming import ModelRename, Names
 from airflow_mlops.exceptions import ErasureRefused
 from airflow_mlops.stores import retention
 from airflow_mlops.stores.registry import removal, renaming
-from airflow_mlops.stores.tables import folders, journal, places, tables, versions
+from airflow_mlops.stores.tables import changes, folders, places, tables, versions
 
 if TYPE_CHECKING:
     from airflow_mlops.stores.registry.client import Client
 
-_COLUMNS = ("what", "model", "by", "reason", "facts")
 _BEGUN, _DONE = "renaming begun", "renamed"
 _VERSIONED = ("data", "staging")
 
@@ -65,7 +63,7 @@ def rename(client: Client, storage: str, planned: ModelRename, *, by: str, reaso
     :raises RegistryUnavailable: if MLflow does not answer.
     """
     names = _names(storage, planned.model, planned.to)
-    _note(storage, _BEGUN, planned, by, reason)
+    changes.note(storage, _BEGUN, planned, by, reason)
     folders.move(names.old_folder, names.new_folder)
     for table in _VERSIONED:
         uri = places.uri_of(storage, names.new, table)
@@ -75,7 +73,7 @@ def rename(client: Client, storage: str, planned: ModelRename, *, by: str, reaso
     if tables.exists(ledger):
         folders.rewrite_texts(ledger, "evidence", names.json)
     renaming.rename(client, names)
-    _note(storage, _DONE, planned, by, reason)
+    changes.note(storage, _DONE, planned, by, reason)
 
 
 def _names(storage: str, model: str, to: str) -> Names:
@@ -83,21 +81,7 @@ def _names(storage: str, model: str, to: str) -> Names:
 
 
 def _is_begun(storage: str, model: str, to: str) -> bool:
-    rows = [row for row in journal.rows(places.changes_of(storage)) if row["model"] == model]
+    rows = [row for row in changes.rows(storage) if row["model"] == model]
     if not rows or rows[-1]["what"] != _BEGUN:
         return False
     return ModelRename.model_validate_json(rows[-1]["facts"]).to == to
-
-
-def _note(storage: str, what: str, facts: ModelRename, by: str, reason: str) -> None:
-    def row(_: object, at: datetime) -> dict[str, Any]:
-        return {
-            "at": at,
-            "what": what,
-            "model": facts.model,
-            "by": by,
-            "reason": reason,
-            "facts": facts.model_dump_json(),
-        }
-
-    journal.append(places.changes_of(storage), _COLUMNS, row)

@@ -87,7 +87,7 @@ def test_the_name_is_free_to_begin_anew(history: History) -> None:
 
 def test_who_removed_what_and_why_is_kept(history: History) -> None:
     remove("--reason", "not needed", "--delete")
-    begun, done = stage.changes(history.storage)
+    begun, done = stage.removals(history.storage)
     assert (begun["what"], done["what"], done["model"], done["reason"]) == (
         "removal begun",
         "removed",

@@ -157,8 +157,8 @@ def _merged_categories(parts: list[Column], rows: int, missing: int) -> Column:
     for part in parts:
         counts.update(dict(zip(part.values.tolist(), part.counts.tolist(), strict=True)))
     samples = [part.sample for part in parts] if any(part.others for part in parts) else []
-    known = [part for part in samples if part is not None]
-    both = sample.merge(known) if known and len(known) == len(parts) else None
+    sampled_parts = [part for part in samples if part is not None]
+    both = sample.merge(sampled_parts) if sampled_parts and len(sampled_parts) == len(parts) else None
     return categories(counts, rows, missing, sum(part.others for part in parts), most=_MERGED, sampled=both)
 
 

@@ -73,7 +73,9 @@ def waiting(rows: Events) -> dict[str, Progress]:
     """Return what is not known to be sent, by the id of the notice, oldest first."""
     last = rows[-1] if rows else {"waiting": "{}"}
     if last.get("waiting") is not None:
-        return {name: Progress.model_validate(each) for name, each in json.loads(last["waiting"]).items()}
+        return {
+            name: Progress.model_validate(progress) for name, progress in json.loads(last["waiting"]).items()
+        }
     return {
         name: Progress(at=entry.at, state=entry.state, since=entry.since, told=entry.told)
         for name, entry in entries(rows).items()
@@ -103,8 +105,13 @@ def written(rows: Events, names: Sequence[str]) -> Entry | None:
     name = next(name for name in names if name in by_id)
     mentions = rows.where(pc.match_substring(rows.column("ids"), json.dumps(name)))
     first, last = mentions[0], mentions[-1]
-    told = tuple(json.loads(last["told"]))
-    return Entry(notice=by_id[name], at=first["at"], state=State(last["state"]), since=last["at"], told=told)
+    return Entry(
+        notice=by_id[name],
+        at=first["at"],
+        state=State(last["state"]),
+        since=last["at"],
+        told=tuple(json.loads(last["told"])),
+    )
 
 
 def event(
@@ -137,7 +144,7 @@ def event(
         "topic": notice.topic if notice else "",
         "problem": notice.key if notice else "",
         "status": notice.status.value if notice else "",
-        "waiting": json.dumps({name: each.to_dict() for name, each in ordered}),
+        "waiting": json.dumps({name: progress.to_dict() for name, progress in ordered}),
     }
 
 

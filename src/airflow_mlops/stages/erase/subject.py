@@ -76,8 +76,12 @@ def _check(uris: Mapping[str, str], columns: Sequence[str], values: Sequence[Seq
             name: schema.field(column).type for name, schema in schemas.items() if column in schema.names
         }
         if not types or column == tables.PARTITION:
-            known = sorted({name for schema in schemas.values() for name in schema.names if name[0] != "_"})
-            raise ErasureRefused(f"No table has a column {column!r}; rows are chosen by {', '.join(known)}")
+            available = sorted(
+                {name for schema in schemas.values() for name in schema.names if name[0] != "_"}
+            )
+            raise ErasureRefused(
+                f"No table has a column {column!r}; rows are chosen by {', '.join(available)}"
+            )
         for number, combination in enumerate(values, start=1):
             for name, kind in types.items():
                 # Which value it is stays out of the message, as messages are kept in logs.

@@ -42,9 +42,9 @@ def rename(client: MlflowClient, names: Names) -> None:
     for version in registry.versions(client):
         tags = registry.tags(client, version)
         for name in _FACTS:
-            told = names.json(tags.get(name, ""))
-            if told != tags.get(name, ""):
-                kept = registry.keep_tag(client, str(version.run_id), name, told)
+            renamed = names.json(tags.get(name, ""))
+            if renamed != tags.get(name, ""):
+                kept = registry.keep_tag(client, str(version.run_id), name, renamed)
                 registry.tag(client, version.name, str(version.version), name, kept)
     try:
         with tracking.errors(client):

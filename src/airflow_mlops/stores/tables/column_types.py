@@ -196,11 +196,11 @@ def is_marked(field: pa.Field) -> bool:
     return _MARK in (field.metadata or {})
 
 
-def reopened(rows: pa.Table, known: Mapping[str, pa.DataType]) -> pa.Table:
+def reopened(rows: pa.Table, open_columns: Mapping[str, pa.DataType]) -> pa.Table:
     """Return rows as read from a table, in which the columns without a type so far have no assumed type any more."""
     import pyarrow as pa
 
-    for name, kind in known.items():
+    for name, kind in open_columns.items():
         if name in rows.column_names:
             column = pa.chunked_array([pa.array(rows[name].to_pylist(), kind)])
             rows = rows.set_column(rows.column_names.index(name), name, column)

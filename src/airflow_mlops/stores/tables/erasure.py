@@ -48,16 +48,16 @@ class Rows:
 
         if self.partition not in (None, partition) or not set(self.columns) <= set(rows.column_names):
             return None
-        wanted = self._typed(tuple(rows.schema.field(name).type for name in self.columns))
-        hits = np.full(rows.num_rows, bool(wanted))
+        combinations_of = self._typed(tuple(rows.schema.field(name).type for name in self.columns))
+        hits = np.full(rows.num_rows, bool(combinations_of))
         for position, name in enumerate(self.columns):
-            values = pa.array({values[position] for values in wanted}, rows.schema.field(name).type)
+            values = pa.array({values[position] for values in combinations_of}, rows.schema.field(name).type)
             hits &= pc.is_in(rows[name], values).to_numpy()
         if len(self.columns) > 1 and hits.any():
             # Each column matches, but perhaps another combination of them.
             near = np.flatnonzero(hits)
             columns = [rows[name].take(near).to_pylist() for name in self.columns]
-            hits[near] = [values in wanted for values in zip(*columns, strict=True)]
+            hits[near] = [values in combinations_of for values in zip(*columns, strict=True)]
         return hits
 
     def _typed(self, types: tuple[pa.DataType, ...]) -> frozenset[tuple[Any, ...]]:
@@ -108,15 +108,15 @@ def holdings(uri: str, whose: Sequence[Rows]) -> list[Holding]:
 
 def combinations(uri: str, whose: Rows, columns: Sequence[str]) -> dict[str, set[tuple[Any, ...]]]:
     """Return which values rows have in other columns, in any file below a table, by partition."""
-    known: dict[str, set[tuple[Any, ...]]] = {}
+    by_partition: dict[str, set[tuple[Any, ...]]] = {}
     for holding, parts in _scanned(uri, list(dict.fromkeys([*whose.columns, *columns]))):
         for part in parts:
             if not set(columns) <= set(part.column_names):
                 continue
             rows = part.filter(_hits(part, holding.partition, [whose]))
             values = zip(*(rows[name].to_pylist() for name in columns), strict=True)
-            known.setdefault(holding.partition, set()).update(values)
-    return {partition: values for partition, values in known.items() if values}
+            by_partition.setdefault(holding.partition, set()).update(values)
+    return {partition: values for partition, values in by_partition.items() if values}
 
 
 def count(batch: pa.RecordBatch, whose: Sequence[Rows]) -> int:

@@ -121,10 +121,10 @@ class OrderedRows:
 
         with delta.errors(self._uri):
             places = [part.find(matches) for part in self._files]
-        found = [
+        shifted = [
             pc.add(place, start) for place, start in zip(places, self._starts, strict=False) if len(place)
         ]
-        stored = pa.concat_arrays([pa.array([], pa.int64()), *found])
+        stored = pa.concat_arrays([pa.array([], pa.int64()), *shifted])
         if self._order is None:
             return stored
         return pc.indices_nonzero(pc.is_in(self._order, stored)).cast(pa.int64())
