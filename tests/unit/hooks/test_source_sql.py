@@ -274,7 +274,7 @@ def test_a_query_that_sqlite_cannot_answer_is_told(
     [
         (None, SourceUnreadable, "There is no connection 'other'; make it under Admin > Connections"),
         (
-            f"http://user:{SECRET}@127.0.0.1",
+            f"teleport://user:{SECRET}@127.0.0.1",
             SourceUnreadable,
             "The connection 'other' cannot be used for SQL",
         ),
