@@ -27,6 +27,7 @@ def get_provider_info() -> dict[str, Any]:
             "evaluate",
             "approve",
             "promote",
+            "record",
             "score",
             "drift",
             "performance",

@@ -36,10 +36,21 @@ def test_what_no_spec_could_name_has_no_place_as_a_dataset_nor_as_a_table(name: 
         places.uri_of("file:///data", name, "data")
     with pytest.raises(PlaceRefused, match="table: .* cannot name"):
         places.uri_of("file:///data", "flights", name)
-    with pytest.raises(PlaceRefused, match="cannot name"):
-        places.page_of(name, "2013-01", "drift")
     with pytest.raises(ValueError, match="cannot name"):
         Delta(dataset=name)
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "a/b", "../evil", "a b", "a#b", "a?b", "a%20b", "a\n", "a" * 251]
+)
+def test_a_page_lies_in_one_folder(name: str) -> None:
+    with pytest.raises(PlaceRefused, match="is not one folder"):
+        places.page_of(name, "2013-01", "drift")
+
+
+def test_a_page_may_be_of_a_source_that_has_no_table() -> None:
+    place = places.page_of("Shop.check-1", "2013-01", "validation")
+    assert place == "Shop.check-1/2013-01/validation.html"
 
 
 @pytest.mark.parametrize("name", [None, 7, ["a"]])
