@@ -71,7 +71,7 @@ test: setup ## Run every test, the end-to-end run included
 
 # For the loop of writing: no scheduler, server or process of its own, and nothing that takes seconds.
 test-fast: setup ## Run the unit and contract tests that need no process of their own, in less than two minutes
-	@$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -q -m "not slow" tests/unit tests/contracts tests/docs
+	@$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -q -m "not slow" tests/unit tests/contracts
 
 lint: setup ## Check style, types, layers and the compose file
 	$(VENV)/bin/ruff check .

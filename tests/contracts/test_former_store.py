@@ -36,6 +36,8 @@ from airflow_mlops.stages.score import score
 from airflow_mlops.stores.registry import ledger, registry
 from airflow_mlops.stores.tables import tables, versions
 
+pytestmark = pytest.mark.slow  # real processes, or fits: seconds each
+
 # Made by the build before the code was moved, from the tests' own flights; facts and MLflow name this place.
 ARCHIVE = Path(__file__).parent / "former" / "store-0.1.0.tar.xz"
 PLACE = Path("/tmp/airflow-mlops-store")

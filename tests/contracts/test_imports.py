@@ -7,7 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from contracts.source import HEAVY, PACKAGE, ROOT, files, module_name
+
+pytestmark = pytest.mark.slow  # real processes, or fits: seconds each
 
 # What Airflow itself loads is not ours to judge, so what counts is what each import adds.
 PROBE = """

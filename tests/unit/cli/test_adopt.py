@@ -15,6 +15,8 @@ from airflow_mlops.stores.registry import ledger, registry
 from contexts import deploy
 from history import MODEL, History
 
+pytestmark = pytest.mark.slow  # real processes, or fits: seconds each
+
 Capture = pytest.CaptureFixture[str]
 
 

@@ -17,6 +17,8 @@ from airflow_mlops.stores.tables import tables
 from history import MODEL, History, rows_of, shifted
 from unit.stores.test_retention import age
 
+pytestmark = pytest.mark.slow  # real processes, or fits: seconds each
+
 Capture = pytest.CaptureFixture[str]
 
 

@@ -24,6 +24,8 @@ from airflow_mlops.stores.tables import erasure, log, tables, versions
 from contexts import deploy
 from history import MODEL, History, month, rows_of
 
+pytestmark = pytest.mark.slow  # real processes, or fits: seconds each
+
 Capture = pytest.CaptureFixture[str]
 PERSON = "zz-the-person"
 """The greatest text of its column, so that the log of a table has it as the end of a range."""

@@ -15,6 +15,8 @@ from contexts import deploy
 from history import MODEL, History, rows_of, shifted
 from registry_builders import make_version
 
+pytestmark = pytest.mark.slow  # real processes, or fits: seconds each
+
 Capture = pytest.CaptureFixture[str]
 NEW = "arrivals"
 

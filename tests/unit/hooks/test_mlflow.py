@@ -22,6 +22,8 @@ from airflow_mlops.exceptions import RegistryUnavailable
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.stores.registry import tracking
 
+pytestmark = pytest.mark.slow  # real processes, or fits: seconds each
+
 
 @pytest.fixture(autouse=True)
 def _environment(tmp_path: Path) -> Iterator[None]:

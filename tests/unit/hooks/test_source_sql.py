@@ -22,6 +22,8 @@ from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.exceptions import SourceMissing, SourceUnreadable
 from airflow_mlops.hooks.source_sql import SqlSource
 
+pytestmark = pytest.mark.slow  # real processes, or fits: seconds each
+
 JANUARY = Partition.parse("2013-01", "month")
 WITHIN = "at >= :start and at < :end"
 POSTGRES = {"conn_type": "postgres", "host": "127.0.0.1", "login": "postgres", "schema": "test", "port": 5432}

@@ -21,6 +21,8 @@ from airflow_mlops.stages.monitor import health
 from contexts import Run, deploy
 from history import MODEL, History
 
+pytestmark = pytest.mark.slow  # real processes, or fits: seconds each
+
 QUIET = Retrain(when=RetrainWhen(drift=KofN(1, 1)))
 
 

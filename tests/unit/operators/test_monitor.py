@@ -23,6 +23,8 @@ from airflow_mlops.stores.tables import tables
 from contexts import Run, deploy
 from history import MODEL, History, rows_of, shifted
 
+pytestmark = pytest.mark.slow  # real processes, or fits: seconds each
+
 HEALTH = assets.health(MODEL)
 
 

@@ -15,6 +15,8 @@ from airflow_mlops.stores.sources import python
 from airflow_mlops.stores.tables import tables
 from history import month
 
+pytestmark = pytest.mark.slow  # real processes, or fits: seconds each
+
 JANUARY, FEBRUARY, MARCH = (month(f"2013-0{number}") for number in (1, 2, 3))
 
 

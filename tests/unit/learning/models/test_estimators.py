@@ -15,6 +15,8 @@ from airflow_mlops.exceptions import TrainingFailed, UntrustedModel
 from airflow_mlops.learning.models import estimators, models, pipeline, skops_file
 from synthetic import FEATURES, LOGISTIC, make_rows
 
+pytestmark = pytest.mark.slow  # real processes, or fits: seconds each
+
 FUNCTION = """
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression

@@ -17,6 +17,8 @@ from airflow_mlops.domain.spec.model import Candidate, Features
 from airflow_mlops.learning.models import models, pipeline, skops_file
 from synthetic import FEATURES, LOGISTIC, make_rows
 
+pytestmark = pytest.mark.slow  # real processes, or fits: seconds each
+
 NAMES = [
     "sklearn.linear_model.LogisticRegression",
     "sklearn.neighbors.KNeighborsClassifier",

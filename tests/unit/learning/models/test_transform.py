@@ -20,6 +20,8 @@ from history import History
 from registry_builders import make_ref
 from synthetic import make_client, make_dataset, make_rows, make_split, make_trained
 
+pytestmark = pytest.mark.slow  # real processes, or fits: seconds each
+
 JANUARY = Partition.parse("2013-01", "month")
 ROWS = pa.table({"id": ["a", "b", "c"], "x": [3.0, 1.0, 2.0], "n": [1, None, 3]})
 HALF = """import pyarrow.compute as pc

@@ -15,6 +15,8 @@ from airflow_mlops.domain.spec.monitor import DriftPolicy
 from airflow_mlops.learning.summaries import build, distance
 from airflow_mlops.learning.summaries.summary import Column
 
+pytestmark = pytest.mark.slow  # real processes, or fits: seconds each
+
 ROWS = 60_000
 
 

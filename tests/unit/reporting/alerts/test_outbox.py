@@ -20,6 +20,8 @@ from airflow_mlops.reporting.alerts.outbox import CLAIM, Entry, State
 from mail_server import as_process
 from notices import make_notice
 
+pytestmark = pytest.mark.slow  # real processes, or fits: seconds each
+
 TO = ("ml-team@example.com",)
 DAY = timedelta(days=1)
 NOON = datetime(2013, 4, 1, 12, tzinfo=UTC)

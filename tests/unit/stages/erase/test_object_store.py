@@ -10,6 +10,8 @@ import pytest
 from airflow_mlops.local.airflow import free_port
 from object_store import BUCKET, Store, serving
 
+pytestmark = pytest.mark.slow  # real processes, or fits: seconds each
+
 ERASE = """
 import pyarrow as pa
 from airflow_mlops.stages.erase import erase

@@ -21,6 +21,8 @@ from airflow_mlops.stages.ingest import ingest, quarantine
 from airflow_mlops.stages.ingest.quarantine import Aside, Released
 from airflow_mlops.stores.tables import exports, tables
 
+pytestmark = pytest.mark.slow  # real processes, or fits: seconds each
+
 START = datetime(2013, 1, 1, tzinfo=UTC)
 COUNT = 10
 

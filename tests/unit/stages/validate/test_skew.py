@@ -21,6 +21,8 @@ from history import changed, make_decision, moved
 from registry_builders import make_evaluation, make_ref, make_version
 from synthetic import make_client
 
+pytestmark = pytest.mark.slow  # real processes, or fits: seconds each
+
 START = datetime(2013, 1, 1, tzinfo=UTC)
 FEATURES = ("distance", "carrier", "delayed")
 

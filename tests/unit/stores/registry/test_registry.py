@@ -16,6 +16,8 @@ from faults.server import running
 from registry_builders import make_dataset, make_ref, make_rows, make_version
 from synthetic import make_client
 
+pytestmark = pytest.mark.slow  # real processes, or fits: seconds each
+
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> MlflowClient:

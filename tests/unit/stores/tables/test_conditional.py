@@ -12,6 +12,8 @@ from airflow_mlops.local.airflow import free_port
 from airflow_mlops.stores.tables import conditional
 from object_store import BUCKET, Store, careless, serving, told
 
+pytestmark = pytest.mark.slow  # real processes, or fits: seconds each
+
 PROCESSES, APPENDS = 4, 4
 NUMBERS = itertools.count()
 
