@@ -4,6 +4,10 @@ import os
 import subprocess
 import sys
 
+import pytest
+
+pytestmark = pytest.mark.slow  # real processes, or fits: seconds each
+
 COST = """
 import sys, time
 import airflow.cli.cli_config

@@ -14,6 +14,8 @@ import pytest
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.spec.model import ModelSpec
 
+pytestmark = pytest.mark.slow  # real processes, or fits: seconds each
+
 DAGS = Path(__file__).parents[3] / "dags"
 WEATHER = "origin,temp,humid,wind_speed,precip,visib,time_hour\n"
 FLIGHTS = "carrier,origin,dest,distance,hour,flight,minute,time_hour,arr_delay\n"

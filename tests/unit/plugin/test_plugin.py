@@ -4,7 +4,11 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from airflow_mlops.plugin.plugin import MlopsPlugin
+
+pytestmark = pytest.mark.slow  # real processes, or fits: seconds each
 
 COST = """
 import sys, time
