@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from airflow_mlops.domain.spec.source import SUFFIXES
 from airflow_mlops.exceptions import SourceChanging, SourceMissing, SourceUnreadable
 from airflow_mlops.hooks.source_sql import missing_connection
 from airflow_mlops.stores.sources.bytes import NULLS, File, Layout
+from airflow_mlops.stores.sources.notation import Notation
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -38,6 +39,12 @@ class FileSource:
     :param nulls: texts that count as missing in columns of CSV that are no text; an empty field always does.
     :param types: Arrow type of columns of CSV and JSON, such as ``{"zip": "string"}``; the types of others are inferred
         from all of their values.
+    :param escape: what stands before a quote within a field of CSV, such as a backslash; None if quotes are doubled.
+    :param decimal: what stands before the fraction of numbers of CSV.
+    :param thousands: what separates their thousands; a space is any space.
+    :param percent: columns of CSV that are written in percent: ``12.5 %`` is read as 0.125.
+    :param times: ``strptime`` formats of columns of CSV whose times are not ISO 8601; see
+        :mod:`airflow_mlops.domain.spec.time_formats`.
     """
 
     path: str
@@ -47,6 +54,11 @@ class FileSource:
     encoding: str = "utf-8"
     nulls: tuple[str, ...] = NULLS
     types: Mapping[str, str] = field(default_factory=dict, hash=False)
+    escape: str | None = None
+    decimal: str = "."
+    thousands: str | None = None
+    percent: Sequence[str] = ()
+    times: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def describe(self, partition: Partition | None) -> str:
         """Return the path, without credentials; for no partition, with ``*`` where its parts would be."""
@@ -101,7 +113,15 @@ class FileSource:
             if _is_away(error):
                 raise SourceMissing(f"{self.describe(partition)} cannot be reached: {error}") from error
             raise SourceUnreadable(f"{self.describe(partition)} cannot be listed: {error}") from error
-        layout = Layout(self.format, self.delimiter, self.encoding, tuple(self.nulls), dict(self.types))
+        layout = Layout(
+            self.format,
+            self.delimiter,
+            self.encoding,
+            tuple(self.nulls),
+            dict(self.types),
+            self.escape,
+            Notation(self.decimal, self.thousands, self.percent, dict(self.times)),
+        )
         if _is_local(root):
             _refuse_outside(paths, self.open(fixed_folder(self.path)).path)
         return [

@@ -47,6 +47,10 @@ SPECS: list[tuple[dict[str, Any], Source]] = [
         },
         FileSource("{year}.txt", "c", "csv", nulls=("-",), types={"a": "bool"}),
     ),
+    (
+        {"files": {"path": "{year}.csv", "decimal": ",", "percent": ["a"], "times": {"b": "%d.%m.%Y"}}},
+        FileSource("{year}.csv", decimal=",", percent=("a",), times={"b": "%d.%m.%Y"}),
+    ),
     ({"sql": {"conn_id": "c", "query": "select :start"}}, SqlSource("c", "select :start")),
     ({"delta": "s3://b/t"}, DeltaSource("s3://b/t")),
     (

@@ -8,8 +8,16 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, ConfigDict, Field, field_validator, model_validator
 
-from airflow_mlops.domain.spec.fields import Column, Duration, Line, Name, Text, Whole
+from airflow_mlops.domain.spec.fields import Column, Columns, Duration, Line, Name, Text, Whole
 from airflow_mlops.domain.spec.loading import describe, shorten
+from airflow_mlops.domain.spec.notation import (
+    Decimal,
+    Escape,
+    Thousands,
+    TimeFormat,
+    contradictions,
+    of_csv_only,
+)
 from airflow_mlops.domain.spec.problems import Problems, one_of
 from airflow_mlops.domain.spec.section import Section
 
@@ -138,6 +146,23 @@ class Files(_Short):
     types: dict[Column, Literal["string", "int64", "double", "bool"]] = Field(
         default={}, description="Types of columns of CSV and JSON; of others they are found from all values."
     )
+    escape: Escape | None = Field(
+        default=None,
+        description="What stands before a quote within a field of CSV, such as `\\`; `null` if quotes are doubled.",
+    )
+    decimal: Decimal = Field(default=".", description="What stands before the fraction of numbers of CSV.")
+    thousands: Thousands | None = Field(
+        default=None,
+        description="What separates the thousands of numbers of CSV; a space is any, also one that does not break.",
+    )
+    percent: Columns = Field(
+        default=(), description="Columns of CSV written in percent: `12.5 %` is read as 0.125."
+    )
+    times: dict[Column, TimeFormat] = Field(
+        default={},
+        description="Formats of columns of CSV with times that are not ISO 8601, such as `%d.%m.%Y %H:%M`; without a "
+        "time of day they are dates.",
+    )
 
     @field_validator("delimiter")
     @classmethod
@@ -164,6 +189,10 @@ class Files(_Short):
                 f"must end in one of {', '.join(SUFFIXES)}, not {describe(self.path)}; or give the format"
             )
             raise Problems([(("path",), problem)])
+        keys = dict(self)
+        # Not the keys that are written: a section that was written out and is read again has them all.
+        changed = {name for name, field in type(self).model_fields.items() if keys[name] != field.default}
+        Problems.raise_any([*contradictions(keys), *of_csv_only(keys, changed)])
         return self
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.domain.spec.source import FORMATS
 from airflow_mlops.exceptions import SourceUnreadable
+from airflow_mlops.stores.sources.notation import Notation
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,6 +32,9 @@ class Layout:
     :param encoding: how text is encoded.
     :param nulls: what counts as missing in CSV, besides an empty field.
     :param types: Arrow types of columns of CSV and JSON; the types of other columns are inferred from their values.
+    :param escape: what stands before a quote, a delimiter or a line end that belongs to a field of CSV, besides doubled
+        quotes; None for nothing.
+    :param notation: how numbers and times of CSV are written.
     """
 
     format: str | None = None
@@ -38,6 +42,8 @@ class Layout:
     encoding: str = "utf-8"
     nulls: tuple[str, ...] = NULLS
     types: dict[str, str] = field(default_factory=dict, hash=False)
+    escape: str | None = None
+    notation: Notation = Notation()
 
 
 @dataclass(frozen=True)

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.exceptions import SourceUnreadable
 from airflow_mlops.stores.arrow import arrow_type, is_beyond_exact, unsigned, wider
+from airflow_mlops.stores.sources import quotes
 from airflow_mlops.stores.sources.batches import distinct
 from airflow_mlops.stores.sources.bytes import File
+from airflow_mlops.stores.sources.strange import Strange
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-_BLOCK = 1 << 23
-"""Bytes that are parsed at a time; a row cannot be longer."""
-_LIMIT = Lock()
-"""Held while the field size limit of Python's reader is changed."""
 
 
 def find(file: File, types: Mapping[str, str]) -> pa.Schema:
@@ -36,8 +29,10 @@ def find(file: File, types: Mapping[str, str]) -> pa.Schema:
     import pyarrow as pa
 
     expected = {name: kind for name, text in types.items() if (kind := arrow_type(text)) is not None}
+    if not file.layout.notation.is_plain:
+        return _find_carefully(file, expected)
     try:
-        reader = _reader(file, expected)
+        reader = _reader(file, quotes.open_text(file), expected)
         schema = reader.schema
         inexact = False
         for batch in reader:
@@ -71,20 +66,26 @@ def batches(file: File, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     import pyarrow.compute as pc
 
     empty, several_lines = pa.scalar("", pa.string()), False
+    text, layout = quotes.open_text(file), file.layout
+    as_text = (
+        schema if layout.notation.is_plain else pa.schema([(name, pa.string()) for name in schema.names])
+    )
     try:
-        for batch in _reader(file, {field.name: field.type for field in schema}):
+        for batch in _reader(file, text, dict(zip(as_text.names, as_text.types, strict=True))):
             columns = [
                 pc.if_else(pc.equal(column, empty), pa.scalar(None, pa.string()), column)
-                if pa.types.is_string(column.type)
+                if pa.types.is_string(field.type)
                 else column
-                for column in batch.columns
+                if column.type == field.type
+                else layout.notation.read(field.name, column, field.type, layout.nulls)
+                for field, column in zip(schema, batch.columns, strict=True)
             ]
             several_lines = several_lines or any(map(_has_line_end, batch.columns))
             yield pa.record_batch(columns, names=batch.schema.names)
     except pa.ArrowInvalid as error:
         raise _unreadable(file, error) from error
-    if several_lines:
-        _refuse_open_quotes(file)
+    if several_lines or (text.has_escaped and file.layout.escape is None):
+        quotes.refuse_open(file)
 
 
 def _has_line_end(column: pa.Array) -> bool:
@@ -95,31 +96,18 @@ def _has_line_end(column: pa.Array) -> bool:
     return text and bool(pc.any(pc.match_substring(column, "\n")).as_py())
 
 
-def _refuse_open_quotes(file: File) -> None:
-    """Read a file once more, strictly: Arrow joins the lines from an open quote to the next one, wherever that is.
-
-    :raises SourceUnreadable: if a quote is not closed.
-    """
-    with _rows(file, strict=True) as rows:
-        began = 0
-        try:
-            for _ in rows:
-                began = rows.line_num
-        except csv.Error as error:
-            raise SourceUnreadable(
-                f"{file.name}: the row that begins in line {began + 1:,} is no CSV ({error}); a quote is not closed, "
-                "or one within a value is not doubled"
-            ) from error
-
-
-def _reader(file: File, types: Mapping[str, pa.DataType], *, nulls_in_text: bool = False) -> Any:
+def _reader(
+    file: File, text: quotes.Text, types: Mapping[str, pa.DataType], *, nulls_in_text: bool = False
+) -> Any:
     from pyarrow import csv as arrow
 
     layout = file.layout
     return arrow.open_csv(
-        file.open_text(),
-        read_options=arrow.ReadOptions(block_size=_BLOCK),
-        parse_options=arrow.ParseOptions(delimiter=layout.delimiter, newlines_in_values=True),
+        text,
+        read_options=arrow.ReadOptions(block_size=quotes.BLOCK),
+        parse_options=arrow.ParseOptions(
+            delimiter=layout.delimiter, escape_char=layout.escape or False, newlines_in_values=True
+        ),
         convert_options=arrow.ConvertOptions(
             column_types=dict(types),
             null_values=["", *layout.nulls],
@@ -132,26 +120,41 @@ def _reader(file: File, types: Mapping[str, pa.DataType], *, nulls_in_text: bool
 def _find_carefully(file: File, expected: Mapping[str, pa.DataType]) -> pa.Schema:
     import pyarrow as pa
 
-    names = _header(file)
+    names, notation = _header(file), file.layout.notation
     distinct(names, file.name)
     kinds: dict[str, pa.DataType] = {name: expected.get(name, pa.null()) for name in names}
+    strange: dict[str, Strange] = {}
     try:
-        for batch in _reader(file, dict.fromkeys(names, pa.string()), nulls_in_text=True):
+        text, before = quotes.open_text(file), 0
+        for batch in _reader(file, text, dict.fromkeys(names, pa.string()), nulls_in_text=True):
             for name, column in zip(names, batch.columns, strict=True):
-                kinds[name] = _holding(column, kinds[name])
+                plain = column if notation.is_plain else notation.plain(name, column)
+                is_number = plain.null_count == column.null_count
+                if name in notation.kinds:
+                    strange.setdefault(name, Strange()).add(column, plain, before)
+                    continue
+                kinds[name] = _holding(plain if is_number else column, kinds[name], is_number)
                 if name in file.layout.types and kinds[name] != expected.get(name):
                     raise SourceUnreadable(
                         f"{file.name}: {name!r} holds values that are no {file.layout.types[name]}, as types says"
                     )
+            before += batch.num_rows
     except pa.ArrowInvalid as error:
         raise _unreadable(file, error) from error
-    return pa.schema(list(kinds.items()))
+    for name, values in strange.items():
+        if values.count:
+            what = f"{notation.times[name]}, as times" if name in notation.times else "percentage, as percent"
+            raise SourceUnreadable(
+                f"{file.name}: {name!r} holds {values.describe(file)} that are no {what} says"
+            )
+    return pa.schema(list((kinds | {name: notation.kinds[name] for name in strange}).items()))
 
 
-def _holding(column: pa.StringArray, former: pa.DataType) -> pa.DataType:
+def _holding(column: pa.StringArray, former: pa.DataType, is_number: bool) -> pa.DataType:
     """Return the narrowest type that holds these texts and all earlier ones.
 
     :param former: the type that holds the earlier ones.
+    :param is_number: whether they may be numbers.
     """
     import pyarrow as pa
 
@@ -160,7 +163,7 @@ def _holding(column: pa.StringArray, former: pa.DataType) -> pa.DataType:
     kinds = [pa.int64(), unsigned(), pa.float64(), pa.bool_(), pa.date32(), pa.timestamp("s")]
     kinds += [pa.timestamp(unit, zone) for zone in (None, "UTC") for unit in ("us", "ns")]
     for kind in [former, *kinds]:
-        if pa.types.is_null(kind) or wider(former, kind) != kind:
+        if pa.types.is_null(kind) or wider(former, kind) != kind or not (is_number or _is_other(kind)):
             continue
         if kind == unsigned() and not _is_whole(column):
             continue
@@ -170,6 +173,12 @@ def _holding(column: pa.StringArray, former: pa.DataType) -> pa.DataType:
             continue
         return kind
     return pa.string()
+
+
+def _is_other(kind: pa.DataType) -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_boolean(kind) or pa.types.is_temporal(kind))
 
 
 def _is_inexact(batch: pa.RecordBatch) -> bool:
@@ -186,49 +195,19 @@ def _is_whole(column: pa.StringArray) -> bool:
 
 
 def _header(file: File) -> list[str]:
-    with _rows(file) as rows:
+    with quotes.rows(file) as rows:
         return next(rows, [])
-
-
-@contextmanager
-def _rows(file: File, *, strict: bool = False) -> Iterator[Any]:
-    """Read with Python's reader, which counts lines, unlike Arrow's."""
-    with (
-        _LIMIT,
-        io.TextIOWrapper(io.BufferedReader(file.open_text()), encoding="utf-8", newline="") as text,
-    ):
-        # The limit holds for the whole process, and is lower than the length of a field that Arrow can read.
-        former = csv.field_size_limit(_BLOCK)
-        try:
-            yield csv.reader(text, delimiter=file.layout.delimiter, strict=strict)
-        finally:
-            csv.field_size_limit(former)
 
 
 def _unreadable(file: File, error: Exception) -> SourceUnreadable:
     text = " ".join(str(error).split())
     if match := re.search(r"Expected (\d+) columns, got (\d+)", text):
-        line = _ragged_line(file, int(match[1]))
+        line, hint = quotes.ragged(file, int(match[1]))
         return SourceUnreadable(
-            f"{file.name}: {f'line {line:,}' if line else 'a line'} has {match[2]} fields, the header {match[1]}; "
-            "quote fields that hold the delimiter"
+            f"{file.name}: {line} has {match[2]} fields, the header {match[1]}; quote fields that hold the delimiter{hint}"
         )
     if "straddling" in text:
         return SourceUnreadable(
-            f"{file.name}: a row is longer than {_BLOCK >> 20} MiB; a quote may not be closed"
+            f"{file.name}: a row is longer than {quotes.BLOCK >> 20} MiB; a quote may not be closed"
         )
     return SourceUnreadable(f"{file.name} cannot be read as CSV: {text}")
-
-
-def _ragged_line(file: File, width: int) -> int | None:
-    # Arrow does not name the line, and rows are not lines where values hold line ends.
-    with _rows(file) as rows:
-        before = 0
-        try:
-            for row in rows:
-                if row and len(row) != width:
-                    return before + 1
-                before = rows.line_num
-        except csv.Error:
-            return None
-    return None

@@ -18,6 +18,16 @@ ACCEPTED: list[dict[str, Any]] = [
     {"files": "s3://bucket/year={year}/month={month}/*_{partition}.csv.gz", "wait": "PT6H"},
     {"files": {"path": "{partition}/*.txt", "format": "csv", "delimiter": ";", "encoding": "latin-1"}},
     {"files": {"path": "{partition}.csv", "conn_id": "aws", "nulls": ["-"], "types": {"zip": "string"}}},
+    {
+        "files": {
+            "path": "{partition}.csv",
+            "delimiter": ";",
+            "escape": "\\",
+            "decimal": ",",
+            "thousands": ".",
+        }
+    },
+    {"files": {"path": "{partition}.csv.gz", "percent": ["share"], "times": {"at": "%d.%m.%Y %H:%M"}}},
     {"sql": {"conn_id": "warehouse", "query": QUERY}},
     {
         "sql": {
@@ -78,6 +88,17 @@ def test_the_end_of_a_path_tells_its_format(suffix: str) -> None:
         ({"files": {"path": "{partition}.csv", "delimiter": ";;"}}, "files.delimiter: must be one character"),
         ({"files": {"path": "{partition}.csv", "encoding": "utf9"}}, "files.encoding: 'utf9' is no encoding"),
         ({"files": {"path": "{partition}.csv", "types": {"zip": "int"}}}, "files.types.zip: cannot be 'int'; did you mean 'int64'?"),
+        ({"files": {"path": "{partition}.csv", "escape": "\\\\"}}, "files.escape: must be one character, such as \\, not"),
+        ({"files": {"path": "{partition}.csv", "escape": ","}}, "files.escape: is the delimiter too: ','"),
+        ({"files": {"path": "{partition}.csv", "decimal": ";"}}, "files.decimal: cannot be ';'; allowed: ., ,"),
+        ({"files": {"path": "{partition}.csv", "thousands": "."}}, "files.thousands: is '.', as decimal is; write decimal: ',', or another"),
+        ({"files": {"path": "{partition}.csv", "times": {"at": "dd.mm.yyyy"}}}, "files.times.at: must have a year (%Y or %y), a month"),
+        ({"files": {"path": "{partition}.csv", "times": {"at": "%d.%m.%Y %M"}}}, "files.times.at: has %M without %H or %I"),
+        ({"files": {"path": "{partition}.csv", "times": {"at": "%d.%m.%Y %H %I %p"}}}, "files.times.at: has both %H and %I"),
+        ({"files": {"path": "{partition}.csv", "times": {"at": "%d.%d.%Y"}}}, "files.times.at: holds %d twice"),
+        ({"files": {"path": "{partition}.csv", "times": {"at": "%d.%m.%Y"}, "types": {"at": "string"}}}, "files.times.at: is listed under types too"),
+        ({"files": {"path": "{partition}.csv", "percent": ["x"], "types": {"x": "double"}}}, "files.percent: 'x' is listed under types too"),
+        ({"files": {"path": "{partition}.jsonl", "decimal": ","}}, "files.decimal: is of CSV, and '{partition}.jsonl' is none; change the values in a transform"),
         ({"files": {"path": "{partition}.csv", "format": "xls"}}, "files.format: cannot be 'xls'; allowed: csv, jsonl, parquet"),
         ({"sql": QUERY}, "sql: must be a mapping, not the text"),
         ({"sql": {"conn_id": "w"}}, "sql.query: is required: Query that refers to `:start`"),
