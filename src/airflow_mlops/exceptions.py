@@ -83,6 +83,10 @@ class TableUnreadable(RuntimeError):
     """A Delta table cannot be read, or its last commit is torn. A retry cannot help: restore the table."""
 
 
+class StoreUnavailable(OSError):
+    """A disk is full, read-only, or closed to this user. A retry can help: somebody may have made room by then."""
+
+
 class WriteConflict(RuntimeError):
     """Another writer changed the same rows at the same time. A retry can help."""
 
@@ -171,6 +175,7 @@ RETRYABLE: tuple[type[Exception], ...] = (
     OutputUnavailable,
     SourceMissing,
     SourceChanging,
+    StoreUnavailable,
     TableMissing,
     WriteConflict,
     RegistryUnavailable,

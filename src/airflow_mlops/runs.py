@@ -14,6 +14,7 @@ from airflow_mlops.exceptions import TableMissing, UnknownPartition
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.learning.labels import labelled
 from airflow_mlops.stages.score import score
+from airflow_mlops.stores import disks
 from airflow_mlops.stores.tables import places, tables
 
 if TYPE_CHECKING:
@@ -127,13 +128,26 @@ def report_path(name: str) -> ObjectStoragePath:
 
 
 def save_report(context: Context, model: str, partition: str, kind: str, html: str) -> str:
-    """Save a page under ``[mlops] reports``, link it from the task, and return its path there."""
+    """Save a page under ``[mlops] reports``, link it from the task, and return its path there.
+
+    :raises StoreUnavailable: if its disk is full, read-only, or closed to this user.
+    """
     name = places.page_of(model, partition, kind)
-    path = report_path(name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(html, encoding="utf-8")
+    write_report(name, html.encode())
     push(context, "report", name)
     return name
+
+
+def write_report(name: str, content: bytes) -> None:
+    """Write a page or a picture.
+
+    :param name: its path below ``[mlops] reports``.
+    :raises StoreUnavailable: if its disk is full, read-only, or closed to this user.
+    """
+    path = report_path(name)
+    with disks.errors(str(path)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
 
 
 def read_report(name: str) -> bytes | None:

@@ -12,7 +12,7 @@ from airflow_mlops.domain.facts.drift import DriftReport
 from airflow_mlops.domain.facts.statement import Statement
 from airflow_mlops.domain.spec.model import DriftPolicy
 from airflow_mlops.links import ReportLink
-from airflow_mlops.runs import push, push_facts, report_path, save_report, subject, table_uri, with_labels
+from airflow_mlops.runs import push, push_facts, save_report, subject, table_uri, with_labels, write_report
 from airflow_mlops.stages.drift import drift
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class DriftOperator(BaseOperator):
             pages["report"] = save_report(context, self.model, dataset.partition, "drift", compared.html)
         if compared.picture is not None:
             name = f"{self.model}/{dataset.partition}/drift.png"
-            report_path(name).write_bytes(compared.picture)
+            write_report(name, compared.picture)
             push(context, "picture", name)
             pages["picture"] = name
         overall = compared.overall

@@ -54,8 +54,8 @@ def fetch(client: Client, ref: ModelRef, folder: Path) -> tuple[Path, Path]:
     try:
         registered = registry.short_tags(client, ref).get(DIGEST_TAG)
         sample = artifacts.download(client, ref.run_id, SAMPLE, folder)
-    except OSError as error:
-        if isinstance(error, RegistryUnavailable) and error.silent:
+    except RegistryUnavailable as error:
+        if error.silent:
             raise  # a retry can help, which it cannot where a sample is missing
         raise ModelNotFound(f"Run {ref.run_id} of {ref.model!r} has no {SAMPLE}: {error}") from error
     digest = hashlib.sha256(sample.read_bytes()).hexdigest()

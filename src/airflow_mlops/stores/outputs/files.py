@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
+
+from airflow_mlops.stores import disks
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -23,22 +26,30 @@ def write(predictions: Predictions, files: AbstractFileSystem, path: str, form: 
 
     :param path: path of the file on the file system.
     :param form: ``csv`` or ``parquet``.
+    :raises StoreUnavailable: if the disk is full, read-only, or closed to this user.
     """
     if "file" in _protocols(files):
-        target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        draft = target.with_name(f".{target.name}.{uuid4().hex[:12]}")
-        try:
-            _fill(predictions, draft, form)
-            os.replace(draft, target)
-        finally:
-            draft.unlink(missing_ok=True)
+        with disks.errors(path):
+            _write_local(predictions, Path(path), form)
         return
     with TemporaryDirectory() as folder:
         draft = Path(folder) / "draft"
-        _fill(predictions, draft, form)
+        with disks.errors(folder):
+            _fill(predictions, draft, form)
         files.makedirs(path.rpartition("/")[0], exist_ok=True)
         files.put_file(str(draft), path)
+
+
+def _write_local(predictions: Predictions, target: Path, form: str) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    draft = target.with_name(f".{target.name}.{uuid4().hex[:12]}")
+    try:
+        _fill(predictions, draft, form)
+        os.replace(draft, target)
+    finally:
+        # A read-only disk refuses that too, which must not take the place of the first error.
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
 
 
 def _protocols(files: AbstractFileSystem) -> tuple[str, ...]:

@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 from airflow_mlops.domain.addresses import shown, shown_cause
-from airflow_mlops.exceptions import ModelNotFound, RegistryUnavailable
+from airflow_mlops.exceptions import ModelNotFound, RegistryUnavailable, StoreUnavailable
+from airflow_mlops.stores import disks
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -34,13 +35,14 @@ def errors(client: MlflowClient) -> Iterator[None]:
 
     :raises ModelNotFound: if what was requested does not exist.
     :raises RegistryUnavailable: if MLflow cannot be reached or fails.
+    :raises StoreUnavailable: if a disk is full, read-only, or closed to this user.
     """
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
         yield
-    except RegistryUnavailable:
+    except (RegistryUnavailable, StoreUnavailable):
         raise
     except MlflowException as error:
         message, cause = failure_message(client, error.message), _cause(client, error)
@@ -48,6 +50,10 @@ def errors(client: MlflowClient) -> Iterator[None]:
             raise ModelNotFound(message) from cause
         raise RegistryUnavailable(message, silent=silent(error)) from cause
     except (OSError, SQLAlchemyError) as error:  # from artifact stores, and from opening the database
+        # MLflow writes artifacts itself, and here what it downloads.
+        refusal = disks.refusal_of(error, str(getattr(error, "filename", None) or "A disk that MLflow uses"))
+        if refusal is not None:
+            raise refusal from _cause(client, error)
         message, cause = failure_message(client, str(error)), _cause(client, error)
         raise RegistryUnavailable(message, silent=silent(error)) from cause
 

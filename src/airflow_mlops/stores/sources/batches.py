@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.exceptions import SourceUnreadable
+from airflow_mlops.stores import disks
 from airflow_mlops.stores.arrow import arrow_type, wider
 
 if TYPE_CHECKING:
@@ -111,12 +112,13 @@ def spooled(
 
     :param types: types that are already published, for columns without any value.
     :raises SourceUnreadable: if the types of a column cannot be reconciled.
+    :raises StoreUnavailable: if the disk of temporary files is full.
     """
     import pyarrow as pa
 
     options = pa.ipc.IpcWriteOptions(compression="lz4")
     # The file has no name, so that not even a killed process leaves it behind.
-    with tempfile.TemporaryFile(prefix="airflow-mlops-") as raw:
+    with disks.errors(tempfile.gettempdir()), tempfile.TemporaryFile(prefix="airflow-mlops-") as raw:
         written: list[pa.Schema] = []
         writer: Any = None
         for batch in batches:

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from airflow_mlops.exceptions import SchemaMismatch, WriteConflict
+from airflow_mlops.exceptions import SchemaMismatch, StoreUnavailable, WriteConflict
 from airflow_mlops.stores.arrow import wider
 from airflow_mlops.stores.tables import column_types, delta
 from airflow_mlops.stores.tables.delta import PARTITION
@@ -77,7 +77,6 @@ def _attempt(
     """Commit only on the version that was read: deltalake would let two writers fill one partition."""
     import pyarrow as pa
     from deltalake import CommitProperties, Schema
-    from deltalake.exceptions import CommitFailedError
 
     stored = pa.schema(table.schema().to_arrow())
     schema = rows if change is Change.REPLACE else _union(stored, rows, change, draft.uri)
@@ -87,23 +86,35 @@ def _attempt(
     is_other = whole or set(schema.names) != set(stored.names) or _marks(schema) != _marks(stored)
     with ExitStack() as stack:
         others = _others(stack, draft, table, schema) if whole and change is not Change.REPLACE else []
+        actions = [action for partition_draft in (draft, *others) for action in partition_draft.finish()]
         # From here on the files may be part of the table, so leaving a draft must not delete them.
         for partition_draft in (draft, *others):
             partition_draft.committed = True
-        with delta.errors(draft.uri):
-            try:
+        try:
+            with delta.errors(draft.uri):
                 table.create_write_transaction(
-                    [action for partition_draft in (draft, *others) for action in partition_draft.finish()],
+                    actions,
                     "overwrite",
                     Schema.from_arrow(schema if is_other else stored),
                     [PARTITION],
                     partition_filters=None if whole else [(PARTITION, "=", draft.partition)],
                     commit_properties=CommitProperties(custom_metadata=dict(metadata), max_commit_retries=0),
                 )
-            except CommitFailedError:
-                draft.committed = False
-                return False
+        except (StoreUnavailable, WriteConflict) as error:
+            is_full = isinstance(error, StoreUnavailable)
+            # The commit may be there, and only what deltalake does after it found no room.
+            is_there = is_full and _is_there(draft)
+            for partition_draft in (draft, *others):
+                partition_draft.committed = is_there
+            if is_full and not is_there:
+                raise
+            return is_there
     return True
+
+
+def _is_there(draft: Draft) -> bool:
+    ours = {action.path for action in draft.finish()}
+    return bool(ours) and ours.issubset(paths(delta.open_table(draft.uri), draft.partition))
 
 
 def _marks(schema: pa.Schema) -> dict[str, pa.DataType]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from airflow_mlops.exceptions import TableMissing, TableUnreadable, WriteConflict
+from airflow_mlops.stores import disks
 from airflow_mlops.stores.tables import conditional
 from airflow_mlops.stores.tables.column_types import kept, open_types, plain
 
@@ -33,11 +34,13 @@ def errors(uri: str) -> Iterator[None]:
     :raises TableMissing: if there is no table.
     :raises TableUnreadable: if its log or a file is damaged.
     :raises WriteConflict: if another writer was faster.
+    :raises StoreUnavailable: if its disk is full, read-only, or closed to this user.
     """
     from deltalake.exceptions import CommitFailedError, TableNotFoundError
 
     try:
-        yield
+        with disks.errors(uri):
+            yield
     except TableNotFoundError as error:
         raise TableMissing(f"There is no table at {uri} yet.") from error
     except CommitFailedError as error:
@@ -68,7 +71,8 @@ def exists(uri: str) -> bool:
     """Tell whether there is a Delta table at a URI."""
     from deltalake import DeltaTable
 
-    return DeltaTable.is_deltatable(uri)
+    with disks.errors(uri):
+        return DeltaTable.is_deltatable(uri)
 
 
 def create(uri: str, schema: pa.Schema, partition_by: list[str] | None = None) -> None:
@@ -77,6 +81,7 @@ def create(uri: str, schema: pa.Schema, partition_by: list[str] | None = None) -
     An overwrite that creates its table would replace what another writer published at the same moment.
 
     :raises TableUnreadable: if it cannot be made.
+    :raises StoreUnavailable: if its disk is full, read-only, or closed to this user.
     :raises UnsafeStore: if its store would lose one of two commits; so too where the table is there already.
     """
     from deltalake import DeltaTable
@@ -88,7 +93,8 @@ def create(uri: str, schema: pa.Schema, partition_by: list[str] | None = None) -
         DeltaTable.create(uri, schema, mode="ignore", partition_by=partition_by, configuration=_CONFIGURATION)
     except Exception as error:  # deltalake raises bare exceptions, also when another writer was first
         if not exists(uri):
-            raise TableUnreadable(f"The table at {uri} cannot be created: {error}") from error
+            refusal = disks.refusal_of(error, uri)
+            raise refusal or TableUnreadable(f"The table at {uri} cannot be created: {error}") from error
 
 
 def schema(uri: str) -> pa.Schema:

@@ -8,10 +8,12 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Self
 from uuid import uuid4
 
+from airflow_mlops.stores import disks
 from airflow_mlops.stores.tables import delta
 from airflow_mlops.stores.tables.delta import PARTITION
 
@@ -36,6 +38,7 @@ class Draft:
 
     :param uri: URI of the table, which need not exist.
     :param partition: key of the partition.
+    :raises StoreUnavailable: by every method, if the disk is full, read-only, or closed to this user.
     """
 
     def __init__(self, uri: str, partition: str) -> None:
@@ -64,7 +67,9 @@ class Draft:
     def __exit__(self, *error: object) -> None:
         self._pool.shutdown()
         if not self.committed:
-            self._discard()
+            # A disk that is full or read-only says so again, which must not take the place of the first error.
+            with suppress(OSError) if any(error) else disks.errors(self.uri):
+                self._discard()
 
     def add(self, rows: pa.Table | pa.RecordBatch) -> None:
         """Add rows, which must have the columns of those added first."""
@@ -90,10 +95,11 @@ class Draft:
         self.schema = schema.remove(schema.get_field_index(PARTITION))
         source = delta.filesystem(uri)
         for path in paths(table, self.partition):
-            with source.open_input_stream(path) as old, self._open() as new:
-                while chunk := old.read(_CHUNK):
-                    new.write(chunk)
-            self.rows += self._name_last()
+            with disks.errors(self.uri):
+                with source.open_input_stream(path) as old, self._open() as new:
+                    while chunk := old.read(_CHUNK):
+                        new.write(chunk)
+                self.rows += self._name_last()
 
     def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """Read back some columns of what was written."""
@@ -106,14 +112,16 @@ class Draft:
     def finish(self) -> list[AddAction]:
         """Write the rows that are left, and return the files as the commit has to name them."""
         self._write()
-        self._wait()
-        self._close()
+        with disks.errors(self.uri):
+            self._wait()
+            self._close()
         return self._actions
 
     def _write(self) -> None:
         import pyarrow as pa
 
-        self._wait()
+        with disks.errors(self.uri):
+            self._wait()
         if self._rows:
             group = pa.Table.from_batches(self._waiting, self.schema)
             self._waiting, self._rows, self._bytes = [], 0, 0
@@ -169,13 +177,12 @@ class Draft:
         return int(metadata.num_rows)
 
     def _discard(self) -> None:
-        try:
+        with ExitStack() as stack:
+            for path in self._paths:
+                stack.callback(self._files.delete_file, path)
             if self._writer is not None:
                 self._writer.close()
                 self._sink.close()
-        finally:
-            for path in self._paths:
-                self._files.delete_file(path)
 
 
 def paths(table: DeltaTable, partition: str) -> list[str]:

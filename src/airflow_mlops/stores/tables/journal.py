@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from airflow_mlops.exceptions import TableMissing, TableUnreadable, WriteConflict
-from airflow_mlops.stores.tables import tables
+from airflow_mlops.stores import disks
+from airflow_mlops.stores.tables import delta, tables
 from airflow_mlops.stores.tables.ordered import AT, JournalRow, OrderedRows
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ def append(
     :param now: the time now; None means the time of this machine.
     :raises WriteConflict: if other writers were faster again and again.
     :raises TableUnreadable: if the journal is damaged or cannot be written.
+    :raises StoreUnavailable: if its disk is full, read-only, or closed to this user.
     """
     import pyarrow as pa
     from deltalake import CommitProperties, write_deltalake
@@ -94,7 +96,8 @@ def append(
         except CommitFailedError:
             continue
         except Exception as error:
-            raise TableUnreadable(f"The journal at {uri} cannot be written: {error}") from error
+            refusal = disks.refusal_of(error, uri)
+            raise refusal or TableUnreadable(f"The journal at {uri} cannot be written: {error}") from error
         # The row has been written already, so an error here must not make the append fail. If another process appends
         # meanwhile, its own append does it.
         with suppress(Exception):
@@ -117,7 +120,7 @@ def complete(uri: str, columns: Sequence[str], completed: Callable[[JournalRow],
     for _ in range(_ATTEMPTS):
         table = tables.open_table(uri)
         rows = [completed(row) for row in OrderedRows(uri, table).rows()]
-        try:
+        with delta.errors(uri), suppress(CommitFailedError):
             write_deltalake(
                 table,
                 pa.Table.from_pylist(rows, _schema(columns)),
@@ -125,9 +128,7 @@ def complete(uri: str, columns: Sequence[str], completed: Callable[[JournalRow],
                 schema_mode="overwrite",
                 commit_properties=CommitProperties(max_commit_retries=0),
             )
-        except CommitFailedError:
-            continue
-        return
+            return
     raise WriteConflict(f"The journal at {uri} is being written by too many at once.")
 
 
