@@ -2,27 +2,73 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterable
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
+
+# Text that no JSON, or no database behind Airflow, can hold: halves of a character, and the character zero.
+_UNWRITABLE = "[\0\ud800-\udfff]"
 
 
 def _finite(value: Any) -> Any:
     # JSON has no NaN or infinity, and such a measure is no evidence.
-    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+    try:
+        return value if not isinstance(value, int | float) or math.isfinite(value) else None
+    except OverflowError:  # a whole number beyond all fractions
+        return None
+
+
+def _bounded(value: Any) -> Any:
+    # A bound that is nowhere says nothing; JSON has null for it.
+    if isinstance(value, list | tuple) and any(end is None or _finite(end) is None for end in value):
         return None
     return value
 
 
+def _all_bounded(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    return {name: interval for name, interval in value.items() if _bounded(interval) is not None}
+
+
 Number = Annotated[float | None, BeforeValidator(_finite)]
+"""A measure; one that is not finite, or none at all, is None."""
+Interval = Annotated[tuple[float, float] | None, BeforeValidator(_bounded)]
+"""A confidence interval; one without an end is None, like one that was not estimated."""
+Intervals = Annotated[dict[str, tuple[float, float]], BeforeValidator(_all_bounded)]
+"""The confidence interval of each measure that has one with two ends."""
+
+
+def _writable(value: Any) -> Any:
+    """Return a value with texts that can be written to JSON and read back: what cannot is spelt out."""
+    kind = type(value)
+    if kind is str:
+        return value if value.isascii() and "\0" not in value else re.sub(_UNWRITABLE, _spelt, value)
+    if kind is dict:
+        return {_writable(name): _writable(item) for name, item in value.items()}
+    return kind(map(_writable, value)) if kind in (list, tuple) else value
+
+
+def _spelt(match: re.Match[str]) -> str:
+    return ascii(match[0])[1:-1]
 
 
 class Fact(BaseModel):
-    """A record that survives JSON: XCom, asset events, tables, MLflow tags and pages all carry its dict."""
+    """A record that survives JSON: XCom, asset events, tables, MLflow tags and pages all carry its dict.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    Text is kept but for characters that JSON, or PostgreSQL's, does not have, which are spelt out as ``\\ud800``.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _survives(cls, values: Any) -> Any:
+        return _writable(values)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -65,7 +111,8 @@ class Check(Fact):
     :param expected: the condition in words, e.g. ``>= 0.60``.
     :param observed: the measured value; None if it could not be measured.
     :param baseline: what ``observed`` was compared with, e.g. the champion's value; None if with nothing.
-    :param interval: confidence interval of ``observed`` or of its difference to ``baseline``; None if not estimated.
+    :param interval: confidence interval of ``observed`` or of its difference to ``baseline``; None if not estimated, or
+        without an end.
     :param n: number of rows that the measure is computed from; None if it is not about rows.
     :param slice: the part of the data that the check is about; None means all of it.
     :param reason: one sentence a person can act on.
@@ -76,7 +123,7 @@ class Check(Fact):
     expected: str
     observed: Number = None
     baseline: Number = None
-    interval: tuple[float, float] | None = None
+    interval: Interval = None
     n: int | None = None
     slice: str | None = None
     reason: str

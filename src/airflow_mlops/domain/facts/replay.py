@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import Field
 
-from airflow_mlops.domain.checks import Fact, Number, Verdict
+from airflow_mlops.domain.checks import Fact, Interval, Number, Verdict
 from airflow_mlops.domain.facts.results import Action, HealthReport, ModelRef, PromotionDecision
 from airflow_mlops.domain.facts.retraining import RetrainDecision
 from airflow_mlops.domain.metrics import METRICS
@@ -97,7 +97,7 @@ class Rate(Fact):
     threshold: float
     judged: int
     alarms: int
-    interval: tuple[float, float] | None
+    interval: Interval
 
 
 class Point(Fact):

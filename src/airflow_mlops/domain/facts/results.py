@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from pydantic import Field, model_validator
 
-from airflow_mlops.domain.checks import Check, Fact, Number, Verdict, refuse_contradiction
+from airflow_mlops.domain.checks import Check, Fact, Intervals, Number, Verdict, refuse_contradiction
 from airflow_mlops.domain.facts.approval import ApprovalOutcome
 
 
@@ -167,7 +167,7 @@ class Evaluation(Fact):
     champion: ModelRef | None
     metrics: dict[str, Number]
     champion_metrics: dict[str, Number] = Field(default_factory=dict)
-    intervals: dict[str, tuple[float, float]] = Field(default_factory=dict)
+    intervals: Intervals = Field(default_factory=dict)
     checks: tuple[Check, ...]
     verdict: Verdict
     leaderboard: dict[str, Number]

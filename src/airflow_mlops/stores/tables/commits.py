@@ -16,6 +16,7 @@ from airflow_mlops.stores.tables.drafts import Draft, paths
 if TYPE_CHECKING:
     import pyarrow as pa
     from deltalake import DeltaTable
+    from deltalake.transaction import AddAction, RemoveAction
 
 _ATTEMPTS = 50
 
@@ -86,7 +87,9 @@ def _attempt(
     is_other = whole or set(schema.names) != set(stored.names) or _marks(schema) != _marks(stored)
     with ExitStack() as stack:
         others = _others(stack, draft, table, schema) if whole and change is not Change.REPLACE else []
-        actions = [action for partition_draft in (draft, *others) for action in partition_draft.finish()]
+        actions: list[AddAction | RemoveAction] = [
+            action for partition_draft in (draft, *others) for action in partition_draft.finish()
+        ]
         # From here on the files may be part of the table, so leaving a draft must not delete them.
         for partition_draft in (draft, *others):
             partition_draft.committed = True
