@@ -222,7 +222,7 @@ def test_unusual_csv_is_read(store: Store, content: bytes, rows: list[dict[str, 
     assert table.column_names == ["a", "b"]
 
 
-@pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "utf-16", "utf-16-le", "utf-8-sig"])
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "utf-16", "utf-16-le", "utf-8-sig", "gb18030"])
 @pytest.mark.parametrize("suffix", ["csv", "jsonl.gz"])
 def test_text_of_another_encoding_is_read_if_it_is_named(store: Store, encoding: str, suffix: str) -> None:
     text = ('{"a": "é"}\n' if "json" in suffix else "a;b\né;1\n").encode(encoding)
@@ -230,6 +230,77 @@ def test_text_of_another_encoding_is_read_if_it_is_named(store: Store, encoding:
         store, gzip.compress(text) if "gz" in suffix else text, suffix, encoding=encoding, delimiter=";"
     )
     assert read(source)["a"].to_pylist() == ["é"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-le", "utf-16-be", "utf-32-le", "gb18030"])
+@pytest.mark.parametrize("suffix", ["csv", "jsonl"])
+def test_a_byte_order_mark_belongs_to_no_name(store: Store, encoding: str, suffix: str) -> None:
+    text = "\ufeff" + ('{"a": "\ufeffé"}\n' if suffix == "jsonl" else "a\n\ufeffé\n")
+    table = read(one(store, text.encode(encoding), suffix, encoding=encoding))
+    assert table.to_pydict() == {"a": ["\ufeffé"]}, "within the text it is a character like others"
+
+
+@pytest.mark.parametrize(
+    "encoding", ["rot13", "base64", "zlib", "hex", "idna", "punycode", "undefined", "unicode_escape"]
+)
+def test_a_codec_that_encodes_no_text_is_refused(store: Store, encoding: str) -> None:
+    with pytest.raises(
+        SourceUnreadable, match=f"'{encoding}' is no encoding of text that Python knows; write utf-8"
+    ):
+        read(one(store, CSV, encoding=encoding))
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])
+def test_text_whose_order_of_bytes_nobody_tells_is_refused(store: Store, encoding: str) -> None:
+    with pytest.raises(
+        SourceUnreadable, match=f"is no {encoding}: .* does not start with BOM; name the encoding"
+    ):
+        read(one(store, "a\n1\n".encode(f"{encoding}-le"), encoding=encoding))
+
+
+def test_half_a_character_of_utf_7_is_refused(store: Store) -> None:
+    with pytest.raises(SourceUnreadable, match="is no utf-7: .*surrogates not allowed"):
+        read(one(store, b"a\n+2AA-\n", encoding="utf-7"))
+
+
+def test_json_may_be_nested_as_deep_as_people_write(store: Store) -> None:
+    points = [[number, [number / 2, {"at": f"[{{{number}"}]] for number in range(500)]
+    lines = [{"id": 1, "x": '[[{"' * 200 + "\\"}, {"id": 2, "x": "]}", "shape": [[[[["a"]]]]]}]
+    content = "\n".join(map(json.dumps, [*lines, *lines])).encode()
+    assert read(one(store, content, "jsonl"))["x"].to_pylist() == [line["x"] for line in lines] * 2
+    many = "\n".join(json.dumps({"id": id, "points": str(points)}) for id in range(20)).encode()
+    assert read(one(store, many, "jsonl")).num_rows == 20
+
+
+DEEP = {
+    "lists": b'{"a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+    "objects": b'{"a":' * 100_000 + b"1" + b"}" * 100_000,
+    "lists that are not closed": b'{"a": ' + b"[" * 100_000,
+    "lists on lines of their own": b'{"a":' + b"[" * 50 + b"\n" * 2 + b"[" * 99_950 + b"]" * 100_000 + b"}",
+    "lists behind brackets in text": b'{"b": "'
+    + b"]" * 200_000
+    + b'\\"", "a": '
+    + b"[" * 100_000
+    + b"]" * 100_000
+    + b"}",
+    "lists behind an escape in text": b'{"b": "\\\\", "a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+}
+
+
+@pytest.mark.parametrize("line", DEEP.values(), ids=DEEP)
+def test_json_too_deep_to_parse_is_told_and_the_process_lives(store: Store, line: bytes) -> None:
+    with pytest.raises(
+        SourceUnreadable, match=r"line [35]: more than 100 brackets are open; write flatter objects"
+    ):
+        read(one(store, LINES + line + b"\n" + LINES, "jsonl"))
+
+
+def test_a_line_of_json_that_does_not_end_is_not_read_to_its_end(store: Store) -> None:
+    bomb = gzip.compress(b'{"id": 1}\n[' + b'{"id": 1},' * (40 << 20), 1)
+    with pytest.raises(
+        SourceUnreadable, match="line 2 is longer than 64 MiB; write one object a line, not a list"
+    ):
+        read(one(store, bomb, "jsonl.gz"))
 
 
 def test_keys_that_lines_of_json_lack_are_missing(store: Store) -> None:

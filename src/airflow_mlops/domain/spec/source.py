@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import codecs
 import re
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, ConfigDict, Field, field_validator, model_validator
 
+from airflow_mlops.domain.encodings import is_encoding
 from airflow_mlops.domain.spec.fields import Column, Columns, Duration, Line, Name, Text, Whole
 from airflow_mlops.domain.spec.loading import describe, shorten
 from airflow_mlops.domain.spec.notation import (
@@ -174,12 +174,8 @@ class Files(_Short):
     @field_validator("encoding")
     @classmethod
     def _encoding(cls, value: str) -> str:
-        try:
-            codecs.lookup(value)
-        except LookupError:
-            raise ValueError(
-                f"{shorten(repr(value))} is no encoding; write utf-8, latin-1, cp1252 …"
-            ) from None
+        if not is_encoding(value):
+            raise ValueError(f"{shorten(repr(value))} is no encoding of text; write utf-8, latin-1, cp1252 …")
         return value
 
     @model_validator(mode="after")

@@ -7,6 +7,7 @@ import io
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from airflow_mlops.domain.encodings import is_encoding
 from airflow_mlops.domain.spec.source import FORMATS
 from airflow_mlops.exceptions import SourceUnreadable
 from airflow_mlops.stores.sources.notation import Notation
@@ -126,12 +127,11 @@ class Utf8(io.RawIOBase):
         self._raw = raw
         self._name = name
         self._encoding = encoding
-        try:
-            self._decoder = codecs.getincrementaldecoder("utf-8" if _is_utf8(encoding) else encoding)()
-        except LookupError:
+        if not is_encoding(encoding):
             raise SourceUnreadable(
-                f"{name}: {encoding!r} is no encoding that Python knows; write utf-8, latin-1, cp1252 …"
-            ) from None
+                f"{name}: {encoding!r} is no encoding of text that Python knows; write utf-8, latin-1, cp1252 …"
+            )
+        self._decoder = codecs.getincrementaldecoder("utf-8" if _is_utf8(encoding) else encoding)()
         self._lines = 1
         self._bytes = 0
         self._last = b""
@@ -174,13 +174,19 @@ class Utf8(io.RawIOBase):
         if not self._bytes:
             chunk = self._without_mark(chunk)
         try:
-            text = self._decoder.decode(chunk, final=not chunk).encode()
+            decoded = self._decoder.decode(chunk, final=not chunk)
+            # Encodings of 16 and 32 bits whose name tells the order of bytes leave the mark in the text.
+            text = (decoded if self._last else decoded.removeprefix("\ufeff")).encode()
         except UnicodeDecodeError as error:
             line = self._lines + error.object.count(b"\n", 0, error.start)
             position = self._bytes + error.start - (len(error.object) - len(chunk))
             raise SourceUnreadable(
                 f"{self._name}: byte {position:,} (0x{error.object[error.start]:02x}, line {line:,}) is no "
                 f"{self._encoding}; save the file as UTF-8, or name its encoding, such as encoding: latin-1"
+            ) from error
+        except UnicodeError as error:
+            raise SourceUnreadable(
+                f"{self._name} is no {self._encoding}: {error}; name the encoding that it has, such as encoding: utf-16-le"
             ) from error
         if (nul := text.find(b"\0")) >= 0:
             line = self._lines + text.count(b"\n", 0, nul)

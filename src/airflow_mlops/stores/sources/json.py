@@ -11,12 +11,16 @@ from airflow_mlops.exceptions import SourceUnreadable
 from airflow_mlops.stores.arrow import arrow_type, is_beyond_exact, unsigned, wider
 from airflow_mlops.stores.sources.batches import ROWS
 from airflow_mlops.stores.sources.bytes import File
+from airflow_mlops.stores.sources.nesting import DEEPEST, too_deep
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 _BLOCK = 1 << 23
 """Bytes that are parsed at a time, plus the rest of one line."""
+
+_LONGEST = 1 << 26
+"""Most bytes of a line, which is in memory as a whole."""
 
 
 def find(file: File, types: Mapping[str, str]) -> pa.Schema:
@@ -142,20 +146,39 @@ def _parsed(file: File, line: int, block: bytes, explicit: Mapping[str, pa.DataT
         text = " ".join(str(error).split())
         row = re.search(r" in row (\d+)", text)
         where = f"line {line + int(row[1]):,}" if row else f"after line {line:,}"
-        hint = "; write one object a line, not a list" if block.lstrip().startswith(b"[") else ""
         raise SourceUnreadable(
-            f"{file.name}: {where}: {text.removeprefix('JSON parse error: ').replace(row[0] if row else '', '')}{hint}"
+            f"{file.name}: {where}: {text.removeprefix('JSON parse error: ').replace(row[0] if row else '', '')}{_hint(block)}"
         ) from error
 
 
+def _hint(text: bytes) -> str:
+    return "; write one object a line, not a list" if text.lstrip().startswith(b"[") else ""
+
+
 def _blocks(file: File) -> Iterator[tuple[int, bytes]]:
-    """Yield blocks of whole lines, each with the number of its first line."""
+    """Yield blocks of whole lines, each with the number of its first line.
+
+    :raises SourceUnreadable: if a line is longer, or nested deeper, than any row is.
+    """
     text, line, rest = file.open_text(), 1, b""
     with text:
         while chunk := text.read(_BLOCK):
             block, end, rest = (rest + chunk).rpartition(b"\n")
             if block.strip():
-                yield line, block + end
+                yield line, _bounded(file, line, block + end)
             line += block.count(b"\n") + len(end)
+            if len(rest) > _LONGEST:
+                raise SourceUnreadable(
+                    f"{file.name}: line {line:,} is longer than {_LONGEST >> 20} MiB{_hint(rest) or '; write one object a line'}"
+                )
     if rest.strip():
-        yield line, rest
+        yield line, _bounded(file, line, rest)
+
+
+def _bounded(file: File, line: int, block: bytes) -> bytes:
+    if (after := too_deep(block)) is not None:
+        raise SourceUnreadable(
+            f"{file.name}: line {line + after:,}: more than {DEEPEST} brackets are open; write flatter objects, each on a line "
+            "of its own, or close them"
+        )
+    return block

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 # In the metadata of the column, in the schema of the Delta table: every version of the table has its own.
 _MARK = b"airflow_mlops.type_so_far"
+# Delta's reader of schemas ends the process, or refuses its own table, somewhat beyond.
+_DEEPEST = 30
 
 
 def plain(rows: pa.Table, where: str) -> pa.Table:
@@ -29,6 +31,9 @@ def plain(rows: pa.Table, where: str) -> pa.Table:
         column = _plain(before)
         fields.append(field.with_type(column.type))
         columns.append(column)
+        if not _is_within(column.type, _DEEPEST):
+            problems.append(f"column {field.name!r} is nested deeper than {_DEEPEST} levels")
+            continue
         part = None if pa.types.is_null(so_far(column.type)) else _unknown(column.type)
         if part is not None:
             within = "" if part == field.type else f", within {field.type}"
@@ -104,6 +109,12 @@ def _unknown(kind: pa.DataType) -> pa.DataType | None:
         or (types.is_decimal(kind) and not types.is_decimal128(kind))
     )
     return kind if refused else None
+
+
+def _is_within(kind: pa.DataType, levels: int) -> bool:
+    return levels >= 0 and all(
+        _is_within(kind.field(index).type, levels - 1) for index in range(kind.num_fields)
+    )
 
 
 def _is_view(kind: pa.DataType) -> bool:

@@ -403,3 +403,29 @@ def test_a_table_may_have_thousands_of_columns(store: Store) -> None:
     fewer = table(JANUARY, 0).select(["id", "at", *(f"x{number}" for number in range(4_000))])
     with pytest.raises(SchemaMismatch, match="column 'x4999' is lost"):
         store.publish(PythonSource(lambda _: fewer), JANUARY)
+
+
+# -------------------------------------------------------------------------------------------------- nested values
+
+
+def nested(levels: int, opened: str, closed: str) -> str:
+    return f'{{"id": 1, "at": "{AT}", "x": {opened * levels}1{closed * levels}}}\n'
+
+
+@pytest.mark.parametrize(("opened", "closed"), [("[", "]"), ('{"a": ', "}")], ids=["lists", "objects"])
+@pytest.mark.parametrize("source", ["json", "parquet"])
+def test_values_are_nested_as_deep_as_a_table_keeps_them(
+    store: Store, opened: str, closed: str, source: str
+) -> None:
+    def of(levels: int) -> Source:
+        lines = store.lines(nested(levels, opened, closed))
+        if source == "json":
+            return lines
+        return store.parquet(pa.Table.from_batches(lines.batches(JANUARY)))
+
+    store.publish(of(30))
+    [value] = store.column("x")
+    assert str(value).count("[") + str(value).count("{") == 30
+    for levels in (31, 64, 98):
+        with pytest.raises(SchemaMismatch, match="column 'x' is nested deeper than 30 levels"):
+            store.publish(of(levels))
