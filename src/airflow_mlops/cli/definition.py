@@ -46,7 +46,13 @@ def _models() -> tuple[CLICommand, ...]:
     spec = _group(
         "spec",
         "Specs of models",
-        _command("check", "spec", "Validate a spec, and print every problem with its place", _FILE),
+        _command(
+            "check",
+            "spec",
+            "Validate a spec, and print every problem with its place; what its last file tells, if it is on this machine",
+            _FILE,
+            _arg("--data", action="store_true", help="look at the last file of its sources wherever it is"),
+        ),
         _command("schema", "spec", "Print the JSON Schema of a spec, for editors"),
     )
     suggest = _command(

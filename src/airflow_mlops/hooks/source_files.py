@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from airflow.sdk import ObjectStoragePath
 
+    from airflow_mlops.stores.sources.hints import Hint
+
 _AWAY = (errno.ECONNREFUSED, errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH)
 
 
@@ -94,6 +96,12 @@ class FileSource:
             yield from read(files, where, types)
         except (SourceMissing, SourceUnreadable, SourceChanging) as error:
             raise type(error)(f"{of}{error}") from error
+
+    def advise(self, hint: Hint, partition: Partition | None, *, masked: bool = False) -> str | None:
+        """Say which option would read a column that looks like numbers or times; None if it is said to be text."""
+        from airflow_mlops.stores.sources.hints import advice
+
+        return advice(hint, self.files(partition), masked=masked)
 
     def files(self, partition: Partition | None) -> list[File]:
         """List the files of a partition in the order of their names.

@@ -42,6 +42,7 @@ class IngestOperator(BaseOperator):
     :param transform: ``module:function`` that prepares the features of each row; None leaves rows as they are.
     :param types: Arrow types, such as ``{"weight": "double"}``, that columns have while they have no value; None
         leaves their type to the first value.
+    :param pii: columns with personal data, whose values no message of ours about notations shows.
     """
 
     template_fields: Sequence[str] = ("dataset", "partition")
@@ -61,6 +62,7 @@ class IngestOperator(BaseOperator):
         schema: str = "strict",
         transform: str | None = None,
         types: Mapping[str, str] | None = None,
+        pii: Sequence[str] = (),
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -75,6 +77,7 @@ class IngestOperator(BaseOperator):
         self.schema = schema
         self.transform = transform
         self.types = types
+        self.pii = pii
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Read, check and write the partition."""
@@ -92,6 +95,7 @@ class IngestOperator(BaseOperator):
             policy=SchemaPolicy(self.schema),
             transform=transform.load(self.transform) if self.transform else None,
             types=self.types,
+            pii=self.pii,
             run=run_of(context),
         )
         self.log.info("%s, from %s", _line(version, "staged"), self.source.describe(partition))

@@ -46,6 +46,7 @@ def build(spec: ModelSpec) -> DAG:
             schema=spec.schema_policy.value,
             transform=spec.transform,
             types=spec.features.types if spec.features else None,
+            pii=spec.pii,
             doc_md=docs.TASKS["ingest"],
         )
         if spec.source.wait is not None:

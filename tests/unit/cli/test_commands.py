@@ -29,6 +29,40 @@ def test_a_valid_spec_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert capsys.readouterr().out == f"{file}: flights is valid.\n"
 
 
+def test_the_last_file_of_a_source_tells_what_is_written_otherwise(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "flights.yaml"
+    file.write_text(SPEC.replace("/data/{partition}.parquet", f"{tmp_path}/{{partition}}.csv"))
+    (tmp_path / "2026-01.csv").write_text("id,at,x\n1,2026-01-01,1\n")
+    (tmp_path / "2026-02.csv").write_text("id;at\n")
+    mlops("spec", "check", str(file))
+    assert capsys.readouterr().out == f"{file}: flights is valid.\n"
+    rows = "".join(f'{number},"31.01.2026","{number},5"\n' for number in range(100_000))
+    (tmp_path / "2026-02.csv").write_text(f"id,at,x\n{rows}")
+    mlops("spec", "check", str(file))
+    valid, *hints = capsys.readouterr().out.splitlines()
+    assert valid == f"{file}: flights is valid."
+    values = ", ".join(f"'{number},5' (line {number + 2} of {tmp_path}/2026-02.csv)" for number in range(3))
+    assert hints[1] == (
+        f"source.files: 'x' is text, and looks like numbers in another notation: {values}; write decimal: ',', or "
+        "types: {x: string} if it is text"
+    )
+    assert "write times: {at: '%d.%m.%Y'}" in hints[0]
+    (tmp_path / "2026-02.csv").write_text('id,at,x\n1,2026-01-01,"5\\" x"\n')
+    mlops("spec", "check", str(file))
+    assert capsys.readouterr().out.endswith("write escape: \\\n")
+
+
+def test_data_elsewhere_is_looked_at_when_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "flights.yaml"
+    file.write_text(SPEC.replace("/data/{partition}.parquet", "memory://nothing/{partition}.csv"))
+    mlops("spec", "check", str(file))
+    assert capsys.readouterr().out == f"{file}: flights is valid.\n"
+    mlops("spec", "check", str(file), "--data")
+    assert "source.files: there is no file memory://nothing/*.csv to look at" in capsys.readouterr().out
+
+
 def test_every_problem_of_a_spec_is_printed_at_once(tmp_path: Path) -> None:
     file = tmp_path / "flights.yaml"
     file.write_text(SPEC.replace("classification", "classify").replace("month", "moon"))

@@ -54,6 +54,21 @@ def test_a_suite_is_written_and_only_replaced_when_asked(
     suggest("orders", "--output-file", "suite.yaml", "--overwrite")
 
 
+def test_text_that_looks_like_numbers_is_named(storage: str, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = pa.table(
+        {"id": [1, 2, 3], "at": [datetime(2013, 1, 1, tzinfo=UTC)] * 3, "weight": ["1,5", "2,5", "3"]}
+    )
+    tables.publish(
+        tables.uri_of(storage, "orders", "data"), rows, name="orders", grain="month", partition="2013-01",
+        key=["id"], event_time="at", source="test", run="test",
+    )  # fmt: skip
+    suggest("orders")
+    printed = capsys.readouterr().out
+    assert "# 'weight' is text, and looks like numbers in another notation: '1,5' (2013-01)" in printed
+    assert "write in source.files: decimal: ','" in printed
+    assert len(yaml.safe_load(printed)["validate"]) > 5
+
+
 @pytest.mark.parametrize(
     ("command", "told"),
     [

@@ -208,6 +208,8 @@ def test_what_is_no_time_of_the_format_is_named_with_its_line(tmp_path: Path, va
 
 def test_options_of_a_source_by_hand_are_checked(tmp_path: Path) -> None:
     for options, says in (
+        ({"escape": "\\\\"}, "escape is .*; it must be one character"),
+        ({"escape": ";"}, "escape is ';'; it must be one character, such as .*, and no delimiter"),
         ({"decimal": ";"}, "decimal is ';' and thousands None"),
         ({"thousands": "."}, "decimal and thousands are both '.'"),
         ({"percent": "x"}, "percent is the text 'x'; name columns in a list"),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_mlops.domain.spec.model import Features
 from airflow_mlops.exceptions import SchemaMismatch
 from airflow_mlops.learning.models import estimators, preprocess
+from airflow_mlops.stores.sources.hints import Looks
 
 if TYPE_CHECKING:
     import numpy as np
@@ -138,7 +139,17 @@ def _cast(table: pa.Table, name: str, kind: pa.DataType, *, exact: bool = True) 
     try:
         return table[name].cast(kind, safe=exact).combine_chunks()
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise SchemaMismatch(f"Column {name!r} is {table[name].type}, which is no {kind}: {error}") from error
+        raise SchemaMismatch(
+            f"Column {name!r} is {table[name].type}, which is no {kind}: {error}{_hint(table, name)}"
+        ) from error
+
+
+def _hint(table: pa.Table, name: str) -> str:
+    looks = Looks()
+    looks.add(table.select([name]))
+    return "".join(
+        f"; {hint.sentence()}; write {hint.written()} if it is read from CSV" for hint in looks.hints()
+    )
 
 
 def _numbers(table: pa.Table, name: str) -> np.ndarray:
@@ -156,7 +167,7 @@ def _seconds(table: pa.Table, name: str) -> np.ndarray:
 
     kind = table[name].type
     if not (pa.types.is_timestamp(kind) or pa.types.is_date(kind) or pa.types.is_null(kind)):
-        raise SchemaMismatch(f"Column {name!r} is {kind}, which is no time.")
+        raise SchemaMismatch(f"Column {name!r} is {kind}, which is no time{_hint(table, name)}.")
     # Nanoseconds are cut off.
     micros = _cast(table, name, pa.timestamp("us"), exact=False).to_numpy(zero_copy_only=False)
     return np.where(np.isnat(micros), np.nan, micros.astype(np.int64) / 1e6)

@@ -12,10 +12,12 @@ from airflow_mlops.domain.facts.results import DatasetVersion, Difference
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.spec.data import SchemaPolicy
 from airflow_mlops.exceptions import EmptyPartition, SourceChanging, TableUnreadable
+from airflow_mlops.stages.ingest import notations
 from airflow_mlops.stages.ingest.difference import difference
 from airflow_mlops.stages.ingest.promises import Keys, Times
 from airflow_mlops.stages.ingest.schemas import Columns, OtherTypes, refuse
 from airflow_mlops.stores.arrow import arrow_type, in_utc
+from airflow_mlops.stores.sources.hints import Looks
 from airflow_mlops.stores.tables import column_types, delta, digests, tables, versions
 from airflow_mlops.stores.tables.commits import Change
 from airflow_mlops.stores.tables.drafts import Draft
@@ -56,6 +58,7 @@ def stage(
     policy: SchemaPolicy = SchemaPolicy.STRICT,
     transform: Preparation | None = None,
     types: Mapping[str, str] | None = None,
+    pii: Sequence[str] = (),
     run: str,
 ) -> DatasetVersion:
     """Write a partition batch by batch, in one commit, to a staging table that no reader uses.
@@ -67,6 +70,8 @@ def stage(
     :param policy: what the partition may change in the columns.
     :param transform: prepares the features of each batch; None leaves rows as they are.
     :param types: Arrow types, as text, of columns that have no value yet; the first value settles those of others.
+        A column of text that looks like numbers or times is refused if they say it is that, and told of otherwise.
+    :param pii: columns whose values are shown in no message about that.
     :param run: the run that stages the partition; kept in the commit.
     :raises TypeError: if the key is a string instead of a list of columns.
     :raises EmptyPartition: if the source has no rows.
@@ -81,10 +86,11 @@ def stage(
     columns = _expected(published, partition.key, must, policy, where, types)
     while True:
         content, keys, times = digests.Content(), Keys(key, where), Times(event_time, partition, where)
+        looks = Looks()
         with Draft(uri, partition.key) as draft:
             before = source.stamp(partition)
             try:
-                for rows in _prepared(source, partition, columns, event_time, transform, where):
+                for rows in _prepared(source, partition, columns, looks, event_time, transform, where):
                     draft.add(rows)
                     for tally in (content, keys, times):
                         tally.add(rows)
@@ -99,6 +105,9 @@ def stage(
             draft.schema = columns.mark(draft.schema)
             times.check()
             keys.check(draft.batches)
+            notations.tell(
+                looks, source, partition, schema=draft.schema, types=types or {}, pii=pii, where=where
+            )
             version = DatasetVersion(
                 name=name,
                 uri=uri,
@@ -182,6 +191,7 @@ def _prepared(
     source: Source,
     partition: Partition,
     columns: Columns,
+    looks: Looks,
     event_time: str,
     transform: Preparation | None,
     where: str,
@@ -195,6 +205,7 @@ def _prepared(
         rows = rows.drop_columns(columns.leftovers(rows.column_names))
         refuse(rows.column_names, where)
         rows = column_types.plain(rows, where)
+        looks.add(rows)
         if transform is not None:
             # A batch without rows is left out: the transform could not add its columns to it.
             if not rows.num_rows:

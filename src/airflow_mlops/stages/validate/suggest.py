@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from math import ceil, floor, log10
 from statistics import median
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -12,6 +12,7 @@ from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.exceptions import TableMissing
 from airflow_mlops.stages.validate import profiles
 from airflow_mlops.stages.validate.history import LAST
+from airflow_mlops.stores.sources.hints import Looks
 from airflow_mlops.stores.tables import tables, versions
 
 if TYPE_CHECKING:
@@ -112,6 +113,7 @@ def suggest(uri: str, partitions: int | None = None) -> str:
     lines = [
         f"# Learned from {_counted(len(learned), 'partition')} of {latest.name} ({span}), {_counted(count, 'row')}.",
         "# Review it, then paste it into the spec.",
+        *_notations(tables.batches(uri, version=table.version(), partition=learned[-1]), learned[-1]),
         "validate:",
     ]
     for suggestion in whole:
@@ -123,6 +125,17 @@ def suggest(uri: str, partitions: int | None = None) -> str:
         for suggestion in _of_column(column, key=latest.key, event_time=latest.event_time):
             lines += _lines(suggestion)
     return "\n".join(lines) + "\n"
+
+
+def _notations(batches: Iterable[pa.RecordBatch], partition: str) -> Iterator[str]:
+    looks = Looks()
+    for batch in batches:
+        looks.add(batch)
+    for hint in looks.hints():
+        yield (
+            f"# {hint.sentence([partition] * len(hint.values))}. Of CSV, write in source.files: {hint.written()}; of others, "
+            "change it in a transform."
+        )
 
 
 def _lines(suggestion: Suggestion) -> list[str]:

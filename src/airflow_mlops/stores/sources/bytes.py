@@ -36,6 +36,7 @@ class Layout:
     :param escape: what stands before a quote, a delimiter or a line end that belongs to a field of CSV, besides doubled
         quotes; None for nothing.
     :param notation: how numbers and times of CSV are written.
+    :raises SourceUnreadable: if the escape cannot be one.
     """
 
     format: str | None = None
@@ -45,6 +46,14 @@ class Layout:
     types: dict[str, str] = field(default_factory=dict, hash=False)
     escape: str | None = None
     notation: Notation = Notation()
+
+    def __post_init__(self) -> None:
+        """Check the escape of sources that are written by hand."""
+        escape = self.escape
+        if escape is not None and (len(escape) != 1 or escape in f'\r\n"{self.delimiter}'):
+            raise SourceUnreadable(
+                f"escape is {escape!r}; it must be one character, such as \\, and no delimiter"
+            )
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ class Text(io.RawIOBase):
     def read(self, size: int = -1) -> bytes:
         """Return about the next ``size`` bytes, and none only at the end of the file."""
         while True:
-            chunk = self._raw.read(size - len(self._rest) if size > 0 else size)
+            chunk = self._raw.read(max(size - len(self._rest), 1) if size > 0 else size)
             self.has_escaped = self.has_escaped or _ESCAPED.encode() in self._former + chunk
             if not self._escape:
                 self._former = chunk[-1:]
@@ -100,6 +100,28 @@ def lines_of(file: File, places: Sequence[int]) -> list[int]:
                 count += 1
             before = reader.line_num
         return lines
+
+
+def places(files: Sequence[File], rows_before: Sequence[int]) -> list[str]:
+    """Return where rows begin that are counted through several files, such as ``line 7 of parcels.csv``.
+
+    :param rows_before: how many rows are before each; in ascending order.
+    """
+    left, count, shown = list(rows_before), -1, []
+    for file in files:
+        with rows(file) as reader:
+            before, header = 0, True
+            for row in reader:
+                if row and not header:
+                    count += 1
+                    if left and left[0] == count:
+                        left.pop(0)
+                        shown.append(f"line {before + 1:,} of {file.name}")
+                    if not left:
+                        return shown
+                header = header and not row
+                before = reader.line_num
+    return shown
 
 
 def refuse_open(file: File) -> None:

@@ -1,0 +1,135 @@
+"""Text that looks like numbers or times is told of before it is published as text, whatever source it comes from."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+from airflow_mlops.domain.partitions import Partition
+from airflow_mlops.domain.spec.data import Features
+from airflow_mlops.exceptions import SchemaMismatch
+from airflow_mlops.hooks.source_files import FileSource
+from airflow_mlops.hooks.sources import PythonSource, Source
+from airflow_mlops.learning.models import pipeline
+from airflow_mlops.stages.ingest import ingest
+
+JANUARY = Partition.parse("2026-01", "month")
+ROWS = [{"id": number, "at": "2026-01-02T00:00:00Z", "x": f"{number},5"} for number in range(1, 5)]
+
+
+def csvs(folder: Path, **options: Any) -> Source:
+    texts = [
+        "".join(f'{row["id"]},{row["at"]},"{row["x"]}"\n' for row in rows) for rows in (ROWS[:2], ROWS[2:])
+    ]
+    for name, text in zip("ab", texts, strict=True):
+        (folder / f"2026-01-{name}.csv").write_text(f"id,at,x\n\n{text}")
+    return FileSource(f"{folder}/{{partition}}-*.csv", **options)
+
+
+def json_lines(folder: Path) -> Source:
+    (folder / "2026-01.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in ROWS))
+    return FileSource(f"{folder}/{{partition}}.jsonl")
+
+
+def parquets(folder: Path) -> Source:
+    parquet.write_table(pa.Table.from_pylist(ROWS), folder / "2026-01.parquet")
+    return FileSource(f"{folder}/{{partition}}.parquet")
+
+
+def frames(folder: Path) -> Source:
+    return PythonSource(lambda partition: pd.DataFrame(ROWS))
+
+
+SOURCES = [csvs, json_lines, parquets, frames]
+
+
+def stage(source: Source, folder: Path, **options: Any) -> dict[str, str]:
+    version = ingest.stage(
+        source, JANUARY, uri=f"file://{folder}/staging", published=f"file://{folder}/data", name="parcels", key=["id"],
+        event_time="at", run="test", **options,
+    )  # fmt: skip
+    return dict(version.columns)
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_a_warning_shows_values_and_what_to_do(
+    source: Callable[[Path], Source], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        assert stage(source(tmp_path), tmp_path)["x"] == "string"
+    (warning,) = [record.getMessage() for record in caplog.records if "notation" in record.getMessage()]
+    assert "'x' is text, and looks like numbers in another notation: '1,5' (" in warning
+    assert warning.endswith(
+        "; write decimal: ',', or types: {x: string} if it is text" if source is csvs else " transform"
+    )
+    if source is csvs:
+        assert f"'1,5' (line 3 of {tmp_path}/2026-01-a.csv), '2,5' (line 4 of" in warning
+        assert f"'3,5' (line 3 of {tmp_path}/2026-01-b.csv)" in warning
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_a_feature_that_must_be_a_number_stops_the_partition(
+    source: Callable[[Path], Source], tmp_path: Path
+) -> None:
+    with pytest.raises(
+        SchemaMismatch, match="'x' must be double: 'x' is text, and looks like numbers .*'1,5'"
+    ):
+        stage(source(tmp_path), tmp_path, types=Features(numeric=("x",)).types)
+    assert not (tmp_path / "staging").exists()
+
+
+def test_a_column_that_is_read_as_a_number_needs_no_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    types = Features(numeric=("x",)).types
+    assert stage(csvs(tmp_path, decimal=","), tmp_path, types=types)["x"] == "double"
+    assert stage(csvs(tmp_path, types={"x": "string"}), tmp_path)["x"] == "string"
+    assert not [record for record in caplog.records if "notation" in record.getMessage()]
+
+
+def test_a_transform_may_make_numbers_of_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    class Prepare:
+        version = "m:f@1"
+
+        def __call__(self, rows: pa.Table, partition: Partition) -> pa.Table:
+            return rows.set_column(rows.column_names.index("x"), "x", pa.array([1.5] * rows.num_rows))
+
+    types = Features(numeric=("x",)).types
+    assert stage(csvs(tmp_path), tmp_path, types=types, transform=Prepare())["x"] == "double"
+    assert not [record for record in caplog.records if "notation" in record.getMessage()]
+
+
+def test_what_is_left_to_correct_is_said_where_the_options_are_there(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = "".join(f'{number},2026-01-02,"{number},5"\n' for number in range(99))
+    (tmp_path / "2026-01.csv").write_text(f"id,at,x\n{rows}99,2026-01-02,x\n")
+    stage(FileSource(f"{tmp_path}/{{partition}}.csv", decimal=","), tmp_path)
+    assert "but for 1 value: " in caplog.text
+    assert caplog.text.rstrip().endswith("; correct the others")
+
+
+def test_values_of_personal_data_are_not_shown(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    stage(csvs(tmp_path), tmp_path, pii=["x"])
+    assert "looks like numbers in another notation: line 3 of" in caplog.text
+    assert "1,5" not in caplog.text
+
+
+def test_a_model_that_needs_numbers_names_the_notation() -> None:
+    rows = pa.table({"x": ["1,5", "2,5", "3,5"], "at": ["31.12.2025"] * 3})
+    with pytest.raises(
+        SchemaMismatch, match=r"'x' is string, which is no double: .*looks like numbers .*decimal: ','"
+    ):
+        pipeline.frame(rows, Features(numeric=("x",)))
+    with pytest.raises(
+        SchemaMismatch, match=r"'at' is string, which is no time; 'at' is text.*times: {at: '%d.%m.%Y'}"
+    ):
+        pipeline.frame(rows, Features(dates=("at",)))
