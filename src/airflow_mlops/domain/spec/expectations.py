@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from airflow_mlops.domain.spec import conditions
 from airflow_mlops.domain.spec.loading import Place, describe, shorten
 from airflow_mlops.domain.spec.problems import did_you_mean
 
@@ -67,6 +68,9 @@ def check(name: str, args: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
             )
         elif complaint := _complaint(value, definitions[argument]):
             yield (argument,), complaint
+    own_grammar = str(args.get("condition_parser")).startswith("great_expectations")
+    if problem := conditions.check(args.get("row_condition"), parsed_by_gx=own_grammar):
+        yield ("row_condition",), problem
     if entry.get("bounds"):
         yield from _bounds(name, args)
 

@@ -205,7 +205,7 @@ def test_rows_keep_their_place_when_the_table_carries_a_pandas_index():
         (expect("column_values_to_be_between", column="carrier", min_value=0), "must either be None or of the same type"),
         (expect("column_values_to_match_regex", column="carrier", regex="("), "regular expression"),
         (expect("column_values_to_be_of_type", column="distnce", type_="float64"), "no column distnce; did you mean distance?"),
-        (expect("column_values_to_be_in_set", column="id", value_set=[1], row_condition="id >", condition_parser="pandas"), "syntax"),
+        (expect("column_values_to_be_in_set", column="id", value_set=[1], row_condition="idd > 1", condition_parser="pandas"), "'idd' is not defined"),
     ],
 )  # fmt: skip
 def test_an_expectation_that_raises_is_an_error_and_never_a_failure(rule: Expectation, message: str):
