@@ -1,6 +1,6 @@
 # `make` alone prints the targets. Python and pip are all that has to be present.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo ui test test-fast lint bench constraints clean
+.PHONY: help setup demo ui test test-all test-fast lint bench constraints clean
 .SUFFIXES:
 
 PYTHON ?= python3
@@ -68,6 +68,9 @@ ui: setup ## Open the MLflow UI of the last demo
 
 test: setup ## Run every test, the end-to-end run included
 	@$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+test-all: export THOROUGH := 1
+test-all: test ## Run every test, with twenty times as many generated tables
 
 # For the loop of writing: no scheduler, server or process of its own, and nothing that takes seconds.
 test-fast: setup ## Run the unit and contract tests that need no process of their own, in less than two minutes

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from airflow_mlops.exceptions import SchemaMismatch
@@ -16,6 +17,9 @@ _INEXACT = 2**53
 
 # A time that names its offset, as ISO 8601 and databases write it.
 _OFFSET = r"(Z|:\d\d([.,]\d+)?\s?[+-]\d\d(:?\d\d)?)$"
+# The years of Python and of SQL, in seconds since 1970.
+_FIRST, _END = -62_135_596_800, 253_402_300_800
+_TICKS = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 # Digits after the point of a text that is read as a whole number, such as `1.00`.
 _SCALE = 18
 
@@ -73,6 +77,20 @@ def unsigned() -> pa.DataType:
     return pa.decimal128(20, 0)
 
 
+def decoded(column: pa.Array) -> pa.Array:
+    """Return categories as their values, and any other column as it is."""
+    import pyarrow as pa
+    from pyarrow import types
+
+    if not types.is_dictionary(column.type):
+        return column
+    words, kind = column.dictionary, column.type.value_type
+    if types.is_string_view(kind) or types.is_binary_view(kind):
+        # Arrow cannot look up views by their number; Polars has them in its categories.
+        words = words.cast(pa.string() if types.is_string_view(kind) else pa.binary())
+    return pa.DictionaryArray.from_arrays(column.indices, words).dictionary_decode()
+
+
 def micros(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Return times in microseconds, which is what tables keep: digits of a second beyond the sixth are cut off."""
     import pyarrow as pa
@@ -93,6 +111,32 @@ def is_beyond_exact(column: pa.ChunkedArray | pa.Array) -> bool:
 
     most = pc.max(pc.abs(column)).as_py()
     return most is not None and most >= _INEXACT
+
+
+def is_beyond_years(column: pa.ChunkedArray | pa.Array) -> bool:
+    """Tell whether times, also those within lists and structs, lie before year 1 or after 9999, where no calendar goes."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    from pyarrow import types
+
+    kind = column.type
+    if isinstance(column, pa.ChunkedArray) and types.is_nested(kind):
+        return any(map(is_beyond_years, column.chunks))
+    if types.is_struct(kind):
+        return any(map(is_beyond_years, column.flatten()))
+    if types.is_map(kind):
+        start, end = column.offsets[0].as_py(), column.offsets[-1].as_py()
+        return is_beyond_years(column.keys[start:end]) or is_beyond_years(column.items[start:end])
+    if types.is_nested(kind):
+        return is_beyond_years(column.flatten())
+    if not (types.is_timestamp(kind) or types.is_date(kind)):
+        return False
+    ends = pc.min_max(column.cast(pa.int32() if types.is_date32(kind) else pa.int64()))
+    seconds = (
+        86_400 if types.is_date32(kind) else Fraction(1, _TICKS["ms" if types.is_date(kind) else kind.unit])
+    )
+    low, high = ends["min"].as_py(), ends["max"].as_py()
+    return low is not None and not _FIRST <= low * seconds <= high * seconds < _END
 
 
 def in_utc(batch: pa.Table, event_time: str, where: str) -> pa.Table:

@@ -14,7 +14,7 @@ from airflow_mlops.domain.spec.data import SchemaPolicy
 from airflow_mlops.exceptions import EmptyPartition, SourceChanging, TableUnreadable
 from airflow_mlops.stages.ingest import notations
 from airflow_mlops.stages.ingest.difference import difference
-from airflow_mlops.stages.ingest.promises import Keys, Times
+from airflow_mlops.stages.ingest.promises import Keys, Times, refuse_odd_times
 from airflow_mlops.stages.ingest.schemas import Columns, OtherTypes, refuse
 from airflow_mlops.stores.arrow import arrow_type, in_utc
 from airflow_mlops.stores.sources.hints import Looks
@@ -212,7 +212,9 @@ def _prepared(
                 continue
             rows = column_types.plain(transform(rows, partition), where)
         columns.check(rows.schema)
-        yield columns.conform(in_utc(rows, event_time, where))
+        rows = in_utc(rows, event_time, where)
+        refuse_odd_times(rows, where)
+        yield columns.conform(rows)
         count += rows.num_rows
         if time.monotonic() - last_logged >= _SECONDS:
             last_logged = time.monotonic()

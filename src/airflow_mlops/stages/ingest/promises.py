@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.exceptions import BadRows, SchemaMismatch
+from airflow_mlops.stores.arrow import is_beyond_years
 from airflow_mlops.stores.tables.digests import Numbers, rows
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class Keys:
                 )
         self._digests.add(rows(batch.select(self._key)))
         for name in self._key:
-            self._nulls[name] += batch[name].null_count
+            self._nulls[name] += _missing(batch[name])
             self._refuse_inexact(name, batch[name])
 
     def _refuse_inexact(self, name: str, column: pa.ChunkedArray) -> None:
@@ -94,6 +95,26 @@ class Keys:
             raise BadRows(f"{self._where}: {count:,} keys ({', '.join(self._key)}) stand more than once")
 
 
+def refuse_odd_times(batch: pa.Table, where: str) -> None:
+    """Refuse times that no calendar has, and that nothing could write down later.
+
+    :raises BadRows: naming their columns.
+    """
+    if beyond := [name for name in batch.column_names if is_beyond_years(batch[name])]:
+        raise BadRows(
+            f"{where}: {', '.join(map(repr, beyond))} has times before year 1 or after 9999: correct them, or make them "
+            "null, in the source"
+        )
+
+
+def _missing(column: pa.ChunkedArray) -> int:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    nan = pc.sum(pc.is_nan(column), min_count=0).as_py() if pa.types.is_floating(column.type) else 0
+    return int(column.null_count + nan)
+
+
 class Times:
     """Check that every row has an event time, and that it lies within the partition."""
 
@@ -106,20 +127,12 @@ class Times:
         self._last: datetime | None = None
 
     def add(self, batch: pa.Table) -> None:
-        """Add the event times of a batch.
-
-        :raises BadRows: if a time lies outside of the years that Python can represent.
-        """
+        """Add the event times of a batch."""
         import pyarrow.compute as pc
 
         column = batch[self._name]
         self._nulls += column.null_count
-        try:
-            span = pc.min_max(column).as_py()
-        except (OverflowError, ValueError) as error:
-            raise BadRows(
-                f"{self._where}: {self._name!r} has times before year 1 or after 9999: {error}"
-            ) from error
+        span = pc.min_max(column).as_py()
         if span["min"] is not None:
             self._first = min(self._first or span["min"], span["min"])
             self._last = max(self._last or span["max"], span["max"])

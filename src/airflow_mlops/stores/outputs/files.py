@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from airflow_mlops.exceptions import SchemaMismatch
 from airflow_mlops.stores import disks
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ def write(predictions: Predictions, files: AbstractFileSystem, path: str, form: 
     :param path: path of the file on the file system.
     :param form: ``csv`` or ``parquet``.
     :raises StoreUnavailable: if the disk is full, read-only, or closed to this user.
+    :raises SchemaMismatch: if CSV cannot hold a value, such as bytes that are no text.
     """
     if "file" in _protocols(files):
         with disks.errors(path):
@@ -57,9 +59,18 @@ def _protocols(files: AbstractFileSystem) -> tuple[str, ...]:
 
 
 def _fill(predictions: Predictions, path: Path, form: str) -> None:
-    with _writer(path, predictions.schema, form) as writer:
-        for batch in predictions.batches():
-            writer.write_batch(batch)
+    import pyarrow as pa
+
+    try:
+        with _writer(path, predictions.schema, form) as writer:
+            for batch in predictions.batches():
+                writer.write_batch(batch)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        columns = ", ".join(f"{field.name!r} ({field.type})" for field in predictions.schema)
+        raise SchemaMismatch(
+            f"predictions of {predictions.model} cannot be written as {form}: {error}; it has to hold {columns}: write "
+            "format: parquet"
+        ) from error
 
 
 def _writer(path: Path, schema: pa.Schema, form: str) -> Any:

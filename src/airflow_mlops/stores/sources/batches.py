@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.exceptions import SourceUnreadable
 from airflow_mlops.stores import disks
-from airflow_mlops.stores.arrow import arrow_type, wider
+from airflow_mlops.stores.arrow import arrow_type, decoded, wider
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -76,7 +76,7 @@ def cast(batch: pa.RecordBatch, schema: pa.Schema, where: str) -> pa.RecordBatch
     columns = []
     for field in schema:
         try:
-            columns.append(batch.column(field.name).cast(field.type))
+            columns.append(decoded(batch.column(field.name)).cast(field.type))
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
             raise SourceUnreadable(
                 f"{where}: {field.name!r} is {field.type} at first, and then {batch.schema.field(field.name).type}: "

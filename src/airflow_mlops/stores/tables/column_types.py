@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from airflow_mlops.exceptions import SchemaMismatch
-from airflow_mlops.stores.arrow import micros
+from airflow_mlops.stores.arrow import decoded, micros
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 _MARK = b"airflow_mlops.type_so_far"
 # Delta's reader of schemas ends the process, or refuses its own table, somewhat beyond.
 _DEEPEST = 30
+_DAY = 86_400_000_000
+"""Microseconds."""
 
 
 def plain(rows: pa.Table, where: str) -> pa.Table:
@@ -28,7 +30,11 @@ def plain(rows: pa.Table, where: str) -> pa.Table:
 
     problems, fields, columns = [], [], []
     for field, before in zip(rows.schema, rows.columns, strict=True):
-        column = _plain(before)
+        try:
+            column = _plain(before)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            problems.append(f"column {field.name!r} is {field.type}: {error}")
+            continue
         fields.append(field.with_type(column.type))
         columns.append(column)
         if not _is_within(column.type, _DEEPEST):
@@ -52,7 +58,8 @@ def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
     kind = column.type
     if types.is_dictionary(kind):
-        return _plain(column.cast(kind.value_type))
+        chunks = [*map(decoded, column.chunks)] or [pa.nulls(0, kind.value_type)]
+        return _plain(pa.chunked_array(chunks))
     if types.is_run_end_encoded(kind):
         return _plain(
             pa.chunked_array([pc.run_end_decode(chunk) for chunk in column.chunks], kind.value_type)
@@ -60,7 +67,7 @@ def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
     if isinstance(kind, pa.BaseExtensionType):
         return _storage(column)
     if types.is_time(kind):
-        return column.cast(pa.string())
+        return _clock(column)
     if (
         types.is_decimal32(kind)
         or types.is_decimal64(kind)
@@ -68,9 +75,32 @@ def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
     ):
         return column.cast(pa.decimal128(kind.precision, kind.scale))
     if types.is_list_view(kind) or types.is_large_list_view(kind):
-        # Arrow's own cast makes offsets that it then refuses.
-        return pa.chunked_array([pa.array(column.to_pylist(), pa.list_(kind.value_type))])
+        lists = pa.list_(kind.field(0))
+        return pa.chunked_array([_listed(chunk, lists) for chunk in column.chunks], lists)
     return micros(column)
+
+
+def _clock(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return times of day as text that does not depend on their unit: with six digits of a second, or with none."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    micros_of_day = column.cast(pa.time64("us"), safe=False)
+    ends = pc.min_max(micros_of_day.cast(pa.int64()))
+    if column.null_count < len(column) and not 0 <= ends["min"].as_py() <= ends["max"].as_py() < _DAY:
+        raise pa.ArrowInvalid("a value is not between 00:00 and 24:00")
+    texts = micros_of_day.cast(pa.string())
+    return pc.replace_substring_regex(texts, r"\.0+$", "")
+
+
+def _listed(views: pa.Array, kind: pa.DataType) -> pa.Array:
+    """Return views of lists as lists; Arrow's own cast makes offsets that it then refuses."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    ends = pc.cumulative_sum(pc.fill_null(pc.list_value_length(views), 0))
+    offsets = pa.concat_arrays([pa.array([0], ends.type), ends]).cast(pa.int32())
+    return pa.ListArray.from_arrays(offsets, views.flatten(), kind, mask=views.is_null())
 
 
 def _storage(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -94,7 +124,7 @@ def _unknown(kind: pa.DataType) -> pa.DataType | None:
     from pyarrow import types
 
     if types.is_nested(kind) and not types.is_union(kind) and not _is_view(kind):
-        if types.is_struct(kind) and not kind.num_fields:
+        if types.is_struct(kind) and len({field.name.casefold() for field in kind}) < max(1, kind.num_fields):
             return kind
         children = (_unknown(kind.field(index).type) for index in range(kind.num_fields))
         return next((child for child in children if child is not None), None)
@@ -106,7 +136,7 @@ def _unknown(kind: pa.DataType) -> pa.DataType | None:
         or types.is_time(kind)
         or types.is_duration(kind)
         or types.is_interval(kind)
-        or (types.is_decimal(kind) and not types.is_decimal128(kind))
+        or (types.is_decimal(kind) and not (types.is_decimal128(kind) and kind.scale >= 0))
     )
     return kind if refused else None
 

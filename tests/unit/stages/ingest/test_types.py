@@ -17,7 +17,7 @@ from pyarrow import parquet
 
 from airflow_mlops.domain.facts.results import DatasetVersion
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.exceptions import SchemaMismatch, SourceUnreadable
+from airflow_mlops.exceptions import BadRows, SchemaMismatch, SourceUnreadable
 from airflow_mlops.hooks.source_files import FileSource
 from airflow_mlops.hooks.sources import PythonSource, Source
 from airflow_mlops.stages.ingest import ingest
@@ -223,6 +223,54 @@ def test_times_of_the_hour_that_occurs_twice_are_cut_off_too() -> None:
     assert micros(moments).cast(pa.int64()).to_pylist() == [1383456600000000]
 
 
+BEYOND = 253_402_300_800
+"""The first second after the year 9999."""
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array([BEYOND // 86_400], pa.int32()).view(pa.date32()),
+        pa.array([2**31 - 1], pa.int32()).view(pa.date32()),
+        pa.array([BEYOND * 1_000], pa.int64()).view(pa.date64()),
+        *(
+            pa.array([BEYOND * factor], pa.int64()).view(pa.timestamp(unit, "UTC"))
+            for unit, factor in (("s", 1), ("ms", 1_000), ("us", 1_000_000))
+        ),
+        pa.array([-(2**62)], pa.int64()).view(pa.timestamp("us")),
+        pa.ListArray.from_arrays([0, 1], pa.array([BEYOND * 1_000_000], pa.timestamp("us"))),
+    ],
+)
+def test_times_beyond_the_calendar_are_refused_before_a_table_is_made(store: Store, column: pa.Array) -> None:
+    table = pa.table({"id": [1], "at": [DAY], "x": column})
+    with pytest.raises(
+        BadRows, match="'x' has times before year 1 or after 9999: correct them, or make them null"
+    ):
+        store.publish(PythonSource(lambda partition: table))
+    assert not tables.exists(store.data)
+
+
+@pytest.mark.parametrize("kind", [pa.time32("s"), pa.time32("ms"), pa.time64("us"), pa.time64("ns")])
+def test_a_time_of_day_is_the_same_text_in_every_unit(store: Store, kind: pa.DataType) -> None:
+    clock = pa.array([8 * 3600, None], pa.int32()).view(pa.time32("s")).cast(kind)
+    table = pa.table({"id": [1, 2], "at": [DAY] * 2, "x": clock})
+    for source in (PythonSource(lambda partition: table), store.parquet(table)):
+        store.publish(source)
+        assert store.column("x") == ["08:00:00", None]
+
+
+def test_digits_of_a_second_stay_in_a_time_of_day(store: Store) -> None:
+    table = pa.table({"id": [1], "at": [DAY], "x": pa.array([8 * 3600 * 10**9 + 1_500], pa.time64("ns"))})
+    store.publish(PythonSource(lambda partition: table))
+    assert store.column("x") == ["08:00:00.000001"]
+
+
+def test_a_key_that_is_no_number_is_a_missing_one(store: Store) -> None:
+    table = pa.table({"id": [1.5, float("nan")], "at": [DAY] * 2})
+    with pytest.raises(BadRows, match="1 rows have no 'id', which is part of the key"):
+        store.publish(PythonSource(lambda partition: table))
+
+
 # --------------------------------------------------------------------------------------- identifiers and categories
 
 
@@ -337,6 +385,16 @@ REFUSED = {
         pa.array([0, 0], pa.int8()), pa.array([0, 1], pa.int32()), [pa.array([1, 2])]
     ),
     "struct<>, within list": pa.array([[{}], []], pa.list_(pa.struct([]))),
+    "opaque.*, within list_view": pa.ListViewArray.from_arrays(
+        pa.array([0, 0], pa.int32()),
+        pa.array([1, 1], pa.int32()),
+        pa.ExtensionArray.from_storage(pa.opaque(pa.binary(), "point", "postgis"), pa.array([b"1"])),
+    ),
+    "struct<a: int64, A: int64>": pa.StructArray.from_arrays([pa.array([1, 2])] * 2, names=["a", "A"]),
+    "struct<a: int64, a: int64>": pa.StructArray.from_arrays([pa.array([1, 2])] * 2, names=["a", "a"]),
+    "time32.*: a value is not between 00:00 and 24:00": pa.array([0, 86_400], pa.int32()).view(
+        pa.time32("s")
+    ),
     "time32.*, within list": pa.array([[1], [2]], pa.list_(pa.time32("s"))),
 }
 
@@ -345,6 +403,16 @@ TAKEN = {
     "bool8": (
         pa.ExtensionArray.from_storage(pa.bool8(), pa.array([1, 0], pa.int8())),
         [True, False],
+    ),
+    "category of views": (
+        pa.DictionaryArray.from_arrays(pa.array([0, None], pa.uint32()), pa.array(["a"], pa.string_view())),
+        ["a", None],
+    ),
+    "list view that overlaps": (
+        pa.ListViewArray.from_arrays(
+            pa.array([1, 0], pa.int32()), pa.array([2, 2], pa.int32()), pa.array([1, 2, 3])
+        ),
+        [[2, 3], [1, 2]],
     ),
     "list view": (pa.array([[1], None], pa.list_view(pa.int64())), [[1], None]),
     "large list view": (pa.array([[1], [2, 3]], pa.large_list_view(pa.int64())), [[1], [2, 3]]),
