@@ -49,6 +49,7 @@ ESCAPED = {
     "before a delimiter": '1,"x\\", y"\n',
     "in one row": '1,"a"\n2,"b \\"c\\" d"\n3,"e"\n',
     "without quotes around": "1,5\\\" pipe\n",
+    "so that it can be read in two ways": '1,"a\\""\n2,5\\"\n',
     "over lines": '1,"two\nlines \\"q\\" x"\n',
 }  # fmt: skip
 
@@ -77,9 +78,9 @@ def test_quotes_that_a_backslash_escapes_are_read_if_the_spec_says_so(
     ("text", "value"),
     [
         ('1,"C:\\dir\\"\n', "C:\\dir\\"), ('1,"{""a"": ""say \\""hi\\""""}"\n', '{"a": "say \\"hi\\""}'), ("1,\\N\n", "\\N"),
-        ('1,"a, \\"" b"\n', 'a, \\" b'),
+        ('1,"a, \\"" b"\n', 'a, \\" b'), ('1,"{""a"": ""x\\"",b""}"\n', '{"a": "x\\",b"}'), ('1,"5\\"""\n', '5\\"'),
     ],
-    ids=["folder", "JSON", "no escape", "doubled"],
+    ids=["folder", "JSON", "no escape", "doubled", "JSON with a delimiter", "doubled at the end"],
 )  # fmt: skip
 def test_backslashes_of_files_that_double_their_quotes_stay(tmp_path: Path, text: str, value: str) -> None:
     assert read(csv(tmp_path, f"id,x\n{text}"))["x"].to_pylist() == [value]

@@ -84,8 +84,9 @@ def batches(file: File, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
             yield pa.record_batch(columns, names=batch.schema.names)
     except pa.ArrowInvalid as error:
         raise _unreadable(file, error) from error
-    if several_lines or (text.has_escaped and file.layout.escape is None):
-        quotes.refuse_open(file)
+    has_escaped = text.has_escaped and layout.escape is None
+    if several_lines or has_escaped:
+        quotes.refuse_open(file, has_escaped=has_escaped)
 
 
 def _has_line_end(column: pa.Array) -> bool:

@@ -7,6 +7,7 @@ import io
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from threading import Lock
 from typing import Any
 
@@ -124,30 +125,38 @@ def places(files: Sequence[File], rows_before: Sequence[int]) -> list[str]:
     return shown
 
 
-def refuse_open(file: File) -> None:
+def refuse_open(file: File, *, has_escaped: bool) -> None:
     """Read a file once more, strictly: Arrow joins the lines from an open quote to the next one, wherever that is.
 
     It also takes a quote after a backslash for the end of a value, and what follows for more of it.
 
+    :param has_escaped: whether a backslash stands before a quote somewhere, and the layout has no escape.
     :raises SourceUnreadable: if a quote is not closed, or stands in a value without being doubled or escaped.
     """
+    first = None
     with _reading(file, strict=True) as (reader, lines):
         began = 0
         try:
             for row in reader:
-                if _is_escaped(row, lines, file):
-                    raise SourceUnreadable(
-                        f"{file.name}: the row that begins in line {began + 1:,} has a quote in a value without "
-                        f"quotes around it{_UNESCAPED}"
-                    )
+                if has_escaped and _ESCAPED in "".join(lines):
+                    first = first or began + 1
+                    if _is_bare(row, lines, file):
+                        raise _escaped(file, began + 1)
                 began = reader.line_num
                 lines.clear()
         except csv.Error as error:
-            hint = "" if file.layout.escape or _ESCAPED not in "".join(lines) else _UNESCAPED
+            hint = _UNESCAPED if has_escaped and _ESCAPED in "".join(lines) else ""
             raise SourceUnreadable(
                 f"{file.name}: the row that begins in line {began + 1:,} is no CSV ({error}); a quote is not closed, "
                 f"or one within a value is not doubled{hint}"
             ) from error
+    # What doubles its quotes can hardly be read with an escape as well: some value would end too early, or not at all.
+    if first and _has_rows(replace(file, layout=replace(file.layout, escape="\\"))):
+        raise _escaped(file, first)
+
+
+def _escaped(file: File, line: int) -> SourceUnreadable:
+    return SourceUnreadable(f"{file.name}: the row that begins in line {line:,} is broken{_UNESCAPED}")
 
 
 def ragged(file: File, width: int) -> tuple[str, str]:
@@ -167,16 +176,29 @@ def ragged(file: File, width: int) -> tuple[str, str]:
     return "a line", ""
 
 
-def _is_escaped(row: list[str], lines: list[str], file: File) -> bool:
+def _is_bare(row: list[str], lines: list[str], file: File) -> bool:
     """Tell whether a value has an escaped quote, and no quotes around it, within which the quote would be doubled."""
-    if file.layout.escape or not any(_ESCAPED in value for value in row):
-        return False
     text, ends = "".join(lines), re.escape(file.layout.delimiter)
     return any(
-        re.search(f"(?:^|{ends}){re.escape(value)}(?:{ends}|[\r\n]|$)", text)
+        re.search(f"(?:^|{ends}){re.escape(value)}(?:{ends}|[\\r\\n]|$)", text)
         for value in row
         if _ESCAPED in value
     )
+
+
+def _has_rows(file: File) -> bool:
+    """Tell whether a file can be read strictly, with rows of one length."""
+    with _reading(file, strict=True) as (reader, lines):
+        width = None
+        try:
+            for row in reader:
+                lines.clear()
+                width = width or len(row)
+                if row and len(row) != width:
+                    return False
+        except csv.Error:
+            return False
+    return True
 
 
 @contextmanager
