@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from contracts.source import PACKAGE, classes, dotted, each_file, tree
+from contracts.source import PACKAGE, classes, dotted, each_file, files, tree
 
 ENVIRON_WRITERS = {"clear", "pop", "popitem", "setdefault", "update"}
 MUTABLE_NODES = (ast.Dict, ast.DictComp, ast.List, ast.ListComp, ast.Set, ast.SetComp)
@@ -71,6 +71,17 @@ def test_the_domain_needs_nothing_but_python_and_pydantic(path: Path) -> None:
     assert at_import <= PLAIN
     # Reading a spec needs these two, inside the functions that do it.
     assert anywhere <= PLAIN | {"croniter", "yaml"}
+
+
+def test_a_public_class_has_a_name_of_its_own() -> None:
+    places: dict[str, list[str]] = {}
+    for path in files():
+        for node in tree(path).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places.setdefault(node.name, []).append(str(path.relative_to(PACKAGE)))
+    shared = {name: where for name, where in places.items() if len(where) > 1}
+    # A section of the spec is called what it makes.
+    assert shared.keys() <= {"Source"}, shared
 
 
 def test_every_error_says_whether_a_retry_can_help() -> None:

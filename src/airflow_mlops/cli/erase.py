@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from airflow.sdk import ObjectStoragePath
 
     from airflow_mlops.domain.facts.erasure import Erasure, TableErasure
-    from airflow_mlops.stages.erase.subject import Subject
+    from airflow_mlops.stages.erase.subject import DataSubject
     from airflow_mlops.stores.outputs.tables import Writer
 
 _REMAINS = (
@@ -129,7 +129,7 @@ def _values(args: Namespace) -> tuple[list[str], list[list[str]]]:
     return names, [[value for _, _, value in pairs]]
 
 
-def _exported(args: Namespace, theirs: Subject, uris: Mapping[str, str]) -> dict[str, pa.Schema]:
+def _exported(args: Namespace, theirs: DataSubject, uris: Mapping[str, str]) -> dict[str, pa.Schema]:
     """Return the exported files that hold some of the rows, with the columns of the dataset."""
     from airflow_mlops.stages.erase import exported
     from airflow_mlops.stores.tables import delta, tables

@@ -17,7 +17,7 @@ from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.learning.labels.join import Truth
 from airflow_mlops.runs import dataset_of, push, push_facts, run_of, table_uri
 from airflow_mlops.stages.shadow import shadow
-from airflow_mlops.stages.shadow.shadow import Trial
+from airflow_mlops.stages.shadow.shadow import ShadowTrial
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -78,7 +78,7 @@ class ShadowOperator(BaseOperator):
         """Judge the challenger, and end the trial if its windows suffice."""
         dataset = dataset_of(context, self.model, self.partition)
         labels_uri = table_uri(self.model, "labels") if self.labels else None
-        subject = Trial(
+        subject = ShadowTrial(
             client=MlflowHook(self.mlflow_conn_id).get_conn(),
             model=self.model,
             ledger_uri=table_uri(self.model, "ledger"),

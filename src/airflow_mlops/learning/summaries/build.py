@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from airflow_mlops.learning import threads
 from airflow_mlops.learning.summaries import sample, summary
-from airflow_mlops.learning.summaries.sample import Sample
+from airflow_mlops.learning.summaries.sample import CategorySample
 from airflow_mlops.learning.summaries.summary import Column, ColumnKind
 
 if TYPE_CHECKING:
@@ -193,7 +193,7 @@ class _Labels(_Cells):
         self.counts: Counter[str] = Counter()
         self.others = 0
         # A sample of the categories of all rows but the recent ones, once there are too many to be counted one by one.
-        self.sampled: Sample | None = None
+        self.sampled: CategorySample | None = None
         self.recent: Counter[str] = Counter()
 
     def add(self, cells: pa.Array | pa.ChunkedArray) -> None:

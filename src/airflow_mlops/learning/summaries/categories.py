@@ -10,7 +10,7 @@ from airflow_mlops.learning.summaries import summary
 if TYPE_CHECKING:
     import numpy as np
 
-    from airflow_mlops.learning.summaries.sample import Sample
+    from airflow_mlops.learning.summaries.sample import CategorySample
     from airflow_mlops.learning.summaries.summary import Column
 
 FREQUENT = 100
@@ -119,7 +119,7 @@ def _many_counts(before: Column, now: Column) -> tuple[np.ndarray, np.ndarray] |
     return kept[0], kept[1]
 
 
-def _counts_of(side: Sample, hashes: np.ndarray) -> np.ndarray:
+def _counts_of(side: CategorySample, hashes: np.ndarray) -> np.ndarray:
     import numpy as np
 
     counts = np.zeros(len(hashes), np.int64)

@@ -20,7 +20,7 @@ ALL = (1 << 64) - 1
 
 
 @dataclass(frozen=True, eq=False)
-class Sample:
+class CategorySample:
     """The categories whose hash is at most a limit.
 
     :param hashes: of the categories, rising, as uint64.
@@ -37,17 +37,17 @@ class Sample:
         """Share of all categories that the sample holds."""
         return (self.limit + 1) / (ALL + 1)
 
-    def below(self, limit: int) -> Sample:
+    def below(self, limit: int) -> CategorySample:
         """Return the sample with a lower limit."""
         import numpy as np
 
         if limit >= self.limit:
             return self
         count = int(np.searchsorted(self.hashes, np.uint64(limit), side="right"))
-        return Sample(self.hashes[:count], self.counts[:count], limit)
+        return CategorySample(self.hashes[:count], self.counts[:count], limit)
 
 
-def of(labels: Sequence[str], counts: np.ndarray | Sequence[int]) -> Sample:
+def of(labels: Sequence[str], counts: np.ndarray | Sequence[int]) -> CategorySample:
     """Return the sample of some categories, and of the rows that each has."""
     import numpy as np
     import pyarrow as pa
@@ -56,10 +56,10 @@ def of(labels: Sequence[str], counts: np.ndarray | Sequence[int]) -> Sample:
 
     hashes = digests.rows(pa.table({"": pa.array(labels, pa.string())}))
     order = np.argsort(hashes)
-    return _cut(Sample(hashes[order], np.asarray(counts, np.int64)[order]))
+    return _cut(CategorySample(hashes[order], np.asarray(counts, np.int64)[order]))
 
 
-def merge(samples: Iterable[Sample]) -> Sample:
+def merge(samples: Iterable[CategorySample]) -> CategorySample:
     """Add up samples: the categories that belong to each of them."""
     import numpy as np
 
@@ -69,8 +69,8 @@ def merge(samples: Iterable[Sample]) -> Sample:
     hashes, places = np.unique(np.concatenate([part.hashes for part in parts]), return_inverse=True)
     counts = np.zeros(len(hashes), np.int64)
     np.add.at(counts, places, np.concatenate([part.counts for part in parts]))
-    return _cut(Sample(hashes, counts, limit))
+    return _cut(CategorySample(hashes, counts, limit))
 
 
-def _cut(sample: Sample) -> Sample:
+def _cut(sample: CategorySample) -> CategorySample:
     return sample if len(sample.hashes) <= SIZE else sample.below(int(sample.hashes[SIZE - 1]))

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from airflow_mlops.learning.summaries import sample
-from airflow_mlops.learning.summaries.sample import Sample
+from airflow_mlops.learning.summaries.sample import CategorySample
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,10 +60,10 @@ class Column:
     high: float = 0.0
     others: int = 0
     problem: str = ""
-    sampled: Sample | None = None
+    sampled: CategorySample | None = None
 
     @property
-    def sample(self) -> Sample | None:
+    def sample(self) -> CategorySample | None:
         """A sample of the categories; None of a summary of many that a former build has made."""
         return self.sampled if self.others else sample.of(self.values.tolist(), self.counts)
 
@@ -168,7 +168,7 @@ def categories(
     missing: int,
     others: int = 0,
     most: int = CATEGORIES,
-    sampled: Sample | None = None,
+    sampled: CategorySample | None = None,
 ) -> Column:
     """Summarise counts of categories, of which the most frequent are kept.
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.learning.summaries import summary
-from airflow_mlops.learning.summaries.sample import Sample
+from airflow_mlops.learning.summaries.sample import CategorySample
 from airflow_mlops.learning.summaries.summary import Column, ColumnKind
 from airflow_mlops.stores.tables import tables
 
@@ -80,7 +80,7 @@ def _lists(column: Column) -> dict[str, Any]:
     }
 
 
-def _sample(sample: Sample | None) -> dict[str, Any]:
+def _sample(sample: CategorySample | None) -> dict[str, Any]:
     """Return a sample as cells of a row; tables have no unsigned numbers of 64 bits."""
     import numpy as np
 
@@ -104,6 +104,6 @@ def _column(row: Mapping[str, Any]) -> Column:
     if "limit" in row and row["limit"].is_valid:
         hashes, hashed = (row[key].values.to_numpy(zero_copy_only=False) for key in ("hashes", "hashed"))
         limit = int(np.int64(row["limit"].as_py()).view(np.uint64))
-        sampled = Sample(hashes.view(np.uint64), hashed, limit)
+        sampled = CategorySample(hashes.view(np.uint64), hashed, limit)
     plain = {key: row[key].as_py() for key in _PLAIN}
     return Column(kind=kind, values=values, counts=counts, **plain, sampled=sampled)

@@ -12,7 +12,7 @@ from airflow_mlops.domain.facts.results import DatasetVersion, Difference
 from airflow_mlops.domain.predictions import DATASET_DIGEST, DATASET_VERSION
 from airflow_mlops.exceptions import WriteConflict
 from airflow_mlops.stages.erase import samples, subject
-from airflow_mlops.stages.erase.subject import DERIVED, SOURCES, Subject
+from airflow_mlops.stages.erase.subject import DERIVED, SOURCES, DataSubject
 from airflow_mlops.stores import retention
 from airflow_mlops.stores.tables import erasure, journal, log, places, tables, versions
 
@@ -37,7 +37,7 @@ def plan(
     uris: Mapping[str, str],
     columns: Sequence[str],
     values: Sequence[Sequence[str]],
-) -> tuple[Erasure, Subject]:
+) -> tuple[Erasure, DataSubject]:
     """Return what an erasure would take, without changing anything, and the rows that it is about.
 
     :param name: name of the dataset.
@@ -73,7 +73,7 @@ def plan(
 
 
 def erase(
-    planned: Erasure, theirs: Subject, uris: Mapping[str, str], *, record: str, by: str, reason: str
+    planned: Erasure, theirs: DataSubject, uris: Mapping[str, str], *, record: str, by: str, reason: str
 ) -> Erasure:
     """Erase what was planned, and return what was done.
 
@@ -152,7 +152,7 @@ def _oldest_first(table: str, uri: str) -> list[versions.Commit]:
 
 
 def _rewritten(
-    table: str, uris: Mapping[str, str], dataset: str, planned: Rewritten, theirs: Subject
+    table: str, uris: Mapping[str, str], dataset: str, planned: Rewritten, theirs: DataSubject
 ) -> Rewritten:
     """Write a partition again without the rows."""
     uri, run = uris[table], f"{_RUN}/{dataset}"
@@ -203,7 +203,7 @@ def _renamed(renames: tuple[str, DatasetVersion] | None, rows: pa.Table) -> pa.T
     return rows
 
 
-def _removed(part: TableErasure, uri: str, theirs: Subject) -> TableErasure:
+def _removed(part: TableErasure, uri: str, theirs: DataSubject) -> TableErasure:
     """Delete the files that hold the rows, and let what is readable stay readable."""
     holdings = erasure.holdings(uri, theirs.whose)
     spans, present = log.spans(uri), erasure.part_of(uri)

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow_mlops.exceptions import ErasureRefused
-from airflow_mlops.stages.erase.subject import Subject
+from airflow_mlops.stages.erase.subject import DataSubject
 from airflow_mlops.stores.tables import erasure, exports
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def count(path: str, theirs: Subject, columns: pa.Schema) -> int:
+def count(path: str, theirs: DataSubject, columns: pa.Schema) -> int:
     """Return how many of the rows a file holds.
 
     :param path: a file of ``airflow mlops datasets export`` or ``quarantine export``.
@@ -26,7 +26,7 @@ def count(path: str, theirs: Subject, columns: pa.Schema) -> int:
     return sum(erasure.count(batch, whose) for batch in _checked(path, batches, whose))
 
 
-def take_out(path: str, theirs: Subject, columns: pa.Schema) -> None:
+def take_out(path: str, theirs: DataSubject, columns: pa.Schema) -> None:
     """Write a file again without the rows; until it is complete, the former one stays."""
     import pyarrow as pa
 
@@ -36,7 +36,7 @@ def take_out(path: str, theirs: Subject, columns: pa.Schema) -> None:
     exports.write(pa.RecordBatchReader.from_batches(schema, kept), path, overwrite=True)
 
 
-def _anywhere(theirs: Subject) -> tuple[erasure.Rows, ...]:
+def _anywhere(theirs: DataSubject) -> tuple[erasure.Rows, ...]:
     # A file need not say of which partition a row is.
     keys = [values for rows in theirs.whose if rows.columns == theirs.key for values in rows.combinations]
     return (theirs.chosen, erasure.Rows(theirs.key, frozenset(keys)))

@@ -17,7 +17,7 @@ DERIVED = ("labels", "predictions", "challenger")
 """Tables that hold only the key of a row, and what belongs to it."""
 
 
-class Subject(NamedTuple):
+class DataSubject(NamedTuple):
     """The rows to erase.
 
     :param grain: length of a partition.
@@ -32,7 +32,7 @@ class Subject(NamedTuple):
     whose: tuple[erasure.Rows, ...]
 
 
-def find(uris: Mapping[str, str], columns: Sequence[str], values: Sequence[Sequence[str]]) -> Subject:
+def find(uris: Mapping[str, str], columns: Sequence[str], values: Sequence[Sequence[str]]) -> DataSubject:
     """Return the rows that have some values.
 
     A row is theirs if it had the values in any version, be it in quarantine alone. Where a table has only the key of
@@ -47,7 +47,7 @@ def find(uris: Mapping[str, str], columns: Sequence[str], values: Sequence[Seque
     _check(uris, columns, values)
     chosen = erasure.Rows(tuple(columns), frozenset(map(tuple, values)))
     if set(columns) == set(dataset.key):
-        return Subject(dataset.grain, dataset.key, chosen, (chosen,))
+        return DataSubject(dataset.grain, dataset.key, chosen, (chosen,))
     keys: dict[str, set[tuple[object, ...]]] = {}
     for name in SOURCES:
         if name in uris:
@@ -56,7 +56,7 @@ def find(uris: Mapping[str, str], columns: Sequence[str], values: Sequence[Seque
     theirs = (
         erasure.Rows(dataset.key, frozenset(rows), partition) for partition, rows in sorted(keys.items())
     )
-    return Subject(dataset.grain, dataset.key, chosen, (chosen, *theirs))
+    return DataSubject(dataset.grain, dataset.key, chosen, (chosen, *theirs))
 
 
 def _dataset(uris: Mapping[str, str]) -> DatasetVersion:

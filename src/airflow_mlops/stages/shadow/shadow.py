@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Trial:
+class ShadowTrial:
     """A model whose challenger is judged.
 
     :param ledger_uri: URI of the model's ledger.
@@ -54,7 +54,7 @@ class Trial:
         return self.truth.dataset.partition
 
 
-def check(subject: Trial, *, key: str, actor: str) -> ChallengeReport:
+def check(subject: ShadowTrial, *, key: str, actor: str) -> ChallengeReport:
     """Judge the challenger's windows, and promote or drop a challenger on trial once they are conclusive.
 
     A challenger is on trial if a promotion of the ledger has made it challenger. If a person has put it beside the champion,
@@ -116,7 +116,7 @@ def _trial(rows: Sequence[Row]) -> Row | None:
     return challenge if challenge is not None and challenge.action is Action.CHALLENGING else None
 
 
-def _unpaired(subject: Trial, trial: Row | None, champion: str | None) -> ChallengeReport:
+def _unpaired(subject: ShadowTrial, trial: Row | None, champion: str | None) -> ChallengeReport:
     """Report why no challenger predicts beside the champion."""
     if trial is None:
         return _report(subject, None)
@@ -137,12 +137,12 @@ def _aside(replayed: bool, trial: Row | None) -> str:
     )
 
 
-def _report(subject: Trial, challenger: str | None, **facts: Any) -> ChallengeReport:
+def _report(subject: ShadowTrial, challenger: str | None, **facts: Any) -> ChallengeReport:
     fields = {"reason": "no challenger predicts beside the champion", **facts}
     return ChallengeReport(model=subject.model, partition=subject.partition, challenger=challenger, **fields)
 
 
-def _pair(subject: Trial, champion: str | None, rows: Sequence[Row]) -> Pair | None:
+def _pair(subject: ShadowTrial, champion: str | None, rows: Sequence[Row]) -> Pair | None:
     """Return challenger and champion; None if one of them is missing.
 
     :raises ModelNotFound: if the challenger has been deleted.
@@ -156,7 +156,7 @@ def _pair(subject: Trial, champion: str | None, rows: Sequence[Row]) -> Pair | N
     return Pair(subject.uri, subject.predictions, challenger, champion, subject.truth)
 
 
-def _over(subject: Trial, trial: Row, rows: Sequence[Row], current: str | None) -> str | None:
+def _over(subject: ShadowTrial, trial: Row, rows: Sequence[Row], current: str | None) -> str | None:
     """Return why a trial cannot go on, whatever its windows say; None if it can."""
     challenger = registry.alias_version(subject.client, subject.model, CHALLENGER)
     if challenger != trial.evidence.candidate:
@@ -185,7 +185,7 @@ def _checks(windows: Sequence[ShadowWindow]) -> tuple[Check, ...]:
 
 
 def _drop(
-    subject: Trial, report: ChallengeReport, trial: Row, why: str, current: str | None, key: str, actor: str
+    subject: ShadowTrial, report: ChallengeReport, trial: Row, why: str, current: str | None, key: str, actor: str
 ) -> ChallengeReport:  # fmt: skip
     decision = trial.evidence.model_copy(
         update={
@@ -201,7 +201,7 @@ def _drop(
 
 
 def _promote(
-    subject: Trial, report: ChallengeReport, trial: Row, why: str, key: str, actor: str
+    subject: ShadowTrial, report: ChallengeReport, trial: Row, why: str, key: str, actor: str
 ) -> ChallengeReport:  # fmt: skip
     evidence = trial.evidence
     # The challenger is blessed once more: the environment may have changed during its trial.
@@ -230,7 +230,7 @@ def _promote(
     return _moved(report, done)
 
 
-def _resumed(subject: Trial, begun: Row, actor: str) -> ChallengeReport:
+def _resumed(subject: ShadowTrial, begun: Row, actor: str) -> ChallengeReport:
     evidence = begun.evidence
     checks = tuple(check for check in evidence.checks if check.name.startswith("shadow."))
     report = _report(subject, evidence.candidate, checks=checks, reason=evidence.reason)

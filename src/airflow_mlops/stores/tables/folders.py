@@ -10,7 +10,7 @@ from airflow_mlops.stores.tables import delta
 _CHUNK = 1 << 22
 
 
-class Content(NamedTuple):
+class FolderContent(NamedTuple):
     """What a folder holds.
 
     :param tables: number of rows of each table right below it, by name; None for one that cannot be read.
@@ -23,7 +23,7 @@ class Content(NamedTuple):
     size: int
 
 
-def content(uri: str) -> Content:
+def content(uri: str) -> FolderContent:
     """Return what a folder holds; nothing if it is not there."""
     import pyarrow.fs as pafs
 
@@ -33,7 +33,7 @@ def content(uri: str) -> Content:
     names = sorted(
         {path.partition("/")[0] for path in paths if path.partition("/")[2].startswith("_delta_log/")}
     )
-    return Content(
+    return FolderContent(
         {name: _rows(f"{uri}/{name}") for name in names}, len(infos), sum(info.size for info in infos)
     )
 

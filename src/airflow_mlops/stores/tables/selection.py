@@ -17,7 +17,7 @@ R = TypeVar("R", covariant=True)
 _BLOCK = 16
 
 
-class Source(Protocol[R]):
+class RowSource(Protocol[R]):
     """Where the rows of a selection come from; each has a position in the order of all."""
 
     def __len__(self) -> int:
@@ -41,7 +41,7 @@ class Selection(Sequence[T], Generic[T]):
     """
 
     def __init__(
-        self, source: Source[T], positions: pa.Array | None = None, rows: dict[int, T] | None = None
+        self, source: RowSource[T], positions: pa.Array | None = None, rows: dict[int, T] | None = None
     ) -> None:
         self._source = source
         self._whole = positions is None

@@ -22,7 +22,7 @@ from airflow_mlops.stages.guard import probation
 from airflow_mlops.stages.promote import moves, promote
 from airflow_mlops.stages.score import batches, beside, score
 from airflow_mlops.stages.shadow import shadow
-from airflow_mlops.stages.shadow.shadow import Trial
+from airflow_mlops.stages.shadow.shadow import ShadowTrial
 from airflow_mlops.stores.registry import ledger, registry
 from airflow_mlops.stores.registry.ledger import RowKind
 from airflow_mlops.stores.registry.registry import CHALLENGER
@@ -113,7 +113,9 @@ class Story:
         delay: timedelta = timedelta(0),
     ) -> ChallengeReport:
         truth = Truth(dataset, Question(target="late", task="classification", metric="roc_auc", delay=delay))
-        subject = Trial(client or self.client, MODEL, self.uri, self.table, self.predictions, truth, policy)
+        subject = ShadowTrial(
+            client or self.client, MODEL, self.uri, self.table, self.predictions, truth, policy
+        )
         return shadow.check(subject, key=key or next(KEYS), actor="test")
 
     def judged(self, *datasets: DatasetVersion, **changes: Any) -> ChallengeReport:
