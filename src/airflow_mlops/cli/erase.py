@@ -178,6 +178,8 @@ def _print(planned: Erasure) -> None:
         print(f"Cannot be trained again afterwards: {', '.join(planned.models)}.")
     if planned.validations:
         print(f"Reports on validation lose their samples: {', '.join(planned.validations)}.")
+    if planned.notices:
+        print(f"Notices in the outbox lose their samples: {planned.notices:,}.")
     for page in planned.pages:
         print(f"Report page that is deleted: {page}")
 

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,17 +14,27 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from airflow.cli.cli_parser import get_parser
+from sqlalchemy import text
 
 from airflow_mlops.domain.facts.results import DatasetVersion, ModelRef
+from airflow_mlops.domain.facts.validation import Sample
 from airflow_mlops.exceptions import NotReproduced, TableUnreadable, WriteConflict
+from airflow_mlops.hooks.outputs import SqlWriter
 from airflow_mlops.learning.labels import labels
+from airflow_mlops.reporting.alerts import outbox
+from airflow_mlops.reporting.alerts.channel import Receipt
+from airflow_mlops.reporting.alerts.entries import State
+from airflow_mlops.reporting.alerts.notice import Finding
 from airflow_mlops.stages.erase import erase as stage
 from airflow_mlops.stages.ingest import ingest
 from airflow_mlops.stages.reproduce import reproduce
 from airflow_mlops.stages.score import batches, run
-from airflow_mlops.stores.tables import erasure, log, tables, versions
+from airflow_mlops.stores.outputs.tables import Predictions
+from airflow_mlops.stores.tables import erasure, journal, log, tables, versions
 from contexts import deploy
+from databases import KINDS, connected
 from history import MODEL, History, month, rows_of
+from notices import make_notice
 
 pytestmark = pytest.mark.slow  # real processes, or fits: seconds each
 
@@ -417,15 +429,88 @@ def test_pages_and_reports_of_a_validation_lose_their_samples(history: History) 
     assert kept == {"results": [{"samples": [], "outcome": "FAIL"}], "sample": None}
 
 
+def test_notices_in_the_outbox_lose_their_samples_in_every_version(history: History, capsys: Capture) -> None:
+    history.publish("2013-01", passengers("2013-01", 3))
+    uri, sample = history.uri("outbox"), Sample(columns=("passenger",), rows=((PERSON,),), reasons=("age",))
+    finding = Finding(name="age", expected="18 or more", observed="17", samples=(PERSON,))
+    for name in ("sent", "waiting"):
+        notice = make_notice(id=name, key=name, topic=name)
+        outbox.put(uri, notice.model_copy(update={"sample": sample, "findings": (finding,)}))
+        if name == "sent":
+            outbox.deliver(uri, lambda *_: Receipt(settled=("a@b.c",)), lambda _: ["a@b.c"])
+    before = {entry.notice.id: entry.state for entry in outbox.entries(uri)}
+    assert before == {"sent": State.SENT, "waiting": State.PENDING}
+    assert held(history, {PERSON})
+    erase("--where", f"passenger={PERSON}")
+    assert "Notices in the outbox lose their samples: 2." in capsys.readouterr().out.splitlines()
+    erase_person()
+    assert held(history, {PERSON}) == []
+    assert {entry.notice.id: entry.state for entry in outbox.entries(uri)} == before
+    [waiting] = outbox.pending(uri)
+    assert (waiting.notice.sample, waiting.notice.findings) == (
+        None,
+        (finding.model_copy(update={"samples": ()}),),
+    )
+    # What was told once stays so.
+    assert outbox.put(uri, make_notice(id="sent", key="sent", topic="sent")).state is State.SENT
+
+
+def test_an_outbox_is_forgotten_by_a_repetition_if_the_first_try_was_killed(
+    history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history.publish("2013-01", passengers("2013-01", 3))
+    notice = make_notice(id="x", key="x", topic="x")
+    sample = Sample(columns=("passenger",), rows=((PERSON,),), reasons=("age",))
+    outbox.put(history.uri("outbox"), notice.model_copy(update={"sample": sample}))
+    with monkeypatch.context() as killed:
+        killed.setattr(journal, "forget_former", lambda _: (_ for _ in ()).throw(OSError("killed")))
+        with pytest.raises(SystemExit, match="killed"):
+            erase_person()
+    erase_person()
+    assert held(history, {PERSON}) == []
+
+
+def write_spec(tmp_path: Path, outputs: str) -> None:
+    (tmp_path / "flights.yaml").write_text(
+        "name: flights\nsource: {python: 'a:b'}\npartition: month\nkey: [flight]\nevent_time: departure\n"
+        "task: classification\ntarget: late\ntrain: {candidates: [{estimator: sklearn.linear_model.LogisticRegression}]}\n"
+        f"score: {{outputs: [{outputs}]}}\n"
+    )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows_leave_the_sql_table_that_predictions_go_to(
+    history: History, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    datasets = [history.publish(key, passengers(key, 3)) for key in ("2013-01", "2013-02")]
+    with contextmanager(connected)(kind, tmp_path, monkeypatch) as (engine, name):
+        for dataset in datasets:
+            predict(history, dataset)
+            version = tables.open_table(history.uri("predictions")).version()
+            predictions = Predictions(
+                MODEL, month(dataset.partition), ("flight",), history.uri("predictions"), version
+            )
+            SqlWriter("out", name).write(predictions)
+        with engine.begin() as connection:
+            connection.execute(text(f"update {name} set score = 0.25"))
+        write_spec(tmp_path, f"{{sql: {{conn_id: out, table: {name}}}}}")
+        chosen = flights(passengers("2013-01", 3))[:1]
+        erase("--where", f"flight={chosen[0]}", "--reason", "asked for it", "--delete")
+        with engine.connect() as connection:
+            stored = connection.execute(text(f"select partition_key, flight, score from {name}")).all()
+    assert chosen[0] not in {flight for _, flight, _ in stored}
+    assert Counter(key for key, *_ in stored) == {
+        "2013-01": datasets[0].rows - 1,
+        "2013-02": datasets[1].rows,
+    }
+    # Only the partition whose predictions changed is written again.
+    assert {score for key, _, score in stored if key == "2013-02"} == {0.25}
+
+
 def test_files_that_predictions_go_to_are_written_again(history: History, tmp_path: Path) -> None:
     dataset = history.publish("2013-01", passengers("2013-01", 3))
     predict(history, dataset)
-    spec = tmp_path / "flights.yaml"
-    spec.write_text(
-        "name: flights\nsource: {python: 'a:b'}\npartition: month\nkey: [flight]\nevent_time: departure\n"
-        "task: classification\ntarget: late\ntrain: {candidates: [{estimator: sklearn.linear_model.LogisticRegression}]}\n"
-        f"score: {{outputs: [{{files: '{tmp_path}/out/{{partition}}.csv'}}]}}\n"
-    )
+    write_spec(tmp_path, f"{{files: '{tmp_path}/out/{{partition}}.csv'}}")
     out = tmp_path / "out" / "2013-01.csv"
     out.parent.mkdir()
     key = flights(passengers("2013-01", 3))[0]

@@ -1,9 +1,7 @@
 from __future__ import annotations
 
 import csv
-import json
 import os
-import socket
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -14,7 +12,7 @@ import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import text
 
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.spec.score import Score
@@ -22,10 +20,9 @@ from airflow_mlops.exceptions import SchemaMismatch, SourceUnreadable, WriteConf
 from airflow_mlops.hooks.outputs import FileWriter, SqlWriter, from_spec
 from airflow_mlops.stores.outputs.tables import Predictions
 from airflow_mlops.stores.tables import tables
+from databases import KINDS, SECRET, connected
 
 AT = datetime(2013, 1, 15, 12, tzinfo=UTC)
-SECRET = "hunter2-very-secret"
-POSTGRES = {"conn_type": "postgres", "host": "127.0.0.1", "login": "postgres", "schema": "test", "port": 5432}
 
 
 def make(folder: Path, scores: dict[str, float], key: str = "2013-01", model: str = "flights") -> Predictions:
@@ -49,25 +46,11 @@ def make(folder: Path, scores: dict[str, float], key: str = "2013-01", model: st
 # ------------------------------------------------------------------------------------------------------------- SQL
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=KINDS)
 def database(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Any]:
-    """An engine to look with, and the name of a table of its own; the connection is called ``out``."""
-    name = f"scores_{uuid.uuid4().hex}"
-    if request.param == "sqlite":
-        monkeypatch.setenv("AIRFLOW_CONN_OUT", f"sqlite:///{tmp_path}/scores.db")
-        engine = create_engine(f"sqlite:///{tmp_path}/scores.db")
-    else:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", 5432)):
-                pytest.skip("there is no PostgreSQL on 127.0.0.1")
-        monkeypatch.setenv("AIRFLOW_CONN_OUT", json.dumps({**POSTGRES, "password": SECRET}))
-        engine = create_engine("postgresql+psycopg2://postgres@127.0.0.1/test")
-    yield engine, name
-    with engine.begin() as connection:
-        connection.execute(text(f"drop table if exists {name}"))
-    engine.dispose()
+    yield from connected(request.param, tmp_path, monkeypatch)
 
 
 def stored(database: Any, columns: str = "partition_key, flight, score") -> list[tuple[Any, ...]]:

@@ -47,6 +47,7 @@ class Erasure(Fact):
     :param models: versions of models that cannot be trained again, as they learned from what is gone.
     :param validations: partitions whose reports on validation lose their samples of rows and values.
     :param pages: report pages with such samples, which are deleted, by their path below the folder of reports.
+    :param notices: notices in the outbox that lose their samples of rows and values.
     """
 
     dataset: str
@@ -58,6 +59,7 @@ class Erasure(Fact):
     models: tuple[str, ...] = ()
     validations: tuple[str, ...] = ()
     pages: tuple[str, ...] = ()
+    notices: int = 0
 
     @property
     def rows(self) -> int:

@@ -11,6 +11,7 @@ from airflow_mlops.domain.facts.erasure import Erasure, Rewritten, TableErasure
 from airflow_mlops.domain.facts.results import DatasetVersion, Difference
 from airflow_mlops.domain.predictions import DATASET_DIGEST, DATASET_VERSION
 from airflow_mlops.exceptions import WriteConflict
+from airflow_mlops.reporting.alerts import forget
 from airflow_mlops.stages.erase import samples, subject
 from airflow_mlops.stages.erase.subject import DERIVED, SOURCES, DataSubject
 from airflow_mlops.stores import retention
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from airflow_mlops.stores.registry.client import Client
     from airflow_mlops.stores.tables.erasure import Holding
 
-TABLES = (*SOURCES, *DERIVED, "validation")
+TABLES = (*SOURCES, *DERIVED, "validation", "outbox")
 """Tables that an erasure looks at."""
 VERSIONED = ("data", "staging")
 """Tables whose commits say which version of the dataset they are."""
@@ -69,7 +70,10 @@ def plan(
     touched = facts.touched(*SOURCES)
     pages = (places.page_of(name, partition, kind) for partition in touched for kind in samples.PAGES)
     validations = samples.reported(uris["validation"], touched)
-    return facts.model_copy(update={"validations": tuple(validations), "pages": tuple(pages)}), theirs
+    shown = {
+        "validations": tuple(validations), "pages": tuple(pages), "notices": forget.count(uris["outbox"]),
+    }  # fmt: skip
+    return facts.model_copy(update=shown), theirs
 
 
 def erase(
@@ -89,6 +93,7 @@ def erase(
     # First what is found by the rows alone: once they are gone, a repetition would not find it.
     if planned.validations:
         samples.take_out(uris["validation"], planned.validations)
+    forget.take_out(uris["outbox"])
     done = []
     for part in planned.tables:
         uri = uris[part.table]

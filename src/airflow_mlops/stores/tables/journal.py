@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 from airflow_mlops.exceptions import TableMissing, TableUnreadable, WriteConflict
 from airflow_mlops.stores import disks
-from airflow_mlops.stores.tables import delta, tables
+from airflow_mlops.stores.tables import delta, erasure, log, tables
 from airflow_mlops.stores.tables.ordered import AT, JournalRow, OrderedRows
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from deltalake import DeltaTable
 
-__all__ = ["JournalRow", "OrderedRows", "append", "complete", "read", "rows"]
+__all__ = ["JournalRow", "OrderedRows", "append", "complete", "forget_former", "read", "rows"]
 
 _ATTEMPTS = 50
 # Every append leaves a file. As many of one size become one, so that there are as many sizes as the logarithm of the rows,
@@ -107,7 +107,7 @@ def append(
 
 
 def complete(uri: str, columns: Sequence[str], completed: Callable[[JournalRow], JournalRow]) -> None:
-    """Write every row again with columns that a former build did not write.
+    """Write every row again, with other values or with columns that a former build did not write.
 
     :param columns: as of :func:`append`.
     :param completed: returns a row with all columns.
@@ -130,6 +130,22 @@ def complete(uri: str, columns: Sequence[str], completed: Callable[[JournalRow],
             )
             return
     raise WriteConflict(f"The journal at {uri} is being written by too many at once.")
+
+
+def forget_former(uri: str) -> None:
+    """Delete the files whose rows were written again, and what the log says of their values; nothing if there is no journal.
+
+    A file of no version that is less than a day old stays: another process may be about to append it.
+
+    :raises TableUnreadable: if the journal is damaged.
+    """
+    if not tables.exists(uri):
+        return
+    log.forget_ranges(uri, {*log.spans(uri)} - erasure.part_of(uri))
+    with delta.errors(uri):
+        table = tables.open_table(uri)
+        table.vacuum(retention_hours=0, dry_run=False, enforce_retention_duration=False)
+        table.vacuum(retention_hours=24, dry_run=False, enforce_retention_duration=False, full=True)
 
 
 def _schema(columns: Sequence[str]) -> pa.Schema:
