@@ -24,6 +24,8 @@ RARE, UNSEEN = "rare categories", "rare categories that the reference lacks"
 _EXPECTED = 5
 # Expected share of new categories from which the reference tells nothing: nearly every row has a category of its own.
 _OWN = 0.95
+# Of Chernoff's bound: beyond it, the bound of a single row is 1e-20 or less.
+_STEEPEST = 50.0
 
 
 class Unseen(NamedTuple):
@@ -32,7 +34,7 @@ class Unseen(NamedTuple):
     :param share: of the current rows.
     :param expected: share that the reference itself lets expect: that of its rows whose category it has once, by Good
         (Biometrika 40, 1953); None if nearly every row has a category of its own.
-    :param p: chance of a share this much larger than expected, if nothing has changed.
+    :param p: bound of the chance of as many such rows, if nothing has changed.
     """
 
     share: float
@@ -41,31 +43,50 @@ class Unseen(NamedTuple):
 
 
 def unseen(before: Column, now: Column) -> Unseen | None:
-    """Estimate the share of rows whose category the reference lacks; None if a summary has no sample of its categories.
-
-    The variance is that of Good's estimate, by Esty (Annals of Statistics 11, 1983), and of a sample of the categories,
-    where there are more than a summary lists.
-    """
+    """Estimate the share of rows whose category the reference lacks; None if a summary has no sample of its categories."""
     import numpy as np
-    from scipy.stats import norm
 
     if (first := before.sample) is None or (second := now.sample) is None:
         return None
     limit = min(first.limit, second.limit)
     first, second = first.below(limit), second.below(limit)
     n, m, share = before.present, now.present, first.share
-    new = second.counts[np.isin(second.hashes, first.hashes, invert=True)]
-    once, twice = (int((first.counts == rows).sum()) / share for rows in (1, 2))
-    observed, expected = min(float(new.sum()) / share / m, 1.0), min(once / n, 1.0)
+    new = int(second.counts[np.isin(second.hashes, first.hashes, invert=True)].sum())
+    observed, expected = min(new / share / m, 1.0), min(int((first.counts == 1).sum()) / share / n, 1.0)
     if expected > _OWN:
         return Unseen(observed, None, 0.0 if _many(before) else 1.0)
-    # Expected by Good is one in n where the reference has no category once, and may have just missed one.
-    chance = max(expected, 1 / n)
-    sampled = (1 - share) / share**2 * (float((new.astype(float) ** 2).sum()) / m**2 + once * share / n**2)
-    variance = (once + 2 * twice - once**2 / n) / n**2 + chance * (1 - chance) / m + sampled
-    return Unseen(
-        observed, expected, float(norm.sf((observed - chance) / math.sqrt(max(variance, 1 / n**2))))
-    )
+    return Unseen(observed, expected, _chance(first, second, (n, m), new))
+
+
+def _chance(before: CategorySample, now: CategorySample, rows: tuple[int, int], new: int) -> float:
+    """Return a bound of the chance that as many current rows have a category that the reference lacks.
+
+    If nothing has changed, any of the rows of both sides may be the current ones, as in a permutation test: a category is new
+    if all of its rows are. Categories are new independently or, as the number of rows is fixed, less often together (negative
+    association: Joag-Dev and Proschan, Annals of Statistics 11, 1983), so Chernoff's bound of a sum holds. Where the reference
+    has just missed a category, this knows from the category's rows how likely that was, which no normal test does.
+
+    :param rows: of the reference, and the current ones.
+    """
+    import numpy as np
+    from scipy.optimize import minimize_scalar
+    from scipy.special import gammaln
+
+    hashes = np.union1d(before.hashes, now.hashes)
+    totals = sum(_counts_of(side, hashes) for side in (before, now))
+    counts, categories = np.unique(totals, return_counts=True)
+    counts = counts.astype(float)
+    total, current = sum(rows), rows[1]
+    fitting = np.minimum(counts, current)
+    log_all = gammaln(current + 1) - gammaln(current - fitting + 1) - gammaln(total + 1)
+    log_all = np.where(counts > current, -np.inf, log_all + gammaln(total - fitting + 1))
+    log_other = np.log1p(-np.exp(np.minimum(log_all, -1e-12)))
+
+    def bound(power: float) -> float:
+        return float(categories @ np.logaddexp(log_other, log_all + power * counts) - power * new)
+
+    least = minimize_scalar(bound, bounds=(0.0, _STEEPEST), method="bounded").fun
+    return math.exp(min(float(least), 0.0))
 
 
 def _many(column: Column) -> bool:

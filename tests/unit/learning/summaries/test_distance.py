@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import warnings
 from dataclasses import replace
 from typing import Any
@@ -153,6 +154,16 @@ def test_the_share_of_new_categories_is_what_the_reference_does_not_let_expect()
         "60.0% of rows have a category that the reference lacks, 0.0% are to be expected"
     )
     assert "unseen" not in parts_of(["a", "b"] * 1_000, ["a"] * 2_000)
+
+
+def test_a_category_that_a_small_reference_has_just_missed_is_as_likely_as_its_rows_say() -> None:
+    new = parts_of(["a"] * 100, ["a"] * 90 + ["b"] * 10)["unseen"]
+    assert new.distance == pytest.approx(0.1)
+    # Of 200 rows the 10 of b are all among the current 100: rare, but not once in 10¹⁹ as by a normal test.
+    assert new.p == pytest.approx(math.comb(190, 90) / math.comb(200, 100), rel=0.01)
+    large = parts_of(["a"] * 10_000, ["a"] * 90 + ["b"] * 10)["unseen"]
+    assert large.distance == pytest.approx(0.1)
+    assert (large.p or 0.0) < 1e-15
 
 
 def test_what_changes_beyond_the_hundred_most_frequent_categories_is_a_distance() -> None:
