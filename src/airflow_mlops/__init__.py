@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from airflow_mlops.stages.reproduce.reproduce import reproduce
     from airflow_mlops.stages.validate.validate import frame as validate_frame
     from airflow_mlops.stages.validate.validate import raise_for as raise_for_verdict
-    from airflow_mlops.stores.registry.registry import champion
+    from airflow_mlops.stores.registry.champions import champion
     from airflow_mlops.stores.sources.delta import DeltaSource
     from airflow_mlops.stores.sources.python import PythonSource
 
@@ -127,7 +127,7 @@ _ELSEWHERE = {
     "Receipt": "airflow_mlops.reporting.alerts.channel:Receipt",
     "SqlSource": "airflow_mlops.hooks.source_sql:SqlSource",
     "as_of": "airflow_mlops.learning.models.asof:as_of",
-    "champion": "airflow_mlops.stores.registry.registry:champion",
+    "champion": "airflow_mlops.stores.registry.champions:champion",
     "continuous_training": "airflow_mlops.pipelines.continuous_training:continuous_training",
     "load_transform": "airflow_mlops.learning.models.transform:of_model",
     "load_version": "airflow_mlops.learning.models.models:load_version",

@@ -33,7 +33,7 @@ from airflow_mlops.stages.drift import drift
 from airflow_mlops.stages.monitor import health
 from airflow_mlops.stages.reproduce import reproduce
 from airflow_mlops.stages.score import score
-from airflow_mlops.stores.registry import ledger, registry
+from airflow_mlops.stores.registry import champions, ledger, registry
 from airflow_mlops.stores.tables import tables, versions
 
 pytestmark = pytest.mark.slow  # real processes, or fits: seconds each
@@ -100,7 +100,7 @@ def test_the_ledger_tells_the_same_story(former: Former) -> None:
         ("decision", Action.REFUSED),
     ]
     assert ledger.champion_as_of(former.uri("ledger"), "2013-03") == "1"
-    assert registry.champion(former.client, MODEL) == former.champion
+    assert champions.champion(former.client, MODEL, f"file://{PLACE}/storage") == former.champion
 
 
 def test_versions_are_loaded_by_their_digest_and_predict_what_they_did(former: Former) -> None:

@@ -39,8 +39,8 @@ def test_a_call_of_a_clients_method_is_recognised(code: str) -> None:
 @pytest.mark.parametrize(
     "code",
     [
-        "registry.champion(client, model)",
-        "registry.champion(self.client, model)",
+        "registry.champion_version(client, model)",
+        "registry.champion_version(self.client, model)",
         "tracking.errors(plan.client())",
         "client(uri)",
         "where = client.tracking_uri",

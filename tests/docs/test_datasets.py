@@ -11,9 +11,12 @@ import pyarrow as pa
 import pytest
 
 from airflow_mlops import Features, Partition
+from airflow_mlops.domain.facts.results import Action
 from airflow_mlops.learning.models import transform
 from airflow_mlops.stages.train.split import place_bounds
 from airflow_mlops.stores.registry import registry
+from airflow_mlops.stores.tables import tables
+from history import make_decision, moved
 from synthetic import make_client, make_dataset, make_trained
 
 PAGE = (Path(__file__).parents[2] / "docs" / "datasets.md").read_text()
@@ -78,8 +81,14 @@ def test_a_service_predicts_with_the_champion_and_the_code_that_it_learned_from(
         features=Features(numeric=("weekday", "weight_each")),
     )  # fmt: skip
     registry.set_champion(client, "orders", trained.version)
+    storage = (tmp_path / "storage").as_uri()
+    promoted = make_decision(
+        "2013-02", Action.PROMOTED, model="orders", after=trained.version, digest=trained.digest
+    )
+    moved(tables.uri_of(storage, "orders", "ledger"), promoted)
     service = tmp_path / "service.py"
-    service.write_text(BLOCKS["in a service"].replace("http://127.0.0.1:5000", client.tracking_uri))
+    example = BLOCKS["in a service"].replace("http://127.0.0.1:5000", client.tracking_uri)
+    service.write_text(example.replace("file:///data/mlops", storage))
     # The code of today is not what the champion learned from.
     (tmp_path / "orders_features.py").write_text("raise RuntimeError")
     names = run_path(str(service), {"orders": orders.drop_columns(["late"])})

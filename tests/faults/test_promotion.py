@@ -212,4 +212,4 @@ def test_a_version_that_is_pending_is_neither_promoted_nor_scored_with(
     assert (story.champion, story.kinds) == (None, [])
     registry.set_champion(client, story.model, two.version)
     with pytest.raises(ModelNotFound, match="is PENDING_REGISTRATION, not READY"):
-        registry.champion(client, story.model)
+        registry.version(client, story.model, two.version)

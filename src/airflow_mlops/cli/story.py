@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 def tell(model: str, version: str, rows: Sequence[Row], output: str) -> None:
     """Print what a version was trained from, how it was judged, and the decisions and moves that concern it.
 
-    If MLflow does not answer or the version was deleted, its part of the story is left out with a warning; the rest comes
-    from the ledger.
+    If MLflow does not answer, or if the version was deleted, be it that another has its number by now, its part of the story
+    is left out with a warning; the rest comes from the ledger.
 
     :param rows: the rows of the model's ledger.
     :raises SystemExit: if neither MLflow nor the ledger knows the version.
@@ -31,7 +31,7 @@ def tell(model: str, version: str, rows: Sequence[Row], output: str) -> None:
 
     about = [row for row in rows if _concerns(version, row)]
     moved = ledger.moves(rows)
-    record, champion, problem = _mlflow_record(model, version, moved[-1].after if moved else None)
+    record, champion, problem = _mlflow_record(model, version, moved)
     if problem:
         if not about:
             raise SystemExit(f"{problem} The ledger does not name version {version} either.")
@@ -66,19 +66,25 @@ def _concerns(version: str, row: Row) -> bool:
     return moved or row.evidence.candidate == version
 
 
-def _mlflow_record(model: str, version: str, champion: str | None) -> tuple[Record | None, str | None, str]:
+def _mlflow_record(model: str, version: str, moved: Sequence[Row]) -> tuple[Record | None, str | None, str]:
     """Return the record of a version in MLflow, the champion's version, and why MLflow has no answer ("" if it has).
 
-    :param champion: the champion's version by the ledger, which is returned if MLflow does not answer.
+    :param moved: moves of the ledger, which know the champion if MLflow does not answer, and the digest of the version.
     """
     from airflow_mlops.cli import connect
+    from airflow_mlops.exceptions import DigestMismatch
     from airflow_mlops.stages.reproduce import reproduce
     from airflow_mlops.stores.registry import registry
 
+    champion = moved[-1].after if moved else None
+    digest = next((row.digest for row in reversed(moved) if row.after == version), None)
     try:
         client = connect.mlflow()
         champion = registry.champion_version(client, model)
-        return reproduce.record(client, model, version), champion, ""
+        return reproduce.record(client, model, version, digest), champion, ""
+    except DigestMismatch as error:
+        # What has the number now, with an alias or without, is another version.
+        return None, None, str(error)
     except (LookupError, OSError, ValueError) as error:
         return None, champion, str(error)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 SCORE = "score"
 """Probability of the positive class, or the predicted value."""
 INTERVAL = ("score_low", "score_high")
@@ -35,3 +37,13 @@ PREDICTION_COLUMNS = (
     DATASET_DIGEST,
 )
 """The columns that these tables have besides key and event time."""
+
+
+class Predictor(NamedTuple):
+    """The version that made a prediction: a model that was deleted and trained again has the same numbers once more.
+
+    :param digest: digest of the version's content; None if it was not recorded, so that nobody can tell which it was.
+    """
+
+    version: str
+    digest: str | None

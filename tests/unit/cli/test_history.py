@@ -231,6 +231,18 @@ def test_the_ledger_remembers_a_version_that_was_deleted(store: History, capsys:
     assert err.startswith("Without what MLflow knows of it: Model 'flights' has no version '2'")
 
 
+def test_another_version_of_the_same_number_is_not_told_as_the_one_of_the_ledger(
+    store: History, capsys: Capture
+) -> None:
+    store.publish("2013-01")
+    store.crown(store.train(store.publish("2013-02")), "2013-01")
+    store.client.set_model_version_tag(MODEL, "1", "mlops.digest", "f" * 64)
+    mlops(MODEL, "--version", "1")
+    out, err = capsys.readouterr()
+    assert "flights version 1: was champion" in out
+    assert "was deleted and trained again, or somebody has changed it" in err
+
+
 def test_a_version_that_nobody_knows_is_told(store: History) -> None:
     assert store.client
     promote(store)

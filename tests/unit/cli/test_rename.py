@@ -9,7 +9,7 @@ from airflow.cli.cli_parser import get_parser
 from airflow_mlops.learning.models import models
 from airflow_mlops.stages.reproduce import reproduce
 from airflow_mlops.stages.score import score
-from airflow_mlops.stores.registry import ledger, registry, renaming
+from airflow_mlops.stores.registry import champions, ledger, registry, renaming
 from airflow_mlops.stores.tables import journal, places, tables, versions
 from contexts import deploy
 from history import MODEL, History, rows_of, shifted
@@ -70,7 +70,7 @@ def test_tables_versions_champion_ledger_and_pages_have_the_new_name_and_none_th
     history: History,
 ) -> None:
     before = tables.latest(history.uri("data"))
-    champion = registry.champion(history.client, MODEL)
+    champion = champions.champion(history.client, MODEL, history.storage)
     assert before is not None
     assert champion is not None
     rename_it()
@@ -80,7 +80,7 @@ def test_tables_versions_champion_ledger_and_pages_have_the_new_name_and_none_th
     assert after == before.model_copy(update={"name": NEW, "uri": uri(history, "data")})
     assert after is not None
     assert tables.read(after.uri, version=after.version).num_rows > 0
-    now = registry.champion(history.client, NEW)
+    now = champions.champion(history.client, NEW, history.storage)
     assert now == champion.model_copy(update={"model": NEW})
     assert registry.champion_version(history.client, MODEL) is None
     assert score.champion_for(history.client, uri(history, "ledger"), NEW, "2013-03") == now

@@ -17,7 +17,7 @@ from airflow_mlops.domain.facts.statement import Statement
 from airflow_mlops.exceptions import ApprovalMissing, SpecError, TrainingFailed
 from airflow_mlops.operators.promote import PromoteOperator, RollbackOperator
 from airflow_mlops.operators.record import RecordOperator
-from airflow_mlops.stores.registry import ledger, registry
+from airflow_mlops.stores.registry import champions, ledger, registry
 from airflow_mlops.stores.registry.ledger import RowKind
 from contexts import Run, deploy
 from history import MODEL, STIFF, History, make_decision
@@ -55,7 +55,7 @@ def test_a_candidate_that_passed_becomes_champion_once(history: History) -> None
     evaluation = make_evaluation(trained, partition="2013-02")
     decision = promoted(run := train_run(), evaluation)
     assert (decision.action, decision.key) == (Action.PROMOTED, "flights.train/run-1/promote")
-    assert registry.champion(history.client, MODEL) == make_ref(trained)
+    assert champions.champion(history.client, MODEL, history.storage) == make_ref(trained)
     assert (run.pushed["mlflow_run"], run.pushed["decision"]) == (trained.run_id, decision.to_dict())
     assert run.facts(CHAMPION) == {"decision": decision.to_dict()}
     assert promoted(train_run(), evaluation) == decision
@@ -82,7 +82,7 @@ def test_a_candidate_that_did_not_pass_skips_the_task_and_leaves_the_decision(
     decision = PromotionDecision.from_dict(run.pushed["decision"])
     assert (decision.action, decision.after) == (Action.REFUSED, None)
     assert ledger.decision(history.uri("ledger"), "2013-02") == decision
-    assert registry.champion(history.client, MODEL) is None
+    assert registry.champion_version(history.client, MODEL) is None
     assert len(run.outlet_events) == 0
 
 
@@ -122,7 +122,7 @@ def test_without_enough_people_nothing_is_promoted(history: History, people: str
     evaluation = make_evaluation(train(history), partition="2013-02")
     with pytest.raises(ApprovalMissing):
         promoted(train_run(), evaluation, people=people, approvals=approvals)
-    assert registry.champion(history.client, MODEL) is None
+    assert registry.champion_version(history.client, MODEL) is None
     assert ledger.rows(history.uri("ledger")) == []
 
 
@@ -349,7 +349,7 @@ def test_a_rollback_gives_the_alias_back_and_a_second_one_changes_nothing(
     decision = rolled_back({"reason": "complaints", "to": None})
     assert (decision.action, decision.before, decision.after) == (Action.ROLLED_BACK, "2", "1")
     assert (decision.partition, decision.reason) == ("2013-03", "complaints")
-    assert registry.champion(history.client, MODEL) == former
+    assert champions.champion(history.client, MODEL, history.storage) == former
     moves = ledger.moves(history.uri("ledger"))
     again = rolled_back({"reason": "complaints"}, run_id="run-2")
     assert (again.action, again.after) == (Action.KEPT, "1")

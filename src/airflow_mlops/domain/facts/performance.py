@@ -7,6 +7,7 @@ from datetime import datetime
 from pydantic import Field
 
 from airflow_mlops.domain.checks import Fact, Number
+from airflow_mlops.domain.predictions import Predictor
 
 CONFIDENCE = 0.95
 """Confidence of each interval."""
@@ -38,6 +39,7 @@ class Judgement(Fact):
     :param scored: key of the partition that was predicted.
     :param as_of: key of the partition at whose end the labels were known.
     :param model_version: the model version that made the predictions.
+    :param model_digest: the digest of its content; None in judgements of former builds, which did not record it.
     :param predicted: number of predictions.
     :param labelled: number of predictions with a label that counts by then.
     :param contradictory: number of predictions whose labels contradict each other; they count as unlabelled.
@@ -56,6 +58,7 @@ class Judgement(Fact):
     scored: str
     as_of: str
     model_version: str
+    model_digest: str | None = None
     predicted: int
     labelled: int
     contradictory: int = 0
@@ -69,6 +72,11 @@ class Judgement(Fact):
     estimates: dict[str, Measured] = Field(default_factory=dict)
     content: str
     data_digest: str | None = None
+
+    @property
+    def predictor(self) -> Predictor:
+        """The version that made the predictions."""
+        return Predictor(self.model_version, self.model_digest)
 
     @property
     def coverage(self) -> float:

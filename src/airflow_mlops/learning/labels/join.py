@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_mlops.domain.facts.question import Question
 from airflow_mlops.domain.facts.results import DatasetVersion
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.domain.predictions import MODEL_VERSION, SCORE
+from airflow_mlops.domain.predictions import MODEL_DIGEST, MODEL_VERSION, SCORE, Predictor
 from airflow_mlops.exceptions import SchemaMismatch
 from airflow_mlops.learning.labels import labels, matching, maturity
 from airflow_mlops.learning.models import pipeline
@@ -18,6 +18,7 @@ from airflow_mlops.stores.tables import tables, versions
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
+    import pyarrow.dataset as ds
 
 TRUTH = "_truth"
 """Column of the label; null while it is not known, or if labels contradict each other."""
@@ -154,11 +155,23 @@ class Joined:
         """The rows that have a label."""
         return self.rows.filter(self.rows[TRUTH].is_valid())
 
-    def of(self, version: str) -> Joined:
-        """Return the predictions of one version of the model."""
-        import pyarrow.compute as pc
+    @property
+    def predictors(self) -> list[Predictor]:
+        """The versions that made the predictions."""
+        pairs = self.rows.group_by([MODEL_VERSION, MODEL_DIGEST]).aggregate([])
+        return sorted(Predictor(row[MODEL_VERSION], row[MODEL_DIGEST]) for row in pairs.to_pylist())
 
-        return replace(self, rows=self.rows.filter(pc.equal(self.rows[MODEL_VERSION], version)))
+    def of(self, predictor: Predictor) -> Joined:
+        """Return the predictions of one version of the model."""
+        return replace(self, rows=self.rows.filter(made_by(predictor)))
+
+
+def made_by(predictor: Predictor) -> ds.Expression:
+    """Return the condition by which a version's rows are found in a table of predictions."""
+    import pyarrow.dataset as ds
+
+    version, digest = ds.field(MODEL_VERSION), ds.field(MODEL_DIGEST)
+    return (version == predictor.version) & (digest == predictor.digest)
 
 
 def arrays(rows: pa.Table) -> tuple[np.ndarray, np.ndarray]:

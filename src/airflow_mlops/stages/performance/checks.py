@@ -10,13 +10,13 @@ from airflow_mlops.domain.checks import Check
 from airflow_mlops.domain.facts.performance import Judgement, Measured
 from airflow_mlops.domain.facts.results import ModelRef
 from airflow_mlops.domain.policies import monitoring, performance
-from airflow_mlops.domain.predictions import MODEL_VERSION, SCORE, SCORED_AT
+from airflow_mlops.domain.predictions import MODEL_DIGEST, MODEL_VERSION, SCORE, SCORED_AT
 from airflow_mlops.domain.spec.gates import Slices
-from airflow_mlops.learning.labels.join import MATURED, TRUTH, arrays
+from airflow_mlops.learning.labels.join import MATURED, TRUTH, arrays, made_by
 from airflow_mlops.learning.statistics import resampling
 from airflow_mlops.learning.statistics.slices import Judged, floors
 from airflow_mlops.stages.performance import concept_drift, estimate, metrics
-from airflow_mlops.stages.performance.rows import Models, Subject
+from airflow_mlops.stages.performance.rows import Models, Subject, predictor_of
 from airflow_mlops.stages.performance.window import MaturedWindow, stream
 from airflow_mlops.stores.tables import tables, versions
 
@@ -39,7 +39,7 @@ def baseline(
     :param measurement: the champion's metric on these rows; None if there are none.
     """
     truth, _ = arrays(rows)
-    prior = models.prior(champion.version)
+    prior = models.prior(predictor_of(champion))
     naive = metrics.naive(truth, prior, subject.question.task).get(subject.question.metric)
     return performance.baseline(subject.question.metric, measurement, naive, policy.baseline, policy.min_rows)
 
@@ -68,11 +68,11 @@ def estimates(
     """Check the estimated performance of the partition and the error of earlier estimates, of classifiers."""
     if subject.question.task != "classification":
         return
-    mine = [judgement for judgement in history if judgement.model_version == champion.version]
+    mine = [judgement for judgement in history if judgement.predictor == predictor_of(champion)]
     now = next(
         (judgement for judgement in mine if judgement.scored == judgement.as_of == subject.run.key), None
     )
-    trained = models.training(champion.version)
+    trained = models.training(predictor_of(champion))
     if now is not None:
         estimated = now.estimates
     else:
@@ -105,7 +105,7 @@ def served(subject: Subject, champion: ModelRef, policy: PerformancePolicy) -> I
     """Check the predictions of the partition: their errors in time, their number, and when they were made."""
     truth, run = subject.truth, subject.run
     if policy.concept is not None:
-        rows = stream(subject, champion.version, concept_drift.LONGEST)
+        rows = stream(subject, predictor_of(champion), concept_drift.LONGEST)
         yield concept_drift.concept(
             rows,
             since=run.start,
@@ -137,10 +137,9 @@ def feedback(window: MaturedWindow, task: str, policy: PerformancePolicy) -> Ite
 
 
 def _predictions(subject: Subject, champion: ModelRef) -> pa.Table:
-    import pyarrow.compute as pc
-
-    rows = tables.read(subject.predictions_uri, partition=subject.run.key, columns=[SCORE, MODEL_VERSION])
-    return rows.filter(pc.equal(rows[MODEL_VERSION], champion.version))
+    columns = [SCORE, MODEL_VERSION, MODEL_DIGEST]
+    rows = tables.read(subject.predictions_uri, partition=subject.run.key, columns=columns)
+    return rows.filter(made_by(predictor_of(champion)))
 
 
 def _counts(subject: Subject) -> dict[str, int]:

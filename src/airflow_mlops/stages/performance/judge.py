@@ -8,6 +8,7 @@ from itertools import groupby
 
 from airflow_mlops.domain.facts.performance import Judgement
 from airflow_mlops.domain.partitions import Partition
+from airflow_mlops.domain.predictions import Predictor
 from airflow_mlops.learning.labels import labels
 from airflow_mlops.stages.performance.rows import Models, Subject, content_of, judge
 from airflow_mlops.stores.tables import tables, versions
@@ -33,10 +34,7 @@ def update(subject: Subject, uri: str) -> list[Judgement]:
     ]
     scored = [subject.parse(key) for key in versions.partitions(subject.predictions_uri)]
     chosen = {partition for moment in moments for partition in _open(subject, moment, scored, judgements)}
-    models = Models(
-        subject,
-        {judgement.model_version: judgement.prior for judgement in judgements if judgement.prior is not None},
-    )
+    models = Models(subject, judgements)
     for partition in sorted(chosen):
         before = [row for row in judgements if row.scored == partition.key]
         after = _again(subject, partition, moments, before, models)
@@ -56,15 +54,17 @@ def history(uri: str) -> list[Judgement]:
 
 def as_of(judgements: Iterable[Judgement], partition: str) -> list[Judgement]:
     """Return each scored partition's latest judgement of each version as of a partition, the newest first."""
-    latest: dict[tuple[str, str], Judgement] = {}
+    latest: dict[tuple[str, Predictor], Judgement] = {}
     for judgement in sorted(judgements, key=_place):
         if judgement.as_of <= partition:
-            latest[judgement.scored, judgement.model_version] = judgement
+            # One of a former build, which does not say whose predictions they were, is made again with the digest.
+            latest.pop((judgement.scored, Predictor(judgement.model_version, None)), None)
+            latest[judgement.scored, judgement.predictor] = judgement
     return sorted(latest.values(), key=_place, reverse=True)
 
 
-def _place(judgement: Judgement) -> tuple[str, str, str]:
-    return judgement.scored, judgement.as_of, judgement.model_version
+def _place(judgement: Judgement) -> tuple[str, str, str, str]:
+    return judgement.scored, judgement.as_of, judgement.model_version, judgement.model_digest or ""
 
 
 def _open(
@@ -111,7 +111,7 @@ def _again(
     anew = {moment.key for moment in moments if scored <= moment}
     kept = {key: list(rows) for key, rows in groupby(before, key=lambda row: row.as_of)}
     judgements: list[Judgement] = []
-    last_content: list[tuple[str, str]] = []
+    last_content: list[tuple[Predictor, str]] = []
     for key in sorted({*anew, *kept}):
         rows = kept.get(key, [])
         if key in anew:
@@ -121,8 +121,8 @@ def _again(
         if rows and (now := content_of(rows)) != last_content:
             judgements += rows
             last_content = now
-    estimates = {row.model_version: row.estimates for row in judgements if row.as_of == row.scored}
-    return [row.model_copy(update={"estimates": estimates.get(row.model_version, {})}) for row in judgements]
+    estimates = {row.predictor: row.estimates for row in judgements if row.as_of == row.scored}
+    return [row.model_copy(update={"estimates": estimates.get(row.predictor, {})}) for row in judgements]
 
 
 def _write(uri: str, scored: str, rows: Sequence[Judgement], metric: str) -> None:
@@ -132,6 +132,7 @@ def _write(uri: str, scored: str, rows: Sequence[Judgement], metric: str) -> Non
         "scored": pa.string(),
         "as_of": pa.string(),
         "model_version": pa.string(),
+        "model_digest": pa.string(),
         "predicted": pa.int64(),
         "labelled": pa.int64(),
         "coverage": pa.float64(),

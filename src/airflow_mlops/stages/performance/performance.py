@@ -12,7 +12,7 @@ from airflow_mlops.learning.labels.join import Truth, arrays
 from airflow_mlops.learning.statistics import measures
 from airflow_mlops.stages.performance import checks, judge, window
 from airflow_mlops.stages.performance.metrics import measured
-from airflow_mlops.stages.performance.rows import Models, Subject
+from airflow_mlops.stages.performance.rows import Models, Subject, predictor_of
 from airflow_mlops.stores.registry import registry
 from airflow_mlops.stores.tables import tables
 
@@ -66,7 +66,7 @@ def performance(
     holdout = registry.training(client, champion).metrics
     if not tables.exists(predictions_uri):
         return Performance(monitoring.performance({}, holdout, policy, metric, 0, policy.min_rows), {})
-    matured = window.matured(subject, champion.version)
+    matured = window.matured(subject, predictor_of(champion))
     rows = matured.rows
     labels, predicted = arrays(rows)
     metrics = measures.metrics(labels, predicted, task) if rows.num_rows else {}
@@ -80,10 +80,7 @@ def performance(
     if matured.due and matured.coverage < policy.min_coverage:
         check = check.model_copy(update={"verdict": Verdict.INCONCLUSIVE, "reason": labels_check.reason})
     history = judge.update(subject, performance_uri) if performance_uri is not None else []
-    models = Models(
-        subject,
-        {judgement.model_version: judgement.prior for judgement in history if judgement.prior is not None},
-    )
+    models = Models(subject, history)
     others = (
         labels_check,
         checks.baseline(subject, champion, rows, measurement, models, policy),

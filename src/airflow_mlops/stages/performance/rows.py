@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from airflow_mlops.domain.facts.performance import Judgement, Measured
 from airflow_mlops.domain.facts.question import Question
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.domain.predictions import MODEL_VERSION, SCORE
+from airflow_mlops.domain.predictions import SCORE, Predictor
 from airflow_mlops.exceptions import (
     DigestMismatch,
     ModelNotFound,
@@ -75,31 +75,38 @@ class Subject:
 class Models:
     """Registry data of the versions that have predicted; every version is looked up once.
 
-    :param priors: mean of the training labels by version, as far as earlier judgements have it.
+    :param judgements: earlier judgements, which have the mean of the training labels of their versions.
     """
 
-    def __init__(self, subject: Subject, priors: Mapping[str, float]) -> None:
+    def __init__(self, subject: Subject, judgements: Iterable[Judgement]) -> None:
         self._subject = subject
-        self._priors: dict[str, float | None] = {**priors}
-        self._trainings: dict[str, tuple[ModelRef, Training] | None] = {}
+        self._priors: dict[Predictor, float | None] = {
+            judgement.predictor: judgement.prior for judgement in judgements if judgement.prior is not None
+        }
+        self._trainings: dict[Predictor, tuple[ModelRef, Training] | None] = {}
 
-    def training(self, version: str) -> tuple[ModelRef, Training] | None:
-        """Return a version and its training; None if the version was deleted, or records none."""
-        if version not in self._trainings:
-            client = self._subject.client
-            try:
-                ref = registry.version(client, self._subject.model, version)
-                self._trainings[version] = ref, registry.training(client, ref)
-            except (ModelNotFound, DigestMismatch):
-                self._trainings[version] = None
-        return self._trainings[version]
+    def training(self, predictor: Predictor) -> tuple[ModelRef, Training] | None:
+        """Return a version and its training; None if the version was deleted or has another digest, or records none."""
+        if predictor not in self._trainings:
+            self._trainings[predictor] = self._recorded(predictor)
+        return self._trainings[predictor]
 
-    def prior(self, version: str) -> float | None:
+    def _recorded(self, predictor: Predictor) -> tuple[ModelRef, Training] | None:
+        if predictor.digest is None:
+            return None
+        client, model = self._subject.client, self._subject.model
+        try:
+            ref = registry.version(client, model, predictor.version, predictor.digest)
+            return ref, registry.training(client, ref)
+        except (ModelNotFound, DigestMismatch):
+            return None
+
+    def prior(self, predictor: Predictor) -> float | None:
         """Return the mean of a version's training labels; None if they are gone."""
-        if version not in self._priors:
-            trained = self.training(version)
-            self._priors[version] = self._mean(trained[1]) if trained else None
-        return self._priors[version]
+        if predictor not in self._priors:
+            trained = self.training(predictor)
+            self._priors[predictor] = self._mean(trained[1]) if trained else None
+        return self._priors[predictor]
 
     def _mean(self, training: Training) -> float | None:
         truth, source, split = self._subject.truth, training.dataset, training.split
@@ -113,6 +120,11 @@ class Models:
         return float(labels.mean()) if labels.size else None
 
 
+def predictor_of(ref: ModelRef) -> Predictor:
+    """Return what the predictions of a registered version are found by."""
+    return Predictor(ref.version, ref.digest)
+
+
 def judge(
     subject: Subject, scored: Partition, moment: Partition, earlier: Sequence[Judgement], models: Models
 ) -> list[Judgement]:
@@ -124,16 +136,16 @@ def judge(
     """
     joined = join(subject.predictions_uri, subject.truth, scored, moment)
     judgements = []
-    for version in sorted(set(joined.rows[MODEL_VERSION].to_pylist())):
-        mine = joined.of(version)
+    for predictor in joined.predictors:
+        mine = joined.of(predictor)
         content = _digest(subject, mine, scored)
-        same = _unchanged(earlier, version, content, scored, moment)
-        judgements.append(same or _measure(subject, scored, moment, mine, version, content, models))
+        same = _unchanged(earlier, predictor, content, scored, moment)
+        judgements.append(same or _measure(subject, scored, moment, mine, predictor, content, models))
     return judgements
 
 
 def _unchanged(
-    earlier: Sequence[Judgement], version: str, content: str, scored: Partition, moment: Partition
+    earlier: Sequence[Judgement], predictor: Predictor, content: str, scored: Partition, moment: Partition
 ) -> Judgement | None:
     """Return the earlier judgement of the same rows, as of another partition; None if there is none.
 
@@ -141,15 +153,15 @@ def _unchanged(
     estimates.
     """
     for judgement in earlier:
-        same = (judgement.model_version, judgement.content) == (version, content)
+        same = (judgement.predictor, judgement.content) == (predictor, content)
         if same and (scored != moment or judgement.as_of == moment.key):
             return judgement.model_copy(update={"as_of": moment.key})
     return None
 
 
-def content_of(rows: Iterable[Judgement]) -> list[tuple[str, str]]:
+def content_of(rows: Iterable[Judgement]) -> list[tuple[Predictor, str]]:
     """Return the version and the content digest of judgements as of one partition."""
-    return [(judgement.model_version, judgement.content) for judgement in rows]
+    return [(judgement.predictor, judgement.content) for judgement in rows]
 
 
 def _digest(subject: Subject, joined: Joined, scored: Partition) -> str:
@@ -165,14 +177,14 @@ def _measure(
     scored: Partition,
     moment: Partition,
     joined: Joined,
-    version: str,
+    predictor: Predictor,
     content: str,
     models: Models,
 ) -> Judgement:
     truth, labelled = subject.truth, joined.labelled
     dataset = truth.dataset
     labels, _ = arrays(labelled)
-    trained, prior = models.training(version), models.prior(version)
+    trained, prior = models.training(predictor), models.prior(predictor)
     estimates: dict[str, Measured] = {}
     if scored == moment and trained is not None and truth.question.task == "classification":
         scores = joined.rows[SCORE].to_numpy()
@@ -180,7 +192,8 @@ def _measure(
     return Judgement(
         scored=scored.key,
         as_of=moment.key,
-        model_version=version,
+        model_version=predictor.version,
+        model_digest=predictor.digest,
         predicted=joined.rows.num_rows,
         labelled=labelled.num_rows,
         contradictory=joined.contradictory,

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from airflow_mlops.domain.checks import Check
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.policies import performance
-from airflow_mlops.domain.predictions import MODEL_VERSION, SCORE
-from airflow_mlops.learning.labels.join import MATURED, TRUTH, Joined, join
+from airflow_mlops.domain.predictions import SCORE, Predictor
+from airflow_mlops.learning.labels.join import MATURED, TRUTH, Joined, join, made_by
 from airflow_mlops.learning.labels.labels import touched
 from airflow_mlops.stages.performance.rows import Subject
 from airflow_mlops.stores.tables import delta, tables, versions
@@ -62,7 +62,7 @@ class MaturedWindow:
         return self.labelled / self.due if self.due else 0.0
 
 
-def matured(subject: Subject, version: str) -> MaturedWindow:
+def matured(subject: Subject, predictor: Predictor) -> MaturedWindow:
     """Return the predictions of one version in the window of the run's partition."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -77,7 +77,7 @@ def matured(subject: Subject, version: str) -> MaturedWindow:
     joins = [
         join(subject.predictions_uri, truth, subject.parse(key), run) for key in scored if key in keys
     ] or [_nothing(subject)]
-    rows = pa.concat_tables([joined.of(version).rows for joined in joins], promote_options="default")
+    rows = pa.concat_tables([joined.of(predictor).rows for joined in joins], promote_options="default")
     event, kind = truth.dataset.event_time, pa.timestamp("us", "UTC")
     since = pa.scalar(run.start - truth.question.delay, kind)
     until = pa.scalar(run.end - truth.question.delay, kind)
@@ -99,7 +99,7 @@ def matured(subject: Subject, version: str) -> MaturedWindow:
     )
 
 
-def stream(subject: Subject, version: str, most: int) -> pa.Table | None:
+def stream(subject: Subject, predictor: Predictor, most: int) -> pa.Table | None:
     """Return a version's labelled predictions as of the run, from the newest partitions; None if it has none.
 
     A version that serves again after a rollback has predicted in more than one span of time. So the last
@@ -111,8 +111,8 @@ def stream(subject: Subject, version: str, most: int) -> pa.Table | None:
 
     parts: list[pa.Table] = []
     rows = 0
-    for key in _predicted(subject, version):
-        joined = join(subject.predictions_uri, subject.truth, subject.parse(key), subject.run).of(version)
+    for key in _predicted(subject, predictor):
+        joined = join(subject.predictions_uri, subject.truth, subject.parse(key), subject.run).of(predictor)
         parts.append(joined.labelled)
         rows += parts[-1].num_rows
         if rows >= most:
@@ -120,7 +120,7 @@ def stream(subject: Subject, version: str, most: int) -> pa.Table | None:
     return pa.concat_tables(parts, promote_options="default") if parts else None
 
 
-def _predicted(subject: Subject, version: str) -> Iterator[str]:
+def _predicted(subject: Subject, predictor: Predictor) -> Iterator[str]:
     """Yield the partitions that a version has predicted, the newest first."""
     import pyarrow.dataset as ds
 
@@ -132,7 +132,7 @@ def _predicted(subject: Subject, version: str) -> Iterator[str]:
             # has them.
             plain = predictions.format.make_fragment(file.path, predictions.filesystem)
             with delta.errors(subject.predictions_uri):
-                mine = plain.count_rows(filter=ds.field(MODEL_VERSION) == version)
+                mine = plain.count_rows(filter=made_by(predictor))
             if mine:
                 yield key
                 break

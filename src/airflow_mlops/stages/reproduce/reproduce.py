@@ -74,14 +74,15 @@ class Reproduction(NamedTuple):
         return all(check.verdict is not Verdict.FAIL for check in self.outcome)
 
 
-def record(client: Client, model: str, number: str) -> Record:
+def record(client: Client, model: str, number: str, digest: str | None = None) -> Record:
     """Return the record of a registered version.
 
+    :param digest: the digest that the ledger has of it; None if it has none.
     :raises ModelNotFound: if there is no such version, or if its training is not recorded.
-    :raises DigestMismatch: if no digest is recorded for it.
+    :raises DigestMismatch: if no digest is recorded for it, or another one.
     :raises RegistryUnavailable: if MLflow does not answer.
     """
-    ref = registry.version(client, model, number)
+    ref = registry.version(client, model, number, digest)
     registered_at, tags = registry.registration(client, ref)
     training = registry.training(client, ref)
     try:

@@ -6,16 +6,20 @@ adopted with a digest, and whatever has another digest, or was put there by some
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from airflow_mlops.domain.facts.results import ModelRef
 from airflow_mlops.exceptions import DigestMismatch, ModelNotFound
 from airflow_mlops.stores.registry import ledger, registry
+from airflow_mlops.stores.tables import tables
 
 if TYPE_CHECKING:
     from airflow_mlops.stores.registry.client import Client
     from airflow_mlops.stores.registry.ledger import Row
+
+log = logging.getLogger(__name__)
 
 # A move between the reading of the ledger and that of the alias makes the two differ; the next reading settles it.
 _READINGS = 3
@@ -34,11 +38,23 @@ class Standing(NamedTuple):
     live: bool = True
 
 
-class Recorded(NamedTuple):
-    """A version as the ledger has recorded it."""
+def champion(client: Client, model: str, storage: str) -> ModelRef | None:
+    """Return the champion, as the ledger has recorded it; None if there is none.
 
-    version: str
-    digest: str
+    If somebody has moved or deleted the alias, the ledger's champion is returned all the same, as it goes on serving; a warning
+    in the log says what is wrong.
+
+    :param storage: where the tables are, ``[mlops] storage`` of the deployment.
+    :raises DigestMismatch: if the champion has another digest than the ledger, or if nothing in the ledger has made the version
+        with the alias champion.
+    :raises ModelNotFound: if the version with the alias is not ready.
+    :raises RegistryUnavailable: if MLflow does not answer, which is never the same as having no champion.
+    :raises TableUnreadable: if the ledger cannot be read.
+    """
+    standing = current(client, tables.uri_of(storage, model, "ledger"), model)
+    if standing.problem:
+        log.warning("%s: %s", model, standing.problem)
+    return standing.champion
 
 
 def current(client: Client, ledger_uri: str, model: str) -> Standing:

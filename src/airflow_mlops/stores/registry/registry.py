@@ -22,6 +22,7 @@ CHAMPION = "champion"
 # Longest tag, in characters: MLflow takes 100,000, but MySQL only 65,535 bytes. The columns of a wide table need more.
 _LONGEST = 16_000
 _KEPT = "artifact:sha256:"
+_DIGEST = "mlops.digest"
 CHALLENGER = "challenger"
 """The alias of the version that predicts beside the champion."""
 
@@ -47,23 +48,20 @@ class Training(NamedTuple):
     metrics: dict[str, float]
 
 
-def champion(client: MlflowClient, model: str) -> ModelRef | None:
-    """Return the champion; None only if MLflow says that it has no such model, or that the model has no such alias.
-
-    :raises RegistryUnavailable: if MLflow gives any other answer, or none.
-    :raises DigestMismatch: if the version with the alias has no digest.
-    """
-    number = champion_version(client, model)
-    return version(client, model, number) if number is not None else None
-
-
 def champion_version(client: MlflowClient, model: str) -> str | None:
-    """Return only the champion's version number; None and errors as for :func:`champion`."""
+    """Return the number of the version that has the champion's alias; None and errors as for :func:`alias_version`.
+
+    Whether that version serves, the ledger says: see :func:`airflow_mlops.stores.registry.champions.current`.
+    """
     return alias_version(client, model, CHAMPION)
 
 
 def alias_version(client: MlflowClient, model: str, alias: str) -> str | None:
-    """Return the number of the version that has an alias; None and errors as for :func:`champion`."""
+    """Return the number of the version that has an alias.
+
+    :return: None only if MLflow says that it has no such model, or that the model has no such alias.
+    :raises RegistryUnavailable: if MLflow gives any other answer, or none.
+    """
     # All aliases are read rather than one: MLflow answers 400 for an unknown alias, as for any bad request. A wrong
     # address or a proxy never answers RESOURCE_DOES_NOT_EXIST, but may answer `{}`.
     try:
@@ -145,17 +143,14 @@ def version(client: MlflowClient, model: str, number: str, recorded: str | None 
         than was recorded.
     """
     registered = _get(client, model, number)
-    digest = registered.tags.get("mlops.digest")
+    digest = registered.tags.get(_DIGEST)
     if not digest or not registered.run_id:
         raise DigestMismatch(
             f"Version {number} of {model!r} was not registered by a training run: without a run and the tag "
             "mlops.digest its content cannot be verified."
         )
-    if recorded is not None and digest != recorded:
-        raise DigestMismatch(
-            f"Version {number} of {model!r} is registered with digest {digest[:12]}…, but was recorded with "
-            f"{recorded[:12]}…: it was deleted and trained again, or somebody has changed it."
-        )
+    if recorded is not None:
+        _refuse_other(registered, recorded)
     return ModelRef(
         model=model, version=str(registered.version), digest=digest, run_id=registered.run_id,
         trained_through=registered.tags.get("mlops.trained_through"),
@@ -169,7 +164,7 @@ def training(client: MlflowClient, ref: ModelRef) -> Training:
     :raises DigestMismatch: see :func:`tags`.
     :raises RegistryUnavailable: if MLflow does not answer.
     """
-    version_tags = tags(client, _get(client, ref.model, ref.version))
+    version_tags = tags(client, _same(client, ref))
     with tracking.errors(client):
         logged = client.get_run(ref.run_id).data.metrics
     try:
@@ -190,8 +185,7 @@ def training(client: MlflowClient, ref: ModelRef) -> Training:
 
 def registration(client: MlflowClient, ref: ModelRef) -> Registration:
     """Return the time and tags of a version's registration; errors as for :func:`tags`."""
-    with tracking.errors(client):
-        registered = client.get_model_version(ref.model, ref.version)
+    registered = _same(client, ref)
     return Registration(
         datetime.fromtimestamp(registered.creation_timestamp / 1000, UTC), tags(client, registered)
     )
@@ -201,10 +195,10 @@ def short_tags(client: MlflowClient, ref: ModelRef) -> dict[str, str]:
     """Return the tags of a version as MLflow has them, in one request; a long one only refers to its artifact.
 
     :raises ModelNotFound: if there is no such version.
+    :raises DigestMismatch: if the version of that number has another digest.
     :raises RegistryUnavailable: if MLflow does not answer.
     """
-    with tracking.errors(client):
-        return dict(client.get_model_version(ref.model, ref.version).tags)
+    return dict(_same(client, ref).tags)
 
 
 def tags(client: MlflowClient, version: ModelVersion) -> dict[str, str]:
@@ -245,6 +239,21 @@ def keep_tag(client: MlflowClient, run_id: str, name: str, value: str) -> str:
 
 def _file(tag: str) -> str:
     return f"tags/{tag}.json"
+
+
+def _same(client: MlflowClient, ref: ModelRef) -> ModelVersion:
+    registered = _get(client, ref.model, ref.version)
+    _refuse_other(registered, ref.digest)
+    return registered
+
+
+def _refuse_other(registered: ModelVersion, recorded: str) -> None:
+    digest = str(registered.tags.get(_DIGEST))
+    if digest != recorded:
+        raise DigestMismatch(
+            f"Version {registered.version} of {registered.name!r} is registered with digest {digest[:12]}…, but was recorded "
+            f"with {recorded[:12]}…: it was deleted and trained again, or somebody has changed it."
+        )
 
 
 def _get(client: MlflowClient, model: str, number: str) -> ModelVersion:

@@ -12,6 +12,7 @@ import pytest
 
 from airflow_mlops.domain.facts.performance import Judgement
 from airflow_mlops.domain.facts.question import Question
+from airflow_mlops.domain.predictions import Predictor
 from airflow_mlops.exceptions import SchemaMismatch, TableUnreadable
 from airflow_mlops.learning.labels import labels
 from airflow_mlops.learning.labels.join import Truth, join
@@ -27,13 +28,16 @@ WEEK = timedelta(days=7)
 MONTHS = ("2013-01", "2013-02", "2013-03", "2013-04")
 
 
-def predict(history: History, key: str, version: str = "1", rows: pa.Table | None = None) -> None:
+def predict(
+    history: History, key: str, version: str = "1", rows: pa.Table | None = None, digest: str = "d"
+) -> None:
     """Leave predictions that are right more often than not."""
     rows = rows_of(key) if rows is None else rows
     luck = np.random.default_rng(int(key[-2:])).random(rows.num_rows)
     score = 0.6 * luck + 0.3 * rows["late"].to_numpy(zero_copy_only=False)
     table = rows.select(["flight", "departure"]).append_column("score", pa.array(score))
-    table = table.append_column("model_version", pa.array([version] * rows.num_rows))
+    for name, value in (("model_version", version), ("model_digest", digest)):
+        table = table.append_column(name, pa.array([value] * rows.num_rows))
     tables.replace_partition(history.uri("predictions"), table, key)
 
 
@@ -228,7 +232,7 @@ def test_each_partition_is_judged_with_the_model_that_scored_it(history: History
     trained = history.train(tables.published(history.uri("data"), "2013-02") or first)
     tracking.log_metrics(history.client, trained.run_id, "holdout", {"roc_auc": 0.8})
     predict(history, "2013-02", "99")
-    predict(history, "2013-03", trained.version)
+    predict(history, "2013-03", trained.version, digest=trained.digest)
     march, february = update(history, "2013-03")
     assert (february.model_version, february.holdout, february.prior, february.naive) == ("99", {}, None, {})
     assert february.metrics["roc_auc"].value is not None
@@ -236,6 +240,40 @@ def test_each_partition_is_judged_with_the_model_that_scored_it(history: History
     labelled = rows_of("2013-01")["late"].to_numpy(zero_copy_only=False)
     assert march.prior == pytest.approx(labelled.mean())
     assert march.naive["roc_auc"] == 0.5
+
+
+def test_a_version_that_was_deleted_and_trained_again_lends_its_number_nothing(history: History) -> None:
+    first = history.publish("2013-01")
+    for key in MONTHS[1:3]:
+        history.publish(key)
+    trained = history.train(tables.published(history.uri("data"), "2013-02") or first)
+    tracking.log_metrics(history.client, trained.run_id, "holdout", {"roc_auc": 0.8})
+    predict(history, "2013-02", trained.version, digest="of the version that was deleted")
+    predict(history, "2013-03", trained.version, digest=trained.digest)
+    march, february = update(history, "2013-03")
+    assert (february.model_version, february.holdout, february.prior) == (trained.version, {}, None)
+    assert (march.holdout, march.prior is None) == ({"roc_auc": 0.8}, False)
+    mine = window.stream(subject_of(history, "2013-03"), march.predictor, 10**6)
+    assert mine is not None
+    assert mine.num_rows == march.labelled
+
+
+def test_the_same_scores_of_another_content_of_the_number_are_judged_anew(history: History) -> None:
+    history.publish("2013-01")
+    predict(history, "2013-01")
+    assert [judged.model_digest for judged in update(history, "2013-01")] == ["d"]
+    predict(history, "2013-01", digest="another")
+    assert [judged.model_digest for judged in update(history, "2013-01")] == ["another"]
+
+
+def test_a_judgement_of_a_former_build_gives_way_to_one_with_the_digest(history: History) -> None:
+    run(history, "2013-01")
+    [judged] = judge.history(history.uri("performance"))
+    former = judged.model_copy(update={"model_digest": None})
+    assert judge.as_of([former], "2013-01") == [former]
+    later = judged.model_copy(update={"as_of": "2013-02"})
+    assert judge.as_of([former, later], "2013-02") == [later]
+    assert judge.as_of([former, judged], "2013-02") == [judged]
 
 
 def test_a_partition_that_two_versions_have_scored_has_a_judgement_for_each(history: History) -> None:
@@ -300,16 +338,16 @@ def test_a_version_that_serves_again_is_followed_over_what_lies_between(history:
         history.publish(key)
         predict(history, key, version)
     subject = subject_of(history, "2013-04")
-    rows = window.stream(subject, "1", 10**6)
+    rows = window.stream(subject, Predictor("1", "d"), 10**6)
     assert rows is not None
     assert rows.num_rows == rows_of("2013-01").num_rows + rows_of("2013-03").num_rows
-    newest = window.stream(subject, "1", 1)
+    newest = window.stream(subject, Predictor("1", "d"), 1)
     assert newest is not None
     assert newest.num_rows == rows_of("2013-03").num_rows
-    earlier = window.stream(subject_of(history, "2013-02"), "1", 10**6)
+    earlier = window.stream(subject_of(history, "2013-02"), Predictor("1", "d"), 10**6)
     assert earlier is not None
     assert earlier.num_rows == rows_of("2013-01").num_rows
-    assert window.stream(subject, "4", 10**6) is None
+    assert window.stream(subject, Predictor("4", "d"), 10**6) is None
 
 
 def test_a_new_version_reads_nothing_of_the_ones_before(history: History) -> None:
@@ -319,6 +357,6 @@ def test_a_new_version_reads_nothing_of_the_ones_before(history: History) -> Non
     for file in (history.folder / "storage" / MODEL / "data" / "_partition=2013-01").glob("*.parquet"):
         file.unlink()
     subject = subject_of(history, "2013-02")
-    assert window.stream(subject, "2", 10**6) is not None
+    assert window.stream(subject, Predictor("2", "d"), 10**6) is not None
     with pytest.raises(TableUnreadable):
-        window.stream(subject, "1", 10**6)
+        window.stream(subject, Predictor("1", "d"), 10**6)

@@ -25,21 +25,21 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> MlflowClient:
 
 
 def test_a_model_that_mlflow_does_not_know_has_no_champion(client: MlflowClient) -> None:
-    assert registry.champion(client, "nobody") is None
+    assert registry.champion_version(client, "nobody") is None
 
 
 def test_a_version_becomes_champion_and_is_none_again_once_it_is_deleted(client: MlflowClient) -> None:
     trained = make_version(client, "flights")
-    assert registry.champion(client, "flights") is None
+    assert registry.champion_version(client, "flights") is None
     registry.set_champion(client, "flights", trained.version)
-    assert registry.champion(client, "flights") == make_ref(trained)
+    assert registry.champion_version(client, "flights") == trained.version
     client.delete_model_version("flights", trained.version)
-    assert registry.champion(client, "flights") is None
+    assert registry.champion_version(client, "flights") is None
 
 
 @pytest.mark.parametrize("number", ["9", "latest", ""])
 def test_an_unknown_version_fails_with_those_that_exist(client: MlflowClient, number: str) -> None:
-    if registry.champion(client, "two") is None:
+    if registry.champion_version(client, "two") is None:
         registry.set_champion(client, "two", make_version(client, "two").version)
         make_version(client, "two", 0.1)
     with pytest.raises(ModelNotFound, match=f"no version '{number}'; it has 1, 2"):
@@ -56,9 +56,8 @@ def test_a_version_that_was_registered_by_hand_cannot_be_verified(
 ) -> None:
     client.create_registered_model("manual")
     client.create_model_version("manual", tmp_path.as_uri())
-    registry.set_champion(client, "manual", "1")
     with pytest.raises(DigestMismatch, match="Version 1 of 'manual'"):
-        registry.champion(client, "manual")
+        registry.version(client, "manual", "1")
 
 
 def test_what_a_version_was_trained_on_is_read_back(client: MlflowClient) -> None:
@@ -114,7 +113,7 @@ def test_an_answer_that_is_not_about_the_model_never_means_that_there_is_no_cham
 ) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with answering(status, body) as client, pytest.raises(RegistryUnavailable):
-        registry.champion(client, "flights")
+        registry.champion_version(client, "flights")
 
 
 def test_a_server_that_is_not_there_never_means_that_there_is_no_champion(
@@ -123,15 +122,15 @@ def test_a_server_that_is_not_there_never_means_that_there_is_no_champion(
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     uri = f"http://127.0.0.1:{free_port()}"
     with pytest.raises(RegistryUnavailable):
-        registry.champion(MlflowClient(uri, uri), "flights")
+        registry.champion_version(MlflowClient(uri, uri), "flights")
 
 
 def test_a_damaged_database_never_means_that_there_is_no_champion(tmp_path: Path) -> None:
     client = make_client(tmp_path)
-    assert registry.champion(client, "flights") is None
+    assert registry.champion_version(client, "flights") is None
     (tmp_path / "mlflow.db").write_text("not a database" * 1000)
     with pytest.raises(RegistryUnavailable, match="not a database"):
-        registry.champion(client, "flights")
+        registry.champion_version(client, "flights")
 
 
 @pytest.mark.slow
@@ -139,15 +138,16 @@ def test_a_server_says_the_same_as_a_database(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with running(tmp_path) as server:
         client = MlflowClient(server.uri, server.uri)
-        assert registry.champion(client, "flights") is None
+        assert registry.champion_version(client, "flights") is None
         trained = make_version(client, "flights")
-        assert registry.champion(client, "flights") is None
+        assert registry.champion_version(client, "flights") is None
         with pytest.raises(ModelNotFound, match="no version '9'; it has 1"):
             registry.version(client, "flights", "9")
         with pytest.raises(ModelNotFound):
             registry.set_champion(client, "flights", "9")
         registry.set_champion(client, "flights", trained.version)
-        assert registry.champion(client, "flights") == make_ref(trained)
+        assert registry.champion_version(client, "flights") == trained.version
+        assert registry.version(client, "flights", trained.version) == make_ref(trained)
         assert registry.training(client, make_ref(trained)).split == trained.split
     with pytest.raises(RegistryUnavailable):
-        registry.champion(client, "flights")
+        registry.champion_version(client, "flights")
