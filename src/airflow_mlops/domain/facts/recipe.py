@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, Self
 
+from pydantic import Field
+
 from airflow_mlops.domain.checks import Fact
 from airflow_mlops.domain.facts.question import Question
 from airflow_mlops.domain.facts.results import DatasetVersion, Split
@@ -64,6 +66,8 @@ class Recipe(Fact):
     :param metric: metric that trials and candidates are ranked by.
     :param folds: spans of time that a search validates on.
     :param ranked: False for a sole candidate without a search, which is fitted once and has no inner score.
+    :param searched: how many trials the search did, if the budget's seconds cut it short; with it the search does exactly as
+        many, at any speed. None leaves it to the budget.
     """
 
     model: str
@@ -78,3 +82,5 @@ class Recipe(Fact):
     folds: int = 1
     seed: int = 0
     ranked: bool = True
+    # Left out unless it says something: recipes are compared by their JSON, also with those of former builds.
+    searched: int | None = Field(default=None, exclude_if=lambda trials: trials is None)

@@ -134,7 +134,8 @@ class Serving(Section):
         default=None, description="MiB of the model's file; `null` for any."
     )
     latency: Annotated[Number, Field(gt=0)] | None = Field(
-        default=None, description="Milliseconds of processor time to predict one row, median; `null` for any."
+        default=None,
+        description="Milliseconds of processor time to predict one row, the fastest of 30; `null` for any.",
     )
 
 

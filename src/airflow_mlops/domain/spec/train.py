@@ -161,7 +161,9 @@ class Budget(Section):
 
     trials: Count = Field(default=20, description="Combinations of parameters to try for each candidate.")
     seconds: Annotated[Number, Field(gt=0)] = Field(
-        default=120, description="Seconds to search for each candidate."
+        default=3600,
+        description="Seconds after which a search begins no more trials: a guard far above need, since what it cuts short depends "
+        "on the machine. How many trials were done is then kept with the version.",
     )
     parallel: Count = Field(
         default=1,

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.domain.metrics import METRICS
@@ -23,13 +21,13 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SECONDS = 10.0
-"""How long a picture may take that needs predictions or fits of its own."""
-
 _SHOWN = 20
 _REPEATS = 5
 _ROWS = 5_000
 _LEAST_ROWS = 200
+# Work, not time, bounds the measure of importance, by which drift may be judged: so many values the model is given in all,
+# for which gradient boosting takes some ten seconds.
+_VALUES = 50_000_000
 
 
 def evaluation(
@@ -68,30 +66,30 @@ def importance(
     task: str,
     metric: str,
     seed: int,
-    seconds: float = SECONDS,
 ) -> tuple[Figure, dict[str, float]] | None:
     """Measure how much worse a model predicts when a feature's values are shuffled (Breiman, Random Forests, 2001).
 
     Features that say the same stand in for each other, so each of them seems to matter little.
 
-    :param rows: rows with at least the features; up to 5,000 of them are taken, fewer if time is short.
-    :param seconds: limit of time.
+    :param rows: rows with at least the features; up to 5,000 of them are taken, fewer if there are many features.
     :returns: a picture of the twenty that matter most, and the mean loss in ``metric`` of each feature, the greatest first;
-        None if it would take too long, or the metric is undefined on these rows.
+        None if there are more than 500 features, or the metric is undefined on these rows.
     """
     import numpy as np
     from sklearn.inspection import permutation_importance
     from threadpoolctl import threadpool_limits
 
     features = pipeline.features_of(model)
-    chosen = np.sort(np.random.default_rng(seed).permutation(truth.size)[:_ROWS])
+    width = len(features.names)
+    count, repeats = _affordable(width, truth.size)
+    if not repeats:
+        log.info("No importance of %d features: that many are not shuffled one by one", width)
+        return None
+    chosen = np.sort(np.random.default_rng(seed).permutation(truth.size)[:count])
     frame, labels = pipeline.frame(rows.take(chosen), features), truth[chosen]
     sign = 1.0 if METRICS[metric].greater_is_better else -1.0
-    deadline = monotonic() + seconds
 
     def scored(estimator: Pipeline, part: Any, part_labels: np.ndarray) -> float:
-        if monotonic() > deadline:
-            raise TimeoutError("it would take too long")
         value = measures.measure(metric, part_labels, models.predicted(estimator, part, task))
         if value is None:
             raise NotEnoughData(f"{metric} is undefined on these rows")
@@ -100,37 +98,22 @@ def importance(
     try:
         # One thread: so few rows take longer where threads wait for each other.
         with threadpool_limits(1):
-            count, repeats = _affordable(lambda n: scored(model, frame[:n], labels[:n]), frame, seconds)
-            part = np.sort(np.random.default_rng(seed).permutation(len(frame))[:count])
             permuted = permutation_importance(
-                model, frame.iloc[part], labels[part], scoring=scored, n_repeats=repeats, random_state=seed
+                model, frame, labels, scoring=scored, n_repeats=repeats, random_state=seed
             )
-    except (TimeoutError, NotEnoughData) as error:
-        log.info("No importance of %d features: %s", frame.shape[1], error)
+    except NotEnoughData as error:
+        log.info("No importance of %d features: %s", width, error)
         return None
     order = np.argsort(-permuted.importances_mean, kind="stable")
     means = {frame.columns[at]: float(permuted.importances_mean[at]) for at in order}
     return _importance(means, permuted.importances_std[order], metric, count), means
 
 
-def _affordable(predict: Callable[[int], float], frame: Any, seconds: float) -> tuple[int, int]:
-    """Return how many rows, and how many shuffles of each feature, fit into the limit of time."""
-
-    def timed(rows: int) -> float:
-        began = monotonic()
-        predict(rows)
-        return (monotonic() - began) * int(frame.shape[1])
-
-    rows, most = min(_LEAST_ROWS, len(frame)), len(frame)
-    timed(rows)  # the first call also pays for what is imported late
-    # Planned with half of the limit, so that it is seldom exceeded on the way.
-    left, duration = seconds / 2, timed(rows)
-    count = min(most, int(rows * left / max(duration, 1e-6)))
-    if count > rows:
-        duration = timed(count)
-    if duration > seconds:
-        raise TimeoutError("it would take too long")
-    return count if count > rows else rows, max(1, min(_REPEATS, int(left / max(duration, 1e-6))))
+def _affordable(width: int, rows: int) -> tuple[int, int]:
+    """Return how many rows are taken, and how often each feature is shuffled: not once if there are too many."""
+    affordable = _VALUES // width**2
+    count = min(rows, max(_LEAST_ROWS, min(_ROWS, affordable)))
+    return count, 0 if affordable < _LEAST_ROWS else max(1, min(_REPEATS, affordable // count))
 
 
 def _importance(means: dict[str, float], deviations: np.ndarray, metric: str, rows: int) -> Figure:

@@ -12,7 +12,6 @@ from airflow_mlops.exceptions import NotEnoughData, TrainingFailed
 from airflow_mlops.learning import threads
 from airflow_mlops.learning.models import models
 from airflow_mlops.learning.pictures.pictures import ROWS, keep, warn
-from airflow_mlops.learning.pictures.plots import SECONDS
 from airflow_mlops.learning.pictures.style import OURS, THEIRS, label_axes, legend, make_panels
 from airflow_mlops.learning.statistics import measures
 from airflow_mlops.stages.train import folds
@@ -30,8 +29,12 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _SHARES = (16, 8, 4, 2, 1)
-# Few estimators take more than in proportion to their rows; a kernel's matrix takes the square.
-_SUPERLINEAR = 1.5
+# Work, not time, bounds the curve, which so is the same on any machine: values that the largest fit may be given, unless
+# these are fewer rows.
+_VALUES = 500_000
+_ROWS = 1_000
+# A guard against fits that are slow beyond what their rows tell; the picture says so.
+_GUARD = 300.0  # seconds
 
 
 def log_training(
@@ -40,20 +43,16 @@ def log_training(
     recipe: Recipe,
     data: Data,
     fit: Callable[[Data], Pipeline],
-    took: float,
 ) -> None:
     """Log the learning curve of a candidate and a summary of its training rows; an error is logged as a warning.
 
     :param data: the training rows.
     :param fit: fits the candidate, with its chosen parameters, to some of the rows.
-    :param took: seconds that the fit to all rows took.
     """
     try:
         with threads.remarks():  # warnings about the model itself were logged when it was fitted
             curve = threads.waited(
-                lambda: learning_curve(
-                    fit, data, task=recipe.task, metric=recipe.metric, took=took, seconds=_worth(took)
-                ),
+                lambda: learning_curve(fit, data, task=recipe.task, metric=recipe.metric),
                 "Fitting the learning curve",
             )
         drawn = {} if curve is None else {"learning_curve.png": curve}
@@ -62,29 +61,20 @@ def log_training(
         warn(run_id, error)
 
 
-def _worth(took: float) -> float:
-    # A curve may take as long as the fit itself, but must not delay the registration of a large model.
-    return min(SECONDS, max(2.0, took))
-
-
 def learning_curve(
     fit: Callable[[Data], Pipeline],
     data: Data,
     *,
     task: str,
     metric: str,
-    took: float = 0.0,
-    seconds: float = SECONDS,
 ) -> Figure | None:
     """Draw the score on the latest fifth of the rows of a model that is fitted to more and more of the rows before.
 
-    The curve tells whether more data, or a longer window, would help. It begins with few rows, and ends when the next
-    fit would take longer than the time that is left.
+    The curve tells whether more data, or a longer window, would help. It begins with few rows; how many the last fit gets
+    depends on their number and that of the columns alone. After five minutes no further fit begins, and the picture says so.
 
     :param fit: fits the chosen candidate to some rows.
     :param data: training rows, in order of event time.
-    :param took: seconds that a fit to all rows took; 0 if that is not known.
-    :param seconds: limit of time; a fit that has begun is not interrupted.
     :returns: None if there are not two points to draw a line between.
     """
     try:
@@ -93,15 +83,13 @@ def learning_curve(
         return None
     validated = data.between(fold.cut, fold.end)
     points: list[tuple[int, float | None, float | None]] = []
-    left, before = seconds, data.labels.size
-    for rows in sorted({fold.cut // share for share in _SHARES}):
-        # For fewer rows, no less than a proportional share of the time is assumed.
-        if took * (rows / before) ** (_SUPERLINEAR if rows > before else 1) > left:
-            log.info(
-                "The learning curve ends before %d of %d rows: they would take too long.", rows, fold.cut
-            )
+    most = min(fold.cut, max(_ROWS, _VALUES // data.frame.shape[1]))
+    began, title = monotonic(), "Learning curve"
+    for rows in sorted({most // share for share in _SHARES}):
+        if monotonic() - began > _GUARD:
+            title += f", ended after {_GUARD:g} s"
+            log.warning("The learning curve ends before %d of %d rows, after %g s.", rows, fold.cut, _GUARD)
             break
-        began = monotonic()
         fitted_to = data.between(fold.cut - rows, fold.cut)
         try:
             model = fit(fitted_to)
@@ -110,9 +98,8 @@ def learning_curve(
             )
         except (NotEnoughData, TrainingFailed):
             pass  # few rows may hold one class, or none of a category
-        took, before = monotonic() - began, rows
-        left -= took
-    return _curve(points, metric) if len(points) > 1 else None
+    described = f"rows fitted of {fold.cut:,}, the latest before validation"
+    return _curve(points, title, described, metric) if len(points) > 1 else None
 
 
 def _score(model: Pipeline, data: Data, task: str, metric: str) -> float | None:
@@ -120,7 +107,9 @@ def _score(model: Pipeline, data: Data, task: str, metric: str) -> float | None:
     return measures.measure(metric, data.labels, predicted)
 
 
-def _curve(points: list[tuple[int, float | None, float | None]], metric: str) -> Figure:
+def _curve(
+    points: list[tuple[int, float | None, float | None]], title: str, described: str, metric: str
+) -> Figure:
     rows, train, validation = zip(*points, strict=True)
     figure, (axes,) = make_panels()
     for label, scores, style in (
@@ -132,7 +121,7 @@ def _curve(points: list[tuple[int, float | None, float | None]], metric: str) ->
     axes.set_xscale("log")
     axes.set_xticks(rows, [f"{count:,}" for count in rows], rotation=30, ha="right")
     axes.minorticks_off()
-    label_axes(axes, "Learning curve", "rows fitted, the latest before validation", metric)
+    label_axes(axes, title, described, metric)
     legend(axes)
     return figure
 

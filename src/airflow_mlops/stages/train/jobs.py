@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -47,6 +47,10 @@ class Job:
         built = self.function.version if self.function else ""
         recipe = self.recipe.model_copy(update={"dataset": labelled.content(self.recipe.dataset)})
         return hashlib.sha256(f"{key}\n{built}\n{recipe.model_dump_json()}".encode()).hexdigest()[:32]
+
+    def after(self, trials: int) -> Job:
+        """Return the job whose search does exactly so many trials."""
+        return replace(self, recipe=self.recipe.model_copy(update={"searched": trials}))
 
     def sources(self) -> dict[str, str]:
         """Return the code to be stored beside the model, by file name."""

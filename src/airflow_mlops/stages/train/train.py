@@ -34,15 +34,15 @@ class _Chosen(NamedTuple):
     """The fitted model of a training, and how it was chosen.
 
     :param score: inner score; None if the candidate was not ranked.
-    :param seconds: of the last fit.
+    :param cut: whether the budget's seconds ended the search.
     """
 
     model: Pipeline
     params: dict[str, Any]
     score: float | None
     trials: int
+    cut: bool
     rows: int
-    seconds: float
     remarks: tuple[str, ...]
 
 
@@ -135,7 +135,8 @@ def train(
             "params": {**job.recipe.candidate.params, **chosen.params}, "features": job.recipe.features.names,
             "seconds": seconds, "trials": chosen.trials, "remarks": chosen.remarks,
         }  # fmt: skip
-        tags = {**tags, **job.long_tags(), "mlops.digest": logged.digest, _TRAINED: json.dumps(facts)}
+        done = job.after(chosen.trials) if chosen.cut else job
+        tags = {**tags, **done.long_tags(), "mlops.digest": logged.digest, _TRAINED: json.dumps(facts)}
         tags[sample.DIGEST_TAG] = sample_digest
         version = registration.register(
             patient,
@@ -182,14 +183,14 @@ def _choose(job: jobs.Job, data: fitting.Data, store: trials.Store, dask: str | 
     outcome = tune.SearchOutcome({}, None, 1)
     if recipe.ranked or job.recipe.candidate.search:
         outcome = tune.search(recipe, data, store if job.recipe.candidate.search else None, dask)
-    began = monotonic()
     with threads.remarks() as remarks:
         model = _waited(recipe, data, outcome.params)
     for remark in remarks:
         log.warning("%s: %s", name, remark)
-    rows, seconds = data.labels.size, monotonic() - began
     all_remarks = (*outcome.remarks, *remarks)
-    return _Chosen(model, outcome.params, outcome.score, outcome.trials, rows, seconds, all_remarks)
+    return _Chosen(
+        model, outcome.params, outcome.score, outcome.trials, outcome.cut, data.labels.size, all_remarks
+    )
 
 
 def _trained(tags: Mapping[str, str], version: str) -> TrainedModel:
@@ -201,7 +202,8 @@ def _log_facts(client: Client, run: Run, job: jobs.Job, chosen: _Chosen) -> None
     params = {
         f"model.{name}": value for name, value in {**job.recipe.candidate.params, **chosen.params}.items()
     }
-    tracking.log_params(client, run.info.run_id, {"train_rows": chosen.rows, **params})
+    counts = {"train_rows": chosen.rows, "trials": chosen.trials}
+    tracking.log_params(client, run.info.run_id, {**counts, **params})
     tracking.log_metrics(client, run.info.run_id, "inner", {job.recipe.metric: chosen.score})
 
 
@@ -221,4 +223,4 @@ def _log_curve(client: Client, run: Run, job: jobs.Job, data: fitting.Data, chos
         return _fit(job.recipe, part, chosen.params)
 
     with threads.bounded(threads.per_fit()):
-        curve.log_training(client, run.info.run_id, job.recipe, data, again, chosen.seconds)
+        curve.log_training(client, run.info.run_id, job.recipe, data, again)

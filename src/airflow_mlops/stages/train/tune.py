@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,7 +14,7 @@ from airflow_mlops.domain.spec.model import Candidate
 from airflow_mlops.exceptions import NotEnoughData, TrainingFailed
 from airflow_mlops.learning import threads
 from airflow_mlops.learning.statistics import measures
-from airflow_mlops.stages.train import fitting, folds
+from airflow_mlops.stages.train import fitting, folds, pools
 from airflow_mlops.stages.train.proposals import Proposal, Proposals
 from airflow_mlops.stages.train.trials import Trial, TrialOutcome
 
@@ -34,12 +34,14 @@ class SearchOutcome(NamedTuple):
     :param params: values of the parameters that were searched for.
     :param score: mean of the metric over the folds; None if nothing was ranked.
     :param trials: how many combinations were tried.
+    :param cut: whether the budget's seconds ended it.
     :param remarks: what a person should know of the search.
     """
 
     params: dict[str, Any]
     score: float | None
     trials: int
+    cut: bool = False
     remarks: tuple[str, ...] = ()
 
 
@@ -50,7 +52,7 @@ def search(
 
     A candidate that searches for nothing has one trial. Of equals, the first wins. A trial that fails is left out with a
     warning. With ``budget.parallel``, so many trials run side by side and are reported together, so that it does not
-    matter which of them ends first.
+    matter which of them ends first. A recipe that says how many trials were done is searched by exactly as many.
 
     :param store: records the trials, and returns those of an earlier try, which are not fitted again; None records none.
     :param dask: address of a Dask scheduler that trials are fitted on; None fits them in threads of this process.
@@ -60,8 +62,8 @@ def search(
     """
     candidate = recipe.candidate
     spans = folds.folds(data, recipe.folds, recipe.task)
-    with threads.remarks() as warned, _workers(dask, data, recipe) as pool, _opened(store):
-        search = _Search(recipe, candidate, data, spans, store, pool, _threads(dask, recipe))
+    with threads.remarks() as warned, pools.opened(dask, data, recipe) as pool, _opened(store):
+        search = _Search(recipe, candidate, data, spans, store, pool, pools.n_threads(dask, recipe))
         with threads.bounded(search.n_threads):
             search.run()
     for remark in warned:
@@ -71,31 +73,6 @@ def search(
 
 def _opened(store: Store | None) -> AbstractContextManager[None]:
     return store.opened() if store else nullcontext()
-
-
-def _threads(dask: str | None, recipe: Recipe) -> int:
-    # A Dask worker already runs as many fits as it has threads, so each fit gets one.
-    return 1 if dask else threads.per_fit(recipe.budget.parallel)
-
-
-@contextmanager
-def _workers(dask: str | None, data: fitting.Data, recipe: Recipe) -> Iterator[Any]:
-    """Yield joblib's pool: threads of this process, or a Dask cluster, to which the rows are sent once."""
-    from joblib import Parallel, parallel_config
-
-    side_by_side = recipe.budget.parallel
-    if not dask:
-        with parallel_config("threading"):
-            yield Parallel(side_by_side)
-        return
-    from distributed import Client
-
-    try:
-        client = Client(dask)  # type: ignore[no-untyped-call]
-    except OSError as error:
-        raise ConnectionError(f"The Dask scheduler at {dask} does not answer: {error}") from error
-    with client, parallel_config("dask", scatter=[data]):
-        yield Parallel(side_by_side)
 
 
 @dataclass
@@ -153,7 +130,7 @@ class _Search:
         """Seconds of the batches that have ended, in this process or in an earlier one."""
 
     def run(self) -> None:
-        while not self._late(0.0) and (proposals := self.proposals.next(self.budget.parallel)):
+        while not self._over() and (proposals := self.proposals.next(self.budget.parallel)):
             first = len(self.ended) + 1
             self._batch([self._attempt(number, proposal) for number, proposal in enumerate(proposals, first)])
         self._record()
@@ -162,8 +139,13 @@ class _Search:
         while self.store and self.unrecorded:
             self.unrecorded.pop(0)(self.store)
 
+    def _over(self) -> bool:
+        exactly = self.recipe.searched
+        return self._late(0.0) if exactly is None else len(self.ended) >= exactly
+
     def _late(self, seconds: float) -> bool:
-        return self.best is not None and self.seconds + seconds > self.budget.seconds
+        limited = self.recipe.searched is None and self.best is not None
+        return limited and self.seconds + seconds > self.budget.seconds
 
     def _attempt(self, number: int, proposal: Proposal) -> _Attempt:
         former = self.store.find(proposal.params) if self.store else None
@@ -185,15 +167,17 @@ class _Search:
             self._repeat(attempt)
         for fold in self.folds:
             live = [attempt for attempt in batch if attempt.unfitted and attempt.live(len(self.folds))]
-            if not live or self._late(monotonic() - began):
+            if not live:
                 break
+            if self._late(monotonic() - began):
+                # All of the batch counts for nothing: the same number of trials is then the same search.
+                self.seconds += monotonic() - began
+                return
             self._fold(live, fold)
         before = [attempt.trial.seconds for attempt in batch if not attempt.fresh]
         self.seconds += max([monotonic() - began, *before])
         for attempt in batch:
-            # A trial that ran out of time does not count.
-            if not attempt.live(len(self.folds)):
-                self._end(attempt)
+            self._end(attempt)
 
     def _repeat(self, attempt: _Attempt) -> None:
         """Report the scores of an earlier try again, fold by fold."""
@@ -261,13 +245,14 @@ class _Search:
             raise NotEnoughData(f"{self.recipe.metric} is undefined on the {rows} latest training rows.")
         best, trials = self.best[2], len(self.ended)
         remarks = [f"{len(failed)} of {trials} trials failed, the first: {failed[0].error}"] if failed else []
-        if trials < self.proposals.total and self._late(0.0):
+        cut = trials < self.proposals.total and (self.recipe.searched is not None or self._late(0.0))
+        if cut:
             remarks.append(
-                f"{trials} of {self.proposals.total} trials were done when their {self.budget.seconds:g} s were over. "
-                "Another time it may be another number, so this search may not be reproducible."
+                f"{trials} of {self.proposals.total} trials were done when the {self.budget.seconds:g} s of train.budget.seconds were "
+                "over. How many is kept in the recipe; a search that is not told does more or fewer at another speed."
             )
             log.warning("%s: %s", self.candidate.name, remarks[-1])
-        return SearchOutcome(dict(best.params), best.value, trials, tuple(remarks))
+        return SearchOutcome(dict(best.params), best.value, trials, cut, tuple(remarks))
 
 
 class _Measurement(NamedTuple):

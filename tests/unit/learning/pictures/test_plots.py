@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import logging
+import time
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -111,12 +113,39 @@ def test_a_loss_that_grows_counts_for_a_feature_as_a_score_that_falls() -> None:
     assert found[1]["wind"] > 0.1
 
 
-def test_importance_that_would_take_too_long_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
+def test_importance_of_more_features_than_can_be_shuffled_one_by_one_is_left_out(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     rows = make_rows(300)
     known, truth = pipeline.labelled(rows, "late", "classification")
+    monkeypatch.setattr(plots, "_VALUES", 4**2 * 200 - 1)
     with caplog.at_level(logging.INFO):
-        assert plots.importance(fit(DATA), known, truth, "classification", "roc_auc", 0, seconds=0) is None
-    assert "No importance of 4 features: it would take too long" in caplog.text
+        assert plots.importance(fit(DATA), known, truth, "classification", "roc_auc", 0) is None
+    assert "No importance of 4 features" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("width", "rows", "affordable"),
+    [(4, 300, (300, 5)), (20, 10**6, (5_000, 5)), (100, 10**6, (5_000, 1)), (250, 10**6, (800, 1)), (500, 10**6, (200, 1)),
+     (501, 10**6, (200, 0)), (400, 50, (50, 5)), (501, 50, (50, 0))],
+)  # fmt: skip
+def test_rows_and_shuffles_follow_from_the_numbers_of_features_and_rows_alone(
+    width: int, rows: int, affordable: tuple[int, int]
+) -> None:
+    assert plots._affordable(width, rows) == affordable
+
+
+def test_a_slow_machine_measures_the_same_importance(monkeypatch: pytest.MonkeyPatch) -> None:
+    known, truth = pipeline.labelled(make_rows(1500), "late", "classification")
+    model, losses = fit(DATA), []
+    for step in (0.0, 3600.0):
+        ticks = count(0.0, step)
+        for clock in ("monotonic", "perf_counter", "process_time"):
+            monkeypatch.setattr(time, clock, lambda ticks=ticks: next(ticks))
+        found = plots.importance(model, known, truth, "classification", "roc_auc", 0)
+        assert found is not None
+        losses.append(found[1])
+    assert losses[0] == losses[1]
 
 
 def test_importance_by_a_metric_that_is_undefined_on_the_rows_is_left_out() -> None:
@@ -146,32 +175,43 @@ def test_a_learning_curve_is_fitted_to_ever_more_of_the_latest_rows() -> None:
     assert np.isfinite(validated.get_ydata()).all()
 
 
-def test_a_learning_curve_ends_when_time_runs_out() -> None:
-    fits = []
-
-    def noted(data: fitting.Data) -> Any:
-        fits.append(data)
-        return fit(data)
-
-    assert curve.learning_curve(noted, DATA, task="classification", metric="roc_auc", seconds=0) is None
-    assert len(fits) == 1
+def sizes_of(figure: Any) -> list[int]:
+    return [int(rows) for rows in figure.axes[0].lines[0].get_xdata()]
 
 
-@pytest.mark.parametrize(("took", "count"), [(0.0, 2), (1_000.0, 0)])
-def test_a_learning_curve_keeps_to_its_time_also_if_fits_fail_or_the_first_is_long(
-    monkeypatch: pytest.MonkeyPatch, took: float, count: int
+def drawn_at(monkeypatch: pytest.MonkeyPatch, step: float) -> Any:
+    """Draw a learning curve by a clock that moves on by ``step`` each time that it is asked."""
+    ticks = count(0.0, step)
+    monkeypatch.setattr(curve, "monotonic", lambda: next(ticks))
+    return curve.learning_curve(fit, DATA, task="classification", metric="roc_auc")
+
+
+def test_a_learning_curve_is_the_same_on_a_machine_that_is_slower(monkeypatch: pytest.MonkeyPatch) -> None:
+    fast, slow = (drawn_at(monkeypatch, step) for step in (0.0, 59.0))
+    for line, other in zip(fast.axes[0].lines, slow.axes[0].lines, strict=True):
+        assert line.get_xydata().tolist() == other.get_xydata().tolist()
+    assert fast.axes[0].get_title(loc="left") == slow.axes[0].get_title(loc="left")
+
+
+def test_a_learning_curve_that_ends_early_says_so_in_the_picture(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    fits = []
+    whole, early = drawn_at(monkeypatch, 0.0), drawn_at(monkeypatch, 120.0)
+    assert sizes_of(early) == sizes_of(whole)[:2]
+    assert early.axes[0].get_title(loc="left") == "Learning curve, ended after 300 s"
+    assert "after 300 s" in caplog.text
+    assert drawn_at(monkeypatch, 1e6) is None
 
-    def fail(data: fitting.Data) -> Any:
-        fits.append(data)
-        raise TrainingFailed("too few")
 
-    now = iter(range(0, 100, 6))  # each fit takes six seconds
-    monkeypatch.setattr(curve, "monotonic", lambda: next(now))
-    drawn = curve.learning_curve(fail, DATA, task="classification", metric="roc_auc", took=took, seconds=24)
-    assert drawn is None
-    assert len(fits) == count
+def test_a_learning_curve_of_many_values_ends_with_fewer_rows_and_says_of_how_many(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    whole = drawn_at(monkeypatch, 0.0)
+    monkeypatch.setattr(curve, "_ROWS", 160)
+    monkeypatch.setattr(curve, "_VALUES", 4 * 160)
+    figure = drawn_at(monkeypatch, 0.0)
+    assert sizes_of(figure) == [10, 20, 40, 80, 160]
+    assert f"of {sizes_of(whole)[-1]:,}, the latest" in figure.axes[0].get_xlabel()
 
 
 def test_sizes_that_cannot_be_fitted_are_left_out_of_a_learning_curve() -> None:

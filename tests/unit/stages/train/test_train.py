@@ -17,7 +17,7 @@ import pytest
 
 from airflow_mlops.domain.facts.recipe import Recipe
 from airflow_mlops.domain.facts.results import ModelRef, TrainedModel
-from airflow_mlops.domain.spec.model import Candidate, Features
+from airflow_mlops.domain.spec.model import Budget, Candidate, Features
 from airflow_mlops.exceptions import DigestMismatch, NotEnoughData, TrainingFailed, UntrustedModel
 from airflow_mlops.learning.bless.sample import PREDICTION, SAMPLE
 from airflow_mlops.learning.models import models, skops_file
@@ -309,6 +309,20 @@ def test_a_search_is_ranked_even_if_nothing_else_is(client: Any) -> None:
     )
     assert trained.score is not None
     assert (trained.params["C"] in (0.001, 1.0), trained.trials) == (True, 2)
+
+
+def test_a_search_that_was_cut_short_is_kept_with_its_trials_and_its_recipe_is_the_same_search(
+    client: Any,
+) -> None:
+    candidate = Candidate(estimator=LOGISTIC.estimator, search={"C": [0.001, 1.0, 10.0]})
+    hasty = {"model": "cut", "candidate": candidate, "budget": Budget(seconds=1e-9)}
+    trained = make_trained(client, make_rows(), "cut", **hasty)
+    assert (trained.trials, client.get_run(trained.run_id).data.params["trials"]) == (1, "1")
+    recipe = Recipe.model_validate_json(client.get_model_version("cut", "1").tags["mlops.recipe"])
+    assert recipe == make_recipe(make_rows(), **hasty, searched=1)
+    patient = recipe.model_copy(update={"budget": Budget()})
+    again = train.train(make_rows(), client=client, recipe=patient, key="again", tags={}, pictures=False)
+    assert (again.trials, again.params, again.digest) == (1, trained.params, trained.digest)
 
 
 def test_a_fit_of_the_recipe_is_the_model_that_was_trained(client: Any, tmp_path: Path) -> None:

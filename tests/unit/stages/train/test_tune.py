@@ -15,7 +15,7 @@ from airflow_mlops.domain.spec.model import Budget, Candidate
 from airflow_mlops.exceptions import NotEnoughData, RegistryUnavailable, TrainingFailed
 from airflow_mlops.learning import threads
 from airflow_mlops.learning.models import models
-from airflow_mlops.stages.train import fitting, train, trials, tune
+from airflow_mlops.stages.train import fitting, pools, train, trials, tune
 from airflow_mlops.stages.train.folds import Fold
 from airflow_mlops.stores.registry import tracking
 from synthetic import make_client, make_recipe, make_rows
@@ -120,23 +120,59 @@ def test_trials_that_fall_behind_are_fitted_to_fewer_folds_and_never_chosen(
     assert "on the first 1 of 3 folds, given up, best 0." in caplog.text
 
 
-def test_a_search_that_runs_out_of_time_says_that_it_may_not_be_reproducible(
+def test_a_search_that_runs_out_of_time_tells_how_many_trials_it_did_and_which_key_ended_it(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     best = found(tree(max_depth=[1, 2, 3]), seconds=1e-9)
-    assert (best.params, best.trials) == ({"max_depth": 1}, 1)
-    assert "1 of 3 trials were done" in caplog.text
-    assert "may not be reproducible" in best.remarks[0]
+    assert (best.params, best.trials, best.cut) == ({"max_depth": 1}, 1, True)
+    assert "1 of 3 trials were done when the 1e-09 s of train.budget.seconds were over" in caplog.text
+    assert best.remarks[0] in caplog.text
+
+
+class Clock:
+    """A clock that tells a time later by ``step`` each time it is asked."""
+
+    def __init__(self, step: float) -> None:
+        self.step, self.now = step, 0.0
+
+    def __call__(self) -> float:
+        self.now += self.step
+        return self.now
 
 
 def test_a_trial_that_runs_out_of_time_between_folds_counts_for_nothing(
     monkeypatch: pytest.MonkeyPatch, fits: list[tuple[dict[str, Any], int]]
 ) -> None:
-    seconds = count(0.0, 1.0)
-    monkeypatch.setattr(tune, "monotonic", lambda: next(seconds))
+    monkeypatch.setattr(tune, "monotonic", Clock(1.0))
     best = found(tree(max_depth=[1, 2, 3, 4]), folds=4, seconds=20)
     assert len(fits) % 4 > 0, "the last one was given up"
     assert best.trials == len(fits) // 4
+
+
+@pytest.mark.parametrize(
+    "space", [{"max_depth": [1, 2, 3, 4, 5, 6]}, {"max_depth": {"low": 1, "high": 40}}], ids=str
+)
+def test_a_search_that_was_cut_short_is_the_same_again_at_any_speed(
+    monkeypatch: pytest.MonkeyPatch, fits: list[tuple[dict[str, Any], int]], space: dict[str, Any]
+) -> None:
+    recipe = recipe_of(tree(**space), trials=8, parallel=2, folds=2, seconds=60)
+    monkeypatch.setattr(tune, "monotonic", Clock(5.0))
+    cut = tune.search(recipe, make_data())
+    assert cut.cut
+    assert 0 < cut.trials < len({str(params) for params, _ in fits}), "a batch was given up"
+    again = recipe.model_copy(update={"searched": cut.trials})
+    for step in (0.0, 1e6):
+        monkeypatch.setattr(tune, "monotonic", Clock(step))
+        assert tune.search(again, make_data()) == cut
+
+
+def test_the_same_facts_give_the_same_search_at_any_speed(monkeypatch: pytest.MonkeyPatch) -> None:
+    outcomes = []
+    for step in (0.0, 1.0, 20.0):
+        monkeypatch.setattr(tune, "monotonic", Clock(step))
+        outcomes.append(found(tree(max_depth=[1, 2, 3, 4, 5, 6, 7, 8]), folds=2, seconds=Budget().seconds))
+    assert outcomes[0] == outcomes[1] == outcomes[2]
+    assert (outcomes[0].trials, outcomes[0].cut) == (8, False)
 
 
 def test_each_trial_is_told_with_what_is_left(caplog: pytest.LogCaptureFixture) -> None:
@@ -214,7 +250,7 @@ def test_linear_algebra_keeps_to_the_processors_of_the_task(monkeypatch: pytest.
 def test_a_worker_of_dask_is_not_told_of_the_processors_of_the_task(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threads, "per_fit", lambda side_by_side=1: 64 // side_by_side)
     recipe = recipe_of(tree(), parallel=4)
-    assert (tune._threads(None, recipe), tune._threads("tcp://127.0.0.1:9", recipe)) == (16, 1)
+    assert (pools.n_threads(None, recipe), pools.n_threads("tcp://127.0.0.1:9", recipe)) == (16, 1)
 
 
 def test_a_search_of_which_every_trial_fails_tells_the_first_error() -> None:
