@@ -1,8 +1,9 @@
-"""How many threads a computation may use, and how to wait for a thread that computes."""
+"""How many threads a computation may use, how busy the machine is, and how to wait for a thread that computes."""
 
 from __future__ import annotations
 
 import logging
+import os
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -25,6 +26,11 @@ def per_fit(side_by_side: int = 1) -> int:
     from joblib import cpu_count
 
     return max(1, int(cpu_count()) // side_by_side)
+
+
+def load() -> str:
+    """Return how busy this machine is, for the message of a limit of time that was missed."""
+    return f"the load of this machine is {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors"
 
 
 def bounded(count: int) -> AbstractContextManager[object]:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -217,6 +218,23 @@ class Clock:
     def readline(self) -> str:
         self.requests += 1
         return "\n"
+
+
+def test_rows_that_other_work_slows_do_not_count_for_the_time_of_one_row(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, calls = Clock(), count()
+    real = models.predict
+
+    def predict(model: Any, rows: pa.Table, task: str) -> np.ndarray:
+        clock.now += 0.006 if next(calls) == 17 else 0.011
+        return real(model, rows, task)
+
+    monkeypatch.setattr(process, "process_time", lambda: clock.now)
+    monkeypatch.setattr(models, "predict", predict)
+    path = folder / "model.skops"
+    found = process._predict(path, models.digest(path), folder / "sample.parquet", "classification")
+    assert found["latency_ms"] == pytest.approx(6)
 
 
 def test_one_row_is_measured_once_it_is_asked_for_and_hanging_ends_the_process(
