@@ -159,7 +159,7 @@ class NotReproduced(ValueError):
 
 
 class NoDecision(TimeoutError):
-    """The decision on an earlier partition did not come in time. A retry cannot help before that run has ended."""
+    """The decision on an earlier partition did not come in time. A retry can help: it waits as long again."""
 
 
 class MailUndelivered(ConnectionError):
@@ -172,6 +172,7 @@ class OutputUnavailable(ConnectionError):
 
 RETRYABLE: tuple[type[Exception], ...] = (
     MachineBusy,
+    NoDecision,
     OutputUnavailable,
     SourceMissing,
     SourceChanging,

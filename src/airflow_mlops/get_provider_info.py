@@ -135,7 +135,7 @@ def _options() -> dict[str, dict[str, Any]]:
             example="True",
         ),
         "decision_timeout": _option(
-            "Seconds that a stage waits for the decision on the partition before, then fails its task.",
+            "Seconds that a stage waits for the decision on the partition before, until its try fails.",
             type="integer",
             default="21600",
             example="3600",

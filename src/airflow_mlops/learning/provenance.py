@@ -256,8 +256,11 @@ def _commit(tags: Mapping[str, str]) -> str | None:
     command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
         described = subprocess.run(
-            command, cwd=Path(tags[DAG_FILE]).parent, capture_output=True, text=True, timeout=5, check=True
+            command, cwd=Path(tags[DAG_FILE]).parent, capture_output=True, text=True, timeout=60, check=True
         )
+    except subprocess.TimeoutExpired as error:
+        _logger.warning("The commit of the code is not recorded: git took longer than %g s.", error.timeout)
+        return None
     except (OSError, subprocess.SubprocessError):
         return None  # no Git, no repository, or one of another user
     return described.stdout.strip() or None

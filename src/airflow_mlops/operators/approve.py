@@ -93,10 +93,10 @@ class PromotionApprovalOperator(ApprovalOperator):
         """
         question = self._question()
         # At the deadline Airflow answers with the defaults of the form; no person has answered then.
-        if "error" in event or event.get("timedout"):
+        if event.get("timedout") or event.get("error_type") == "timeout":
             raise ApprovalMissing(
-                f"{question.subject} Nobody has answered within {question.policy.timeout}, so the champion stays. "
-                "Clear this task to ask again."
+                f"{question.subject} Nobody has answered within {question.policy.timeout} (gates.approval.timeout), so the "
+                "champion stays. Clear this task to ask again."
             )
         HITLOperator.execute_complete(self, context, event)
         reply = promotion.read_response(event, approved=event["chosen_options"] == [self.APPROVE])

@@ -11,6 +11,7 @@ from airflow.sdk import BaseSensorOperator, PokeReturnValue
 from airflow.sdk.exceptions import AirflowSensorTimeout
 
 from airflow_mlops.exceptions import RegistryUnavailable
+from airflow_mlops.learning import threads
 from airflow_mlops.triggers.alias import ModelAliasTrigger
 
 if TYPE_CHECKING:
@@ -80,14 +81,16 @@ class ModelAliasSensor(BaseSensorOperator):
 
         :raises AirflowSensorTimeout: if the alias was not there in time.
         """
-        if event["version"] is None:
+        # A busy deployment may take long to come here.
+        version = event["version"] or self.poke(context).xcom_value
+        if version is None or not self._trigger().matches(version):
             conditions = [f"version {self.version}"] if self.version else []
             conditions += [f"another version than {self.former}"] if self.former else []
             raise AirflowSensorTimeout(
                 f"{self.alias} of {self.model} was not at {' and '.join(conditions) or 'any version'} within "
-                f"{timedelta(seconds=self.timeout)} h. Train and promote; then clear this task."
+                f"{timedelta(seconds=self.timeout)} h (timeout); {threads.load()}. Train and promote; then clear this task."
             )
-        return str(event["version"])
+        return str(version)
 
     def _trigger(self, deadline: float | None = None) -> ModelAliasTrigger:
         return ModelAliasTrigger(

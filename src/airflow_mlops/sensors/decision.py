@@ -11,6 +11,7 @@ from airflow.sdk.exceptions import AirflowSensorTimeout
 
 from airflow_mlops import config
 from airflow_mlops.exceptions import NoDecision
+from airflow_mlops.learning import threads
 from airflow_mlops.runs import dataset_of, table_uri
 from airflow_mlops.stores.registry import ledger
 from airflow_mlops.stores.tables import tables
@@ -71,15 +72,17 @@ class DecisionSensor(BaseSensorOperator):
         return None
 
     def resume(self, context: Context, event: dict[str, Any]) -> None:
-        """Go on, or raise if the wait timed out.
+        """Go on, or raise if the wait timed out and there is still no decision.
 
         :raises NoDecision: if the deadline passed.
         """
-        if not event["decided"]:
+        # A busy deployment may take long to come here.
+        if not event["decided"] and not self.poke(context):
             raise NoDecision(
                 f"{self.model}.train has not decided on partition {self._before(context)} within "
-                f"{config.decision_timeout().total_seconds():.0f} s ([mlops] decision_timeout). Is that DAG paused, or has one of "
-                f"{self.model}.score, .monitor or .train failed for that partition? Clear it there, then clear this."
+                f"{config.decision_timeout().total_seconds():.0f} s ([mlops] decision_timeout); {threads.load()}. Is that DAG paused, or "
+                f"has one of {self.model}.score, .monitor or .train failed for that partition? Clear it there. This task is tried "
+                "again and waits as long; raise the option if a training takes longer."
             )
 
     def _before(self, context: Context) -> str | None:

@@ -12,6 +12,7 @@ from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException
 
 from airflow_mlops.domain.checks import Verdict
 from airflow_mlops.domain.partitions import Partition
+from airflow_mlops.learning import threads
 from airflow_mlops.runs import dataset_of, table_uri
 from airflow_mlops.stages.monitor import checks
 from airflow_mlops.stores.tables import tables
@@ -90,12 +91,19 @@ class DriftSensor(BaseSensorOperator):
         :raises AirflowSkipException: if the verdict is none of ``verdicts``.
         """
         key = self._key(context)
-        if event["verdict"] is None:
+        # A busy deployment may take long to come here.
+        verdict = (
+            checks.verdict(self._uri, key, self.check)
+            if event["verdict"] is None
+            else Verdict(event["verdict"])
+        )
+        if verdict is None:
             raise AirflowSensorTimeout(
-                f"{self.check} of {self.model} {key} was not judged within {timedelta(seconds=self.timeout)} h. Has "
-                f"{self.model}.monitor run for that partition, and is there a check of that name? Then clear this task."
+                f"{self.check} of {self.model} {key} was not judged within {timedelta(seconds=self.timeout)} h (timeout); "
+                f"{threads.load()}. Has {self.model}.monitor run for that partition, and is there a check of that name? Then "
+                "clear this task."
             )
-        return self._accepted(Verdict(event["verdict"]), key)
+        return self._accepted(verdict, key)
 
     @property
     def _uri(self) -> str:

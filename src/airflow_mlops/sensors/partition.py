@@ -12,6 +12,7 @@ from airflow.sdk.exceptions import AirflowSensorTimeout
 
 from airflow_mlops.exceptions import SourceUnreadable
 from airflow_mlops.hooks.sources import pack
+from airflow_mlops.learning import threads
 from airflow_mlops.runs import partition_of
 from airflow_mlops.stores.sources.source import arrived
 from airflow_mlops.triggers.partition import PartitionTrigger
@@ -77,7 +78,7 @@ class NewPartitionSensor(BaseSensorOperator):
         try:
             return super().execute(context)
         except AirflowSensorTimeout:
-            return self.resume(context, {"arrived": False})
+            raise self._in_vain(context) from None
 
     def _leave(self, partition: Partition) -> NoReturn:
         self.defer(
@@ -93,16 +94,20 @@ class NewPartitionSensor(BaseSensorOperator):
         )
 
     def resume(self, context: Context, event: dict[str, Any]) -> None:
-        """Go on, or raise if the wait timed out.
+        """Go on, or raise if the wait timed out and the data is still not there.
 
         :raises AirflowSensorTimeout: if the data did not come in time.
         :raises SourceUnreadable: if the source can never be read.
         """
         if event.get("error"):
             raise SourceUnreadable(event["error"])
-        if not event["arrived"]:
-            partition = partition_of(context, self.partition, self.grain)
-            raise AirflowSensorTimeout(
-                f"{self.source.describe(partition)} was not there, or still changed, after "
-                f"{timedelta(seconds=self.timeout)} h. Ask whoever delivers it; then clear this task."
-            )
+        # A busy deployment may take long to come here.
+        if not event["arrived"] and not self.poke(context):
+            raise self._in_vain(context)
+
+    def _in_vain(self, context: Context) -> AirflowSensorTimeout:
+        partition = partition_of(context, self.partition, self.grain)
+        return AirflowSensorTimeout(
+            f"{self.source.describe(partition)} was not there, or still changed, after {timedelta(seconds=self.timeout)} h "
+            f"(timeout, in a spec source.wait); {threads.load()}. Ask whoever delivers it; then clear this task."
+        )

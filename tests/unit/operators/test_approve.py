@@ -8,6 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from airflow.providers.standard.exceptions import HITLTriggerEventError
 from airflow.sdk import DAG, BaseOperator
 from airflow.sdk.exceptions import DownstreamTasksSkipped, TaskAwaitingInput
 
@@ -216,8 +217,17 @@ def test_an_answer_that_does_not_count_is_asked_for_again_in_the_time_that_is_le
 def test_without_an_answer_in_time_it_fails(forms: Forms, event: dict[str, Any]) -> None:
     asking = Asking(defaults="Approve")
     asking.ask()
-    with pytest.raises(ApprovalMissing, match="Nobody has answered within 7 days, 0:00:00, so the champion"):
+    with pytest.raises(
+        ApprovalMissing, match=r"within 7 days, 0:00:00 \(gates.approval.timeout\), so the champion"
+    ):
         asking.resume(event)
+
+
+def test_an_error_of_the_deployment_is_not_taken_for_people_who_have_not_answered(forms: Forms) -> None:
+    asking = Asking()
+    asking.ask()
+    with pytest.raises(HITLTriggerEventError, match="database is locked"):
+        asking.resume({"error": "database is locked", "error_type": "unknown"})
 
 
 def test_the_evidence_of_an_earlier_question_is_never_approved(forms: Forms) -> None:

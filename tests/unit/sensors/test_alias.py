@@ -105,7 +105,10 @@ def test_all_ways_of_waiting_agree_on_what_is_waited_for(history: History, wait:
         if there:
             assert wait(**arguments) == found, arguments
         else:
-            with pytest.raises(AirflowSensorTimeout, match="was not at .* within .* h. Train and promote"):
+            with pytest.raises(
+                AirflowSensorTimeout,
+                match=r"was not at .* h \(timeout\); the load of this machine is .* Train",
+            ):
                 pytest.fail(f"{arguments} found {wait(**arguments)}")
 
 
@@ -156,6 +159,13 @@ def test_the_deadline_of_a_wait_in_the_triggerer_is_the_sensors(history: History
     assert isinstance(trigger, ModelAliasTrigger)
     assert before + 60 <= (trigger.deadline or 0) <= time.time() + 60
     assert (trigger.version, trigger.former, trigger.interval) == ("7", None, 0.02)
+
+
+def test_a_promotion_before_the_task_could_go_on_ends_the_wait(history: History) -> None:
+    registry.set_champion(history.client, MODEL, "2")
+    assert make_sensor(version=2).resume(Run().context(), {"version": None}) == "2"
+    with pytest.raises(AirflowSensorTimeout, match="was not at another version than 2"):
+        make_sensor(former=2).resume(Run().context(), {"version": None})
 
 
 def test_a_time_out_says_what_was_waited_for(history: History) -> None:

@@ -5,11 +5,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from airflow.sdk import RetryAction
 from airflow.sdk.exceptions import TaskDeferred
 
 from airflow_mlops import config
 from airflow_mlops.domain.facts.results import Action
 from airflow_mlops.exceptions import NoDecision, TableMissing
+from airflow_mlops.pipelines.retry import RETRIES, RETRY_POLICY
 from airflow_mlops.sensors.decision import DecisionSensor
 from airflow_mlops.triggers.decision import DecisionTrigger
 from contexts import Run, deploy
@@ -102,5 +104,19 @@ def test_a_passed_deadline_names_the_dag_the_partition_and_the_option(history: H
         history.publish(key)
     with pytest.raises(NoDecision) as raised:
         sensor().resume(Run(partition="2013-02").context(), {"decided": False})
-    for part in ("flights.train", "partition 2013-01", "within 21600 s", "[mlops] decision_timeout"):
+    for part in (
+        "flights.train", "partition 2013-01", "within 21600 s ([mlops] decision_timeout)", "the load of this machine is",
+    ):  # fmt: skip
         assert part in str(raised.value)
+
+
+def test_a_decision_that_was_made_before_the_task_could_go_on_ends_the_wait(history: History) -> None:
+    for key in ("2013-01", "2013-02"):
+        history.publish(key)
+    history.decide("2013-01")
+    assert sensor().resume(Run(partition="2013-02").context(), {"decided": False}) is None
+
+
+def test_a_wait_that_was_missed_is_tried_again() -> None:
+    decision = RETRY_POLICY.evaluate(NoDecision(), try_number=1, max_tries=RETRIES)
+    assert decision.action is RetryAction.RETRY

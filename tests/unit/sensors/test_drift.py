@@ -97,9 +97,16 @@ def test_another_check_may_be_waited_for(history: History) -> None:
 def test_without_a_verdict_it_fails_in_the_end_and_says_what_is_missing(history: History, wait: Any) -> None:
     judged(history, Verdict.FAIL, "2013-02")
     with pytest.raises(
-        AirflowSensorTimeout, match=r"drift of flights 2013-01 was not judged.*flights\.monitor"
+        AirflowSensorTimeout,
+        match=r"drift of flights 2013-01 was not judged.*\(timeout\); the load of this machine is .*flights\.monitor",
     ):
         wait()
+
+
+def test_a_verdict_that_came_before_the_task_could_go_on_ends_the_wait(history: History) -> None:
+    judged(history, Verdict.FAIL)
+    sensor = DriftSensor(task_id="wait", model=MODEL)
+    assert sensor.resume(Run(partition="2013-01").context(sensor), {"verdict": None}) == "FAIL"
 
 
 def test_a_verdict_that_comes_later_wakes_the_trigger(history: History) -> None:

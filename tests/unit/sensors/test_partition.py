@@ -173,9 +173,16 @@ def waits(deferrable: bool, task: NewPartitionSensor) -> None:
 def test_who_waits_in_vain_is_told_what_for(tmp_path: Path, deferrable: bool) -> None:
     task = sensor(tmp_path, timeout=0.1)
     with pytest.raises(
-        AirflowSensorTimeout, match=rf"{tmp_path}/2013-01/\*.csv was not there, or still changed"
+        AirflowSensorTimeout,
+        match=rf"{tmp_path}/2013-01/\*.csv was not there, or still changed.*source.wait\); the load",
     ):
         waits(deferrable, task)
+
+
+def test_data_that_came_before_the_task_could_go_on_ends_the_wait(tmp_path: Path) -> None:
+    write(tmp_path)
+    task = sensor(tmp_path)
+    assert task.resume(Run(partition=JANUARY).context(task), {"arrived": False}) is None
 
 
 def test_a_partition_may_be_named(tmp_path: Path) -> None:
