@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from datetime import timedelta
 from functools import cache
-from urllib.parse import urlsplit
 
 from airflow.sdk import conf
 
-from airflow_mlops.domain.addresses import shown
-from airflow_mlops.exceptions import PlaceRefused
+from airflow_mlops.domain.addresses import problem_of, shown
+from airflow_mlops.exceptions import PlaceRefused, SettingRefused
 from airflow_mlops.stores.tables import places
 
 SECTION = "mlops"
@@ -31,7 +30,7 @@ def reports() -> str:
 @cache
 def tracking_uri() -> str:
     """[mlops] tracking_uri: MLflow's URI while the default connection does not exist."""
-    return _uri("tracking_uri", _get("tracking_uri"))
+    return _whole("tracking_uri", _uri("tracking_uri", _get("tracking_uri")))
 
 
 @cache
@@ -44,9 +43,9 @@ def mlflow_conn_id() -> str:
 def mlflow_url() -> str:
     """[mlops] mlflow_url: where people open MLflow, without a slash at its end; empty means no links."""
     value = _get("mlflow_url").rstrip("/")
-    if value and urlsplit(value).scheme not in ("http", "https"):
+    if value and value.lower().partition("://")[0] not in ("http", "https"):
         _refuse("mlflow_url", value, "write it as https://mlflow.example.com, or leave it empty for no links")
-    return value
+    return value and _whole("mlflow_url", value)
 
 
 @cache
@@ -61,7 +60,7 @@ def dask_scheduler() -> str:
     value = _get("dask_scheduler")
     if value and "://" not in value:
         _refuse("dask_scheduler", value, "write its address, such as tcp://dask.example.com:8786")
-    return value
+    return value and _whole("dask_scheduler", value)
 
 
 @cache
@@ -98,10 +97,17 @@ def _uri(option: str, value: str) -> str:
         _refuse(option, value, "write a URI: file:///folder, s3://bucket/folder …")
     if value.startswith("file://") and not value.startswith("file:///"):
         _refuse(option, value, "write a file URI with three slashes and an absolute path: file:///folder")
+    if not value.partition("://")[2].strip("/"):
+        _refuse(option, value, "it names no folder, bucket, host or file")
     return value.rstrip("/")
 
 
+def _whole(option: str, value: str) -> str:
+    problem = problem_of(value)
+    return _refuse(option, value, problem) if problem else value
+
+
 def _refuse(option: str, value: str, fix: str) -> str:
-    raise ValueError(
+    raise SettingRefused(
         f"[{SECTION}] {option} = {shown(value)!r} cannot be used: {fix} (AIRFLOW__MLOPS__{option.upper()})."
     )

@@ -23,6 +23,10 @@ class PlaceRefused(ValueError):
     """A name or a folder would not keep tables apart from others. A retry cannot help: choose another one."""
 
 
+class SettingRefused(ValueError):
+    """An option, a connection or an address cannot be used as it is. A retry cannot help: correct it."""
+
+
 class SourceMissing(FileNotFoundError):
     """The data of a partition is not there. A retry can help: it may still arrive."""
 

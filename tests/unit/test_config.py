@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from airflow_mlops import config
+from airflow_mlops.exceptions import SettingRefused
 
 OPTIONS: tuple[Callable[[], Any], ...] = (
     config.storage,
@@ -15,6 +16,7 @@ OPTIONS: tuple[Callable[[], Any], ...] = (
     config.tracking_uri,
     config.mlflow_conn_id,
     config.mlflow_url,
+    config.dask_scheduler,
     config.preload,
     config.decision_timeout,
 )
@@ -82,6 +84,14 @@ def test_an_option_is_read_once_a_process(monkeypatch: pytest.MonkeyPatch) -> No
         ("reports", "s3://bucket/pages#1", "all tables would be one"),
         ("reports", "reports", "write a URI"),
         ("tracking_uri", "mlflow.example.com", "write a URI"),
+        ("tracking_uri", "http://mlflow:abc", "its port is no whole number"),
+        ("tracking_uri", "postgresql://mlflow:99999999/db", "its port is no whole number"),
+        ("tracking_uri", "sqlite://", "it names no folder, bucket, host or file"),
+        ("tracking_uri", "sqlite:///:memory:", "what is kept in memory is lost"),
+        ("storage", "s3://", "it names no folder, bucket, host or file"),
+        ("storage", "file:///", "it names no folder, bucket, host or file"),
+        ("dask_scheduler", "tcp://dask:abc", "its port is no whole number"),
+        ("mlflow_url", "https://mlflow:99999999", "its port is no whole number"),
         ("mlflow_conn_id", "", "name a connection"),
         ("mlflow_url", "javascript:alert(1)", "https://mlflow.example.com"),
         ("preload", "perhaps", "True or False"),
@@ -93,7 +103,7 @@ def test_a_bad_value_is_refused_with_section_option_value_and_fix(
     monkeypatch: pytest.MonkeyPatch, option: str, value: str, fix: str
 ) -> None:
     set_option(monkeypatch, option, value)
-    with pytest.raises(ValueError, match=fix) as raised:
+    with pytest.raises(SettingRefused, match=fix) as raised:
         getattr(config, option)()
     assert str(raised.value).startswith(f"[mlops] {option} = {value!r} ")
     assert f"AIRFLOW__MLOPS__{option.upper()}" in str(raised.value)

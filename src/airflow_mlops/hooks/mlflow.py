@@ -12,8 +12,8 @@ from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow.sdk.log import mask_secret
 
 from airflow_mlops import config
-from airflow_mlops.domain.addresses import shown, shown_cause
-from airflow_mlops.exceptions import RegistryUnavailable
+from airflow_mlops.domain.addresses import DATABASES, problem_of, shown, shown_cause
+from airflow_mlops.exceptions import RegistryUnavailable, SettingRefused
 from airflow_mlops.stores.registry.client import connect, probe
 
 if TYPE_CHECKING:
@@ -41,7 +41,6 @@ _DEFAULTS = {
     # Bars that are redrawn are no use in a task's log.
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
-_DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 
 
 class MlflowHook(BaseHook):
@@ -71,18 +70,22 @@ class MlflowHook(BaseHook):
         """Return a client for tracking and registry, and configure MLflow in this process for it.
 
         :raises AirflowNotFoundException: if a connection other than ``mlflow_default`` does not exist.
-        :raises ValueError: if the connection has no host, or an extra that is unknown.
+        :raises SettingRefused: if the connection has no host, an extra that is unknown, or an address without a driver.
         :raises RegistryUnavailable: if MLflow's database cannot be opened.
         """
         from alembic.util import CommandError
         from mlflow.exceptions import MlflowException
-        from sqlalchemy.exc import SQLAlchemyError
+        from mlflow.tracking.registry import UnsupportedModelRegistryStoreURIException
+        from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
         uri, settings = self._resolve()
         configure(settings)
         try:
             with _alone(uri):
                 return connect(uri)
+        except (ImportError, ArgumentError, UnsupportedModelRegistryStoreURIException) as error:
+            message = shown(f"MLflow cannot be reached at {uri}: {_why(error)}")
+            raise SettingRefused(message) from shown_cause(error)
         except (MlflowException, SQLAlchemyError, CommandError) as error:
             message = shown(f"MLflow's database cannot be opened: {error}")
             raise RegistryUnavailable(message) from shown_cause(error)
@@ -93,7 +96,7 @@ class MlflowHook(BaseHook):
         :return: None if there is a server, which then decides.
         """
         scheme = self._resolve()[0].partition(":")[0].partition("+")[0]
-        return f"{config.storage()}/artifacts/{experiment}" if scheme in _DATABASES else None
+        return f"{config.storage()}/artifacts/{experiment}" if scheme in DATABASES else None
 
     def test_connection(self) -> tuple[bool, str]:
         """Ask MLflow for one experiment."""
@@ -113,7 +116,12 @@ class MlflowHook(BaseHook):
             if self.mlflow_conn_id != self.default_conn_name:
                 raise
             return config.tracking_uri(), None
-        return _address(connection), _settings(connection)
+        address = _address(connection)
+        if problem := problem_of(address):
+            raise SettingRefused(
+                f"Connection {connection.conn_id!r} cannot be used: host: {shown(address)}: {problem}."
+            )
+        return address, _settings(connection)
 
 
 @contextmanager
@@ -131,12 +139,25 @@ def _alone(uri: str) -> Iterator[None]:
         yield
 
 
+def _why(error: Exception) -> str:
+    if isinstance(error, ImportError):
+        driver = f"{error.name!r} is" if error.name else f"something is ({error})"
+        return (
+            f"{driver} not installed, which this kind of database is spoken to through; install it wherever Airflow runs, or "
+            "name another driver, as in mysql+pymysql:// or postgresql+psycopg2://"
+        )
+    return f"{error}; write http:// or https:// of a server, or a database such as postgresql+psycopg2://"
+
+
 def _address(connection: Connection) -> str:
     host = (connection.host or "").rstrip("/")
     if not host:
-        raise ValueError(f"Connection {connection.conn_id!r} has no host; write that of the MLflow server.")
-    if "://" in host:
-        return host
+        raise SettingRefused(
+            f"Connection {connection.conn_id!r} has no host; write that of the MLflow server."
+        )
+    if "://" in str(connection.host):
+        # Without its slashes, http:// alone would be the name of a host.
+        return host if "://" in host else str(connection.host)
     typed = connection.conn_type if connection.conn_type in ("http", "https") else "https"
     port = f":{connection.port}" if connection.port else ""
     return f"{connection.schema or typed}://{host}{port}"
@@ -145,7 +166,7 @@ def _address(connection: Connection) -> str:
 def _settings(connection: Connection) -> dict[str, str]:
     extra: dict[str, Any] = {k: v for k, v in connection.extra_dejson.items() if v not in (None, "")}
     if unknown := sorted(set(extra) - set(EXTRAS)):
-        raise ValueError(
+        raise SettingRefused(
             f"Connection {connection.conn_id!r} has extra {', '.join(unknown)}; allowed are {', '.join(EXTRAS)}."
         )
     settings = {EXTRAS[key]: str(value) for key, value in extra.items()}

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.addresses import shown
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.hooks.source_files import FileSource, fill
+from airflow_mlops.hooks.file_paths import fill
+from airflow_mlops.hooks.source_files import FileSource
 from airflow_mlops.hooks.source_sql import SqlSource
 from airflow_mlops.stores.outputs.tables import Predictions, Writer
 

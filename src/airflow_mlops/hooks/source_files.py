@@ -10,9 +10,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from airflow_mlops.domain.addresses import problem_of, shown, shown_cause
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.spec.source import SUFFIXES
 from airflow_mlops.exceptions import SourceChanging, SourceMissing, SourceUnreadable
+from airflow_mlops.hooks.file_paths import bare, expression, fill, fixed_folder, is_pattern, without_login
 from airflow_mlops.hooks.source_sql import missing_connection
 from airflow_mlops.stores.sources.bytes import NULLS, File, Layout
 from airflow_mlops.stores.sources.notation import Notation
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
     from airflow_mlops.stores.sources.hints import Hint
 
+_AWAY_NAMES = ("ClientConnector", "EndpointConnection", "ConnectTimeout", "ConnectionClosed", "ReadTimeout")
 _AWAY = (errno.ECONNREFUSED, errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH)
 
 
@@ -64,7 +67,7 @@ class FileSource:
 
     def describe(self, partition: Partition | None) -> str:
         """Return the path, without credentials; for no partition, with ``*`` where its parts would be."""
-        return _shown(fill(self.path, partition))
+        return without_login(fill(self.path, partition))
 
     def stamp(self, partition: Partition | None) -> str | None:
         """Return a digest of the names, sizes and times of the files; None while there are none.
@@ -91,7 +94,7 @@ class FileSource:
         try:
             files = self.files(partition)
             if not files:
-                what = "no file that matches" if _magic(where) else "no file"
+                what = "no file that matches" if is_pattern(where) else "no file"
                 raise SourceMissing(f"there is {what} {where}")
             yield from read(files, where, types)
         except (SourceMissing, SourceUnreadable, SourceChanging) as error:
@@ -117,10 +120,13 @@ class FileSource:
             paths = self._list(root)
         except FileNotFoundError:
             return []
-        except (ImportError, OSError, ValueError) as error:
+        except SourceUnreadable:
+            raise
+        except Exception as error:  # noqa: BLE001 - file systems have errors of their own
+            where, why = self.describe(partition), shown(str(error))
             if _is_away(error):
-                raise SourceMissing(f"{self.describe(partition)} cannot be reached: {error}") from error
-            raise SourceUnreadable(f"{self.describe(partition)} cannot be listed: {error}") from error
+                raise SourceMissing(f"{where} cannot be reached: {why}") from shown_cause(error)
+            raise SourceUnreadable(f"{where} cannot be listed: {why}") from shown_cause(error)
         layout = Layout(
             self.format,
             self.delimiter,
@@ -133,7 +139,12 @@ class FileSource:
         if _is_local(root):
             _refuse_outside(paths, self.open(fixed_folder(self.path)).path)
         return [
-            File(root.fs, path, path if _is_local(root) else _shown(root.fs.unstrip_protocol(path)), layout)
+            File(
+                root.fs,
+                path,
+                path if _is_local(root) else without_login(root.fs.unstrip_protocol(path)),
+                layout,
+            )
             for path in paths
         ]
 
@@ -142,9 +153,9 @@ class FileSource:
 
         :param grain: length of a partition; None returns the text in place of ``{partition}`` as it is.
         """
-        pattern = self.open(fixed_folder(self.path)).fs._strip_protocol(_bare(self.path))
+        pattern = self.open(fixed_folder(self.path)).fs._strip_protocol(bare(self.path))
         # A folder may stand for a file; its parts lie in it.
-        match = re.fullmatch(_regex(str(pattern)) + "(?:/[^/]+)?", file.path)
+        match = re.fullmatch(expression(str(pattern), grain) + "(?:/[^/]+)?", file.path)
         parts = match.groupdict() if match else {}
         try:
             if "partition" in parts:
@@ -166,6 +177,8 @@ class FileSource:
         from airflow.sdk.io import attach, has_fs
 
         protocol = path.partition("://")[0] if "://" in path else "file"
+        if "://" in path and (problem := problem_of(re.split(r"[{*?]", path, maxsplit=1)[0])):
+            raise SourceUnreadable(f"{self.describe(None)} cannot be opened: {problem}")
         try:
             if self.conn_id is None and not has_fs(protocol):
                 # No provider of Airflow has this protocol, such as http or memory, but fsspec may.
@@ -182,7 +195,7 @@ class FileSource:
         return opened
 
     def _list(self, root: ObjectStoragePath) -> list[str]:
-        if not _magic(root.path):
+        if not is_pattern(root.path):
             path = str(root.fs._strip_protocol(root.path))
             if root.fs.isfile(root.path):
                 return [path]
@@ -214,66 +227,14 @@ def _is_hidden(path: str) -> bool:
     return path.rpartition("/")[2].startswith((".", "_"))
 
 
-def fill(path: str, partition: Partition | None) -> str:
-    """Fill the parts of a partition into a path; None fills in ``*``."""
-    if partition is None:
-        return re.sub(r"\{\w+\}", "*", path)
-    start = partition.start
-    parts = {
-        "partition": partition.key,
-        "year": f"{start:%Y}",
-        "month": f"{start:%m}",
-        "day": f"{start:%d}",
-        "hour": f"{start:%H}",
-    }
-    return re.sub(r"\{(\w+)\}", lambda match: parts.get(match[1], match[0]), path)
-
-
-def _bare(path: str) -> str:
-    """Return a path without the connection that may stand before its bucket."""
-    return re.sub(r"://[^/]*@", "://", path)
-
-
-def _shown(path: str) -> str:
-    """Return a path for messages, without credentials; those of a signed URL follow its question mark."""
-    bare = _bare(path)
-    return bare.partition("?")[0] if re.match("https?://", bare) else bare
-
-
-def fixed_folder(path: str) -> str:
-    """Return the folder that a path begins with, whatever the partition: ``data`` of ``data/{partition}/*.csv``."""
-    return re.split(r"[{*?\[]", path, maxsplit=1)[0].rpartition("/")[0] or (
-        "/" if path.startswith("/") else "."
-    )
-
-
-def _regex(pattern: str) -> str:
-    """Return a regular expression for the paths that a pattern matches, with a group for each name in braces."""
-    seen: set[str] = set()
-    parts = []
-    for part in re.split(r"(\{\w+\}|\*\*/|\*\*|\*|\?|\[[^\]]*\])", pattern):
-        name = part[1:-1]
-        if part.startswith("{"):
-            parts.append(f"(?P={name})" if name in seen else f"(?P<{name}>[^/]+)")
-            seen.add(name)
-        else:
-            wild = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
-            parts.append(wild.get(part) or (part if part.startswith("[") else re.escape(part)))
-    return "".join(parts)
-
-
 def _is_away(error: Exception) -> bool:
     """Tell whether an error means that the file system cannot be reached now, but may be later."""
-    # aiohttp, which reads http, has errors of its own for this.
+    # aiohttp, which reads http, and botocore, which reads s3, have errors of their own for this.
     return (
         isinstance(error, ConnectionError | TimeoutError)
         or getattr(error, "errno", None) in _AWAY
-        or type(error).__name__.startswith("ClientConnector")
+        or type(error).__name__.startswith(_AWAY_NAMES)
     )
-
-
-def _magic(path: str) -> bool:
-    return bool(re.search(r"[*?\[]", path))
 
 
 def _is_local(path: ObjectStoragePath) -> bool:

@@ -76,13 +76,23 @@ class SqlSource:
                 raise SourceUnreadable(
                     f"The connection {self.conn_id!r} is for {type(hook).__name__}, which takes no SQL"
                 )
-            return _engine(hook)
+            return _checked(_engine(hook), self.conn_id)
         except AirflowNotFoundException as error:
             raise SourceUnreadable(missing_connection(self.conn_id)) from error
         except (AirflowException, ImportError, SQLAlchemyError, NotImplementedError) as error:
             raise SourceUnreadable(
                 f"The connection {self.conn_id!r} cannot be used for SQL: {type(error).__name__}: {error}"
             ) from error
+
+
+def _checked(engine: Engine, conn_id: str) -> Engine:
+    # Drivers would say that the database cannot be reached, as if a retry could help.
+    port = engine.url.port
+    if port is not None and not 0 < port < 1 << 16:
+        raise SourceUnreadable(
+            f"The connection {conn_id!r} has port {port}, which is none from 1 to 65535; correct it"
+        )
+    return engine
 
 
 def _engine(hook: DbApiHook) -> Engine:

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 
-from airflow_mlops.domain.addresses import shown, shown_cause
+from airflow_mlops.domain.addresses import problem_of, shown, shown_cause
 
 
 @pytest.mark.parametrize(
@@ -48,3 +50,31 @@ def test_an_error_is_no_cause_if_one_that_it_comes_from_tells_a_secret() -> None
     first.__context__ = second
     assert shown_cause(first) is None, "a circle has an end"
     assert shown_cause(OSError("no table at s3://b")) is not None
+
+
+@pytest.mark.parametrize(
+    ("address", "problem"),
+    [
+        ("http://mlflow:5000", None),
+        ("https://[::1]:5000/x", None),
+        ("sqlite:////folder/mlflow.db", None),
+        ("postgresql+psycopg2:///mlflow?host=/run", None),
+        ("abfss://container@account.example/x", None),
+        ("file:///folder", None),
+        ("http://mlflow:abc", "its port"),
+        ("http://mlflow:0", "its port"),
+        ("postgresql://ada:se-cret@h:99999999/db", "its port"),
+        ("postgresql://ada:se/cret@h/db", "its port .*is quoted, / as %2F"),
+        ("http://[::1", "brackets"),
+        ("http://", "no host"),
+        ("tcp://:8786", "no host"),
+        ("sqlite://", "no file"),
+        ("sqlite:///:memory:", "no file"),
+    ],
+)
+def test_an_address_is_judged_by_its_form_and_nothing_of_it_is_repeated(
+    address: str, problem: str | None
+) -> None:
+    words = problem_of(address)
+    assert (words is None) == (problem is None)
+    assert problem is None or (re.search(problem, words or "") and "cret" not in (words or ""))

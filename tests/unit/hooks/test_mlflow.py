@@ -18,7 +18,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowNotFoundException
 
 from airflow_mlops import config
-from airflow_mlops.exceptions import RegistryUnavailable
+from airflow_mlops.exceptions import RegistryUnavailable, SettingRefused
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.stores.registry import tracking
 
@@ -182,6 +182,27 @@ def test_a_password_in_the_host_is_in_no_answer_and_in_no_error(
     with pytest.raises((RegistryUnavailable, ValueError)) as failed:
         search(connect(host=host))
     assert "cret" not in "".join(traceback.format_exception(failed.value))
+
+
+@pytest.mark.parametrize(
+    ("host", "fix"),
+    [
+        ("mysql+nope://ada:se-cret@h/db", "nope"),
+        ("oracle://ada:se-cret@h/db", "write http:// or https:// of a server"),
+        ("mssql+pymssql://ada:se-cret@h/db", "'pymssql' is not installed.*name another driver"),
+        ("postgresql://ada:se-cret@127.0.0.1:99999999/db", "host: .*its port is no whole number"),
+        ("http://ada:se-cret@h:abc", "host: .*its port is no whole number"),
+        ("http://", "host: .*names no host|has no host"),
+        ("sqlite://", "names no file|has no host|no host"),
+    ],
+)
+def test_an_address_that_can_never_work_is_refused_at_once_and_says_what_to_write(
+    host: str, fix: str
+) -> None:
+    with pytest.raises(SettingRefused, match=fix) as refused:
+        connect(host=host).get_conn()
+    assert connect(host=host).test_connection() == (False, str(refused.value))
+    assert "cret" not in "".join(traceback.format_exception(refused.value))
 
 
 def search(hook: MlflowHook) -> None:

@@ -511,6 +511,11 @@ def test_a_listing_is_never_older_than_the_question(store: Store) -> None:
         ("*.csv", "a.csv", "day", None),
         ("{partition}/**/*.csv", "2013-01/a.csv", "month", "2013-01"),
         ("{partition}/**/*.csv", "2013-01/x/y/a.csv", "month", "2013-01"),
+        ("{partition}*.csv", "2013-01-a.csv", "month", "2013-01"),
+        ("{partition}*.csv", "2013-01.csv", "month", "2013-01"),
+        ("*{partition}*/a.csv", "all-2013-01-02T03-ok/a.csv", "hour", "2013-01-02T03"),
+        ("{year}{month}*.csv", "201301-a.csv", "month", "2013-01"),
+        ("{year}{month}{day}.csv", "20130105.csv", "day", "2013-01-05"),
     ],
 )  # fmt: skip
 def test_a_path_tells_its_partition(
@@ -520,6 +525,58 @@ def test_a_path_tells_its_partition(
     source = FileSource(f"{store.url}/{pattern}")
     [file] = source.files(None)
     assert source.key_of(file, grain) == key
+
+
+def test_a_star_beside_a_part_of_the_partition_reaches_no_folder_below(store: Store) -> None:
+    for name in ("2013-01-a/x.csv", "2013-01-a/deeper/x.csv"):
+        store.write(name, CSV)
+    source = FileSource(f"{store.url}/{{partition}}*/x.csv")
+    assert source.describe(None).endswith("/*/x.csv")
+    for partition in (None, JANUARY):
+        assert [file.name.rpartition("2013")[2] for file in source.files(partition)] == ["-01-a/x.csv"]
+
+
+def test_a_year_of_a_path_has_four_digits(store: Store) -> None:
+    store.write("0033-04.csv", CSV)
+    source = FileSource(f"{store.url}/{{year}}-{{month}}.csv")
+    april = Partition.parse("0033-04", "month")
+    [file] = source.files(april)
+    assert source.key_of(file, "month") == april.key
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("http://h:abc/{partition}.csv", "its port is no whole number"),
+        ("http://ada:se-cret@h:99999999/{partition}.csv", "its port is no whole number"),
+        ("http:///{partition}.csv", "it names no host"),
+        ("s3:///{partition}.csv", "it names no host"),
+        ("http://[::1/{partition}.csv", "one of two brackets"),
+        ("foo://x/{partition}.csv", "cannot be opened: "),
+    ],
+)
+def test_an_address_that_nothing_can_be_at_is_refused_without_its_password(url: str, problem: str) -> None:
+    with pytest.raises(SourceUnreadable, match=problem) as caught:
+        FileSource(url).files(JANUARY)
+    assert "se-cret" not in str(caught.value)
+
+
+def test_an_error_that_only_its_file_system_has_is_one_of_ours(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class EndpointConnectionError(Exception):
+        pass
+
+    source = FileSource(f"{store.url}/{{partition}}.csv")
+    for raised, ours in ((EndpointConnectionError, SourceMissing), (RuntimeError, SourceUnreadable)):
+
+        def fail(*_: object, error: type[Exception] = raised) -> None:
+            raise error("s3://ada:se-cret@h")
+
+        monkeypatch.setattr(FileSource, "_list", fail)
+        with pytest.raises(ours, match="ada|\\*\\*\\*") as caught:
+            source.files(JANUARY)
+        assert "se-cret" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 from fsspec.implementations.local import LocalFileSystem
 
 import full_disk
-from airflow_mlops.exceptions import RETRYABLE, SourceUnreadable, StoreUnavailable
+from airflow_mlops.exceptions import RETRYABLE, PlaceRefused, SourceUnreadable, StoreUnavailable
 from airflow_mlops.stores import disks
 from airflow_mlops.stores.outputs import files
 from airflow_mlops.stores.outputs.tables import Predictions
@@ -146,3 +146,18 @@ def test_what_a_disk_does_not_say_passes_as_it_is(error: Exception) -> None:
 def test_an_error_of_ours_about_another_place_keeps_its_words() -> None:
     with pytest.raises(SourceUnreadable, match="^there"), disks.errors("here"):
         raise SourceUnreadable("there: no room (os error 28)")
+
+
+@pytest.mark.parametrize(
+    "uri", ["foo://x/flights/data", "http://h/flights/data", "s3:///flights/data", "s3://h:abc/data"]
+)
+def test_an_address_that_no_store_has_is_no_table_that_is_still_to_come(uri: str) -> None:
+    for use in (
+        lambda: tables.open_table(uri),
+        lambda: publish(uri),
+        lambda: ledger.record_decision(uri, make_decision("2013-01"), actor="me"),
+    ):
+        with pytest.raises(
+            PlaceRefused, match=f"{uri}.* is no place for tables: .*file:///folder, s3://bucket"
+        ):
+            use()

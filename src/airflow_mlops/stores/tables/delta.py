@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from airflow_mlops.exceptions import TableMissing, TableUnreadable, WriteConflict
+from airflow_mlops.domain.addresses import shown
+from airflow_mlops.exceptions import (
+    PlaceRefused,
+    StoreUnavailable,
+    TableMissing,
+    TableUnreadable,
+    UnsafeStore,
+    WriteConflict,
+)
 from airflow_mlops.stores import disks
 from airflow_mlops.stores.tables import conditional
 from airflow_mlops.stores.tables.column_types import kept, open_types, plain
@@ -23,6 +32,9 @@ PARTITION = "_partition"
 """The Delta partition column: a key such as ``2013-01``."""
 
 _BATCH_ROWS = 65_536
+# What deltalake says of an address that it cannot use, and of a store that does not answer; it has no errors for these.
+_ADDRESS = re.compile(r"Unknown scheme|Could not parse \S+ as a URL|Unable to recognise URL")
+_GENERIC = re.compile(r"\bGeneric \w+ error")
 # Versions are found again in the commit log, so it must outlive Delta's default of 30 days.
 _CONFIGURATION: dict[str, str | None] = {"delta.logRetentionDuration": "interval 3650 days"}
 
@@ -34,7 +46,8 @@ def errors(uri: str) -> Iterator[None]:
     :raises TableMissing: if there is no table.
     :raises TableUnreadable: if its log or a file is damaged.
     :raises WriteConflict: if another writer was faster.
-    :raises StoreUnavailable: if its disk is full, read-only, or closed to this user.
+    :raises StoreUnavailable: if its disk is full, read-only, or closed to this user, or its store does not answer.
+    :raises PlaceRefused: if its address is none of a store.
     """
     from deltalake.exceptions import CommitFailedError, TableNotFoundError
 
@@ -42,17 +55,35 @@ def errors(uri: str) -> Iterator[None]:
         with disks.errors(uri):
             yield
     except TableNotFoundError as error:
+        _refuse_address(error, uri)
         raise TableMissing(f"There is no table at {uri} yet.") from error
     except CommitFailedError as error:
         raise WriteConflict(f"Another writer changed {uri} at the same time: {error}") from error
     except FileNotFoundError as error:
         raise TableUnreadable(f"The table at {uri} refers to a file that is gone: {error}") from error
-    except (OSError, ValueError, TypeError):
+    except OSError as error:
+        if _GENERIC.search(str(error)) and type(error).__module__ != TableMissing.__module__:
+            raise StoreUnavailable(f"{uri} cannot be reached: {_plain(error)}") from error
         raise
-    except (TableUnreadable, WriteConflict):
+    except (ValueError, TypeError):
+        raise
+    except (TableUnreadable, UnsafeStore, WriteConflict):
         raise
     except Exception as error:  # deltalake raises bare Exception for torn logs and bad files
+        _refuse_address(error, uri)
         raise TableUnreadable(f"The table at {uri} cannot be read: {error}") from error
+
+
+def _refuse_address(error: Exception, uri: str) -> None:
+    if _ADDRESS.search(str(error)):
+        raise PlaceRefused(
+            f"{uri} is no place for tables: {_plain(error)}; write file:///folder, s3://bucket/folder or the like"
+        ) from error
+
+
+def _plain(error: Exception) -> str:
+    """Return the text of an error of deltalake in one line, without colours."""
+    return shown(" ".join(re.sub(r"\x1b\[\d*m|↳", "", str(error)).split()))[:300]
 
 
 def open_table(uri: str, version: int | None = None) -> DeltaTable:
@@ -71,7 +102,7 @@ def exists(uri: str) -> bool:
     """Tell whether there is a Delta table at a URI."""
     from deltalake import DeltaTable
 
-    with disks.errors(uri):
+    with errors(uri):
         return DeltaTable.is_deltatable(uri)
 
 
@@ -86,7 +117,8 @@ def create(uri: str, schema: pa.Schema, partition_by: list[str] | None = None) -
     """
     from deltalake import DeltaTable
 
-    conditional.prove(uri)
+    with errors(uri):
+        conditional.prove(uri)
     if exists(uri):
         return
     try:
@@ -115,8 +147,8 @@ def append(uri: str, rows: pa.Table) -> None:
     """
     from deltalake import write_deltalake
 
-    conditional.prove(uri)
     with errors(uri):
+        conditional.prove(uri)
         write_deltalake(uri, rows, mode="append", schema_mode="merge")
 
 
@@ -131,7 +163,8 @@ def filesystem(uri: str) -> pafs.FileSystem:
         return pafs.SubTreeFileSystem(unquote(uri.removeprefix("file://")), pafs.LocalFileSystem())
     if "://" not in uri:
         return pafs.SubTreeFileSystem(str(Path(uri).absolute()), pafs.LocalFileSystem())
-    return pafs.PyFileSystem(DeltaStorageHandler(uri))
+    with errors(uri):
+        return pafs.PyFileSystem(DeltaStorageHandler(uri))
 
 
 def dataset(uri: str, version: int | None = None) -> ds.FileSystemDataset:
