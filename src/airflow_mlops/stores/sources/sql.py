@@ -76,7 +76,7 @@ def _fetched(engine: Engine, query: str, partition: Partition | None, where: str
         for rows in cursor.partitions(CHUNK):
             empty = False
             columns = [
-                _column(name, values, where)
+                column(name, values, where)
                 for name, values in zip(names, zip(*rows, strict=True), strict=True)
             ]
             yield pa.record_batch(columns, names=names)
@@ -142,7 +142,11 @@ def _sqlite(moment: datetime) -> str:
 _MOMENTS: dict[str, Callable[[datetime], Any]] = {"postgresql": lambda moment: moment, "sqlite": _sqlite}
 
 
-def _column(name: str, values: Sequence[Any], where: str) -> pa.Array:
+def column(name: str, values: Sequence[Any], where: str) -> pa.Array:
+    """Return values, as the driver of a database hands them over, in types that a table can keep.
+
+    :raises SourceUnreadable: if they make no one type.
+    """
     import pyarrow as pa
 
     kinds = {type(value) for value in values} - {type(None)}

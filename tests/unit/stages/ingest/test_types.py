@@ -111,12 +111,12 @@ def test_larger_unsigned_numbers_keep_every_digit(store: Store, source: Any, ids
 
 
 def test_unsigned_numbers_of_a_database_keep_every_digit(store: Store) -> None:
-    column = sql._column("id", [LARGEST, None, 5], "query")
+    column = sql.column("id", [LARGEST, None, 5], "query")
     assert column.type == pa.decimal128(20, 0)
     assert column.to_pylist() == [Decimal(LARGEST), None, Decimal(5)]
-    assert sql._column("id", [-5, None, 2**63 - 1], "query").type == pa.int64()
+    assert sql.column("id", [-5, None, 2**63 - 1], "query").type == pa.int64()
     with pytest.raises(SourceUnreadable, match="'id' holds int, .* convert it in the query with CAST"):
-        sql._column("id", [10**30], "query")
+        sql.column("id", [10**30], "query")
 
 
 def test_fractions_beyond_the_exact_ones_stay_fractions(store: Store) -> None:
