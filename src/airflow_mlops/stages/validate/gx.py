@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_mlops.exceptions import ValidationErrored
+from airflow_mlops.stages.validate import limit
 from airflow_mlops.stages.validate.words import describe
 
 if TYPE_CHECKING:
@@ -22,6 +23,12 @@ if TYPE_CHECKING:
 
 FIRST = 200
 """Unexpected values that are requested, to choose different ones among them to show."""
+
+SECONDS = 60.0
+"""Processor time that one expectation may take which runs a pattern or a condition of somebody's own, before its rows."""
+
+_SECONDS_A_ROW = 1e-4
+_OPEN_ENDED = ("regex", "json", "strftime", "dateutil")
 
 _LISTED = 20
 """Maximum number of names that a message lists."""
@@ -39,11 +46,13 @@ class GxAnswer(NamedTuple):
     :param result: what Great Expectations returned; None if the expectation was not evaluated.
     :param error: why the expectation could not be evaluated; None if it was.
     :param rows: positions of the rows that broke it, counted from 0; None if it passed or is not about rows.
+    :param cut: whether it was ended at a limit; then the error quotes no value.
     """
 
     result: ExpectationValidationResult | None
     error: str | None = None
     rows: Sequence[int] | None = None
+    cut: bool = False
 
 
 def reads(expectation: Expectation, names: Sequence[str]) -> tuple[str, ...]:
@@ -61,8 +70,10 @@ def reads(expectation: Expectation, names: Sequence[str]) -> tuple[str, ...]:
     return tuple(ordered or names)
 
 
-def evaluate(table: pa.Table, expectations: Sequence[Expectation], names: Sequence[str]) -> list[GxAnswer]:
-    """Evaluate expectations; one that raises does not keep the others from running.
+def evaluate(
+    table: pa.Table, expectations: Sequence[Expectation], names: Sequence[str], seconds: float = SECONDS
+) -> list[GxAnswer]:
+    """Evaluate expectations; one that raises, or takes too long, does not keep the others from running.
 
     Expectations that read the same columns share one frame of these columns only, and one graph of metrics.
     Great Expectations copies whole frames to leave nulls out, and computes a digest of every frame in its own
@@ -71,7 +82,9 @@ def evaluate(table: pa.Table, expectations: Sequence[Expectation], names: Sequen
 
     :param table: at least one row, with the columns that the expectations read.
     :param names: all columns of the data, also those that were not read.
+    :param seconds: processor time that an expectation may take which may take any, beside 0.1 ms a row.
     :raises ValidationErrored: Great Expectations does not know an expectation or refuses its arguments.
+    :raises MachineBusy: if such an expectation did not get that time.
     """
     answers: dict[int, GxAnswer] = {}
     groups: dict[tuple[str, ...], list[int]] = {}
@@ -84,8 +97,12 @@ def evaluate(table: pa.Table, expectations: Sequence[Expectation], names: Sequen
         built = _build(expectations)
         for columns, positions in groups.items():
             frame = to_frame(table.select(columns)) if columns else _shape(table.num_rows, names)
-            group_answers = _ask(frame, [built[position] for position in positions])
-            answers |= zip(positions, group_answers, strict=True)
+            bounded = [position for position in positions if not _is_open_ended(expectations[position])]
+            group_answers = _ask(frame, [built[position] for position in bounded])
+            answers |= zip(bounded, group_answers, strict=True)
+            for position in (position for position in positions if position not in answers):
+                most = seconds + _SECONDS_A_ROW * table.num_rows
+                answers[position] = _ask_within(most, frame, built[position])
     return [answers[position] for position in range(len(expectations))]
 
 
@@ -158,6 +175,20 @@ def _shape(rows: int, names: Sequence[str]) -> pd.DataFrame:
     import pandas as pd
 
     return pd.DataFrame(False, index=range(rows), columns=list(names))
+
+
+def _is_open_ended(expectation: Expectation) -> bool:
+    """Return whether an expectation runs what may take any time on a single value: (a+)+ doubles it with each letter."""
+    named = any(word in expectation.expectation for word in _OPEN_ENDED)
+    return named or bool(expectation.args.get("row_condition"))
+
+
+def _ask_within(seconds: float, frame: pd.DataFrame, built: GxExpectation) -> GxAnswer:
+    ended = limit.call(lambda: _ask(frame, [built]), seconds)
+    if ended.problem is not None:
+        return GxAnswer(None, ended.problem, cut=True)
+    [answer] = ended.value
+    return GxAnswer(*answer)
 
 
 def _ask(frame: pd.DataFrame, built: Sequence[GxExpectation]) -> list[GxAnswer]:

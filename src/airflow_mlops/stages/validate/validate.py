@@ -44,6 +44,7 @@ class ValidationPolicy:
     :param pii: columns with personal data, masked in all that leaves validation.
     :param max_quarantined: largest share of rows to set aside; above it the partition is stopped and no row
         is moved.
+    :param seconds: processor time that an expectation may take which runs a pattern or a condition, beside 0.1 ms a row.
     :param moves: whether rows can be set aside at all; if not, the report only counts them.
     """
 
@@ -53,6 +54,7 @@ class ValidationPolicy:
     pii: Collection[str] = ()
     max_quarantined: float = 1.0
     moves: bool = True
+    seconds: float = gx.SECONDS
 
     def __post_init__(self) -> None:
         """Refuse a string where a list of columns is expected: its letters would be taken for columns.
@@ -107,6 +109,7 @@ def validate(
     :param history: the earlier partitions; None if the rows belong to no dataset.
     :param skew: compares the rows with the champion's training data; None skips that.
     :raises ValidationErrored: if Great Expectations does not know an expectation or refuses its arguments.
+    :raises MachineBusy: if an expectation did not get the processor time that it may take.
     """
     names = table.column_names if names is None else names
     if unknown := [name for name in policy.pii if name not in names]:
@@ -115,7 +118,7 @@ def validate(
     theirs = [expectation for expectation in policy.expectations if not is_ours(expectation.expectation)]
     answers: list[GxAnswer] = []
     if all(finding.result.outcome is Outcome.PASS for finding in findings[:2]):
-        answers = gx.evaluate(table, theirs, names) if theirs else []
+        answers = gx.evaluate(table, theirs, names, policy.seconds) if theirs else []
         findings += _findings(table, policy, iter(answers), history)
         findings += [of_result(result, policy.pii) for result in (skew() if skew else ())]
     broken = _broken(findings)
