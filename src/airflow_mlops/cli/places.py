@@ -46,7 +46,7 @@ def specs_of(model: str, folders: Sequence[Path]) -> Iterator[Path]:
         for path in sorted({*folder.glob("*.yaml"), *folder.glob("models/*.yaml")}):
             try:
                 spec = yaml.safe_load(path.read_text(encoding="utf-8"))
-            except (OSError, ValueError, yaml.YAMLError):
+            except (OSError, ValueError, RecursionError, yaml.YAMLError):
                 continue
             if isinstance(spec, dict) and spec.get("name") == model:
                 yield path

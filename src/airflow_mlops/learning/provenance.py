@@ -125,7 +125,7 @@ def read(client: MlflowClient, run_id: str) -> dict[str, Any]:
     try:
         content = artifacts.read(client, run_id, FILE)
         facts: dict[str, Any] = {} if content is None else json.loads(content)
-    except (ModelNotFound, ValueError):
+    except (ModelNotFound, ValueError, RecursionError):
         return {}
     return facts
 

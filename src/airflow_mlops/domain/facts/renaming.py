@@ -41,10 +41,10 @@ class Names(NamedTuple):
         """Return JSON with the new name where a fact names the model or a table of it; other text as it is."""
         try:
             value = json.loads(text)
-        except ValueError:
+            changed = self.applied(value)
+            return text if changed == value else json.dumps(changed)
+        except (ValueError, RecursionError):
             return text
-        changed = self.applied(value)
-        return text if changed == value else json.dumps(changed)
 
     def applied(self, value: Any) -> Any:
         """Return JSON values with the new name."""

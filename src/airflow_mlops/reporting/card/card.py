@@ -99,7 +99,7 @@ def _pictures(client: Client, run_id: str) -> dict[str, bytes]:
 def _json(files: Mapping[str, bytes], name: str) -> dict[str, Any]:
     try:
         facts: dict[str, Any] = json.loads(files[f"{pictures.FOLDER}/{name}"])
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, RecursionError):
         return {}
     return facts
 

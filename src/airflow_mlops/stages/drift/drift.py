@@ -108,7 +108,7 @@ def _importance(client: Client, champion: ModelRef) -> dict[str, float] | None:
         return None
     try:
         return {name: float(value) for name, value in json.loads(content).items()}
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         # The reason of the verdict says that no importance is known.
         _log.warning("%s of run %s is damaged: %s", path, champion.run_id, type(error).__name__)
         return None

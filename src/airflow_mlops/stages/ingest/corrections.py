@@ -67,7 +67,7 @@ def _load(file: str) -> dict[str, list[Any]]:
         return _csv(file) if ending.startswith(".csv") else _json_lines(file)
     except FileNotFoundError as error:
         raise ReleaseRefused(f"there is no file {file}") from error
-    except (OSError, EOFError, ValueError, csv.Error) as error:  # Arrow's are ValueErrors too
+    except (OSError, EOFError, ValueError, RecursionError, csv.Error) as error:  # Arrow's are ValueErrors too
         raise ReleaseRefused(
             f"{file} cannot be read as {ending}: {error}; save it as it was exported, in UTF-8"
         ) from error

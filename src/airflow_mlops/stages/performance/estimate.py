@@ -165,7 +165,7 @@ def _kept(client: Client, ref: ModelRef) -> Calibration | None:
         scores, shares = (np.array(kept[name], dtype=float) for name in ("scores", "shares"))
         if scores.size and shares.shape[1:] != scores.shape:
             raise ValueError("as many shares as scores are needed")
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         # The file is copied, so a task that was killed may have left half of it.
         log.warning("%s of run %s is damaged and made again: %s", CALIBRATION, ref.run_id, error)
         return None

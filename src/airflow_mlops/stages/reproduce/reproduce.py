@@ -89,7 +89,7 @@ def record(client: Client, model: str, number: str, digest: str | None = None) -
         facts = json.loads(tags[_TRAINED])
         parts = {"dataset": training.dataset, "split": training.split, "version": ref.version}
         trained = TrainedModel.model_validate({**facts, **parts, "digest": ref.digest})
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, RecursionError) as error:
         raise ModelNotFound(
             f"Version {number} of {model!r} does not say how it was trained: {error}"
         ) from error

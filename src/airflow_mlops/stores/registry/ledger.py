@@ -289,7 +289,7 @@ def _row(columns: journal.JournalRow) -> Row:
     try:
         facts = {name: columns[name] for name in ("at", *_FACTS)}
         return Row.from_dict({**facts, "evidence": json.loads(columns["evidence"])})
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise TableUnreadable(
             f"The ledger's row of {columns.get('at')} was written by another version of this package, or by somebody "
             f"else: {' '.join(str(error).split())}"

@@ -363,6 +363,7 @@ def test_a_row_that_does_not_fit_is_named_and_nothing_is_released(
         ("rows.csv.gz", gzip.compress(b"id,line\n" * 99, mtime=0)[:-9], "cannot be read as .csv.gz"),
         ("rows.jsonl", b"[1]\n", "row 1 does not have the names"),
         ("rows.jsonl", b"{\n", "cannot be read as .jsonl"),
+        ("rows.jsonl", b"[" * 100_000 + b"]" * 100_000, "cannot be read as .jsonl"),
         ("rows.parquet", b"PAR1", "cannot be read as .parquet"),
     ],
 )
