@@ -16,7 +16,7 @@ from airflow_mlops.local.demo import MODEL
 from airflow_mlops.local.replay import STAGES, LocalReplay
 from airflow_mlops.local.summary import validations
 from airflow_mlops.stages.monitor import health
-from airflow_mlops.stores.registry import ledger, registry
+from airflow_mlops.stores.registry import champions, ledger, registry
 from airflow_mlops.stores.tables import tables
 from deployment import Deployment
 from people import Asked
@@ -107,7 +107,9 @@ def test_there_are_several_versions_and_exactly_one_champion(story: Story) -> No
     assert len(versions) >= 2
     aliases = story.client().get_registered_model(MODEL).aliases
     assert list(aliases) == ["champion"]
-    assert registry.champion(story.client(), MODEL).version == str(aliases["champion"])
+    assert champions.current(story.client(), story.uri("ledger"), MODEL).champion.version == str(
+        aliases["champion"]
+    )
 
 
 def test_the_champion_holds_on_the_next_month(story: Story) -> None:
@@ -209,14 +211,14 @@ def test_running_the_same_backfill_again_changes_nothing(story: Story) -> None:
     names = ("data", "predictions", "monitoring", "ledger")
     before = {name: tables.digest(tables.read(story.uri(name))) for name in names[:2]}
     rows = {name: tables.read(story.uri(name)).num_rows for name in names}
-    champion = registry.champion(story.client(), MODEL)
+    champion = champions.current(story.client(), story.uri("ledger"), MODEL).champion
     versions = len(story.client().search_model_versions(f"name = '{MODEL}'"))
     again = LocalReplay(story.airflow, MODEL, FIRST, LAST, again=True)
     run(again)
     assert not again.failures()
     assert {name: tables.digest(tables.read(story.uri(name))) for name in names[:2]} == before
     assert {name: tables.read(story.uri(name)).num_rows for name in names} == rows
-    assert registry.champion(story.client(), MODEL) == champion
+    assert champions.current(story.client(), story.uri("ledger"), MODEL).champion == champion
     assert len(story.client().search_model_versions(f"name = '{MODEL}'")) == versions
 
 

@@ -35,7 +35,7 @@ from airflow_mlops.stages.train import jobs, train
 from airflow_mlops.stages.train.recipe import derive_features
 from airflow_mlops.stages.train.split import split_of
 from airflow_mlops.stores import retention
-from airflow_mlops.stores.registry import ledger, registry
+from airflow_mlops.stores.registry import champions, ledger, registry
 from airflow_mlops.stores.tables import tables
 from history import MODEL, ROWS, changed, month, rows_of
 from late import LATER, WEEK, Late, known_in
@@ -69,7 +69,7 @@ class Learner(Late):
         return evaluate.evaluate(
             learning.read(dataset, since=split.cut, until=split.end),
             seen=learning.read(dataset, columns=names, until=split.end),
-            client=self.client, candidates=[trained], champion=registry.champion(self.client, MODEL),
+            client=self.client, candidates=[trained], champion=champions.current(self.client, self.uri("ledger"), MODEL).champion,
             gates=Gates(floor={"roc_auc": 0.6}), partition=dataset.partition, pictures=False,
         )  # fmt: skip
 

@@ -29,7 +29,7 @@ from airflow_mlops.exceptions import (
 from airflow_mlops.learning.bless import process
 from airflow_mlops.learning.models import models
 from airflow_mlops.stages.promote import moves, promote
-from airflow_mlops.stores.registry import ledger, registry
+from airflow_mlops.stores.registry import champions, ledger, registry
 from airflow_mlops.stores.registry.ledger import RowKind
 from registry_builders import make_evaluation, make_ref, make_version
 from synthetic import make_client
@@ -161,7 +161,7 @@ def unblessed(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_first_champion_is_promoted_once_with_its_evidence(story: Story) -> None:
     decision = story.promote(make_evaluation(story.one))
     assert (decision.action, decision.before, decision.after) == (Action.PROMOTED, None, "1")
-    assert registry.champion(story.client, story.model) == make_ref(story.one)
+    assert champions.current(story.client, story.uri, story.model).champion == make_ref(story.one)
     blessing = decision.checks[-1]
     assert (blessing.name, blessing.verdict, blessing.n, blessing.observed) == (
         "blessing",
@@ -650,7 +650,7 @@ def test_a_rollback_restores_the_former_champion_and_a_second_one_changes_nothin
     assert (decision.action, decision.before, decision.after) == (Action.ROLLED_BACK, "2", "1")
     assert (decision.digest, decision.reason) == (story.one.digest, "too many complaints")
     assert decision.checks[-1].name == "blessing"
-    assert registry.champion(story.client, story.model) == make_ref(story.one)
+    assert champions.current(story.client, story.uri, story.model).champion == make_ref(story.one)
     assert ledger.champion_as_of(story.uri, "2013-03") == "1"
     rows = ledger.rows(story.uri)
     for key, to in (("undo", None), ("undo again", None), ("undo to", "1")):
