@@ -30,14 +30,19 @@ def train(spec: ModelSpec) -> dict[str, Param]:
     }
 
 
-def rollback() -> dict[str, Param]:
-    """Return the form of a rollback that a person starts."""
+def rollback(spec: ModelSpec) -> dict[str, Param]:
+    """Return the form of a rollback that a person starts.
+
+    It cannot list the versions: it is made when the DAG file is parsed, where no ledger may be read.
+    """
     return {
         "to": Param(
             None,
             type=["null", "string"],
             title="To version",
-            description="A version of the registered model; empty means the one before the champion.",
+            pattern="^[0-9]{0,10}$",
+            description=f"A version that was champion before: `airflow mlops history {spec.name}` lists them, and so does the "
+            "error if another one is named. Empty means the one before the champion.",
         ),
         "reason": Param(
             type="string", minLength=3, title="Reason", description="Why; it is kept in the ledger."

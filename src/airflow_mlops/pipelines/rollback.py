@@ -19,4 +19,4 @@ def build(spec: ModelSpec) -> DAG:
             outlets=[assets.champion(spec.name)],
             doc_md=docs.TASKS["rollback"],
         )
-    return forms.attach(stage, forms.rollback())
+    return forms.attach(stage, forms.rollback(spec))

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from airflow.sdk import DAG
+from airflow.sdk.exceptions import ParamValidationError
 from airflow.serialization.serialized_objects import DagSerialization
 
 from airflow_mlops import ModelSpec, continuous_training, exceptions
@@ -96,6 +97,15 @@ def test_an_approval_stands_between_evaluation_and_promotion() -> None:
     dag = build(gates={"approval": "one"})["parcels.train"]
     assert dag.get_task("approve").upstream_task_ids == {"evaluate"}
     assert "approve" in dag.get_task("promote").upstream_task_ids
+
+
+def test_the_form_of_a_rollback_takes_numbers_of_versions_and_says_where_they_are_listed() -> None:
+    to = build()["parcels.rollback"].params.get_param("to")
+    assert "airflow mlops history parcels" in str(to.description)
+    assert [to.resolve(value) for value in (None, "5")] == [None, "5"]
+    for value in ("abc", "9" * 5000, "5 ", "-1"):
+        with pytest.raises(ParamValidationError):
+            to.resolve(value)
 
 
 def test_the_decision_is_recorded_whatever_happens_before() -> None:

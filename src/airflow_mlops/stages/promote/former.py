@@ -43,9 +43,11 @@ def refuse_stranger(target: ModelRef, ledger_moves: Sequence[Row]) -> None:
     # A version that was replaced and has no move of its own had the alias by hand, with whatever digest.
     digests = [move.digest for move in ledger_moves if move.after == target.version]
     if not digests:
+        served = dict.fromkeys(str(move.after) for move in ledger_moves)
+        others = f"; these have been: {', '.join(served)}" if served else ""
         raise PromotionRefused(
-            f"Version {target.version} of {target.model!r} has never been champion by the ledger; promote it instead, or "
-            f"adopt it with `airflow mlops adopt {target.model} {target.version} --reason …`."
+            f"Version {target.version} of {target.model!r} has never been champion by the ledger{others}. Name one of them, "
+            f"or promote this one, or adopt it with `airflow mlops adopt {target.model} {target.version} --reason …`."
         )
     if target.digest not in digests:
         raise DigestMismatch(

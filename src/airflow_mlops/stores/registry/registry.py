@@ -48,6 +48,10 @@ class Training(NamedTuple):
     metrics: dict[str, float]
 
 
+# More than a version has; what is longer is shown in part.
+_DIGITS = 20
+
+
 def champion_version(client: MlflowClient, model: str) -> str | None:
     """Return the number of the version that has the champion's alias; None and errors as for :func:`alias_version`.
 
@@ -257,8 +261,8 @@ def _refuse_other(registered: ModelVersion, recorded: str) -> None:
 
 
 def _get(client: MlflowClient, model: str, number: str) -> ModelVersion:
-    # MLflow answers 400 if the version is not a number.
-    if number.isascii() and number.isdigit():
+    # MLflow answers 400 if the version is not a number, and 500, or not at all, if its database cannot hold the number.
+    if number.isascii() and number.isdigit() and len(number) <= _DIGITS and int(number) < 2**31:
         try:
             with tracking.errors(client):
                 registered = client.get_model_version(model, number)
@@ -273,4 +277,5 @@ def _get(client: MlflowClient, model: str, number: str) -> ModelVersion:
     with tracking.errors(client):
         existing = sorted(int(other.version) for other in client.search_model_versions(f"name = '{model}'"))
     hint = f"it has {', '.join(map(str, existing))}" if existing else "it has none"
-    raise ModelNotFound(f"Model {model!r} has no version {number!r}; {hint}.")
+    short = number if len(number) <= _DIGITS else f"{number[:_DIGITS]}…"
+    raise ModelNotFound(f"Model {model!r} has no version {short!r}; {hint}.")

@@ -601,7 +601,9 @@ def test_a_registry_that_cannot_be_read_is_not_one_without_a_champion(story: Sto
 def test_a_rollback_puts_an_alias_that_was_moved_by_hand_back(story: Story) -> None:
     story.crown(story.one)
     registry.set_champion(story.client, story.model, "2")
-    with pytest.raises(PromotionRefused, match="Version 2 .* never been champion"):
+    with pytest.raises(
+        PromotionRefused, match="Version 2 .* never been champion by the ledger; these have been: 1. Name"
+    ):
         story.rollback("2")
     decision = story.rollback()
     assert (decision.action, decision.before, decision.after) == (Action.ROLLED_BACK, "2", "1")

@@ -37,12 +37,21 @@ def test_a_version_becomes_champion_and_is_none_again_once_it_is_deleted(client:
     assert registry.champion_version(client, "flights") is None
 
 
-@pytest.mark.parametrize("number", ["9", "latest", ""])
-def test_an_unknown_version_fails_with_those_that_exist(client: MlflowClient, number: str) -> None:
+@pytest.mark.parametrize(
+    ("number", "as_shown"),
+    [
+        ("9", "'9'"), ("latest", "'latest'"), ("", "''"), ("-1", "'-1'"), ("²", "'²'"), (str(2**63), f"'{2**63}'"),
+        ("9" * 5000, f"'{'9' * 20}…'"),
+    ],
+    ids=["absent", "a word", "nothing", "negative", "a power", "64 bits", "5000 digits"],
+)  # fmt: skip
+def test_an_unknown_version_fails_with_those_that_exist(
+    client: MlflowClient, number: str, as_shown: str
+) -> None:
     if registry.champion_version(client, "two") is None:
         registry.set_champion(client, "two", make_version(client, "two").version)
         make_version(client, "two", 0.1)
-    with pytest.raises(ModelNotFound, match=f"no version '{number}'; it has 1, 2"):
+    with pytest.raises(ModelNotFound, match=f"no version {as_shown}; it has 1, 2"):
         registry.version(client, "two", number)
 
 
