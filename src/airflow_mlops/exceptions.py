@@ -43,6 +43,10 @@ class UnknownPartition(ValueError):
     """A run names no partition, or one that does not exist. A retry cannot help: trigger it with another key."""
 
 
+class OtherPartitions(ValueError):
+    """A dataset has partitions of another length or time zone. A retry cannot help: correct the spec, or name another model."""
+
+
 class EmptyPartition(ValueError):
     """A source answered with no rows. A retry can help only if the rows come late."""
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_mlops import config
 from airflow_mlops.domain.facts.statement import Statement
-from airflow_mlops.domain.partitions import Grain, Partition
+from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.spec.section import Section
 from airflow_mlops.exceptions import TableMissing, UnknownPartition
 from airflow_mlops.hooks.mlflow import MlflowHook
@@ -42,7 +42,7 @@ def table_uri(name: str, table: str) -> str:
     return tables.uri_of(config.storage(), name, table)
 
 
-def partition_of(context: Context, explicit: str | None, grain: Grain | str) -> Partition:
+def partition_of(context: Context, explicit: str | None, grain: str) -> Partition:
     """Return the partition of a run.
 
     :param explicit: key that was set by hand; None means the run's ``partition_key``.

@@ -61,7 +61,7 @@ def _replay(args: Namespace, console: Console) -> tuple[Replay, Path]:
     configure(None)
     plan = plan_of(spec, config.storage(), output, args.first, args.last)
     names = [dataset.partition for dataset in plan.datasets]
-    quiet = calibrate.quiet(args.quiet, spec.partition, names) if args.quiet else ()
+    quiet = calibrate.quiet(args.quiet, spec.grain, names) if args.quiet else ()
     jobs, oracle = _jobs(args.jobs), ORACLE not in args.without
     with _progress(console) as begin:
         outcome = run(

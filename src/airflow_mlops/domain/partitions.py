@@ -1,32 +1,16 @@
-"""Partitions of event time: half-open intervals in UTC, named by a key."""
+"""Partitions of event time: half-open intervals of instants, named by a key."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from enum import StrEnum
+from datetime import UTC, datetime
 
+from airflow_mlops.domain.calendars import Calendar, Grain
+from airflow_mlops.domain.offsets import first_instant, zone_of
 from airflow_mlops.exceptions import UnknownPartition
 
-
-class Grain(StrEnum):
-    """How long one partition is."""
-
-    HOUR = "hour"
-    DAY = "day"
-    WEEK = "week"
-    MONTH = "month"
-
-    @property
-    def key_format(self) -> str:
-        """The ``strftime`` form of a partition's key; a week is named by its Monday."""
-        return {"hour": "%Y-%m-%dT%H", "day": "%Y-%m-%d", "week": "%Y-%m-%d", "month": "%Y-%m"}[self]
-
-    @property
-    def cron(self) -> str:
-        """The schedule on which a partition ends and the next begins."""
-        return {"hour": "0 * * * *", "day": "0 0 * * *", "week": "0 0 * * 1", "month": "0 0 1 * *"}[self]
+__all__ = ["Grain", "Partition"]
 
 
 @dataclass(frozen=True, order=True)
@@ -34,56 +18,94 @@ class Partition:
     """One partition of event time, ``start <= t < end``.
 
     :param start: first instant, in UTC, at the boundary of its grain.
-    :param grain: how long it is.
+    :param grain: how long it is, and in which time zone it begins: ``day``, or ``day Europe/Berlin``.
     """
 
     start: datetime
-    grain: Grain
+    grain: Calendar
+
+    def __post_init__(self) -> None:
+        """Read a grain that was given as its text."""
+        object.__setattr__(self, "grain", Calendar(self.grain))
 
     @classmethod
-    def parse(cls, key: str, grain: Grain | str) -> Partition:
+    def parse(cls, key: str, grain: str) -> Partition:
         """Read a key such as ``2013-01``.
 
         :raises UnknownPartition: if the key has another form, names no boundary of the grain, or is the last of all time.
         """
-        grain = Grain(grain)
+        calendar = Calendar(grain)
+        form = calendar.grain.key_format
         try:
-            moment = datetime.strptime(key, grain.key_format).replace(tzinfo=UTC)
+            clock = datetime.strptime(key, form)  # noqa: DTZ007 - the calendar has the zone
         except ValueError:
-            raise UnknownPartition(
-                f"{key!r} is no {grain} partition; write it as {grain.key_format}"
-            ) from None
-        partition = cls.containing(moment, grain)
+            raise UnknownPartition(f"{key!r} is no {calendar.grain} partition; write it as {form}") from None
+        partition = cls._at(clock, calendar)
         if partition.key != key:
             raise UnknownPartition(
-                f"{key!r} is no {grain} partition; the one that holds it is {partition.key!r}"
+                f"{key!r} is no {calendar} partition; the one that holds it is {partition.key!r}"
             )
         _ = partition.end
         return partition
 
     @classmethod
-    def containing(cls, moment: datetime, grain: Grain | str) -> Partition:
-        """Return the partition that holds an aware moment."""
-        grain = Grain(grain)
-        start = moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
-        if grain is not Grain.HOUR:
-            start = start.replace(hour=0)
-        if grain is Grain.WEEK:
-            start -= timedelta(days=start.weekday())
-        if grain is Grain.MONTH:
-            start = start.replace(day=1)
-        return cls(start, grain)
+    def containing(cls, moment: datetime, grain: str) -> Partition:
+        """Return the partition that holds an aware moment.
+
+        :raises UnknownPartition: if it lies at an end of time.
+        """
+        calendar = Calendar(grain)
+        if calendar.zone is UTC:
+            return cls(calendar.floor(moment.astimezone(UTC)), calendar)
+        try:
+            clock = moment.astimezone(calendar.zone).replace(tzinfo=None)
+        except (ValueError, OverflowError):
+            raise UnknownPartition(f"{moment} lies outside of the years 1 to 9999 of {calendar}") from None
+        partition = cls._at(clock, calendar)
+        # A clock that is set back over midnight shows the day before once more.
+        while partition.start > moment:
+            partition = partition.shift(-1)
+        while partition.end <= moment:
+            partition = partition.shift(1)
+        return partition
+
+    @classmethod
+    def _at(cls, clock: datetime, calendar: Calendar) -> Partition:
+        """Return the partition that begins when the clock of the zone shows the partition's beginning."""
+        begins = calendar.floor(clock)
+        if calendar.zone is UTC:
+            return cls(begins.replace(tzinfo=UTC), calendar)
+        try:
+            return cls(first_instant(begins, calendar.zone), calendar)
+        except (ValueError, OverflowError):
+            raise UnknownPartition(
+                f"{begins:{calendar.grain.key_format}} begins outside of the years 1 to 9999 of UTC; name another partition"
+            ) from None
 
     @property
     def key(self) -> str:
         """The name that travels as Airflow's ``partition_key``."""
         # Not every platform writes years before 1000 with four digits.
-        return self.start.strftime(self.grain.key_format.replace("%Y", f"{self.start.year:04}"))
+        return self.clock.strftime(self.grain.grain.key_format.replace("%Y", f"{self.clock.year:04}"))
 
     @property
     def end(self) -> datetime:
         """First instant after the partition."""
         return self.shift(1).start
+
+    @property
+    def clock(self) -> datetime:
+        """What the clock of its time zone shows when it begins: midnight, even if that is never shown on this day."""
+        return self.grain.floor(self.start.astimezone(self.grain.zone).replace(tzinfo=None))
+
+    @property
+    def bounds(self) -> tuple[datetime, datetime]:
+        """Start and end as times without an offset are written in the time zone; those of hours may be ambiguous."""
+        if self.grain.grain is not Grain.HOUR:
+            return self.clock, self.shift(1).clock
+        zone = zone_of(self.grain.timezone)
+        first, last = (moment.astimezone(zone).replace(tzinfo=None) for moment in (self.start, self.end))
+        return first, last
 
     def shift(self, steps: int) -> Partition:
         """Return the partition ``steps`` later, or earlier if negative.
@@ -99,15 +121,16 @@ class Partition:
             ) from None
 
     def _shift(self, steps: int) -> Partition:
-        if self.grain is Grain.MONTH:
-            months = self.start.year * 12 + self.start.month - 1 + steps
-            return Partition(self.start.replace(year=months // 12, month=months % 12 + 1), self.grain)
-        length = {
-            Grain.HOUR: timedelta(hours=1),
-            Grain.DAY: timedelta(days=1),
-            Grain.WEEK: timedelta(weeks=1),
-        }
-        return Partition(self.start + steps * length[self.grain], self.grain)
+        if self.grain.zone is UTC:
+            return Partition(self.grain.shifted(self.start, steps), self.grain)
+        clock = self.grain.shifted(self.clock, steps)
+        moved = Partition(first_instant(clock, self.grain.zone), self.grain)
+        # Samoa had no 30 December 2011: the day before the 31st is the 29th.
+        return self._shift(steps - 1) if steps < 0 and moved.clock > clock else moved
+
+    def steps(self, later: Partition) -> int:
+        """Return how many partitions a later one is away."""
+        return self.grain.steps(self.clock, later.clock)
 
     def through(self, last: Partition) -> Iterator[Partition]:
         """Yield this partition and each one up to and including ``last``."""

@@ -12,7 +12,7 @@ def fill(path: str, partition: Partition | None) -> str:
     if partition is None:
         # One star for parts side by side, and for those beside a star: two would mean any folders below.
         return re.sub(r"\**\{\w+\}(?:\**\{\w+\})*\**", "*", path)
-    start = partition.start
+    start = partition.clock
     parts = {
         "partition": partition.key,
         # Not every platform writes years before 1000 with four digits.

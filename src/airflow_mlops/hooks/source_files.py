@@ -7,10 +7,11 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.domain.addresses import problem_of, shown, shown_cause
+from airflow_mlops.domain.calendars import Calendar
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.spec.source import SUFFIXES
 from airflow_mlops.exceptions import SourceChanging, SourceMissing, SourceUnreadable
@@ -34,7 +35,7 @@ class FileSource:
     """Read the files of a partition, on any file system that ``ObjectStoragePath`` reaches.
 
     :param path: a path or URL with ``{partition}``, or with ``{year}``, ``{month}``, ``{day}`` and ``{hour}`` of the
-        partition's start, each any number of times; ``*``, ``?`` and ``[…]`` match several files, and those whose
+        partition's start on the clock of its time zone, each any number of times; ``*``, ``?`` and ``[…]`` match several files, and those whose
         names begin with a dot or underscore are left out. It ends in ``.csv``, ``.jsonl`` or ``.parquet``; the first
         two also with ``.gz``, ``.bz2`` or ``.zst``.
     :param conn_id: connection with the credentials of the file system; None means those of the environment.
@@ -166,7 +167,8 @@ class FileSource:
                 int(parts.get(name, first))
                 for name, first in (("year", 1), ("month", 1), ("day", 1), ("hour", 0))
             )
-            return Partition.containing(datetime(year, month, day, hour, tzinfo=UTC), grain).key
+            clock = datetime(year, month, day, hour, tzinfo=Calendar(grain).zone)
+            return Partition.containing(clock, grain).key
         except ValueError:
             return None
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.local.airflow import LocalAirflow, LocalAirflowError
 
 STAGES = ("ingest", "score", "monitor", "train")
+_TICK = timedelta(seconds=1)
 _ENDED = {"success", "failed"}
 
 
@@ -59,8 +61,8 @@ class LocalReplay:
             "backfills",
             json={
                 "dag_id": f"{self.model}.ingest",
-                "from_date": self.partitions[0].start.isoformat(),
-                "to_date": self.partitions[-1].start.isoformat(),
+                "from_date": _bound(self.partitions[0].clock),
+                "to_date": _bound(self.partitions[-1].shift(1).clock - _TICK),
                 "reprocess_behavior": "completed" if self.again else "none",
                 "max_active_runs": 1,
             },
@@ -135,3 +137,8 @@ def error_text(event: dict[str, Any]) -> str:
     """Return the error in a line of a task log; an empty string if the line has none."""
     details = event.get("error_detail") or []
     return f"{details[0]['exc_type']}: {details[0]['exc_value']}" if details else ""
+
+
+def _bound(clock: datetime) -> str:
+    # Airflow takes it for what the clock of the schedule's time zone shows.
+    return clock.replace(tzinfo=UTC).isoformat()

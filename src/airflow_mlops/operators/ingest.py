@@ -32,8 +32,9 @@ class IngestOperator(BaseOperator):
     :param source: where the rows come from, e.g. ``FileSource("/data/{partition}.parquet")``.
     :param dataset: name of the dataset.
     :param key: columns that identify a row.
-    :param event_time: column of event time, in UTC.
-    :param grain: length of a partition: hour, day, week or month.
+    :param event_time: column of event time.
+    :param grain: length of a partition: hour, day, week or month; and perhaps a time zone after it, ``day Europe/Berlin``, in
+        which days, weeks and months begin, and times without an offset are read. Without one, it is UTC.
     :param partition: key of the partition; None means the run's ``partition_key``.
     :param required: columns that must be there besides key and event time.
     :param stage: stop at the staging table, which no reader sees, for a :class:`PublishOperator` to publish.
@@ -43,6 +44,8 @@ class IngestOperator(BaseOperator):
     :param types: Arrow types, such as ``{"weight": "double"}``, that columns have while they have no value; None
         leaves their type to the first value.
     :param pii: columns with personal data, whose values no message of ours about notations shows.
+    :param ambiguous: which one is meant by a time without an offset that occurs twice, as clocks are set back: ``earlier``
+        or ``later``; None refuses the partition.
     """
 
     template_fields: Sequence[str] = ("dataset", "partition")
@@ -63,6 +66,7 @@ class IngestOperator(BaseOperator):
         transform: str | None = None,
         types: Mapping[str, str] | None = None,
         pii: Sequence[str] = (),
+        ambiguous: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -78,6 +82,7 @@ class IngestOperator(BaseOperator):
         self.transform = transform
         self.types = types
         self.pii = pii
+        self.ambiguous = ambiguous
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Read, check and write the partition."""
@@ -96,6 +101,7 @@ class IngestOperator(BaseOperator):
             transform=transform.load(self.transform) if self.transform else None,
             types=self.types,
             pii=self.pii,
+            ambiguous=self.ambiguous,
             run=run_of(context),
         )
         self.log.info("%s, from %s", _line(version, "staged"), self.source.describe(partition))

@@ -104,9 +104,11 @@ class IngestLabelsOperator(BaseOperator):
     :param event_time: column of the event time of the row to which a label belongs.
     :param target: column that holds the labels; rows without a value are left out.
     :param task: classification or regression.
-    :param grain: length of a partition: hour, day, week or month.
+    :param grain: length of a partition: hour, day, week or month, and perhaps a time zone after it, as of the data.
     :param policy: how many labels may belong to no published row, and what follows if more do; None means the defaults.
     :param partition: key of the partition; None means the run's ``partition_key``.
+    :param ambiguous: which one is meant by a time without an offset that occurs twice, as clocks are set back: ``earlier``
+        or ``later``; None refuses it.
     """
 
     template_fields: Sequence[str] = ("model", "target", "partition")
@@ -124,9 +126,11 @@ class IngestLabelsOperator(BaseOperator):
         grain: str = "day",
         policy: Labels | None = None,
         partition: str | None = None,
+        ambiguous: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.ambiguous = ambiguous
         self.model = model
         self.source = source
         self.key = key
@@ -150,6 +154,7 @@ class IngestLabelsOperator(BaseOperator):
             target=self.target,
             task=self.task,
             data=table_uri(self.model, "data"),
+            ambiguous=self.ambiguous,
         )
         check = unmatched(report, policy.max_unmatched)
         report = report.model_copy(update={"check": check})

@@ -12,7 +12,7 @@ from airflow.sdk import BaseOperator
 
 from airflow_mlops.domain.facts.results import DatasetVersion
 from airflow_mlops.domain.facts.statement import Statement
-from airflow_mlops.domain.partitions import Grain, Partition
+from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.spec.model import Skew
 from airflow_mlops.links import ReportLink
 from airflow_mlops.runs import push, push_facts, run_of, save_report, table_uri
@@ -113,7 +113,7 @@ class ValidateOperator(BaseOperator):
                 f"{name!r} cannot name a page; give name= of up to 250 letters, digits and _ . -"
             )
         source = self.source if hasattr(self.source, "batches") else PythonSource(self.source)
-        partition = Partition.parse(self.partition, Grain(self.grain)) if self.partition else None
+        partition = Partition.parse(self.partition, self.grain) if self.partition else None
         validated = validate.source(source, partition, self._policy(context, (), moves=False), name=name)
         self._keep(context, validated)
         validate.raise_for(validated.report)

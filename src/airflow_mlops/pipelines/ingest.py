@@ -8,7 +8,9 @@ from airflow.sdk import DAG, CronPartitionTimetable
 from airflow.sdk.definitions.xcom_arg import XComArg
 
 from airflow_mlops import assets
+from airflow_mlops.domain.calendars import Calendar
 from airflow_mlops.domain.partitions import Partition
+from airflow_mlops.domain.spec import schedule as schedules
 from airflow_mlops.domain.spec.model import ModelSpec
 from airflow_mlops.hooks.sources import from_spec
 from airflow_mlops.operators.ingest import IngestOperator, PublishOperator
@@ -20,11 +22,12 @@ from airflow_mlops.sensors.partition import NewPartitionSensor
 def build(spec: ModelSpec) -> DAG:
     """Build the DAG that a schedule starts, once for each partition."""
     features = [*spec.features.names] if spec.features else []
-    first = Partition.parse(spec.start, spec.partition) if spec.start else None
-    last = Partition.parse(spec.end, spec.partition) if spec.end else None
+    first = Partition.parse(spec.start, spec.grain) if spec.start else None
+    last = Partition.parse(spec.end, spec.grain) if spec.end else None
+    calendar = Calendar(spec.grain)
     schedule = CronPartitionTimetable(
-        spec.schedule or spec.partition.cron,
-        timezone="UTC",
+        spec.schedule or schedules.default(calendar),
+        timezone=str(calendar.zone),
         run_offset=-1,
         key_format=spec.partition.key_format,
     )
@@ -40,7 +43,8 @@ def build(spec: ModelSpec) -> DAG:
             dataset=spec.name,
             key=spec.key,
             event_time=spec.event_time,
-            grain=spec.partition.value,
+            grain=spec.grain,
+            ambiguous=spec.ambiguous,
             required=[*features, spec.target] if spec.labels.source is None else features,
             stage=True,
             schema=spec.schema_policy.value,
@@ -53,7 +57,7 @@ def build(spec: ModelSpec) -> DAG:
             arrival = NewPartitionSensor(
                 task_id="wait",
                 source=from_spec(spec.source),
-                grain=spec.partition.value,
+                grain=spec.grain,
                 timeout=spec.source.wait,
                 deferrable=True,
                 doc_md=docs.TASKS["arrival"],

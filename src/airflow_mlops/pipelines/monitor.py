@@ -52,7 +52,8 @@ def build(spec: ModelSpec) -> DAG:
                 event_time=spec.event_time,
                 target=spec.target,
                 task=spec.task.value,
-                grain=spec.partition.value,
+                grain=spec.grain,
+                ambiguous=spec.ambiguous,
                 policy=spec.labels,
                 doc_md=docs.TASKS["labels"],
             )

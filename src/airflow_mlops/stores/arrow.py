@@ -139,39 +139,37 @@ def is_beyond_years(column: pa.ChunkedArray | pa.Array) -> bool:
     return low is not None and not _FIRST <= low * seconds <= high * seconds < _END
 
 
-def in_utc(batch: pa.Table, event_time: str, where: str) -> pa.Table:
-    """Return rows with event times in UTC; a text is read with its offset, and as UTC if it has none.
+def times_of(column: pa.ChunkedArray) -> tuple[pa.ChunkedArray | None, pa.ChunkedArray]:
+    """Return the instants of a column of times or of text, and the times that it has without an offset.
 
-    :raises SchemaMismatch: if the column is no time.
+    Each is null where the other is not; None means that no time has an offset.
+
+    :raises pa.ArrowInvalid: if a text is no time.
+    :raises pa.ArrowTypeError: if the column is neither.
     """
-    import pyarrow as pa
-
-    column = batch[event_time]
-    try:
-        if pa.types.is_null(column.type):
-            times = pa.chunked_array([pa.nulls(len(column), pa.timestamp("us", "UTC"))])
-        elif pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-            times = _parsed(column)
-        elif pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
-            times = micros(column).cast(pa.timestamp("us", "UTC"))
-        else:
-            raise SchemaMismatch(f"{where}: {event_time!r} is {column.type}, not a time")
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise SchemaMismatch(f"{where}: {event_time!r} cannot be read as a time: {error}") from error
-    return batch.set_column(batch.column_names.index(event_time), event_time, times)
-
-
-def _parsed(column: pa.ChunkedArray) -> pa.ChunkedArray:
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    kind = column.type
+    if pa.types.is_null(kind):
+        return None, pa.chunked_array([pa.nulls(len(column), pa.timestamp("us"))])
+    if pa.types.is_date(kind):
+        return None, column
+    if pa.types.is_timestamp(kind):
+        column = micros(column)
+        if kind.tz is None:
+            return None, column
+        return column.cast(pa.timestamp("us", "UTC")), pa.chunked_array(
+            [pa.nulls(len(column), pa.timestamp("us"))]
+        )
+    if not _is_text(kind):
+        raise pa.ArrowTypeError(f"{kind} is no time")
     # .NET and SQL Server write seven digits of a second, pandas nine.
     column = pc.replace_substring_regex(column, r"([.,]\d{6})\d+", r"\1")
     named = pc.match_substring_regex(column, _OFFSET)
-    none = pa.scalar(None, column.type)
+    none = pa.scalar(None, kind)
     with_offset = pc.if_else(named, column, none).cast(pa.timestamp("us", "UTC"))
-    without = pc.if_else(named, none, column).cast(pa.timestamp("us")).cast(pa.timestamp("us", "UTC"))
-    return pc.coalesce(with_offset, without)
+    return with_offset, pc.if_else(named, none, column).cast(pa.timestamp("us"))
 
 
 def exactly(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
@@ -210,7 +208,7 @@ def _same_or_null(value: pa.Array, kind: pa.DataType) -> pa.Array:
 
 
 def _same(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
-    """Cast a column; text to a time as :func:`in_utc` reads it, and numbers without losing a digit.
+    """Cast a column; text without an offset to a time in UTC, and numbers without losing a digit.
 
     :raises pa.ArrowInvalid: if a value would change.
     """
@@ -218,7 +216,8 @@ def _same(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
     import pyarrow.compute as pc
 
     if pa.types.is_timestamp(kind) and _is_text(column.type):
-        return _parsed(column).cast(kind)
+        with_offset, without = times_of(column)
+        return pc.coalesce(with_offset, without.cast(pa.timestamp("us", "UTC"))).cast(kind)
     if pa.types.is_decimal(kind) and pa.types.is_integer(column.type):
         # Arrow asks for room for any whole number, whatever the values are.
         return column.cast(pa.decimal256(76, kind.scale)).cast(kind)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -68,3 +69,72 @@ def test_the_first_partition_of_all_time_has_none_before_it(key: str, grain: str
     assert first.key == key
     with pytest.raises(UnknownPartition, match=f"no {grain} before {key}"):
         first.shift(-1)
+
+
+@pytest.mark.parametrize(
+    ("grain", "key", "start", "hours"),
+    [
+        ("day Europe/Berlin", "2024-03-31", "2024-03-30T23:00Z", 23),
+        ("day Europe/Berlin", "2024-10-27", "2024-10-26T22:00Z", 25),
+        ("day Asia/Kolkata", "2024-10-27", "2024-10-26T18:30Z", 24),
+        ("day Australia/Lord_Howe", "2024-04-07", "2024-04-06T13:00Z", 24.5),
+        ("week Europe/Berlin", "2024-03-25", "2024-03-24T23:00Z", 7 * 24 - 1),
+        ("month Europe/Berlin", "2024-10", "2024-09-30T22:00Z", 31 * 24 + 1),
+        # Clocks went from midnight to one.
+        ("day America/Sao_Paulo", "2018-11-04", "2018-11-04T03:00Z", 23),
+        # Clocks went from one back to midnight, and from 00:01 back to 23:01.
+        ("day America/Havana", "2024-11-03", "2024-11-03T04:00Z", 25),
+        ("day America/St_Johns", "2010-11-07", "2010-11-07T02:30Z", 25),
+        # Clocks went from 23:30 to 00:30.
+        ("day America/Toronto", "1919-03-31", "1919-03-31T04:30Z", 23.5),
+        ("hour Europe/Berlin", "2024-10-27T01", "2024-10-27T01:00Z", 1),
+    ],
+)
+def test_a_local_partition_begins_when_its_day_does_and_is_as_long(
+    grain: str, key: str, start: str, hours: float
+) -> None:
+    partition = Partition.parse(key, grain)
+    assert partition.start == datetime.fromisoformat(start)
+    assert partition.end - partition.start == timedelta(hours=hours)
+    for moment in (partition.start, partition.end - timedelta(microseconds=1)):
+        assert Partition.containing(moment, grain) == partition
+    assert (partition.shift(1).start, partition.shift(1).shift(-1)) == (partition.end, partition)
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "America/Sao_Paulo", "America/Havana", "Pacific/Apia"])
+@pytest.mark.parametrize("grain", Grain)
+def test_local_partitions_leave_no_moment_out_and_none_twice(grain: Grain, zone: str) -> None:
+    first = Partition.containing(datetime(2011, 12, 20, tzinfo=UTC), f"{grain} {zone}")
+    partitions = list(first.through(first.shift(400)))
+    assert all(a.end == b.start and a.key < b.key for a, b in zip(partitions, partitions[1:], strict=False))
+    assert [Partition.parse(partition.key, first.grain) for partition in partitions] == partitions
+
+
+def test_steps_between_local_days_are_days_whatever_their_hours() -> None:
+    first = Partition.parse("2024-03-30", "day Europe/Berlin")
+    assert first.steps(first.shift(300)) == 300
+
+
+def test_a_day_that_a_country_has_left_out_is_no_partition() -> None:
+    with pytest.raises(UnknownPartition, match="the one that holds it is '2011-12-31'"):
+        Partition.parse("2011-12-30", "day Pacific/Apia")
+    assert Partition.parse("2011-12-29", "day Pacific/Apia").shift(1).key == "2011-12-31"
+
+
+def test_a_grain_that_is_none_and_a_zone_that_is_none_are_refused() -> None:
+    with pytest.raises(UnknownPartition, match="'dya' is no grain; write hour, day, week, month"):
+        Partition.parse("2024-01-01", "dya")
+    with pytest.raises(UnknownPartition, match="'Europe/Berlni' is no time zone"):
+        Partition.parse("2024-01-01", "day Europe/Berlni")
+
+
+@pytest.mark.parametrize("key", ["0001-01-01", "9999-12-31"])
+def test_a_local_day_at_an_end_of_time_is_refused(key: str) -> None:
+    zone = "Asia/Kolkata" if key < "1000" else "America/Havana"
+    with pytest.raises(UnknownPartition, match="outside of the years 1 to 9999|there is no day"):
+        Partition.parse(key, f"day {zone}")
+
+
+def test_a_copy_of_a_partition_has_its_time_zone() -> None:
+    partition = Partition.parse("2024-03-31", "day Europe/Berlin")
+    assert copy.deepcopy(partition).grain.timezone == "Europe/Berlin"

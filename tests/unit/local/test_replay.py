@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.local.airflow import LocalAirflow, LocalAirflowError
 from airflow_mlops.local.replay import STAGES, LocalReplay, error_text
 from history import month
@@ -86,6 +88,26 @@ def test_a_failed_run_tells_what_its_failed_tasks_said_last(tmp_path: Path) -> N
         },
     )
     assert replay.errors(replay.failures()[0]) == ["flights.ingest › validate: ValidationFailed: new"]
+
+
+def test_a_backfill_is_bounded_by_what_the_clocks_of_the_schedule_show(tmp_path: Path) -> None:
+    sent: list[dict[str, Any]] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.method == "POST":
+            sent.append(json.loads(request.content))
+        dags = [{"dag_id": f"rides.{stage}"} for stage in STAGES]
+        empty = {"importErrors": {"import_errors": []}, "dags": {"dags": dags}}
+        path = request.url.path.removeprefix("/api/v2/")
+        return httpx.Response(200, json=empty.get(path, {"dag_runs": [], "backfills": []}))
+
+    airflow = LocalAirflow(tmp_path, tmp_path)
+    airflow._client = httpx.Client(base_url=airflow.url, transport=httpx.MockTransport(answer))
+    days = (Partition.parse(key, "day Europe/Berlin") for key in ("2024-10-26", "2024-10-27"))
+    LocalReplay(airflow, "rides", *days).start()
+    [backfill] = sent
+    assert backfill["from_date"] == "2024-10-26T00:00:00+00:00"
+    assert backfill["to_date"] == "2024-10-27T23:59:59+00:00"
 
 
 def test_a_dag_file_that_does_not_import_is_told_with_its_error(tmp_path: Path) -> None:

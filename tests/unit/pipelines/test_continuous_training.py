@@ -4,11 +4,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from airflow._shared.timezones.timezone import coerce_datetime
 from airflow.sdk import DAG
 from airflow.sdk.exceptions import ParamValidationError
 from airflow.serialization.serialized_objects import DagSerialization
+from airflow.timetables.base import TimeRestriction
 
-from airflow_mlops import ModelSpec, continuous_training, exceptions
+from airflow_mlops import ModelSpec, Partition, continuous_training, exceptions
 from airflow_mlops.pipelines.retry import RETRIES, RETRY_POLICY
 
 
@@ -52,6 +54,53 @@ def test_the_first_run_comes_when_the_first_partition_has_ended_and_the_last_in_
     dag = build()["parcels.ingest"]
     assert dag.start_date == datetime(2013, 2, 1, tzinfo=UTC)
     assert datetime(2014, 1, 31, tzinfo=UTC) < dag.end_date < datetime(2014, 2, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("timezone", "cron"),
+    [
+        ("Europe/Berlin", "0 0 * * *"),
+        ("Asia/Kolkata", "0 0 * * *"),
+        # Clocks skip midnight there on 29 March 2026, and Airflow would leave out the 28th.
+        ("Asia/Beirut", "0 1 * * *"),
+    ],
+)
+def test_local_days_have_one_run_each_under_their_own_key(timezone: str, cron: str) -> None:
+    first, last = (Partition.parse(key, f"day {timezone}") for key in ("2026-03-27", "2026-03-31"))
+    dag = build(partition="day", start=first.key, end=last.key, timezone=timezone)["parcels.ingest"]
+    assert dag.timetable.expression == cron
+    timetable = DagSerialization.deserialize_dag(DagSerialization.serialize_dag(dag)).timetable
+    bounds = TimeRestriction(coerce_datetime(dag.start_date), coerce_datetime(dag.end_date), catchup=True)
+    runs, run = {}, None
+    while (run := timetable.next_dagrun_info_v2(last_dagrun_info=run, restriction=bounds)) is not None:
+        runs[run.partition_key] = run.run_after
+    assert list(runs) == [partition.key for partition in first.through(last)]
+    assert all(runs[partition.key] >= partition.end for partition in first.through(last))
+
+
+def test_a_backfill_of_local_days_has_the_keys_and_the_beginnings_of_the_days() -> None:
+    first, last = (Partition.parse(key, "day Europe/Berlin") for key in ("2024-10-25", "2024-10-29"))
+    dag = build(partition="day", start=first.key, end=last.key, timezone="Europe/Berlin")["parcels.ingest"]
+    timetable = DagSerialization.deserialize_dag(DagSerialization.serialize_dag(dag)).timetable
+    runs = timetable.iter_partition_dagrun_infos(
+        earliest=datetime(2024, 10, 25, tzinfo=UTC), latest=datetime(2024, 10, 29, tzinfo=UTC)
+    )
+    days = [(run.partition_key, run.partition_date) for run in runs]
+    assert days == [(partition.key, partition.start) for partition in first.through(last)]
+
+
+def test_the_time_zone_reaches_every_task_that_reads_times() -> None:
+    labels = {"labels": {"source": {"files": "/labels/{partition}.csv"}, "delay": "P1D"}}
+    dags = build(
+        partition="day",
+        start="2026-03-27",
+        end="2026-03-31",
+        timezone="Europe/Berlin",
+        ambiguous="later",
+        **labels,
+    )
+    for task in (dags["parcels.ingest"].get_task("ingest"), dags["parcels.monitor"].get_task("labels")):
+        assert (task.grain, task.ambiguous) == ("day Europe/Berlin", "later")
 
 
 def test_a_task_process_builds_only_the_dag_of_its_task(monkeypatch: pytest.MonkeyPatch) -> None:

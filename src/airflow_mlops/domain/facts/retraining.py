@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from airflow_mlops.domain.checks import Check, Fact, Verdict
 from airflow_mlops.domain.facts.results import Action, DatasetVersion
 from airflow_mlops.domain.facts.scoring import ends_trial
-from airflow_mlops.domain.partitions import Grain, Partition
+from airflow_mlops.domain.partitions import Partition
 
 if TYPE_CHECKING:
     from airflow_mlops.domain.facts.results import HealthReport, PromotionDecision
@@ -116,10 +116,7 @@ def steps(first: str, last: str, grain: str) -> int:
 
     :raises UnknownPartition: if a key is not one of the grain.
     """
-    earlier, later = Partition.parse(first, grain), Partition.parse(last, grain)
-    if earlier.grain is Grain.MONTH:
-        return (later.start.year - earlier.start.year) * 12 + later.start.month - earlier.start.month
-    return (later.start - earlier.start) // (earlier.end - earlier.start)
+    return Partition.parse(first, grain).steps(Partition.parse(last, grain))
 
 
 def _last(decisions: Iterable[PromotionDecision]) -> str | None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
+from airflow_mlops.domain.calendars import Calendar
 from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.policies import incidents
@@ -133,10 +134,11 @@ def cron(policy: Retrain, situation: Situation) -> Check:
     if since is None:
         return unknown(name, "not due", _UNTRAINED)
     after, now = (Partition.parse(key, situation.grain).end for key in (since, situation.partition))
-    due = datetime.fromtimestamp(croniter(expression, after.timestamp()).get_next(float), UTC)
+    zone = Calendar(situation.grain).zone
+    due = croniter(expression, after.astimezone(zone)).get_next(datetime)
     reason = (
-        f"after {since}, {expression!r} fires at {due:%Y-%m-%d %H:%M} UTC; "
-        f"{situation.partition} ends at {now:%Y-%m-%d %H:%M}"
+        f"after {since}, {expression!r} fires at {due:%Y-%m-%d %H:%M} {zone}; "
+        f"{situation.partition} ends at {now.astimezone(zone):%Y-%m-%d %H:%M}"
     )
     return rule(name, due <= now, "not due", reason)
 

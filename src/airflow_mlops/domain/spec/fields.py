@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from datetime import timedelta
 from math import isfinite, isinf
 from typing import Annotated, Any, NamedTuple
+from zoneinfo import available_timezones
 
 from pydantic import (
     AfterValidator,
@@ -19,8 +20,10 @@ from pydantic import (
 )
 
 from airflow_mlops.domain.metrics import METRICS, Metric, Task, names
+from airflow_mlops.domain.offsets import zone_of
 from airflow_mlops.domain.spec.loading import Place, describe, shorten
 from airflow_mlops.domain.spec.problems import Problems, did_you_mean, one_of
+from airflow_mlops.exceptions import UnknownPartition
 
 BY_METRIC = "by metric: the least of a score, the greatest of a loss or an error."
 """How a floor is read, for descriptions of keys."""
@@ -49,6 +52,14 @@ def checked_name(value: object) -> str:
         raise ValueError(f"{shorten(repr(value))} cannot name DAGs and a registered model: {rule}{hint}")
     if value in RESERVED_NAMES:
         raise ValueError(f"{value!r} is a folder of ours beside the tables; choose another name")
+    return value
+
+
+def _time_zone(value: str) -> str:
+    try:
+        zone_of(value)
+    except UnknownPartition as error:
+        raise ValueError(f"{error}{did_you_mean(value, available_timezones())}".rstrip(";")) from None
     return value
 
 
@@ -168,6 +179,7 @@ def _plain(value: Any, place: Place, complaints: list[tuple[Place, str]]) -> Any
 
 Text = Annotated[str, Strict()]
 Line = Annotated[str, Strict(), AfterValidator(_line), Field(json_schema_extra={"minLength": 1})]
+TimeZone = Annotated[str, Strict(), AfterValidator(_time_zone), Field(json_schema_extra={"minLength": 1})]
 Name = Annotated[
     str,
     Strict(),

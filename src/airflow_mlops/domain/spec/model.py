@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
 from airflow_mlops.domain import metrics
+from airflow_mlops.domain.calendars import Calendar, Grain
 from airflow_mlops.domain.metrics import METRICS, Metric, Task
-from airflow_mlops.domain.partitions import Grain, Partition
+from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.predictions import PREDICTION_COLUMNS
 from airflow_mlops.domain.spec import loading, schedule
 from airflow_mlops.domain.spec.alerts import Alerts
@@ -25,6 +26,7 @@ from airflow_mlops.domain.spec.fields import (
     Share,
     SomeColumns,
     Text,
+    TimeZone,
     of_another_task,
     other_task,
 )
@@ -111,6 +113,16 @@ class ModelSpec(Section):
     key: SomeColumns = Field(description="Columns that together identify a row.")
     event_time: Column = Field(description="Column with the time that a row belongs to.")
     partition: Grain = Field(description="Length of a partition of event time; a week begins on Monday.")
+    timezone: TimeZone = Field(
+        default="UTC",
+        description="Time zone such as `Europe/Berlin`: days, weeks and months begin when they do there, and times and "
+        "dates without an offset are read as its clocks show them. Hours are those of UTC.",
+    )
+    ambiguous: Literal["earlier", "later"] | None = Field(
+        default=None,
+        description="Which time is meant by one without an offset that occurs twice, as clocks are set back: `earlier` or "
+        "`later`; `null` refuses the partition, with its rows.",
+    )
     start: Text | None = Field(
         default=None,
         description="First partition, such as `2013-01`; `null` for the current one.",
@@ -119,7 +131,8 @@ class ModelSpec(Section):
     end: Text | None = Field(default=None, description="Last partition, included; `null` for no end.")
     schedule: Text | None = Field(
         default=None,
-        description="Cron in UTC that fires once in each partition; `null` to run when a partition has ended.",
+        description="Cron in `timezone` that fires once in each partition; `null` to run when a partition has ended. For hours it is "
+        "in UTC.",
     )
     source: Source = Field(description="Where the rows of a partition come from.")
     transform: Function | None = Field(
@@ -179,6 +192,11 @@ class ModelSpec(Section):
         return spec
 
     @property
+    def grain(self) -> str:
+        """Length of a partition and its time zone in one text, such as ``day Europe/Berlin``."""
+        return str(Calendar.of(self.partition, self.timezone))
+
+    @property
     def metric(self) -> Metric:
         """The metric that models are ranked by."""
         return METRICS[self.train.metric or metrics.names(self.task)[0]]
@@ -207,31 +225,43 @@ class ModelSpec(Section):
             raise ValueError(f"{value!r} is already the target")
         return value
 
+    @field_validator("ambiguous")
+    @classmethod
+    def _ambiguous(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None and info.data.get("timezone") == "UTC":
+            raise ValueError(
+                "is for clocks that are set back, and those of UTC never are; name the timezone, or leave it out"
+            )
+        return value
+
     @field_validator("start", "end", mode="before")
     @classmethod
     def _bound(cls, value: Any, info: ValidationInfo) -> Any:
-        grain = info.data.get("partition")
-        if value is None or grain is None:
+        grain, timezone = info.data.get("partition"), info.data.get("timezone")
+        if value is None or grain is None or timezone is None:
             return value
+        calendar = Calendar.of(grain, timezone)
         example = Partition.containing(datetime(2013, 1, 7, tzinfo=UTC), grain).key
         if not isinstance(value, str):
             raise ValueError(
                 f"must be the key of a {grain} partition such as {example}, not {describe(value)}"
             )
         try:
-            here = Partition.parse(value, grain)
+            here = Partition.parse(value, calendar)
         except ValueError as error:
             raise ValueError(str(error).replace(f"as {grain.key_format}", f"like {example}")) from None
         start = info.data.get("start")
-        if info.field_name == "end" and start and here < Partition.parse(start, grain):
+        if info.field_name == "end" and start and here < Partition.parse(start, calendar):
             raise ValueError(f"{value} is before start, {start}")
         return value
 
     @field_validator("schedule")
     @classmethod
     def _fires_once_a_partition(cls, value: str | None, info: ValidationInfo) -> str | None:
-        grain = info.data.get("partition")
-        if value is not None and grain and (wrong := schedule.complaint(value, grain)):
+        grain, timezone = info.data.get("partition"), info.data.get("timezone")
+        if value is None or grain is None or timezone is None:
+            return value
+        if wrong := schedule.complaint(value, Calendar.of(grain, timezone)):
             raise ValueError(wrong)
         return value
 

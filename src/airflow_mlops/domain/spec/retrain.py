@@ -16,7 +16,7 @@ from airflow_mlops.domain.spec.section import Section
 def _cron(value: str) -> str:
     from croniter import CroniterError, croniter
 
-    problem = f"{shorten(repr(value))} is no cron of five fields in UTC, such as 0 0 * * 1 for each Monday"
+    problem = f"{shorten(repr(value))} is no cron of five fields, such as 0 0 * * 1 for each Monday"
     # croniter reads R as a random time and H as a time by hash, but a rule has to give the same answer each time.
     if len(value.split()) != 5 or re.search(r"(^|[\s,/-])[hr]", value, re.IGNORECASE):
         raise ValueError(problem)
@@ -61,7 +61,7 @@ class RetrainWhen(Section):
     )
     cron: Annotated[Text, AfterValidator(_cron)] | None = Field(
         default=None,
-        description="Cron in UTC: retrain at the first partition that ends when it fires or later; `null` for never.",
+        description="Cron in `timezone`: retrain at the first partition that ends when it fires or later; `null` for never.",
     )
     rows: Count | None = Field(
         default=None,

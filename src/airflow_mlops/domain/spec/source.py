@@ -197,7 +197,7 @@ class Sql(Section):
 
     conn_id: Line = Field(description="Connection of any SQL database.")
     query: Annotated[Text, AfterValidator(_query)] = Field(
-        description="Query that refers to `:start` and `:end` of the partition in UTC, or to `:partition`, its key."
+        description="Query that refers to `:start` and `:end` of the partition, or to `:partition`, its key."
     )
     changed: Annotated[Text, AfterValidator(_query)] | None = Field(
         default=None,

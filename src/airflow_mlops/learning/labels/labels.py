@@ -11,8 +11,9 @@ from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.exceptions import BadRows, SchemaMismatch, WriteConflict
 from airflow_mlops.learning.labels import matching
 from airflow_mlops.learning.models import pipeline
-from airflow_mlops.stores.arrow import exactly, in_utc
-from airflow_mlops.stores.tables import delta, tables
+from airflow_mlops.stores.arrow import exactly
+from airflow_mlops.stores.clocks import Clocks
+from airflow_mlops.stores.tables import column_types, delta, tables
 from airflow_mlops.stores.tables.drafts import paths
 
 if TYPE_CHECKING:
@@ -36,12 +37,14 @@ def ingest(
     target: str,
     task: str,
     data: str | None = None,
+    ambiguous: str | None = None,
 ) -> LabelsReport:
     """Write the labels that a source has for a partition: those that became known during it.
 
     Keys are read with the types that the published data has.
 
     :param data: URI of the published data; None means data that is not a table of ours, so that nobody knows its keys.
+    :param ambiguous: as of :func:`write`.
     :raises SourceMissing: if the source has nothing for the partition.
     """
     import pyarrow as pa
@@ -50,7 +53,17 @@ def ingest(
     if not batches:
         return LabelsReport(partition=partition.key, rows=0, new=0, empty=0, contradictory=0)
     rows = pa.Table.from_batches(batches)
-    return write(uri, rows, partition, key=key, event_time=event_time, target=target, task=task, data=data)
+    return write(
+        uri,
+        rows,
+        partition,
+        key=key,
+        event_time=event_time,
+        target=target,
+        task=task,
+        data=data,
+        ambiguous=ambiguous,
+    )
 
 
 def write(
@@ -63,6 +76,7 @@ def write(
     target: str,
     task: str,
     data: str | None = None,
+    ambiguous: str | None = None,
 ) -> LabelsReport:
     """Add labels to the table. A label that is there already changes nothing, and the order of runs does not matter.
 
@@ -74,21 +88,27 @@ def write(
     :param rows: key, event time (of the row that the label is about), target and perhaps ``labelled_at``.
     :param data: URI of the published data, whose types keys take, and whose rows the labels are counted against; None
         if nobody knows its keys.
+    :param ambiguous: which one is meant by a time without an offset that occurs twice in the time zone of the partition:
+        ``earlier`` or ``later``; None refuses it.
+    :raises OtherPartitions: if the data has partitions of another length or time zone.
     :raises SchemaMismatch: if a column is missing or of a wrong type, or a class is neither 0 nor 1.
-    :raises BadRows: if a key or time is missing.
+    :raises BadRows: if a key or time is missing, or the clocks of the time zone show a time twice or never.
     :raises WriteConflict: if other writers were faster again and again.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
 
     where = f"the labels of partition {partition.key}"
+    columns = None if data is None else matching.published(data)
+    if data is not None:
+        matching.refuse_others(data, partition, where)
+    rows = _instants(rows, partition, [*key], event_time, columns, ambiguous, where)
     prepared = _columns(tables.normalise(rows), partition, [*key], event_time, target, task, where)
     labelled, values = pipeline.labelled(prepared, target, task)
     labelled = labelled.set_column(
         labelled.column_names.index(target), target, pa.array(values, pa.float64())
     )
-    columns = labelled.schema if data is None else matching.published(data)
-    fitting, misfits, retyped = matching.fitted(labelled, key, columns, where)
+    fitting, misfits, retyped = matching.fitted(labelled, key, columns or labelled.schema, where)
     folders = _partitions(fitting[event_time], partition)
     new = contradictory = 0
     touched = []
@@ -135,6 +155,29 @@ def later(times: pa.ChunkedArray, others: pa.ChunkedArray | pa.Scalar) -> pa.Chu
     return pc.if_else(pc.less(times, others), others, times)
 
 
+def _instants(
+    rows: pa.Table,
+    partition: Partition,
+    key: list[str],
+    event_time: str,
+    columns: pa.Schema | None,
+    ambiguous: str | None,
+    where: str,
+) -> pa.Table:
+    """Return rows whose times are instants, also in a key that is a time in the data."""
+    import pyarrow as pa
+
+    clocks = Clocks(partition.grain.timezone, ambiguous, where)
+    times = [event_time, LABELLED_AT]
+    if columns is not None and partition.grain.timezone != "UTC":
+        times += [
+            name for name in key if name in columns.names and pa.types.is_timestamp(columns.field(name).type)
+        ]
+    rows = clocks.read(column_types.plain(rows, where), times)
+    clocks.check()
+    return rows
+
+
 def _columns(
     rows: pa.Table,
     partition: Partition,
@@ -155,9 +198,8 @@ def _columns(
     # A label without a time of its own became known at the end of the partition.
     labelled_at = pa.array([partition.end - _TICK] * rows.num_rows, kind)
     if LABELLED_AT in rows.column_names:
-        rows = in_utc(rows, LABELLED_AT, where)
         labelled_at = later(rows[LABELLED_AT], pa.scalar(partition.start, kind))
-    rows = in_utc(rows.select(names), event_time, where).append_column(LABELLED_AT, labelled_at)
+    rows = rows.select(names).append_column(LABELLED_AT, labelled_at)
     # A row without a label is left out, so its key and times may be missing.
     due, _ = pipeline.labelled(rows, target, task)
     for name in [*key, event_time, LABELLED_AT]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.facts.labels import Unmatched
+from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.exceptions import SchemaMismatch
 from airflow_mlops.stores.arrow import exactly
 from airflow_mlops.stores.tables import delta, tables, versions
@@ -37,6 +38,16 @@ def published(data: str) -> pa.Schema:
     if not tables.exists(data):
         return pa.schema([])
     return tables.normalise(tables.dataset(data).schema.empty_table()).schema
+
+
+def refuse_others(data: str, partition: Partition, where: str) -> None:
+    """Refuse labels whose partitions are not those of the data.
+
+    :raises OtherPartitions: if the data has partitions of another length or time zone.
+    """
+    newest = next(versions.versions(data), None) if tables.exists(data) else None
+    if newest is not None:
+        versions.refuse_others(newest, partition, where)
 
 
 def fitted(

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from airflow_mlops.domain.partitions import Grain
+from airflow_mlops.domain.calendars import Calendar, Grain
+from airflow_mlops.stores import zones
 
 if TYPE_CHECKING:
     import numpy as np
@@ -93,14 +94,15 @@ def blocks(times: np.ndarray, block: str, grain: str) -> Blocks:
 
     :param times: event time of each row, in UTC.
     :param block: ``none``, ``hour``, ``day``, ``week``, ``month``, or ``auto`` for one step below the partition.
-    :param grain: length of a partition.
+    :param grain: length of a partition, with the time zone of its days.
     """
     import numpy as np
 
     if block == "none":
         return Blocks(np.arange(times.size), times.size, "row")
-    unit = _BELOW[Grain(grain)] if block == "auto" else block
-    moments = times.astype("datetime64[m]")
+    calendar = Calendar(grain)
+    unit = _BELOW[calendar.grain] if block == "auto" else block
+    moments = zones.clocks(times, calendar.zone).astype("datetime64[m]")
     if unit == "week":
         # NumPy's weeks begin on Thursdays, as 1970 did.
         three = np.timedelta64(3, "D")

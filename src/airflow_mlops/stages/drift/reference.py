@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from datetime import tzinfo
 from io import BytesIO
 from typing import TYPE_CHECKING, NamedTuple
 
+from airflow_mlops.domain.calendars import Calendar
 from airflow_mlops.domain.facts.results import ModelRef
 from airflow_mlops.learning.labels import labelled
 from airflow_mlops.learning.models import models
 from airflow_mlops.learning.summaries import summary, table
 from airflow_mlops.learning.summaries.build import Summariser
 from airflow_mlops.learning.summaries.summary import Column
+from airflow_mlops.stores import zones
 from airflow_mlops.stores.registry import artifacts, registry, tracking
 
 if TYPE_CHECKING:
@@ -100,8 +103,9 @@ def _make(
     (categories if training.task == "classification" else numbers).append(TARGET)
     beside = {None: 0, "month": 11, "weekday": 6}[season]
     parts: dict[str, Summariser] = {}
+    zone = Calendar(training.dataset.grain).zone
     for batch in _rows(client, champion, training, target):
-        for group, rows in _apart(batch, training.dataset.event_time, season):
+        for group, rows in _apart(batch, training.dataset.event_time, season, zone):
             parts.setdefault(group, Summariser(numbers, categories, beside)).add(rows)
     summaries = {
         group: part.columns() for group, part in (parts or {_ALL: Summariser(numbers, categories)}).items()
@@ -127,12 +131,14 @@ def _rows(client: Client, champion: ModelRef, training: Training, target: str | 
         yield extended.append_column(PREDICTION, pa.array(predicted, pa.float64()))
 
 
-def _apart(rows: pa.Table, time: str, season: str | None) -> Iterator[tuple[str, pa.Table]]:
+def _apart(rows: pa.Table, time: str, season: str | None, zone: tzinfo) -> Iterator[tuple[str, pa.Table]]:
+    import pyarrow as pa
     import pyarrow.compute as pc
 
     if season is None:
         yield _ALL, rows
         return
-    of = pc.month(rows[time]) if season == "month" else pc.day_of_week(rows[time], count_from_zero=False)
+    clock = pa.array(zones.clocks(rows[time].to_numpy(), zone))
+    of = pc.month(clock) if season == "month" else pc.day_of_week(clock, count_from_zero=False)
     for group in pc.unique(of).to_pylist():
         yield str(group), rows.filter(pc.equal(of, group))

@@ -43,7 +43,7 @@ class DriftWindow(NamedTuple):
         groups = set()
         for version in self.partitions:
             partition = Partition.parse(version.partition, version.grain)
-            day, end = partition.start, partition.end
+            day, end = partition.clock, partition.shift(1).clock
             while day < end:
                 groups.add(day.month if season == "month" else day.isoweekday())
                 day += timedelta(days=1)

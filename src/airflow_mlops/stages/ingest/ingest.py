@@ -16,7 +16,8 @@ from airflow_mlops.stages.ingest import notations
 from airflow_mlops.stages.ingest.difference import difference
 from airflow_mlops.stages.ingest.promises import Keys, Times, refuse_odd_times
 from airflow_mlops.stages.ingest.schemas import Columns, OtherTypes, refuse
-from airflow_mlops.stores.arrow import arrow_type, in_utc
+from airflow_mlops.stores.arrow import arrow_type
+from airflow_mlops.stores.clocks import Clocks
 from airflow_mlops.stores.sources.hints import Looks
 from airflow_mlops.stores.tables import column_types, delta, digests, tables, versions
 from airflow_mlops.stores.tables.commits import Change
@@ -59,6 +60,7 @@ def stage(
     transform: Preparation | None = None,
     types: Mapping[str, str] | None = None,
     pii: Sequence[str] = (),
+    ambiguous: str | None = None,
     run: str,
 ) -> DatasetVersion:
     """Write a partition batch by batch, in one commit, to a staging table that no reader uses.
@@ -72,25 +74,30 @@ def stage(
     :param types: Arrow types, as text, of columns that have no value yet; the first value settles those of others.
         A column of text that looks like numbers or times is refused if they say it is that, and told of otherwise.
     :param pii: columns whose values are shown in no message about that.
+    :param ambiguous: which one is meant by a time without an offset that occurs twice in the time zone of the partition:
+        ``earlier`` or ``later``; None refuses it.
     :param run: the run that stages the partition; kept in the commit.
     :raises TypeError: if the key is a string instead of a list of columns.
     :raises EmptyPartition: if the source has no rows.
     :raises SchemaMismatch: if columns or types differ in a way that the policy does not allow.
-    :raises BadRows: if keys are missing or repeat, or event times lie outside of the partition.
+    :raises BadRows: if keys are missing or repeat, event times lie outside of the partition, or the clocks of its time
+        zone show a time twice or never.
+    :raises OtherPartitions: if partitions of another length or time zone are published.
     :raises SourceChanging: if the source changed while it was read.
     """
     if isinstance(key, str):
         raise TypeError(f"key is the text {key!r}; name columns in a list: key=[{key!r}]")
     where = f"partition {partition.key} of {source.describe(partition)}"
     must = [*key, event_time, *required]
-    columns = _expected(published, partition.key, must, policy, where, types)
+    columns = _expected(published, partition, must, policy, where, types)
     while True:
+        clocks = Clocks(partition.grain.timezone, ambiguous, where)
         content, keys, times = digests.Content(), Keys(key, where), Times(event_time, partition, where)
         looks = Looks()
         with Draft(uri, partition.key) as draft:
             before = source.stamp(partition)
             try:
-                for rows in _prepared(source, partition, columns, looks, event_time, transform, where):
+                for rows in _prepared(source, partition, columns, clocks, looks, event_time, transform, where):
                     draft.add(rows)
                     for tally in (content, keys, times):
                         tally.add(rows)
@@ -103,6 +110,7 @@ def stage(
             if not draft.rows or draft.schema is None:
                 raise EmptyPartition(f"{where} has no rows")
             draft.schema = columns.mark(draft.schema)
+            clocks.check()
             times.check()
             keys.check(draft.batches)
             notations.tell(
@@ -112,7 +120,7 @@ def stage(
                 name=name,
                 uri=uri,
                 version=0,
-                grain=partition.grain.value,
+                grain=str(partition.grain),
                 partition=partition.key,
                 rows=draft.rows,
                 digest=content.digest(),
@@ -142,7 +150,9 @@ def publish(staged: DatasetVersion, *, uri: str, run: str) -> DatasetVersion:
     if former is not None and tables.same(former, staged):
         return former.model_copy(update={"changed": False})
     where = f"partition {staged.partition} of {staged.uri}"
-    columns = _expected(uri, staged.partition, [*staged.key, staged.event_time], policy, where)
+    columns = _expected(
+        uri, Partition.parse(staged.partition, staged.grain), [*staged.key, staged.event_time], policy, where
+    )
     while True:
         with Draft(uri, staged.partition) as draft:
             try:
@@ -169,7 +179,7 @@ def _alike(former: DatasetVersion, version: DatasetVersion) -> bool:
 
 def _expected(
     published: str,
-    partition: str,
+    partition: Partition,
     required: Sequence[str],
     policy: SchemaPolicy,
     where: str,
@@ -181,16 +191,18 @@ def _expected(
     if not newest:
         return Columns(None, (), required, policy, where, kinds)
     keys = sorted(newest)
-    nearest = max(takewhile(lambda key: key <= partition, keys), default=keys[0])
+    nearest = newest[max(takewhile(lambda key: key <= partition.key, keys), default=keys[0])]
+    versions.refuse_others(nearest, partition, where)
     schema = delta.dataset(published).schema
     schema = schema.remove(schema.get_field_index(delta.PARTITION)).remove_metadata()
-    return Columns(schema, tuple(newest[nearest].columns), required, policy, where, kinds)
+    return Columns(schema, tuple(nearest.columns), required, policy, where, kinds)
 
 
 def _prepared(
     source: Source,
     partition: Partition,
     columns: Columns,
+    clocks: Clocks,
     looks: Looks,
     event_time: str,
     transform: Preparation | None,
@@ -212,7 +224,7 @@ def _prepared(
                 continue
             rows = column_types.plain(transform(rows, partition), where)
         columns.check(rows.schema)
-        rows = in_utc(rows, event_time, where)
+        rows = clocks.read(rows, [event_time])
         refuse_odd_times(rows, where)
         yield columns.conform(rows)
         count += rows.num_rows

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from airflow_mlops.domain.offsets import zone_of
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.exceptions import BadRows, SchemaMismatch
 from airflow_mlops.stores.arrow import is_beyond_years
@@ -146,7 +147,9 @@ class Times:
             raise BadRows(f"{self._where}: {self._nulls:,} rows have no {self._name!r}")
         first, last, start, end = self._first, self._last, self._partition.start, self._partition.end
         if first is not None and last is not None and (first < start or last >= end):
+            zone = zone_of(self._partition.grain.timezone)
+            shown = [f"{moment.astimezone(zone):%Y-%m-%d %H:%M}" for moment in (first, last, start, end)]
             raise BadRows(
-                f"{self._where}: {self._name!r} runs from {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M}, "
-                f"outside of {start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} (UTC)"
+                f"{self._where}: {self._name!r} runs from {shown[0]} to {shown[1]}, outside of {shown[2]} to {shown[3]} "
+                f"({zone})"
             )

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from airflow_mlops.domain.checks import Verdict
 from airflow_mlops.domain.facts.replay import Rate, Step
 from airflow_mlops.domain.facts.results import ModelRef
-from airflow_mlops.domain.partitions import Grain, Partition
+from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.spec.model import DriftPolicy
 from airflow_mlops.domain.spec.replay import Policy
 from airflow_mlops.stages.replay import stages
@@ -22,7 +22,7 @@ Case = tuple[str, DriftPolicy, int, ModelRef]
 """A policy's name, its drift policy with one threshold, the place of a partition, and the model that served it."""
 
 
-def quiet(text: str, grain: Grain, partitions: Sequence[str]) -> tuple[str, ...]:
+def quiet(text: str, grain: str, partitions: Sequence[str]) -> tuple[str, ...]:
     """Return the partitions that a text such as ``2013-01..2013-06``, or ``all``, names.
 
     :raises ValueError: if the text has another form, or names none of the partitions.

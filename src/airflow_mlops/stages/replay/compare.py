@@ -53,7 +53,7 @@ def compare(
     :param begin: called when a kind of work begins.
     """
     spec, names = plan.spec, tuple(dataset.partition for dataset in plan.datasets)
-    metric, floor, grain = spec.metric.name, spec.monitor.performance.floor, spec.partition.value
+    metric, floor, grain = spec.metric.name, spec.monitor.performance.floor, spec.grain
     # If every partition is trained in, that is done first, as many at a time as there are processes.
     train_all = oracle or any(policy.name == EVERY for policy in policies)
     trained = train(pool, plan, begin("Training as of each partition", len(names))) if train_all else []

@@ -81,7 +81,7 @@ def make(
     :raises TableMissing: if nothing was published in that span.
     """
     uri = tables.uri_of(storage, spec.name, "data")
-    bounds = [Partition.parse(key, spec.partition).key for key in (first, last) if key is not None]
+    bounds = [Partition.parse(key, spec.grain).key for key in (first, last) if key is not None]
     low, high = (bounds[0] if first else ""), (bounds[-1] if last else "~")
     chosen = tuple(dataset for dataset in pinned(uri) if low <= dataset.partition <= high)
     if not chosen:

@@ -115,10 +115,7 @@ class DeltaSource:
         kind = schema.field(column).type
         if not (pa.types.is_timestamp(kind) or pa.types.is_date(kind)):
             raise SourceUnreadable(f"{shown(self.uri)}: {column!r} is {kind}, not a time")
-        start, end = (
-            bound if getattr(kind, "tz", None) else bound.replace(tzinfo=None)
-            for bound in (partition.start, partition.end)
-        )
+        start, end = (partition.start, partition.end) if getattr(kind, "tz", None) else partition.bounds
         # A date is compared as its midnight: a partition may begin at another hour of the day.
         value = ds.field(column) if pa.types.is_timestamp(kind) else ds.field(column).cast(pa.timestamp("us"))
         return (value >= start) & (value < end)

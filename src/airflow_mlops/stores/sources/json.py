@@ -16,6 +16,8 @@ from airflow_mlops.stores.sources.nesting import DEEPEST, too_deep
 if TYPE_CHECKING:
     import pyarrow as pa
 
+# The end of a time that names its offset.
+_OFFSET = r":\d\d([.,]\d+)?\s?(Z|[+-]\d\d(:?\d\d)?)"
 _BLOCK = 1 << 23
 """Bytes that are parsed at a time, plus the rest of one line."""
 
@@ -62,7 +64,21 @@ def _inferred(file: File, line: int, block: bytes) -> Iterator[pa.Field]:
         if pa.types.is_floating(kind) and is_beyond_exact(rows[field.name]):
             # Arrow reads whole numbers of more than 63 bits as fractions.
             kind = unsigned() if _is_unsigned(file, line, block, field.name) else kind
+        if pa.types.is_timestamp(kind) and re.search(f'{_OFFSET}"'.encode(), block):
+            kind = _time(file, line, block, field)
         yield pa.field(field.name, kind)
+
+
+def _time(file: File, line: int, block: bytes, field: pa.Field) -> pa.DataType:
+    """Return the type of times that Arrow has read without saying which of them have an offset: text if only some do."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    texts = _parse(file, line, block, pa.schema([(field.name, pa.string())]))[field.name]
+    has_offset = pc.unique(pc.match_substring_regex(texts.drop_null(), f"{_OFFSET}$")).to_pylist()
+    if len(has_offset) > 1:
+        return pa.string()
+    return pa.timestamp(field.type.unit, "UTC") if has_offset == [True] else field.type
 
 
 def _is_unsigned(file: File, line: int, block: bytes, name: str) -> bool:
@@ -88,6 +104,8 @@ def common(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:
     """Return the type that holds the values of both types; None if there is none."""
     import pyarrow as pa
 
+    if pa.types.is_timestamp(one) and pa.types.is_timestamp(other) and one.tz != other.tz:
+        return pa.string()
     # Arrow reads text as times if all values in a block look like times.
     if {pa.string()} < {one, other} and all(map(_is_text, (one, other))):
         return pa.string()

@@ -56,7 +56,7 @@ def count(engine: Engine, query: str, partition: Partition | None, where: str) -
 
 def first_row(engine: Engine, query: str, partition: Partition | None, where: str) -> tuple[Any, ...] | None:
     """Return the first row of a query; None if it has none."""
-    with _connected(engine, where) as connection:
+    with _connected(engine, partition, where) as connection:
         row = connection.execute(_bound(connection, query, partition, where)).first()
     return tuple(row) if row is not None else None
 
@@ -64,7 +64,8 @@ def first_row(engine: Engine, query: str, partition: Partition | None, where: st
 def _fetched(engine: Engine, query: str, partition: Partition | None, where: str) -> Iterator[pa.RecordBatch]:
     import pyarrow as pa
 
-    with _connected(engine, where) as connection:
+    timezone = partition.grain.timezone if partition else "UTC"
+    with _connected(engine, partition, where) as connection:
         cursor = connection.execution_options(stream_results=True, yield_per=CHUNK).execute(
             _bound(connection, query, partition, where)
         )
@@ -76,7 +77,7 @@ def _fetched(engine: Engine, query: str, partition: Partition | None, where: str
         for rows in cursor.partitions(CHUNK):
             empty = False
             columns = [
-                column(name, values, where)
+                column(name, values, where, timezone)
                 for name, values in zip(names, zip(*rows, strict=True), strict=True)
             ]
             yield pa.record_batch(columns, names=names)
@@ -85,14 +86,16 @@ def _fetched(engine: Engine, query: str, partition: Partition | None, where: str
 
 
 @contextmanager
-def _connected(engine: Engine, where: str) -> Iterator[Connection]:
+def _connected(engine: Engine, partition: Partition | None, where: str) -> Iterator[Connection]:
+    from sqlalchemy import text
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
         with engine.connect() as connection:
             if engine.dialect.name == "postgresql":
-                # So that times without a time zone are compared, and returned, as UTC.
-                connection.exec_driver_sql("SET TIME ZONE 'UTC'")
+                # So that times without an offset are compared as they are read.
+                zone = partition.grain.timezone if partition else "UTC"
+                connection.execute(text("select set_config('TimeZone', :zone, false)"), {"zone": zone})
             yield connection
     except SQLAlchemyError as error:
         raise _explained(error, where) from error
@@ -116,8 +119,12 @@ def _bound(connection: Connection, query: str, partition: Partition | None, wher
         raise SourceUnreadable(
             f"{where} refers to :{', :'.join(sorted(parameters))}, and no partition is given"
         )
-    moment = _MOMENTS.get(connection.dialect.name, _naive)
-    bounds = {"start": moment(partition.start), "end": moment(partition.end), "partition": partition.key}
+    start, end = partition.bounds
+    if connection.dialect.name == "postgresql":
+        start, end = partition.start, partition.end
+    bounds: dict[str, Any] = {"start": start, "end": end, "partition": partition.key}
+    if connection.dialect.name == "sqlite":
+        bounds |= {"start": _sqlite(start), "end": _sqlite(end)}
     return clause.bindparams(**{name: bounds[name] for name in parameters})
 
 
@@ -130,19 +137,12 @@ def _statement(query: str) -> str:
     return query[:end]
 
 
-def _naive(moment: datetime) -> datetime:
-    return moment.astimezone(UTC).replace(tzinfo=None)
-
-
 def _sqlite(moment: datetime) -> str:
     # SQLite keeps times as text, and a day without its hour sorts before every other form of that day.
-    return _naive(moment).isoformat(" ").removesuffix(" 00:00:00")
+    return moment.isoformat(" ").removesuffix(" 00:00:00")
 
 
-_MOMENTS: dict[str, Callable[[datetime], Any]] = {"postgresql": lambda moment: moment, "sqlite": _sqlite}
-
-
-def column(name: str, values: Sequence[Any], where: str) -> pa.Array:
+def column(name: str, values: Sequence[Any], where: str, timezone: str = "UTC") -> pa.Array:
     """Return values, as the driver of a database hands them over, in types that a table can keep.
 
     :raises SourceUnreadable: if they make no one type.
@@ -151,6 +151,9 @@ def column(name: str, values: Sequence[Any], where: str) -> pa.Array:
 
     kinds = {type(value) for value in values} - {type(None)}
     convert = {kind: conversion for kind in kinds if (conversion := _conversion(kind)) is not None}
+    if timezone != "UTC" and _has_clocks(name, values, where):
+        # They are read as the clocks of the time zone show them, once all rows are there.
+        convert = {kind: conversion for kind, conversion in convert.items() if not issubclass(kind, datetime)}
     if convert:
         values = [convert[type(value)](value) if type(value) in convert else value for value in values]
     try:
@@ -160,6 +163,19 @@ def column(name: str, values: Sequence[Any], where: str) -> pa.Array:
         raise SourceUnreadable(
             f"{where}: {name!r} holds {held}, which make no one type: {error}; convert it in the query with CAST"
         ) from error
+
+
+def _has_clocks(name: str, values: Sequence[Any], where: str) -> bool:
+    """Tell whether times have no offset.
+
+    :raises SourceUnreadable: if only some have one.
+    """
+    without = {value.tzinfo is None for value in values if isinstance(value, datetime)}
+    if len(without) > 1:
+        raise SourceUnreadable(
+            f"{where}: {name!r} has times with and without an offset; convert it in the query with CAST"
+        )
+    return True in without
 
 
 def _exceeds(values: Sequence[Any]) -> bool:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from airflow_mlops.domain.facts.results import Coverage, DatasetVersion
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.spec.data import SchemaPolicy
+from airflow_mlops.exceptions import OtherPartitions
 from airflow_mlops.stores.tables.delta import PARTITION, errors, exists, open_table
 
 _FACTS = "airflow_mlops.dataset"
@@ -161,3 +162,15 @@ def coverage(uri: str) -> Coverage:
     gaps = tuple(partition.key for partition in first.through(last) if partition.key not in there)
     watermark = Partition.parse(gaps[0], grain).shift(-1).key if gaps else last.key
     return Coverage(partitions=len(keys), first=first.key, watermark=watermark, last=last.key, gaps=gaps)
+
+
+def refuse_others(published: DatasetVersion, partition: Partition, where: str) -> None:
+    """Refuse a partition that would overlap with those that are published.
+
+    :raises OtherPartitions: if they have another length, or another time zone.
+    """
+    if published.grain != partition.grain:
+        raise OtherPartitions(
+            f"{where} is a {partition.grain}, and {published.name!r} has partitions of a {published.grain}, which would "
+            "overlap with it: put partition and timezone of the spec back, or give the model another name"
+        )

@@ -141,6 +141,15 @@ def test_a_cron_is_due_if_it_fired_after_the_last_training_and_up_to_the_partiti
     assert cron in given.reason
 
 
+@pytest.mark.parametrize(("here", "expected"), [("2024-03-30", False), ("2024-03-31", True)])
+def test_a_cron_fires_in_the_time_zone_of_the_partitions(here: str, expected: bool) -> None:
+    # In UTC it fires after the end of the day in Berlin.
+    rules, grain = policy(cron="0 23 31 3 *"), "day Europe/Berlin"
+    given = answer(rules, partition=here, grain=grain, trained_through="2024-03-01")
+    assert given.retrain is expected
+    assert "fires at 2024-03-31 23:00 Europe/Berlin" in given.reason
+
+
 @pytest.mark.parametrize("cron", ["0 0 * * thu", "30 4 1 mar,apr *", "0 0 * * 1#1"])
 def test_a_cron_may_name_days_and_months(cron: str) -> None:
     rules = Retrain.from_dict({"when": {"cron": cron}})

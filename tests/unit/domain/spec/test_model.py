@@ -504,3 +504,42 @@ def test_reading_a_spec_imports_nothing_heavy(tmp_path: Path) -> None:
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
     )
     assert run.stdout == "[]\n"
+
+
+def test_a_time_zone_travels_with_the_length_of_a_partition() -> None:
+    spec = make_spec(partition="day", timezone="Europe/Berlin", start="2013-01-01", end="2013-12-31")
+    assert (spec.grain, make_spec().grain) == ("day Europe/Berlin", "month")
+
+
+def test_a_time_zone_that_is_none_is_refused_with_the_nearest() -> None:
+    problem = only_problem(timezone="Europe/Berlni")
+    assert (
+        problem
+        == "timezone: 'Europe/Berlni' is no time zone; write one such as Europe/Berlin; did you mean 'Europe/Berlin'?"
+    )
+
+
+@pytest.mark.parametrize("timezone", ["", "../etc/passwd", "/etc/localtime", "Europe", "+02:00", 2])
+def test_what_is_no_time_zone_is_refused(timezone: Any) -> None:
+    assert only_problem(timezone=timezone).startswith("timezone: ")
+
+
+def test_a_choice_between_two_times_needs_a_time_zone_that_has_them() -> None:
+    assert "ambiguous: is for clocks that are set back" in only_problem(ambiguous="later")
+    assert only_problem(ambiguous="sooner", timezone="Europe/Berlin").startswith("ambiguous: ")
+
+
+@pytest.mark.parametrize("cron", ["30 2 * * *", "0 2 * * *"])
+def test_a_schedule_in_an_hour_that_clocks_skip_is_refused(cron: str) -> None:
+    days = {"partition": "day", "start": "2013-01-01", "end": "2013-12-31", "timezone": "Europe/Berlin"}
+    problem = only_problem(schedule=cron, **days)
+    assert (
+        "fires between 02:00 and 03:00, which clocks of Europe/Berlin skip once a year (on 2026-03-29)"
+        in problem
+    )
+    assert make_spec(schedule="0 3 * * *", **days).schedule == "0 3 * * *"
+
+
+def test_a_day_that_a_time_zone_has_left_out_cannot_be_the_first() -> None:
+    problem = only_problem(partition="day", timezone="Pacific/Apia", start="2011-12-30", end="2012-12-31")
+    assert "the one that holds it is '2011-12-31'" in problem

@@ -12,8 +12,9 @@ import pytest
 
 from airflow_mlops.domain.facts.labels import LabelsReport, Unmatched
 from airflow_mlops.domain.facts.question import Question
+from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.policies import labels as policy
-from airflow_mlops.exceptions import SchemaMismatch
+from airflow_mlops.exceptions import OtherPartitions, SchemaMismatch
 from airflow_mlops.hooks.source_files import FileSource
 from airflow_mlops.learning.labels import labelled, labels
 from airflow_mlops.learning.labels.join import Truth
@@ -199,3 +200,47 @@ def test_predictions_are_sliced_by_data_whose_key_has_become_wider_since(store: 
     truth = Truth(data, Question(target="churned", task="classification", metric="roc_auc"))
     served = pa.table({"customer": pa.array([1, 2], pa.int64())})
     assert truth.with_columns(served, month("2013-01"), ["wind"])["wind"].to_pylist() == [1.0, 1.0]
+
+
+BERLIN = "day Europe/Berlin"
+
+
+def rides(folder: Path) -> str:
+    """Publish a ride that began at half past two on a Monday in Berlin, whose key holds its beginning."""
+    began = datetime(2024, 7, 15, 0, 30, tzinfo=UTC)
+    uri, rows = (
+        f"file://{folder}/rides",
+        pa.table({"car": ["a"], "began": pa.array([began], pa.timestamp("us", "UTC"))}),
+    )
+    tables.publish(
+        uri, rows, name="rides", grain=BERLIN, partition="2024-07-15", key=["car", "began"], event_time="began",
+        source="test", run="test",
+    )  # fmt: skip
+    return uri
+
+
+@pytest.mark.parametrize(
+    "began", ["2024-07-15 02:30:00", "2024-07-15T02:30:00+02:00", "2024-07-15T00:30:00Z"]
+)
+def test_times_of_labels_are_read_as_those_of_the_data(began: str, tmp_path: Path) -> None:
+    lines = ["car,began,labelled_at,minutes", f"a,{began},2024-07-16 01:00:00,5"]
+    (tmp_path / "labels.csv").write_text("\n".join(lines) + "\n")
+    report = labels.ingest(
+        FileSource(f"file://{tmp_path}/labels.csv"), Partition.parse("2024-07-16", BERLIN), uri=f"file://{tmp_path}/labels",
+        key=["car", "began"], event_time="began", target="minutes", task="regression", data=rides(tmp_path),
+    )  # fmt: skip
+    assert (report.touched, report.unmatched) == (
+        ("2024-07-15",),
+        Unmatched(unknown=0, elsewhere=0, unpublished=0),
+    )
+    [label] = tables.read(f"file://{tmp_path}/labels").to_pylist()
+    assert label["labelled_at"] == datetime(2024, 7, 15, 23, tzinfo=UTC)
+
+
+def test_labels_of_other_partitions_than_those_of_the_data_are_refused(tmp_path: Path) -> None:
+    rows = pa.table({"car": ["a"], "began": [datetime.fromisoformat("2024-07-15")], "minutes": [5.0]})
+    with pytest.raises(OtherPartitions, match="is a day, and 'rides' has partitions of a day Europe/Berlin"):
+        labels.write(
+            f"file://{tmp_path}/labels", rows, Partition.parse("2024-07-15", "day"), key=["car", "began"],
+            event_time="began", target="minutes", task="regression", data=rides(tmp_path),
+        )  # fmt: skip

@@ -37,6 +37,13 @@ def test_weeks_begin_on_mondays() -> None:
     assert found.names == ("2013-02-25", "2013-03-04")
 
 
+def test_days_are_those_of_the_partitions_time_zone() -> None:
+    evening, midnight, morning = "2024-07-14T21:59", "2024-07-14T22:00", "2024-07-15T08:00"
+    blocks = resampling.blocks(moments(evening, midnight, morning), "day", "month Europe/Berlin")
+    assert blocks.codes.tolist() == [0, 1, 1]
+    assert blocks.names == ("2024-07-14", "2024-07-15")
+
+
 def test_times_before_1970_and_out_of_order_are_put_in_their_days() -> None:
     found = resampling.blocks(
         moments("1970-01-01T00:00", "1969-12-31T23:59", "1970-01-01T23:00"), "day", "month"
