@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -12,9 +11,8 @@ from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from airflow_mlops.domain import metrics
 from airflow_mlops.domain.calendars import Calendar, Grain
 from airflow_mlops.domain.metrics import METRICS, Metric, Task
-from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.predictions import PREDICTION_COLUMNS
-from airflow_mlops.domain.spec import loading, schedule
+from airflow_mlops.domain.spec import bounds, loading, schedule
 from airflow_mlops.domain.spec.alerts import Alerts
 from airflow_mlops.domain.spec.data import Expectation, Features, Labels, Rule, SchemaPolicy, Skew, Suite
 from airflow_mlops.domain.spec.fields import (
@@ -40,14 +38,14 @@ from airflow_mlops.domain.spec.gates import (
     Stability,
     VersusChampion,
 )
-from airflow_mlops.domain.spec.loading import Place, describe
+from airflow_mlops.domain.spec.loading import Place
 from airflow_mlops.domain.spec.monitor import AutoRollback, DriftPolicy, Monitor, PerformancePolicy
 from airflow_mlops.domain.spec.problems import Problems, spec_error
 from airflow_mlops.domain.spec.retrain import Retrain, RetrainWhen
 from airflow_mlops.domain.spec.score import Score
 from airflow_mlops.domain.spec.section import Section
 from airflow_mlops.domain.spec.source import Function, Source
-from airflow_mlops.domain.spec.train import Budget, Candidate, Range, Train
+from airflow_mlops.domain.spec.train import Budget, Candidate, Range, Train, default_candidates
 
 __all__ = [
     "Alerts",
@@ -82,17 +80,6 @@ __all__ = [
     "VersusChampion",
 ]
 
-_GRADIENT_BOOSTING = {"search": {"learning_rate": [0.03, 0.1, 0.3], "max_leaf_nodes": [15, 31, 63]}}
-_CANDIDATES: dict[Task, tuple[dict[str, Any], ...]] = {
-    Task.CLASSIFICATION: (
-        {"sklearn.linear_model.LogisticRegression": {"max_iter": 1000}},
-        {"sklearn.ensemble.HistGradientBoostingClassifier": _GRADIENT_BOOSTING},
-    ),
-    Task.REGRESSION: (
-        {"sklearn.linear_model.Ridge": {}},
-        {"sklearn.ensemble.HistGradientBoostingRegressor": _GRADIENT_BOOSTING},
-    ),
-}
 _OTHER_SUFFIX = {Task.CLASSIFICATION: "Regressor", Task.REGRESSION: "Classifier"}
 
 
@@ -237,31 +224,16 @@ class ModelSpec(Section):
     @field_validator("start", "end", mode="before")
     @classmethod
     def _bound(cls, value: Any, info: ValidationInfo) -> Any:
-        grain, timezone = info.data.get("partition"), info.data.get("timezone")
-        if value is None or grain is None or timezone is None:
+        calendar = bounds.calendar(info)
+        if value is None or calendar is None:
             return value
-        calendar = Calendar.of(grain, timezone)
-        example = Partition.containing(datetime(2013, 1, 7, tzinfo=UTC), grain).key
-        if not isinstance(value, str):
-            raise ValueError(
-                f"must be the key of a {grain} partition such as {example}, not {describe(value)}"
-            )
-        try:
-            here = Partition.parse(value, calendar)
-        except ValueError as error:
-            raise ValueError(str(error).replace(f"as {grain.key_format}", f"like {example}")) from None
-        start = info.data.get("start")
-        if info.field_name == "end" and start and here < Partition.parse(start, calendar):
-            raise ValueError(f"{value} is before start, {start}")
-        return value
+        return bounds.bound(value, calendar, info.data.get("start") if info.field_name == "end" else None)
 
     @field_validator("schedule")
     @classmethod
     def _fires_once_a_partition(cls, value: str | None, info: ValidationInfo) -> str | None:
-        grain, timezone = info.data.get("partition"), info.data.get("timezone")
-        if value is None or grain is None or timezone is None:
-            return value
-        if wrong := schedule.complaint(value, Calendar.of(grain, timezone)):
+        calendar = bounds.calendar(info)
+        if value is not None and calendar is not None and (wrong := schedule.complaint(value, calendar)):
             raise ValueError(wrong)
         return value
 
@@ -295,11 +267,10 @@ class ModelSpec(Section):
             if candidate.estimator.endswith(_OTHER_SUFFIX[task])
         )
         Problems.raise_any(complaints)
-        default = tuple(Candidate.from_dict(candidate) for candidate in _CANDIDATES[task])
         return value.model_copy(
             update={
                 "metric": value.metric or metrics.names(task)[0],
-                "candidates": value.candidates or default,
+                "candidates": value.candidates or default_candidates(task),
             }
         )
 

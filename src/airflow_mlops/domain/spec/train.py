@@ -17,12 +17,24 @@ from pydantic import (
 )
 
 from airflow_mlops.domain.estimators import PACKAGES
+from airflow_mlops.domain.metrics import Task
 from airflow_mlops.domain.spec.fields import Count, Json, Line, MetricName, Number, Whole
 from airflow_mlops.domain.spec.loading import describe
 from airflow_mlops.domain.spec.problems import Problems
 from airflow_mlops.domain.spec.section import Section, short_form, short_schema
 
 _FUNCTION = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*"
+_GRADIENT_BOOSTING = {"search": {"learning_rate": [0.03, 0.1, 0.3], "max_leaf_nodes": [15, 31, 63]}}
+_CANDIDATES: dict[Task, tuple[dict[str, Any], ...]] = {
+    Task.CLASSIFICATION: (
+        {"sklearn.linear_model.LogisticRegression": {"max_iter": 1000}},
+        {"sklearn.ensemble.HistGradientBoostingClassifier": _GRADIENT_BOOSTING},
+    ),
+    Task.REGRESSION: (
+        {"sklearn.linear_model.Ridge": {}},
+        {"sklearn.ensemble.HistGradientBoostingRegressor": _GRADIENT_BOOSTING},
+    ),
+}
 
 
 class Range(Section):
@@ -248,3 +260,8 @@ class Train(Section):
     def ranked(self) -> bool:
         """Whether candidates are measured on the folds: a sole candidate without a search is not."""
         return len(self.candidates) > 1 or any(candidate.search for candidate in self.candidates)
+
+
+def default_candidates(task: Task) -> tuple[Candidate, ...]:
+    """Return the candidates of a spec that names none."""
+    return tuple(Candidate.from_dict(candidate) for candidate in _CANDIDATES[task])
