@@ -97,7 +97,9 @@ def stage(
         with Draft(uri, partition.key) as draft:
             before = source.stamp(partition)
             try:
-                for rows in _prepared(source, partition, columns, clocks, looks, event_time, transform, where):
+                for rows in _prepared(
+                    source, partition, columns, clocks, looks, event_time, transform, where
+                ):
                     draft.add(rows)
                     for tally in (content, keys, times):
                         tally.add(rows)
