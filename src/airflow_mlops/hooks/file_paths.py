@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from airflow_mlops.domain.partitions import Grain, Partition
+from airflow_mlops.domain.calendars import Calendar
+from airflow_mlops.domain.partitions import Partition
 
 
 def fill(path: str, partition: Partition | None) -> str:
@@ -38,7 +39,7 @@ def expression(pattern: str, grain: str | None) -> str:
     """
     four, two = r"\d{4}", r"\d{2}"
     digits = (
-        re.sub(r"%(Y?)\w?", lambda part: four if part[1] else two, Grain(grain).key_format) if grain else ""
+        re.sub(r"%(Y?)\w?", lambda part: four if part[1] else two, Calendar(grain).grain.key_format) if grain else ""
     )
     forms = {"partition": digits or "[^/]+", "year": four}
     seen: set[str] = set()
