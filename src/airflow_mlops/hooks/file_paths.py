@@ -39,7 +39,9 @@ def expression(pattern: str, grain: str | None) -> str:
     """
     four, two = r"\d{4}", r"\d{2}"
     digits = (
-        re.sub(r"%(Y?)\w?", lambda part: four if part[1] else two, Calendar(grain).grain.key_format) if grain else ""
+        re.sub(r"%(Y?)\w?", lambda part: four if part[1] else two, Calendar(grain).grain.key_format)
+        if grain
+        else ""
     )
     forms = {"partition": digits or "[^/]+", "year": four}
     seen: set[str] = set()
