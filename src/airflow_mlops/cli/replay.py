@@ -59,7 +59,8 @@ def _replay(args: Namespace, console: Console) -> tuple[Replay, Path]:
     policies = _policies(args, spec)
     output = Path(args.output or f"replay-{spec.name}")
     configure(None)
-    plan = plan_of(spec, config.storage(), output, args.first, args.last)
+    searched = _searched(spec.name, console)
+    plan = plan_of(spec, config.storage(), output, args.first, args.last, searched)
     names = [dataset.partition for dataset in plan.datasets]
     quiet = calibrate.quiet(args.quiet, spec.grain, names) if args.quiet else ()
     jobs, oracle = _jobs(args.jobs), ORACLE not in args.without
@@ -68,6 +69,21 @@ def _replay(args: Namespace, console: Console) -> tuple[Replay, Path]:
             plan, policies, output, oracle=oracle, quiet=quiet, jobs=jobs, folders=folders, begin=begin
         )
     return outcome, output
+
+
+def _searched(model: str, console: Console) -> dict[str, int]:
+    """Return how many trials the searches of the model did that time cut short, which a replay does again."""
+    from airflow_mlops.exceptions import RegistryUnavailable
+    from airflow_mlops.hooks.mlflow import MlflowHook
+    from airflow_mlops.stages.train import jobs
+
+    try:
+        return jobs.searched(MlflowHook().get_conn(), model)
+    except RegistryUnavailable as error:
+        console.print(
+            f"Searches that train.budget.seconds cut short may come out otherwise: {error}", markup=False
+        )
+        return {}
 
 
 def _jobs(jobs: int | None) -> int:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,12 +28,15 @@ class ReplayPlan:
     :param datasets: the partitions in order, each pinned to the version in which it and all before it are there.
     :param folder: of the replay's own MLflow, tables and cache.
     :param labels: of each partition, all labels that are known today, sealed; empty if labels come with the data.
+    :param searched: trials of the searches that time cut short when they were not replayed, by the identity of their job:
+        their replay does exactly as many.
     """
 
     spec: ModelSpec
     datasets: tuple[DatasetVersion, ...]
     folder: Path
     labels: tuple[LabelsVersion, ...] = ()
+    searched: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def tracking(self) -> str:
@@ -69,6 +73,7 @@ def make(
     folder: Path,
     first: str | None = None,
     last: str | None = None,
+    searched: Mapping[str, int] | None = None,
 ) -> ReplayPlan:
     """Pin the data of a replay, and make its folder and its own MLflow.
 
@@ -77,6 +82,7 @@ def make(
     :param first: partition to begin with; the rows before it are there from the start. None means the first that is
         published.
     :param last: partition to end with; None means the last.
+    :param searched: trials of searches that time cut short, as :class:`ReplayPlan` has them.
     :raises UnknownPartition: if a key is none of the spec's grain.
     :raises TableMissing: if nothing was published in that span.
     """
@@ -91,7 +97,7 @@ def make(
     if spec.labels.source is not None:
         at = tables.uri_of(storage, spec.name, "labels")
         chosen, labels = maturity.pinned(chosen, at, spec.target)
-    plan = ReplayPlan(spec, chosen, folder.resolve(), labels)
+    plan = ReplayPlan(spec, chosen, folder.resolve(), labels, searched or {})
     plan.folder.mkdir(parents=True, exist_ok=True)
     probe(plan.client())
     return plan

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.facts.replay import Replay
 from airflow_mlops.domain.spec.model import ModelSpec
 from airflow_mlops.domain.spec.replay import BUILT_IN, Policy, built_in, read
 from airflow_mlops.stages.replay import compare, planning, report, workers
 from airflow_mlops.stages.replay.planning import ReplayPlan
+from airflow_mlops.stages.train import jobs as jobs_of
+
+if TYPE_CHECKING:
+    from airflow_mlops.stores.registry.client import Client
 
 
 def replay_policies(
@@ -25,6 +30,7 @@ def replay_policies(
     quiet: Sequence[str] = (),
     jobs: int = 1,
     folders: Sequence[Path] = (),
+    client: Client | None = None,
 ) -> Replay:
     """Replay policies over the recorded partitions of a model, and write ``replay.json`` and ``replay.png`` to a folder.
 
@@ -41,23 +47,33 @@ def replay_policies(
     :param jobs: number of processes. More than one import the calling file, so this must stand below ``if __name__ ==
         "__main__"``.
     :param folders: where more than one process imports candidates and transforms from, besides what is installed.
+    :param client: of the MLflow with the model's versions: a search of theirs that ``train.budget.seconds`` cut short is
+        replayed by as many trials. None leaves each search to its budget.
     :raises SpecError: if a policy cannot be read.
     :raises UnknownPartition: if a key is none of the spec's grain.
     :raises TableMissing: if nothing was published in that span.
+    :raises RegistryUnavailable: if the client's MLflow does not answer.
     """
     contenders = [
         read(policy, spec) if isinstance(policy, Path) else built_in(policy, spec) for policy in policies
     ]
-    plan = plan_of(spec, storage, output, first, last)
+    searched = jobs_of.searched(client, spec.name) if client else None
+    plan = plan_of(spec, storage, output, first, last, searched)
     return run(plan, contenders, output, oracle=oracle, quiet=quiet, jobs=jobs, folders=folders)
 
 
 def plan_of(
-    spec: ModelSpec, storage: str, output: Path, first: str | None = None, last: str | None = None
+    spec: ModelSpec,
+    storage: str,
+    output: Path,
+    first: str | None = None,
+    last: str | None = None,
+    searched: Mapping[str, int] | None = None,
 ) -> ReplayPlan:
     """Return the plan of a replay that keeps its work below its output folder, as for :func:`replay_policies`."""
     # One folder a version of this package, because another version may compute other models and metrics.
-    return planning.make(spec, storage, output / f"work-{version('airflow-mlops')}", first, last)
+    folder = output / f"work-{version('airflow-mlops')}"
+    return planning.make(spec, storage, folder, first, last, searched)
 
 
 def run(

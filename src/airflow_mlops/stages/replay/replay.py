@@ -61,7 +61,8 @@ def _content(spec: ModelSpec) -> str:
 def _keys(plan: ReplayPlan, policy: Policy) -> list[str]:
     """Return a digest of what each step depends on: policy, code of candidates, and data and labels up to it."""
     built = [function and function.version for function in map(estimators.source, plan.spec.train.candidates)]
-    keys, key = [], key_of(_content(policy.spec), built)
+    searched = [sorted(plan.searched.items())] if plan.searched else []
+    keys, key = [], key_of(_content(policy.spec), built, *searched)
     for place, dataset in enumerate(plan.datasets):
         # Quality is measured on all labels that are known today.
         versions = (dataset, plan.in_hindsight(place))

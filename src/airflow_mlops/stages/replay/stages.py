@@ -93,6 +93,9 @@ def trained(plan: ReplayPlan, place: int) -> list[TrainedModel]:
 
 def _trained(plan: ReplayPlan, recipe: Recipe) -> TrainedModel:
     identity = jobs.Job.of(recipe).identity()
+    if (trials := plan.searched.get(identity)) is not None:
+        recipe = recipe.model_copy(update={"searched": trials})
+        identity = jobs.Job.of(recipe).identity()
 
     def compute() -> dict[str, Any]:
         return train.train_candidate(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -10,14 +11,18 @@ from typing import TYPE_CHECKING
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.learning.labels import labelled
 from airflow_mlops.learning.models import code, estimators, transform
+from airflow_mlops.stores.registry import registry
 
 if TYPE_CHECKING:
     from airflow_mlops.domain.facts.recipe import Recipe
+    from airflow_mlops.stores.registry.client import Client
 
 RECIPE = "mlops.recipe"
 """Tag of versions: the :class:`~airflow_mlops.domain.facts.recipe.Recipe`, from which the version can be trained again."""
 FUNCTION = "mlops.function"
 """Tag of runs and versions: what built the estimator, as ``module:function@digest``; none if a class was named."""
+SEARCHED = "mlops.searched"
+"""Tag of versions whose search time cut short: the identity of their job, and how many trials were done."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,10 @@ class Job:
         """Return the job whose search does exactly so many trials."""
         return replace(self, recipe=self.recipe.model_copy(update={"searched": trials}))
 
+    def cut_tags(self, trials: int) -> dict[str, str]:
+        """Return the tags of a version whose search time cut short, for :func:`searched`."""
+        return {**self.after(trials).long_tags(), SEARCHED: json.dumps([self.identity(), trials])}
+
     def sources(self) -> dict[str, str]:
         """Return the code to be stored beside the model, by file name."""
         functions = {transform.FILE: self.prepared, estimators.FILE: self.function}
@@ -85,3 +94,12 @@ class Job:
             "mlops.split": self.recipe.split.model_dump_json(),
             **({transform.DIGEST_TAG: self.prepared.digest} if self.prepared else {}),
         }
+
+
+def searched(client: Client, model: str) -> dict[str, int]:
+    """Return how many trials each search of a model did that time cut short, by the identity of its job.
+
+    :raises RegistryUnavailable: if MLflow does not answer.
+    """
+    tags = [version.tags.get(SEARCHED) for version in registry.versions(client) if version.name == model]
+    return dict(json.loads(text) for text in tags if text)

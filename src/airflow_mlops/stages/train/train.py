@@ -135,8 +135,8 @@ def train(
             "params": {**job.recipe.candidate.params, **chosen.params}, "features": job.recipe.features.names,
             "seconds": seconds, "trials": chosen.trials, "remarks": chosen.remarks,
         }  # fmt: skip
-        done = job.after(chosen.trials) if chosen.cut else job
-        tags = {**tags, **done.long_tags(), "mlops.digest": logged.digest, _TRAINED: json.dumps(facts)}
+        long_tags = job.cut_tags(chosen.trials) if chosen.cut else job.long_tags()
+        tags = {**tags, **long_tags, "mlops.digest": logged.digest, _TRAINED: json.dumps(facts)}
         tags[sample.DIGEST_TAG] = sample_digest
         version = registration.register(
             patient,

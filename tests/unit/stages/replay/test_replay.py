@@ -9,11 +9,13 @@ import pytest
 from airflow_mlops.domain.checks import Verdict
 from airflow_mlops.domain.facts.replay import Replay, Step
 from airflow_mlops.domain.facts.results import Action, Evaluation, ModelRef, TrainedModel
-from airflow_mlops.domain.spec.model import AutoRollback, ModelSpec
+from airflow_mlops.domain.spec.model import AutoRollback, Budget, Candidate, ModelSpec
 from airflow_mlops.domain.spec.replay import CURRENT, NEVER, Policy, built_in
+from airflow_mlops.domain.spec.train import Train
 from airflow_mlops.exceptions import TableMissing, UnknownPartition
 from airflow_mlops.stages.replay import calibrate, compare, planning, replay, report, stages, workers
 from airflow_mlops.stages.replay.planning import ReplayPlan
+from airflow_mlops.stages.train import jobs
 from airflow_mlops.stores.tables import tables
 from history import MODEL, History, shifted
 from registry_builders import make_gate
@@ -99,6 +101,24 @@ def test_each_policy_trains_when_its_rules_ask_for_it(found: Replay) -> None:
     assert (trained[NEVER], trained[CURRENT]) == (1, 2)
     assert [point.drift for point in found.points[CURRENT]][2:] == [Verdict.PASS, Verdict.FAIL]
     assert "drift" in found.points[CURRENT][3].why
+
+
+def test_a_search_that_time_cut_short_is_replayed_by_as_many_trials(history: History, tmp_path: Path) -> None:
+    search = Candidate(estimator=LOGISTIC.estimator, search={"C": [1e-6, 1.0, 10.0]})
+    spec = SPEC.model_copy(update={"train": Train(candidates=(search,), budget=Budget(seconds=1e-9))})
+    live = planning.make(spec, history.storage, tmp_path / "live")
+    [cut] = stages.trained(live, 1)
+    assert cut.trials == 1
+    done = jobs.searched(live.client(), MODEL)
+    assert list(done.values()) == [1]
+    patient = spec.model_copy(update={"train": Train(candidates=(search,))})
+    assert stages.trained(planning.make(patient, history.storage, tmp_path / "patient"), 1)[0].trials == 3
+    # By another budget it is another search; by the same, at any speed, the same.
+    again = planning.make(spec, history.storage, tmp_path / "again", searched=dict.fromkeys(done, 2))
+    assert stages.trained(again, 1)[0].trials == 2
+    again = planning.make(spec, history.storage, tmp_path / "again", searched=done)
+    [same] = stages.trained(again, 1)
+    assert (same.trials, same.digest) == (1, cut.digest)
 
 
 def test_models_are_trained_once_for_all_policies(plan: ReplayPlan, found: Replay) -> None:
