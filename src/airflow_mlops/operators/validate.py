@@ -46,7 +46,7 @@ class ValidateOperator(BaseOperator):
     :param name: name of the rows of a source and of the folder of their page: letters, digits and ``_ . -``; None means
         ``<DAG>.<task>``.
     :param partition: key of the source's partition to check; None means all there is.
-    :param grain: length of that partition: hour, day, week or month.
+    :param grain: length of that partition: hour, day, week or month, and perhaps a time zone after it.
     """
 
     template_fields: Sequence[str] = ("dataset", "name", "partition")

@@ -33,7 +33,7 @@ class NewPartitionSensor(BaseSensorOperator):
 
     :param source: where the rows come from, e.g. ``FileSource("/data/{partition}.parquet")``.
     :param partition: key of the partition; None means the run's ``partition_key``.
-    :param grain: length of a partition: hour, day, week or month.
+    :param grain: length of a partition: hour, day, week or month, and perhaps a time zone after it: ``day Europe/Berlin``.
     :param settle: time for which the data must not change.
     :param deferrable: wait in the triggerer instead of in a worker.
     """
