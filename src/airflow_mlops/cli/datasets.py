@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from airflow_mlops.cli.places import datasets, table_uri
+from airflow_mlops.cli.places import datasets, strange_ledgers, table_uri
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -96,12 +96,19 @@ def vacuum(args: Namespace) -> None:
 
     :raises SystemExit: if there is no such dataset, or if the versions that have to stay cannot be found out.
     """
+    from airflow_mlops import config
     from airflow_mlops.cli import connect
     from airflow_mlops.stores import retention
     from airflow_mlops.stores.tables import removal, tables
 
     with _exit_on_error():
         _commits(args.name)
+        if strange := strange_ledgers():
+            raise SystemExit(
+                f"{', '.join(map(repr, strange))} under {config.storage()} has a promotion ledger, but a name that no spec could "
+                "have, so that what its champions learned from cannot be told. Move it away, or give it a name of small letters, "
+                "digits and _; until then nothing is removed."
+            )
         ledgers = {name: uri for name in datasets() if tables.exists(uri := table_uri(name, "ledger"))}
         client = connect.mlflow()
         for table in ("data", "labels", "staging"):

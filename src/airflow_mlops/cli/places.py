@@ -35,6 +35,19 @@ def datasets() -> list[str]:
     return sorted(folder.name for folder in folders if places.is_name(folder.name) and folder.is_dir())
 
 
+def strange_ledgers() -> list[str]:
+    """Return the folders under ``[mlops] storage`` with a ledger, though no spec could have their names."""
+    from airflow.sdk import ObjectStoragePath
+
+    from airflow_mlops import config
+    from airflow_mlops.stores.tables import places
+
+    root = ObjectStoragePath(config.storage())
+    folders = root.iterdir() if root.exists() else ()
+    strange = (folder for folder in folders if not places.is_name(folder.name))
+    return sorted(folder.name for folder in strange if (folder / "ledger" / "_delta_log").exists())
+
+
 def specs_of(model: str, folders: Sequence[Path]) -> Iterator[Path]:
     """Yield the files of specs with the name of a model.
 

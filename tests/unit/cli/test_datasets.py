@@ -227,6 +227,15 @@ def test_a_vacuum_refuses_if_mlflow_does_not_know_the_champion(
         datasets("vacuum", MODEL, "--delete")
 
 
+def test_a_vacuum_refuses_while_a_ledger_lies_where_no_spec_could_have_it(history: History) -> None:
+    history.publish("2013-01")
+    Path(f"{history.storage.removeprefix('file://')}/Former Flights/ledger/_delta_log").mkdir(parents=True)
+    with pytest.raises(
+        SystemExit, match="'Former Flights' under .* has a promotion ledger.*nothing is removed"
+    ):
+        datasets("vacuum", MODEL, "--delete")
+
+
 def test_a_vacuum_of_no_days_is_refused(history: History) -> None:
     history.publish("2013-01")
     assert history.client
