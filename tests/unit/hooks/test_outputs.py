@@ -180,6 +180,18 @@ def test_a_file_that_cannot_be_finished_leaves_the_one_before(
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["2013-01.csv"]
 
 
+def test_bytes_that_are_no_text_are_refused_in_csv_with_the_columns_named(tmp_path: Path) -> None:
+    rows = pa.table({"flight": pa.array([b"\xff"]), "score": [0.5]})
+    uri = f"file://{tmp_path}/flights/predictions"
+    tables.replace_partition(uri, rows, "2013-01")
+    version = tables.open_table(uri).version()
+    predictions = Predictions("flights", Partition.parse("2013-01", "month"), ("flight",), uri, version)
+    with pytest.raises(SchemaMismatch, match=r"as csv: .*'flight' \(binary\).*: write format: parquet"):
+        FileWriter(f"{tmp_path}/{{partition}}.csv").write(predictions)
+    assert not list(tmp_path.glob("*.csv"))
+    FileWriter(f"{tmp_path}/{{partition}}.parquet").write(predictions)
+
+
 def test_a_file_of_another_file_system_arrives_whole(tmp_path: Path) -> None:
     bucket = uuid.uuid4().hex
     FileWriter(f"memory://{bucket}/{{partition}}.data", format="csv").write(make(tmp_path, {"AA": 0.1}))
