@@ -113,6 +113,15 @@ def is_beyond_exact(column: pa.ChunkedArray | pa.Array) -> bool:
     return most is not None and most >= _INEXACT
 
 
+def count_missing(column: pa.ChunkedArray) -> int:
+    """Count the values that are null, or NaN."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    nan = pc.sum(pc.is_nan(column), min_count=0).as_py() if pa.types.is_floating(column.type) else 0
+    return int(column.null_count + nan)
+
+
 def is_beyond_years(column: pa.ChunkedArray | pa.Array) -> bool:
     """Tell whether times, also those within lists and structs, lie before year 1 or after 9999, where no calendar goes."""
     import pyarrow as pa

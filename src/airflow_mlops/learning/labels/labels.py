@@ -11,7 +11,7 @@ from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.exceptions import BadRows, SchemaMismatch, WriteConflict
 from airflow_mlops.learning.labels import matching
 from airflow_mlops.learning.models import pipeline
-from airflow_mlops.stores.arrow import exactly
+from airflow_mlops.stores.arrow import count_missing, exactly, is_beyond_years
 from airflow_mlops.stores.clocks import Clocks
 from airflow_mlops.stores.tables import column_types, delta, tables
 from airflow_mlops.stores.tables.drafts import paths
@@ -203,9 +203,19 @@ def _columns(
     # A row without a label is left out, so its key and times may be missing.
     due, _ = pipeline.labelled(rows, target, task)
     for name in [*key, event_time, LABELLED_AT]:
-        if nulls := due[name].null_count:
-            raise BadRows(f"{where}: {name} is missing in {nulls:,} of {due.num_rows:,} rows with a label")
+        _check(due[name], name, where)
     return rows
+
+
+def _check(column: pa.ChunkedArray, name: str, where: str) -> None:
+    import pyarrow as pa
+
+    if pa.types.is_nested(column.type):
+        raise SchemaMismatch(f"{where}: {name!r} is {column.type}: a key is text, a number or a time")
+    if nulls := count_missing(column):
+        raise BadRows(f"{where}: {name} is missing in {nulls:,} of {len(column):,} rows with a label")
+    if is_beyond_years(column):
+        raise BadRows(f"{where}: {name!r} has times before year 1 or after 9999: correct them in the source")
 
 
 def _partitions(times: pa.ChunkedArray, partition: Partition) -> pa.Array:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from airflow_mlops.domain.offsets import zone_of
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.exceptions import BadRows, SchemaMismatch
-from airflow_mlops.stores.arrow import is_beyond_years
+from airflow_mlops.stores.arrow import count_missing, is_beyond_years
 from airflow_mlops.stores.tables.digests import Numbers, rows
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Keys:
                 )
         self._digests.add(rows(batch.select(self._key)))
         for name in self._key:
-            self._nulls[name] += _missing(batch[name])
+            self._nulls[name] += count_missing(batch[name])
             self._refuse_inexact(name, batch[name])
 
     def _refuse_inexact(self, name: str, column: pa.ChunkedArray) -> None:
@@ -106,14 +106,6 @@ def refuse_odd_times(batch: pa.Table, where: str) -> None:
             f"{where}: {', '.join(map(repr, beyond))} has times before year 1 or after 9999: correct them, or make them "
             "null, in the source"
         )
-
-
-def _missing(column: pa.ChunkedArray) -> int:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    nan = pc.sum(pc.is_nan(column), min_count=0).as_py() if pa.types.is_floating(column.type) else 0
-    return int(column.null_count + nan)
 
 
 class Times:

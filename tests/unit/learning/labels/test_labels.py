@@ -156,7 +156,7 @@ def test_labels_that_cannot_be_read_are_refused_by_name(
 def test_keys_of_another_type_are_refused_and_nothing_is_written(uri: str) -> None:
     write(uri, rows(("a", at(5), True)))
     numbers = pa.table({"flight": [1.5], "departure": [at(5)], "late": [True]})
-    with pytest.raises(SchemaMismatch, match="other columns"):
+    with pytest.raises(SchemaMismatch, match="a key is text, a number or a time"):
         write(uri, numbers.set_column(0, "flight", pa.array([[1.5]])))
     assert len(known(uri)) == 1
 
@@ -173,3 +173,24 @@ def test_labels_are_read_from_a_source(uri: str) -> None:
     settings: dict[str, Any] = {"key": ["flight"], "event_time": "departure", "target": "late"}
     report = labels.ingest(source, FEBRUARY, uri=uri, task="classification", **settings)
     assert (report.partition, report.new, report.touched) == ("2013-02", 1, ("2013-02",))
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "error", "says"),
+    [
+        ("flight", [[1]], SchemaMismatch, "'flight' is list<element: int64>: a key is text, a number or a time"),
+        ("flight", [{"a": 1}], SchemaMismatch, "'flight' is struct<a: int64>: a key is text"),
+        ("flight", [float("nan")], BadRows, "flight is missing in 1 of 1 rows with a label"),
+        ("departure", pa.array([2**59], pa.timestamp("us", "UTC")), BadRows, "'departure' has times before year 1"),
+        ("labelled_at", pa.array([2**59], pa.timestamp("us", "UTC")), BadRows, "'labelled_at' has times before"),
+    ],
+)  # fmt: skip
+def test_keys_and_times_that_no_row_can_have_are_refused_before_anything_is_written(
+    uri: str, column: str, values: Any, error: type[Exception], says: str
+) -> None:
+    table = pa.table(
+        {"flight": ["AA"], "departure": [at(2)], "labelled_at": [at(3)], "late": [1]} | {column: values}
+    )
+    with pytest.raises(error, match=says):
+        write(uri, table)
+    assert not tables.exists(uri)
