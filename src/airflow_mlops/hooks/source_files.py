@@ -19,6 +19,7 @@ from airflow_mlops.hooks.file_paths import bare, expression, fill, fixed_folder,
 from airflow_mlops.hooks.source_sql import missing_connection
 from airflow_mlops.stores.sources.bytes import NULLS, File, Layout
 from airflow_mlops.stores.sources.notation import Notation
+from airflow_mlops.stores.sources.source import ADDED_LATER
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -60,11 +61,11 @@ class FileSource:
     encoding: str = "utf-8"
     nulls: tuple[str, ...] = NULLS
     types: Mapping[str, str] = field(default_factory=dict, hash=False)
-    escape: str | None = None
-    decimal: str = "."
-    thousands: str | None = None
-    percent: Sequence[str] = ()
-    times: Mapping[str, str] = field(default_factory=dict, hash=False)
+    escape: str | None = field(default=None, metadata={ADDED_LATER: True})
+    decimal: str = field(default=".", metadata={ADDED_LATER: True})
+    thousands: str | None = field(default=None, metadata={ADDED_LATER: True})
+    percent: Sequence[str] = field(default=(), metadata={ADDED_LATER: True})
+    times: Mapping[str, str] = field(default_factory=dict, hash=False, metadata={ADDED_LATER: True})
 
     def describe(self, partition: Partition | None) -> str:
         """Return the path, without credentials; for no partition, with ``*`` where its parts would be."""

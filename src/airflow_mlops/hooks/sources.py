@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops import config
@@ -14,7 +14,7 @@ from airflow_mlops.hooks.source_sql import SqlSource
 from airflow_mlops.stores.sources.bytes import NULLS
 from airflow_mlops.stores.sources.delta import DeltaSource
 from airflow_mlops.stores.sources.python import PythonSource, load
-from airflow_mlops.stores.sources.source import Source
+from airflow_mlops.stores.sources.source import ADDED_LATER, Source
 from airflow_mlops.stores.tables import tables
 
 if TYPE_CHECKING:
@@ -107,7 +107,8 @@ def pack(source: Source) -> dict[str, Any]:
         raise SourceUnreadable(
             f"{type(source).__name__} cannot be handed to the triggerer, as it is no dataclass; use deferrable=False"
         )
-    arguments = {field.name: _plain(getattr(source, field.name)) for field in fields(source)}  # type: ignore[unreachable]
+    used = [field for field in fields(source) if not _left_out(source, field)]  # type: ignore[unreachable]
+    arguments = {field.name: _plain(getattr(source, field.name)) for field in used}
     own = f"{type(source).__module__}:{type(source).__qualname__}"
     return {
         "kind": next((name for name, kind in _STORED.items() if kind is type(source)), own),
@@ -120,6 +121,12 @@ def unpack(packed: Mapping[str, Any]) -> Source:
     kind = _STORED.get(packed["kind"]) or load(packed["kind"])
     source: Source = kind(**packed["values"])
     return source
+
+
+def _left_out(source: Any, field: Field[Any]) -> bool:
+    """Tell whether a field has come with a later release and says nothing: the trigger is then the one that it was."""
+    default = field.default if field.default_factory is MISSING else field.default_factory()
+    return bool(field.metadata.get(ADDED_LATER)) and getattr(source, field.name) == default
 
 
 def _plain(value: Any) -> Any:

@@ -227,6 +227,15 @@ def packages() -> dict[str, str]:
     return dict(sorted(installed.items()))
 
 
+def processor() -> str:
+    """Return the kind of processor that BLAS computes for here, such as ``x86_64 SkylakeX``: last bits depend on it."""
+    import numpy  # noqa: F401 - its BLAS is what is asked for
+    from threadpoolctl import threadpool_info
+
+    kinds = {library["architecture"] for library in threadpool_info() if library.get("architecture")}
+    return " ".join([platform.machine(), *sorted(kinds)])
+
+
 def _environment() -> dict[str, Any]:
     from joblib import cpu_count
     from threadpoolctl import threadpool_info
@@ -240,6 +249,7 @@ def _environment() -> dict[str, Any]:
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "platform": platform.platform(),
         "machine": platform.machine(),
+        "processor": processor(),
         "processors": cpu_count(),
         "libraries": [
             f"{name} {version}, {count} threads" for name, version, count in sorted(threads, key=str)

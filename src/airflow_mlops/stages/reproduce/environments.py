@@ -1,4 +1,4 @@
-"""The environment of a training, compared with this one: packages, Python, and the code of transform and candidate."""
+"""The environment of a training, compared with this one: packages, Python, processor, code of transform and candidate."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.checks import Check, Verdict
+from airflow_mlops.learning import provenance
 from airflow_mlops.learning.models import code, models, transform
 from airflow_mlops.stages.train import jobs
 
@@ -26,10 +27,21 @@ def compare(
     for name, before, now in _packages(client, run_id):
         reason = f"{now} is installed" if now else "it is not installed"
         yield same(name, before == now, before, reason + ("" if before == now else f", and was {before}"))
+    yield _processor(client, run_id)
     # The table holds the features that a transform has prepared, so this training does not run the transform.
     for name, tag in (("transform", transform.VERSION_TAG), ("candidate", jobs.FUNCTION)):
         if tag in tags:
             yield _code(name, tags[tag], folders)
+
+
+def _processor(client: Client, run_id: str) -> Check:
+    before = provenance.read(client, run_id).get("environment", {}).get("processor")
+    now = provenance.processor()
+    if before is None:
+        reason = f"it was not recorded; here it is {now}, and the last bits of a model depend on it"
+        expected = "the processor of the training"
+        return Check(name="processor", verdict=Verdict.INCONCLUSIVE, expected=expected, reason=reason)
+    return same("processor", before == now, before, now if before == now else f"{now}, and was {before}")
 
 
 def _packages(client: Client, run_id: str) -> Iterator[tuple[str, str, str]]:

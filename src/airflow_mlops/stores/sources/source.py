@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+ADDED_LATER = "added later"
+"""Metadata of a field of a source that former releases lack: a watcher that does not use it stays the trigger that it was."""
 UNKNOWN = "?"
 """The stamp of a source that cannot tell whether its data is there."""
 

@@ -47,7 +47,9 @@ def test_a_line_break_in_a_name_becomes_no_header(sign: str) -> None:
         make_message(title=f"flights{sign}Bcc: stranger@example.com", facts=(("Model", f"a{sign}b"),))
     )
     assert mail["Bcc"] is None
-    assert mail["Subject"] == "[airflow-mlops] flights Bcc: stranger@example.com"
+    # A fact spells out what no JSON column of PostgreSQL holds.
+    shown = "\\x00" if sign == "\x00" else " "
+    assert mail["Subject"] == f"[airflow-mlops] flights{shown}Bcc: stranger@example.com"
     assert f"a{sign}b" not in body(mail, "plain")
 
 
