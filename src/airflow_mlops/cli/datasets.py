@@ -111,7 +111,7 @@ def vacuum(args: Namespace) -> None:
             )
         ledgers = {name: uri for name in datasets() if tables.exists(uri := table_uri(name, "ledger"))}
         client = connect.mlflow()
-        for table in ("data", "labels", "staging"):
+        for table in ("data", "labels", "staging", "unreadable"):
             uri = table_uri(args.name, table)
             if not tables.exists(uri):
                 continue

@@ -89,6 +89,23 @@ class FileSource:
         :raises SourceUnreadable: if a file cannot be read, or the files have different columns.
         :raises SourceChanging: if a file changes while it is read.
         """
+        yield from self._read(partition, types, None)
+
+    def marked(
+        self, partition: Partition | None, types: Mapping[str, str], expected: Mapping[str, str]
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield the same rows, with the cells of CSV and JSON that cannot be read as their type in a column of their own.
+
+        :param expected: Arrow types of columns, besides those that ``types`` of this source names.
+        """
+        yield from self._read(partition, types, expected)
+
+    def _read(
+        self,
+        partition: Partition | None,
+        types: Mapping[str, str] | None,
+        marks: Mapping[str, str] | None,
+    ) -> Iterator[pa.RecordBatch]:
         from airflow_mlops.stores.sources.files import read
 
         where = self.describe(partition)
@@ -98,7 +115,7 @@ class FileSource:
             if not files:
                 what = "no file that matches" if is_pattern(where) else "no file"
                 raise SourceMissing(f"there is {what} {where}")
-            yield from read(files, where, types)
+            yield from read(files, where, types, marks)
         except (SourceMissing, SourceUnreadable, SourceChanging) as error:
             raise type(error)(f"{of}{error}") from error
 

@@ -46,6 +46,8 @@ class IngestOperator(BaseOperator):
     :param pii: columns with personal data, whose values no message of ours about notations shows.
     :param ambiguous: which one is meant by a time without an offset that occurs twice, as clocks are set back: ``earlier``
         or ``later``; None refuses the partition.
+    :param on_unreadable: what becomes of a row with a cell that cannot be read as the type of its column: ``block`` stops
+        the partition, ``quarantine`` leaves the row to a :class:`ValidateOperator` to set aside, and so needs ``stage``.
     """
 
     template_fields: Sequence[str] = ("dataset", "partition")
@@ -67,9 +69,16 @@ class IngestOperator(BaseOperator):
         types: Mapping[str, str] | None = None,
         pii: Sequence[str] = (),
         ambiguous: str | None = None,
+        on_unreadable: str = "block",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        if on_unreadable not in ("block", "quarantine"):
+            raise ValueError(f"on_unreadable is {on_unreadable!r}; it must be block or quarantine")
+        if on_unreadable == "quarantine" and not stage:
+            raise ValueError(
+                "on_unreadable=quarantine needs stage=True, and a ValidateOperator to set rows aside"
+            )
         self.source = source
         self.dataset = dataset
         self.key = key
@@ -83,6 +92,7 @@ class IngestOperator(BaseOperator):
         self.types = types
         self.pii = pii
         self.ambiguous = ambiguous
+        self.on_unreadable = on_unreadable
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Read, check and write the partition."""
@@ -102,6 +112,7 @@ class IngestOperator(BaseOperator):
             types=self.types,
             pii=self.pii,
             ambiguous=self.ambiguous,
+            unreadable=table_uri(self.dataset, "unreadable") if self.on_unreadable == "quarantine" else None,
             run=run_of(context),
         )
         self.log.info("%s, from %s", _line(version, "staged"), self.source.describe(partition))

@@ -90,19 +90,23 @@ class ValidateOperator(BaseOperator):
             return self._check_source(context)
         dataset, run = DatasetVersion.from_dict(self.dataset), run_of(context)
         released, identifiers = table_uri(dataset.name, "released"), [*dataset.key, dataset.event_time]
-        dataset = quarantine.correct(dataset, released=released, run=run)
+        apart = quarantine.unreadable(dataset, uri=table_uri(dataset.name, "unreadable"), released=released)
+        dataset = quarantine.correct(dataset, released=released, run=run, passing=apart.released)
         validated = validate.version(
             dataset,
             self._policy(context, identifiers),
             data=table_uri(dataset.name, "data"),
             allowed=partial(quarantine.allowed, dataset, released=released),
             skew=self._skew(dataset),
+            waiting=apart.waiting,
         )
         statement = self._keep(context, validated)
         validate.record(table_uri(dataset.name, "validation"), validated.report, run)
         validate.raise_for(validated.report)
         aside = table_uri(dataset.name, "quarantine")
-        version = quarantine.set_aside(dataset, validated.reasons, quarantine=aside, run=run)
+        version = quarantine.set_aside(
+            dataset, validated.reasons, quarantine=aside, run=run, waiting=apart.waiting
+        )
         push_facts(context, statement, version)
         return version.to_dict()
 

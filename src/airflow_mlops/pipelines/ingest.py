@@ -51,6 +51,7 @@ def build(spec: ModelSpec) -> DAG:
             transform=spec.transform,
             types=spec.features.types if spec.features else None,
             pii=spec.pii,
+            on_unreadable=spec.on_unreadable,
             doc_md=docs.TASKS["ingest"],
         )
         if spec.source.wait is not None:

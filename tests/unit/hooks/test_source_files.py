@@ -189,7 +189,9 @@ def test_text_is_read_as_it_was_published_before(store: Store) -> None:
 
 def test_leading_zeros_are_kept_where_a_column_is_said_to_be_text(store: Store) -> None:
     assert read(one(store, b"zip\n01234\n", types={"zip": "string"}))["zip"].to_pylist() == ["01234"]
-    with pytest.raises(SourceUnreadable, match="'zip' holds values that are no int64, as types says"):
+    with pytest.raises(
+        SourceUnreadable, match=r"'zip' cannot be read as int64 in 1 of 2 values: 'x' \(line 3 of "
+    ):
         read(one(store, b"zip\n1\nx\n", types={"zip": "int64"}))
 
 

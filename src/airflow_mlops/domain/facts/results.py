@@ -54,6 +54,7 @@ class DatasetVersion(Fact):
     :param transform: the function that prepared the features, as ``module:function@digest``; None without one.
     :param difference: difference to the earlier version of the same partition; None if this is its first version.
     :param labels: the labels of the rows, if they are in a table of their own and a stage has looked them up; else None.
+    :param unreadable: version of the table with the rows that are not among these, as a cell cannot be read; else None.
     """
 
     name: str
@@ -70,6 +71,7 @@ class DatasetVersion(Fact):
     transform: str | None = None
     difference: Difference | None = None
     labels: LabelsVersion | None = None
+    unreadable: int | None = None
 
 
 class Coverage(Fact):

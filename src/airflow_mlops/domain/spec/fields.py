@@ -27,7 +27,7 @@ from airflow_mlops.exceptions import UnknownPartition
 
 BY_METRIC = "by metric: the least of a score, the greatest of a loss or an error."
 """How a floor is read, for descriptions of keys."""
-RESERVED_COLUMNS = ("_partition", "_reasons", "_was")
+RESERVED_COLUMNS = ("_partition", "_reasons", "_was", "_unreadable")
 """Columns that our tables add to the columns of the data."""
 RESERVED_NAMES = ("artifacts", "changes", "reports")
 """Folders of the storage that are no dataset's."""

@@ -143,8 +143,10 @@ class ModelSpec(Section):
         default=(), alias="validate", description="Checks of the data: Great Expectations by name, or suites."
     )
     max_quarantined: Share = Field(
-        default=0.1,
-        description="Largest share of rows to set aside; above it the whole partition is stopped.",
+        default=0.1, description="Largest share of rows to set aside; above it the partition is stopped."
+    )
+    on_unreadable: Literal["block", "quarantine"] = Field(
+        default="block", description="Whether a cell that cannot be read stops all, or its row is set aside."
     )
     skew: Skew | None = Field(
         default_factory=Skew,

@@ -11,7 +11,7 @@ from airflow_mlops.stores.tables import delta, erasure, tables, versions
 if TYPE_CHECKING:
     from airflow_mlops.domain.facts.results import DatasetVersion
 
-SOURCES = ("data", "staging", "quarantine", "released")
+SOURCES = ("data", "staging", "unreadable", "quarantine", "released")
 """Tables that hold whole rows, as they came from the source."""
 DERIVED = ("labels", "predictions", "challenger")
 """Tables that hold only the key of a row, and what belongs to it."""

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import takewhile
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Mapping, Sequence
+from itertools import chain, takewhile
+from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.domain.facts.results import DatasetVersion, Difference
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.spec.data import SchemaPolicy
-from airflow_mlops.exceptions import EmptyPartition, SourceChanging, TableUnreadable
+from airflow_mlops.exceptions import BadRows, EmptyPartition, SourceChanging, TableUnreadable
 from airflow_mlops.stages.ingest import notations
 from airflow_mlops.stages.ingest.difference import difference
-from airflow_mlops.stages.ingest.promises import Keys, Times, refuse_odd_times
-from airflow_mlops.stages.ingest.schemas import Columns, OtherTypes, refuse
+from airflow_mlops.stages.ingest.prepare import Preparation, prepared
+from airflow_mlops.stages.ingest.promises import Keys, Times
+from airflow_mlops.stages.ingest.schemas import Columns, OtherTypes
+from airflow_mlops.stages.ingest.unreadable import Unreadable, complete
 from airflow_mlops.stores.arrow import arrow_type
 from airflow_mlops.stores.clocks import Clocks
 from airflow_mlops.stores.sources.hints import Looks
-from airflow_mlops.stores.tables import column_types, delta, digests, tables, versions
+from airflow_mlops.stores.tables import column_types, commits, delta, digests, tables, versions
 from airflow_mlops.stores.tables.commits import Change
 from airflow_mlops.stores.tables.drafts import Draft
 
@@ -29,21 +30,6 @@ if TYPE_CHECKING:
     from airflow_mlops.stores.sources.source import Source
 
 log = logging.getLogger(__name__)
-
-_SECONDS = 5.0
-
-
-class Preparation(Protocol):
-    """A function that prepares features, with a version that identifies its code."""
-
-    @property
-    def version(self) -> str:
-        """``module:function@digest``."""
-        ...
-
-    def __call__(self, rows: pa.Table, partition: Partition, /) -> pa.Table:
-        """Return the prepared rows."""
-        ...
 
 
 def stage(
@@ -61,6 +47,7 @@ def stage(
     types: Mapping[str, str] | None = None,
     pii: Sequence[str] = (),
     ambiguous: str | None = None,
+    unreadable: str | None = None,
     run: str,
 ) -> DatasetVersion:
     """Write a partition batch by batch, in one commit, to a staging table that no reader uses.
@@ -76,6 +63,8 @@ def stage(
     :param pii: columns whose values are shown in no message about that.
     :param ambiguous: which one is meant by a time without an offset that occurs twice in the time zone of the partition:
         ``earlier`` or ``later``; None refuses it.
+    :param unreadable: URI of the table that keeps rows with a cell which cannot be read as the type of its column, until
+        validation sets them aside; None stops the partition instead.
     :param run: the run that stages the partition; kept in the commit.
     :raises TypeError: if the key is a string instead of a list of columns.
     :raises EmptyPartition: if the source has no rows.
@@ -90,31 +79,48 @@ def stage(
     where = f"partition {partition.key} of {source.describe(partition)}"
     must = [*key, event_time, *required]
     columns = _expected(published, partition, must, policy, where, types)
+    expected = (_kinds(types) if unreadable else {}) | columns.types
     while True:
         clocks = Clocks(partition.grain.timezone, ambiguous, where)
         content, keys, times = digests.Content(), Keys(key, where), Times(event_time, partition, where)
         looks = Looks()
-        with Draft(uri, partition.key) as draft:
+        cells = Unreadable(
+            event_time,
+            expected,
+            is_prepared=transform is not None,
+            keeps_apart=bool(unreadable),
+            pii=pii,
+            where=where,
+        )
+        with Draft(uri, partition.key) as draft, Draft(unreadable or uri, partition.key) as apart:
             before = source.stamp(partition)
             try:
-                for rows in _prepared(
-                    source, partition, columns, clocks, looks, event_time, transform, where
+                for rows, aside in prepared(
+                    source, partition, columns, clocks, looks, cells, event_time, transform, where
                 ):
                     draft.add(rows)
-                    for tally in (content, keys, times):
-                        tally.add(rows)
+                    content.add(rows)
+                    parts = [rows]
+                    if aside is not None:
+                        apart.add(aside)
+                        parts.append(complete(aside, [*key, event_time]))
+                    for part in parts:
+                        keys.add(part)
+                        times.add(part)
             except OtherTypes:
                 columns.restart()
                 log.info("%s: a later batch has wider types; it is read again", where)
                 continue
             if source.stamp(partition) != before:
                 raise SourceChanging(f"{where} changed while it was read; it may still be being written")
+            cells.check()
             if not draft.rows or draft.schema is None:
-                raise EmptyPartition(f"{where} has no rows")
+                rest = " but those with a cell that cannot be read" if apart.rows else ""
+                raise EmptyPartition(f"{where} has no rows{rest}")
             draft.schema = columns.mark(draft.schema)
             clocks.check()
             times.check()
-            keys.check(draft.batches)
+            keys.check(lambda names: chain(draft.batches(names), apart.batches(names)))
             notations.tell(
                 looks, source, partition, schema=draft.schema, types=types or {}, pii=pii, where=where
             )
@@ -133,7 +139,14 @@ def stage(
             )
             commit_facts = versions.describe(version, run, source.describe(partition), policy)
             # REPLACE: other partitions in the staging table are of no use once the columns have changed.
-            return tables.put(draft, version, commit_facts, Change.REPLACE)
+            kept = None
+            if apart.schema is not None:
+                # First, so that a process that is killed in between leaves no partition without these rows.
+                apart.schema = columns.mark(apart.schema)
+                kept = commits.commit(apart, {"run": run}, Change.REPLACE)
+                log.info("%s: %s rows have a cell that cannot be read", where, f"{apart.rows:,}")
+            staged = tables.put(draft, version, commit_facts, Change.REPLACE)
+            return staged.model_copy(update={"unreadable": kept})
 
 
 def publish(staged: DatasetVersion, *, uri: str, run: str) -> DatasetVersion:
@@ -145,8 +158,14 @@ def publish(staged: DatasetVersion, *, uri: str, run: str) -> DatasetVersion:
     :param uri: URI of the published table.
     :param run: the run that publishes the partition; kept in the commit.
     :raises SchemaMismatch: if the table's columns have changed so that the partition no longer fits.
+    :raises BadRows: if rows of it with a cell that cannot be read still wait for validation.
     :raises WriteConflict: if another writer published the same partition meanwhile.
     """
+    if staged.unreadable is not None:
+        raise BadRows(
+            f"{staged.name} {staged.partition} has rows with a cell that cannot be read, which only validation sets "
+            "aside: hand what ValidateOperator returns to PublishOperator"
+        )
     policy, source = _origin(staged)
     former = versions.current(uri, staged.partition)
     if former is not None and tables.same(former, staged):
@@ -189,7 +208,7 @@ def _expected(
 ) -> Columns:
     """Return the columns that a partition must have: those of its newest version, else of the one before."""
     newest = versions.newest(published)
-    kinds = {name: kind for name, text in (types or {}).items() if (kind := arrow_type(text)) is not None}
+    kinds = _kinds(types)
     if not newest:
         return Columns(None, (), required, policy, where, kinds)
     keys = sorted(newest)
@@ -200,39 +219,8 @@ def _expected(
     return Columns(schema, tuple(nearest.columns), required, policy, where, kinds)
 
 
-def _prepared(
-    source: Source,
-    partition: Partition,
-    columns: Columns,
-    clocks: Clocks,
-    looks: Looks,
-    event_time: str,
-    transform: Preparation | None,
-    where: str,
-) -> Iterator[pa.Table]:
-    import pyarrow as pa
-
-    began = last_logged = time.monotonic()
-    count = 0
-    for batch in source.batches(partition, columns.types):
-        rows = pa.Table.from_batches([batch])
-        rows = rows.drop_columns(columns.leftovers(rows.column_names))
-        refuse(rows.column_names, where)
-        rows = column_types.plain(rows, where)
-        looks.add(rows)
-        if transform is not None:
-            # A batch without rows is left out: the transform could not add its columns to it.
-            if not rows.num_rows:
-                continue
-            rows = column_types.plain(transform(rows, partition), where)
-        columns.check(rows.schema)
-        rows = clocks.read(rows, [event_time])
-        refuse_odd_times(rows, where)
-        yield columns.conform(rows)
-        count += rows.num_rows
-        if time.monotonic() - last_logged >= _SECONDS:
-            last_logged = time.monotonic()
-            log.info("%s: %s rows so far (%.0f s)", where, f"{count:,}", last_logged - began)
+def _kinds(types: Mapping[str, str] | None) -> dict[str, pa.DataType]:
+    return {name: kind for name, text in (types or {}).items() if (kind := arrow_type(text)) is not None}
 
 
 def _origin(staged: DatasetVersion) -> tuple[SchemaPolicy, str]:

@@ -6,14 +6,15 @@ has changed at its source since then is judged anew.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from airflow_mlops.domain.facts.results import DatasetVersion
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.exceptions import ReleaseRefused
-from airflow_mlops.stages.ingest import corrections, releases
-from airflow_mlops.stages.ingest.releases import REASONS
+from airflow_mlops.stages.ingest import corrections, releases, restage
+from airflow_mlops.stages.ingest.releases import REASONS, UNREADABLE
 from airflow_mlops.stores.tables import digests, tables, versions
 
 if TYPE_CHECKING:
@@ -32,6 +33,17 @@ class Aside(NamedTuple):
     released: int
 
 
+class Apart(NamedTuple):
+    """Rows of a partition that are not staged, because each has a cell that cannot be read.
+
+    :param waiting: those to set aside, with their reasons; None if there are none.
+    :param released: the rows that pass instead of those that a person has released; None if there are none.
+    """
+
+    waiting: pa.Table | None = None
+    released: pa.Table | None = None
+
+
 class Released(NamedTuple):
     """Count the rows that a release let pass.
 
@@ -45,41 +57,71 @@ class Released(NamedTuple):
     already: int
 
 
+def unreadable(dataset: DatasetVersion, *, uri: str, released: str) -> Apart:
+    """Return the rows of a staged partition that have a cell which cannot be read.
+
+    :param uri: URI of the table of such rows, which need not exist if there are none.
+    :param released: URI of the table of releases, which may not be there yet.
+    """
+    if dataset.unreadable is None:
+        return Apart()
+    rows = tables.read(uri, version=dataset.unreadable, partition=dataset.partition)
+    earlier = releases.read(released, dataset.partition)
+    outcomes = [earlier.outcome(was) for was in releases.identity(rows)]
+    waiting = [place for place, outcome in enumerate(outcomes) if outcome is None]
+    passing = [outcome.row for outcome in outcomes if outcome is not None]
+    return Apart(rows.take(waiting) if waiting else None, earlier.rows.take(passing) if passing else None)
+
+
 def set_aside(
-    dataset: DatasetVersion, reasons: Mapping[int, str], *, quarantine: str, run: str
+    dataset: DatasetVersion,
+    reasons: Mapping[int, str],
+    *,
+    quarantine: str,
+    run: str,
+    waiting: pa.Table | None = None,
 ) -> DatasetVersion:
     """Move rows of a staged partition to quarantine; they replace the rows that the partition had there.
 
     They are written to quarantine before they are removed from the partition, so a killed process loses none.
 
-    :param reasons: what is wrong with each row, by position; if empty, the partition's quarantine is emptied.
-    :param quarantine: URI of the table of rows set aside.
+    :param reasons: what is wrong with each row, by position.
+    :param quarantine: URI of the table of rows set aside; if there is nothing to set aside, the partition's rows in it
+        are removed.
     :param run: the run that moves them; kept in the commits.
+    :param waiting: rows to set aside that are not staged, as :class:`Apart` has them.
     :return: the partition without these rows.
     """
     import pyarrow as pa
 
-    if not reasons:
+    dataset = dataset.model_copy(update={"unreadable": None})
+    if not reasons and waiting is None:
         if dataset.partition in partitions(quarantine):
             empty = tables.read(quarantine, partition=dataset.partition).slice(0, 0)
             tables.replace_partition(quarantine, empty, dataset.partition, {"run": run})
         return dataset
     positions = sorted(reasons)
     reason_column = pa.array([reasons[position] for position in positions], pa.string())
-    bad = _rows_at(dataset, positions).append_column(REASONS, reason_column)
+    bad = restage.rows_at(dataset, positions).append_column(REASONS, reason_column)
+    if waiting is not None:
+        bad = pa.concat_tables([bad, waiting], promote_options="permissive")
     bad = releases.fitting(quarantine, bad)
     tables.replace_partition(quarantine, bad, dataset.partition, {"run": run}, tables.Change.WIDEN)
-    return _stage(dataset, positions, None, run)
+    return restage.stage(dataset, positions, None, run) if positions else dataset
 
 
-def correct(dataset: DatasetVersion, *, released: str, run: str) -> DatasetVersion:
+def correct(
+    dataset: DatasetVersion, *, released: str, run: str, passing: pa.Table | None = None
+) -> DatasetVersion:
     """Replace rows of a staged partition by the corrected rows that were released for them.
 
     :param dataset: the staged partition.
     :param released: URI of the table of releases, which may not be there yet.
-    :return: the partition as staged again; the same version if no row has a correction.
+    :param passing: released rows to add, as :class:`Apart` has them.
+    :return: the partition as staged again; the same version if no row has a correction, and none is added.
     """
     import numpy as np
+    import pyarrow as pa
 
     earlier = releases.read(released, dataset.partition)
     wrong = [was for was, latest in earlier.latest.items() if latest.now != was]
@@ -89,7 +131,7 @@ def correct(dataset: DatasetVersion, *, released: str, run: str) -> DatasetVersi
     positions: list[int] = []
     indices: list[int] = []
     start = 0
-    for batch in _batches(dataset):
+    for batch in restage.batches(dataset):
         row_digests = digests.rows(batch)
         for offset in np.flatnonzero(np.isin(row_digests, replaced)).tolist():
             outcome = earlier.outcome(releases.text(row_digests[offset]))
@@ -97,7 +139,10 @@ def correct(dataset: DatasetVersion, *, released: str, run: str) -> DatasetVersi
                 positions.append(start + offset)
                 indices.append(outcome.row)
         start += batch.num_rows
-    return _stage(dataset, positions, earlier.rows.take(indices), run) if positions else dataset
+    instead = [earlier.rows.take(pa.array(indices, pa.int64())), *([] if passing is None else [passing])]
+    if not positions and passing is None:
+        return dataset
+    return restage.stage(dataset, positions, pa.concat_tables(instead), run)
 
 
 def allowed(dataset: DatasetVersion, positions: Sequence[int], *, released: str) -> frozenset[int]:
@@ -111,7 +156,7 @@ def allowed(dataset: DatasetVersion, positions: Sequence[int], *, released: str)
     if not free or not positions:
         return frozenset()
     ordered = sorted(positions)
-    row_digests = digests.rows(_rows_at(dataset, ordered))
+    row_digests = digests.rows(restage.rows_at(dataset, ordered))
     return frozenset(
         position
         for position, digest in zip(ordered, row_digests, strict=True)
@@ -135,23 +180,20 @@ def rows(quarantine: str, partition: str | None = None) -> Iterator[pa.RecordBat
     for key in [partition] if partition is not None else partitions(quarantine):
         for batch in tables.batches(quarantine, partition=key):
             keys = pa.array([key] * batch.num_rows, pa.string())
+            place = batch.schema.get_field_index(UNREADABLE)
+            batch = batch if place < 0 else batch.remove_column(place)
             yield batch.append_column(tables.PARTITION, keys)
 
 
 def summary(quarantine: str, released: str, partition: str | None = None) -> list[Aside]:
     """Count the rows set aside by partition and reason, the most frequent reason of a partition first."""
-    import pyarrow as pa
 
     asides = []
     for key in [partition] if partition is not None else partitions(quarantine):
         earlier = releases.read(released, key)
         counts: dict[str, list[int]] = {}
         for batch in tables.batches(quarantine, partition=key):
-            names = releases.columns(batch.schema)
-            were = [
-                releases.text(digest) for digest in digests.rows(pa.Table.from_batches([batch]).select(names))
-            ]
-            for was, reason in zip(were, batch.column(REASONS).to_pylist(), strict=True):
+            for was, reason in zip(releases.identity(batch), _kinds(batch), strict=True):
                 count = counts.setdefault(reason, [0, 0])
                 count[0] += 1
                 count[1] += was in earlier.latest
@@ -184,11 +226,11 @@ def release(
     if aside is None or not aside.num_rows:
         raise ReleaseRefused(f"{where} has no rows in quarantine; nothing is released")
     contents = aside.select(releases.columns(aside.schema))
-    were = [releases.text(digest) for digest in digests.rows(contents)]
+    were, before = releases.identity(aside), [releases.text(digest) for digest in digests.rows(contents)]
     if file is not None:
         contents, origins = corrections.read(file, contents, dataset.key, where)
-        were = [were[origin] for origin in origins]
-        _check_times(contents, dataset, file)
+        were, before = [were[origin] for origin in origins], [before[origin] for origin in origins]
+    _check_promises(contents, dataset, file or where)
     now = [releases.text(digest) for digest in digests.rows(contents)]
     earlier = releases.read(released, dataset.partition)
     new = [
@@ -206,88 +248,38 @@ def release(
             by,
             reason,
         )
-    kept = sum(were[index] == now[index] for index in new)
+    kept = sum(before[index] == now[index] for index in new)
     return Released(kept, len(new) - kept, len(were) - len(new))
 
 
-def _check_times(corrected: pa.Table, dataset: DatasetVersion, file: str) -> None:
+def _kinds(batch: pa.RecordBatch) -> list[str]:
+    """Return what is wrong with each row, in the same words for rows of which the same is wrong."""
+    reasons: list[str] = batch.column(REASONS).to_pylist()
+    if UNREADABLE not in batch.schema.names:
+        return reasons
+    cells = batch.column(UNREADABLE).to_pylist()
+    return [
+        reason if text is None else "; ".join(f"{name} cannot be read" for name in json.loads(text))
+        for reason, text in zip(reasons, cells, strict=True)
+    ]
+
+
+def _check_promises(passing: pa.Table, dataset: DatasetVersion, place: str) -> None:
+    """Refuse rows without a key, or with an event time outside of the partition.
+
+    :param place: where the rows stand, for messages.
+    """
     partition = Partition.parse(dataset.partition, dataset.grain)
-    for number, time in enumerate(corrected[dataset.event_time].to_pylist(), 1):
+    for name in dataset.key:
+        for number, value in enumerate(passing[name].to_pylist(), 1):
+            if value is None:
+                raise ReleaseRefused(
+                    f"{place}: row {number} has no {name!r}, which is part of the key: it can only be corrected at its "
+                    "source; release the others by a file without it"
+                )
+    for number, time in enumerate(passing[dataset.event_time].to_pylist(), 1):
         if time is None or not partition.start <= time < partition.end:
             raise ReleaseRefused(
-                f"{file}: row {number}: {dataset.event_time!r} is {time or 'empty'}, outside of the partition; it must "
+                f"{place}: row {number}: {dataset.event_time!r} is {time or 'empty'}, outside of the partition; it must "
                 f"be from {partition.start:%Y-%m-%d %H:%M} to before {partition.end:%Y-%m-%d %H:%M} (UTC)"
             )
-
-
-def _batches(dataset: DatasetVersion) -> pa.RecordBatchReader:
-    return tables.batches(dataset.uri, version=dataset.version, partition=dataset.partition)
-
-
-def _rows_at(dataset: DatasetVersion, positions: Sequence[int]) -> pa.Table:
-    """Return rows of a partition, in order.
-
-    :param positions: sorted, counted from 0.
-    """
-    import numpy as np
-    import pyarrow as pa
-
-    ordered, start, parts = np.asarray(positions, np.int64), 0, []
-    reader = _batches(dataset)
-    for batch in reader:
-        first, last = np.searchsorted(ordered, [start, start + batch.num_rows])
-        if last > first:
-            parts.append(batch.take(pa.array(ordered[first:last] - start)))
-        start += batch.num_rows
-    return pa.Table.from_batches(parts, reader.schema)
-
-
-def _stage(
-    dataset: DatasetVersion, without: Sequence[int], instead: pa.Table | None, run: str
-) -> DatasetVersion:
-    """Stage a partition again, without some rows and with others.
-
-    :param without: positions of the rows to leave out, sorted.
-    :param instead: rows to add; None adds none.
-    """
-    import numpy as np
-    import pyarrow as pa
-
-    reader = _batches(dataset)
-
-    def kept() -> Iterator[pa.RecordBatch]:
-        gone, start = np.asarray(without, np.int64), 0
-        for batch in reader:
-            first, last = np.searchsorted(gone, [start, start + batch.num_rows])
-            keep = np.ones(batch.num_rows, bool)
-            keep[gone[first:last] - start] = False
-            yield batch.filter(pa.array(keep)) if last > first else batch
-            start += batch.num_rows
-        if instead is not None:
-            yield from _like(instead, reader.schema).to_batches()
-
-    return tables.publish(
-        dataset.uri,
-        pa.RecordBatchReader.from_batches(reader.schema, kept()),
-        name=dataset.name,
-        grain=dataset.grain,
-        partition=dataset.partition,
-        key=dataset.key,
-        event_time=dataset.event_time,
-        source=dataset.uri,
-        run=run,
-        transform=dataset.transform,
-    )
-
-
-def _like(rows: pa.Table, schema: pa.Schema) -> pa.Table:
-    """Return rows in the columns of a partition: missing columns are null, other columns are dropped."""
-    import pyarrow as pa
-
-    columns = [
-        rows[field.name].cast(field.type)
-        if field.name in rows.column_names
-        else pa.nulls(len(rows), field.type)
-        for field in schema
-    ]
-    return pa.Table.from_arrays(columns, schema=schema)

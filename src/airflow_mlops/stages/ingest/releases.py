@@ -16,8 +16,11 @@ if TYPE_CHECKING:
 REASONS = "_reasons"
 """Column of the rows set aside that says what is wrong with each."""
 
+UNREADABLE = "_unreadable"
+"""Column of the rows set aside with the cells of each that cannot be read, by column, as JSON; null if all can be."""
+
 _WAS, _REASON, _BY, _AT = "_was", "_reason", "_by", "_at"
-_OURS = (REASONS, _WAS, _REASON, _BY, _AT, tables.PARTITION)
+_OURS = (REASONS, UNREADABLE, _WAS, _REASON, _BY, _AT, tables.PARTITION)
 
 
 class Release(NamedTuple):
@@ -120,6 +123,18 @@ def fitting(uri: str, rows: pa.Table) -> pa.Table:
 def columns(schema: pa.Schema) -> list[str]:
     """Return the columns of the dataset itself, without those that quarantine and releases add."""
     return [name for name in schema.names if name not in _OURS]
+
+
+def identity(rows: pa.Table | pa.RecordBatch) -> list[str]:
+    """Return a digest of each row that was set aside, by which releases of it are known.
+
+    A row with a cell that cannot be read is told apart from one that has nothing there, or another such text.
+    """
+    import pyarrow as pa
+
+    table = rows if isinstance(rows, pa.Table) else pa.Table.from_batches([rows])
+    names = [*columns(table.schema), *([UNREADABLE] if UNREADABLE in table.column_names else [])]
+    return [text(digest) for digest in digests.rows(table.select(names))]
 
 
 def text(digest: SupportsInt) -> str:

@@ -97,9 +97,9 @@ class Columns:
         return [name for name in names if name not in ours and re.fullmatch(r"__index_level_\d+__", name)]
 
     @property
-    def types(self) -> dict[str, str]:
-        """Arrow type of each column, as text; without those that have none so far."""
-        return {name: str(kind) for name, kind in self.kinds.items() if name not in self._open}
+    def types(self) -> dict[str, pa.DataType]:
+        """Type of each column; without those that have none so far."""
+        return {name: kind for name, kind in self.kinds.items() if name not in self._open}
 
     def mark(self, schema: pa.Schema) -> pa.Schema:
         """Return the schema of rows that :meth:`conform` has cast, with what has no type so far."""

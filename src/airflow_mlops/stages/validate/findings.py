@@ -172,6 +172,25 @@ def reason(
     return "; ".join(clause for clause in clauses if clause)
 
 
+def broken_rows(findings: Sequence[ExpectationFinding]) -> list[int]:
+    """Return the positions of the rows that are to be set aside."""
+    import numpy as np
+
+    rows = [np.asarray(finding.rows, dtype=np.int64) for finding in findings if finding.sets_aside]
+    positions: list[int] = np.unique(np.concatenate(rows)).tolist() if rows else []
+    return positions
+
+
+def reasons_of(findings: Sequence[ExpectationFinding], aside: Sequence[int]) -> dict[int, str]:
+    """Return what is wrong with each of some rows, by position."""
+    by_row: dict[int, list[str]] = {row: [] for row in aside}
+    for finding in findings:
+        for row in (finding.rows or ()) if finding.sets_aside else ():
+            if row in by_row:
+                by_row[row].append(finding.broken)
+    return {row: "; ".join(reasons) for row, reasons in by_row.items()}
+
+
 def _counted(finding: ExpectationFinding) -> str:
     result = finding.result
     if result.unexpected is not None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.domain.checks import Severity
 from airflow_mlops.domain.facts.validation import Sample
+from airflow_mlops.stages.validate.apart import Unread
 from airflow_mlops.stages.validate.findings import MASK, ExpectationFinding
 from airflow_mlops.stages.validate.words import text
 
@@ -25,11 +26,13 @@ def take(
     *,
     identifiers: Sequence[str],
     pii: Collection[str],
+    apart: Unread,
 ) -> Sample | None:
     """Return some rows that broke expectations, the most severe first and some for every expectation.
 
     :param identifiers: columns that identify a row to people: key and event time.
     :param pii: columns with personal data, whose values are masked.
+    :param apart: rows that are not in the table, and stand after it.
     :return: None if no row broke an expectation.
     """
     broken = sorted(
@@ -40,17 +43,31 @@ def take(
     if not rows:
         return None
     wrong = [column for finding in broken for column in finding.columns]
-    columns = [name for name in dict.fromkeys([*identifiers, *wrong]) if name in table.column_names][:COLUMNS]
-    records = table.select(columns).take(rows).to_pylist()
+    names = {*table.column_names, *apart.columns}
+    columns = [name for name in dict.fromkeys([*identifiers, *wrong]) if name in names][:COLUMNS]
+    ours = [row for row in rows if row < table.num_rows]
+    available = [name for name in columns if name in table.column_names]
+    staged = dict(zip(ours, _records(table.select(available), ours), strict=True))
+    records = [staged.get(row) or apart.records[row - table.num_rows] for row in rows]
     return Sample(
         columns=tuple(columns),
         rows=tuple(
-            tuple(MASK if name in pii else text(record[name]) for name in columns) for record in records
+            tuple(MASK if name in pii else text(record.get(name)) for name in columns) for record in records
         ),
         reasons=tuple(
-            "; ".join(finding.broken for finding in broken if _has(finding.rows or (), row)) for row in rows
+            "; ".join(finding.broken for finding in broken if _has(finding.rows or (), row))
+            if row in staged
+            else apart.reasons[row - table.num_rows]
+            for row in rows
         ),
     )
+
+
+def _records(table: pa.Table, rows: Sequence[int]) -> list[dict[str, Any]]:
+    import pyarrow as pa
+
+    records: list[dict[str, Any]] = table.take(pa.array(rows, pa.int64())).to_pylist()
+    return records
 
 
 def _rows(broken: Sequence[ExpectationFinding]) -> list[int]:

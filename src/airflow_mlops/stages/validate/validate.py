@@ -12,9 +12,16 @@ from airflow_mlops.domain.facts.results import DatasetVersion
 from airflow_mlops.domain.facts.validation import ExpectationResult, ValidationReport
 from airflow_mlops.domain.spec.expectations import is_ours
 from airflow_mlops.exceptions import ValidationErrored, ValidationFailed
-from airflow_mlops.stages.validate import gx, page, prechecks, sample, suites
+from airflow_mlops.stages.validate import apart, gx, page, prechecks, sample, suites
 from airflow_mlops.stages.validate.docs import render
-from airflow_mlops.stages.validate.findings import ExpectationFinding, of_answer, of_result, reason
+from airflow_mlops.stages.validate.findings import (
+    ExpectationFinding,
+    broken_rows,
+    of_answer,
+    of_result,
+    reason,
+    reasons_of,
+)
 from airflow_mlops.stages.validate.history import History, compare
 from airflow_mlops.stores.sources import frames
 from airflow_mlops.stores.tables import tables
@@ -93,6 +100,7 @@ def validate(
     allowed: Allowed | None = None,
     history: History | None = None,
     skew: Callable[[], Sequence[ExpectationResult]] | None = None,
+    waiting: pa.Table | None = None,
 ) -> Validated:
     """Check rows and required columns, then the expectations, then skew.
 
@@ -108,6 +116,8 @@ def validate(
         released.
     :param history: the earlier partitions; None if the rows belong to no dataset.
     :param skew: compares the rows with the champion's training data; None skips that.
+    :param waiting: rows with a cell that cannot be read, of which no expectation is asked: they are set aside if the
+        partition passes, and count against ``max_quarantined``; None if there are none.
     :raises ValidationErrored: if Great Expectations does not know an expectation or refuses its arguments.
     :raises MachineBusy: if an expectation did not get the processor time that it may take.
     """
@@ -121,29 +131,33 @@ def validate(
         answers = gx.evaluate(table, theirs, names, policy.seconds) if theirs else []
         findings += _findings(table, policy, iter(answers), history)
         findings += [of_result(result, policy.pii) for result in (skew() if skew else ())]
-    broken = _broken(findings)
+    unread = apart.of(waiting, table.num_rows, policy.pii)
+    broken = broken_rows(findings)
     released = frozenset(allowed(broken)) if allowed and broken else frozenset()
     aside = [row for row in broken if row not in released]
-    verdict = _verdict(findings, table.num_rows, len(aside), policy.max_quarantined)
-    reasons = _reasons(findings, aside) if verdict is Verdict.PASS and policy.moves else {}
+    findings += unread.findings
+    rows, count = table.num_rows + len(unread.records), len(aside) + len(unread.records)
+    verdict = _verdict(findings, rows, count, policy.max_quarantined)
+    passes = verdict is Verdict.PASS and policy.moves
     report = ValidationReport(
         dataset=dataset,
         partition=partition,
         verdict=verdict,
         results=tuple(finding.result for finding in findings),
-        rows=table.num_rows,
-        quarantined=len(reasons),
+        rows=rows,
+        quarantined=count if passes else 0,
         released=len(released),
-        sample=sample.take(table, findings, identifiers=policy.identifiers, pii=policy.pii),
+        sample=sample.take(table, findings, identifiers=policy.identifiers, pii=policy.pii, apart=unread),
         reason=reason(
             findings,
-            rows=table.num_rows,
-            aside=len(aside),
+            rows=rows,
+            aside=count,
             released=len(released),
             largest=policy.max_quarantined,
-            moved=bool(reasons),
+            moved=passes,
         ),
     )
+    reasons = reasons_of(findings, aside) if passes else {}
     docs = render(theirs, answers, dataset=dataset, partition=partition, pii=policy.pii)
     return Validated(report, reasons, page.render(report, docs=docs is not None), docs)
 
@@ -155,10 +169,12 @@ def version(
     data: str,
     allowed: Allowed | None = None,
     skew: Callable[[], Sequence[ExpectationResult]] | None = None,
+    waiting: pa.Table | None = None,
 ) -> Validated:
     """Validate a dataset version, reading only the columns that the policy needs.
 
     :param data: URI of the published table, which has the earlier partitions.
+    :param waiting: rows of the partition with a cell that cannot be read, which are not in the version.
     """
     names = list(dataset.columns)
     rows = tables.read(
@@ -176,6 +192,7 @@ def version(
         allowed=allowed,
         history=History(data, dataset.partition),
         skew=skew,
+        waiting=waiting,
     )
 
 
@@ -274,26 +291,9 @@ def _findings(
             yield of_answer(expectation, next(answers), table.num_rows, policy.pii)
 
 
-def _broken(findings: Sequence[ExpectationFinding]) -> list[int]:
-    import numpy as np
-
-    rows = [np.asarray(finding.rows, dtype=np.int64) for finding in findings if finding.sets_aside]
-    positions: list[int] = np.unique(np.concatenate(rows)).tolist() if rows else []
-    return positions
-
-
 def _verdict(findings: Sequence[ExpectationFinding], rows: int, aside: int, largest: float) -> Verdict:
     if aside == rows or aside / rows > largest or any(finding.blocks for finding in findings):
         return Verdict.FAIL
     if any(finding.undecided for finding in findings):
         return Verdict.INCONCLUSIVE
     return Verdict.PASS
-
-
-def _reasons(findings: Sequence[ExpectationFinding], aside: Sequence[int]) -> dict[int, str]:
-    by_row: dict[int, list[str]] = {row: [] for row in aside}
-    for finding in findings:
-        for row in (finding.rows or ()) if finding.sets_aside else ():
-            if row in by_row:
-                by_row[row].append(finding.broken)
-    return {row: "; ".join(reasons) for row, reasons in by_row.items()}

@@ -17,20 +17,21 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def find(file: File, types: Mapping[str, str]) -> pa.Schema:
+def find(file: File, types: Mapping[str, str], *, lenient: bool = False) -> pa.Schema:
     """Return the columns of a file, each with a type that holds all of its values.
 
     Arrow infers types from the first block only. If a later value does not fit, each column is tried again, as whole
     numbers, fractions, truth values, dates and times, and text.
 
     :param types: expected types, by column; one that does not fit is widened.
+    :param lenient: take a column for text if some of its values are not of the notation that is said of it.
     :raises SourceUnreadable: if it is no CSV.
     """
     import pyarrow as pa
 
     expected = {name: kind for name, text in types.items() if (kind := arrow_type(text)) is not None}
     if not file.layout.notation.is_plain:
-        return _find_carefully(file, expected)
+        return _find_carefully(file, expected, lenient)
     try:
         reader = _reader(file, quotes.open_text(file), expected)
         schema = reader.schema
@@ -38,11 +39,11 @@ def find(file: File, types: Mapping[str, str]) -> pa.Schema:
         for batch in reader:
             inexact = inexact or _is_inexact(batch)
         if inexact:
-            schema = _find_carefully(file, expected)
+            schema = _find_carefully(file, expected, lenient)
     except pa.ArrowInvalid as error:
         if "conversion error" not in str(error):
             raise _unreadable(file, error) from error
-        schema = _find_carefully(file, expected)
+        schema = _find_carefully(file, expected, lenient)
     distinct(schema.names, file.name)
     # Delta has no type for a time of day.
     return pa.schema(
@@ -89,6 +90,15 @@ def batches(file: File, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         quotes.refuse_open(file, has_escaped=has_escaped)
 
 
+def without_nulls(file: File, column: pa.Array) -> pa.Array:
+    """Return texts in which what counts as missing in a column of numbers, times or truth values is missing."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    missing = pc.is_in(column, value_set=pa.array(["", *file.layout.nulls], pa.string()))
+    return pc.if_else(missing, pa.scalar(None, pa.string()), column)
+
+
 def _has_line_end(column: pa.Array) -> bool:
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -118,7 +128,7 @@ def _reader(
     )
 
 
-def _find_carefully(file: File, expected: Mapping[str, pa.DataType]) -> pa.Schema:
+def _find_carefully(file: File, expected: Mapping[str, pa.DataType], lenient: bool) -> pa.Schema:
     import pyarrow as pa
 
     names, notation = _header(file), file.layout.notation
@@ -136,24 +146,27 @@ def _find_carefully(file: File, expected: Mapping[str, pa.DataType]) -> pa.Schem
                 if name in notation.kinds:
                     strange.setdefault(name, Strange()).add(column, plain, before)
                     continue
-                kinds[name] = _holding(plain if is_number else column, kinds[name], is_number)
-                if name in file.layout.types and kinds[name] != expected.get(name):
-                    raise SourceUnreadable(
-                        f"{file.name}: {name!r} holds values that are no {file.layout.types[name]}, as types says"
-                    )
+                kinds[name] = holding(plain if is_number else column, kinds[name], is_number)
             before += batch.num_rows
     except pa.ArrowInvalid as error:
         raise _unreadable(file, error) from error
+    for name in kinds.keys() & file.layout.types.keys():
+        # Text is looked at cell by cell, elsewhere: it may be of other values than the declared type here and there.
+        if kinds[name] != expected.get(name) and not pa.types.is_string(kinds[name]):
+            raise SourceUnreadable(
+                f"{file.name}: {name!r} holds values that are no {file.layout.types[name]}, as types says"
+            )
     for name, values in strange.items():
-        if values.count:
+        kinds[name] = pa.string() if values.count else notation.kinds[name]
+        if values.count and not lenient:
             what = f"{notation.times[name]}, as times" if name in notation.times else "percentage, as percent"
             raise SourceUnreadable(
                 f"{file.name}: {name!r} holds {values.describe(file)} that are no {what} says"
             )
-    return pa.schema(list((kinds | {name: notation.kinds[name] for name in strange}).items()))
+    return pa.schema(list(kinds.items()))
 
 
-def _holding(column: pa.StringArray, former: pa.DataType, is_number: bool) -> pa.DataType:
+def holding(column: pa.StringArray, former: pa.DataType, is_number: bool) -> pa.DataType:
     """Return the narrowest type that holds these texts and all earlier ones.
 
     :param former: the type that holds the earlier ones.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.exceptions import SourceChanging, SourceMissing, SourceUnreadable
 from airflow_mlops.stores.arrow import wider
-from airflow_mlops.stores.sources import csv, json
+from airflow_mlops.stores.sources import csv, json, marking, unreadable
 from airflow_mlops.stores.sources.batches import ROWS, cast, distinct, settled, unify
 from airflow_mlops.stores.sources.bytes import File
 
@@ -20,7 +20,10 @@ _JOIN = {"csv": csv.common, "jsonl": json.common}
 
 
 def read(
-    files: Sequence[File], where: str, types: Mapping[str, str] | None = None
+    files: Sequence[File],
+    where: str,
+    types: Mapping[str, str] | None = None,
+    marks: Mapping[str, str] | None = None,
 ) -> Iterator[pa.RecordBatch]:
     """Yield the rows of files, one after the other.
 
@@ -28,25 +31,32 @@ def read(
 
     :param where: the name of all files together, for messages.
     :param types: Arrow type of each column that is already published.
+    :param marks: mark cells of CSV and JSON that cannot be read as these types, or as those that the layout names, in
+        the column that :mod:`~airflow_mlops.stores.sources.unreadable` adds; None refuses such a file.
     :raises SourceUnreadable: if a file cannot be read, or the files have different columns.
     :raises SourceChanging: if a file changes while it is read.
     """
     import pyarrow as pa
 
-    before, schemas = [], []
+    before, surveys = [], []
     for file in files:
         with _errors(file.name):
             before.append(file.stamp())
-            schemas.append((file.name, _find(file, types or {})))
+            surveys.append(_survey(file, types or {}, marks))
     schema = settled(
-        unify(schemas, where, _JOIN.get(files[0].format, wider)), {**(types or {}), **files[0].layout.types}
+        unify(
+            ((file.name, survey.schema) for file, survey in zip(files, surveys, strict=True)),
+            where,
+            _JOIN.get(files[0].format, wider),
+        ),
+        {**(types or {}), **files[0].layout.types},
     )
     empty = True
-    for file, (_, own), mark in zip(files, schemas, before, strict=True):
+    for file, survey, mark in zip(files, surveys, before, strict=True):
         with _errors(file.name):
-            for batch in _batches(file, own if file.format == "parquet" else _ordered(schema, own)):
+            for batch in _batches(file, survey, schema):
                 empty = False
-                yield cast(batch, schema, file.name)
+                yield _cast(batch, schema, file.name)
             if file.stamp() != mark:
                 raise SourceChanging(f"{file.name} changed while it was read; wait until it is complete")
     if empty:
@@ -62,14 +72,14 @@ def stamp(files: Sequence[File]) -> str | None:
     return hashlib.sha256("\n".join(marks).encode()).hexdigest()[:32] if marks else None
 
 
-def _find(file: File, types: Mapping[str, str]) -> pa.Schema:
+def _survey(file: File, types: Mapping[str, str], marks: Mapping[str, str] | None) -> marking.Survey:
+    if file.format == "parquet":
+        schema = _parquet(file).schema_arrow.remove_metadata()
+        distinct(schema.names, file.name)
+        return marking.Survey(file, schema)
     if file.format == "csv":
-        return csv.find(file, _of_text(types) | file.layout.types)
-    if file.format == "jsonl":
-        return json.find(file, types)
-    schema = _parquet(file).schema_arrow.remove_metadata()
-    distinct(schema.names, file.name)
-    return schema
+        types = _of_text(types) | file.layout.types
+    return marking.survey(file, types, marks)
 
 
 def _of_text(types: Mapping[str, str]) -> dict[str, str]:
@@ -83,15 +93,21 @@ def _ordered(schema: pa.Schema, own: pa.Schema) -> pa.Schema:
     return pa.schema([schema.field(name) for name in own.names])
 
 
-def _batches(file: File, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    if file.format == "csv":
-        return csv.batches(file, schema)
-    if file.format == "jsonl":
-        return json.batches(file, schema)
+def _batches(file: File, survey: marking.Survey, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    if file.format != "parquet":
+        return survey.batches(_ordered(schema, survey.schema))
     batches: Iterator[pa.RecordBatch] = (
         batch.replace_schema_metadata() for batch in _parquet(file).iter_batches(ROWS)
     )
     return batches
+
+
+def _cast(batch: pa.RecordBatch, schema: pa.Schema, where: str) -> pa.RecordBatch:
+    place = batch.schema.get_field_index(unreadable.COLUMN)
+    if place < 0 or unreadable.COLUMN in schema.names:
+        return cast(batch, schema, where)
+    rest = cast(batch.remove_column(place), schema, where)
+    return rest.append_column(unreadable.COLUMN, batch.column(place))
 
 
 def _parquet(file: File) -> Any:

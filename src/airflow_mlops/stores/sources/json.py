@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from airflow_mlops.exceptions import SourceUnreadable
@@ -25,17 +26,20 @@ _LONGEST = 1 << 26
 """Most bytes of a line, which is in memory as a whole."""
 
 
-def find(file: File, types: Mapping[str, str]) -> pa.Schema:
+def find(
+    file: File, types: Mapping[str, str], raw: Mapping[str, pa.DataType] = MappingProxyType({})
+) -> pa.Schema:
     """Return the keys of all lines of a file, each with a type that holds all of its values.
 
     :param types: expected types, by key; used where they hold all values of the file.
+    :param raw: keys whose values are read as the text that stands for them, each with the type that it should have.
     :raises SourceUnreadable: if it is no JSON lines, or a key has values of several kinds.
     """
     import pyarrow as pa
 
     columns: dict[str, pa.DataType] = {}
-    for line, block in _blocks(file):
-        for field in _inferred(file, line, block):
+    for line, block in blocks(file):
+        for field in _inferred(file, line, block, raw):
             former = columns.get(field.name, field.type)
             both = common(former, field.type)
             if both is None:
@@ -43,49 +47,51 @@ def find(file: File, types: Mapping[str, str]) -> pa.Schema:
                     f"{file.name}: {field.name!r} is {former} at first, and {field.type} after line {line:,}"
                 )
             columns[field.name] = both
-    for name in columns.keys() & (types.keys() | file.layout.types.keys()):
+    for name in (columns.keys() & (types.keys() | file.layout.types.keys())) - set(raw):
         expected = arrow_type(file.layout.types.get(name) or types[name])
         if expected is not None and common(expected, columns[name]) == expected:
             columns[name] = expected
-        elif name in file.layout.types:
+        elif name in file.layout.types and not pa.types.is_string(columns[name]):
             raise SourceUnreadable(
                 f"{file.name}: {name!r} holds {columns[name]}, which is no {file.layout.types[name]}, as types says"
             )
     return pa.schema(list(columns.items()))
 
 
-def _inferred(file: File, line: int, block: bytes) -> Iterator[pa.Field]:
+def _inferred(file: File, line: int, block: bytes, raw: Mapping[str, pa.DataType]) -> Iterator[pa.Field]:
     """Yield the keys of a block, each with a type that holds its values without loss."""
     import pyarrow as pa
 
-    rows = _parse(file, line, block)
+    rows = _parse(file, line, block, raw=raw)
     for field in rows.schema:
         kind = field.type
         if pa.types.is_floating(kind) and is_beyond_exact(rows[field.name]):
             # Arrow reads whole numbers of more than 63 bits as fractions.
-            kind = unsigned() if _is_unsigned(file, line, block, field.name) else kind
+            kind = unsigned() if _is_unsigned(file, line, block, field.name, raw) else kind
         if pa.types.is_timestamp(kind) and re.search(f'{_OFFSET}"'.encode(), block):
-            kind = _time(file, line, block, field)
+            kind = _time(file, line, block, field, raw)
         yield pa.field(field.name, kind)
 
 
-def _time(file: File, line: int, block: bytes, field: pa.Field) -> pa.DataType:
+def _time(
+    file: File, line: int, block: bytes, field: pa.Field, raw: Mapping[str, pa.DataType]
+) -> pa.DataType:
     """Return the type of times that Arrow has read without saying which of them have an offset: text if only some do."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    texts = _parse(file, line, block, pa.schema([(field.name, pa.string())]))[field.name]
+    texts = _parse(file, line, block, pa.schema([(field.name, pa.string())]), raw)[field.name]
     has_offset = pc.unique(pc.match_substring_regex(texts.drop_null(), f"{_OFFSET}$")).to_pylist()
     if len(has_offset) > 1:
         return pa.string()
     return pa.timestamp(field.type.unit, "UTC") if has_offset == [True] else field.type
 
 
-def _is_unsigned(file: File, line: int, block: bytes, name: str) -> bool:
+def _is_unsigned(file: File, line: int, block: bytes, name: str, raw: Mapping[str, pa.DataType]) -> bool:
     import pyarrow as pa
 
     try:
-        _parse(file, line, block, pa.schema([(name, pa.uint64())]))
+        _parse(file, line, block, pa.schema([(name, pa.uint64())]), raw)
     except SourceUnreadable:
         return False
     return True
@@ -96,8 +102,26 @@ def batches(file: File, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
 
     :raises SourceUnreadable: if the file has changed since and does not fit them.
     """
-    for line, block in _blocks(file):
-        yield from _parse(file, line, block, schema).select(schema.names).to_batches(ROWS)
+    for line, block in blocks(file):
+        yield from parsed(file, line, block, schema)
+
+
+def parsed(
+    file: File,
+    line: int,
+    block: bytes,
+    schema: pa.Schema,
+    raw: Mapping[str, pa.DataType] = MappingProxyType({}),
+) -> list[pa.RecordBatch]:
+    """Return the rows of a block.
+
+    :param line: the number of its first line.
+    :param raw: keys whose values are read as the text that stands for them, each with the type that it should have.
+    """
+    batches: list[pa.RecordBatch] = (
+        _parse(file, line, block, schema, raw).select(schema.names).combine_chunks().to_batches(ROWS)
+    )
+    return batches
 
 
 def common(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:
@@ -118,14 +142,25 @@ def _is_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_timestamp(kind))
 
 
-def _parse(file: File, line: int, block: bytes, schema: pa.Schema | None = None) -> pa.Table:
-    """Parse a block; columns that are text by the spec's ``types`` may hold anything."""
+def _parse(
+    file: File,
+    line: int,
+    block: bytes,
+    schema: pa.Schema | None = None,
+    raw: Mapping[str, pa.DataType] = MappingProxyType({}),
+) -> pa.Table:
+    """Parse a block; columns that are text by the spec's ``types`` may hold anything, as may raw ones."""
     import pyarrow as pa
 
     text = [name for name, kind in file.layout.types.items() if kind == "string"]
-    explicit = dict.fromkeys(text, pa.string())
+    explicit = dict.fromkeys([*text, *raw], pa.string())
     if schema is not None:
         explicit = dict(zip(schema.names, schema.types, strict=True))
+    if raw:
+        try:
+            return _parsed(file, line, _as_text(block, text, raw), explicit)
+        except (ValueError, TypeError, RecursionError):
+            return _parsed(file, line, block, explicit)
     try:
         return _parsed(file, line, block, explicit)
     except SourceUnreadable:
@@ -138,8 +173,15 @@ def _parse(file: File, line: int, block: bytes, schema: pa.Schema | None = None)
         return _parsed(file, line, as_text, explicit)
 
 
-def _as_text(block: bytes, names: Sequence[str]) -> bytes:
-    """Return a block of lines in which the numbers and truth values of some keys are text, with every digit."""
+def _as_text(
+    block: bytes, names: Sequence[str], raw: Mapping[str, pa.DataType] = MappingProxyType({})
+) -> bytes:
+    """Return a block of lines in which the numbers and truth values of some keys are text, with every digit.
+
+    :param raw: keys whose values are text of the JSON that stands for them; times have no quotes around them.
+    """
+    import pyarrow as pa
+
     lines = []
     for text in filter(None, map(bytes.strip, block.split(b"\n"))):
         row, exact = json.loads(text), json.loads(text, parse_int=str, parse_float=str)
@@ -148,8 +190,19 @@ def _as_text(block: bytes, names: Sequence[str]) -> bytes:
                 row[name] = str(exact[name]).lower()
             elif isinstance(exact[name], str):
                 row[name] = exact[name]
+        for name in row.keys() & raw.keys():
+            is_time = isinstance(row[name], str) and pa.types.is_temporal(raw[name])
+            row[name] = row[name] if is_time else _token(row[name], exact[name])
         lines.append(json.dumps(row).encode())
     return b"\n".join([*lines, b""])
+
+
+def _token(value: object, exact: object) -> str | None:
+    """Return the JSON that stands for a value: numbers with every digit, and text in its quotes."""
+    if value is None:
+        return None
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return str(exact) if is_number else json.dumps(value, ensure_ascii=False)
 
 
 def _parsed(file: File, line: int, block: bytes, explicit: Mapping[str, pa.DataType]) -> pa.Table:
@@ -173,7 +226,7 @@ def _hint(text: bytes) -> str:
     return "; write one object a line, not a list" if text.lstrip().startswith(b"[") else ""
 
 
-def _blocks(file: File) -> Iterator[tuple[int, bytes]]:
+def blocks(file: File) -> Iterator[tuple[int, bytes]]:
     """Yield blocks of whole lines, each with the number of its first line.
 
     :raises SourceUnreadable: if a line is longer, or nested deeper, than any row is.

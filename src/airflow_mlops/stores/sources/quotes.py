@@ -90,17 +90,20 @@ def lines_of(file: File, places: Sequence[int]) -> list[int]:
 
     :param places: how many rows are before each, without the header; in ascending order.
     """
+    lines: list[int] = []
     with rows(file) as reader:
-        before, lines, count = 0, [], -1
+        before, count, following = 0, -1, iter(places)
+        place = next(following, None)
         for row in reader:
-            if row:
-                if count in places:
-                    lines.append(before + 1)
-                if len(lines) == len(places):
-                    break
-                count += 1
+            if place is None:
+                break
+            if row and count == place:
+                lines.append(before + 1)
+                place = next(following, None)
+            # The header is the row before the first; an empty line is none.
+            count += bool(row)
             before = reader.line_num
-        return lines
+    return lines
 
 
 def places(files: Sequence[File], rows_before: Sequence[int]) -> list[str]:

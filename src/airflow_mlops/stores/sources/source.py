@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.exceptions import SourceMissing, SourceUnreadable
@@ -41,6 +41,23 @@ class Source(Protocol):
         """Return a text that changes when the data does; None while there is no data.
 
         Return :data:`UNKNOWN` if the source cannot tell.
+        """
+        ...
+
+
+@runtime_checkable
+class MarkingSource(Protocol):
+    """A source that can tell which of its cells cannot be read as the type of their column, and where they stand."""
+
+    def marked(
+        self, partition: Partition | None, types: Mapping[str, str], expected: Mapping[str, str]
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of :meth:`Source.batches`, in which such cells are missing.
+
+        A batch that has any also has the column :data:`~airflow_mlops.stores.sources.unreadable.COLUMN`.
+
+        :param types: Arrow type of each column that is already published.
+        :param expected: Arrow type that columns must have.
         """
         ...
 

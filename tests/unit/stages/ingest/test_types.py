@@ -151,7 +151,7 @@ def test_types_of_json_are_kept(store: Store) -> None:
 
 def test_json_that_does_not_hold_the_types_that_were_named_is_refused(store: Store) -> None:
     source = store.lines(f'{{"id": 1, "at": "{AT}", "x": "thirty"}}\n', types={"x": "int64"})
-    with pytest.raises(SourceUnreadable, match="'x' holds string, which is no int64, as types says"):
+    with pytest.raises(SchemaMismatch, match="'x' cannot be read as int64 in 1 of 1 values"):
         store.publish(source)
 
 

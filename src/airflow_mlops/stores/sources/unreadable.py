@@ -1,0 +1,182 @@
+"""Cells of text that cannot be read as the type of their column, and how they travel with their rows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from airflow_mlops.stores.arrow import times_of
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+COLUMN = "_unreadable"
+"""Column that a batch has beside its own if it holds such cells: those of each row, null for a row without one."""
+
+SHOWN = 3
+"""Cells of a column that a message shows."""
+_LONGEST = 60
+
+
+class Cell(NamedTuple):
+    """One cell that cannot be read.
+
+    :param type: the Arrow type that its column has.
+    :param place: where it stands, such as ``line 7 of parcels.csv``.
+    """
+
+    column: str
+    text: str
+    type: str
+    place: str
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Tell whether a type is text, whose values may be written in any way."""
+    from pyarrow import types
+
+    return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind))
+
+
+def is_number(kind: pa.DataType) -> bool:
+    """Tell whether values of a type are numbers."""
+    from pyarrow import types
+
+    return bool(types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind))
+
+
+def is_legible(kind: pa.DataType) -> bool:
+    """Tell whether values of a type can be read from text: numbers, truth values and times."""
+    from pyarrow import types
+
+    return is_number(kind) or types.is_boolean(kind) or types.is_timestamp(kind) or types.is_date(kind)
+
+
+def misfits(column: pa.Array, kind: pa.DataType) -> list[int]:
+    """Return the positions of texts that are no number, no truth value or no time, whichever a type is.
+
+    Whether the type holds each number or time is another question: a fraction among whole numbers is a number.
+    """
+    import pyarrow as pa
+    from pyarrow import types
+
+    if types.is_boolean(kind):
+        return _failing(column, lambda part: part.cast(pa.bool_()))
+    if types.is_timestamp(kind) or types.is_date(kind):
+        return _failing(column, times_of)
+    return _failing(trimmed(column), lambda part: part.cast(pa.float64()))
+
+
+def trimmed(column: pa.Array) -> pa.Array:
+    """Return texts without blanks at their ends, with which a number may be written."""
+    import pyarrow.compute as pc
+
+    return pc.utf8_trim_whitespace(column)
+
+
+def without(column: pa.Array, positions: Sequence[int]) -> pa.Array:
+    """Return a column in which some cells are missing."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    mask = np.zeros(len(column), bool)
+    mask[list(positions)] = True
+    return pc.if_else(pa.array(mask), pa.scalar(None, column.type), column)
+
+
+def marked(batch: pa.RecordBatch, cells: Mapping[int, Sequence[Cell]]) -> pa.RecordBatch:
+    """Return a batch with :data:`COLUMN` if a row has such cells, and as it is if none has.
+
+    :param cells: the cells of each row, by its position.
+    """
+    import pyarrow as pa
+
+    if not cells:
+        return batch
+    kind = pa.list_(pa.struct([(name, pa.string()) for name in Cell._fields]))
+    rows = [[cell._asdict() for cell in cells.get(row, ())] or None for row in range(batch.num_rows)]
+    return batch.append_column(COLUMN, pa.array(rows, kind))
+
+
+def taken(rows: pa.Table) -> tuple[pa.Table, dict[int, list[Cell]]]:
+    """Return rows without :data:`COLUMN`, and the cells that it holds."""
+    import numpy as np
+
+    if COLUMN not in rows.column_names:
+        return rows, {}
+    column = rows[COLUMN]
+    places = np.flatnonzero(column.is_valid().to_numpy()).tolist()
+    cells = {
+        row: [Cell(**cell) for cell in row_cells]
+        for row, row_cells in zip(places, column.filter(column.is_valid()).to_pylist(), strict=True)
+    }
+    return rows.drop_columns([COLUMN]), cells
+
+
+def noun(kind: str) -> str:
+    """Return what a value of a type is called in a message."""
+    return "a time" if kind.startswith(("timestamp", "date")) else kind
+
+
+def quoted(text: str) -> str:
+    """Return a text as messages show it: in quotes, and not longer than a line."""
+    return repr(text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…")
+
+
+def _failing(column: pa.Array, convert: Callable[[pa.Array], object]) -> list[int]:
+    """Return the positions of values that cannot be converted, by trying ever smaller parts."""
+    import pyarrow as pa
+
+    failing: list[int] = []
+
+    def search(start: int, length: int) -> None:
+        try:
+            convert(column.slice(start, length))
+        except pa.ArrowInvalid:
+            if length == 1:
+                failing.append(start)
+                return
+            half = length // 2
+            search(start, half)
+            search(start + half, length - half)
+
+    if len(column):
+        search(0, len(column))
+    return failing
+
+
+class Tally:
+    """Count the cells of each column that cannot be read, and those that can; batch by batch."""
+
+    def __init__(self) -> None:
+        self.first: dict[str, list[Cell]] = {}
+        self.counts: Counter[str] = Counter()
+        self._valid: Counter[str] = Counter()
+
+    def add(self, rows: pa.Table, cells: Mapping[int, Sequence[Cell]]) -> None:
+        """Add rows, in which these cells are missing."""
+        for name, column in zip(rows.column_names, rows.columns, strict=True):
+            self._valid[name] += len(column) - column.null_count
+        for row in sorted(cells):
+            for cell in cells[row]:
+                self.counts[cell.column] += 1
+                first = self.first.setdefault(cell.column, [])
+                if len(first) < SHOWN:
+                    first.append(cell)
+
+    def values(self, name: str) -> int:
+        """Return how many values a column has, readable or not."""
+        return self.counts[name] + self._valid[name]
+
+    def sentence(self, name: str, *, masked: bool = False) -> str:
+        """Say how many values of a column cannot be read, with the first of them.
+
+        :param masked: show only where they stand.
+        """
+        cells, count = self.first[name], self.counts[name]
+        shown = ", ".join(cell.place if masked else f"{quoted(cell.text)} ({cell.place})" for cell in cells)
+        more = ", …" if count > len(cells) else ""
+        what = f"{name!r} cannot be read as {noun(cells[0].type)}"
+        return f"{what} in {count:,} of {self.values(name):,} values: {shown}{more}"
