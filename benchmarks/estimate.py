@@ -14,10 +14,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from airflow_mlops.domain.classes import BINARY
 from airflow_mlops.domain.predictions import SCORE
+from airflow_mlops.learning.labels.coding import Coding
 from airflow_mlops.learning.labels.join import TRUTH
 from airflow_mlops.learning.statistics import measures
 from airflow_mlops.stages.performance import estimate, metrics
+from airflow_mlops.stages.performance.calibration import calibrate
 from benchmarks import peer
 
 TRIALS = int(os.environ.get("BENCHMARK_TRIALS", "200"))
@@ -87,7 +90,7 @@ def _draw(
 
 
 def _estimated(seed: int, holdout: int, shift: float) -> dict[str, tuple[float, float, float, float]]:
-    calibration = estimate.calibrate(*_draw(seed, holdout))
+    calibration = calibrate(*_draw(seed, holdout))
     truth, scores = _draw(seed + _OTHER, 5_000, shift)
     return {
         name: (estimated.value, estimated.low, estimated.high, measures.measure(name, truth, scores))
@@ -147,7 +150,9 @@ def _measured(seed: int, days: int, swing: float) -> dict[str, tuple[float, floa
             SCORE: scores,
         }
     )
-    intervals = metrics.measured(rows, "at", "month", _METRICS)
+    intervals = metrics.measured(
+        rows, Coding("label", "classification", BINARY, BINARY), "at", "month", _METRICS
+    )
     whole = _whole(swing)
     return {
         name: (interval.value, interval.low, interval.high, whole[name])

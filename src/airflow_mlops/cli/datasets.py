@@ -12,7 +12,8 @@ from airflow_mlops.cli.places import datasets, strange_ledgers, table_uri
 if TYPE_CHECKING:
     from argparse import Namespace
 
-    from airflow_mlops.domain.facts.results import Coverage, DatasetVersion
+    from airflow_mlops.domain.facts.coverage import Coverage
+    from airflow_mlops.domain.facts.results import DatasetVersion
     from airflow_mlops.stores.tables.tables import Commit
 
 

@@ -5,7 +5,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 SCORE = "score"
-"""Probability of the positive class, or the predicted value."""
+"""Probability of the positive class of two, of the chosen class of many, or the predicted value."""
+PREDICTION = "prediction"
+"""The chosen class, as text; only of classifiers."""
+PROBABILITIES = "probabilities"
+"""Probability of each class, in the order of the version's classes; only of classifiers of more than two."""
 INTERVAL = ("score_low", "score_high")
 """Lower and upper bound of the predicted value, if the estimator predicts them."""
 SERVED_BY = "served_by"
@@ -14,6 +18,10 @@ SCORED_AT = "scored_at"
 """When the prediction was made."""
 CHAMPION_SCORE = "champion_score"
 """In the challenger's table: the champion's prediction for the row."""
+CHAMPION_PREDICTION = "champion_prediction"
+"""In the challenger's table: the class that the champion has chosen."""
+CHAMPION_PROBABILITIES = "champion_probabilities"
+"""In the challenger's table: the champion's probability of each class, in the order of its own version's classes."""
 CHAMPION_VERSION = "champion_version"
 """In the challenger's table: the champion's version."""
 MODEL_VERSION = "model_version"
@@ -26,10 +34,14 @@ DATASET_DIGEST = "dataset_digest"
 """The digest of that dataset version."""
 PREDICTION_COLUMNS = (
     SCORE,
+    PREDICTION,
+    PROBABILITIES,
     *INTERVAL,
     SERVED_BY,
     SCORED_AT,
     CHAMPION_SCORE,
+    CHAMPION_PREDICTION,
+    CHAMPION_PROBABILITIES,
     CHAMPION_VERSION,
     MODEL_VERSION,
     MODEL_DIGEST,

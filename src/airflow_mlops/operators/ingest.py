@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 
 from airflow_mlops import assets
-from airflow_mlops.domain.facts.results import Coverage, DatasetVersion
+from airflow_mlops.domain.facts.coverage import Coverage
+from airflow_mlops.domain.facts.results import DatasetVersion
 from airflow_mlops.domain.facts.validation import ValidationReport
 from airflow_mlops.domain.spec.data import SchemaPolicy
 from airflow_mlops.learning.models import transform

@@ -1,6 +1,8 @@
-"""Words for values: one printable line, and shares in per cent."""
+"""Words for values: one printable line, shares in per cent, numbers, intervals and times."""
 
 from __future__ import annotations
+
+from datetime import datetime
 
 
 def line(value: str) -> str:
@@ -15,3 +17,18 @@ def percent(share: float) -> str:
     if 0.9995 <= share < 1:
         return "> 99.9 %"
     return f"{share * 100:.1f} %"
+
+
+def number(value: float | None) -> str:
+    """Return a number in four significant digits, and None in words."""
+    return "undefined" if value is None else f"{value:,.4g}" if abs(value) < 1e6 else f"{value:.4g}"
+
+
+def interval(limits: tuple[float, float] | None) -> str:
+    """Return an interval in words; empty if there is none."""
+    return f"{number(limits[0])} to {number(limits[1])}" if limits else ""
+
+
+def moment(at: datetime) -> str:
+    """Return a time as ``YYYY-MM-DD HH:MM``, which everyone reads alike."""
+    return f"{at:%Y-%m-%d %H:%M}"

@@ -49,6 +49,7 @@ class Judgement(Fact):
     :param slices: the metric that models are ranked by, measured by slice, e.g. ``origin=JFK``.
     :param naive: metrics of a constant prediction, the mean of the training labels.
     :param prior: the mean of the training labels; None if it is not known any more.
+    :param shares: the share of each of more than two classes in the training labels; empty if it is not known any more.
     :param holdout: metrics from the model's own evaluation.
     :param estimates: metrics that were estimated without labels when the partition was scored.
     :param content: digest of the predictions, the labels and the data.
@@ -68,6 +69,7 @@ class Judgement(Fact):
     slices: dict[str, Measured] = Field(default_factory=dict)
     naive: dict[str, Number] = Field(default_factory=dict)
     prior: Number = None
+    shares: dict[str, float] = Field(default_factory=dict)
     holdout: dict[str, Number] = Field(default_factory=dict)
     estimates: dict[str, Measured] = Field(default_factory=dict)
     content: str

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Self
 
 from airflow_mlops.domain.checks import Fact
+from airflow_mlops.domain.classes import class_name
 
 if TYPE_CHECKING:
     from airflow_mlops.domain.spec.model import ModelSpec
@@ -17,6 +18,7 @@ class Question(Fact):
     :param target: column with the label.
     :param task: ``classification`` or ``regression``.
     :param metric: the metric that models are ranked by.
+    :param classes: the classes of a classification that the spec names, in order; none if they come from the data.
     :param delay: time from a row's event time until its label counts.
     :param labels: True if the labels are in the model's own labels table; False if they are a column of the data.
     """
@@ -24,6 +26,7 @@ class Question(Fact):
     target: str
     task: str
     metric: str
+    classes: tuple[str, ...] = ()
     delay: timedelta = timedelta(0)
     labels: bool = False
 
@@ -34,6 +37,7 @@ class Question(Fact):
             target=spec.target,
             task=spec.task.value,
             metric=spec.metric.name,
+            classes=tuple(map(class_name, spec.classes)),
             delay=spec.labels.delay,
             labels=spec.labels.source is not None,
         )

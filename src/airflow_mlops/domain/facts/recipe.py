@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 LEAST_ROWS = 50
 """Fewest labelled rows that a model is trained on."""
+LEAST_OF_A_CLASS = 10
+"""Fewest rows of a class that a model learns, unless the spec names it."""
 
 
 class TrainingConfig(Fact):
@@ -64,6 +66,7 @@ class Recipe(Fact):
     :param model: registered model's name.
     :param task: ``classification`` or ``regression``.
     :param metric: metric that trials and candidates are ranked by.
+    :param classes: the classes of a classification in order; none if they are those of the training rows.
     :param folds: spans of time that a search validates on.
     :param ranked: False for a sole candidate without a search, which is fitted once and has no inner score.
     :param searched: how many trials the search did, if the budget's seconds cut it short; with it the search does exactly as
@@ -82,5 +85,6 @@ class Recipe(Fact):
     folds: int = 1
     seed: int = 0
     ranked: bool = True
-    # Left out unless it says something: recipes are compared by their JSON, also with those of former builds.
+    # Left out unless they say something: recipes are compared by their JSON, also with those of former builds.
     searched: int | None = Field(default=None, exclude_if=lambda trials: trials is None)
+    classes: tuple[str, ...] = Field(default=(), exclude_if=lambda names: not names)

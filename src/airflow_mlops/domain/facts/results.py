@@ -74,23 +74,6 @@ class DatasetVersion(Fact):
     unreadable: int | None = None
 
 
-class Coverage(Fact):
-    """Which partitions of a dataset are published.
-
-    :param partitions: number of published partitions.
-    :param first: key of the first partition; None if there is none.
-    :param watermark: the last partition before which none is missing; None if there is none.
-    :param last: key of the last partition.
-    :param gaps: partitions between first and last that are not published.
-    """
-
-    partitions: int
-    first: str | None
-    watermark: str | None
-    last: str | None
-    gaps: tuple[str, ...] = ()
-
-
 class Split(Fact):
     """Training and holdout rows by event time: ``start <= train < cut <= holdout < end``.
 
@@ -117,6 +100,8 @@ class TrainedModel(Fact):
     :param params: the chosen hyperparameters.
     :param trials: number of combinations of parameters that were tried.
     :param remarks: what a person should know about the fit, such as that it did not converge.
+    :param classes: the classes that a classifier tells apart, in the order of its probabilities; none for a regression.
+    :param classes_named: True if the spec names them; False if they are those of the training rows.
     """
 
     model: str
@@ -135,6 +120,8 @@ class TrainedModel(Fact):
     seconds: float
     trials: int = 1
     remarks: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
+    classes_named: bool = False
 
 
 class ModelRef(Fact):
@@ -157,6 +144,7 @@ class Evaluation(Fact):
     :param champion: the champion; None if the model has no champion yet. A champion that cannot be read is an error.
     :param metrics: the candidate's metrics on the holdout.
     :param champion_metrics: the champion's metrics on the same rows.
+    :param by_class: rows, precision, recall and F1 of the candidate for each class; empty for a regression.
     :param intervals: confidence interval of each of the candidate's metrics that has one.
     :param checks: every gate, and the blessing: that the candidate loads and predicts the same in a fresh process.
     :param leaderboard: inner score by candidate.
@@ -169,6 +157,7 @@ class Evaluation(Fact):
     champion: ModelRef | None
     metrics: dict[str, Number]
     champion_metrics: dict[str, Number] = Field(default_factory=dict)
+    by_class: dict[str, dict[str, Number]] = Field(default_factory=dict)
     intervals: Intervals = Field(default_factory=dict)
     checks: tuple[Check, ...]
     verdict: Verdict

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from airflow_mlops.domain.checks import Check, Fact, Number, Verdict, refuse_contradiction
 from airflow_mlops.domain.facts.results import DatasetVersion, ModelRef, PromotionDecision
@@ -22,9 +22,10 @@ class ShadowReport(Fact):
     :param uri: the Delta table with the predictions of both.
     :param rows: number of rows that both have predicted; 0 if the challenger could not predict.
     :param served: number of rows whose served prediction is the challenger's.
-    :param agreement: share of the rows that both put in the same class, at a probability of 0.5; None for regression.
+    :param agreement: share of the rows that both put in the same class; None for regression.
     :param correlation: Pearson's correlation of the predictions; None if either model predicts the same for all rows.
-    :param difference: mean absolute difference of the predictions.
+    :param difference: mean absolute difference of the predictions; of more than two classes, these are the probabilities of
+        all classes.
     :param divergence: root mean square of the difference, in standard deviations of the champion's predictions: 0 means
         equal predictions, above 1 they have nothing in common; None if the champion predicts the same for all rows.
     :param problem: why the challenger could not predict, and what to do; "" if it could.
@@ -50,6 +51,8 @@ class ScoringReport(Fact):
     :param written: False if the table had the same predictions already.
     :param shadow: the report on a challenger that has predicted the same rows; None if there was no challenger.
     :param outputs: where else the predictions were written, in words.
+    :param classes: by version, the classes of those that have predicted, in the order of their probabilities, if there are
+        more than two.
     """
 
     model: str
@@ -62,6 +65,7 @@ class ScoringReport(Fact):
     reason: str
     shadow: ShadowReport | None = None
     outputs: tuple[str, ...] = ()
+    classes: dict[str, tuple[str, ...]] = Field(default_factory=dict)
 
 
 class ShadowWindow(Fact):

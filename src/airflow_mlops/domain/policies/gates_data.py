@@ -7,6 +7,33 @@ from collections.abc import Mapping, Sequence
 from airflow_mlops.domain.checks import Check
 from airflow_mlops.domain.policies.gates import FAIL, INCONCLUSIVE, PASS, number
 
+_NAMED = 5
+
+
+def classes(candidate: Sequence[str], champion: Sequence[str]) -> Check:
+    """Check that a candidate tells apart what the champion does, if the classes come from the data.
+
+    A label that was mistyped often enough would otherwise become a class.
+    """
+    more = [name for name in candidate if name not in champion]
+    fewer = [name for name in champion if name not in candidate]
+    said = [
+        f"{'has learned' if here is more else 'lacks'} {', '.join(map(repr, here[:_NAMED]))}{' and more' * (len(here) > _NAMED)}"
+        for here in (more, fewer)
+        if here
+    ]
+    reason = "the candidate tells apart the classes that the champion does"
+    if said:
+        reason = f"the candidate {' and '.join(said)}, unlike the champion: if that is right, name the classes in `classes`"
+    return Check(
+        name="classes",
+        verdict=INCONCLUSIVE if said else PASS,
+        expected="the champion's classes, or those that the spec names",
+        observed=len(candidate),
+        baseline=len(champion),
+        reason=reason,
+    )
+
 
 def leakage(scores: Mapping[str, float] | None, bound: float, what: str, n: int) -> Check:
     """Check that no feature alone predicts the target so well that it must be a copy of it.

@@ -61,6 +61,17 @@ def not_judged(name: str, column: str, needed: int, rows: int, n: int) -> Check:
     )
 
 
+def of_two_classes(measure: str, column: str) -> Check:
+    """Return the inconclusive check of a rate that is not defined for more than two classes."""
+    return Check(
+        name=f"fairness.{measure}",
+        verdict=INCONCLUSIVE,
+        expected="a measure of many classes",
+        slice=column,
+        reason=f"{measure} is a rate of the positive one of two classes: name a metric, such as accuracy, or leave it out",
+    )
+
+
 @dataclass(frozen=True)
 class Gap:
     """The largest difference between two groups.

@@ -14,6 +14,7 @@ from airflow_mlops.domain.metrics import METRICS, Metric, Task
 from airflow_mlops.domain.predictions import PREDICTION_COLUMNS
 from airflow_mlops.domain.spec import bounds, loading, schedule
 from airflow_mlops.domain.spec.alerts import Alerts
+from airflow_mlops.domain.spec.classes import Classes
 from airflow_mlops.domain.spec.data import Expectation, Features, Labels, Rule, SchemaPolicy, Skew, Suite
 from airflow_mlops.domain.spec.fields import (
     Column,
@@ -97,6 +98,11 @@ class ModelSpec(Section):
     owner: Line = Field(default="mlops", description="Owner of the DAGs.")
     task: Task = Field(description="What is predicted: a class or a number.")
     target: Column = Field(description="Column to predict.")
+    classes: Classes = Field(
+        default=(),
+        description="Classes that the target may have, in order; the second of two is the positive one. By default those of "
+        "the training rows: numbers by value, texts by their characters.",
+    )
     key: SomeColumns = Field(description="Columns that together identify a row.")
     event_time: Column = Field(description="Column with the time that a row belongs to.")
     partition: Grain = Field(description="Length of a partition of event time; a week begins on Monday.")
@@ -189,6 +195,13 @@ class ModelSpec(Section):
     def metric(self) -> Metric:
         """The metric that models are ranked by."""
         return METRICS[self.train.metric or metrics.names(self.task)[0]]
+
+    @field_validator("classes")
+    @classmethod
+    def _of_its_task(cls, value: tuple[str | int, ...], info: ValidationInfo) -> tuple[str | int, ...]:
+        if value and info.data.get("task") is Task.REGRESSION:
+            raise ValueError("belong to classification; leave them out")
+        return value
 
     @field_validator("target", "key", "event_time")
     @classmethod

@@ -178,7 +178,8 @@ def _predict(
     rows = pq.read_table(sample)
     if not rows.num_rows:
         raise BlessingFailed("The sample that the model was logged with has no rows.")
-    expected = rows[PREDICTION].to_numpy()
+    # A list of probabilities where there are more than two classes.
+    expected = np.array(rows[PREDICTION].to_pylist(), dtype=float)
     rows = rows.drop_columns([PREDICTION])
     predictions = models.predict(fitted, rows, task)
     difference = np.max(np.abs(predictions - expected) / np.maximum(1, np.abs(expected)))

@@ -9,19 +9,18 @@ from typing import TYPE_CHECKING, Any
 from airflow_mlops.domain.facts.question import Question
 from airflow_mlops.domain.facts.results import DatasetVersion
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.domain.predictions import MODEL_DIGEST, MODEL_VERSION, SCORE, Predictor
+from airflow_mlops.domain.predictions import MODEL_DIGEST, MODEL_VERSION, Predictor
 from airflow_mlops.exceptions import SchemaMismatch
 from airflow_mlops.learning.labels import labels, matching, maturity
+from airflow_mlops.learning.labels.coding import TRUTH
 from airflow_mlops.learning.models import pipeline
+from airflow_mlops.learning.models.classes import column_of
 from airflow_mlops.stores.tables import tables, versions
 
 if TYPE_CHECKING:
-    import numpy as np
     import pyarrow as pa
     import pyarrow.dataset as ds
 
-TRUTH = "_truth"
-"""Column of the label; null while it is not known, or if labels contradict each other."""
 MATURED = "_matured"
 """Column of the time from which the label counts."""
 _OTHER = "_other"
@@ -64,12 +63,12 @@ class Truth:
         import pyarrow.compute as pc
 
         rows = self._rows(scored)
-        rows, values = pipeline.labelled(rows, self.question.target, self.question.task)
+        rows, values = pipeline.labels(rows, self.question.target, self.question.task)
         matured = pc.add(rows[self.dataset.event_time], pa.scalar(self.question.delay, pa.duration("us")))
         if labels.LABELLED_AT in rows.column_names:
             matured = labels.later(matured, rows[labels.LABELLED_AT])
         rows = rows.select(self.key)
-        rows = rows.append_column(TRUTH, pa.array(values, pa.float64())).append_column(MATURED, matured)
+        rows = rows.append_column(TRUTH, column_of(values)).append_column(MATURED, matured)
         rows = rows.filter(pc.less(matured, pa.scalar(as_of.end, pa.timestamp("us", "UTC"))))
         once = rows.group_by(self.key).aggregate([(TRUTH, "min"), (TRUTH, "max"), (MATURED, "min")])
         return once.rename_columns([*self.key, TRUTH, _OTHER, MATURED])
@@ -174,11 +173,6 @@ def made_by(predictor: Predictor) -> ds.Expression:
     return (version == predictor.version) & (digest == predictor.digest)
 
 
-def arrays(rows: pa.Table) -> tuple[np.ndarray, np.ndarray]:
-    """Return labels and predictions."""
-    return rows[TRUTH].to_numpy(), rows[SCORE].to_numpy()
-
-
 def join(predictions_uri: str, truth: Truth, scored: Partition, as_of: Partition) -> Joined:
     """Join the predictions of one partition with their labels that count by the end of another partition.
 
@@ -194,7 +188,7 @@ def join(predictions_uri: str, truth: Truth, scored: Partition, as_of: Partition
     rows = rows.sort_by([(name, "ascending") for name in truth.key])
     clash = pc.fill_null(pc.not_equal(rows[TRUTH], rows[_OTHER]), False)
     matched = rows[TRUTH].is_valid()
-    none = pa.scalar(None, pa.float64())
+    none = pa.scalar(None, rows.schema.field(TRUTH).type)
     rows = rows.set_column(rows.column_names.index(TRUTH), TRUTH, pc.if_else(clash, none, rows[TRUTH]))
     return Joined(
         rows.drop_columns([_OTHER]),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.domain.estimators import distributions
 from airflow_mlops.exceptions import DigestMismatch, ModelNotFound, UntrustedModel
+from airflow_mlops.learning.models import classes as label_classes
 from airflow_mlops.learning.models import pipeline
 from airflow_mlops.learning.models.skops_file import digest, load, save, skops_io, trusted_types, verify
 from airflow_mlops.stores.registry import tracking
@@ -207,18 +208,25 @@ def load_version(client: MlflowClient, ref: ModelRef) -> Pipeline:
         return load(download(client, ref.run_id, Path(folder)), ref.digest)
 
 
-def predict(model: Pipeline, frame: pa.Table | pd.DataFrame, task: str) -> np.ndarray:
-    """Predict each row: the probability of the positive class, or the value of a regression.
+def predict(
+    model: Pipeline, frame: pa.Table | pd.DataFrame, task: str, classes: Sequence[str] | None = None
+) -> np.ndarray:
+    """Predict each row: the value of a regression, the probability of the second of two classes, or of each of many.
 
     :param frame: rows with at least the model's features, of any types that :func:`pipeline.frame` converts.
+    :param classes: the order of the probabilities, one column a class; None means the model's own. A class that the model
+        does not know has none.
     :raises SchemaMismatch: if a feature is missing or cannot be converted.
     """
-    return predicted(model, pipeline.frame(frame, pipeline.features_of(model)), task)
+    return predicted(model, pipeline.frame(frame, pipeline.features_of(model)), task, classes)
 
 
-def predicted(model: Pipeline, frame: pd.DataFrame, task: str) -> np.ndarray:
+def predicted(
+    model: Pipeline, frame: pd.DataFrame, task: str, classes: Sequence[str] | None = None
+) -> np.ndarray:
     """Predict rows that :func:`pipeline.frame` has prepared already; otherwise as :func:`predict`."""
-    values: np.ndarray = (
-        model.predict_proba(frame)[:, 1] if task == "classification" else model.predict(frame)
-    )
-    return values
+    if task != "classification":
+        values: np.ndarray = model.predict(frame)
+        return values
+    own = label_classes.of(model)
+    return label_classes.arranged(own, model.predict_proba(frame), classes or own.names)

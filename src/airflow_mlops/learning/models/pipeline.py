@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from airflow_mlops.domain.classes import BINARY
 from airflow_mlops.domain.spec.model import Features
 from airflow_mlops.exceptions import SchemaMismatch
+from airflow_mlops.learning.models import classes as label_classes
 from airflow_mlops.learning.models import estimators, preprocess
+from airflow_mlops.stores.arrow import is_beyond_exact
 from airflow_mlops.stores.sources.hints import Looks
 
 if TYPE_CHECKING:
@@ -30,6 +33,7 @@ def build(
     *,
     params: Mapping[str, Any] | None = None,
     categories: Mapping[str, int] | None = None,
+    classes: int = 2,
 ) -> Pipeline:
     """Build an unfitted pipeline of the steps ``prepare`` and ``model``, with every parameter set.
 
@@ -41,6 +45,7 @@ def build(
     :param params: parameters of a trial, which override or join the candidate's; None if there are none.
     :param categories: what :func:`categories` counted in the training rows; None means that categories are few, times
         span years, and every number has values.
+    :param classes: number of classes of a classification.
     :raises TrainingFailed: if the estimator or one of its parameters does not exist or does not suit the task, or its
         library is not installed.
     :raises UntrustedModel: if a function returns an estimator that cannot be stored.
@@ -50,7 +55,7 @@ def build(
     model = estimators.build(candidate, task, seed, params)
     if estimators.is_function(candidate):
         return Pipeline([("prepare", preprocess.untouched(features)), ("model", model)])
-    prepare, codes = preprocess.derive(model, features, task, seed, categories)
+    prepare, codes = preprocess.derive(model, features, task, seed, categories, classes)
     if codes and "categorical_features" not in {**candidate.params, **(params or {})}:
         first = len(features.numeric)
         model.set_params(categorical_features=[*range(first, first + codes)])
@@ -107,30 +112,51 @@ def frame(rows: pa.Table | pd.DataFrame, features: Features) -> pd.DataFrame:
     return pd.DataFrame(series, copy=False)
 
 
-def labelled(table: pa.Table, target: str, task: str) -> tuple[pa.Table, np.ndarray]:
-    """Return the rows that have a label, and their labels: 0 and 1 for classification, or numbers.
+def labelled(
+    table: pa.Table, target: str, task: str, classes: Sequence[str] = BINARY
+) -> tuple[pa.Table, np.ndarray]:
+    """Return the rows that have a label, and their labels: codes of classes for classification, or numbers.
 
-    :raises SchemaMismatch: if there is no such column, or it holds anything but numbers, or classes other than
-        0 and 1, or false and true.
+    :param classes: in the order of their codes; see :func:`airflow_mlops.learning.models.classes.coded`.
+    :raises SchemaMismatch: if there is no such column, or it holds what is no label of the task.
+    """
+    rows, values = labels(table, target, task)
+    if task != "classification":
+        return rows, values
+    return rows, label_classes.coded(values, classes, target)
+
+
+def labels(table: pa.Table, target: str, task: str) -> tuple[pa.Table, np.ndarray]:
+    """Return the rows that have a label, and their labels as they are: numbers, or the texts of classes.
+
+    :raises SchemaMismatch: if there is no such column, or it holds anything but numbers, or, for classification, texts.
     """
     import numpy as np
+    import pyarrow as pa
 
     if target not in table.column_names:
         raise SchemaMismatch(
             f"The data has no target column {target!r}; it has {', '.join(table.column_names)}."
         )
-    values = _numbers(table, target)
-    has_label = ~np.isnan(values)
-    if not has_label.all():
-        table, values = table.filter(has_label), values[has_label]
-    if task == "classification":
-        strange = np.setdiff1d(values, [0, 1])
-        if strange.size:
-            raise SchemaMismatch(
-                f"Target {target!r} must be 0 or 1, or false or true; it is also {strange[0]:g}."
-            )
-        values = values.astype(np.int64)
-    return table, values
+    if task == "classification" and _holds_names(table[target]):
+        names = table[target].cast(pa.string())
+        has_label = names.is_valid().to_numpy(zero_copy_only=False)
+        values = names.filter(pa.array(has_label)).to_numpy(zero_copy_only=False)
+    else:
+        numbers = _numbers(table, target)
+        has_label = ~np.isnan(numbers)
+        values = numbers[has_label]
+    return table if has_label.all() else table.filter(pa.array(has_label)), values
+
+
+def _holds_names(column: pa.ChunkedArray) -> bool:
+    """Tell whether labels are texts, or whole numbers that a fraction cannot hold."""
+    import pyarrow as pa
+
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    if pa.types.is_integer(kind):
+        return is_beyond_exact(column)
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
 def _cast(table: pa.Table, name: str, kind: pa.DataType, *, exact: bool = True) -> pa.Array:

@@ -33,7 +33,12 @@ def untouched(features: Features) -> ColumnTransformer:
 
 
 def derive(
-    model: BaseEstimator, features: Features, task: str, seed: int, counts: Mapping[str, int] | None = None
+    model: BaseEstimator,
+    features: Features,
+    task: str,
+    seed: int,
+    counts: Mapping[str, int] | None = None,
+    classes: int = 2,
 ) -> tuple[ColumnTransformer, int]:
     """Return the step that prepares features for an estimator, and how many of its columns are codes of categories.
 
@@ -49,6 +54,7 @@ def derive(
 
     :param counts: see :func:`airflow_mlops.learning.models.pipeline.categories`; None means that categories are few, times
         span years, and every number has values.
+    :param classes: number of classes of a classification.
     """
     from sklearn.compose import ColumnTransformer
 
@@ -67,7 +73,7 @@ def derive(
     encoders = _used(
         [
             ("few", _codes(most) if codes else _columns(most), few),
-            ("many", _chain([_means(task, seed), *scale]), many),
+            ("many", _chain([_means(task, seed, classes), *scale]), many),
         ]
     )
     steps = {
@@ -139,12 +145,14 @@ def _codes(most: int) -> Any:
     )
 
 
-def _means(task: str, seed: int) -> Any:
+def _means(task: str, seed: int, classes: int) -> Any:
     from sklearn.model_selection import KFold
     from sklearn.preprocessing import TargetEncoder
 
     # By itself it would take whole numbers of a regression for classes.
     kind = "binary" if task == "classification" else "continuous"
+    # The early rows that a search fits to may hold only two of many classes.
+    kind = "auto" if classes > 2 else kind
     return TargetEncoder(target_type=kind, cv=KFold(5, shuffle=True, random_state=seed))
 
 

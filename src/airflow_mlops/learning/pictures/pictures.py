@@ -51,8 +51,11 @@ def log_evaluation(
     """
     candidate = evaluation.candidate
     try:
-        drawn = plots.evaluation(truth, ours, theirs, candidate.task)
-        relied = plots.importance(model, rows, truth, candidate.task, candidate.metric, seed=0)
+        classes = tuple(evaluation.by_class)
+        drawn = plots.evaluation(truth, ours, theirs, candidate.task, classes)
+        relied = plots.importance(
+            model, rows, truth, candidate.task, candidate.metric, seed=0, classes=classes
+        )
         means: Mapping[str, float] = {}
         if relied is not None:
             drawn["importance.png"], means = relied

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.domain.metrics import METRICS
 from airflow_mlops.exceptions import NotEnoughData
 from airflow_mlops.learning.models import models, pipeline
-from airflow_mlops.learning.pictures.predictions import classification, regression
+from airflow_mlops.learning.pictures import multiclass, predictions
 from airflow_mlops.learning.pictures.style import OURS, label_axes, make_panels
 from airflow_mlops.learning.statistics import measures
 
@@ -31,25 +32,33 @@ _VALUES = 50_000_000
 
 
 def evaluation(
-    truth: np.ndarray, ours: np.ndarray, theirs: np.ndarray | None, task: str
+    truth: np.ndarray, ours: np.ndarray, theirs: np.ndarray | None, task: str, classes: Sequence[str] = ()
 ) -> dict[str, Figure]:
     """Draw the pictures of holdout predictions, by file name; one that cannot be drawn is left out with a warning.
 
     Rows that have no finite prediction are left out.
 
-    :param truth: labels 0 and 1, or values.
-    :param ours: probability of label 1, or the predicted value; ``theirs`` likewise, the champion's, or None without
-        one.
+    :param truth: codes of classes, or values.
+    :param ours: probability of class 1 of two, or the predicted value, or of more classes a probability for each;
+        ``theirs`` likewise, the champion's, or None without one.
+    :param classes: names in the order of their codes.
     """
     import numpy as np
 
-    finite = np.isfinite(truth) & np.isfinite(ours) & (True if theirs is None else np.isfinite(theirs))
+    finite = np.isfinite(truth) & measures.finite(ours)
+    if theirs is not None:
+        finite &= measures.finite(theirs)
     sides = [
         (side, predicted[finite])
         for side, predicted in (("candidate", ours), ("champion", theirs))
         if predicted is not None
     ]
-    drawers = classification(truth[finite]) if task == "classification" else regression(truth[finite])
+    if ours.ndim == 2:
+        drawers = multiclass.classification(truth[finite], classes)
+    elif task == "classification":
+        drawers = predictions.classification(truth[finite])
+    else:
+        drawers = predictions.regression(truth[finite])
     drawn = {}
     for file, draw in drawers.items():
         try:
@@ -66,12 +75,14 @@ def importance(
     task: str,
     metric: str,
     seed: int,
+    classes: Sequence[str] = (),
 ) -> tuple[Figure, dict[str, float]] | None:
     """Measure how much worse a model predicts when a feature's values are shuffled (Breiman, Random Forests, 2001).
 
     Features that say the same stand in for each other, so each of them seems to matter little.
 
     :param rows: rows with at least the features; up to 5,000 of them are taken, fewer if there are many features.
+    :param classes: names in the order of the codes of ``truth``; none for the model's own.
     :returns: a picture of the twenty that matter most, and the mean loss in ``metric`` of each feature, the greatest first;
         None if there are more than 500 features, or the metric is undefined on these rows.
     """
@@ -90,7 +101,9 @@ def importance(
     sign = 1.0 if METRICS[metric].greater_is_better else -1.0
 
     def scored(estimator: Pipeline, part: Any, part_labels: np.ndarray) -> float:
-        value = measures.measure(metric, part_labels, models.predicted(estimator, part, task))
+        value = measures.measure(
+            metric, part_labels, models.predicted(estimator, part, task, classes or None)
+        )
         if value is None:
             raise NotEnoughData(f"{metric} is undefined on these rows")
         return sign * value

@@ -79,18 +79,28 @@ def _precision_recall(truth: np.ndarray, sides: Sides) -> Figure:
 
 
 def _calibration(truth: np.ndarray, sides: Sides) -> Figure:
+    parts = [(side, truth, predicted) for side, predicted in sides]
+    return calibration(parts, "predicted probability", "share of label 1")
+
+
+def calibration(sides: Sequence[tuple[str, np.ndarray, np.ndarray]], predicts: str, happens: str) -> Figure:
+    """Draw how often what was predicted did happen.
+
+    :param sides: by who made them, what happened (0 or 1) and its probability.
+    :param predicts: the probability in words; ``happens`` what it is the probability of.
+    """
     import numpy as np
 
     figure, (axes,) = make_panels()
     axes.plot([0, 1], [0, 1], **REFERENCE)
-    for side, predicted, style in _styled(sides):
+    for (side, truth, predicted), style in zip(sides, (OURS, THEIRS), strict=False):
         parts = np.array_split(np.argsort(predicted, kind="stable"), min(_BINS, truth.size))
         expected = np.array([predicted[part].mean() for part in parts])
         observed = np.array([truth[part].mean() for part in parts])
         # Bars of one standard error, so that a bin of few rows is not taken for more than it is.
         error = np.sqrt(observed * (1 - observed) / [part.size for part in parts])
         axes.errorbar(expected, observed, error, marker="o", markersize=4, label=side, **style)
-    label_axes(axes, "Calibration", "predicted probability, bins of equal count", "share of label 1")
+    label_axes(axes, "Calibration", f"{predicts}, bins of equal count", happens)
     legend(axes, loc="upper left")
     return figure
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.metrics import METRICS
+from airflow_mlops.learning.statistics import multiclass
 
 if TYPE_CHECKING:
     import numpy as np
@@ -14,8 +16,9 @@ if TYPE_CHECKING:
 def metrics(truth: np.ndarray, predicted: np.ndarray, task: str) -> dict[str, float | None]:
     """Compute every metric of a task with scikit-learn.
 
-    :param truth: labels 0 and 1 for classification, values for regression; without missing values.
-    :param predicted: probability of label 1, or the predicted value; one for each label.
+    :param truth: codes of classes for classification, values for regression; without missing values.
+    :param predicted: probability of class 1 of two, or the predicted value, one for each label; of more classes a
+        probability for each, one column a class.
     :returns: value by metric name; None where the metric is undefined on these rows, such as ROC AUC on one class.
     :raises ValueError: if a prediction or label is missing or not finite, or labels are not 0 and 1.
     """
@@ -23,17 +26,64 @@ def metrics(truth: np.ndarray, predicted: np.ndarray, task: str) -> dict[str, fl
 
 
 def measure(metric: str, truth: np.ndarray, predicted: np.ndarray) -> float | None:
-    """Compute one metric as :func:`metrics` does; a probability of 0.5 or more counts as label 1."""
+    """Compute one metric as :func:`metrics` does; a probability of 0.5 or more counts as label 1.
+
+    For more than two classes, see :func:`airflow_mlops.learning.statistics.multiclass.measure`.
+    """
     import numpy as np
 
     truth, predicted = np.asarray(truth, dtype=float), np.asarray(predicted, dtype=float)
-    if truth.size != predicted.size or not (np.isfinite(truth).all() and np.isfinite(predicted).all()):
+    if truth.size != len(predicted) or not (np.isfinite(truth).all() and np.isfinite(predicted).all()):
         raise ValueError(f"{metric} needs one finite prediction for each finite label")
     if METRICS[metric].task == "regression":
         value = _regression(metric, truth, predicted)
+    elif predicted.ndim == 2:
+        value = multiclass.measure(metric, truth, predicted)
     else:
         value = _classification(metric, truth, predicted)
     return value if math.isfinite(value) else None
+
+
+def finite(predicted: np.ndarray) -> np.ndarray:
+    """Tell for each row whether what was predicted is a finite number; of many classes, whether all are."""
+    import numpy as np
+
+    rows: np.ndarray = np.isfinite(predicted).reshape(len(predicted), -1).all(axis=1)
+    return rows
+
+
+def by_class(
+    truth: np.ndarray, predicted: np.ndarray, classes: Sequence[str]
+) -> dict[str, dict[str, float | None]]:
+    """Return precision, recall and F1 of each class, with its number of rows; what is undefined is None.
+
+    :param truth: codes of classes.
+    :param classes: in the order of their codes; none gives none, as for a regression.
+    """
+    import numpy as np
+
+    if not classes or not finite(predicted).all():
+        return {}
+    called = chosen(predicted)
+    measured: dict[str, dict[str, float | None]] = {}
+    for code, name in enumerate(classes):
+        true, put = truth == code, called == code
+        hits, rows, predictions = (int(np.sum(which)) for which in (true & put, true, put))
+        measured[name] = {
+            "rows": rows,
+            "precision": hits / predictions if predictions else None,
+            "recall": hits / rows if rows else None,
+            "f1": 2 * hits / (rows + predictions) if rows else None,
+        }
+    return measured
+
+
+def chosen(predicted: np.ndarray) -> np.ndarray:
+    """Return the code of the class that each row is put in: the most probable one, and 1 of two from 0.5 on."""
+    import numpy as np
+
+    codes: np.ndarray = predicted.argmax(axis=1) if predicted.ndim == 2 else predicted >= 0.5
+    return codes.astype(np.int64)
 
 
 def _classification(metric: str, truth: np.ndarray, predicted: np.ndarray) -> float:

@@ -66,7 +66,10 @@ def difference(
     comparison = Comparison(measures.measure(metric, truth, ours), measures.measure(metric, truth, theirs))
     if comparison.observed is None or comparison.baseline is None:
         return comparison
-    method = _chosen(test, metric, blocks)
+    method = _chosen(test, metric, blocks, many=ours.ndim == 2)
+    if method == "delong" and ours.ndim == 2:
+        problem = "DeLong's test compares two classes: set versus_champion.test to bootstrap"
+        return Comparison(comparison.observed, comparison.baseline, None, _NAMES[method], problem)
     if method == "bootstrap":
         return _bootstrap(comparison, truth, ours, theirs, metric, blocks, confidence, seed)
     positives = int(np.sum(truth == 1))
@@ -78,8 +81,10 @@ def difference(
     return Comparison(comparison.observed, comparison.baseline, interval, _NAMES[method])
 
 
-def _chosen(test: Test, metric: str, blocks: Blocks) -> str:
+def _chosen(test: Test, metric: str, blocks: Blocks, *, many: bool) -> str:
     if test == "auto":
+        if many:
+            return "bootstrap"
         closed = next((name for name, judged in CLOSED_FORMS.items() if judged == metric), "bootstrap")
         return closed if blocks.unit == "row" else "bootstrap"
     judged = CLOSED_FORMS.get(test, metric)
@@ -169,7 +174,7 @@ def _mcnemar(
     import numpy as np
     from scipy.special import ndtri
 
-    right, other = (ours >= 0.5) == truth, (theirs >= 0.5) == truth
+    right, other = (measures.chosen(predicted) == truth for predicted in (ours, theirs))
     n = truth.size + 2
     won, lost = ((np.sum(a & ~b) + 1) / n for a, b in ((right, other), (other, right)))
     half = ndtri((1 + confidence) / 2) * math.sqrt((won + lost - (won - lost) ** 2) / n)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from airflow_mlops.domain.checks import Check
 from airflow_mlops.domain.metrics import METRICS
 from airflow_mlops.domain.policies import gates, gates_parts
+from airflow_mlops.domain.spec.gates import RATES
 from airflow_mlops.exceptions import SchemaMismatch
 from airflow_mlops.learning.statistics import measures, resampling
 from airflow_mlops.learning.statistics.resampling import Resampled
@@ -96,7 +97,10 @@ def gaps(gate: Fairness, judged: Judged) -> tuple[list[Check], str]:
     :raises SchemaMismatch: if the data has no such column.
     """
     groups, small = _parts("gates.fairness", gate.by, judged.rows, gate.min_rows)
-    measurements = [(group, measure) for group in groups for measure in gate.gaps]
+    many = judged.predicted.ndim > 1
+    refused = [measure for measure in gate.gaps if many and measure in RATES]
+    allowed = {measure: bound for measure, bound in gate.gaps.items() if measure not in refused}
+    measurements = [(group, measure) for group in groups for measure in allowed]
     drawn = _measured(judged, measurements)
     # Both ways round: one of the two is the larger.
     pairs = [
@@ -112,7 +116,8 @@ def gaps(gate: Fairness, judged: Judged) -> tuple[list[Check], str]:
     few = _unjudged("fairness", gate.by, groups, gate.min_rows, judged, 2)
     checks = []
     for column in gate.by:
-        for measure, bound in gate.gaps.items():
+        checks += [gates_parts.of_two_classes(measure, column) for measure in refused]
+        for measure, bound in allowed.items():
             mine = [
                 pair
                 for pair in pairs

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
+from airflow_mlops.learning.statistics import multiclass
 from airflow_mlops.learning.statistics.resampling import Blocks, Statistic
 
 if TYPE_CHECKING:
@@ -28,21 +29,47 @@ def statistic(measure: str, truth: np.ndarray, predicted: np.ndarray, blocks: Bl
     import numpy as np
 
     truth, predicted = np.asarray(truth, dtype=float), np.asarray(predicted, dtype=float)
-    if measure in ("roc_auc", "average_precision"):
-        compute = _ranked(measure, truth, predicted, blocks.codes)
+    if predicted.ndim == 2 and measure == "calibration":
+        truth, predicted = multiclass.confidence(truth, predicted)
+    if measure in multiclass.RANKED:
+        compute = _ranked_of_each(measure, truth, predicted, blocks.codes)
     else:
-        columns, combine = _sums(measure, truth, predicted)
-        sums = np.array(
+        sums = multiclass.sums if predicted.ndim == 2 else _sums
+        columns, combine = sums(measure, truth, predicted)
+        totals = np.array(
             [np.bincount(blocks.codes, weights=column, minlength=blocks.count) for column in columns]
         )
-        compute = partial(_combined, combine, sums)
-    return Statistic(compute, blocks.support(_informing(measure, truth)))
+        compute = partial(_combined, combine, totals)
+    return Statistic(compute, blocks.support(_informing(measure, truth, predicted)))
 
 
-def _informing(measure: str, truth: np.ndarray) -> list[np.ndarray]:
+def _ranked_of_each(
+    measure: str, truth: np.ndarray, predicted: np.ndarray, codes: np.ndarray
+) -> Callable[[np.ndarray], float]:
+    """Return the function that computes a measure of ranks; of many classes, the mean over those that were drawn."""
+    import numpy as np
+
+    if predicted.ndim == 1:
+        return _ranked(measure, truth, predicted, codes)
+    parts = [_ranked(measure, *pair, codes) for pair in multiclass.one_vs_rest(truth, predicted)]
+
+    def compute(drawn: np.ndarray) -> float:
+        values = np.array([part(drawn) for part in parts])
+        defined = values[np.isfinite(values)]
+        return float(defined.mean()) if defined.size else math.nan
+
+    return compute
+
+
+def _informing(measure: str, truth: np.ndarray, predicted: np.ndarray) -> list[np.ndarray]:
     """Return the weights of rows for a measure; those of weight 0 say nothing, however many days they fill."""
     import numpy as np
 
+    if predicted.ndim == 2:
+        # A mean over classes is known no better than for the class that fills the fewest days.
+        macro = measure in (*multiclass.RANKED, "f1")
+        kinds = [labels for labels, _ in multiclass.one_vs_rest(truth, predicted)]
+        return kinds if macro and kinds else [np.ones(truth.size)]
     if measure in ("roc_auc", "average_precision"):
         return [truth, 1 - truth]
     if measure in ("f1", "true_positive_rate"):

@@ -12,9 +12,10 @@ from airflow_mlops.exceptions import ModelNotFound, TableMissing, TableUnreadabl
 from airflow_mlops.learning import provenance
 from airflow_mlops.learning.pictures import pictures
 from airflow_mlops.reporting import markdown
-from airflow_mlops.reporting.card.facts import Row, Sources, gather, number
+from airflow_mlops.reporting.card.facts import Row, Sources, gather
 from airflow_mlops.reporting.card.page import render_page
 from airflow_mlops.reporting.card.text import render_markdown
+from airflow_mlops.reporting.words import number
 from airflow_mlops.stores.registry import artifacts, registry
 from airflow_mlops.stores.tables import tables
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.metrics import METRICS
-from airflow_mlops.reporting.card import limitations
+from airflow_mlops.reporting.card import classes, limitations
 from airflow_mlops.reporting.markdown import MarkdownLink
+from airflow_mlops.reporting.words import interval, moment, number
 
 if TYPE_CHECKING:
     from airflow_mlops.domain.facts.results import Action, Evaluation, PromotionDecision
@@ -23,9 +23,10 @@ _RELIED = 5
 _CAPTIONS = {
     "roc.png": "ROC curve on the holdout",
     "precision_recall.png": "Precision and recall on the holdout",
-    "calibration.png": "Predicted probability beside the share of label 1",
+    "calibration.png": "Predicted probability beside what came true",
     "scores.png": "Distribution of the predictions",
-    "confusion.png": "Confusion matrix at probability 0.5",
+    "confusion.png": "Confusion matrix",
+    "classes.png": "Recall of each class",
     "residuals.png": "Residuals on the holdout",
     "importance.png": "Loss in the metric when a feature is shuffled",
     "learning_curve.png": "Metric by number of training rows",
@@ -69,6 +70,7 @@ class Facts:
     metric: str
     metrics_head: Row
     metrics: tuple[Row, ...]
+    classes: tuple[Row, ...]
     leaderboard: tuple[Row, ...]
     pictures: tuple[Row, ...]
     insights: tuple[Row, ...]
@@ -108,6 +110,7 @@ def gather(sources: Sources) -> Facts:
         metric=candidate.metric,
         metrics_head=head,
         metrics=tuple(_metrics(evaluation)),
+        classes=tuple(classes.measured(evaluation)),
         leaderboard=tuple(_leaderboard(evaluation)),
         pictures=tuple(_pictured(sources.pictures, insights=False)),
         insights=tuple(_pictured(sources.pictures, insights=True)),
@@ -122,30 +125,10 @@ def gather(sources: Sources) -> Facts:
     )  # fmt: skip
 
 
-def number(value: float | None) -> str:
-    """Return a number in four significant digits, and None in words."""
-    return "undefined" if value is None else f"{value:,.4g}" if abs(value) < 1e6 else f"{value:.4g}"
-
-
-def interval(limits: tuple[float, float] | None) -> str:
-    """Return an interval in words; empty if there is none."""
-    return f"{number(limits[0])} to {number(limits[1])}" if limits else ""
-
-
-def moment(at: datetime) -> str:
-    """Return a time as ``YYYY-MM-DD HH:MM``, which everyone reads alike."""
-    return f"{at:%Y-%m-%d %H:%M}"
-
-
 def _about(sources: Sources) -> Iterator[Row]:
     evaluation, decision = sources.evaluation, sources.decision
     candidate = evaluation.candidate
-    what = (
-        f"probability that {candidate.target} is 1"
-        if candidate.task == "classification"
-        else candidate.target
-    )
-    yield "Predicts", what
+    yield "Predicts", classes.predicts(candidate)
     yield "Owner", sources.owner or "not named"
     yield "Candidate", candidate.candidate
     yield "As of partition", evaluation.partition

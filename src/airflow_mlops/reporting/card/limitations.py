@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.domain.checks import Verdict
+from airflow_mlops.domain.classes import BINARY
 
 if TYPE_CHECKING:
     from airflow_mlops.domain.facts.results import Evaluation
@@ -49,7 +50,7 @@ def limits(evaluation: Evaluation, seen: Mapping[str, Any], validations: Mapping
         yield f"Validation did not pass for {_several(sorted(doubtful))}."
     if aside:
         yield f"{aside:,} rows of its partitions were set aside as broken: it knows nothing of such rows."
-    if candidate.task == "classification":
+    if candidate.task == "classification" and len(candidate.classes or BINARY) == len(BINARY):
         yield "0.5 is where its probabilities are cut for accuracy and f1; another cost of errors needs another cut."
 
 
@@ -62,13 +63,21 @@ def _labels(seen: Mapping[str, Any]) -> Iterator[str]:
     target, rows = seen.get("target"), seen.get("rows", 0)
     if not target or not rows:
         return
+    if "classes" in target:
+        rare = [name for name, count in target["classes"].items() if count < _FEW]
+        yield f"Training rows are of {len(target['classes'])} classes." + (
+            f" Fewer than {_FEW} have the class {_several(rare)}, so what it says of them is uncertain."
+            if rare
+            else ""
+        )
+        return
     if "positives" not in target:
         yield f"Training rows have values of the target from {target['low']:.6g} to {target['high']:.6g}."
         return
     share = target["positives"] / rows
     few = min(target["positives"], rows - target["positives"])
-    yield f"{share:.1%} of {rows:,} training rows have the label 1." + (
-        f" Only {few:,} have the rarer label, so what it says of them is uncertain."
+    yield f"{share:.1%} of {rows:,} training rows are of the positive class." + (
+        f" Only {few:,} are of the rarer one, so what it says of them is uncertain."
         if few < _FEW or min(share, 1 - share) < _RARE
         else ""
     )

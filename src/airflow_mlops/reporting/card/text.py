@@ -49,6 +49,12 @@ _CARD = """\
 
 {{ table(card.metrics_head, card.metrics) }}
 
+{% if card.classes %}
+By class of the holdout:
+
+{{ table(("Class", "Rows", "Precision", "Recall", "F1"), card.classes) }}
+{% endif %}
+
 {% if card.leaderboard %}
 Candidates that were tried, by their score on validation rows within the training data:
 

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.checks import Check, Verdict
+from airflow_mlops.domain.classes import BINARY
 from airflow_mlops.domain.facts.results import DatasetVersion, ModelRef
 from airflow_mlops.domain.policies import monitoring
 from airflow_mlops.exceptions import TableMissing, TableUnreadable
@@ -66,7 +67,8 @@ def drift(
     names = {name: f"<{name}>" if name in now else name for name in ("prediction", "target")}
     extra: dict[str, tuple[Column, Column]] = {}
     if predictions_uri is not None:
-        predicted = windows.predictions(window, champion, predictions_uri, summaries_uri)
+        many = len(reference.training.classes) > len(BINARY)
+        predicted = windows.predictions(window, champion, predictions_uri, summaries_uri, many=many)
         extra |= _beside(names["prediction"], reference, PREDICTION, predicted)
     if target is not None:
         classes = reference.training.task == "classification"

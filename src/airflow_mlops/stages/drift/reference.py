@@ -9,9 +9,11 @@ from io import BytesIO
 from typing import TYPE_CHECKING, NamedTuple
 
 from airflow_mlops.domain.calendars import Calendar
+from airflow_mlops.domain.classes import BINARY
 from airflow_mlops.domain.facts.results import ModelRef
 from airflow_mlops.learning.labels import labelled
-from airflow_mlops.learning.models import models
+from airflow_mlops.learning.models import classes, models
+from airflow_mlops.learning.statistics import measures
 from airflow_mlops.learning.summaries import summary, table
 from airflow_mlops.learning.summaries.build import Summariser
 from airflow_mlops.learning.summaries.summary import Column
@@ -19,7 +21,9 @@ from airflow_mlops.stores import zones
 from airflow_mlops.stores.registry import artifacts, registry, tracking
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
+    from sklearn.pipeline import Pipeline
 
     from airflow_mlops.stores.registry.client import Client
     from airflow_mlops.stores.registry.registry import Training
@@ -99,7 +103,8 @@ def _make(
 
     target = tracking.tags(client, champion.run_id).get("mlops.target")
     features = training.features
-    numbers, categories = [*features.numeric, PREDICTION], list(features.categorical)
+    numbers, categories = list(features.numeric), list(features.categorical)
+    (categories if len(training.classes) > len(BINARY) else numbers).append(PREDICTION)
     (categories if training.task == "classification" else numbers).append(TARGET)
     beside = {None: 0, "month": 11, "weekday": 6}[season]
     parts: dict[str, Summariser] = {}
@@ -128,7 +133,17 @@ def _rows(client: Client, champion: ModelRef, training: Training, target: str | 
             continue
         predicted = models.predict(fitted, rows, training.task)
         extended = rows.append_column(TARGET, rows[target]) if target else rows
-        yield extended.append_column(PREDICTION, pa.array(predicted, pa.float64()))
+        column = pa.array(predicted, pa.float64()) if predicted.ndim == 1 else _chosen(fitted, predicted)
+        yield extended.append_column(PREDICTION, column)
+
+
+def _chosen(fitted: Pipeline, predicted: np.ndarray) -> pa.Array:
+    """Return the names of the most probable classes."""
+    import numpy as np
+    import pyarrow as pa
+
+    names = np.array(classes.of(fitted).names, dtype=object)
+    return pa.array(names[measures.chosen(predicted)], pa.string())
 
 
 def _apart(rows: pa.Table, time: str, season: str | None, zone: tzinfo) -> Iterator[tuple[str, pa.Table]]:

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from airflow_mlops.domain.facts.results import DatasetVersion, ModelRef
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.domain.predictions import DATASET_DIGEST, MODEL_DIGEST, MODEL_VERSION, SCORE
+from airflow_mlops.domain.predictions import (
+    DATASET_DIGEST,
+    MODEL_DIGEST,
+    MODEL_VERSION,
+    PREDICTION,
+    SCORE,
+)
 from airflow_mlops.learning.labels import maturity
 from airflow_mlops.learning.summaries import build, summary, table
 from airflow_mlops.learning.summaries.summary import Column, ColumnKind
@@ -76,15 +82,19 @@ def features(window: DriftWindow, features: Features, uri: str) -> dict[str, Col
     return {name: summary.merge(part[name] for part in parts) for name in parts[0]}
 
 
-def predictions(window: DriftWindow, champion: ModelRef, predictions_uri: str, uri: str) -> Column | None:
+def predictions(
+    window: DriftWindow, champion: ModelRef, predictions_uri: str, uri: str, *, many: bool = False
+) -> Column | None:
     """Return the summary of the champion's predictions of a window; None if it has predicted nothing.
 
     :param predictions_uri: URI of the Delta table of predictions.
     :param uri: URI of the Delta table of summaries.
+    :param many: True for a classifier of more than two classes, of which the chosen classes are summarised.
     """
     if not tables.exists(predictions_uri):
         return None
-    parts = [_predictions(version, champion, predictions_uri, uri) for version in window.partitions]
+    column = PREDICTION if many else SCORE
+    parts = [_predictions(version, champion, predictions_uri, uri, column) for version in window.partitions]
     present = [part for part in parts if part is not None]
     return summary.merge(present) if present else None
 
@@ -143,21 +153,22 @@ def _features(
 
 
 def _predictions(
-    dataset: DatasetVersion, champion: ModelRef, predictions_uri: str, uri: str
+    dataset: DatasetVersion, champion: ModelRef, predictions_uri: str, uri: str, column: str
 ) -> Column | None:
     origin = _predicted(dataset, champion)
     kept = table.kept(uri, dataset.partition)
     if origin in kept:
-        return kept[origin][SCORE]
-    columns = [SCORE, *_ORIGIN]
+        return kept[origin][column]
+    columns = [column, *_ORIGIN]
     rows = tables.batches(predictions_uri, partition=dataset.partition, columns=columns)
     with delta.errors(predictions_uri):
         scored = _scored(rows, (champion.version, champion.digest, dataset.digest))
-        summaries = build.summarise(scored, numeric=(SCORE,), categorical=())
-    if not summaries[SCORE].rows:
+        kinds = ((SCORE,), ()) if column == SCORE else ((), (column,))
+        summaries = build.summarise(scored, numeric=kinds[0], categorical=kinds[1])
+    if not summaries[column].rows:
         return None
     table.keep(uri, dataset.partition, {origin: summaries}, [_data(dataset)])
-    return summaries[SCORE]
+    return summaries[column]
 
 
 def _scored(rows: pa.RecordBatchReader, origin: tuple[str, ...]) -> Iterator[pa.RecordBatch]:

@@ -22,7 +22,7 @@ from airflow_mlops.learning.statistics.slices import Judged
 from airflow_mlops.stages.evaluate import leakage
 from airflow_mlops.stages.evaluate.gates import table
 from airflow_mlops.stages.evaluate.gates.evidence import Evidence
-from airflow_mlops.stages.evaluate.rival import predict
+from airflow_mlops.stages.evaluate.rival import classes_of, predict
 from airflow_mlops.stores.registry import artifacts, registry, tracking
 
 if TYPE_CHECKING:
@@ -105,7 +105,8 @@ def evaluate(
     if champion_ref == ref and (earlier := _judged_before(client, ref)):
         log.info("Version %s is the champion; what it was promoted on stays as it is.", ref.version)
         return earlier
-    rows, truth = pipeline.labelled(holdout, best.target, best.task)
+    classes = classes_of(client, best, champion)
+    rows, truth = pipeline.labelled(holdout, best.target, best.task, classes)
     if not rows.num_rows:
         raise NotEnoughData(f"{partition}: none of the {holdout.num_rows} rows of the holdout has a label.")
     untouched = leakage.untouched(rows, seen, best.dataset, best.split)
@@ -113,8 +114,8 @@ def evaluate(
     with blessing_of(client, ref, best.task, gates.serving) as (path, wait):
         model = models.load(path, ref.digest)
         frame = pipeline.frame(rows, pipeline.features_of(model))
-        judged = Judged(rows, truth, models.predicted(model, frame, best.task), blocks)
-        rival = predict(client, champion, best, rows, seen) if champion else None
+        judged = Judged(rows, truth, models.predicted(model, frame, best.task, classes), blocks)
+        rival = predict(client, champion, best, rows, seen, classes) if champion else None
         evidence = Evidence(gates, best, judged, rival, untouched, model, frame, path.stat().st_size, wait)
         checks, unjudged = table.judge(evidence)
     verdict = overall(checks)
@@ -122,7 +123,7 @@ def evaluate(
     evaluation = Evaluation(
         model=best.model, partition=partition, candidate=best, champion=champion, metrics=evidence.metrics,
         champion_metrics={} if theirs is None else measures.metrics(truth, theirs, best.task),
-        intervals=evidence.intervals, checks=checks, verdict=verdict, unjudged=unjudged,
+        by_class=measures.by_class(truth, judged.predicted, classes), intervals=evidence.intervals, checks=checks, verdict=verdict, unjudged=unjudged,
         reason=_reason(best, checks, verdict, unjudged),
         leaderboard={candidate.candidate: candidate.score for candidate in candidates},
     )  # fmt: skip

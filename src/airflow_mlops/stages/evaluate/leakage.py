@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.checks import Check
+from airflow_mlops.domain.facts.recipe import LEAST_OF_A_CLASS
 from airflow_mlops.domain.policies import gates_data
 from airflow_mlops.exceptions import LeakedRows
 from airflow_mlops.learning.statistics import measures
@@ -24,8 +25,8 @@ _ROWS = 20_000
 _BINS = 256
 _ROWS_PER_BIN = 20
 _EXAMPLES = 3
-LEAST_OF_A_CLASS = 10
-"""Rows of either class below which a feature may seem to predict them by chance."""
+MOST_CLASSES = 10
+"""Classes, the most frequent ones, that a feature alone is tried on."""
 
 
 def untouched(holdout: pa.Table, seen: pa.Table, dataset: DatasetVersion, split: Split) -> Check:
@@ -127,6 +128,26 @@ def alone(frame: pd.DataFrame, features: Features, truth: np.ndarray, task: str)
             score, _line(frame[name], truth) if metric == "r2" and name in features.numeric else 0.0
         )
     return scores
+
+
+def alone_of_many(
+    frame: pd.DataFrame, features: Features, truth: np.ndarray, classes: int
+) -> dict[str, float] | None:
+    """Return for each feature how well it predicts the class that it predicts best, against the rest, as :func:`alone` does.
+
+    Of many classes the :data:`MOST_CLASSES` most frequent are looked at.
+
+    :param truth: codes of classes.
+    :returns: None if no class has ten rows, and ten against it.
+    """
+    import numpy as np
+
+    counts = np.bincount(truth[truth >= 0], minlength=classes)
+    scores: dict[str, float] = {}
+    for code in np.argsort(-counts, kind="stable")[:MOST_CLASSES]:
+        for name, score in (alone(frame, features, truth == code, "classification") or {}).items():
+            scores[name] = max(score, scores.get(name, 0.0))
+    return scores or None
 
 
 def _spaced(places: np.ndarray, most: int) -> np.ndarray:

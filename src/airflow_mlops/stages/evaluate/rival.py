@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from airflow_mlops.domain.classes import BINARY, union
 from airflow_mlops.domain.facts.results import ModelRef, TrainedModel
 from airflow_mlops.exceptions import SchemaMismatch, TransformFailed
 from airflow_mlops.learning.models import models, transform
+from airflow_mlops.learning.statistics import measures
 from airflow_mlops.stages.evaluate import leakage
 from airflow_mlops.stores.registry import registry
 
@@ -25,21 +28,43 @@ class Rival:
     """The champion that a candidate is compared with.
 
     :param predicted: one finite prediction for each row; None if the champion cannot predict them.
+    :param classes: the classes that it tells apart; none for a regression.
     :param problem: why the two cannot be compared, and what to do; "" if they can be.
     """
 
     ref: ModelRef
     predicted: np.ndarray | None
     problem: str = ""
+    classes: tuple[str, ...] = ()
 
 
-def predict(client: Client, ref: ModelRef, candidate: TrainedModel, rows: pa.Table, seen: pa.Table) -> Rival:
+def classes_of(client: Client, candidate: TrainedModel, champion: ModelRef | None) -> tuple[str, ...]:
+    """Return the classes that a holdout is judged by: those of the candidate, then what only the champion tells apart.
+
+    :return: none for a regression.
+    :raises ModelNotFound: if the champion does not say what it was trained on; also DigestMismatch.
+    """
+    if candidate.task != "classification":
+        return ()
+    own = candidate.classes or BINARY
+    return union(own, registry.training(client, champion).classes) if champion else own
+
+
+def predict(
+    client: Client,
+    ref: ModelRef,
+    candidate: TrainedModel,
+    rows: pa.Table,
+    seen: pa.Table,
+    classes: Sequence[str] = (),
+) -> Rival:
     """Let the champion predict the holdout of a candidate.
 
     A champion of another target or with other features is still the champion: the candidate is not judged as if there
     were none.
 
     :param seen: key and event time of the rows before the holdout.
+    :param classes: the order of the probabilities; see :func:`classes_of`.
     :raises ModelNotFound: if the version, its run or its file is gone, or if its training is not recorded.
     :raises DigestMismatch: if its bytes are not those that were trained; also UntrustedModel.
     :raises RegistryUnavailable: if MLflow does not answer.
@@ -49,23 +74,21 @@ def predict(client: Client, ref: ModelRef, candidate: TrainedModel, rows: pa.Tab
     model = models.load_version(client, ref)
     trained = registry.training(client, ref)
     if problem := _other_question(client, ref, candidate):
-        return Rival(ref, None, f"{problem}; {_WHAT_NOW}")
+        return Rival(ref, None, f"{problem}; {_WHAT_NOW}", trained.classes)
     try:
-        predicted = models.predict(model, rows, candidate.task)
+        predicted = models.predict(model, rows, candidate.task, classes)
     except SchemaMismatch as error:
-        return Rival(ref, None, f"version {ref.version} cannot predict these rows: {error} {_hint()}")
-    if not_finite := int(np.sum(~np.isfinite(predicted))):
-        return Rival(
-            ref,
-            None,
-            f"version {ref.version} predicts no finite number for {not_finite:,} of {rows.num_rows:,} rows; {_WHAT_NOW}",
-        )
+        problem = f"version {ref.version} cannot predict these rows: {error} {_hint()}"
+        return Rival(ref, None, problem, trained.classes)
+    if not_finite := int(np.sum(~measures.finite(predicted))):
+        problem = f"version {ref.version} predicts no finite number for {not_finite:,} of {rows.num_rows:,} rows; {_WHAT_NOW}"
+        return Rival(ref, None, problem, trained.classes)
     learned = leakage.learned_from(rows, seen, candidate.dataset, trained.split)
     problem = (
         f"version {ref.version} has learned from {learned:,} of the {rows.num_rows:,} rows, so they say nothing about which "
         "is better: judge on later rows"
     )
-    return Rival(ref, predicted, problem if learned else "")
+    return Rival(ref, predicted, problem if learned else "", trained.classes)
 
 
 def _hint() -> str:

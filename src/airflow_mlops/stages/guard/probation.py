@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.domain.checks import Check, Verdict
+from airflow_mlops.domain.classes import union
 from airflow_mlops.domain.facts.question import Question
 from airflow_mlops.domain.facts.results import Action, DatasetVersion, ModelRef
 from airflow_mlops.domain.metrics import METRICS
@@ -92,15 +93,17 @@ def judge(
     champion = registry.version(client, model, new, promotion.digest)
     try:
         former = _former(client, promotion, rows)
-        cuts = [registry.training(client, ref).split.cut for ref in (champion, former)]
-        later, truth, times = _rows(client, dataset, former, question, max(since, *cuts), until)
+        trainings = [registry.training(client, ref) for ref in (champion, former)]
+        first = max(since, *(training.split.cut for training in trainings))
+        classes = union(*(training.classes for training in trainings))
+        later, truth, times = _rows(client, dataset, former, question, first, until, classes)
         if truth.size < LEAST_ROWS:
             matured = f"{truth.size} rows with matured labels since {promotion.partition}"
             return answer(INCONCLUSIVE, f"{matured}; {LEAST_ROWS} are needed", n=truth.size)
-        theirs = models.predict(models.load_version(client, former), later, question.task)
+        theirs = models.predict(models.load_version(client, former), later, question.task, classes)
     except (ModelNotFound, DigestMismatch, UntrustedModel, SchemaMismatch, TransformFailed) as error:
         return answer(INCONCLUSIVE, f"version {new} cannot be compared with version {old}: {error}")
-    ours = models.predict(models.load_version(client, champion), later, question.task)
+    ours = models.predict(models.load_version(client, champion), later, question.task, classes)
     chance = (1 - policy.confidence) / len(looks)
     blocks = resampling.blocks(times, "auto", dataset.grain)
     try:
@@ -169,11 +172,12 @@ def _rows(
     question: Question,
     since: datetime,
     until: datetime,
+    classes: Sequence[str],
 ) -> tuple[pa.Table, np.ndarray, np.ndarray]:
     """Return the rows of a span that have a label, with their labels and times."""
     # The code that prepares the champion's features was compared when the partition was scored.
     transform.check_scoring(client, dataset, former)
     rows = labelled.read(dataset, since=since, until=until)
-    rows, truth = pipeline.labelled(rows, question.target, question.task)
+    rows, truth = pipeline.labelled(rows, question.target, question.task, classes)
     times = rows[dataset.event_time].to_numpy()
     return rows, truth, times

@@ -10,12 +10,15 @@ from airflow_mlops.domain.checks import Check
 from airflow_mlops.domain.facts.performance import Judgement, Measured
 from airflow_mlops.domain.facts.results import ModelRef
 from airflow_mlops.domain.policies import monitoring, performance
-from airflow_mlops.domain.predictions import MODEL_DIGEST, MODEL_VERSION, SCORE, SCORED_AT
+from airflow_mlops.domain.predictions import MODEL_DIGEST, MODEL_VERSION, PROBABILITIES, SCORE, SCORED_AT
 from airflow_mlops.domain.spec.gates import Slices
-from airflow_mlops.learning.labels.join import MATURED, TRUTH, arrays, made_by
+from airflow_mlops.learning.labels.coding import TRUTH, Coding
+from airflow_mlops.learning.labels.join import MATURED, made_by
 from airflow_mlops.learning.statistics import resampling
 from airflow_mlops.learning.statistics.slices import Judged, floors
-from airflow_mlops.stages.performance import concept_drift, estimate, metrics
+from airflow_mlops.stages.performance import concept_drift, metrics
+from airflow_mlops.stages.performance.calibration import LEAST_ROWS
+from airflow_mlops.stages.performance.estimates import of as estimates_of
 from airflow_mlops.stages.performance.rows import Models, Subject, predictor_of
 from airflow_mlops.stages.performance.window import MaturedWindow, stream
 from airflow_mlops.stores.tables import tables, versions
@@ -38,19 +41,19 @@ def baseline(
 
     :param measurement: the champion's metric on these rows; None if there are none.
     """
-    truth, _ = arrays(rows)
-    prior = models.prior(predictor_of(champion))
-    naive = metrics.naive(truth, prior, subject.question.task).get(subject.question.metric)
+    predictor = predictor_of(champion)
+    coding, prior, shares = models.coding(predictor), models.prior(predictor), models.shares(predictor)
+    naive = metrics.naive(coding.labels(rows), coding, prior, shares).get(subject.question.metric)
     return performance.baseline(subject.question.metric, measurement, naive, policy.baseline, policy.min_rows)
 
 
-def slices(subject: Subject, rows: pa.Table, policy: PerformancePolicy) -> Iterator[Check]:
+def slices(subject: Subject, rows: pa.Table, coding: Coding, policy: PerformancePolicy) -> Iterator[Check]:
     """Check each slice against the floor, as the gates do; no checks without slices, floor or rows."""
     if not (policy.slices and policy.floor and rows.num_rows):
         return
     dataset = subject.truth.dataset
     rows = subject.truth.with_all_columns(rows, policy.slices)
-    truth, predicted = arrays(rows)
+    truth, predicted = coding.arrays(rows)
     times = rows[dataset.event_time].cast("timestamp[us]").to_numpy()
     judged = Judged(rows, truth, predicted, resampling.blocks(times, "auto", dataset.grain))
     gate = Slices(by=policy.slices, floor=policy.floor, min_rows=policy.min_rows)
@@ -78,7 +81,7 @@ def estimates(
     else:
         rows = _predictions(subject, champion)
         estimated = (
-            estimate.of(subject.client, *trained, rows[SCORE].to_numpy(), subject.question.target)
+            estimates_of(subject.client, *trained, models.coding(predictor_of(champion)), rows)
             if trained
             else {}
         )
@@ -89,7 +92,7 @@ def estimates(
     )
     if not estimated:
         expected = "an estimate"
-        why = f"there are no predictions, or no holdout of {estimate.LEAST_ROWS} rows with labels to calibrate them by"
+        why = f"there are no predictions, or no holdout of {LEAST_ROWS} rows with labels to calibrate them by"
         yield performance.unknown("estimate", expected, why)
     else:
         holdout = trained[1].metrics if trained else {}
@@ -101,7 +104,9 @@ def estimates(
         yield performance.estimate_error(subject.question.metric, mine, policy.min_rows)
 
 
-def served(subject: Subject, champion: ModelRef, policy: PerformancePolicy) -> Iterator[Check]:
+def served(
+    subject: Subject, champion: ModelRef, coding: Coding, policy: PerformancePolicy
+) -> Iterator[Check]:
     """Check the predictions of the partition: their errors in time, their number, and when they were made."""
     truth, run = subject.truth, subject.run
     if policy.concept is not None:
@@ -111,7 +116,7 @@ def served(subject: Subject, champion: ModelRef, policy: PerformancePolicy) -> I
             since=run.start,
             event_time=truth.dataset.event_time,
             matured=MATURED,
-            task=truth.question.task,
+            coding=coding,
             chance=policy.concept,
             least=policy.min_rows,
         )
@@ -122,9 +127,13 @@ def served(subject: Subject, champion: ModelRef, policy: PerformancePolicy) -> I
         yield performance.latency(latest, policy.latency)
 
 
-def feedback(window: MaturedWindow, task: str, policy: PerformancePolicy) -> Iterator[Check]:
-    """Check whether rows get labels alike if predicted positive and if negative; only for classifiers."""
-    if task != "classification":
+def feedback(window: MaturedWindow, coding: Coding, policy: PerformancePolicy) -> Iterator[Check]:
+    """Check whether rows get labels alike if predicted positive and if negative; only for classifiers of two classes."""
+    if coding.task != "classification":
+        return
+    if coding.many:
+        why = f"it compares two classes, and there are {len(coding.judged)}"
+        yield performance.unknown("feedback", "labels for either class alike", why)
         return
     scores = window.decided[SCORE].to_numpy()
     labelled = window.decided[TRUTH].is_valid().to_numpy()
@@ -137,7 +146,8 @@ def feedback(window: MaturedWindow, task: str, policy: PerformancePolicy) -> Ite
 
 
 def _predictions(subject: Subject, champion: ModelRef) -> pa.Table:
-    columns = [SCORE, MODEL_VERSION, MODEL_DIGEST]
+    there = tables.dataset(subject.predictions_uri).schema.names
+    columns = [SCORE, *([PROBABILITIES] if PROBABILITIES in there else []), MODEL_VERSION, MODEL_DIGEST]
     rows = tables.read(subject.predictions_uri, partition=subject.run.key, columns=columns)
     return rows.filter(made_by(predictor_of(champion)))
 

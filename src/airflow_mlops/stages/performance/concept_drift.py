@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.policies.gates import FAIL, INCONCLUSIVE, PASS
-from airflow_mlops.learning.labels.join import arrays
+from airflow_mlops.learning.labels.coding import Coding
+from airflow_mlops.learning.statistics import measures
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -25,17 +26,18 @@ def concept(
     since: datetime,
     event_time: str,
     matured: str,
-    task: str,
+    coding: Coding,
     chance: float,
     least: int,
 ) -> Check:
     """Check whether errors that matured since a time are larger than earlier errors of the same model.
 
-    The errors (0 or 1 for a class at 0.5, the absolute error for a number) are read in the order of their
+    The errors (0 or 1 for the chosen class, the absolute error for a number) are read in the order of their
     event time by river's ADWIN: Bifet and Gavaldà, Learning from Time-Changing Data with Adaptive Windowing
     (2007). It keeps no state between runs and draws nothing at random: the same rows give the same check.
 
     :param rows: predictions of one version, with labels; None if there are none.
+    :param coding: how labels are compared with the predictions.
     :param matured: column of the time from which a label counts.
     :param chance: chance of a false alarm, ADWIN's δ.
     :param least: number of rows below which the check is INCONCLUSIVE.
@@ -47,7 +49,7 @@ def concept(
     if rows is None or rows.num_rows < least:
         return _check(INCONCLUSIVE, f"{rows.num_rows if rows else 0:,} rows with labels; {least} are needed")
     rows = rows.sort_by([(event_time, "ascending")])[-LONGEST:]
-    errors = _errors(rows, task)
+    errors = _errors(rows, coding)
     # ADWIN expects errors from 0 to 1, and does not check that.
     scale = float(errors.max()) or 1.0
     new = rows[matured].cast("timestamp[us]").to_numpy() >= _micros(since)
@@ -65,12 +67,12 @@ def concept(
     return _check(FAIL, reason, observed, rows.num_rows, before)
 
 
-def _errors(rows: pa.Table, task: str) -> np.ndarray:
+def _errors(rows: pa.Table, coding: Coding) -> np.ndarray:
     import numpy as np
 
-    truth, predicted = arrays(rows)
-    if task == "classification":
-        wrong: np.ndarray = (predicted >= 0.5) != (truth == 1)
+    truth, predicted = coding.arrays(rows)
+    if coding.task == "classification":
+        wrong: np.ndarray = measures.chosen(predicted) != truth
         return wrong.astype(float)
     errors: np.ndarray = np.abs(truth - predicted)
     return errors

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.facts.performance import CONFIDENCE, Measured
 from airflow_mlops.domain.metrics import METRICS, names
-from airflow_mlops.learning.labels.join import arrays
+from airflow_mlops.learning.labels.coding import Coding
 from airflow_mlops.learning.statistics import measures, resampling
 from airflow_mlops.learning.statistics.statistic import statistic
 
@@ -19,13 +19,16 @@ _MOST_SLICES = 100
 _MISSING = "missing"
 
 
-def measured(rows: pa.Table, event_time: str, grain: str, metrics: Sequence[str]) -> dict[str, Measured]:
+def measured(
+    rows: pa.Table, coding: Coding, event_time: str, grain: str, metrics: Sequence[str]
+) -> dict[str, Measured]:
     """Measure metrics with confidence intervals, by the bootstrap over blocks of time.
 
     :param rows: rows as :func:`airflow_mlops.learning.labels.join.join` returns them, all with a label.
+    :param coding: how their labels are compared with the predictions.
     :param grain: length of a partition; a block is one step below.
     """
-    truth, predicted = arrays(rows)
+    truth, predicted = coding.arrays(rows)
     times = rows[event_time].cast("timestamp[us]").to_numpy()
     blocks = resampling.blocks(times, "auto", grain)
     drawn = resampling.resample([statistic(name, truth, predicted, blocks) for name in metrics], blocks.count)
@@ -40,26 +43,39 @@ def measured(rows: pa.Table, event_time: str, grain: str, metrics: Sequence[str]
     return measurements
 
 
-def every(rows: pa.Table, event_time: str, grain: str, task: str) -> dict[str, Measured]:
+def every(rows: pa.Table, coding: Coding, event_time: str, grain: str) -> dict[str, Measured]:
     """Measure every metric of a task; there are none without rows."""
-    return measured(rows, event_time, grain, names(task)) if rows.num_rows else {}
+    return measured(rows, coding, event_time, grain, names(coding.task)) if rows.num_rows else {}
 
 
-def naive(truth: np.ndarray, prior: float | None, task: str) -> dict[str, float | None]:
+def naive(
+    truth: np.ndarray, coding: Coding, prior: float | None, shares: Mapping[str, float]
+) -> dict[str, float | None]:
     """Return the metrics of a constant prediction; there are none without rows or without the constant.
 
     :param prior: the constant: the share of label 1, or the mean label, in the training data; None if it is
         not known.
+    :param shares: the constant of more than two classes: the share of each in the training data; empty if it is not known.
     """
     import numpy as np
 
-    if prior is None or not truth.size:
+    if not truth.size or (prior is None and not shares):
         return {}
-    return measures.metrics(truth, np.full(truth.size, prior), task)
+    if coding.many:
+        constant = np.tile([shares.get(name, 0.0) for name in coding.judged], (truth.size, 1))
+    else:
+        constant = np.full(truth.size, prior)
+    return measures.metrics(truth, constant, coding.task)
 
 
 def slices(
-    rows: pa.Table, event_time: str, grain: str, metric: str, by: Sequence[str], least: int
+    rows: pa.Table,
+    coding: Coding,
+    event_time: str,
+    grain: str,
+    metric: str,
+    by: Sequence[str],
+    least: int,
 ) -> dict[str, Measured]:
     """Measure a metric on each slice that has enough rows, by the slice's name, e.g. ``origin=JFK``.
 
@@ -78,5 +94,5 @@ def slices(
         large = [(value, count) for value, count in counts if count >= least]
         for value, _ in sorted(large, key=lambda value_count: -value_count[1])[:_MOST_SLICES]:
             part = rows.filter(pc.equal(values, value))
-            measurements[f"{column}={value}"] = measured(part, event_time, grain, [metric])[metric]
+            measurements[f"{column}={value}"] = measured(part, coding, event_time, grain, [metric])[metric]
     return dict(sorted(measurements.items()))

@@ -8,7 +8,8 @@ from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.facts.performance import Judgement
 from airflow_mlops.domain.facts.results import ModelRef
 from airflow_mlops.domain.policies import monitoring
-from airflow_mlops.learning.labels.join import Truth, arrays
+from airflow_mlops.learning.labels.coding import Coding
+from airflow_mlops.learning.labels.join import Truth
 from airflow_mlops.learning.statistics import measures
 from airflow_mlops.stages.performance import checks, judge, window
 from airflow_mlops.stages.performance.metrics import measured
@@ -63,16 +64,17 @@ def performance(
         return Performance(monitoring.no_champion("performance"), {})
     dataset, task, metric = truth.dataset, truth.question.task, truth.question.metric
     subject = Subject(client, champion.model, predictions_uri, truth, policy.slices, policy.min_rows)
-    holdout = registry.training(client, champion).metrics
+    training = registry.training(client, champion)
+    holdout = training.metrics
     if not tables.exists(predictions_uri):
         return Performance(monitoring.performance({}, holdout, policy, metric, 0, policy.min_rows), {})
     matured = window.matured(subject, predictor_of(champion))
     rows = matured.rows
-    labels, predicted = arrays(rows)
-    metrics = measures.metrics(labels, predicted, task) if rows.num_rows else {}
+    coding = Coding.of(truth.question, training.classes)
+    metrics = measures.metrics(*coding.arrays(rows), task) if rows.num_rows else {}
     measurement = None
     if rows.num_rows:
-        measurement = measured(rows, dataset.event_time, dataset.grain, [metric])[metric]
+        measurement = measured(rows, coding, dataset.event_time, dataset.grain, [metric])[metric]
     check = monitoring.performance(metrics, holdout, policy, metric, rows.num_rows, policy.min_rows)
     labels_check = window.labels(matured, policy)
     if measurement is not None:
@@ -84,9 +86,9 @@ def performance(
     others = (
         labels_check,
         checks.baseline(subject, champion, rows, measurement, models, policy),
-        *checks.slices(subject, rows, policy),
+        *checks.slices(subject, rows, coding, policy),
         *checks.estimates(subject, champion, history, models, policy),
-        *checks.served(subject, champion, policy),
-        *checks.feedback(matured, task, policy),
+        *checks.served(subject, champion, coding, policy),
+        *checks.feedback(matured, coding, policy),
     )
     return Performance(check, metrics, others, tuple(history))

@@ -18,16 +18,18 @@ from airflow_mlops.exceptions import (
     TableMissing,
     TableUnreadable,
 )
-from airflow_mlops.learning.labels.join import TRUTH, Joined, Truth, arrays, join
+from airflow_mlops.learning.labels.coding import TRUTH, Coding
+from airflow_mlops.learning.labels.join import Joined, Truth, join
 from airflow_mlops.learning.labels.labelled import read
 from airflow_mlops.learning.models import pipeline
-from airflow_mlops.stages.performance import estimate, metrics
+from airflow_mlops.stages.performance import estimates, metrics
 from airflow_mlops.stores.registry import registry
 from airflow_mlops.stores.tables import tables
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    import numpy as np
     import pyarrow as pa
 
     from airflow_mlops.domain.facts.results import ModelRef
@@ -75,14 +77,15 @@ class Subject:
 class Models:
     """Registry data of the versions that have predicted; every version is looked up once.
 
-    :param judgements: earlier judgements, which have the mean of the training labels of their versions.
+    :param judgements: earlier judgements, which have the mean, or the shares, of the training labels of their versions.
     """
 
-    def __init__(self, subject: Subject, judgements: Iterable[Judgement]) -> None:
+    def __init__(self, subject: Subject, judgements: Sequence[Judgement]) -> None:
         self._subject = subject
         self._priors: dict[Predictor, float | None] = {
             judgement.predictor: judgement.prior for judgement in judgements if judgement.prior is not None
         }
+        self._shares = {judgement.predictor: judgement.shares for judgement in judgements if judgement.shares}
         self._trainings: dict[Predictor, tuple[ModelRef, Training] | None] = {}
 
     def training(self, predictor: Predictor) -> tuple[ModelRef, Training] | None:
@@ -101,23 +104,44 @@ class Models:
         except (ModelNotFound, DigestMismatch):
             return None
 
+    def coding(self, predictor: Predictor) -> Coding:
+        """Return how labels are compared with the predictions of a version."""
+        trained = self.training(predictor)
+        return Coding.of(self._subject.question, trained[1].classes if trained else ())
+
     def prior(self, predictor: Predictor) -> float | None:
-        """Return the mean of a version's training labels; None if they are gone."""
+        """Return the mean of a version's training labels; None if they are gone, or of more than two classes."""
         if predictor not in self._priors:
-            trained = self.training(predictor)
-            self._priors[predictor] = self._mean(trained[1]) if trained else None
+            labels = None if self.coding(predictor).many else self._labels(predictor)
+            self._priors[predictor] = None if labels is None else float(labels.mean())
         return self._priors[predictor]
 
-    def _mean(self, training: Training) -> float | None:
-        truth, source, split = self._subject.truth, training.dataset, training.split
-        if source.labels is None and truth.question.target not in source.columns:
+    def shares(self, predictor: Predictor) -> dict[str, float]:
+        """Return the share of each of more than two classes in a version's training labels; empty if they are gone."""
+        import numpy as np
+
+        coding = self.coding(predictor)
+        if coding.many and predictor not in self._shares:
+            labels = self._labels(predictor)
+            counts = np.bincount([] if labels is None else labels[labels >= 0], minlength=len(coding.judged))
+            shares = zip(coding.judged, counts / max(counts.sum(), 1), strict=True)
+            self._shares[predictor] = {} if labels is None else {name: float(share) for name, share in shares}
+        return self._shares.get(predictor, {})
+
+    def _labels(self, predictor: Predictor) -> np.ndarray | None:
+        trained, target = self.training(predictor), self._subject.question.target
+        if trained is None:
             return None
+        source, split = trained[1].dataset, trained[1].split
+        if source.labels is None and target not in source.columns:
+            return None
+        coding = self.coding(predictor)
         try:
-            rows = read(source, columns=[truth.question.target], since=split.start, until=split.cut)
-            _, labels = pipeline.labelled(rows, truth.question.target, truth.question.task)
+            rows = read(source, columns=[target], since=split.start, until=split.cut)
+            _, labels = pipeline.labelled(rows, target, coding.task, coding.judged)
         except (TableMissing, TableUnreadable, SchemaMismatch):
             return None
-        return float(labels.mean()) if labels.size else None
+        return labels if labels.size else None
 
 
 def predictor_of(ref: ModelRef) -> Predictor:
@@ -183,12 +207,11 @@ def _measure(
 ) -> Judgement:
     truth, labelled = subject.truth, joined.labelled
     dataset = truth.dataset
-    labels, _ = arrays(labelled)
+    coding = models.coding(predictor)
     trained, prior = models.training(predictor), models.prior(predictor)
-    estimates: dict[str, Measured] = {}
+    estimated: dict[str, Measured] = {}
     if scored == moment and trained is not None and truth.question.task == "classification":
-        scores = joined.rows[SCORE].to_numpy()
-        estimates = estimate.of(subject.client, *trained, scores, truth.question.target)
+        estimated = estimates.of(subject.client, *trained, coding, joined.rows)
     return Judgement(
         scored=scored.key,
         as_of=moment.key,
@@ -199,25 +222,25 @@ def _measure(
         contradictory=joined.contradictory,
         unknown=joined.unknown,
         watermark=_watermark(joined, dataset.event_time, scored),
-        metrics=metrics.every(labelled, dataset.event_time, dataset.grain, truth.question.task),
-        slices=_slices(subject, scored, labelled),
-        naive=metrics.naive(labels, prior, truth.question.task),
+        metrics=metrics.every(labelled, coding, dataset.event_time, dataset.grain),
+        slices=_slices(subject, scored, labelled, coding),
+        naive=metrics.naive(coding.labels(labelled), coding, prior, models.shares(predictor)),
         prior=prior,
+        shares=models.shares(predictor),
         holdout=dict(trained[1].metrics) if trained else {},
-        estimates=estimates,
+        estimates=estimated,
         content=content,
         data_digest=subject.digests.get(scored.key),
     )
 
 
-def _slices(subject: Subject, scored: Partition, labelled: pa.Table) -> dict[str, Measured]:
+def _slices(subject: Subject, scored: Partition, labelled: pa.Table, coding: Coding) -> dict[str, Measured]:
     if not subject.slices or not labelled.num_rows:
         return {}
     rows = subject.truth.with_columns(labelled, scored, subject.slices)
     dataset = subject.truth.dataset
-    return metrics.slices(
-        rows, dataset.event_time, dataset.grain, subject.question.metric, subject.slices, subject.min_rows
-    )
+    metric, least = subject.question.metric, subject.min_rows
+    return metrics.slices(rows, coding, dataset.event_time, dataset.grain, metric, subject.slices, least)
 
 
 def _watermark(joined: Joined, event_time: str, scored: Partition) -> datetime:

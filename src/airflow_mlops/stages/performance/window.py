@@ -11,7 +11,8 @@ from airflow_mlops.domain.checks import Check
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.policies import performance
 from airflow_mlops.domain.predictions import SCORE, Predictor
-from airflow_mlops.learning.labels.join import MATURED, TRUTH, Joined, join, made_by
+from airflow_mlops.learning.labels.coding import TRUTH
+from airflow_mlops.learning.labels.join import MATURED, Joined, join, made_by
 from airflow_mlops.learning.labels.labels import touched
 from airflow_mlops.stages.performance.rows import Subject
 from airflow_mlops.stores.tables import delta, tables, versions

@@ -33,7 +33,7 @@ from airflow_mlops.exceptions import (
 )
 from airflow_mlops.learning.labels import labelled
 from airflow_mlops.learning.labels.join import Truth
-from airflow_mlops.learning.models import models, pipeline, transform
+from airflow_mlops.learning.models import classes, models, pipeline, transform
 from airflow_mlops.learning.statistics import measures
 from airflow_mlops.stages.drift import drift
 from airflow_mlops.stages.evaluate import evaluate
@@ -223,10 +223,12 @@ def quality(plan: ReplayPlan, place: int, version: ModelRef) -> dict[str, float 
     def compute() -> dict[str, float | None]:
         transform.check_scoring(plan.client(), dataset, version)
         rows = labelled.read(dataset, partition=dataset.partition)
-        labelled_rows, truth = pipeline.labelled(rows, spec.target, spec.task.value)
+        fitted = _loaded(plan.tracking, version)
+        names = classes.of(fitted).names
+        labelled_rows, truth = pipeline.labelled(rows, spec.target, spec.task.value, names)
         if not labelled_rows.num_rows:
             return {}
-        predicted = models.predict(_loaded(plan.tracking, version), labelled_rows, spec.task.value)
+        predicted = models.predict(fitted, labelled_rows, spec.task.value)
         return measures.metrics(truth, predicted, spec.task.value)
 
     key = key_of(version.digest, _content(dataset), spec.target)

@@ -24,7 +24,7 @@ from airflow_mlops.exceptions import (
     TableUnreadable,
 )
 from airflow_mlops.learning.labels import labelled
-from airflow_mlops.learning.models import code, estimators, models, pipeline, skops_file
+from airflow_mlops.learning.models import classes, code, estimators, models, pipeline, skops_file
 from airflow_mlops.learning.statistics import measures
 from airflow_mlops.stages.reproduce import environments
 from airflow_mlops.stages.train import jobs, train
@@ -239,7 +239,8 @@ def _metrics(recorded: Record, recipe: Recipe, rows: pa.Table, fitted: Pipeline)
         yield Check(name="metrics", verdict=Verdict.INCONCLUSIVE, expected="recorded metrics", reason=reason)
         return
     holdout = rows.filter(pc.greater_equal(rows[recipe.dataset.event_time], recipe.split.cut))
-    labelled_rows, truth = pipeline.labelled(holdout, recipe.target, recipe.task)
+    names = classes.of(fitted).names
+    labelled_rows, truth = pipeline.labelled(holdout, recipe.target, recipe.task, names)
     measured = measures.metrics(truth, models.predict(fitted, labelled_rows, recipe.task), recipe.task)
     for name, metric in recorded.holdout.items():
         # MLflow keeps an infinite metric as the greatest number that there is.

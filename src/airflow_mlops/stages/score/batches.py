@@ -7,6 +7,7 @@ from datetime import datetime
 from statistics import NormalDist
 from typing import TYPE_CHECKING, NamedTuple
 
+from airflow_mlops.domain.classes import BINARY
 from airflow_mlops.domain.facts.results import DatasetVersion, ModelRef
 from airflow_mlops.domain.predictions import (
     DATASET_DIGEST,
@@ -14,10 +15,14 @@ from airflow_mlops.domain.predictions import (
     INTERVAL,
     MODEL_DIGEST,
     MODEL_VERSION,
+    PREDICTION,
+    PROBABILITIES,
     SCORE,
     SCORED_AT,
 )
+from airflow_mlops.learning.models import classes as label_classes
 from airflow_mlops.learning.models import models, pipeline
+from airflow_mlops.learning.statistics import measures
 from airflow_mlops.stores.tables import tables
 
 if TYPE_CHECKING:
@@ -38,10 +43,14 @@ class Scores(NamedTuple):
     """The scores of a model for some rows.
 
     :param bounds: low and high bound of each row; None if the model offers none.
+    :param chosen: the class of each row, by name; None for a regression.
+    :param probabilities: one column a class; None but for classifiers of more than two classes.
     """
 
     score: np.ndarray
-    bounds: tuple[np.ndarray, np.ndarray] | None
+    bounds: tuple[np.ndarray, np.ndarray] | None = None
+    chosen: np.ndarray | None = None
+    probabilities: np.ndarray | None = None
 
 
 class Scorer(NamedTuple):
@@ -58,6 +67,23 @@ class Scorer(NamedTuple):
     def features(self) -> tuple[str, ...]:
         """The columns that the pipeline needs."""
         return pipeline.features_of(self.fitted).names
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes that the pipeline tells apart, in the order of its probabilities; none for a regression."""
+        return label_classes.of(self.fitted).names if self.task == "classification" else ()
+
+    def arranged(self, scores: Scores, classes: Sequence[str]) -> Scores:
+        """Return scores of this version with probabilities in the order of some classes, if there are more than two."""
+        import numpy as np
+
+        if len(classes) <= len(BINARY):
+            return scores
+        matrix = scores.probabilities
+        if matrix is None:
+            matrix = np.stack([1 - scores.score, scores.score], axis=1)
+        own = label_classes.ModelClasses(self.classes, tuple(range(len(self.classes))))
+        return scores._replace(probabilities=label_classes.arranged(own, matrix, classes))
 
     @property
     def has_interval(self) -> bool:
@@ -83,14 +109,27 @@ class Scorer(NamedTuple):
         import numpy as np
 
         frame = pipeline.frame(rows, pipeline.features_of(self.fitted))
+        nothing = np.empty(0)
+        if self.task == "classification":
+            names = np.array(self.classes, dtype=object)
+            none = nothing if names.size == len(BINARY) else np.empty((0, names.size))
+            return _of_classes(
+                models.predicted(self.fitted, frame, self.task) if rows.num_rows else none, names
+            )
         if not rows.num_rows:
-            nothing = np.empty(0)
             return Scores(nothing, (nothing, nothing) if self.has_interval else None)
         if not self.has_interval:
-            return Scores(models.predicted(self.fitted, frame, self.task), None)
+            return Scores(models.predicted(self.fitted, frame, self.task))
         value, deviation = self.fitted.predict(frame, return_std=True)
         half = NormalDist().inv_cdf((1 + COVERAGE) / 2) * deviation
         return Scores(value, (value - half, value + half))
+
+
+def _of_classes(predicted: np.ndarray, names: np.ndarray) -> Scores:
+    chosen = names[measures.chosen(predicted)]
+    if predicted.ndim == 1:
+        return Scores(predicted, chosen=chosen)
+    return Scores(predicted.max(axis=1), chosen=chosen, probabilities=predicted)
 
 
 def scorer(client: Client, ref: ModelRef, task: str) -> Scorer:
@@ -126,6 +165,18 @@ def identity(dataset: DatasetVersion) -> list[str]:
     return list(dict.fromkeys([*dataset.key, dataset.event_time]))
 
 
+def lists(probabilities: np.ndarray | None) -> pa.ListArray | None:
+    """Return probabilities as a column of lists, one a row; None if there are none."""
+    import numpy as np
+    import pyarrow as pa
+
+    if probabilities is None:
+        return None
+    rows, width = probabilities.shape
+    ends = np.arange(rows + 1, dtype=np.int32) * np.int32(width)
+    return pa.ListArray.from_arrays(ends, pa.array(probabilities.ravel(), pa.float64()))
+
+
 def predictions(
     rows: pa.Table, dataset: DatasetVersion, scores: Scores, ref: ModelRef, at: datetime
 ) -> pa.Table:
@@ -138,6 +189,10 @@ def predictions(
     table = rows.select(identity(dataset)).append_column(SCORE, pa.array(scores.score, pa.float64()))
     for name, bound in zip(INTERVAL, scores.bounds or (), strict=False):
         table = table.append_column(name, pa.array(bound, pa.float64()))
+    if scores.chosen is not None:
+        table = table.append_column(PREDICTION, pa.array(scores.chosen, pa.string()))
+    if scores.probabilities is not None:
+        table = table.append_column(PROBABILITIES, lists(scores.probabilities))
     for name, value in {
         MODEL_VERSION: ref.version,
         MODEL_DIGEST: ref.digest,

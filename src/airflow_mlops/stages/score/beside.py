@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from airflow_mlops.domain.facts.results import ModelRef
 from airflow_mlops.domain.facts.scoring import ShadowReport
 from airflow_mlops.domain.predictions import (
+    CHAMPION_PREDICTION,
+    CHAMPION_PROBABILITIES,
     CHAMPION_SCORE,
     CHAMPION_VERSION,
     DATASET_DIGEST,
     MODEL_DIGEST,
     MODEL_VERSION,
+    PREDICTION,
+    PROBABILITIES,
     SCORE,
 )
 from airflow_mlops.stores.registry import champions, ledger, registry
@@ -21,9 +25,14 @@ from airflow_mlops.stores.tables import tables
 
 if TYPE_CHECKING:
     import numpy as np
+    import pyarrow as pa
 
     from airflow_mlops.stores.registry.client import Client
     from airflow_mlops.stores.registry.ledger import Row
+
+_NUMBERS = (CHAMPION_SCORE, SCORE)
+_LISTS = (CHAMPION_PROBABILITIES, PROBABILITIES)
+_CHOSEN = (CHAMPION_PREDICTION, PREDICTION)
 
 
 def challenger_for(
@@ -91,21 +100,46 @@ def shadow_report(uri: str, partition: str, challenger: ModelRef, task: str, ser
     :param uri: URI of the table of the challenger's predictions.
     :param served: number of rows that the challenger serves.
     """
-    pairs = _Pairs()
-    for batch in tables.batches(uri, partition=partition, columns=[CHAMPION_SCORE, SCORE]):
-        pairs.add(*(column.to_numpy(zero_copy_only=False) for column in batch.columns))
+    import pyarrow.compute as pc
+
+    pairs, rows, equal = _Pairs(), 0, 0
+    there = tables.dataset(uri).schema.names
+    columns = [name for name in (*_NUMBERS, *_LISTS, *_CHOSEN) if name in there]
+    for batch in tables.batches(uri, partition=partition, columns=columns):
+        both = [_numbers(batch, *names) for names in zip(_NUMBERS, _LISTS, strict=True)]
+        pairs.add(*both)
+        rows += batch.num_rows
+        if task == "classification":
+            # Predictions of former releases have no chosen class.
+            classes = [batch[name] for name in _CHOSEN if name in there and not batch[name].null_count]
+            same = pc.equal(*classes) if len(classes) == len(_CHOSEN) else _same_side(*both)
+            equal += pc.sum(same, min_count=0).as_py()
     return ShadowReport(
-        version=challenger.version, digest=challenger.digest, uri=uri, rows=pairs.count, served=served,
-        agreement=pairs.equal / pairs.count if pairs.count and task == "classification" else None,
-        **pairs.measures(),
+        version=challenger.version, digest=challenger.digest, uri=uri, rows=rows, served=served,
+        agreement=equal / rows if rows and task == "classification" else None, **pairs.measures(),
     )  # fmt: skip
+
+
+def _numbers(batch: pa.RecordBatch, score: str, probabilities: str) -> np.ndarray:
+    """Return the scores of one model, or its probabilities of all classes, one after the other."""
+    names = batch.schema.names
+    lists = batch[probabilities] if probabilities in names else None
+    column = batch[score] if lists is None or lists.null_count else lists.flatten()
+    numbers: np.ndarray = column.to_numpy(zero_copy_only=False)
+    return numbers
+
+
+def _same_side(ours: np.ndarray, theirs: np.ndarray) -> pa.Array:
+    import pyarrow as pa
+
+    return pa.array((ours >= 0.5) == (theirs >= 0.5))
 
 
 class _Pairs:
     """Moments of pairs of numbers, by the updates of Chan, Golub and LeVeque, Updating Formulae (1979)."""
 
     def __init__(self) -> None:
-        self.count = self.equal = 0
+        self.count = 0
         self.means = (0.0, 0.0)
         # Sums of (x - mean x)², (x - mean x)(y - mean y), (y - mean y)², |x - y| and (x - y)².
         self.sums = [0.0] * 5
@@ -124,7 +158,6 @@ class _Pairs:
         shift = (sx * sx * weight, sx * sy * weight, sy * sy * weight, 0.0, 0.0)
         self.sums = [float(a + b + c) for a, b, c in zip(self.sums, sums, shift, strict=True)]
         self.means = (self.means[0] + sx * x.size / total, self.means[1] + sy * x.size / total)
-        self.equal += int(np.count_nonzero((x >= 0.5) == (y >= 0.5)))
         self.count = total
 
     def measures(self) -> dict[str, Any]:

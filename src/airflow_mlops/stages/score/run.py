@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from airflow_mlops.domain.classes import union
 from airflow_mlops.domain.facts.results import DatasetVersion, ModelRef
 from airflow_mlops.domain.predictions import (
+    CHAMPION_PREDICTION,
+    CHAMPION_PROBABILITIES,
     CHAMPION_SCORE,
     CHAMPION_VERSION,
     DATASET_DIGEST,
@@ -178,11 +181,19 @@ def _beside(
 ) -> pa.Table:  # fmt: skip
     import pyarrow as pa
 
-    table = batches.predictions(rows, plan.dataset, theirs, challenger.ref, at)
-    version = pa.repeat(pa.scalar(champion.ref.version, pa.string()), rows.num_rows)
-    return table.append_column(CHAMPION_SCORE, pa.array(ours.score, pa.float64())).append_column(
-        CHAMPION_VERSION, version
-    )
+    # Probabilities of both are in the order of the challenger's classes, then those that only the champion has.
+    classes = union(challenger.classes, champion.classes)
+    table = batches.predictions(rows, plan.dataset, challenger.arranged(theirs, classes), challenger.ref, at)
+    champions = champion.arranged(ours, classes)
+    beside = {
+        CHAMPION_SCORE: pa.array(ours.score, pa.float64()),
+        CHAMPION_PREDICTION: None if ours.chosen is None else pa.array(ours.chosen, pa.string()),
+        CHAMPION_PROBABILITIES: batches.lists(champions.probabilities),
+        CHAMPION_VERSION: pa.repeat(pa.scalar(champion.ref.version, pa.string()), rows.num_rows),
+    }
+    for name, column in beside.items():
+        table = table if column is None else table.append_column(name, column)
+    return table
 
 
 def _served(
@@ -208,8 +219,9 @@ def _served(
     mask = pa.array(chosen)
     columns = {}
     for name in dict.fromkeys([*other.column_names, *table.column_names]):
+        kind = (other if name in other.column_names else table).schema.field(name).type
         challenger_column, champion_column = (
-            part[name] if name in part.column_names else pa.nulls(rows.num_rows, pa.float64())
+            part[name] if name in part.column_names else pa.nulls(rows.num_rows, kind)
             for part in (other, table)
         )
         columns[name] = pc.if_else(mask, challenger_column, champion_column)

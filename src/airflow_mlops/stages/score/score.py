@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from airflow_mlops.domain.classes import BINARY
 from airflow_mlops.domain.facts.results import DatasetVersion, ModelRef
 from airflow_mlops.domain.facts.scoring import ScoringReport, ShadowReport
 from airflow_mlops.exceptions import (
@@ -19,7 +20,7 @@ from airflow_mlops.learning.models import transform
 from airflow_mlops.stages.score import batches, run
 from airflow_mlops.stages.score.beside import shadow_report
 from airflow_mlops.stages.score.run import Beside, ScoringPlan
-from airflow_mlops.stores.registry import champions, ledger
+from airflow_mlops.stores.registry import champions, ledger, registry
 from airflow_mlops.stores.registry.champions import Standing
 
 if TYPE_CHECKING:
@@ -82,10 +83,12 @@ def score(
     :raises SchemaMismatch: if a feature that the champion needs is missing or of another type.
     """
 
+    classes: dict[str, tuple[str, ...]] = {}
+
     def report(rows: int, written: bool, reason: str, shadow: ShadowReport | None = None) -> ScoringReport:
         return ScoringReport(
             model=model, dataset=dataset, partition=dataset.partition, rows=rows, champion=champion, uri=uri,
-            written=written, reason=reason, shadow=shadow,
+            written=written, reason=reason, shadow=shadow, classes=classes,
         )  # fmt: skip
 
     if champion is None:
@@ -93,6 +96,10 @@ def score(
     if beside is not None and beside.challenger.version == champion.version:
         beside = None
     plan = ScoringPlan(dataset, champion, uri, beside, split)
+    if task == "classification":
+        serving = (champion, beside.challenger) if beside and split is not None else (champion,)
+        orders = {ref.version: registry.training(client, ref).classes for ref in serving}
+        classes |= {version: order for version, order in orders.items() if len(order) > len(BINARY)}
     written, problem = _done(client, plan, task, now)
     sentence = f"scored with version {champion.version}"
     if not written:

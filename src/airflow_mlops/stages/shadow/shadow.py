@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.domain.checks import Check, Verdict
+from airflow_mlops.domain.classes import union
 from airflow_mlops.domain.facts.results import Action, PromotionDecision
 from airflow_mlops.domain.facts.scoring import ChallengeReport
 from airflow_mlops.domain.policies import shadow
@@ -153,7 +154,19 @@ def _pair(subject: ShadowTrial, champion: str | None, rows: Sequence[Row]) -> Pa
     )  # fmt: skip
     if challenger is None or champion is None or challenger.version == champion:
         return None
-    return Pair(subject.uri, subject.predictions, challenger, champion, subject.truth)
+    classes = union(_classes(subject, challenger.version), _classes(subject, champion))
+    return Pair(subject.uri, subject.predictions, challenger, champion, subject.truth, classes)
+
+
+def _classes(subject: ShadowTrial, version: str) -> tuple[str, ...]:
+    """Return the classes of a version; none for a regression, or if it does not say any more."""
+    if subject.truth.question.task != "classification":
+        return ()
+    try:
+        ref = registry.version(subject.client, subject.model, version)
+        return registry.training(subject.client, ref).classes
+    except (DigestMismatch, ModelNotFound):
+        return ()
 
 
 def _over(subject: ShadowTrial, trial: Row, rows: Sequence[Row], current: str | None) -> str | None:

@@ -14,10 +14,17 @@ from airflow_mlops.domain.facts.results import DatasetVersion, ModelRef
 from airflow_mlops.domain.facts.scoring import ShadowReport, ShadowWindow
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.policies import shadow
-from airflow_mlops.domain.predictions import CHAMPION_SCORE, DATASET_DIGEST, MODEL_VERSION, SCORE, SCORED_AT
+from airflow_mlops.domain.predictions import (
+    CHAMPION_PROBABILITIES,
+    CHAMPION_SCORE,
+    DATASET_DIGEST,
+    MODEL_VERSION,
+    SCORED_AT,
+)
 from airflow_mlops.domain.spec.gates import Shadow
 from airflow_mlops.learning.labels import join
-from airflow_mlops.learning.labels.join import TRUTH, Truth
+from airflow_mlops.learning.labels.coding import Coding
+from airflow_mlops.learning.labels.join import Truth
 from airflow_mlops.learning.statistics import paired, resampling
 from airflow_mlops.stages.guard.probation import verdict_of
 from airflow_mlops.stages.score import beside
@@ -36,6 +43,7 @@ class Pair:
     :param predictions: URI of the table of the predictions that are served.
     :param champion: the champion's version; predictions beside another champion do not count.
     :param truth: labels, and the data as of the partition at which the challenger is judged.
+    :param classes: the classes of both, in the order of their probabilities; none for a regression.
     """
 
     uri: str
@@ -43,6 +51,7 @@ class Pair:
     challenger: ModelRef
     champion: str | None
     truth: Truth
+    classes: tuple[str, ...] = ()
 
     @property
     def metric(self) -> str:
@@ -166,7 +175,9 @@ def quality(pair: Pair, partition: str, policy: Shadow) -> Check:
     if count < max(policy.min_rows, 1):
         few = f"{count:,} rows with labels; {policy.min_rows:,} are needed"
         return answer(Verdict.INCONCLUSIVE, few, n=count)
-    truth, theirs, ours = (rows[name].to_numpy() for name in (TRUTH, SCORE, CHAMPION_SCORE))
+    coding = Coding.of(pair.truth.question, pair.classes)
+    truth, theirs = coding.arrays(rows)
+    ours = coding.predictions(rows, CHAMPION_SCORE, CHAMPION_PROBABILITIES)
     blocks = resampling.blocks(rows[pair.dataset.event_time].to_numpy(), "auto", pair.dataset.grain)
     comparison = paired.difference(truth, theirs, ours, pair.metric, blocks=blocks, confidence=_CONFIDENCE)
     verdict, reason = verdict_of(comparison, pair.metric, policy.margin, "the champion")

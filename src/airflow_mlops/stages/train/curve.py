@@ -8,6 +8,7 @@ from math import isfinite
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from airflow_mlops.domain.classes import BINARY
 from airflow_mlops.exceptions import NotEnoughData, TrainingFailed
 from airflow_mlops.learning import threads
 from airflow_mlops.learning.models import models
@@ -103,7 +104,7 @@ def learning_curve(
 
 
 def _score(model: Pipeline, data: Data, task: str, metric: str) -> float | None:
-    predicted = models.predicted(model, data.frame, task)
+    predicted = models.predicted(model, data.frame, task, data.classes)
     return measures.measure(metric, data.labels, predicted)
 
 
@@ -131,11 +132,16 @@ def row_facts(data: Data, recipe: Recipe) -> dict[str, Any]:
 
     Values of categories are not kept: they may be personal.
     """
+    import numpy as np
+
     features = {}
     for kind, names in recipe.features.to_dict().items():
         for name in names:
             features[name] = {"kind": kind, **_column(data.frame[name], kind)}
-    target: dict[str, float] = {"positives": int(data.labels.sum())}
+    target: dict[str, Any] = {"positives": int(data.labels.sum())}
+    if len(data.classes) > len(BINARY):
+        counts = np.bincount(data.labels, minlength=len(data.classes)).tolist()
+        target = {"classes": dict(zip(data.classes, counts, strict=True))}
     if recipe.task != "classification":
         target = {"low": float(data.labels.min()), "high": float(data.labels.max())}
     return {"rows": len(data.labels), "target": target, "features": features}

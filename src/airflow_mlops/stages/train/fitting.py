@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from airflow_mlops.domain.facts.recipe import LEAST_ROWS
-from airflow_mlops.exceptions import NotEnoughData, TrainingFailed
-from airflow_mlops.learning.models import models, pipeline
+from airflow_mlops.domain.classes import BINARY
+from airflow_mlops.domain.facts.recipe import LEAST_OF_A_CLASS, LEAST_ROWS
+from airflow_mlops.exceptions import NotEnoughData, SchemaMismatch, TrainingFailed
+from airflow_mlops.learning.models import classes, models, pipeline
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,17 +33,26 @@ class Data:
     """Training rows in order of event time.
 
     :param frame: features, as :func:`airflow_mlops.learning.models.pipeline.frame` prepares them.
-    :param labels: one for each row.
+    :param labels: one for each row; the code of its class for a classification.
     :param times: event time of each row.
+    :param classes: the classes of a classification, in the order of their codes.
+    :param remarks: what a person should know about the rows.
     """
 
     frame: pd.DataFrame
     labels: np.ndarray
     times: np.ndarray
+    classes: tuple[str, ...] = BINARY
+    remarks: tuple[str, ...] = ()
 
     def between(self, first: int, end: int) -> Data:
         """Return the rows from one position up to another."""
-        return Data(self.frame[first:end], self.labels[first:end], self.times[first:end])
+        return replace(
+            self,
+            frame=self.frame[first:end],
+            labels=self.labels[first:end],
+            times=self.times[first:end],
+        )
 
 
 def between(table: pa.Table, recipe: Recipe, since: datetime, until: datetime) -> pa.Table:
@@ -74,13 +84,28 @@ def data(table: pa.Table, recipe: Recipe) -> Data:
     :raises SchemaMismatch: if a column is missing or has another type than its use needs.
     """
     rows = between(table, recipe, recipe.split.start, recipe.split.cut)
-    labelled, labels = pipeline.labelled(rows, recipe.target, recipe.task)
+    labelled, labels = pipeline.labels(rows, recipe.target, recipe.task)
     if labelled.num_rows < rows.num_rows:
         log.warning("%d of %d training rows have no label.", rows.num_rows - labelled.num_rows, rows.num_rows)
     if labelled.num_rows < LEAST_ROWS:
         raise NotEnoughData(f"{labelled.num_rows} training rows have a label; {LEAST_ROWS} are needed.")
     frame = pipeline.frame(labelled, recipe.features)
-    return Data(frame, labels, labelled[recipe.dataset.event_time].to_numpy())
+    times = labelled[recipe.dataset.event_time].to_numpy()
+    if recipe.task != "classification":
+        return Data(frame, labels, times)
+    names = recipe.classes or classes.in_order(labels, recipe.target, LEAST_OF_A_CLASS)
+    here = classes.is_one_of(labels, names, recipe.target)
+    if here.all():
+        return Data(frame, classes.coded(labels, names, recipe.target), times, names)
+    strange = f"{(~here).sum():,} of {labels.size:,} training rows have a label of {recipe.target!r} that is"
+    if recipe.classes:
+        raise SchemaMismatch(
+            f"{strange} none of classes, which names {', '.join(names)}: name all, or leave classes out."
+        )
+    remark = f"{strange} in fewer than {LEAST_OF_A_CLASS} rows; they are left out, unless classes names their classes"
+    log.warning("%s.", remark)
+    codes = classes.coded(labels[here], names, recipe.target)
+    return Data(frame[here].reset_index(drop=True), codes, times[here], names, (remark,))
 
 
 def categories(recipe: Recipe, data: Data) -> dict[str, int]:
@@ -88,10 +113,13 @@ def categories(recipe: Recipe, data: Data) -> dict[str, int]:
     return pipeline.categories(data.frame, recipe.features)
 
 
-def build(recipe: Recipe, params: Mapping[str, Any], categories: Mapping[str, int]) -> Pipeline:
+def build(
+    recipe: Recipe, params: Mapping[str, Any], categories: Mapping[str, int], classes: int = 2
+) -> Pipeline:
     """Build the unfitted pipeline of a recipe with chosen parameters.
 
     :param categories: of :func:`categories`.
+    :param classes: number of classes of a classification.
     :raises TrainingFailed: if the estimator or one of its parameters does not exist or does not suit the task.
     """
     return pipeline.build(
@@ -101,6 +129,7 @@ def build(recipe: Recipe, params: Mapping[str, Any], categories: Mapping[str, in
         recipe.seed,
         params=params,
         categories=categories,
+        classes=classes,
     )
 
 
@@ -124,16 +153,25 @@ def fit(unfitted: Pipeline, data: Data, threads: int, name: str) -> Pipeline:
     from sklearn.base import is_classifier
     from threadpoolctl import threadpool_limits
 
-    if is_classifier(unfitted) and np.unique(data.labels).size < 2:
-        raise NotEnoughData(f"All {data.labels.size} rows to fit on have the label {data.labels[0]}.")
+    labels, seen = data.labels, np.empty(0, np.int64)
+    if is_classifier(unfitted):
+        # Some libraries take only the codes 0, 1, …, and early rows may lack a class.
+        seen, labels = np.unique(data.labels, return_inverse=True)
+        if seen.size < 2:
+            raise NotEnoughData(
+                f"All {labels.size} rows to fit on have the label {data.classes[data.labels[0]]}."
+            )
     # In threads: processes would import everything again, copy the rows, and outlive a task that is killed. OpenMP's
     # limit holds for this thread alone; bounded() sets that of BLAS.
     limits = threadpool_limits(threads, user_api="openmp")
     with parallel_config("threading", n_jobs=threads), limits:
         try:
-            return unfitted.fit(data.frame, data.labels)
+            fitted = unfitted.fit(data.frame, labels)
         except Exception as error:  # functions of users, LightGBM and others raise any exception
             raise TrainingFailed(f"{name}: {error}") from error
+    if seen.size:
+        classes.keep(fitted, data.classes, seen.tolist())
+    return fitted
 
 
 def predicted(model: Pipeline, data: Data, task: str, name: str) -> np.ndarray:
@@ -143,6 +181,6 @@ def predicted(model: Pipeline, data: Data, task: str, name: str) -> np.ndarray:
     :raises TrainingFailed: if the model cannot predict them.
     """
     try:
-        return models.predicted(model, data.frame, task)
+        return models.predicted(model, data.frame, task, data.classes)
     except Exception as error:  # functions of users raise any exception
         raise TrainingFailed(f"{name}: {error}") from error

@@ -43,7 +43,7 @@ def folds(data: Data, count: int, task: str) -> list[Fold]:
         spans = [fold for fold in spans if np.unique(data.labels[: fold.cut]).size > 1]
     if not spans:
         raise NotEnoughData(
-            f"All of the earliest {bounds[-1]} of {rows} rows to fit on have the label {data.labels[0]}."
+            f"All of the earliest {bounds[-1]} of {rows} rows to fit on have the label {data.classes[data.labels[0]]}."
         )
     if len(spans) < count:
         log.warning("Only %d of %d folds can be told apart by time and classes.", len(spans), count)

@@ -52,4 +52,5 @@ def recipe_of(
         folds=config.folds,
         seed=config.seed,
         ranked=config.ranked,
+        classes=question.classes,
     )

@@ -35,6 +35,7 @@ class _Chosen(NamedTuple):
 
     :param score: inner score; None if the candidate was not ranked.
     :param cut: whether the budget's seconds ended the search.
+    :param classes: in the order of the probabilities; none for a regression.
     """
 
     model: Pipeline
@@ -44,6 +45,7 @@ class _Chosen(NamedTuple):
     cut: bool
     rows: int
     remarks: tuple[str, ...]
+    classes: tuple[str, ...]
 
 
 def train_candidate(
@@ -133,10 +135,12 @@ def train(
             "model": model, "candidate": name, "run_id": run.info.run_id, "digest": logged.digest,
             "task": recipe.task, "target": recipe.target, "metric": recipe.metric, "score": chosen.score,
             "params": {**job.recipe.candidate.params, **chosen.params}, "features": job.recipe.features.names,
-            "seconds": seconds, "trials": chosen.trials, "remarks": chosen.remarks,
+            "seconds": seconds, "trials": chosen.trials, "remarks": chosen.remarks, "classes": chosen.classes,
+            "classes_named": bool(recipe.classes),
         }  # fmt: skip
         long_tags = job.cut_tags(chosen.trials) if chosen.cut else job.long_tags()
         tags = {**tags, **long_tags, "mlops.digest": logged.digest, _TRAINED: json.dumps(facts)}
+        tags[registry.CLASSES] = json.dumps(chosen.classes)
         tags[sample.DIGEST_TAG] = sample_digest
         version = registration.register(
             patient,
@@ -174,7 +178,7 @@ def _waited(recipe: Recipe, data: fitting.Data, params: Mapping[str, Any]) -> Pi
 
 
 def _fit(recipe: Recipe, data: fitting.Data, params: Mapping[str, Any]) -> Pipeline:
-    unfitted = fitting.build(recipe, params, fitting.categories(recipe, data))
+    unfitted = fitting.build(recipe, params, fitting.categories(recipe, data), len(data.classes))
     return fitting.fit(unfitted, data, threads.per_fit(), fitting.name_of(recipe, params))
 
 
@@ -187,9 +191,17 @@ def _choose(job: jobs.Job, data: fitting.Data, store: trials.Store, dask: str | 
         model = _waited(recipe, data, outcome.params)
     for remark in remarks:
         log.warning("%s: %s", name, remark)
-    all_remarks = (*outcome.remarks, *remarks)
+    names = data.classes if recipe.task == "classification" else ()
+    all_remarks = (*data.remarks, *outcome.remarks, *remarks)
     return _Chosen(
-        model, outcome.params, outcome.score, outcome.trials, outcome.cut, data.labels.size, all_remarks
+        model,
+        outcome.params,
+        outcome.score,
+        outcome.trials,
+        outcome.cut,
+        data.labels.size,
+        all_remarks,
+        names,
     )
 
 
@@ -214,8 +226,9 @@ def _log_sample(client: Client, run: Run, job: jobs.Job, fitted: Pipeline, table
     split = job.recipe.split
     rows = fitting.between(table, job.recipe, split.start, split.end).select(list(job.recipe.features.names))
     rows = rows.slice(max(0, rows.num_rows - _SAMPLE_ROWS))
-    predicted = pa.array(threads.waited(lambda: models.predict(fitted, rows, job.recipe.task), "Predicting"))
-    return sample.keep(client, run.info.run_id, rows.append_column(sample.PREDICTION, predicted))
+    predicted = threads.waited(lambda: models.predict(fitted, rows, job.recipe.task), "Predicting")
+    column = pa.array(predicted if predicted.ndim == 1 else predicted.tolist())
+    return sample.keep(client, run.info.run_id, rows.append_column(sample.PREDICTION, column))
 
 
 def _log_curve(client: Client, run: Run, job: jobs.Job, data: fitting.Data, chosen: _Chosen) -> None:

@@ -120,7 +120,7 @@ class _Search:
         self.pool = pool
         self.budget = recipe.budget
         self.n_threads = n_threads
-        self.categories = fitting.categories(recipe, data)
+        self.counted = fitting.categories(recipe, data), len(data.classes)
         self.proposals = Proposals(candidate.search, self.budget.trials, recipe.metric, recipe.seed)
         self.ended: list[Trial] = []
         self.best: tuple[int, float, Trial] | None = None
@@ -154,7 +154,7 @@ class _Search:
         attempt = _Attempt(number, proposal, Trial(proposal.params, TrialOutcome.DONE, (), 0.0), fresh=True)
         self.unrecorded.append(attempt.begin)
         try:
-            attempt.unfitted = fitting.build(self.recipe, proposal.params, self.categories)
+            attempt.unfitted = fitting.build(self.recipe, proposal.params, *self.counted)
         except TrainingFailed as error:
             attempt.trial = replace(attempt.trial, outcome=TrialOutcome.FAILED, error=str(error))
         return attempt

@@ -61,12 +61,15 @@ def _protocols(files: AbstractFileSystem) -> tuple[str, ...]:
 def _fill(predictions: Predictions, path: Path, form: str) -> None:
     import pyarrow as pa
 
+    # CSV holds no lists.
+    flat = form == "csv"
+    schema = predictions.flat_schema if flat else predictions.schema
     try:
-        with _writer(path, predictions.schema, form) as writer:
-            for batch in predictions.batches():
+        with _writer(path, schema, form) as writer:
+            for batch in predictions.flat_batches() if flat else predictions.batches():
                 writer.write_batch(batch)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        columns = ", ".join(f"{field.name!r} ({field.type})" for field in predictions.schema)
+        columns = ", ".join(f"{field.name!r} ({field.type})" for field in schema)
         raise SchemaMismatch(
             f"predictions of {predictions.model} cannot be written as {form}: {error}; it has to hold {columns}: write "
             "format: parquet"

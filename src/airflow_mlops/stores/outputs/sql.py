@@ -51,14 +51,14 @@ def write(predictions: Predictions, engine: Engine, table: str, where: str) -> N
         target = _table(connection, name, schema or None, predictions, where)
         mine = (target.c[MODEL] == predictions.model) & (target.c[PARTITION_KEY] == predictions.partition.key)
         connection.execute(target.delete().where(mine))
-        names = [column for column in predictions.schema.names if column in target.c]
+        names = [column for column in predictions.flat_schema.names if column in target.c]
         for rows in _rows(predictions, names):
             connection.execute(target.insert(), rows)
 
 
 def _rows(predictions: Predictions, names: list[str]) -> Iterator[list[dict[str, Any]]]:
     origin = {MODEL: predictions.model, PARTITION_KEY: predictions.partition.key}
-    for batch in predictions.batches():
+    for batch in predictions.flat_batches():
         for start in range(0, batch.num_rows, CHUNK):
             yield [origin | row for row in batch.select(names).slice(start, CHUNK).to_pylist()]
 
@@ -69,7 +69,7 @@ def _table(
     import sqlalchemy as sa
     from sqlalchemy.exc import OperationalError, ProgrammingError
 
-    if taken := {MODEL, PARTITION_KEY} & set(predictions.schema.names):
+    if taken := {MODEL, PARTITION_KEY} & set(predictions.flat_schema.names):
         raise SchemaMismatch(
             f"{where}: the data has a column {min(taken)!r}, which the table needs for itself"
         )
@@ -100,7 +100,7 @@ def definition(name: str, schema: str | None, predictions: Predictions, where: s
     import sqlalchemy as sa
     from pyarrow import types
 
-    fields = list(predictions.schema)
+    fields = list(predictions.flat_schema)
     keys = [field for field in fields if field.name in predictions.key]
     sized = [field for field in keys if types.is_string(field.type) or types.is_binary(field.type)]
     length = min(_LONGEST, (_KEY - _MODEL - _PARTITION) // max(1, len(sized)))

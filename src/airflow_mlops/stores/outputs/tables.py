@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from airflow_mlops.domain.partitions import Partition
+from airflow_mlops.stores.outputs import probabilities
 from airflow_mlops.stores.tables import tables
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ class Predictions:
     :param key: columns that identify a row within the partition.
     :param uri: the Delta table that holds them.
     :param version: version of the table, so that later writes are not seen.
+    :param classes: the classes of each version that has predicted, if there are more than two, in the order of its
+        probabilities.
     """
 
     model: str
@@ -30,6 +33,7 @@ class Predictions:
     key: tuple[str, ...]
     uri: str
     version: int
+    classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def schema(self) -> pa.Schema:
@@ -40,6 +44,15 @@ class Predictions:
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Yield the rows in batches of bounded memory."""
         yield from tables.batches(self.uri, version=self.version, partition=self.partition.key)
+
+    @property
+    def flat_schema(self) -> pa.Schema:
+        """Names and types of the columns, with a column for each class in place of lists of probabilities."""
+        return probabilities.columns_of(self.schema, self.classes)
+
+    def flat_batches(self) -> Iterator[pa.RecordBatch]:
+        """Yield the rows as :attr:`flat_schema` has them, in batches of bounded memory."""
+        yield from probabilities.as_columns(self.batches(), self.schema, self.classes)
 
 
 class Writer(Protocol):
@@ -63,7 +76,9 @@ def deliver(report: ScoringReport, outputs: Sequence[Writer]) -> ScoringReport:
         return report
     partition = Partition.parse(report.partition, report.dataset.grain)
     version = tables.open_table(report.uri).version()
-    predictions = Predictions(report.model, partition, report.dataset.key, report.uri, version)
+    predictions = Predictions(
+        report.model, partition, report.dataset.key, report.uri, version, report.classes
+    )
     for output in outputs:
         output.write(predictions)
     return report.model_copy(update={"outputs": tuple(output.describe(partition) for output in outputs)})

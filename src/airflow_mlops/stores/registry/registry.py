@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NamedTuple
 
+from airflow_mlops.domain.classes import BINARY
 from airflow_mlops.domain.facts.results import DatasetVersion, ModelRef, Split
 from airflow_mlops.domain.spec.model import Features
 from airflow_mlops.exceptions import DigestMismatch, ModelNotFound, RegistryUnavailable
@@ -23,6 +26,8 @@ CHAMPION = "champion"
 _LONGEST = 16_000
 _KEPT = "artifact:sha256:"
 _DIGEST = "mlops.digest"
+CLASSES = "mlops.classes"
+"""Tag of versions: the classes that a classifier tells apart, as a list."""
 CHALLENGER = "challenger"
 """The alias of the version that predicts beside the champion."""
 
@@ -39,6 +44,7 @@ class Training(NamedTuple):
 
     :param task: ``classification`` or ``regression``.
     :param metrics: metrics on the holdout; empty if the version was never evaluated.
+    :param classes: the classes of a classification in the order of the probabilities; none for a regression.
     """
 
     task: str
@@ -46,6 +52,7 @@ class Training(NamedTuple):
     split: Split
     dataset: DatasetVersion
     metrics: dict[str, float]
+    classes: tuple[str, ...] = ()
 
 
 # More than a version has; what is longer is shown in part.
@@ -180,11 +187,22 @@ def training(client: MlflowClient, ref: ModelRef) -> Training:
             metrics={
                 name.removeprefix("holdout/"): logged[name] for name in logged if name.startswith("holdout/")
             },
+            classes=classes_of(version_tags),
         )
     except (KeyError, ValueError) as error:
         raise ModelNotFound(
             f"Version {ref.version} of {ref.model!r} does not say what it was trained on: {error}"
         ) from error
+
+
+def classes_of(version_tags: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the classes that a version tells apart, from its tags; earlier releases had 0 and 1 only.
+
+    :raises ValueError: if the tag is no list.
+    """
+    if version_tags.get("mlops.task") != "classification":
+        return ()
+    return tuple(map(str, json.loads(version_tags.get(CLASSES, "[]")))) or BINARY
 
 
 def registration(client: MlflowClient, ref: ModelRef) -> Registration:

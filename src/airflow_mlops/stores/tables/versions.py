@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from airflow_mlops.domain.facts.results import Coverage, DatasetVersion
+from airflow_mlops.domain.facts.coverage import Coverage
+from airflow_mlops.domain.facts.results import DatasetVersion
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.spec.data import SchemaPolicy
 from airflow_mlops.exceptions import OtherPartitions

@@ -150,7 +150,7 @@ def test_rows_without_a_label_are_left_out() -> None:
 def test_labels_other_than_two_classes_are_refused() -> None:
     with pytest.raises(SchemaMismatch, match="'y' must be 0 or 1, or false or true; it is also 2"):
         pipeline.labelled(pa.table({"y": [0, 1, 2]}), "y", "classification")
-    with pytest.raises(SchemaMismatch, match="'y' is string"):
+    with pytest.raises(SchemaMismatch, match="'y' must be 0 or 1, or false or true; it is also no"):
         pipeline.labelled(pa.table({"y": ["yes", "no"]}), "y", "classification")
     with pytest.raises(SchemaMismatch, match="no target column 'z'"):
         pipeline.labelled(pa.table({"y": [0, 1]}), "z", "classification")

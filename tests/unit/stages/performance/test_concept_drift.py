@@ -8,6 +8,8 @@ import pyarrow as pa
 import pytest
 
 from airflow_mlops.domain.checks import Check, Verdict
+from airflow_mlops.domain.classes import BINARY
+from airflow_mlops.learning.labels.coding import Coding
 from airflow_mlops.stages.performance.concept_drift import concept
 from history import month
 
@@ -24,8 +26,13 @@ def stream(*spans: tuple[int, float], task: str = "classification") -> pa.Table:
     return pa.table({"departure": times, "_matured": times, "_truth": errors * 0, "score": errors})
 
 
+def coding_of(task: str) -> Coding:
+    classes = BINARY if task == "classification" else ()
+    return Coding("late", task, classes, classes)
+
+
 def check(rows: pa.Table | None, since: int = 3000, **changes: Any) -> Check:
-    settings: dict[str, Any] = {"task": "classification", "chance": 0.002, "least": 100}
+    settings: dict[str, Any] = {"coding": coding_of("classification"), "chance": 0.002, "least": 100}
     return concept(
         rows,
         since=START + timedelta(minutes=since),
@@ -42,7 +49,10 @@ def _river() -> None:
 
 @pytest.mark.parametrize("task", ["classification", "regression"])
 def test_errors_that_become_larger_are_concept_drift(task: str) -> None:
-    found = check(stream((3000, 0.1), (3000, 0.4)), task=task)
+    found = check(
+        stream((3000, 0.1), (3000, 0.4)),
+        coding=Coding("y", task, *[BINARY if task == "classification" else ()] * 2),
+    )
     assert found.verdict is Verdict.FAIL
     assert found.observed == pytest.approx(0.4, abs=0.05)
     assert found.baseline is not None

@@ -4,17 +4,28 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
+from airflow_mlops.domain.classes import BINARY
+from airflow_mlops.learning.labels.coding import Coding
 from airflow_mlops.learning.models import models
 from airflow_mlops.learning.statistics import measures
-from airflow_mlops.stages.performance import estimate
+from airflow_mlops.stages.performance import estimate, estimate_classes, estimates
+from airflow_mlops.stages.performance.calibration import Calibration, calibrate
 from airflow_mlops.stores.registry import registry
 from airflow_mlops.stores.tables import tables
 from history import History
 from synthetic import make_rows
 
 pytestmark = pytest.mark.slow  # real processes, or fits: seconds each
+
+
+CODING = Coding("late", "classification", BINARY, BINARY)
+
+
+def rows_of(scores: np.ndarray) -> pa.Table:
+    return pa.table({"score": scores})
 
 
 def draw(seed: int, rows: int, shift: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
@@ -26,8 +37,8 @@ def draw(seed: int, rows: int, shift: float = 0.0) -> tuple[np.ndarray, np.ndarr
 
 
 @pytest.fixture(scope="module", params=[3000, 20_000], ids=["logistic", "isotonic"])
-def calibration(request: pytest.FixtureRequest) -> estimate.Calibration:
-    return estimate.calibrate(*draw(0, request.param))
+def calibration(request: pytest.FixtureRequest) -> Calibration:
+    return calibrate(*draw(0, request.param))
 
 
 @pytest.mark.parametrize("shift", [0.0, 0.7])
@@ -43,19 +54,19 @@ def test_what_labels_will_say_is_estimated_without_them(calibration: Any, shift:
 
 def test_a_model_that_knows_nothing_is_estimated_as_one() -> None:
     random = np.random.default_rng(0)
-    calibrated = estimate.calibrate((random.random(4000) < 0.3).astype(float), random.random(4000))
+    calibrated = calibrate((random.random(4000) < 0.3).astype(float), random.random(4000))
     found = estimate.estimate(random.random(2000), calibrated)
     assert found["roc_auc"].value == pytest.approx(0.5, abs=0.05)
 
 
 def test_equal_rows_give_equal_estimates() -> None:
-    one, two = (estimate.estimate(draw(1, 500)[1], estimate.calibrate(*draw(0, 500))) for _ in range(2))
+    one, two = (estimate.estimate(draw(1, 500)[1], calibrate(*draw(0, 500))) for _ in range(2))
     assert one == two
 
 
 def test_too_few_rows_calibrate_nothing() -> None:
-    assert not estimate.calibrate(*draw(0, 200)).scores.size
-    assert not estimate.calibrate(np.zeros(5000), np.random.default_rng(0).random(5000)).scores.size
+    assert not calibrate(*draw(0, 200)).scores.size
+    assert not calibrate(np.zeros(5000), np.random.default_rng(0).random(5000)).scores.size
 
 
 def test_a_version_is_calibrated_once_and_does_not_need_its_data_again(
@@ -70,12 +81,12 @@ def test_a_version_is_calibrated_once_and_does_not_need_its_data_again(
     ref = registry.version(history.client, trained.model, trained.version)
     training = registry.training(history.client, ref)
     scores = models.predict(models.load_version(history.client, ref), second, "classification")
-    once = estimate.of(history.client, ref, training, scores, "late")
+    once = estimates.of(history.client, ref, training, CODING, rows_of(scores))
     truth = second["late"].to_numpy(zero_copy_only=False)
     later = measures.measure("roc_auc", truth, scores)
     assert once["roc_auc"].value == pytest.approx(later, abs=0.05)
     monkeypatch.delattr(tables, "read")
-    assert estimate.of(history.client, ref, training, scores, "late") == once
+    assert estimates.of(history.client, ref, training, CODING, rows_of(scores)) == once
 
 
 def test_without_training_data_nothing_is_estimated_and_nothing_fails(tmp_path: Path) -> None:
@@ -85,7 +96,7 @@ def test_without_training_data_nothing_is_estimated_and_nothing_fails(tmp_path: 
     ref = registry.version(history.client, trained.model, trained.version)
     training = registry.training(history.client, ref)
     gone = training._replace(dataset=training.dataset.model_copy(update={"uri": history.uri("gone")}))
-    assert estimate.of(history.client, ref, gone, np.array([0.5]), "late") == {}
+    assert estimates.of(history.client, ref, gone, CODING, rows_of(np.array([0.5]))) == {}
 
 
 @pytest.mark.parametrize(
@@ -99,10 +110,29 @@ def test_a_damaged_calibration_is_made_again(tmp_path: Path, kept: str) -> None:
     trained = history.train(history.publish("2013-02", rows.filter([not each for each in half])))
     ref = registry.version(history.client, trained.model, trained.version)
     training, scores = registry.training(history.client, ref), np.linspace(0.01, 0.99, 500)
-    once = estimate.of(history.client, ref, training, scores, "late")
+    once = estimates.of(history.client, ref, training, CODING, rows_of(scores))
     assert once
-    (file,) = tmp_path.rglob(estimate.CALIBRATION)
+    (file,) = tmp_path.rglob(estimates.CALIBRATION)
     whole = file.read_text()
     file.write_text(kept)
-    assert estimate.of(history.client, ref, training, scores, "late") == once
+    assert estimates.of(history.client, ref, training, CODING, rows_of(scores)) == once
     assert file.read_text() == whole
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.7])
+def test_what_labels_of_many_classes_will_say_is_estimated_without_them(shift: float) -> None:
+    def drawn(seed: int, rows: int, shift: float) -> tuple[np.ndarray, np.ndarray]:
+        """Return labels of four classes, and the probabilities of a model that is too sure of itself."""
+        random = np.random.default_rng(seed)
+        logits = random.normal([0.0, 0.0, 0.0, -1.5 + shift], 1.0, (rows, 4))
+        true, sure = (np.exp(scale * logits) for scale in (1.0, 2.0))
+        true, sure = true / true.sum(axis=1, keepdims=True), sure / sure.sum(axis=1, keepdims=True)
+        return (true.cumsum(axis=1) < random.random((rows, 1))).sum(axis=1), sure
+
+    calibrations = estimate_classes.calibrate_each(*drawn(0, 8000, 0.0))
+    truth, scores = drawn(1, 8000, shift)
+    measured = measures.metrics(truth, scores, "classification")
+    estimated = estimate_classes.estimate(scores, calibrations)
+    for name, value in measured.items():
+        assert estimated[name].value == pytest.approx(value, abs=0.03), name
+    assert set(estimated) == set(measured)

@@ -15,7 +15,7 @@ from airflow_mlops.domain.spec.model import PerformancePolicy
 from airflow_mlops.exceptions import RegistryUnavailable
 from airflow_mlops.learning.labels import labels
 from airflow_mlops.learning.labels.join import Truth
-from airflow_mlops.stages.performance import estimate, performance
+from airflow_mlops.stages.performance import calibration, performance
 from airflow_mlops.stages.score import score
 from airflow_mlops.stores.registry import tracking
 from airflow_mlops.stores.tables import tables
@@ -297,7 +297,7 @@ def test_a_partition_with_few_predictions_is_told(history: History, champion: Mo
 def test_an_estimate_is_made_before_labels_come_and_held_to_them_later(
     history: History, champion: ModelRef, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(estimate, "LEAST_ROWS", 100)
+    monkeypatch.setattr(calibration, "LEAST_ROWS", 100)
     late = {"delay": timedelta(days=31), "policy": PerformancePolicy(floor={"roc_auc": 0.6})}
     march = others_of(history, serve(history, "2013-03", champion), champion, **late)
     assert march["labels"].verdict is Verdict.INCONCLUSIVE

@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from airflow_mlops.domain.facts.results import Coverage
+from airflow_mlops.domain.facts.coverage import Coverage
 from airflow_mlops.stores.tables import tables
 
 

@@ -51,9 +51,7 @@ class Evidence:
     @cached_property
     def not_finite(self) -> int:
         """Number of rows without a finite prediction; nothing can be measured on them."""
-        import numpy as np
-
-        return int(np.sum(~np.isfinite(self.judged.predicted)))
+        return int((~measures.finite(self.judged.predicted)).sum())
 
     @cached_property
     def metrics(self) -> dict[str, float | None]:

@@ -18,6 +18,10 @@ def features(evidence: Evidence) -> GateOutcome:
     bound, best, truth = evidence.gates.leakage, evidence.candidate, evidence.judged.truth
     if bound is None:
         return GateOutcome()
-    scores = leakage.alone(evidence.frame, pipeline.features_of(evidence.model), truth, best.task)
+    taken, predicted = pipeline.features_of(evidence.model), evidence.judged.predicted
+    if predicted.ndim == 2:
+        scores = leakage.alone_of_many(evidence.frame, taken, truth, predicted.shape[1])
+    else:
+        scores = leakage.alone(evidence.frame, taken, truth, best.task)
     measure = "ROC AUC" if best.task == "classification" else "R2"
     return GateOutcome([gates_data.leakage(scores, bound, measure, truth.size)])

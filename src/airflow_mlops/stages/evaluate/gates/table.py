@@ -5,6 +5,7 @@ from __future__ import annotations
 from airflow_mlops.domain.checks import Check
 from airflow_mlops.stages.evaluate.gates import (
     calibration,
+    classes,
     fairness,
     finite,
     floor,
@@ -28,6 +29,7 @@ OF_PREDICTIONS: tuple[Gate, ...] = (
 OF_THE_MODEL: tuple[Gate, ...] = (
     leakage.rows,
     leakage.features,
+    classes.judge,
     # Last, as it waits for the fresh process.
     serving.judge,
 )

@@ -1,0 +1,84 @@
+"""Labels and predictions of one version as arrays that can be compared."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, Self
+
+from airflow_mlops.domain.classes import BINARY, union
+from airflow_mlops.domain.predictions import PROBABILITIES, SCORE
+from airflow_mlops.learning.models import classes
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+    from airflow_mlops.domain.facts.question import Question
+
+TRUTH = "_truth"
+"""Column of the label; null while it is not known, or if labels contradict each other."""
+
+
+class Coding(NamedTuple):
+    """How the labels of a target are compared with what one version has predicted.
+
+    :param task: ``classification`` or ``regression``.
+    :param own: classes of the version, in the order of its probabilities; none for a regression.
+    :param judged: classes that labels may have: the version's, and others that the spec names.
+    """
+
+    target: str
+    task: str
+    own: tuple[str, ...] = ()
+    judged: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, question: Question, own: tuple[str, ...]) -> Self:
+        """Return how a question's labels are compared with the predictions of a version.
+
+        :param own: classes of the version; none if they are not known, as of one that was deleted.
+        """
+        if question.task != "classification":
+            return cls(question.target, question.task)
+        own = own or question.classes or BINARY
+        return cls(question.target, question.task, own, union(own, question.classes))
+
+    @property
+    def many(self) -> bool:
+        """Whether there are more than two classes, so that each row has a probability for each."""
+        return len(self.judged) > len(BINARY)
+
+    def arrays(self, rows: pa.Table) -> tuple[np.ndarray, np.ndarray]:
+        """Return labels and predictions of labelled rows, in the form that the measures take.
+
+        :raises SchemaMismatch: if a label is neither of two classes.
+        """
+        return self.labels(rows), self.predictions(rows)
+
+    def labels(self, rows: pa.Table) -> np.ndarray:
+        """Return the labels of labelled rows: codes of classes, or values; errors as for :meth:`arrays`."""
+        values: np.ndarray = rows[TRUTH].to_numpy()
+        return classes.coded(values, self.judged, self.target) if self.judged else values
+
+    def predictions(
+        self, rows: pa.Table, score: str = SCORE, probabilities: str = PROBABILITIES
+    ) -> np.ndarray:
+        """Return predictions: values, probabilities of the second of two classes, or of each of more.
+
+        :param score: column of the score.
+        :param probabilities: column of the probabilities of each class.
+        """
+        import numpy as np
+        import pyarrow.compute as pc
+
+        if self.own == self.judged and not self.many:
+            values: np.ndarray = rows[score].to_numpy()
+            return values
+        if len(self.own) == len(BINARY):
+            second = rows[score].to_numpy()
+            matrix = np.c_[1 - second, second]
+        elif probabilities not in rows.column_names:
+            matrix = np.empty((0, len(self.own)))
+        else:
+            matrix = pc.list_flatten(rows[probabilities]).to_numpy().reshape(-1, len(self.own))
+        everything = classes.ModelClasses(self.own, tuple(range(len(self.own))))
+        return classes.arranged(everything, matrix, self.judged)

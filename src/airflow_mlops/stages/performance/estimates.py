@@ -1,0 +1,116 @@
+"""Estimated metrics of a version's predictions, by a calibration that is kept with the version."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import TYPE_CHECKING
+
+from airflow_mlops.exceptions import (
+    DigestMismatch,
+    ModelNotFound,
+    SchemaMismatch,
+    TableMissing,
+    TableUnreadable,
+    UntrustedModel,
+)
+from airflow_mlops.learning.labels import labelled
+from airflow_mlops.learning.models import models, pipeline
+from airflow_mlops.learning.statistics import measures
+from airflow_mlops.stages.performance import estimate, estimate_classes
+from airflow_mlops.stages.performance.calibration import Calibration, calibrate
+from airflow_mlops.stores.registry import artifacts
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from airflow_mlops.domain.facts.performance import Measured
+    from airflow_mlops.domain.facts.results import ModelRef
+    from airflow_mlops.learning.labels.coding import Coding
+    from airflow_mlops.stores.registry.client import Client
+    from airflow_mlops.stores.registry.registry import Training
+
+log = logging.getLogger(__name__)
+
+CALIBRATION = "monitor/calibration.json"
+"""Path of a version's calibration among the artifacts of its run."""
+OF_CLASSES = "monitor/calibrations.json"
+"""Path of the calibrations of more than two classes, in the order of the classes."""
+
+
+def of(
+    client: Client, ref: ModelRef, training: Training, coding: Coding, rows: pa.Table
+) -> dict[str, Measured]:
+    """Estimate the metrics of a version's predictions; none if there are no rows to calibrate on.
+
+    The calibration is fitted to the version's own holdout and kept among the artifacts of its run, so that it
+    stays the same, and the training data is read only once.
+
+    :param coding: how labels are compared with the predictions.
+    :param rows: columns of the predictions.
+    :raises RegistryUnavailable: if MLflow does not answer.
+    """
+    scores = coding.predictions(rows)
+    scores = scores[measures.finite(scores)]
+    calibrations = _kept(client, ref, coding) or _made(client, ref, training, coding)
+    if not calibrations or not any(part.scores.size for part in calibrations) or not len(scores):
+        return {}
+    if not coding.many:
+        return estimate.estimate(scores, calibrations[0])
+    return estimate_classes.estimate(scores, calibrations)
+
+
+def _kept(client: Client, ref: ModelRef, coding: Coding) -> list[Calibration]:
+    import numpy as np
+
+    path = OF_CLASSES if coding.many else CALIBRATION
+    try:
+        content = artifacts.read(client, ref.run_id, path)
+    except ModelNotFound:
+        return []
+    if content is None:
+        return []
+    try:
+        kept = json.loads(content)
+        calibrations = []
+        for part in kept["of_each"] if coding.many else [kept]:
+            scores, shares = (np.array(part[name], dtype=float) for name in ("scores", "shares"))
+            if scores.size and shares.shape[1:] != scores.shape:
+                raise ValueError("as many shares as scores are needed")
+            calibrations.append(Calibration(scores, shares))
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        # The file is copied, so a task that was killed may have left half of it.
+        log.warning("%s of run %s is damaged and made again: %s", path, ref.run_id, error)
+        return []
+    # The spec may name more classes by now.
+    return calibrations if not coding.many or len(calibrations) == len(coding.judged) else []
+
+
+def _made(client: Client, ref: ModelRef, training: Training, coding: Coding) -> list[Calibration]:
+    source, split = training.dataset, training.split
+    try:
+        rows = labelled.read(source, since=split.cut, until=split.end)
+        rows, truth = pipeline.labelled(rows, coding.target, coding.task, coding.judged)
+        if not rows.num_rows:
+            return []
+        fitted = models.load_version(client, ref)
+        scores = models.predict(fitted, rows, coding.task, coding.judged)
+    except (
+        TableMissing,
+        TableUnreadable,
+        SchemaMismatch,
+        ModelNotFound,
+        DigestMismatch,
+        UntrustedModel,
+    ) as error:
+        log.warning("performance cannot be estimated for version %s: %s", ref.version, error)
+        return []
+    calibrations = (
+        estimate_classes.calibrate_each(truth, scores) if coding.many else [calibrate(truth, scores)]
+    )
+    content = [{"scores": part.scores.tolist(), "shares": part.shares.tolist()} for part in calibrations]
+    if coding.many:
+        artifacts.write_json(client, ref.run_id, OF_CLASSES, {"of_each": content})
+    else:
+        artifacts.write_json(client, ref.run_id, CALIBRATION, content[0])
+    return calibrations
