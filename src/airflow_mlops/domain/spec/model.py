@@ -26,7 +26,6 @@ from airflow_mlops.domain.spec.fields import (
     SomeColumns,
     Text,
     TimeZone,
-    of_another_task,
     other_task,
 )
 from airflow_mlops.domain.spec.gates import (
@@ -39,14 +38,13 @@ from airflow_mlops.domain.spec.gates import (
     Stability,
     VersusChampion,
 )
-from airflow_mlops.domain.spec.loading import Place
 from airflow_mlops.domain.spec.monitor import AutoRollback, DriftPolicy, Monitor, PerformancePolicy
 from airflow_mlops.domain.spec.problems import Problems, spec_error
 from airflow_mlops.domain.spec.retrain import Retrain, RetrainWhen
 from airflow_mlops.domain.spec.score import Score
 from airflow_mlops.domain.spec.section import Section
 from airflow_mlops.domain.spec.source import Function, Source
-from airflow_mlops.domain.spec.train import Budget, Candidate, Range, Train, default_candidates
+from airflow_mlops.domain.spec.train import Budget, Candidate, Range, Train
 
 __all__ = [
     "Alerts",
@@ -80,8 +78,6 @@ __all__ = [
     "Train",
     "VersusChampion",
 ]
-
-_OTHER_SUFFIX = {Task.CLASSIFICATION: "Regressor", Task.REGRESSION: "Classifier"}
 
 
 class ModelSpec(Section):
@@ -271,23 +267,7 @@ class ModelSpec(Section):
     @classmethod
     def _train(cls, value: Train, info: ValidationInfo) -> Train:
         task = info.data.get("task")
-        if task is None:
-            return value
-        complaints: list[tuple[Place, str]] = []
-        if value.metric and METRICS[value.metric].task != task:
-            complaints.append((("metric",), of_another_task(value.metric, task)))
-        complaints += (
-            (("candidates", position), f"{candidate.estimator} is not for {task}")
-            for position, candidate in enumerate(value.candidates)
-            if candidate.estimator.endswith(_OTHER_SUFFIX[task])
-        )
-        Problems.raise_any(complaints)
-        return value.model_copy(
-            update={
-                "metric": value.metric or metrics.names(task)[0],
-                "candidates": value.candidates or default_candidates(task),
-            }
-        )
+        return value if task is None else value.of_task(task)
 
     @field_validator("gates")
     @classmethod

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -17,9 +17,9 @@ from pydantic import (
 )
 
 from airflow_mlops.domain.estimators import PACKAGES
-from airflow_mlops.domain.metrics import Task
-from airflow_mlops.domain.spec.fields import Count, Json, Line, MetricName, Number, Whole
-from airflow_mlops.domain.spec.loading import describe
+from airflow_mlops.domain.metrics import METRICS, Task, names
+from airflow_mlops.domain.spec.fields import Count, Json, Line, MetricName, Number, Whole, of_another_task
+from airflow_mlops.domain.spec.loading import Place, describe
 from airflow_mlops.domain.spec.problems import Problems
 from airflow_mlops.domain.spec.section import Section, short_form, short_schema
 
@@ -35,6 +35,7 @@ _CANDIDATES: dict[Task, tuple[dict[str, Any], ...]] = {
         {"sklearn.ensemble.HistGradientBoostingRegressor": _GRADIENT_BOOSTING},
     ),
 }
+_OTHER_SUFFIX = {Task.CLASSIFICATION: "Regressor", Task.REGRESSION: "Classifier"}
 
 
 class Range(Section):
@@ -261,7 +262,20 @@ class Train(Section):
         """Whether candidates are measured on the folds: a sole candidate without a search is not."""
         return len(self.candidates) > 1 or any(candidate.search for candidate in self.candidates)
 
+    def of_task(self, task: Task) -> Self:
+        """Return the section with the metric and the candidates that a task has by default, where it names none.
 
-def default_candidates(task: Task) -> tuple[Candidate, ...]:
-    """Return the candidates of a spec that names none."""
-    return tuple(Candidate.from_dict(candidate) for candidate in _CANDIDATES[task])
+        :raises Problems: if the metric, or a candidate, is for the other task.
+        """
+        complaints: list[tuple[Place, str]] = []
+        if self.metric and METRICS[self.metric].task != task:
+            complaints.append((("metric",), of_another_task(self.metric, task)))
+        complaints += (
+            (("candidates", position), f"{candidate.estimator} is not for {task}")
+            for position, candidate in enumerate(self.candidates)
+            if candidate.estimator.endswith(_OTHER_SUFFIX[task])
+        )
+        Problems.raise_any(complaints)
+        default = tuple(Candidate.from_dict(candidate) for candidate in _CANDIDATES[task])
+        metric = self.metric or names(task)[0]
+        return self.model_copy(update={"metric": metric, "candidates": self.candidates or default})
