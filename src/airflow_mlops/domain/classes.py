@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 BINARY = ("0", "1")
@@ -13,6 +14,11 @@ MOST = 1_000
 def class_name(value: str | float) -> str:
     """Return the text that a class is known by: ``1`` for 1, 1.0, ``"1"`` and true; a text is its own."""
     return value if isinstance(value, str) else str(int(value))
+
+
+def are_texts(classes: Iterable[str]) -> bool:
+    """Tell whether a class is no number as we write it, such as ``late`` or ``01``: labels are then read as text."""
+    return any(not re.fullmatch(r"0|-?[1-9][0-9]*", name) for name in classes)
 
 
 def union(*orders: Iterable[str]) -> tuple[str, ...]:

@@ -29,6 +29,7 @@ class GuardOperator(BaseOperator):
     :param model: name of the model.
     :param target: column that holds the labels.
     :param task: classification or regression.
+    :param classes: the classes of a classification in order; none takes those of the training rows.
     :param metric: the metric by which the two champions are compared.
     :param delay: how long after its event time a label is known.
     :param policy: the monitoring policy, of which ``alias_guard`` and ``rollback`` are used; None means the defaults.
@@ -52,12 +53,14 @@ class GuardOperator(BaseOperator):
         labels: bool = False,
         partition: str | None = None,
         mlflow_conn_id: str | None = None,
+        classes: Sequence[str | int] = (),
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.model = model
         self.target = target
         self.task = task
+        self.classes = classes
         self.metric = metric
         self.delay = delay
         self.policy = policy

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 
 from airflow_mlops.domain.checks import Check, Verdict
+from airflow_mlops.domain.classes import class_name
 from airflow_mlops.domain.facts.question import Question
 from airflow_mlops.domain.policies.labels import unmatched
 from airflow_mlops.domain.spec.data import Labels
@@ -35,6 +36,7 @@ class PerformanceOperator(BaseOperator):
     :param model: name of the model.
     :param target: column that holds the labels.
     :param task: classification or regression.
+    :param classes: the classes of a classification in order; none takes those of the training rows.
     :param metric: the metric to which the policy's ``drop`` applies.
     :param delay: how long after its event time a label is known.
     :param policy: what counts as bad; None means the defaults.
@@ -59,12 +61,14 @@ class PerformanceOperator(BaseOperator):
         labels: bool = False,
         partition: str | None = None,
         mlflow_conn_id: str | None = None,
+        classes: Sequence[str | int] = (),
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.model = model
         self.target = target
         self.task = task
+        self.classes = classes
         self.metric = metric
         self.delay = delay
         self.policy = policy
@@ -104,6 +108,7 @@ class IngestLabelsOperator(BaseOperator):
     :param event_time: column of the event time of the row to which a label belongs.
     :param target: column that holds the labels; rows without a value are left out.
     :param task: classification or regression.
+    :param classes: the classes of a classification in order; none takes those of the training rows.
     :param grain: length of a partition: hour, day, week or month, and perhaps a time zone after it, as of the data.
     :param policy: how many labels may belong to no published row, and what follows if more do; None means the defaults.
     :param partition: key of the partition; None means the run's ``partition_key``.
@@ -127,6 +132,7 @@ class IngestLabelsOperator(BaseOperator):
         policy: Labels | None = None,
         partition: str | None = None,
         ambiguous: str | None = None,
+        classes: Sequence[str | int] = (),
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -137,6 +143,7 @@ class IngestLabelsOperator(BaseOperator):
         self.event_time = event_time
         self.target = target
         self.task = task
+        self.classes = classes
         self.grain = grain
         self.policy = policy
         self.partition = partition
@@ -155,6 +162,7 @@ class IngestLabelsOperator(BaseOperator):
             task=self.task,
             data=table_uri(self.model, "data"),
             ambiguous=self.ambiguous,
+            classes=tuple(map(class_name, self.classes)),
         )
         check = unmatched(report, policy.max_unmatched)
         report = report.model_copy(update={"check": check})

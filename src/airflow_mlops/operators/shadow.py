@@ -35,6 +35,7 @@ class ShadowOperator(BaseOperator):
     :param model: name of the model, whose :class:`ScoreOperator` has ``shadow: true``.
     :param target: column that holds the labels.
     :param task: classification or regression.
+    :param classes: the classes of a classification in order; none takes those of the training rows.
     :param metric: the metric by which the two are compared.
     :param delay: how long after its event time a label is known.
     :param labels: whether labels are in the model's table ``labels``, and not in its data.
@@ -60,12 +61,14 @@ class ShadowOperator(BaseOperator):
         serving: Serving | None = None,
         partition: str | None = None,
         mlflow_conn_id: str | None = None,
+        classes: Sequence[str | int] = (),
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.model = model
         self.target = target
         self.task = task
+        self.classes = classes
         self.metric = metric
         self.delay = delay
         self.labels = labels

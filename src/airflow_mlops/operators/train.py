@@ -38,6 +38,7 @@ class TrainOperator(BaseOperator):
         ``{"sklearn.linear_model.Ridge": {"alpha": 1.0}}``, or a dotted path.
     :param target: column to predict.
     :param task: classification or regression.
+    :param classes: the classes of a classification in order; none takes those of the training rows.
     :param metric: metric by which candidates are ranked.
     :param features: feature columns; None means all but key, event time and target.
     :param holdout: partitions, or share of the latest rows, that are kept for evaluation.
@@ -81,6 +82,7 @@ class TrainOperator(BaseOperator):
         seed: int = 0,
         model: str | None = None,
         mlflow_conn_id: str | None = None,
+        classes: Sequence[str | int] = (),
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -88,6 +90,7 @@ class TrainOperator(BaseOperator):
         self.candidate = candidate
         self.target = target
         self.task = task
+        self.classes = classes
         self.metric = metric
         self.features = features
         self.holdout = holdout

@@ -42,6 +42,7 @@ def build(spec: ModelSpec) -> DAG:
             dataset=XComArg(decide, key="dataset"),
             target=spec.target,
             task=spec.task.value,
+            classes=spec.classes,
             metric=spec.metric.name,
             features=spec.features,
             budget=spec.train.budget,

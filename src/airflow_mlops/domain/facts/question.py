@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Self
 
+from pydantic import field_validator
+
 from airflow_mlops.domain.checks import Fact
 from airflow_mlops.domain.classes import class_name
 
@@ -29,6 +31,11 @@ class Question(Fact):
     classes: tuple[str, ...] = ()
     delay: timedelta = timedelta(0)
     labels: bool = False
+
+    @field_validator("classes", mode="before")
+    @classmethod
+    def _by_name(cls, value: Any) -> Any:
+        return tuple(map(class_name, value)) if isinstance(value, list | tuple) else value
 
     @classmethod
     def of(cls, spec: ModelSpec) -> Self:

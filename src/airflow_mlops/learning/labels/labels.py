@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from airflow_mlops.domain.classes import are_texts
 from airflow_mlops.domain.facts.labels import LabelsReport
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.exceptions import BadRows, SchemaMismatch, WriteConflict
 from airflow_mlops.learning.labels import matching
+from airflow_mlops.learning.models import classes as label_classes
 from airflow_mlops.learning.models import pipeline
 from airflow_mlops.stores.arrow import count_missing, exactly, is_beyond_years
 from airflow_mlops.stores.clocks import Clocks
@@ -38,18 +40,22 @@ def ingest(
     task: str,
     data: str | None = None,
     ambiguous: str | None = None,
+    classes: tuple[str, ...] = (),
 ) -> LabelsReport:
     """Write the labels that a source has for a partition: those that became known during it.
 
     Keys are read with the types that the published data has.
 
     :param data: URI of the published data; None means data that is not a table of ours, so that nobody knows its keys.
-    :param ambiguous: as of :func:`write`.
+    :param ambiguous: as of :func:`write`, as is ``classes``.
     :raises SourceMissing: if the source has nothing for the partition.
     """
     import pyarrow as pa
 
-    batches = list(source.batches(partition, matching.types(data, key)))
+    types = matching.types(data, key)
+    if are_texts(classes):
+        types |= {target: "string"}
+    batches = list(source.batches(partition, types))
     if not batches:
         return LabelsReport(partition=partition.key, rows=0, new=0, empty=0, contradictory=0)
     rows = pa.Table.from_batches(batches)
@@ -63,6 +69,7 @@ def ingest(
         task=task,
         data=data,
         ambiguous=ambiguous,
+        classes=classes,
     )
 
 
@@ -77,6 +84,7 @@ def write(
     task: str,
     data: str | None = None,
     ambiguous: str | None = None,
+    classes: tuple[str, ...] = (),
 ) -> LabelsReport:
     """Add labels to the table. A label that is there already changes nothing, and the order of runs does not matter.
 
@@ -90,12 +98,12 @@ def write(
         if nobody knows its keys.
     :param ambiguous: which one is meant by a time without an offset that occurs twice in the time zone of the partition:
         ``earlier`` or ``later``; None refuses it.
+    :param classes: names of the classes that labels may have; none takes any text, and of numbers 0 and 1.
     :raises OtherPartitions: if the data has partitions of another length or time zone.
-    :raises SchemaMismatch: if a column is missing or of a wrong type, or a class is neither 0 nor 1.
+    :raises SchemaMismatch: if a column is missing or of a wrong type, or a label is none of the classes.
     :raises BadRows: if a key or time is missing, or the clocks of the time zone show a time twice or never.
     :raises WriteConflict: if other writers were faster again and again.
     """
-    import pyarrow as pa
     import pyarrow.compute as pc
 
     where = f"the labels of partition {partition.key}"
@@ -104,10 +112,11 @@ def write(
         matching.refuse_others(data, partition, where)
     rows = _instants(rows, partition, [*key], event_time, columns, ambiguous, where)
     prepared = _columns(tables.normalise(rows), partition, [*key], event_time, target, task, where)
-    labelled, values = pipeline.labelled(prepared, target, task)
-    labelled = labelled.set_column(
-        labelled.column_names.index(target), target, pa.array(values, pa.float64())
-    )
+    labelled, values = pipeline.labels(prepared, target, task)
+    if task == "classification":
+        label_classes.refuse_others(values, classes, target)
+    column = label_classes.column_of(values)
+    labelled = labelled.set_column(labelled.column_names.index(target), target, column)
     fitting, misfits, retyped = matching.fitted(labelled, key, columns or labelled.schema, where)
     folders = _partitions(fitting[event_time], partition)
     new = contradictory = 0
@@ -201,7 +210,7 @@ def _columns(
         labelled_at = later(rows[LABELLED_AT], pa.scalar(partition.start, kind))
     rows = rows.select(names).append_column(LABELLED_AT, labelled_at)
     # A row without a label is left out, so its key and times may be missing.
-    due, _ = pipeline.labelled(rows, target, task)
+    due, _ = pipeline.labels(rows, target, task)
     for name in [*key, event_time, LABELLED_AT]:
         _check(due[name], name, where)
     return rows
@@ -251,7 +260,7 @@ def _joined(uri: str, earlier: pa.Table, rows: pa.Table, key: list[str], target:
     import pyarrow.compute as pc
 
     try:
-        rows = _as_stored(uri, rows.select(earlier.column_names), earlier.schema, key)
+        rows = _as_stored(uri, rows.select(earlier.column_names), earlier.schema, [*key, target])
         both = pa.concat_tables([earlier, rows])
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, KeyError) as error:
         raise SchemaMismatch(f"the labels at {uri} have other columns than these: {error}") from error
@@ -263,17 +272,19 @@ def _joined(uri: str, earlier: pa.Table, rows: pa.Table, key: list[str], target:
     return earliest, pc.sum(pc.greater(values[f"{target}_count_distinct"], 1), min_count=0).as_py()
 
 
-def _as_stored(uri: str, rows: pa.Table, stored: pa.Schema, key: list[str]) -> pa.Table:
+def _as_stored(uri: str, rows: pa.Table, stored: pa.Schema, names: list[str]) -> pa.Table:
     """Return labels in the types of the table of labels.
 
-    :raises SchemaMismatch: if that changes a key, as a table does that was made when its keys looked like numbers.
+    :param names: columns of the key and the target.
+    :raises SchemaMismatch: if that changes a value, as a table does that was made when its keys looked like numbers.
     """
-    for name in key:
+    for name in names:
         column = exactly(rows[name], stored.field(name).type)
         if not exactly(column, rows[name].type).equals(rows[name]):
             raise SchemaMismatch(
-                f"the labels at {uri} have {name!r} as {stored.field(name).type}, which cannot hold the keys of these "
-                f"labels, {rows[name].type}. They were brought before the data had its type: move that table away, and run "
+                f"the labels at {uri} have {name!r} as {stored.field(name).type}, which cannot hold those of these "
+                f"labels, {rows[name].type}. They were brought before the data, or the classes, had their type: move that table away, and run "
                 "their partitions again."
             )
+        rows = rows.set_column(rows.column_names.index(name), name, column)
     return rows.cast(stored)

@@ -69,6 +69,24 @@ def is_one_of(labels: np.ndarray, classes: Sequence[str], target: str) -> np.nda
     return inside
 
 
+def refuse_others(labels: np.ndarray, classes: Sequence[str], target: str) -> None:
+    """Refuse labels that are none of the classes.
+
+    :param classes: none takes any text, and of numbers 0 and 1.
+    :raises SchemaMismatch: naming one of them.
+    """
+    if not classes and labels.dtype != object:
+        classes = BINARY
+    if not classes or is_one_of(labels, classes, target).all():
+        return
+    coded(labels, classes, target)
+    strange = labels[~is_one_of(labels, classes, target)][0]
+    raise SchemaMismatch(
+        f"Target {target!r} has the label {_name(strange, target)!r}, which is none of classes: {', '.join(classes)}. Name it "
+        "there, or correct the label."
+    )
+
+
 def coded(labels: np.ndarray, classes: Sequence[str], target: str) -> np.ndarray:
     """Return the position of each label's class, :data:`UNSEEN` for a label that is none of several classes.
 
