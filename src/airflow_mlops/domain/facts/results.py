@@ -71,7 +71,7 @@ class DatasetVersion(Fact):
     transform: str | None = None
     difference: Difference | None = None
     labels: LabelsVersion | None = None
-    unreadable: int | None = None
+    unreadable: int | None = Field(default=None, exclude_if=lambda version: version is None)
 
 
 class Split(Fact):
@@ -120,8 +120,8 @@ class TrainedModel(Fact):
     seconds: float
     trials: int = 1
     remarks: tuple[str, ...] = ()
-    classes: tuple[str, ...] = ()
-    classes_named: bool = False
+    classes: tuple[str, ...] = Field(default=(), exclude_if=lambda names: not names)
+    classes_named: bool = Field(default=False, exclude_if=lambda named: not named)
 
 
 class ModelRef(Fact):
@@ -157,7 +157,9 @@ class Evaluation(Fact):
     champion: ModelRef | None
     metrics: dict[str, Number]
     champion_metrics: dict[str, Number] = Field(default_factory=dict)
-    by_class: dict[str, dict[str, Number]] = Field(default_factory=dict)
+    by_class: dict[str, dict[str, Number]] = Field(
+        default_factory=dict, exclude_if=lambda measured: not measured
+    )
     intervals: Intervals = Field(default_factory=dict)
     checks: tuple[Check, ...]
     verdict: Verdict

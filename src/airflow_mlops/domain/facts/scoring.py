@@ -65,7 +65,7 @@ class ScoringReport(Fact):
     reason: str
     shadow: ShadowReport | None = None
     outputs: tuple[str, ...] = ()
-    classes: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    classes: dict[str, tuple[str, ...]] = Field(default_factory=dict, exclude_if=lambda orders: not orders)
 
 
 class ShadowWindow(Fact):

@@ -48,8 +48,8 @@ def finite(predicted: np.ndarray) -> np.ndarray:
     """Tell for each row whether what was predicted is a finite number; of many classes, whether all are."""
     import numpy as np
 
-    rows: np.ndarray = np.isfinite(predicted).reshape(len(predicted), -1).all(axis=1)
-    return rows
+    numbers: np.ndarray = np.isfinite(predicted)
+    return numbers if predicted.ndim == 1 else np.asarray(numbers.all(axis=1))
 
 
 def by_class(

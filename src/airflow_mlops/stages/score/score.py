@@ -96,11 +96,13 @@ def score(
     if beside is not None and beside.challenger.version == champion.version:
         beside = None
     plan = ScoringPlan(dataset, champion, uri, beside, split)
+    written, problem = _done(client, plan, task, now)
     if task == "classification":
-        serving = (champion, beside.challenger) if beside and split is not None else (champion,)
+        serving = (
+            (champion, beside.challenger) if beside and split is not None and not problem else (champion,)
+        )
         orders = {ref.version: registry.training(client, ref).classes for ref in serving}
         classes |= {version: order for version, order in orders.items() if len(order) > len(BINARY)}
-    written, problem = _done(client, plan, task, now)
     sentence = f"scored with version {champion.version}"
     if not written:
         sentence = f"version {champion.version} has scored this data already"

@@ -138,7 +138,7 @@ def test_rows_without_a_label_are_left_out_and_counted(uri: str) -> None:
     ("table", "error", "named"),
     [
         (rows(("a", at(5), 2)), SchemaMismatch, "it is also 2"),
-        (rows(("a", at(5), "yes")), SchemaMismatch, "late"),
+        (rows(("a", at(5), 0.5)), SchemaMismatch, "late"),
         (rows(("a", at(5), True)).drop_columns(["departure"]), SchemaMismatch, "departure"),
         (rows((None, at(5), True)), BadRows, "flight is missing in 1 of 1 rows"),
         (rows(("a", None, True)), BadRows, "departure is missing"),

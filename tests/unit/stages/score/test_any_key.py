@@ -21,6 +21,7 @@ from airflow_mlops.domain.spec.train import Candidate
 from airflow_mlops.exceptions import BadRows, SchemaMismatch
 from airflow_mlops.hooks.sources import PythonSource
 from airflow_mlops.learning.labels import join, labels
+from airflow_mlops.learning.labels.coding import Coding
 from airflow_mlops.learning.models import pipeline
 from airflow_mlops.learning.summaries import build
 from airflow_mlops.stages.ingest import ingest
@@ -106,7 +107,7 @@ def test_a_key_of_any_type_finds_its_prediction_and_its_label(name: str) -> None
             )
             assert (report.new, report.contradictory) == (len(x), 0)
             joined = join.join(plan.uri, join.Truth(dataset, QUESTION, uri), JANUARY, JANUARY)
-            truth, predicted = join.arrays(joined.labelled)
+            truth, predicted = Coding.of(QUESTION, ()).arrays(joined.labelled)
             assert joined.unknown == 0
             assert truth == pytest.approx(predicted)
             assert len(truth) == len(x)

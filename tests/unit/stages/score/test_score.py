@@ -93,6 +93,7 @@ def test_every_row_gets_what_the_champion_predicts_and_where_it_came_from(
     expected = models.predict(fitted, rows_of("2013-03"), "classification")
     np.testing.assert_allclose(found["score"].to_numpy(), expected)
     assert found.drop_columns(["flight", "departure", "score", "scored_at"]).to_pylist()[0] == {
+        "prediction": str(int(expected[0] >= 0.5)),
         "model_version": champion.version,
         "model_digest": champion.digest,
         "dataset_version": str(dataset.version),
