@@ -13,7 +13,7 @@ from airflow_mlops.exceptions import BadRows, SchemaMismatch, WriteConflict
 from airflow_mlops.learning.labels import matching
 from airflow_mlops.learning.models import classes as label_classes
 from airflow_mlops.learning.models import pipeline
-from airflow_mlops.stores.arrow import count_missing, exactly, is_beyond_years
+from airflow_mlops.stores.arrow import count_missing, exactly, is_beyond_years, unsigned
 from airflow_mlops.stores.clocks import Clocks
 from airflow_mlops.stores.tables import column_types, delta, tables
 from airflow_mlops.stores.tables.drafts import paths
@@ -184,6 +184,10 @@ def _instants(
         ]
     rows = clocks.read(column_types.plain(rows, where), times)
     clocks.check()
+    for position, field in enumerate(rows.schema):
+        if pa.types.is_uint64(field.type):
+            # Delta has no such type, and half of its numbers are beyond the signed one.
+            rows = rows.set_column(position, field.name, rows[field.name].cast(unsigned()))
     return rows
 
 
