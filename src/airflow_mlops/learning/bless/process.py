@@ -76,7 +76,7 @@ def start(
     :raises UntrustedModel: by the function, if the model holds types outside the allow-list.
     """
     environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
-    environment["PYTHONPATH"] = str(Path(__file__).parents[2])
+    environment["PYTHONPATH"] = str(Path(__file__).parents[3])
     # Threads that wait for each other beside a busy process take a hundred times as long as one alone.
     environment |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
     patience = _PATIENCE * seconds

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 MATURED = "_matured"
 """Column of the time from which the label counts."""
-_OTHER = "_other"
+_OTHER, _PLACE = "_other", "_place"
 
 
 @dataclass(frozen=True)
@@ -98,8 +98,7 @@ class Truth:
         )
         # A key may have become wider since these rows were predicted; values that it could not hold then are none of theirs.
         data, _, _ = matching.fitted(data, self.key, rows.schema, self.dataset.uri)
-        joined = rows.join(data, keys=self.key, join_type="left outer")
-        return joined.sort_by([(name, "ascending") for name in self.key])
+        return _beside(rows, data, self.key)
 
     def with_all_columns(self, rows: pa.Table, columns: Sequence[str]) -> pa.Table:
         """Add columns of the data to rows of several partitions, in order of their key; errors as above."""
@@ -183,9 +182,7 @@ def join(predictions_uri: str, truth: Truth, scored: Partition, as_of: Partition
 
     served = tables.read(predictions_uri, partition=scored.key)
     matured = maturity.same_keys(truth.labels(scored, as_of), served, truth.key)
-    rows = served.join(matured, keys=truth.key, join_type="left outer")
-    # A join gives its rows in any order, and the last digits of a sum depend on it.
-    rows = rows.sort_by([(name, "ascending") for name in truth.key])
+    rows = _beside(served, matured, truth.key)
     clash = pc.fill_null(pc.not_equal(rows[TRUTH], rows[_OTHER]), False)
     matched = rows[TRUTH].is_valid()
     none = pa.scalar(None, rows.schema.field(TRUTH).type)
@@ -195,6 +192,23 @@ def join(predictions_uri: str, truth: Truth, scored: Partition, as_of: Partition
         contradictory=_count(clash),
         unknown=matured.num_rows - _count(matched),
     )
+
+
+def _beside(rows: pa.Table, others: pa.Table, key: list[str]) -> pa.Table:
+    """Return rows with the columns that others have for their key, in order of the key; null where there are none."""
+    import numpy as np
+    import pyarrow as pa
+
+    # Only keys are joined: Arrow cannot join lists, such as probabilities. A join gives its rows in any order, and the last
+    # digits of a sum depend on it.
+    places = rows.select(key).append_column(_PLACE, pa.array(np.arange(rows.num_rows)))
+    joined = places.join(others, keys=key, join_type="left outer")
+    joined = joined.sort_by([(name, "ascending") for name in key])
+    rows = rows.take(joined[_PLACE])
+    for name in others.column_names:
+        if name not in key:
+            rows = rows.append_column(name, joined[name])
+    return rows
 
 
 def _count(chosen: Any) -> int:

@@ -1,0 +1,229 @@
+"""Three classes that are texts, from training to what production says of them, with labels that come late."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from sklearn import metrics as sk
+
+from airflow_mlops.domain.checks import Check, Verdict
+from airflow_mlops.domain.facts.question import Question
+from airflow_mlops.domain.facts.results import DatasetVersion, ModelRef, TrainedModel
+from airflow_mlops.domain.spec.model import Candidate, DriftPolicy, Features, Gates, PerformancePolicy
+from airflow_mlops.learning.labels import labels
+from airflow_mlops.learning.labels.join import Truth
+from airflow_mlops.learning.models import models
+from airflow_mlops.stages.drift import drift
+from airflow_mlops.stages.evaluate import evaluate
+from airflow_mlops.stages.performance import performance
+from airflow_mlops.stages.score import beside, score
+from airflow_mlops.stages.shadow import trial_windows
+from airflow_mlops.stores.tables import tables
+from history import MODEL, ROWS, History, month, rows_of
+
+pytestmark = pytest.mark.slow  # fits: seconds each
+
+CLASSES = ("early", "late", "on time")
+FEATURES = Features(numeric=("wind", "distance"), categorical=("carrier", "origin"))
+LINEAR = Candidate(estimator="sklearn.linear_model.LogisticRegression")
+WEAK = Candidate(estimator="sklearn.linear_model.LogisticRegression", params={"C": 0.001}, name="Weak")
+
+
+def graded(rows: pa.Table, *, with_grade: bool = True) -> pa.Table:
+    """Return flights with one of three grades in place of their delay."""
+    delay = rows["delay"].to_numpy()
+    grade = np.where(delay < -10, "early", np.where(delay < 15, "on time", "late"))
+    graded_rows = rows.drop_columns(["late", "delay"])
+    return graded_rows.append_column("grade", pa.array(grade)) if with_grade else graded_rows
+
+
+class Graded(NamedTuple):
+    """Two months of graded flights, two models of them, and a third month that the better one has scored.
+
+    :param champion: the weak model.
+    """
+
+    history: History
+    february: DatasetVersion
+    march: DatasetVersion
+    champion: ModelRef
+    challenger: TrainedModel
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Graded:
+    history = History(tmp_path_factory.mktemp("graded"))
+    history.publish("2013-01", graded(rows_of("2013-01")))
+    february = history.publish("2013-02", graded(rows_of("2013-02")))
+    settings: dict[str, Any] = {"target": "grade", "features": FEATURES, "metric": "log_loss"}
+    champion = history.crown(history.train(february, candidate=WEAK, **settings), "2013-02")
+    challenger = history.train(february, candidate=LINEAR, **settings)
+    march = history.publish("2013-03", graded(rows_of("2013-03")))
+    ref = ModelRef(
+        model=MODEL, version=challenger.version, digest=challenger.digest, run_id=challenger.run_id
+    )
+    score.score(
+        history.client,
+        model=MODEL,
+        dataset=march,
+        champion=champion,
+        task="classification",
+        uri=history.uri("predictions"),
+        beside=score.Beside(ref, history.uri("challenger")),
+    )
+    return Graded(history, february, march, champion, challenger)
+
+
+def truth_of(world: Graded, uri: str | None = None) -> Truth:
+    question = Question(target="grade", task="classification", metric="log_loss", labels=uri is not None)
+    return Truth(world.march, question, uri)
+
+
+def performance_of(world: Graded, truth: Truth) -> performance.Performance:
+    return performance.performance(
+        world.history.client,
+        truth=truth,
+        champion=world.champion,
+        policy=PerformancePolicy(min_rows=50),
+        predictions_uri=world.history.uri("predictions"),
+    )
+
+
+def expected(world: Graded) -> dict[str, float]:
+    """Return what scikit-learn says of the champion on March."""
+    fitted = models.load_version(world.history.client, world.champion)
+    rows = graded(rows_of("2013-03"))
+    probabilities = models.predict(fitted, rows, "classification")
+    grades = np.array(rows["grade"].to_pylist())
+    chosen = np.array(CLASSES)[probabilities.argmax(axis=1)]
+    return {
+        "log_loss": sk.log_loss(grades, probabilities, labels=list(CLASSES)),
+        "accuracy": sk.accuracy_score(grades, chosen),
+        "f1": sk.f1_score(grades, chosen, average="macro"),
+        "roc_auc": sk.roc_auc_score(grades, probabilities, multi_class="ovr", labels=list(CLASSES)),
+    }
+
+
+def named(checks: Any, name: str) -> Check:
+    [check] = [check for check in checks if check.name == name]
+    return check
+
+
+def test_the_classes_of_the_training_rows_are_those_of_the_model(world: Graded) -> None:
+    assert world.challenger.classes == CLASSES
+    assert not world.challenger.classes_named
+
+
+def test_each_row_has_a_class_and_a_probability_for_each(world: Graded) -> None:
+    rows = tables.read(world.history.uri("predictions"), partition="2013-03")
+    probabilities = np.array(rows["probabilities"].to_pylist())
+    assert probabilities.shape == (rows.num_rows, 3)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1)
+    assert rows["prediction"].to_pylist() == list(np.array(CLASSES)[probabilities.argmax(axis=1)])
+    np.testing.assert_allclose(rows["score"].to_numpy(), probabilities.max(axis=1))
+
+
+def test_a_candidate_is_judged_beside_the_champion_by_class(world: Graded) -> None:
+    evaluation = evaluate.evaluate_candidates(
+        [world.challenger],
+        client=world.history.client,
+        dataset=world.february,
+        champion=world.champion,
+        gates=Gates(floor={"accuracy": 0.5}, calibration=0.9),
+    )
+    assert named(evaluation.checks, "versus_champion.log_loss").verdict is Verdict.PASS
+    assert named(evaluation.checks, "blessing").verdict is Verdict.PASS
+    assert named(evaluation.checks, "leakage.features").verdict is Verdict.PASS
+    assert list(evaluation.by_class) == list(CLASSES)
+    assert sum(measures["rows"] or 0 for measures in evaluation.by_class.values()) == 237
+    assert 0 < (evaluation.metrics["log_loss"] or 0) < (evaluation.champion_metrics["log_loss"] or 0)
+
+
+def test_production_measures_what_scikit_learn_does(world: Graded) -> None:
+    measured = performance_of(world, truth_of(world))
+    for name, value in expected(world).items():
+        assert measured.metrics[name] == pytest.approx(value, rel=1e-9), name
+    assert named(measured.others, "baseline").verdict is not Verdict.INCONCLUSIVE
+    assert "compares two classes" in named(measured.others, "feedback").reason
+
+
+def test_labels_that_come_late_are_the_same_texts(world: Graded) -> None:
+    uri = world.history.uri("labels")
+    rows = graded(rows_of("2013-03")).select(["flight", "departure", "grade"])
+    settings: dict[str, Any] = {"key": ["flight"], "event_time": "departure", "target": "grade"}
+    report = labels.write(uri, rows, month("2013-03"), task="classification", **settings)
+    assert (report.new, report.contradictory) == (rows.num_rows, 0)
+    measured = performance_of(world, truth_of(world, uri))
+    assert measured.metrics["log_loss"] == pytest.approx(expected(world)["log_loss"], rel=1e-9)
+
+
+def test_drift_of_predictions_and_labels_is_that_of_their_classes(world: Graded) -> None:
+    compared = drift.drift(
+        world.history.client,
+        dataset=world.march,
+        champion=world.champion,
+        policy=DriftPolicy(min_rows=50),
+        summaries_uri=world.history.uri("summaries"),
+        predictions_uri=world.history.uri("predictions"),
+        target="grade",
+    )
+    for name in ("drift.prediction", "drift.target"):
+        assert named(compared.columns, name).verdict is Verdict.PASS
+
+
+def test_a_challenger_agrees_in_some_rows_and_is_compared_by_its_labels(world: Graded) -> None:
+    ref = ModelRef(
+        model=MODEL,
+        version=world.challenger.version,
+        digest=world.challenger.digest,
+        run_id=world.challenger.run_id,
+    )
+    report = beside.shadow_report(world.history.uri("challenger"), "2013-03", ref, "classification", 0)
+    assert report.rows == world.march.rows
+    assert 0.3 < (report.agreement or 0) < 1
+    assert 0 < (report.difference or 0) < 1
+    pair = trial_windows.Pair(
+        world.history.uri("challenger"),
+        world.history.uri("predictions"),
+        ref,
+        world.champion.version,
+        truth_of(world),
+        CLASSES,
+    )
+    check = trial_windows.quality(pair, "2013-03", trial_windows.Shadow(windows=1))
+    assert check.verdict is Verdict.PASS
+    assert check.observed is not None
+    assert check.baseline is not None
+    assert check.observed < check.baseline == pytest.approx(expected(world)["log_loss"], rel=1e-9)
+
+
+def test_a_class_that_the_champion_has_not_seen_waits_for_the_word_of_the_spec(world: Graded) -> None:
+    rows = graded(ROWS)
+    grades = np.array(rows["grade"].to_pylist(), dtype=object)
+    grades[::9] = "cancelled"
+    history = world.history
+    keys = ["2013-01", "2013-02"]
+    where = rows.column_names.index("grade")
+    rows = rows.set_column(where, "grade", pa.array(grades.tolist()))
+    inside = [month(key) for key in keys]
+    times = rows["departure"].to_pylist()
+    for key, partition in zip(keys, inside, strict=True):
+        chosen = [place for place, time in enumerate(times) if partition.start <= time < partition.end]
+        dataset = history.publish(key, rows.take(chosen))
+    settings: dict[str, Any] = {"target": "grade", "features": FEATURES, "metric": "log_loss"}
+    for classes, verdicts in (((), [Verdict.INCONCLUSIVE]), ((*CLASSES, "cancelled"), [])):
+        candidate = history.train(dataset, candidate=LINEAR, classes=classes, **settings)
+        assert set(candidate.classes) == {*CLASSES, "cancelled"}
+        evaluation = evaluate.evaluate_candidates(
+            [candidate],
+            client=history.client,
+            dataset=dataset,
+            champion=world.champion,
+            gates=Gates(),
+            pictures=False,
+        )
+        verdicts_told = [check.verdict for check in evaluation.checks if check.name == "classes"]
+        assert verdicts_told == verdicts
