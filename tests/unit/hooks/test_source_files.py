@@ -224,6 +224,21 @@ def test_unusual_csv_is_read(store: Store, content: bytes, rows: list[dict[str, 
     assert table.column_names == ["a", "b"]
 
 
+@pytest.mark.parametrize("digits", ["9" * 400, "9" * 5_000, "1e999"])
+@pytest.mark.parametrize("kind", [None, "double"])
+def test_a_number_of_json_that_is_larger_than_any_is_refused(
+    store: Store, digits: str, kind: str | None
+) -> None:
+    content = f'{{"x": 1.5}}\n{{"x": {digits}}}\n'.encode()
+    types = {} if kind is None else {"x": kind}
+    with pytest.raises(
+        SourceUnreadable, match="larger than any number|too big to be stored|cannot be read as double"
+    ):
+        read(one(store, content, "jsonl", types=types))
+    text = read(one(store, content, "jsonl", types={"x": "string"}))
+    assert text["x"].to_pylist() == ["1.5", digits]
+
+
 @pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "utf-16", "utf-16-le", "utf-8-sig", "gb18030"])
 @pytest.mark.parametrize("suffix", ["csv", "jsonl.gz"])
 def test_text_of_another_encoding_is_read_if_it_is_named(store: Store, encoding: str, suffix: str) -> None:

@@ -22,6 +22,7 @@ _OFFSET = r":\d\d([.,]\d+)?\s?(Z|[+-]\d\d(:?\d\d)?)"
 _BLOCK = 1 << 23
 """Bytes that are parsed at a time, plus the rest of one line."""
 
+_DIGITS = 4_000
 _LONGEST = 1 << 26
 """Most bytes of a line, which is in memory as a whole."""
 
@@ -59,14 +60,23 @@ def find(
 
 
 def _inferred(file: File, line: int, block: bytes, raw: Mapping[str, pa.DataType]) -> Iterator[pa.Field]:
-    """Yield the keys of a block, each with a type that holds its values without loss."""
+    """Yield the keys of a block, each with a type that holds its values without loss.
+
+    :raises SourceUnreadable: if a number is larger than any type holds; JSON has no infinity.
+    """
     import pyarrow as pa
+    import pyarrow.compute as pc
 
     rows = _parse(file, line, block, raw=raw)
     for field in rows.schema:
         kind = field.type
         if pa.types.is_floating(kind) and is_beyond_exact(rows[field.name]):
-            # Arrow reads whole numbers of more than 63 bits as fractions.
+            # Arrow reads whole numbers of more than 63 bits as fractions, and those of hundreds of digits as infinite.
+            if (row := pc.index(pc.is_inf(rows[field.name]), True).as_py()) >= 0:
+                raise SourceUnreadable(
+                    f"{file.name}: row {row + 1:,} after line {line:,}: {field.name!r} is larger than any number: write it as "
+                    f"text, or types: {{{field.name}: string}}"
+                )
             kind = unsigned() if _is_unsigned(file, line, block, field.name, raw) else kind
         if pa.types.is_timestamp(kind) and re.search(f'{_OFFSET}"'.encode(), block):
             kind = _time(file, line, block, field, raw)
@@ -184,7 +194,7 @@ def _as_text(
 
     lines = []
     for text in filter(None, map(bytes.strip, block.split(b"\n"))):
-        row, exact = json.loads(text), json.loads(text, parse_int=str, parse_float=str)
+        row, exact = json.loads(text, parse_int=_whole), json.loads(text, parse_int=str, parse_float=str)
         for name in row.keys() & set(names):
             if isinstance(exact[name], bool):
                 row[name] = str(exact[name]).lower()
@@ -203,6 +213,11 @@ def _token(value: object, exact: object) -> str | None:
         return None
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return str(exact) if is_number else json.dumps(value, ensure_ascii=False)
+
+
+def _whole(digits: str) -> float:
+    """Return a whole number; one of thousands of digits, which Python refuses, is infinite, and Arrow refuses that."""
+    return int(digits) if len(digits) <= _DIGITS else float(digits)
 
 
 def _parsed(file: File, line: int, block: bytes, explicit: Mapping[str, pa.DataType]) -> pa.Table:

@@ -59,13 +59,19 @@ def misfits(column: pa.Array, kind: pa.DataType) -> list[int]:
     Whether the type holds each number or time is another question: a fraction among whole numbers is a number.
     """
     import pyarrow as pa
+    import pyarrow.compute as pc
     from pyarrow import types
 
     if types.is_boolean(kind):
         return _failing(column, lambda part: part.cast(pa.bool_()))
     if types.is_timestamp(kind) or types.is_date(kind):
         return _failing(column, times_of)
-    return _failing(trimmed(column), lambda part: part.cast(pa.float64()))
+    numbers = trimmed(column)
+    failing = _failing(numbers, lambda part: part.cast(pa.float64()))
+    infinite = pc.is_inf(without(numbers, failing).cast(pa.float64()))
+    # A number of hundreds of digits is larger than any; only a text that says so is infinite.
+    beyond = pc.fill_null(pc.and_(infinite, pc.match_substring_regex(numbers, "[0-9]")), False)
+    return sorted([*failing, *pc.indices_nonzero(beyond).to_pylist()])
 
 
 def trimmed(column: pa.Array) -> pa.Array:
