@@ -74,12 +74,6 @@ class IngestOperator(BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if on_unreadable not in ("block", "quarantine"):
-            raise ValueError(f"on_unreadable is {on_unreadable!r}; it must be block or quarantine")
-        if on_unreadable == "quarantine" and not stage:
-            raise ValueError(
-                "on_unreadable=quarantine needs stage=True, and a ValidateOperator to set rows aside"
-            )
         self.source = source
         self.dataset = dataset
         self.key = key
@@ -96,7 +90,11 @@ class IngestOperator(BaseOperator):
         self.on_unreadable = on_unreadable
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Read, check and write the partition."""
+        """Read, check and write the partition.
+
+        :raises ValueError: if ``on_unreadable`` is neither of its values, or would leave rows that nothing sets aside.
+        """
+        unreadable = self._unreadable()
         partition = partition_of(context, self.partition, self.grain)
         data = table_uri(self.dataset, "data")
         version = ingest.stage(
@@ -113,7 +111,7 @@ class IngestOperator(BaseOperator):
             types=self.types,
             pii=self.pii,
             ambiguous=self.ambiguous,
-            unreadable=table_uri(self.dataset, "unreadable") if self.on_unreadable == "quarantine" else None,
+            unreadable=unreadable,
             run=run_of(context),
         )
         self.log.info("%s, from %s", _line(version, "staged"), self.source.describe(partition))
@@ -122,6 +120,18 @@ class IngestOperator(BaseOperator):
             self.log.info("%s; %s", _line(version, "published"), _covered(tables.coverage(data)))
         push_facts(context, version)
         return version.to_dict()
+
+    def _unreadable(self) -> str | None:
+        """Return where rows go that cannot be read; None if such a row stops the partition."""
+        if self.on_unreadable not in ("block", "quarantine"):
+            raise ValueError(f"on_unreadable is {self.on_unreadable!r}; it must be block or quarantine")
+        if self.on_unreadable == "block":
+            return None
+        if not self.stage:
+            raise ValueError(
+                "on_unreadable=quarantine needs stage=True, and a ValidateOperator to set rows aside"
+            )
+        return table_uri(self.dataset, "unreadable")
 
 
 class PublishOperator(BaseOperator):

@@ -227,3 +227,29 @@ def test_a_dataset_named_by_hand_or_by_a_template_obeys_the_rule_of_specs_and_le
     with pytest.raises(PlaceRefused, match="dataset or model: "):
         ingest(run, tmp_path, dataset=f"{{{{ '{name}' }}}}")
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_row_with_a_cell_that_cannot_be_read_waits_for_validation_if_that_is_asked(
+    tmp_path: Path,
+) -> None:
+    write(tmp_path, "2013-01", [1.5, 2.5, 3.5])
+    publish(run := Run(partition="2013-01"), ingest(run, tmp_path))
+    write(tmp_path, "2013-01", [1.5, "thirty", 3.5])
+    with pytest.raises(SchemaMismatch, match=r"'thirty'.*on_unreadable: quarantine"):
+        ingest(Run(partition="2013-01"), tmp_path)
+    staged = ingest(Run(partition="2013-01"), tmp_path, on_unreadable="quarantine")
+    assert (staged.rows, staged.unreadable is not None) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"on_unreadable": "quarantine", "stage": False}, "needs stage=True"),
+        ({"on_unreadable": "skip"}, "must be block"),
+    ],
+)
+def test_rows_that_nothing_would_set_aside_are_not_read(
+    tmp_path: Path, changes: dict[str, Any], problem: str
+) -> None:
+    with pytest.raises(ValueError, match=problem):
+        ingest(Run(partition="2013-01"), tmp_path, **changes)
