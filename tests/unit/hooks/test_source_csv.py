@@ -41,6 +41,52 @@ def column(folder: Path, *values: str, **options: Any) -> list[Any]:
     return values_read
 
 
+# ------------------------------------------------------------------------------------------- names, and the delimiter
+
+
+@pytest.mark.parametrize("format", ["csv", "jsonl"])
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("Plz", {"types": {"Plz": "string"}}), ("PLZ ", {"percent": ["PLZ "]}), ("PLZZ", {"times": {"PLZZ": "%d.%m.%Y"}})],
+)  # fmt: skip
+def test_a_column_that_is_named_in_another_spelling_is_refused(
+    tmp_path: Path, name: str, options: dict[str, Any], format: str
+) -> None:
+    (tmp_path / "2026-01.csv").write_text("id,PLZ\n1,01067\n")
+    (tmp_path / "2026-01.jsonl").write_text('{"id": 1, "PLZ": "01067"}\n')
+    source = FileSource(f"{tmp_path}/{{partition}}.{format}", **options)
+    with pytest.raises(
+        SourceUnreadable,
+        match=f"{next(iter(options))} names '{name}', which is no column of .*; did you mean 'PLZ'\\?$",
+    ):
+        read(source)
+
+
+@pytest.mark.parametrize(
+    "types", [{"PLZ": "string", "Plz": "string"}, {"city": "string"}, {"PLZ_of": "string"}]
+)
+def test_a_column_that_is_gone_is_told_and_stops_nothing(
+    tmp_path: Path, types: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = read(csv(tmp_path, "id,PLZ\n1,01067\n", types=types), PLZ_of="string")
+    assert rows.column_names == ["id", "PLZ"]
+    assert f"types names {list(types)[-1]!r}, which is no column of" in caplog.text
+
+
+def test_a_key_that_only_some_files_have_may_be_named(tmp_path: Path) -> None:
+    for name, row in {"a": '{"id": 1, "notes": "x"}', "b": '{"id": 2, "notes": "x", "note": "007"}'}.items():
+        (tmp_path / f"2026-01-{name}.jsonl").write_text(row)
+    rows = read(FileSource(f"{tmp_path}/{{partition}}-*.jsonl", types={"note": "string"}))
+    assert rows["note"].to_pylist() == [None, "007"]
+
+
+def test_a_named_column_that_was_published_may_be_lost(tmp_path: Path) -> None:
+    source = csv(tmp_path, "id,PLZ2\n1,01067\n", types={"PLZ": "string"})
+    with pytest.raises(SourceUnreadable, match="did you mean 'PLZ2'"):
+        read(source)
+    assert read(source, PLZ="string").num_rows == 1
+
+
 # --------------------------------------------------------------------------------------------------- escaped quotes
 
 ESCAPED = {

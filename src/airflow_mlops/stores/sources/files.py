@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.exceptions import SourceChanging, SourceMissing, SourceUnreadable
 from airflow_mlops.stores.arrow import wider
-from airflow_mlops.stores.sources import csv, json, marking, unreadable
+from airflow_mlops.stores.sources import csv, json, marking, names, unreadable
 from airflow_mlops.stores.sources.batches import ROWS, cast, distinct, settled, unify
 from airflow_mlops.stores.sources.bytes import File
 
@@ -33,7 +33,7 @@ def read(
     :param types: Arrow type of each column that is already published.
     :param marks: mark cells of CSV and JSON that cannot be read as these types, or as those that the layout names, in
         the column that :mod:`~airflow_mlops.stores.sources.unreadable` adds; None refuses such a file.
-    :raises SourceUnreadable: if a file cannot be read, or the files have different columns.
+    :raises SourceUnreadable: if a file cannot be read, the files have different columns, or the layout misspells one.
     :raises SourceChanging: if a file changes while it is read.
     """
     import pyarrow as pa
@@ -51,6 +51,9 @@ def read(
         ),
         {**(types or {}), **files[0].layout.types},
     )
+    if files[0].format != "parquet":
+        with _errors(where):
+            names.check(files[0].layout, set(schema.names) - _absent(files), types or {}, where)
     empty = True
     for file, survey, mark in zip(files, surveys, before, strict=True):
         with _errors(file.name):
@@ -80,6 +83,13 @@ def _survey(file: File, types: Mapping[str, str], marks: Mapping[str, str] | Non
     if file.format == "csv":
         types = _of_text(types) | file.layout.types
     return marking.survey(file, types, marks)
+
+
+def _absent(files: Sequence[File]) -> set[str]:
+    absent = set(files[0].layout.types) if files[0].format == "jsonl" else set()
+    for file in files:
+        absent = json.absent(file, absent)
+    return absent
 
 
 def _of_text(types: Mapping[str, str]) -> dict[str, str]:

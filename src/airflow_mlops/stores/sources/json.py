@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -259,6 +259,19 @@ def blocks(file: File) -> Iterator[tuple[int, bytes]]:
                 )
     if rest.strip():
         yield line, _bounded(file, line, rest)
+
+
+def absent(file: File, names: Iterable[str]) -> set[str]:
+    """Return the keys that no line has; Arrow adds those that ``types`` names."""
+    spelled = {name: (json.dumps(name), json.dumps(name, ensure_ascii=False)) for name in names}
+    for _, block in blocks(file) if spelled else ():
+        for name in [
+            name for name, texts in spelled.items() if any(text.encode() in block for text in texts)
+        ]:
+            del spelled[name]
+        if not spelled:
+            break
+    return set(spelled)
 
 
 def _bounded(file: File, line: int, block: bytes) -> bytes:
