@@ -71,6 +71,10 @@ class SuiteUnreadable(ValueError):
     """A suite of expectations is missing, damaged, or not the one that was pinned. A retry cannot help."""
 
 
+class OtherValue(ValueError):
+    """A value that a person wrote is none that its column can hold. A retry cannot help: write another one."""
+
+
 class ReleaseRefused(ValueError):
     """Quarantined rows cannot be released as asked. A retry cannot help: name other rows, or correct the file."""
 

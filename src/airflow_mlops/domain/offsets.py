@@ -28,6 +28,14 @@ def zone_of(name: str) -> tzinfo:
         raise UnknownPartition(f"{name!r} is no time zone; write one such as Europe/Berlin") from None
 
 
+def local(moment: datetime, zone: tzinfo) -> datetime:
+    """Return a moment on the clock of a zone, or as it is where that leads out of the years that Python has."""
+    try:
+        return moment.astimezone(zone)
+    except (ValueError, OverflowError):
+        return moment
+
+
 def first_instant(clock: datetime, zone: tzinfo) -> datetime:
     """Return the first instant, in UTC, at which the clock of a zone shows this time or a later one.
 

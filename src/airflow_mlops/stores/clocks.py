@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -94,9 +94,9 @@ class Clocks:
     def _other(self, name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
         if self._timezone == "UTC":
             return column
-        if _is_naive(column.type):
+        if zones.is_naive(column.type):
             return self._instants(name, column, show=False)
-        if any(map(_is_naive, _parts(column.type))):
+        if zones.has_naive(column.type):
             raise SchemaMismatch(
                 f"{self._where}: {name!r} is {column.type}, in which times have no offset, so that they cannot be read in "
                 f"{self._timezone}: make columns of them, or write them with their offset"
@@ -149,16 +149,3 @@ class Clocks:
             # Times of other columns may be personal, and this ends up in the log.
             value = f"{shown[place].item()} in " if show else ""
             of.first.append(f"{value}row {self._rows + place + 1:,}")
-
-
-def _is_naive(kind: pa.DataType) -> bool:
-    import pyarrow as pa
-
-    return bool(pa.types.is_date(kind) or (pa.types.is_timestamp(kind) and kind.tz is None))
-
-
-def _parts(kind: pa.DataType) -> Iterator[pa.DataType]:
-    """Yield the types within a nested type."""
-    for index in range(kind.num_fields):
-        yield kind.field(index).type
-        yield from _parts(kind.field(index).type)

@@ -5,6 +5,7 @@ Arrow knows only the time zones of the operating system, and a small image has n
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, tzinfo
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from airflow_mlops.domain.offsets import spans
 
 if TYPE_CHECKING:
     import numpy as np
+    import pyarrow as pa
 
 
 def clocks(instants: np.ndarray, zone: tzinfo) -> np.ndarray:
@@ -44,6 +46,24 @@ def instants(clocks: np.ndarray, zone: tzinfo) -> tuple[np.ndarray, np.ndarray]:
         moments[_offsets(moments, zone) != offset] = np.datetime64("NaT")
         candidates.append(moments)
     return np.fmin(*candidates), np.fmax(*candidates)
+
+
+def is_naive(kind: pa.DataType) -> bool:
+    """Tell whether times of a type have no offset; those of dates have none."""
+    import pyarrow as pa
+
+    return bool(pa.types.is_date(kind) or (pa.types.is_timestamp(kind) and kind.tz is None))
+
+
+def has_naive(kind: pa.DataType) -> bool:
+    """Tell whether such times lie within a nested type."""
+    return any(map(is_naive, _parts(kind)))
+
+
+def _parts(kind: pa.DataType) -> Iterator[pa.DataType]:
+    for index in range(kind.num_fields):
+        yield kind.field(index).type
+        yield from _parts(kind.field(index).type)
 
 
 def _offsets(moments: np.ndarray, zone: tzinfo) -> np.ndarray:

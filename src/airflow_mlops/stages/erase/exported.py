@@ -39,7 +39,7 @@ def take_out(path: str, theirs: DataSubject, columns: pa.Schema) -> None:
 def _anywhere(theirs: DataSubject) -> tuple[erasure.Rows, ...]:
     # A file need not say of which partition a row is.
     keys = [values for rows in theirs.whose if rows.columns == theirs.key for values in rows.combinations]
-    return (theirs.chosen, erasure.Rows(theirs.key, frozenset(keys)))
+    return (theirs.chosen, erasure.Rows(theirs.key, frozenset(keys), timezone=theirs.chosen.timezone))
 
 
 def _checked(

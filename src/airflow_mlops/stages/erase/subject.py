@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from airflow_mlops.exceptions import ErasureRefused, TableMissing
+from airflow_mlops.domain.calendars import Calendar
+from airflow_mlops.exceptions import ErasureRefused, OtherValue, TableMissing
+from airflow_mlops.stores import written
 from airflow_mlops.stores.tables import delta, erasure, tables, versions
 
 if TYPE_CHECKING:
@@ -44,8 +46,9 @@ def find(uris: Mapping[str, str], columns: Sequence[str], values: Sequence[Seque
     :raises ErasureRefused: if a column is in no table, or cannot hold a value.
     """
     dataset = _dataset(uris)
-    _check(uris, columns, values)
-    chosen = erasure.Rows(tuple(columns), frozenset(map(tuple, values)))
+    timezone = Calendar(dataset.grain).timezone
+    _check(uris, columns, values, timezone)
+    chosen = erasure.Rows(tuple(columns), frozenset(map(tuple, values)), timezone=timezone)
     if set(columns) == set(dataset.key):
         return DataSubject(dataset.grain, dataset.key, chosen, (chosen,))
     keys: dict[str, set[tuple[object, ...]]] = {}
@@ -67,7 +70,9 @@ def _dataset(uris: Mapping[str, str]) -> DatasetVersion:
     raise TableMissing("Nothing of it was ever ingested, so there is nothing to erase.")
 
 
-def _check(uris: Mapping[str, str], columns: Sequence[str], values: Sequence[Sequence[str]]) -> None:
+def _check(
+    uris: Mapping[str, str], columns: Sequence[str], values: Sequence[Sequence[str]], timezone: str
+) -> None:
     if not columns or not values:
         raise ErasureRefused("Name at least one column with a value.")
     schemas = {name: delta.schema(uri) for name, uri in uris.items() if name in SOURCES}
@@ -85,7 +90,11 @@ def _check(uris: Mapping[str, str], columns: Sequence[str], values: Sequence[Seq
         for number, combination in enumerate(values, start=1):
             for name, kind in types.items():
                 # Which value it is stays out of the message, as messages are kept in logs.
-                if not combination[position] or erasure.cast(combination[position], kind) is None:
+                try:
+                    if not combination[position]:
+                        raise OtherValue(f"is no {kind}; it is empty")
+                    written.read(combination[position], kind, timezone)
+                except OtherValue as error:
                     raise ErasureRefused(
-                        f"The value of {column!r} in row {number} is none of {kind}, which {name} has there"
-                    )
+                        f"The value of {column!r} in row {number} {error} ({name} has {kind} there)"
+                    ) from error

@@ -8,8 +8,8 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_mlops.exceptions import ReleaseRefused
-from airflow_mlops.stores.arrow import exactly
+from airflow_mlops.exceptions import OtherValue, ReleaseRefused
+from airflow_mlops.stores import written
 from airflow_mlops.stores.tables.exports import FORMATS
 
 if TYPE_CHECKING:
@@ -22,12 +22,15 @@ _ADDED = ("_reasons", "_partition")
 """Columns that an export adds for people; they may be left in a file, or out of it."""
 
 
-def read(file: str, rows: pa.Table, key: Sequence[str], where: str) -> tuple[pa.Table, list[int]]:
+def read(
+    file: str, rows: pa.Table, key: Sequence[str], timezone: str, where: str
+) -> tuple[pa.Table, list[int]]:
     """Return the corrected rows, and for each of them the position of the row that it replaces.
 
     :param file: the edited file, in a format of exports: .parquet, .csv or .jsonl, also with .gz.
     :param rows: the rows in quarantine.
     :param key: columns that identify a row.
+    :param timezone: time zone whose clocks show times without an offset.
     :param where: dataset and partition, for messages.
     :raises ReleaseRefused: if columns, a value or a key do not fit; the message names the row and what to do.
     """
@@ -46,7 +49,7 @@ def read(file: str, rows: pa.Table, key: Sequence[str], where: str) -> tuple[pa.
         )
     if not cells[names[0]]:
         raise ReleaseRefused(f"{file} has no rows; nothing is released")
-    columns = [_typed(file, cells[field.name], field) for field in rows.schema]
+    columns = [_typed(file, cells[field.name], field, timezone) for field in rows.schema]
     corrected = pa.Table.from_arrays(columns, schema=rows.schema)
     return corrected, _origins(file, corrected, rows, key, where)
 
@@ -106,31 +109,21 @@ def _json_lines(file: str) -> dict[str, list[Any]]:
     return {name: [line[name] for line in lines] for name in (lines[0] if lines else ())}
 
 
-def _typed(file: str, column: list[Any], field: pa.Field) -> pa.Array:
+def _typed(file: str, column: list[Any], field: pa.Field, timezone: str) -> pa.Array:
     import pyarrow as pa
 
     cells = []
     for number, cell in enumerate(column, 1):
         try:
-            cells.append(_cell(cell, field.type))
-        except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
+            if isinstance(cell, int | float) and pa.types.is_string(field.type):
+                # Arrow would take it for its digits.
+                raise OtherValue(f"is no {field.type}; correct it")
+            cells.append(written.read(cell, field.type, timezone))
+        except OtherValue as error:
             raise ReleaseRefused(
-                f"{file}: row {number}: {field.name!r} is {str(cell)[:_SHOWN]!r}, which is no {field.type}; correct it"
+                f"{file}: row {number}: {field.name!r} is {str(cell)[:_SHOWN]!r}, which {error}"
             ) from error
     return pa.concat_arrays(cells)
-
-
-def _cell(value: Any, kind: pa.DataType) -> pa.Array:
-    import pyarrow as pa
-
-    # Arrow would take a number for a time since 1970, and for its digits as text.
-    number = isinstance(value, int | float)
-    if number and (pa.types.is_string(kind) or pa.types.is_temporal(kind)):
-        raise pa.ArrowInvalid("a number")
-    cell = exactly(pa.chunked_array([pa.array([value])]), kind).combine_chunks()
-    if value is not None and cell.null_count:
-        raise pa.ArrowInvalid("another value")
-    return cell
 
 
 def _origins(file: str, corrected: pa.Table, rows: pa.Table, key: Sequence[str], where: str) -> list[int]:

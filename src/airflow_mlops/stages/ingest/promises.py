@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from airflow_mlops.domain.offsets import zone_of
+from airflow_mlops.domain.offsets import local, zone_of
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.exceptions import BadRows, SchemaMismatch
 from airflow_mlops.stores.arrow import count_missing, is_beyond_years
@@ -140,7 +140,7 @@ class Times:
         first, last, start, end = self._first, self._last, self._partition.start, self._partition.end
         if first is not None and last is not None and (first < start or last >= end):
             zone = zone_of(self._partition.grain.timezone)
-            shown = [f"{moment.astimezone(zone):%Y-%m-%d %H:%M}" for moment in (first, last, start, end)]
+            shown = [f"{local(moment, zone):%Y-%m-%d %H:%M}" for moment in (first, last, start, end)]
             raise BadRows(
                 f"{self._where}: {self._name!r} runs from {shown[0]} to {shown[1]}, outside of {shown[2]} to {shown[3]} "
                 f"({zone})"

@@ -10,7 +10,9 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from airflow_mlops.domain.calendars import Calendar
 from airflow_mlops.domain.facts.results import DatasetVersion
+from airflow_mlops.domain.offsets import local, zone_of
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.exceptions import ReleaseRefused
 from airflow_mlops.stages.ingest import corrections, releases, restage
@@ -228,7 +230,9 @@ def release(
     contents = aside.select(releases.columns(aside.schema))
     were, before = releases.identity(aside), [releases.text(digest) for digest in digests.rows(contents)]
     if file is not None:
-        contents, origins = corrections.read(file, contents, dataset.key, where)
+        contents, origins = corrections.read(
+            file, contents, dataset.key, Calendar(dataset.grain).timezone, where
+        )
         were, before = [were[origin] for origin in origins], [before[origin] for origin in origins]
     _check_promises(contents, dataset, file or where)
     now = [releases.text(digest) for digest in digests.rows(contents)]
@@ -279,7 +283,11 @@ def _check_promises(passing: pa.Table, dataset: DatasetVersion, place: str) -> N
                 )
     for number, time in enumerate(passing[dataset.event_time].to_pylist(), 1):
         if time is None or not partition.start <= time < partition.end:
+            zone = zone_of(partition.grain.timezone)
+            first, end = (
+                local(bound, zone).isoformat(" ", "minutes") for bound in (partition.start, partition.end)
+            )
             raise ReleaseRefused(
-                f"{place}: row {number}: {dataset.event_time!r} is {time or 'empty'}, outside of the partition; it must "
-                f"be from {partition.start:%Y-%m-%d %H:%M} to before {partition.end:%Y-%m-%d %H:%M} (UTC)"
+                f"{place}: row {number}: {dataset.event_time!r} is {local(time, zone) if time else 'empty'}, outside of "
+                f"the partition; it must be from {first} to before {end} ({zone})"
             )

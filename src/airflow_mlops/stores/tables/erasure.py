@@ -9,7 +9,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote
 
-from airflow_mlops.stores.arrow import exactly
+from airflow_mlops.exceptions import OtherValue
+from airflow_mlops.stores import written
 from airflow_mlops.stores.tables import delta, digests
 from airflow_mlops.stores.tables.commits import commit
 from airflow_mlops.stores.tables.delta import PARTITION
@@ -34,11 +35,13 @@ class Rows:
     :param columns: columns that hold the values.
     :param combinations: one value a column; text stands for whatever type a column has.
     :param partition: the only partition whose rows are meant; None means all.
+    :param timezone: time zone whose clocks show times without an offset in text.
     """
 
     columns: tuple[str, ...]
     combinations: frozenset[tuple[Any, ...]]
     partition: str | None = None
+    timezone: str = "UTC"
 
     def among(self, rows: pa.Table, partition: str) -> np.ndarray | None:
         """Return which rows these are; None if there can be none."""
@@ -62,9 +65,16 @@ class Rows:
 
     def _typed(self, types: tuple[pa.DataType, ...]) -> frozenset[tuple[Any, ...]]:
         if types not in self._casts:
-            typed = (tuple(map(cast, values, types)) for values in self.combinations)
+            typed = (tuple(map(self._cast, values, types)) for values in self.combinations)
             self._casts[types] = frozenset(values for values in typed if None not in values)
         return self._casts[types]
+
+    def _cast(self, value: Any, kind: pa.DataType) -> Any:
+        """Return a value as a column of a type holds it; None if it cannot hold it."""
+        try:
+            return written.read(value, kind, self.timezone)[0].as_py()
+        except OtherValue:
+            return None
 
     @cached_property
     def _casts(self) -> dict[tuple[pa.DataType, ...], frozenset[tuple[Any, ...]]]:
@@ -82,16 +92,6 @@ class Holding(NamedTuple):
     partition: str
     rows: int
     young: bool
-
-
-def cast(value: Any, kind: pa.DataType) -> Any:
-    """Return a value as a column of a type holds it; None if it cannot hold it."""
-    import pyarrow as pa
-
-    try:
-        return exactly(pa.chunked_array([pa.array([value])]), kind)[0].as_py()
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError):
-        return None
 
 
 def holdings(uri: str, whose: Sequence[Rows]) -> list[Holding]:

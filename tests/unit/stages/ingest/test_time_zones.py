@@ -177,6 +177,11 @@ def test_rows_of_another_local_day_are_refused_in_local_time(tmp_path: Path) -> 
         stage(PythonSource(lambda _: table(["2024-10-28 00:00:00"])), AUTUMN, tmp_path)
 
 
+def test_times_at_the_end_of_all_years_are_refused_as_those_of_another_day(tmp_path: Path) -> None:
+    with pytest.raises(BadRows, match="to 9999-12-31 23:59, outside of 2024-10-27 00:00"):
+        stage(PythonSource(lambda _: pa.table({"id": [1], "at": ["9999-12-31T23:59:00Z"]})), AUTUMN, tmp_path)
+
+
 def test_another_time_zone_over_published_days_is_refused(tmp_path: Path) -> None:
     source = PythonSource(lambda _: table(["2024-07-15 12:00:00"]))
     staged = stage(source, Partition.parse("2024-07-15", "day"), tmp_path)
