@@ -100,6 +100,11 @@ class FileSource:
         """
         yield from self._read(partition, types, expected)
 
+    def is_plain(self, *, number: bool) -> bool:
+        """Tell whether text is written as Arrow reads it; columns of ``percent`` and ``times`` are never left as text."""
+        is_usual = (self.decimal, self.thousands) == (".", None) or not number
+        return is_usual and set(self.nulls) <= set(NULLS)
+
     def _read(
         self,
         partition: Partition | None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -127,13 +128,20 @@ def _typed(file: str, column: list[Any], field: pa.Field, timezone: str) -> pa.A
 
 
 def _origins(file: str, corrected: pa.Table, rows: pa.Table, key: Sequence[str], where: str) -> list[int]:
-    positions = {row_key: position for position, row_key in enumerate(_keys(rows, key))}
+    keys = _keys(rows, key)
+    positions = {row_key: position for position, row_key in enumerate(keys)}
+    counts = Counter(keys)
     seen: dict[tuple[Any, ...], int] = {}
     for number, row_key in enumerate(_keys(corrected, key), 1):
         named = ", ".join(f"{name} {value}" for name, value in zip(key, row_key, strict=True))
         if row_key not in positions:
             raise ReleaseRefused(
                 f"{file}: row {number}: no row of {where} with {named} is in quarantine; leave the key as it was exported"
+            )
+        if counts[row_key] > 1:
+            raise ReleaseRefused(
+                f"{file}: row {number}: {counts[row_key]} rows of {where} with {named} are in quarantine, which their key "
+                "does not tell apart; correct them at their source"
             )
         if row_key in seen:
             raise ReleaseRefused(f"{file}: rows {seen[row_key]} and {number} both have {named}; remove one")

@@ -100,13 +100,13 @@ def stage(
                 ):
                     draft.add(rows)
                     content.add(rows)
-                    parts = [rows]
+                    keys.add(rows)
+                    times.add(rows)
                     if aside is not None:
                         apart.add(aside)
-                        parts.append(complete(aside, [*key, event_time]))
-                    for part in parts:
-                        keys.add(part)
-                        times.add(part)
+                        # Each by itself: a row without a time can be given one later, and then has its key still.
+                        keys.add(complete(aside, key))
+                        times.add(complete(aside, [event_time]))
             except OtherTypes:
                 columns.restart()
                 log.info("%s: a later batch has wider types; it is read again", where)

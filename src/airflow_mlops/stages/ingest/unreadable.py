@@ -13,6 +13,7 @@ from airflow_mlops.stores.sources.unreadable import (
     Cell,
     Tally,
     is_legible,
+    is_number,
     is_text,
     misfits,
     noun,
@@ -65,7 +66,7 @@ class Unreadable:
         self._where = where
         self._tally = Tally()
         self._rows = 0
-        self._marks = False
+        self._marking: MarkingSource | None = None
         self._texts: dict[str, str] = {}
 
     def batches(
@@ -76,7 +77,7 @@ class Unreadable:
         :param types: types of columns that are already published.
         """
         published = {name: str(kind) for name, kind in types.items()}
-        self._marks = isinstance(source, MarkingSource)
+        self._marking = source if isinstance(source, MarkingSource) else None
         if not isinstance(source, MarkingSource):
             return source.batches(partition, published)
         if self._is_prepared:
@@ -86,12 +87,14 @@ class Unreadable:
 
     def taken(self, rows: pa.Table) -> tuple[pa.Table, Cells]:
         """Return the rows of a batch as the dataset has them, and the cells that its source has marked."""
-        return taken(rows) if self._marks else (rows, {})
+        return taken(rows) if self._marking else (rows, {})
 
     def read(self, rows: pa.Table, cells: Cells) -> pa.Table:
         """Read columns of text as the types that they must have, and add to the cells what cannot be read.
 
         Times stay text: their time zone is seen to elsewhere, for the columns that :meth:`times` names.
+
+        :raises SchemaMismatch: if a transform returns text that its source may write in another notation.
         """
         import pyarrow as pa
 
@@ -100,6 +103,8 @@ class Unreadable:
             kind = pa.timestamp("us", "UTC") if is_time else self._expected.get(column.name)
             if kind is None or not is_text(column.type) or not is_legible(kind):
                 continue
+            if not is_time:
+                self._refuse_notation(column, kind)
             values = rows[column.name].combine_chunks()
             wrong = misfits(values, kind)
             for row in wrong:
@@ -121,6 +126,18 @@ class Unreadable:
             for column in rows.schema
             if is_text(column.type) and pa.types.is_temporal(self._expected.get(column.name, column.type))
         ]
+
+    def _refuse_notation(self, column: pa.Field, kind: pa.DataType) -> None:
+        """Refuse text behind a transform that may still be in its source's notation: ``1.234`` may be 1234 there."""
+        if not self._is_prepared or self._marking is None:
+            return
+        if not self._marking.is_plain(number=is_number(kind)):
+            options = "decimal, thousands or nulls" if is_number(kind) else "nulls"
+            raise SchemaMismatch(
+                f"{self._where}: column {column.name!r} is {column.type} after the transform, and must be {kind}. A cell that "
+                f"cannot be read makes a column of a file text, and {options} of the source are not applied to text: name "
+                f'the type in the source (types: {{{column.name}: "{kind}"}}), or return it from the transform'
+            )
 
     def _converted(self, name: str, texts: pa.Array, kind: pa.DataType) -> tuple[pa.Array, pa.DataType]:
         import pyarrow as pa

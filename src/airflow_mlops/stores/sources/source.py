@@ -61,6 +61,13 @@ class MarkingSource(Protocol):
         """
         ...
 
+    def is_plain(self, *, number: bool) -> bool:
+        """Tell whether its text is written as Arrow reads it, so that it says the same after a transform.
+
+        :param number: whether the text is of numbers, which can have a notation of their own.
+        """
+        ...
+
 
 def arrived(source: Source, partition: Partition) -> str | None:
     """Return the stamp of a partition's data; None while the data is not there, or the source cannot be reached.

@@ -322,6 +322,18 @@ def test_a_corrected_decimal_is_the_same_however_it_is_written(
     assert tables.read(orders.released)["price"].to_pylist()[0] == Decimal(price)
 
 
+def test_rows_in_quarantine_that_their_key_does_not_tell_apart_are_not_corrected_by_a_file(
+    orders: Orders,
+) -> None:
+    orders.run()
+    rows = tables.read(orders.aside, partition="2013-01")
+    twice = rows.set_column(rows.column_names.index("id"), "id", pa.array([4, 4], pa.int64()))
+    tables.replace_partition(orders.aside, twice, "2013-01")
+    with pytest.raises(ReleaseRefused, match="row 1: 2 rows of orders 2013-01 with id 4, line a are in qua"):
+        orders.release(orders.edited(weight=1.0))
+    assert not tables.exists(orders.released)
+
+
 @pytest.mark.parametrize(
     ("changes", "told"),
     [

@@ -413,6 +413,85 @@ def test_what_a_transform_returns_is_held_to_the_published_types(customers: Cust
     assert customers.published()[8]["age"] == 28
 
 
+class Leave:
+    """Feature preparation that leaves rows as they are."""
+
+    version = "leave:rows@1"
+
+    def __call__(self, rows: pa.Table, partition: Partition, /) -> pa.Table:
+        return rows
+
+
+NOTATIONS: dict[str, dict[str, Any]] = {
+    "thousands": {"decimal": ",", "thousands": ".", "delimiter": ";"},
+    "decimal": {"decimal": ",", "delimiter": ";"},
+    "nulls": {"nulls": ("", "1.000")},
+}
+
+
+@pytest.mark.parametrize("unreadable", [True, False])
+@pytest.mark.parametrize("options", NOTATIONS.values(), ids=NOTATIONS)
+def test_text_in_the_notation_of_a_file_is_never_read_in_another_behind_a_transform(
+    customers: Customers, options: dict[str, Any], unreadable: bool
+) -> None:
+    before, rows = customers.published(), make_rows()
+    for row in rows:
+        row["weight"] = "1.000"
+    rows[7]["weight"] = "heavy"
+    source = customers.csv(rows, **options)
+    file = customers.folder / "2013-01.csv"
+    file.write_text(file.read_text().replace(",", options.get("delimiter", ",")))
+    changes = {} if unreadable else {"unreadable": None}
+    with pytest.raises(
+        SchemaMismatch,
+        match=r"'weight' is string after the transform, and must be double.*types: \{weight: \"double\"\}",
+    ):
+        customers.stage(source, transform=Leave(), **changes)
+    assert customers.published() == before
+
+
+def test_declared_types_are_read_in_the_notation_of_a_file_before_a_transform(customers: Customers) -> None:
+    rows = make_rows()
+    for number, row in enumerate(rows):
+        row["weight"], row["age"] = f"{number + 1} 234", "99" if number == 8 else "1 000"
+    rows[7]["weight"], rows[9]["age"] = "heavy", "thirty"
+    types = {"weight": "double", "age": "int64"}
+    source = customers.csv(rows, thousands=" ", nulls=("", "99"), types=types)
+    customers.publish(source, transform=Leave())
+    published = customers.published()
+    assert (published[6]["weight"], published[6]["age"], published[8]["age"]) == (7234.0, 1000, None)
+    assert sorted(customers.reasons()) == [
+        "age cannot be read as int64: 'thirty' (line 11 of 2013-01.csv)",
+        "weight cannot be read as double: 'heavy' (line 9 of 2013-01.csv)",
+    ]
+
+
+def test_percentages_and_times_of_a_file_are_read_before_a_transform_whatever_stands_beside_them(
+    customers: Customers,
+) -> None:
+    rows = make_rows()
+    for number, row in enumerate(rows):
+        row["weight"], row["seen"] = f"{number} %", f"2013-{number % 28 + 1:02}-01"
+    rows[7]["weight"], rows[8]["seen"] = "heavy", "soon"
+    customers.publish(customers.csv(rows, percent=("weight",), times={"seen": "%Y-%d-%m"}), transform=Leave())
+    published = customers.published()
+    assert sorted(set(range(COUNT)) - published.keys()) == [7, 8]
+    assert (published[4]["weight"], published[4]["seen"]) == (0.04, datetime(2013, 1, 5, tzinfo=UTC))
+
+
+def test_a_decimal_of_a_file_says_nothing_about_times_that_a_transform_writes(customers: Customers) -> None:
+    class Written:
+        version = "written:rows@1"
+
+        def __call__(self, rows: pa.Table, partition: Partition, /) -> pa.Table:
+            seen = pa.array([f"{time:%Y-%m-%d %H:%M}" for time in rows["seen"].to_pylist()])
+            return rows.set_column(rows.column_names.index("seen"), "seen", seen)
+
+    source = customers.csv(make_rows(), thousands=" ")
+    assert customers.publish(source, transform=Written()).rows == COUNT
+    assert customers.published()[7]["seen"] == COLUMNS["seen"][7]
+
+
 def test_notations_of_a_file_are_kept_beside_a_cell_that_is_none(customers: Customers) -> None:
     rows = make_rows()
     for number, row in enumerate(rows):
@@ -546,6 +625,35 @@ def test_keys_are_unique_among_all_rows(customers: Customers) -> None:
     rows = make_rows()
     rows[7] |= {"age": "thirty", "id": 8}
     with pytest.raises(BadRows, match="1 keys"):
+        customers.stage(customers.csv(rows))
+
+
+def test_a_row_without_a_readable_time_still_has_its_key(customers: Customers) -> None:
+    rows = make_rows()
+    rows[7] |= {"at": "yesterday", "id": 8}
+    with pytest.raises(BadRows, match="1 keys"):
+        customers.stage(customers.csv(rows))
+    rows[8]["at"] = "tomorrow"
+    with pytest.raises(BadRows, match="1 keys"):
+        customers.stage(customers.csv(rows))
+
+
+def test_a_row_whose_time_was_corrected_does_not_join_another_of_its_key(customers: Customers) -> None:
+    rows = make_rows()
+    rows[7]["at"] = "yesterday"
+    customers.publish(customers.csv(rows))
+    customers.release(customers.export(at="2013-01-09T00:00:00+00:00"))
+    with pytest.raises(BadRows, match="1 keys"):
+        customers.publish(customers.csv([*rows, make_rows()[7]]))
+    customers.publish(customers.csv(rows))
+    assert customers.published()[7]["at"] == datetime(2013, 1, 9, tzinfo=UTC)
+    assert tables.read(customers.uri("data")).num_rows == COUNT
+
+
+def test_a_row_without_a_readable_key_still_has_its_time(customers: Customers) -> None:
+    rows = make_rows()
+    rows[7] |= {"id": "x7", "at": "2013-02-01 00:00:00+00:00"}
+    with pytest.raises(BadRows, match="outside of"):
         customers.stage(customers.csv(rows))
 
 
