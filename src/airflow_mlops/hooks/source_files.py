@@ -130,6 +130,13 @@ class FileSource:
 
         return advice(hint, self.files(partition), masked=masked)
 
+    def lines(self, partition: Partition | None, rows_before: Sequence[int]) -> list[str]:
+        """Say on which lines of CSV rows begin that have so many rows before them, in ascending order; nothing of other files."""
+        from airflow_mlops.stores.sources.quotes import places
+
+        files = self.files(partition)
+        return places(files, rows_before) if files and files[0].format == "csv" else []
+
     def files(self, partition: Partition | None) -> list[File]:
         """List the files of a partition in the order of their names.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
+Places = Callable[[Sequence[int]], list[str]]
+"""Says where the rows are that have so many rows before them, in ascending order; says nothing if it cannot tell."""
+
 _SHOWN = 3
 
 
@@ -22,11 +25,21 @@ _SHOWN = 3
 class _Refused:
     """Times of one column that are none, or two.
 
-    :param first: the first few, each with its row.
+    :param first: the first few, each with the number of rows before it, and as text if it may be shown.
     """
 
     count: int = 0
-    first: list[str] = field(default_factory=list)
+    first: list[tuple[int, str | None]] = field(default_factory=list)
+
+    def shown(self, places: Places | None) -> str:
+        """List the first few, with where they are."""
+        numbers = [before for before, _ in self.first]
+        lines = places(numbers) if places else []
+        if len(lines) < len(numbers):
+            lines = [f"row {before + 1:,}" for before in numbers]
+        return ", ".join(
+            f"{text} in {line}" if text else line for (_, text), line in zip(self.first, lines, strict=True)
+        )
 
 
 class Clocks:
@@ -65,20 +78,21 @@ class Clocks:
         self._rows += rows.num_rows
         return rows
 
-    def check(self) -> None:
+    def check(self, places: Places | None = None) -> None:
         """Check all times that were read.
 
+        :param places: where the rows are; None numbers them.
         :raises BadRows: if some occur twice or never, with their number, and the first of them.
         """
         problems = [
             f"{refused.count:,} times of {name!r} occur twice in {self._timezone}, as clocks are set back "
-            f"({', '.join(refused.first)}): write them with their offset, or say which is meant (ambiguous: earlier, or "
+            f"({refused.shown(places)}): write them with their offset, or say which is meant (ambiguous: earlier, or "
             "later)"
             for name, refused in self._twice.items()
         ]
         problems += [
             f"{refused.count:,} times of {name!r} never occur in {self._timezone}, as clocks are set ahead "
-            f"({', '.join(refused.first)}): write them with their offset, or correct the time zone (timezone)"
+            f"({refused.shown(places)}): write them with their offset, or correct the time zone (timezone)"
             for name, refused in self._never.items()
         ]
         if problems:
@@ -147,5 +161,5 @@ class Clocks:
         of.count += int(places.size)
         for place in places[: _SHOWN - len(of.first)].tolist():
             # Times of other columns may be personal, and this ends up in the log.
-            value = f"{shown[place].item()} in " if show else ""
-            of.first.append(f"{value}row {self._rows + place + 1:,}")
+            value = str(shown[place].item()) if show else None
+            of.first.append((self._rows + place, value))

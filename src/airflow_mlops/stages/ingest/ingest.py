@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from functools import partial
 from itertools import chain, takewhile
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from airflow_mlops.stages.ingest.promises import Keys, Times
 from airflow_mlops.stages.ingest.schemas import Columns, OtherTypes
 from airflow_mlops.stages.ingest.unreadable import Unreadable, complete
 from airflow_mlops.stores.arrow import arrow_type
-from airflow_mlops.stores.clocks import Clocks
+from airflow_mlops.stores.clocks import Clocks, Places
 from airflow_mlops.stores.sources.hints import Looks
 from airflow_mlops.stores.tables import column_types, commits, delta, digests, tables, versions
 from airflow_mlops.stores.tables.commits import Change
@@ -118,7 +119,8 @@ def stage(
                 rest = " but those with a cell that cannot be read" if apart.rows else ""
                 raise EmptyPartition(f"{where} has no rows{rest}")
             draft.schema = columns.mark(draft.schema)
-            clocks.check()
+            # A transform may have left rows out, so that they are no longer those of the source.
+            clocks.check(_places(source, partition) if transform is None else None)
             times.check()
             keys.check(lambda names: chain(draft.batches(names), apart.batches(names)))
             notations.tell(
@@ -217,6 +219,12 @@ def _expected(
     schema = delta.dataset(published).schema
     schema = schema.remove(schema.get_field_index(delta.PARTITION)).remove_metadata()
     return Columns(schema, tuple(nearest.columns), required, policy, where, kinds)
+
+
+def _places(source: Source, partition: Partition) -> Places | None:
+    # Only files have lines; sources of others need not know of them.
+    lines = getattr(source, "lines", None)
+    return None if lines is None else partial(lines, partition)
 
 
 def _kinds(types: Mapping[str, str] | None) -> dict[str, pa.DataType]:

@@ -143,15 +143,37 @@ def test_a_file_may_have_times_with_and_without_an_offset(build: Any, tmp_path: 
     ]
 
 
-@pytest.mark.parametrize("build", [csv, jsonl])
-def test_a_time_that_occurs_twice_is_refused_by_row_or_taken_as_said(build: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("build", "place"), [(csv, "line 3 of .*2024-10-27.csv"), (jsonl, "row 2")])
+def test_a_time_that_occurs_twice_is_refused_with_its_place_or_taken_as_said(
+    build: Any, place: str, tmp_path: Path
+) -> None:
     source = build(tmp_path, AUTUMN, ["2024-10-27 01:00:00", "2024-10-27 02:30:00"])
-    with pytest.raises(BadRows, match=r"1 times of 'at' occur twice .*2024-10-27 02:30:00 in row 2"):
+    with pytest.raises(BadRows, match=rf"1 times of 'at' occur twice .*2024-10-27 02:30:00 in {place}\)"):
         stage(source, AUTUMN, tmp_path)
     earlier, later = (
         times(stage(source, AUTUMN, tmp_path, ambiguous=which))[-1] for which in ("earlier", "later")
     )
     assert (earlier.hour, later - earlier) == (0, timedelta(hours=1))
+
+
+def test_lines_count_those_within_quotes_and_rows_are_numbered_behind_a_transform(tmp_path: Path) -> None:
+    (tmp_path / "2024-10-27.csv").write_text(
+        'id,at,note\n1,2024-10-27 01:00:00,"two\nlines"\n2,2024-10-27 02:30:00,\n\n3,2024-10-27 02:45:00,\n'
+    )
+    source = FileSource(f"{tmp_path}/{{partition}}.csv")
+    with pytest.raises(BadRows, match=r"02:30:00 in line 4 of .*2024-10-27.csv, .* 02:45:00 in line 6 of"):
+        stage(source, AUTUMN, tmp_path)
+    with pytest.raises(BadRows, match=r"\(2024-10-27 02:30:00 in row 1, 2024-10-27 02:45:00 in row 2\)"):
+        stage(source, AUTUMN, tmp_path, transform=WithoutFirst())
+
+
+class WithoutFirst:
+    """Feature preparation that leaves the first row out."""
+
+    version = "rides:without_first@1"
+
+    def __call__(self, rows: pa.Table, partition: Partition, /) -> pa.Table:
+        return rows.slice(1)
 
 
 def test_a_key_and_a_feature_without_an_offset_are_read_as_the_event_time_is(tmp_path: Path) -> None:
