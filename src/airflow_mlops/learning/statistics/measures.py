@@ -3,26 +3,40 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
-from airflow_mlops.domain.metrics import METRICS
+from airflow_mlops.domain.metrics import METRICS, measured
 from airflow_mlops.learning.statistics import multiclass
 
 if TYPE_CHECKING:
     import numpy as np
 
 
-def metrics(truth: np.ndarray, predicted: np.ndarray, task: str) -> dict[str, float | None]:
-    """Compute every metric of a task with scikit-learn.
+QUANTILES = {"pinball_10": 0.1, "pinball_50": 0.5, "pinball_90": 0.9}
+"""The quantile that each pinball loss judges."""
+DEVIANCES: dict[str, Callable[[np.ndarray, np.ndarray], bool]] = {
+    "poisson_deviance": lambda truth, predicted: bool(truth.min() >= 0 and predicted.min() > 0),
+    "gamma_deviance": lambda truth, predicted: bool(truth.min() > 0 and predicted.min() > 0),
+}
+"""Whether a deviance is defined for values, of which there is at least one, and their predictions."""
+_BOTH_CLASSES = ("roc_auc", "balanced_accuracy", "matthews", "quadratic_kappa")
+
+
+def metrics(
+    truth: np.ndarray, predicted: np.ndarray, task: str, more: Iterable[str] = ()
+) -> dict[str, float | None]:
+    """Compute the standard metrics of a task, and further ones, with scikit-learn.
 
     :param truth: codes of classes for classification, values for regression; without missing values.
     :param predicted: probability of class 1 of two, or the predicted value, one for each label; of more classes a
         probability for each, one column a class.
+    :param more: metrics that are measured besides.
     :returns: value by metric name; None where the metric is undefined on these rows, such as ROC AUC on one class.
     :raises ValueError: if a prediction or label is missing or not finite, or labels are not 0 and 1.
     """
-    return {name: measure(name, truth, predicted) for name, metric in METRICS.items() if metric.task == task}
+    return {name: measure(name, truth, predicted) for name in measured(task, more)}
 
 
 def measure(metric: str, truth: np.ndarray, predicted: np.ndarray) -> float | None:
@@ -93,16 +107,26 @@ def _classification(metric: str, truth: np.ndarray, predicted: np.ndarray) -> fl
     if not ((truth == 0) | (truth == 1)).all():
         raise ValueError("classification labels must be 0 and 1")
     # Undefined, where scikit-learn answers with a number and a warning.
-    one_class = positives == truth.size and metric == "roc_auc"
-    if not truth.size or one_class or (not positives and metric in {"roc_auc", "average_precision", "f1"}):
+    one_class = positives == truth.size and metric in _BOTH_CLASSES
+    none = not positives and metric in {*_BOTH_CLASSES, "average_precision", "f1", "f1_weighted", "recall"}
+    if not truth.size or one_class or none or metric == "top_3_accuracy":
+        return math.nan
+    called = predicted >= 0.5
+    if metric == "precision" and not called.any():
         return math.nan
     compute = {
         "roc_auc": sk.roc_auc_score,
         "average_precision": sk.average_precision_score,
         "log_loss": lambda labels, p: sk.log_loss(labels, p, labels=[0, 1]),
         "brier": lambda labels, p: sk.brier_score_loss(labels, p, labels=[0, 1], pos_label=1),
-        "accuracy": lambda labels, p: sk.accuracy_score(labels, p >= 0.5),
-        "f1": lambda labels, p: sk.f1_score(labels, p >= 0.5, zero_division=0.0),
+        "accuracy": lambda labels, p: sk.accuracy_score(labels, called),
+        "f1": lambda labels, p: sk.f1_score(labels, called, zero_division=0.0),
+        "f1_weighted": lambda labels, p: sk.f1_score(labels, called, average="weighted", zero_division=0.0),
+        "precision": lambda labels, p: sk.precision_score(labels, called),
+        "recall": lambda labels, p: sk.recall_score(labels, called),
+        "balanced_accuracy": lambda labels, p: sk.balanced_accuracy_score(labels, called),
+        "matthews": lambda labels, p: sk.matthews_corrcoef(labels, called),
+        "quadratic_kappa": lambda labels, p: sk.cohen_kappa_score(labels, called, weights="quadratic"),
     }[metric]
     return float(compute(truth.astype(int), predicted))
 
@@ -113,9 +137,16 @@ def _regression(metric: str, truth: np.ndarray, predicted: np.ndarray) -> float:
     # R2 compares with the variance of the truth, and one row or one value has none.
     if not truth.size or (metric == "r2" and not truth.std()):
         return math.nan
-    compute = {
+    if metric in DEVIANCES and not DEVIANCES[metric](truth, predicted):
+        return math.nan
+    compute: dict[str, Callable[..., float]] = {
         "rmse": sk.root_mean_squared_error,
         "mae": sk.mean_absolute_error,
         "r2": sk.r2_score,
-    }[metric]
-    return float(compute(truth, predicted))
+        "mape": sk.mean_absolute_percentage_error,
+        "median_absolute_error": sk.median_absolute_error,
+        "poisson_deviance": sk.mean_poisson_deviance,
+        "gamma_deviance": sk.mean_gamma_deviance,
+        **{name: partial(sk.mean_pinball_loss, alpha=share) for name, share in QUANTILES.items()},
+    }
+    return float(compute[metric](truth, predicted))

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
 
+_TOP = 3
 RANKED = ("roc_auc", "average_precision")
 """Metrics of one class against the rest, averaged over the classes that the rows have."""
 
@@ -49,6 +51,13 @@ def measure(metric: str, truth: np.ndarray, predicted: np.ndarray) -> float:
         "brier": lambda: sk.brier_score_loss(codes, probabilities, labels=labels, scale_by_half=True),
         "accuracy": lambda: sk.accuracy_score(codes, chosen),
         "f1": lambda: sk.f1_score(codes, chosen, average="macro", zero_division=0.0),
+        "f1_weighted": lambda: sk.f1_score(codes, chosen, average="weighted", zero_division=0.0),
+        "precision": lambda: sk.precision_score(codes, chosen, average="macro", zero_division=0.0),
+        "recall": lambda: sk.recall_score(codes, chosen, average="macro", zero_division=0.0),
+        "balanced_accuracy": lambda: _balanced(codes, chosen),
+        "matthews": lambda: sk.matthews_corrcoef(codes, chosen),
+        "quadratic_kappa": lambda: _quadratic_kappa(codes, chosen, predicted.shape[1]),
+        "top_3_accuracy": lambda: _top(codes, predicted).mean() if predicted.shape[1] > _TOP else math.nan,
     }
     return float(compute[metric]())
 
@@ -64,16 +73,22 @@ def sums(
 
     codes, probabilities = _with_unseen(truth, predicted)
     one, chosen = np.ones(codes.size), predicted.argmax(axis=1)
-    if metric == "f1":
+    if metric in _OF_COUNTS:
         classes = [*range(probabilities.shape[1])]
         is_true = [(codes == code).astype(float) for code in classes]
         is_chosen = [(chosen == code).astype(float) for code in classes]
         hits = [true * called for true, called in zip(is_true, is_chosen, strict=True)]
-        return [*is_true, *is_chosen, *hits], _macro_f1
+        return [*is_true, *is_chosen, *hits], partial(_of_counts, _OF_COUNTS[metric])
+    if metric == "quadratic_kappa":
+        return _kappa_sums(codes, chosen, predicted.shape[1])
     tiny = np.finfo(float).eps
     likely = np.clip(probabilities[np.arange(codes.size), codes], tiny, 1 - tiny)
     squares = np.sum(probabilities**2, axis=1) - 2 * probabilities[np.arange(codes.size), codes] + 1
     values = {"log_loss": -np.log(likely), "brier": squares / 2, "accuracy": (chosen == codes).astype(float)}
+    if metric == "top_3_accuracy":
+        values[metric] = (
+            _top(codes, predicted) if predicted.shape[1] > _TOP else np.full(codes.size, math.nan)
+        )
     return [one, values[metric]], _share
 
 
@@ -118,9 +133,91 @@ def _share(whole: float, part: float) -> float:
     return part / whole if whole else math.nan
 
 
-def _macro_f1(*counts: float) -> float:
+def _balanced(codes: np.ndarray, chosen: np.ndarray) -> float:
+    import numpy as np
+
+    classes = np.unique(codes)
+    if classes.size == 1:
+        return math.nan
+    # scikit-learn's own warns of classes that are only predicted.
+    return float(np.mean([(chosen[codes == code] == code).mean() for code in classes]))
+
+
+def _top(codes: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    """Tell for each row whether its class is among the three with the greatest probability; of equal ones, the first."""
+    import numpy as np
+
+    best = np.argsort(-predicted, axis=1, kind="stable")[:, :_TOP]
+    inside: np.ndarray = (best == codes[:, None]).any(axis=1).astype(float)
+    return inside
+
+
+def _quadratic_kappa(codes: np.ndarray, chosen: np.ndarray, width: int) -> float:
+    """Return Cohen's kappa weighted by the squared distance of classes in their order; undefined with labels of no class."""
+    from sklearn.metrics import cohen_kappa_score
+
+    if (codes >= width).any():
+        return math.nan
+    return float(cohen_kappa_score(codes, chosen, labels=[*range(width)], weights="quadratic"))
+
+
+def _kappa_sums(
+    codes: np.ndarray, chosen: np.ndarray, width: int
+) -> tuple[list[np.ndarray], Callable[..., float]]:
+    import numpy as np
+
+    apart = ((codes - chosen) ** 2).astype(float)
+    if (codes >= width).any():
+        apart = np.full(codes.size, math.nan)
+    classes = range(width)
+    columns = [(side == code).astype(float) for side in (codes, chosen) for code in classes]
+    distances = (np.arange(width)[:, None] - np.arange(width)) ** 2
+
+    def combine(n: float, observed: float, *counts: float) -> float:
+        true, called = np.array(counts).reshape(2, -1)
+        expected = float(true @ distances @ called)
+        return 1 - observed * n / expected if expected else math.nan
+
+    return [np.ones(codes.size), apart, *columns], combine
+
+
+def _of_counts(combine: Callable[..., float], *counts: float) -> float:
+    """Compute a measure from the rows of each class: how many are true, how many are chosen, how many are both."""
     import numpy as np
 
     true, chosen, hits = np.array(counts).reshape(3, -1)
     there = true + chosen > 0
-    return float(np.mean(2 * hits[there] / (true + chosen)[there])) if there.any() else math.nan
+    return float(combine(true[there], chosen[there], hits[there])) if there.any() else math.nan
+
+
+def _mean_precision(true: np.ndarray, chosen: np.ndarray, hits: np.ndarray) -> float:
+    return float((hits / chosen.clip(min=1)).mean())
+
+
+def _mean_recall(true: np.ndarray, chosen: np.ndarray, hits: np.ndarray) -> float:
+    return float((hits / true.clip(min=1)).mean())
+
+
+def _balanced_of(true: np.ndarray, chosen: np.ndarray, hits: np.ndarray) -> float:
+    present = true > 0
+    return float((hits[present] / true[present]).mean()) if present.sum() > 1 else math.nan
+
+
+def _matthews_of(true: np.ndarray, chosen: np.ndarray, hits: np.ndarray) -> float:
+    """Gorodkin, Comparing Two K-Category Assignments by a K-Category Correlation Coefficient (2004)."""
+    n = true.sum()
+    spread = (n * n - chosen @ chosen) * (n * n - true @ true)
+    return float((hits.sum() * n - true @ chosen) / math.sqrt(spread)) if spread > 0 else 0.0
+
+
+_OF_COUNTS: dict[str, Callable[..., float]] = {
+    "f1": lambda true, chosen, hits: (2 * hits / (true + chosen)).mean(),
+    "f1_weighted": lambda true, chosen, hits: (true * 2 * hits / (true + chosen)).sum() / true.sum(),
+    "precision": _mean_precision,
+    "recall": _mean_recall,
+    "balanced_accuracy": _balanced_of,
+    "matthews": _matthews_of,
+}
+"""Measures of the counts of classes that are true or chosen in some row."""
+MACRO = (*RANKED, "f1", "precision", "recall", "balanced_accuracy")
+"""Means over classes, however many rows each has."""

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from airflow_mlops.learning.statistics import multiclass
+from airflow_mlops.domain.metrics import METRICS
+from airflow_mlops.learning.statistics import counts, errors, multiclass
 from airflow_mlops.learning.statistics.resampling import Blocks, Statistic
 
 if TYPE_CHECKING:
@@ -31,7 +32,9 @@ def statistic(measure: str, truth: np.ndarray, predicted: np.ndarray, blocks: Bl
     truth, predicted = np.asarray(truth, dtype=float), np.asarray(predicted, dtype=float)
     if predicted.ndim == 2 and measure == "calibration":
         truth, predicted = multiclass.confidence(truth, predicted)
-    if measure in multiclass.RANKED:
+    if measure == "median_absolute_error":
+        compute = errors.median(truth, predicted, blocks.codes)
+    elif measure in multiclass.RANKED:
         compute = _ranked_of_each(measure, truth, predicted, blocks.codes)
     else:
         sums = multiclass.sums if predicted.ndim == 2 else _sums
@@ -67,13 +70,17 @@ def _informing(measure: str, truth: np.ndarray, predicted: np.ndarray) -> list[n
 
     if predicted.ndim == 2:
         # A mean over classes is known no better than for the class that fills the fewest days.
-        macro = measure in (*multiclass.RANKED, "f1")
+        macro = measure in multiclass.MACRO
         kinds = [labels for labels, _ in multiclass.one_vs_rest(truth, predicted)]
         return kinds if macro and kinds else [np.ones(truth.size)]
-    if measure in ("roc_auc", "average_precision"):
+    if measure in multiclass.RANKED:
         return [truth, 1 - truth]
-    if measure in ("f1", "true_positive_rate"):
+    if measure in ("f1", "recall", "true_positive_rate"):
         return [truth]
+    if measure == "precision":
+        return [(predicted >= 0.5).astype(float)]
+    if measure in counts.BOTH_CLASSES:
+        return [truth, 1 - truth]
     return [1 - truth if measure == "false_positive_rate" else np.ones(truth.size)]
 
 
@@ -95,8 +102,8 @@ def _sums(
     if measure == "calibration":
         gaps = predicted - truth
         return [one, *(gaps * inside for inside in _bins(predicted))], _calibration
-    if measure in ("rmse", "mae", "r2"):
-        return _errors(measure, truth, truth - predicted)
+    if measure in METRICS and METRICS[measure].task == "regression":
+        return errors.sums(measure, truth, predicted)
     called = predicted >= 0.5
     # As scikit-learn does: no logarithm of zero.
     tiny = np.finfo(float).eps
@@ -104,11 +111,17 @@ def _sums(
     right, wrong, negative = called * truth, called * (1 - truth), 1 - truth
     if measure == "f1":
         return [truth, right, wrong], _f1
+    if measure in counts.OF_COUNTS:
+        return [truth, negative, right, wrong], counts.OF_COUNTS[measure]
+    if measure == "top_3_accuracy":
+        return [one, one * math.nan], _share
     shares = {
         "log_loss": (one, -np.log(likely)),
         "brier": (one, (predicted - truth) ** 2),
         "accuracy": (one, called == truth),
         "selection_rate": (one, called),
+        "precision": (called, right),
+        "recall": (truth, right),
         "true_positive_rate": (truth, right),
         "false_positive_rate": (negative, wrong),
     }
@@ -135,27 +148,6 @@ def _bins(predicted: np.ndarray) -> list[np.ndarray]:
     edges = np.unique(np.quantile(predicted, np.linspace(0, 1, number + 1)[1:-1]))
     places = np.searchsorted(edges, predicted, side="left")
     return [places == place for place in range(edges.size + 1)]
-
-
-def _errors(
-    measure: str, truth: np.ndarray, error: np.ndarray
-) -> tuple[list[np.ndarray], Callable[..., float]]:
-    import numpy as np
-
-    one = np.ones(truth.size)
-    if measure == "mae":
-        return [one, np.abs(error)], _share
-    if measure == "rmse":
-        return [one, error**2], lambda n, squares: math.sqrt(_share(n, squares))
-    # Around the mean, or the squares of large numbers would leave no digits for their differences.
-    centred = truth - truth.mean() if truth.size else truth
-    columns = [one, error**2, centred, centred**2]
-    return (
-        columns,
-        lambda n, squares, total, all_squares: (
-            1 - np.divide(squares, all_squares - np.divide(total * total, n))
-        ),
-    )
 
 
 def _ranked(

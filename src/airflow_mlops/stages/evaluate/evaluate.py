@@ -122,7 +122,7 @@ def evaluate(
     theirs = rival.predicted if rival else None
     evaluation = Evaluation(
         model=best.model, partition=partition, candidate=best, champion=champion, metrics=evidence.metrics,
-        champion_metrics={} if theirs is None else measures.metrics(truth, theirs, best.task),
+        champion_metrics={} if theirs is None else measures.metrics(truth, theirs, best.task, evidence.named),
         by_class=measures.by_class(truth, judged.predicted, classes), intervals=evidence.intervals, checks=checks, verdict=verdict, unjudged=unjudged,
         reason=_reason(best, checks, verdict, unjudged),
         leaderboard={candidate.candidate: candidate.score for candidate in candidates},

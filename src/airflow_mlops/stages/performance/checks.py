@@ -43,7 +43,9 @@ def baseline(
     """
     predictor = predictor_of(champion)
     coding, prior, shares = models.coding(predictor), models.prior(predictor), models.shares(predictor)
-    naive = metrics.naive(coding.labels(rows), coding, prior, shares).get(subject.question.metric)
+    naive = metrics.naive(coding.labels(rows), coding, prior, shares, subject.question.metric).get(
+        subject.question.metric
+    )
     return performance.baseline(subject.question.metric, measurement, naive, policy.baseline, policy.min_rows)
 
 

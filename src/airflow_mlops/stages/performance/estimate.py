@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from airflow_mlops.domain.metrics import names
+from airflow_mlops.domain.metrics import measured as measured_names
 from airflow_mlops.learning.statistics import measures
 from airflow_mlops.stages.performance.calibration import LINES, Calibration, measured
 
@@ -38,7 +38,8 @@ def estimate(scores: np.ndarray, calibration: Calibration, seed: int = 0) -> dic
     both = np.r_[scores, scores]
     some = weights > 0
     estimates = {
-        name: _weighted(name, truth[some], both[some], weights[some]) for name in names("classification")
+        name: _weighted(name, truth[some], both[some], weights[some])
+        for name in measured_names("classification")
     }
     errors = _errors(scores, calibration, seed)
     return {
@@ -72,7 +73,7 @@ def _errors(scores: np.ndarray, calibration: Calibration, seed: int) -> dict[str
 
     random = np.random.default_rng(seed)
     count = min(scores.size, _DRAWN)
-    drawn: dict[str, list[float]] = {name: [] for name in names("classification")}
+    drawn: dict[str, list[float]] = {name: [] for name in measured_names("classification")}
     for line in range(1, len(calibration.shares)):
         chosen = random.choice(scores, count, replace=False)
         labels = (random.random(count) < calibration(chosen, line)).astype(float)

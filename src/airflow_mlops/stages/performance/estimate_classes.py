@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from airflow_mlops.domain.metrics import names
+from airflow_mlops.domain.metrics import measured as measured_names
 from airflow_mlops.learning.statistics import measures
 from airflow_mlops.stages.performance.calibration import LEAST_ROWS, LINES, Calibration, calibrate, measured
 
@@ -48,7 +48,7 @@ def estimate(scores: np.ndarray, calibrations: Sequence[Calibration], seed: int 
     random = np.random.default_rng(seed)
     rows, width = scores.shape
     count = max(1, min(rows, _CELLS // width))
-    drawn: dict[str, list[float]] = {name: [] for name in names("classification")}
+    drawn: dict[str, list[float]] = {name: [] for name in measured_names("classification")}
     for line in range(1, LINES + 1):
         chosen = scores[random.choice(rows, count, replace=False)]
         labels = _drawn(_calibrated(chosen, calibrations, line), random)

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.facts.performance import CONFIDENCE, Measured
-from airflow_mlops.domain.metrics import METRICS, names
+from airflow_mlops.domain.metrics import METRICS
+from airflow_mlops.domain.metrics import measured as metrics_of
 from airflow_mlops.learning.labels.coding import Coding
 from airflow_mlops.learning.statistics import measures, resampling
 from airflow_mlops.learning.statistics.statistic import statistic
@@ -43,13 +44,18 @@ def measured(
     return measurements
 
 
-def every(rows: pa.Table, coding: Coding, event_time: str, grain: str) -> dict[str, Measured]:
-    """Measure every metric of a task; there are none without rows."""
-    return measured(rows, coding, event_time, grain, names(coding.task)) if rows.num_rows else {}
+def every(rows: pa.Table, coding: Coding, event_time: str, grain: str, metric: str) -> dict[str, Measured]:
+    """Measure the standard metrics of a task, and the one that models are ranked by; there are none without rows."""
+    names = metrics_of(coding.task, [metric])
+    return measured(rows, coding, event_time, grain, names) if rows.num_rows else {}
 
 
 def naive(
-    truth: np.ndarray, coding: Coding, prior: float | None, shares: Mapping[str, float]
+    truth: np.ndarray,
+    coding: Coding,
+    prior: float | None,
+    shares: Mapping[str, float],
+    metric: str,
 ) -> dict[str, float | None]:
     """Return the metrics of a constant prediction; there are none without rows or without the constant.
 
@@ -65,7 +71,7 @@ def naive(
         constant = np.tile([shares.get(name, 0.0) for name in coding.judged], (truth.size, 1))
     else:
         constant = np.full(truth.size, prior)
-    return measures.metrics(truth, constant, coding.task)
+    return measures.metrics(truth, constant, coding.task, [metric])
 
 
 def slices(

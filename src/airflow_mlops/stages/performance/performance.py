@@ -71,7 +71,8 @@ def performance(
     matured = window.matured(subject, predictor_of(champion))
     rows = matured.rows
     coding = Coding.of(truth.question, training.classes)
-    metrics = measures.metrics(*coding.arrays(rows), task) if rows.num_rows else {}
+    named = (metric, *policy.floor)
+    metrics = measures.metrics(*coding.arrays(rows), task, named) if rows.num_rows else {}
     measurement = None
     if rows.num_rows:
         measurement = measured(rows, coding, dataset.event_time, dataset.grain, [metric])[metric]

@@ -222,9 +222,11 @@ def _measure(
         contradictory=joined.contradictory,
         unknown=joined.unknown,
         watermark=_watermark(joined, dataset.event_time, scored),
-        metrics=metrics.every(labelled, coding, dataset.event_time, dataset.grain),
+        metrics=metrics.every(labelled, coding, dataset.event_time, dataset.grain, subject.question.metric),
         slices=_slices(subject, scored, labelled, coding),
-        naive=metrics.naive(coding.labels(labelled), coding, prior, models.shares(predictor)),
+        naive=metrics.naive(
+            coding.labels(labelled), coding, prior, models.shares(predictor), subject.question.metric
+        ),
         prior=prior,
         shares=models.shares(predictor),
         holdout=dict(trained[1].metrics) if trained else {},

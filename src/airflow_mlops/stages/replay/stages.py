@@ -229,7 +229,7 @@ def quality(plan: ReplayPlan, place: int, version: ModelRef) -> dict[str, float 
         if not labelled_rows.num_rows:
             return {}
         predicted = models.predict(fitted, labelled_rows, spec.task.value)
-        return measures.metrics(truth, predicted, spec.task.value)
+        return measures.metrics(truth, predicted, spec.task.value, [spec.metric.name])
 
     key = key_of(version.digest, _content(dataset), spec.target)
     metrics: dict[str, float | None] = cached(plan.folder, "quality", key, compute)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from airflow_mlops.domain.checks import Check
 from airflow_mlops.domain.facts.results import TrainedModel
-from airflow_mlops.domain.metrics import METRICS, names
+from airflow_mlops.domain.metrics import METRICS, measured
 from airflow_mlops.domain.policies.gates import Interval
 from airflow_mlops.domain.spec.gates import Gates, VersusChampion
 from airflow_mlops.learning.statistics import measures, resampling
@@ -53,12 +53,17 @@ class Evidence:
         """Number of rows without a finite prediction; nothing can be measured on them."""
         return int((~measures.finite(self.judged.predicted)).sum())
 
+    @property
+    def named(self) -> tuple[str, ...]:
+        """The metrics that the spec names: the one that candidates are ranked by, and those with a floor."""
+        return self.candidate.metric, *self.gates.floor
+
     @cached_property
     def metrics(self) -> dict[str, float | None]:
         """The candidate's metrics by name; None where one is undefined."""
         if self.not_finite:
-            return dict.fromkeys(names(self.candidate.task))
-        return measures.metrics(self.judged.truth, self.judged.predicted, self.candidate.task)
+            return dict.fromkeys(measured(self.candidate.task, self.named))
+        return measures.metrics(self.judged.truth, self.judged.predicted, self.candidate.task, self.named)
 
     @cached_property
     def intervals(self) -> dict[str, Interval]:
