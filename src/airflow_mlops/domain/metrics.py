@@ -66,6 +66,10 @@ METRICS: dict[str, Metric] = {
 """Every metric by name."""
 
 
+OF_ONE_CLASS = ("average_precision", "f1", "precision", "recall")
+"""Metrics that are of the second class where there are two, and a mean over classes where there are more."""
+
+
 def names(task: Task | str) -> tuple[str, ...]:
     """Return the names of a task's metrics, the default one first."""
     return tuple(metric.name for metric in METRICS.values() if metric.task == task)

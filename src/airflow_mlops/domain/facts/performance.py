@@ -50,6 +50,7 @@ class Judgement(Fact):
     :param naive: metrics of a constant prediction, the mean of the training labels.
     :param prior: the mean of the training labels; None if it is not known any more.
     :param shares: the share of each of more than two classes in the training labels; empty if it is not known any more.
+    :param classes: the classes of the version, in the order of its probabilities; none for 0 and 1, and for a regression.
     :param holdout: metrics from the model's own evaluation.
     :param estimates: metrics that were estimated without labels when the partition was scored.
     :param content: digest of the predictions, the labels and the data.
@@ -69,7 +70,8 @@ class Judgement(Fact):
     slices: dict[str, Measured] = Field(default_factory=dict)
     naive: dict[str, Number] = Field(default_factory=dict)
     prior: Number = None
-    shares: dict[str, float] = Field(default_factory=dict)
+    shares: dict[str, float] = Field(default_factory=dict, exclude_if=lambda shares: not shares)
+    classes: tuple[str, ...] = Field(default=(), exclude_if=lambda names: not names)
     holdout: dict[str, Number] = Field(default_factory=dict)
     estimates: dict[str, Measured] = Field(default_factory=dict)
     content: str

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from airflow_mlops.domain.classes import BINARY, union
+from airflow_mlops.domain.metrics import OF_ONE_CLASS
 from airflow_mlops.domain.predictions import PROBABILITIES, SCORE
+from airflow_mlops.exceptions import SchemaMismatch
 from airflow_mlops.learning.models import classes
 
 if TYPE_CHECKING:
@@ -42,6 +45,24 @@ class Coding(NamedTuple):
         own = own or question.classes or BINARY
         return cls(question.target, question.task, own, union(own, question.classes))
 
+    def widened(self, rows: pa.Table) -> Self:
+        """Return the same with the classes that labels have besides; of 0 and 1 there are none.
+
+        What was predicted of such a row is wrong, whatever it is.
+
+        :raises SchemaMismatch: if a label is no class.
+        """
+        if self.own in ((), BINARY):
+            return self
+        there = classes.in_order(rows[TRUTH].drop_null().to_numpy(zero_copy_only=False), self.target)
+        strange = [name for name in there if name not in self.judged] if rows.num_rows else []
+        return self._replace(judged=union(self.judged, strange))
+
+    def comparable(self, metrics: Mapping[str, float]) -> dict[str, float]:
+        """Return the metrics of an earlier evaluation that mean the same: none of one class, if there are more by now."""
+        same = self.many == (len(self.own) > len(BINARY))
+        return {name: value for name, value in metrics.items() if same or name not in OF_ONE_CLASS}
+
     @property
     def many(self) -> bool:
         """Whether there are more than two classes, so that each row has a probability for each."""
@@ -50,7 +71,7 @@ class Coding(NamedTuple):
     def arrays(self, rows: pa.Table) -> tuple[np.ndarray, np.ndarray]:
         """Return labels and predictions of labelled rows, in the form that the measures take.
 
-        :raises SchemaMismatch: if a label is neither of two classes.
+        :raises SchemaMismatch: if a label is neither of two classes, or there are other classes than the version's.
         """
         return self.labels(rows), self.predictions(rows)
 
@@ -79,6 +100,11 @@ class Coding(NamedTuple):
         elif probabilities not in rows.column_names:
             matrix = np.empty((0, len(self.own)))
         else:
-            matrix = pc.list_flatten(rows[probabilities]).to_numpy().reshape(-1, len(self.own))
+            numbers = pc.list_flatten(rows[probabilities]).to_numpy()
+            if numbers.size != rows.num_rows * len(self.own):
+                raise SchemaMismatch(
+                    f"The predictions of {self.target!r} have other classes than {', '.join(self.own)}: score the partition again."
+                )
+            matrix = numbers.reshape(-1, len(self.own))
         everything = classes.ModelClasses(self.own, tuple(range(len(self.own))))
         return classes.arranged(everything, matrix, self.judged)

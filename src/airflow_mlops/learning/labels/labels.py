@@ -115,7 +115,7 @@ def write(
     labelled, values = pipeline.labels(prepared, target, task)
     if task == "classification":
         label_classes.refuse_others(values, classes, target)
-    column = label_classes.column_of(values)
+    column = label_classes.column_of(values, as_text=are_texts(classes))
     labelled = labelled.set_column(labelled.column_names.index(target), target, column)
     fitting, misfits, retyped = matching.fitted(labelled, key, columns or labelled.schema, where)
     folders = _partitions(fitting[event_time], partition)

@@ -52,10 +52,15 @@ def in_order(labels: np.ndarray, target: str, least: int = 1) -> tuple[str, ...]
     return BINARY if set(names) <= set(BINARY) else names
 
 
-def column_of(labels: np.ndarray) -> pa.Array:
-    """Return labels as a column: texts, or numbers."""
+def column_of(labels: np.ndarray, *, as_text: bool = False) -> pa.Array:
+    """Return labels as a column: texts, or numbers.
+
+    :param as_text: whether whole numbers are the names of classes too.
+    """
     import pyarrow as pa
 
+    if as_text and labels.dtype != object:
+        return pa.array([class_name(value) for value in labels.tolist()], pa.string())
     return pa.array(labels, pa.string() if labels.dtype == object else pa.float64())
 
 
@@ -105,7 +110,7 @@ def coded(labels: np.ndarray, classes: Sequence[str], target: str) -> np.ndarray
         first, second = classes
         raise SchemaMismatch(
             f"Target {target!r} must be {first} or {second}{', or false or true' if tuple(classes) == BINARY else ''}; "
-            f"it is also {strange[0]}. Name all of its classes in classes, or correct the label."
+            f"it is also {strange[0]}. Name all of its classes in classes, where false and true are 0 and 1, or correct the label."
         )
     coded_labels: np.ndarray = np.array([places.get(name, UNSEEN) for name in names], np.int64)[codes]
     return coded_labels

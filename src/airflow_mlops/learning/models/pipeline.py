@@ -133,6 +133,7 @@ def labels(table: pa.Table, target: str, task: str) -> tuple[pa.Table, np.ndarra
     """
     import numpy as np
     import pyarrow as pa
+    import pyarrow.compute as pc
 
     if target not in table.column_names:
         raise SchemaMismatch(
@@ -140,7 +141,8 @@ def labels(table: pa.Table, target: str, task: str) -> tuple[pa.Table, np.ndarra
         )
     if task == "classification" and _holds_names(table[target]):
         names = table[target].cast(pa.string())
-        has_label = names.is_valid().to_numpy(zero_copy_only=False)
+        # An empty text is a label that is missing, and no class could be named so.
+        has_label = pc.fill_null(pc.not_equal(names, ""), False).to_numpy(zero_copy_only=False)
         values = names.filter(pa.array(has_label)).to_numpy(zero_copy_only=False)
     else:
         numbers = _numbers(table, target)

@@ -105,7 +105,7 @@ def evaluate(
     if champion_ref == ref and (earlier := _judged_before(client, ref)):
         log.info("Version %s is the champion; what it was promoted on stays as it is.", ref.version)
         return earlier
-    classes = classes_of(client, best, champion)
+    classes = classes_of(client, best, champion, holdout)
     rows, truth = pipeline.labelled(holdout, best.target, best.task, classes)
     if not rows.num_rows:
         raise NotEnoughData(f"{partition}: none of the {holdout.num_rows} rows of the holdout has a label.")

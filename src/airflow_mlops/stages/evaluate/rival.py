@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from airflow_mlops.domain.classes import BINARY, union
 from airflow_mlops.domain.facts.results import ModelRef, TrainedModel
 from airflow_mlops.exceptions import SchemaMismatch, TransformFailed
-from airflow_mlops.learning.models import models, transform
+from airflow_mlops.learning.models import classes as label_classes
+from airflow_mlops.learning.models import models, pipeline, transform
 from airflow_mlops.learning.statistics import measures
 from airflow_mlops.stages.evaluate import leakage
 from airflow_mlops.stores.registry import registry
@@ -38,8 +39,13 @@ class Rival:
     classes: tuple[str, ...] = ()
 
 
-def classes_of(client: Client, candidate: TrainedModel, champion: ModelRef | None) -> tuple[str, ...]:
+def classes_of(
+    client: Client, candidate: TrainedModel, champion: ModelRef | None, holdout: pa.Table
+) -> tuple[str, ...]:
     """Return the classes that a holdout is judged by: those of the candidate, then what only the champion tells apart.
+
+    Labels of the holdout that neither knows are classes too, but beside 0 and 1 they are errors: what a candidate predicts of such
+    a row is wrong.
 
     :return: none for a regression.
     :raises ModelNotFound: if the champion does not say what it was trained on; also DigestMismatch.
@@ -47,7 +53,12 @@ def classes_of(client: Client, candidate: TrainedModel, champion: ModelRef | Non
     if candidate.task != "classification":
         return ()
     own = candidate.classes or BINARY
-    return union(own, registry.training(client, champion).classes) if champion else own
+    if champion:
+        own = union(own, registry.training(client, champion).classes)
+    if own == BINARY:
+        return own
+    _, labels = pipeline.labels(holdout, candidate.target, candidate.task)
+    return union(own, label_classes.in_order(labels, candidate.target) if labels.size else ())
 
 
 def predict(

@@ -33,6 +33,7 @@ def baseline(
     subject: Subject,
     champion: ModelRef,
     rows: pa.Table,
+    coding: Coding,
     measurement: Measured | None,
     models: Models,
     policy: PerformancePolicy,
@@ -42,7 +43,7 @@ def baseline(
     :param measurement: the champion's metric on these rows; None if there are none.
     """
     predictor = predictor_of(champion)
-    coding, prior, shares = models.coding(predictor), models.prior(predictor), models.shares(predictor)
+    prior, shares = models.prior(predictor), models.shares(predictor)
     naive = metrics.naive(coding.labels(rows), coding, prior, shares, subject.question.metric).get(
         subject.question.metric
     )
@@ -97,7 +98,8 @@ def estimates(
         why = f"there are no predictions, or no holdout of {LEAST_ROWS} rows with labels to calibrate them by"
         yield performance.unknown("estimate", expected, why)
     else:
-        holdout = trained[1].metrics if trained else {}
+        coding = models.coding(predictor_of(champion))
+        holdout = coding.comparable(trained[1].metrics) if trained else {}
         check = monitoring.performance(
             by_metric, holdout, policy, subject.question.metric, n, policy.min_rows
         )

@@ -70,7 +70,7 @@ def concept(
 def _errors(rows: pa.Table, coding: Coding) -> np.ndarray:
     import numpy as np
 
-    truth, predicted = coding.arrays(rows)
+    truth, predicted = coding.widened(rows).arrays(rows)
     if coding.task == "classification":
         wrong: np.ndarray = measures.chosen(predicted) != truth
         return wrong.astype(float)

@@ -67,6 +67,9 @@ def naive(
 
     if not truth.size or (prior is None and not shares):
         return {}
+    if coding.many and not shares and prior is not None:
+        # Labels have more classes by now than the two of the version.
+        shares = dict(zip(coding.own, (1 - prior, prior), strict=True))
     if coding.many:
         constant = np.tile([shares.get(name, 0.0) for name in coding.judged], (truth.size, 1))
     else:

@@ -70,7 +70,8 @@ def performance(
         return Performance(monitoring.performance({}, holdout, policy, metric, 0, policy.min_rows), {})
     matured = window.matured(subject, predictor_of(champion))
     rows = matured.rows
-    coding = Coding.of(truth.question, training.classes)
+    coding = Coding.of(truth.question, training.classes).widened(rows)
+    holdout = coding.comparable(holdout)
     named = (metric, *policy.floor)
     metrics = measures.metrics(*coding.arrays(rows), task, named) if rows.num_rows else {}
     measurement = None
@@ -86,7 +87,7 @@ def performance(
     models = Models(subject, history)
     others = (
         labels_check,
-        checks.baseline(subject, champion, rows, measurement, models, policy),
+        checks.baseline(subject, champion, rows, coding, measurement, models, policy),
         *checks.slices(subject, rows, coding, policy),
         *checks.estimates(subject, champion, history, models, policy),
         *checks.served(subject, champion, coding, policy),

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from airflow_mlops.domain.classes import BINARY
 from airflow_mlops.domain.facts.performance import Judgement, Measured
 from airflow_mlops.domain.facts.question import Question
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.domain.predictions import SCORE, Predictor
+from airflow_mlops.domain.predictions import PREDICTION, PROBABILITIES, SCORE, Predictor
 from airflow_mlops.exceptions import (
     DigestMismatch,
     ModelNotFound,
@@ -86,6 +88,9 @@ class Models:
             judgement.predictor: judgement.prior for judgement in judgements if judgement.prior is not None
         }
         self._shares = {judgement.predictor: judgement.shares for judgement in judgements if judgement.shares}
+        self._classes = {
+            judgement.predictor: judgement.classes for judgement in judgements if judgement.classes
+        }
         self._trainings: dict[Predictor, tuple[ModelRef, Training] | None] = {}
 
     def training(self, predictor: Predictor) -> tuple[ModelRef, Training] | None:
@@ -104,10 +109,25 @@ class Models:
         except (ModelNotFound, DigestMismatch):
             return None
 
+    def classes(self, predictor: Predictor, rows: pa.Table | None = None) -> tuple[str, ...] | None:
+        """Return the classes of a version, none for a regression; None if nobody knows any more in which order they are.
+
+        :param rows: its predictions, which tell whether a version that was deleted had the classes 0 and 1.
+        """
+        if trained := self.training(predictor):
+            return trained[1].classes
+        if predictor in self._classes or self._subject.question.task != "classification":
+            return self._classes.get(predictor, ())
+        names = rows.column_names if rows is not None else []
+        many = rows is not None and PROBABILITIES in names and rows[PROBABILITIES].null_count < len(rows)
+        chosen = (
+            set(rows[PREDICTION].unique().to_pylist()) if rows is not None and PREDICTION in names else set()
+        )
+        return None if many or not chosen <= {None, *BINARY} else BINARY
+
     def coding(self, predictor: Predictor) -> Coding:
         """Return how labels are compared with the predictions of a version."""
-        trained = self.training(predictor)
-        return Coding.of(self._subject.question, trained[1].classes if trained else ())
+        return Coding.of(self._subject.question, self.classes(predictor) or ())
 
     def prior(self, predictor: Predictor) -> float | None:
         """Return the mean of a version's training labels; None if they are gone, or of more than two classes."""
@@ -162,9 +182,16 @@ def judge(
     judgements = []
     for predictor in joined.predictors:
         mine = joined.of(predictor)
-        content = _digest(subject, mine, scored)
+        classes = models.classes(predictor, mine.rows)
+        coding = Coding.of(subject.question, classes or ()).widened(mine.labelled)
+        content = _digest(subject, mine, scored, coding)
         same = _unchanged(earlier, predictor, content, scored, moment)
-        judgements.append(same or _measure(subject, scored, moment, mine, predictor, content, models))
+        judgements.append(
+            same
+            or _measure(
+                subject, scored, moment, mine, predictor, content, models, None if classes is None else coding
+            )
+        )
     return judgements
 
 
@@ -188,12 +215,21 @@ def content_of(rows: Iterable[Judgement]) -> list[tuple[Predictor, str]]:
     return [(judgement.predictor, judgement.content) for judgement in rows]
 
 
-def _digest(subject: Subject, joined: Joined, scored: Partition) -> str:
+def _digest(subject: Subject, joined: Joined, scored: Partition, coding: Coding) -> str:
     truth = subject.truth
     columns = list(dict.fromkeys([*truth.key, truth.dataset.event_time, SCORE, TRUTH]))
-    parts = (tables.digest(joined.rows.select(columns))[:32], joined.contradictory, joined.unknown)
+    parts: list[object] = [
+        tables.digest(joined.rows.select(columns))[:32],
+        joined.contradictory,
+        joined.unknown,
+    ]
     # The digest of the data too, because slices are made by its columns.
-    return "-".join(map(str, (*parts, subject.digests.get(scored.key, "")[:32])))
+    parts.append(subject.digests.get(scored.key, "")[:32])
+    if coding.judged not in ((), BINARY):
+        # Metrics depend on the classes that rows are judged by, and a spec may name others by now.
+        names = "\n".join([*coding.own, "", *coding.judged])
+        parts.append(hashlib.sha256(names.encode("utf-8", "surrogatepass")).hexdigest()[:16])
+    return "-".join(map(str, parts))
 
 
 def _measure(
@@ -204,10 +240,14 @@ def _measure(
     predictor: Predictor,
     content: str,
     models: Models,
+    coding: Coding | None,
 ) -> Judgement:
     truth, labelled = subject.truth, joined.labelled
     dataset = truth.dataset
-    coding = models.coding(predictor)
+    judged = labelled
+    if coding is None:
+        # Nothing can be measured of a version that was deleted with the order of its classes.
+        coding, judged = Coding.of(subject.question, ()), labelled.slice(0, 0)
     trained, prior = models.training(predictor), models.prior(predictor)
     estimated: dict[str, Measured] = {}
     if scored == moment and trained is not None and truth.question.task == "classification":
@@ -222,13 +262,14 @@ def _measure(
         contradictory=joined.contradictory,
         unknown=joined.unknown,
         watermark=_watermark(joined, dataset.event_time, scored),
-        metrics=metrics.every(labelled, coding, dataset.event_time, dataset.grain, subject.question.metric),
-        slices=_slices(subject, scored, labelled, coding),
+        metrics=metrics.every(judged, coding, dataset.event_time, dataset.grain, subject.question.metric),
+        slices=_slices(subject, scored, judged, coding),
         naive=metrics.naive(
-            coding.labels(labelled), coding, prior, models.shares(predictor), subject.question.metric
+            coding.labels(judged), coding, prior, models.shares(predictor), subject.question.metric
         ),
         prior=prior,
         shares=models.shares(predictor),
+        classes=() if coding.own == BINARY else coding.own,
         holdout=dict(trained[1].metrics) if trained else {},
         estimates=estimated,
         content=content,

@@ -74,16 +74,19 @@ class Scorer(NamedTuple):
         return label_classes.of(self.fitted).names if self.task == "classification" else ()
 
     def arranged(self, scores: Scores, classes: Sequence[str]) -> Scores:
-        """Return scores of this version with probabilities in the order of some classes, if there are more than two."""
+        """Return scores of this version as those of some classes: of the second of two, or a probability for each of more."""
         import numpy as np
 
-        if len(classes) <= len(BINARY):
+        if tuple(classes) == self.classes:
             return scores
         matrix = scores.probabilities
         if matrix is None:
             matrix = np.stack([1 - scores.score, scores.score], axis=1)
         own = label_classes.ModelClasses(self.classes, tuple(range(len(self.classes))))
-        return scores._replace(probabilities=label_classes.arranged(own, matrix, classes))
+        probabilities = label_classes.arranged(own, matrix, classes)
+        if probabilities.ndim == 1:
+            return scores._replace(score=probabilities)
+        return scores._replace(probabilities=probabilities)
 
     @property
     def has_interval(self) -> bool:

@@ -186,7 +186,7 @@ def _beside(
     table = batches.predictions(rows, plan.dataset, challenger.arranged(theirs, classes), challenger.ref, at)
     champions = champion.arranged(ours, classes)
     beside = {
-        CHAMPION_SCORE: pa.array(ours.score, pa.float64()),
+        CHAMPION_SCORE: pa.array(champions.score, pa.float64()),
         CHAMPION_PREDICTION: None if ours.chosen is None else pa.array(ours.chosen, pa.string()),
         CHAMPION_PROBABILITIES: batches.lists(champions.probabilities),
         CHAMPION_VERSION: pa.repeat(pa.scalar(champion.ref.version, pa.string()), rows.num_rows),

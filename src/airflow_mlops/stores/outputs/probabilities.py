@@ -13,7 +13,8 @@ from airflow_mlops.domain.predictions import MODEL_VERSION, PROBABILITIES
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_PREFIX = "probability_"
+PREFIX = "probability_"
+"""How the columns of classes begin."""
 _LONGEST = 60
 """Characters of a name: PostgreSQL keeps 63."""
 _DIGITS = 8
@@ -26,10 +27,10 @@ def column_name(name: str) -> str:
     apart. A long name is cut, and ends in a part of its sha256.
     """
     plain = re.sub(r"[^a-z0-9]", lambda match: f"_{ord(match[0]):x}_", name)
-    if len(_PREFIX) + len(plain) > _LONGEST:
+    if len(PREFIX) + len(plain) > _LONGEST:
         digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGITS]
-        plain = f"{plain[: _LONGEST - len(_PREFIX) - _DIGITS - 2]}__{digest}"
-    return _PREFIX + plain
+        plain = f"{plain[: _LONGEST - len(PREFIX) - _DIGITS - 2]}__{digest}"
+    return PREFIX + plain
 
 
 def columns_of(schema: pa.Schema, classes: Mapping[str, Sequence[str]]) -> pa.Schema:

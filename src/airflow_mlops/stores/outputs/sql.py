@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.domain.predictions import SCORE
 from airflow_mlops.exceptions import OutputUnavailable, SchemaMismatch, WriteConflict
+from airflow_mlops.stores.outputs.probabilities import PREFIX
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from sqlalchemy import Column, Connection, Engine, Table
 
     from airflow_mlops.stores.outputs.tables import Predictions
+
+_log = logging.getLogger(__name__)
 
 MODEL, PARTITION_KEY = "model", "partition_key"
 """Columns with the model and the partition of each prediction."""
@@ -52,6 +56,14 @@ def write(predictions: Predictions, engine: Engine, table: str, where: str) -> N
         mine = (target.c[MODEL] == predictions.model) & (target.c[PARTITION_KEY] == predictions.partition.key)
         connection.execute(target.delete().where(mine))
         names = [column for column in predictions.flat_schema.names if column in target.c]
+        if lacking := [
+            name for name in predictions.flat_schema.names if name.startswith(PREFIX) and name not in names
+        ]:
+            _log.warning(
+                "%s has no column %s, so these probabilities are not in it: add it.",
+                where,
+                ", ".join(lacking),
+            )
         for rows in _rows(predictions, names):
             connection.execute(target.insert(), rows)
 
