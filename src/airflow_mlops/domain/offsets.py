@@ -44,7 +44,7 @@ def first_instant(clock: datetime, zone: tzinfo) -> datetime:
     >>> first_instant(datetime(2018, 11, 4), ZoneInfo("America/Sao_Paulo")).astimezone(ZoneInfo("America/Sao_Paulo")).hour
     1
     """
-    late = clock.replace(tzinfo=zone).astimezone(UTC)
+    late = clock.replace(tzinfo=zone, fold=0).astimezone(UTC)
     early = clock.replace(tzinfo=zone, fold=1).astimezone(UTC)
     if early >= late:
         return late

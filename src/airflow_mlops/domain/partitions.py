@@ -58,7 +58,7 @@ class Partition:
         if calendar.zone is UTC:
             return cls(calendar.floor(moment.astimezone(UTC)), calendar)
         try:
-            clock = moment.astimezone(calendar.zone).replace(tzinfo=None)
+            clock = moment.astimezone(calendar.zone).replace(tzinfo=None, fold=0)
         except (ValueError, OverflowError):
             raise UnknownPartition(f"{moment} lies outside of the years 1 to 9999 of {calendar}") from None
         partition = cls._at(clock, calendar)

@@ -138,3 +138,16 @@ def test_a_local_day_at_an_end_of_time_is_refused(key: str) -> None:
 def test_a_copy_of_a_partition_has_its_time_zone() -> None:
     partition = Partition.parse("2024-03-31", "day Europe/Berlin")
     assert copy.deepcopy(partition).grain.timezone == "Europe/Berlin"
+
+
+@pytest.mark.parametrize(
+    ("zone", "day"),
+    [("Atlantic/Azores", "2024-10-27"), ("America/Havana", "2020-11-01"), ("Europe/Berlin", "2024-10-27")],
+)
+def test_each_instant_of_a_day_that_shows_an_hour_twice_is_in_that_day(zone: str, day: str) -> None:
+    partition = Partition.parse(day, f"day {zone}")
+    assert partition.end - partition.start == timedelta(hours=25)
+    for minutes in range(0, 25 * 60, 30):
+        assert (
+            Partition.containing(partition.start + timedelta(minutes=minutes), partition.grain) == partition
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +20,7 @@ from airflow_mlops.learning.models import models
 from airflow_mlops.stages.drift import drift
 from airflow_mlops.stages.evaluate import evaluate
 from airflow_mlops.stages.performance import performance
+from airflow_mlops.stages.performance import rows as judgements
 from airflow_mlops.stages.score import beside, score
 from airflow_mlops.stages.shadow import trial_windows
 from airflow_mlops.stores.tables import tables
@@ -227,3 +229,100 @@ def test_a_class_that_the_champion_has_not_seen_waits_for_the_word_of_the_spec(w
         )
         verdicts_told = [check.verdict for check in evaluation.checks if check.name == "classes"]
         assert verdicts_told == verdicts
+
+
+def test_two_models_of_two_classes_in_another_order_are_the_same_model(tmp_path: Path) -> None:
+    history = History(tmp_path)
+    rows = {key: yes_or_no(rows_of(key)) for key in ("2013-01", "2013-02", "2013-03")}
+    history.publish("2013-01", rows["2013-01"])
+    february = history.publish("2013-02", rows["2013-02"])
+    settings: dict[str, Any] = {"target": "grade", "features": FEATURES, "metric": "log_loss"}
+    champion = history.crown(history.train(february, candidate=LINEAR, **settings), "2013-02")
+    turned = history.train(february, candidate=LINEAR, classes=("yes", "no"), **settings)
+    assert turned.classes == ("yes", "no")
+    challenger = ModelRef(model=MODEL, version=turned.version, digest=turned.digest, run_id=turned.run_id)
+    march, uri = history.publish("2013-03", rows["2013-03"]), history.uri("challenger")
+    score.score(
+        history.client,
+        model=MODEL,
+        dataset=march,
+        champion=champion,
+        task="classification",
+        uri=history.uri("predictions"),
+        beside=score.Beside(challenger, uri),
+    )
+    report = beside.shadow_report(uri, "2013-03", challenger, "classification", 0)
+    assert report.agreement == 1
+    assert report.difference == pytest.approx(0, abs=1e-6)
+    question = Question(target="grade", task="classification", metric="log_loss")
+    pair = trial_windows.Pair(
+        uri, history.uri("predictions"), challenger, champion.version, Truth(march, question), ("yes", "no")
+    )
+    check = trial_windows.quality(pair, "2013-03", trial_windows.Shadow(windows=1))
+    assert check.observed == pytest.approx(check.baseline, rel=1e-4)
+
+
+def yes_or_no(rows: pa.Table) -> pa.Table:
+    late = rows["late"].to_pylist()
+    return rows.drop_columns(["late", "delay"]).append_column(
+        "grade", pa.array(["yes" if value else "no" for value in late])
+    )
+
+
+def test_a_version_that_is_gone_is_judged_by_the_classes_it_had_or_not_at_all(tmp_path: Path) -> None:
+    history = History(tmp_path)
+    history.publish("2013-01", graded(rows_of("2013-01")))
+    february = history.publish("2013-02", graded(rows_of("2013-02")))
+    settings: dict[str, Any] = {"target": "grade", "features": FEATURES, "metric": "log_loss"}
+    champion = history.crown(history.train(february, candidate=LINEAR, **settings), "2013-02")
+    march = history.publish("2013-03", graded(rows_of("2013-03")))
+    score.score(
+        history.client, model=MODEL, dataset=march, champion=champion, task="classification",
+        uri=history.uri("predictions"),
+    )  # fmt: skip
+    named_otherwise = Question(
+        target="grade", task="classification", metric="log_loss", classes=("late", "on time", "early")
+    )
+    subject = judgements.Subject(
+        history.client, MODEL, history.uri("predictions"), Truth(march, named_otherwise)
+    )
+    [before] = judgements.judge(
+        subject, month("2013-03"), month("2013-03"), [], judgements.Models(subject, [])
+    )
+    assert before.classes == CLASSES
+    history.client.delete_model_version(MODEL, champion.version)
+    [kept] = judgements.judge(
+        subject, month("2013-03"), month("2013-03"), [], judgements.Models(subject, [before])
+    )
+    assert kept.metrics == before.metrics
+    [unknown] = judgements.judge(
+        subject, month("2013-03"), month("2013-03"), [], judgements.Models(subject, [])
+    )
+    assert (unknown.metrics, unknown.labelled) == ({}, march.rows)
+
+
+def test_a_label_that_neither_of_two_classes_names_is_wrong_and_stops_nothing(tmp_path: Path) -> None:
+    history = History(tmp_path)
+    history.publish("2013-01", yes_or_no(rows_of("2013-01")))
+    grades = yes_or_no(rows_of("2013-02"))
+    february = history.publish("2013-02", grades)
+    settings: dict[str, Any] = {"target": "grade", "features": FEATURES, "metric": "accuracy"}
+    trained = history.train(february, candidate=LINEAR, **settings)
+    champion = history.crown(trained, "2013-02")
+    values = yes_or_no(rows_of("2013-03"))["grade"].to_pylist()
+    column = grades.column_names.index("grade")
+    stray = yes_or_no(rows_of("2013-03")).set_column(column, "grade", pa.array(["maybe", *values[1:]]))
+    measured = {}
+    for name, table in (("as they were", yes_or_no(rows_of("2013-03"))), ("with one stray", stray)):
+        march = history.publish("2013-03", table)
+        score.score(
+            history.client, model=MODEL, dataset=march, champion=champion, task="classification",
+            uri=history.uri("predictions"),
+        )  # fmt: skip
+        truth = Truth(march, Question(target="grade", task="classification", metric="accuracy"))
+        found = performance.performance(
+            history.client, truth=truth, champion=champion, policy=PerformancePolicy(min_rows=50),
+            predictions_uri=history.uri("predictions"),
+        )  # fmt: skip
+        measured[name] = found.metrics["accuracy"] or 0
+    assert 0 <= measured["as they were"] - measured["with one stray"] <= 1 / len(values) + 1e-12
