@@ -114,7 +114,7 @@ def write(
     prepared = _columns(tables.normalise(rows), partition, [*key], event_time, target, task, where)
     labelled, values = pipeline.labels(prepared, target, task)
     if task == "classification":
-        label_classes.refuse_others(values, classes, target)
+        label_classes.refuse_others(values, classes, target, where)
     column = label_classes.column_of(values, as_text=are_texts(classes))
     labelled = labelled.set_column(labelled.column_names.index(target), target, column)
     fitting, misfits, retyped = matching.fitted(labelled, key, columns or labelled.schema, where)

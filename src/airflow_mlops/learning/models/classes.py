@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 UNSEEN = -1
 """Code of a label that is none of the classes; a model of more than two classes gives it no probability."""
 _MOST_ROWS = 0.9
+_SHOWN = 3
 _NAMES, _SEEN = "mlops_classes_", "mlops_seen_"
 
 
@@ -74,21 +75,24 @@ def is_one_of(labels: np.ndarray, classes: Sequence[str], target: str) -> np.nda
     return inside
 
 
-def refuse_others(labels: np.ndarray, classes: Sequence[str], target: str) -> None:
+def refuse_others(labels: np.ndarray, classes: Sequence[str], target: str, where: str) -> None:
     """Refuse labels that are none of the classes.
 
     :param classes: none takes any text, and of numbers 0 and 1.
-    :raises SchemaMismatch: naming one of them.
+    :param where: what the labels are, for the message.
+    :raises SchemaMismatch: with their number and the first of them.
     """
     if not classes and labels.dtype != object:
         classes = BINARY
     if not classes or is_one_of(labels, classes, target).all():
         return
-    coded(labels, classes, target)
-    strange = labels[~is_one_of(labels, classes, target)][0]
+    if tuple(classes) == BINARY:
+        coded(labels, classes, target)
+    strange = labels[~is_one_of(labels, classes, target)]
+    first = ", ".join(dict.fromkeys(repr(_name(label, target)) for label in strange[:_SHOWN]))
     raise SchemaMismatch(
-        f"Target {target!r} has the label {_name(strange, target)!r}, which is none of classes: {', '.join(classes)}. Name it "
-        "there, or correct the label."
+        f"{where}: {strange.size:,} of {labels.size:,} values of {target!r} are none of classes, which names "
+        f"{', '.join(classes)}: {first}. Name them there, or correct the labels."
     )
 
 
