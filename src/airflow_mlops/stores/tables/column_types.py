@@ -68,6 +68,9 @@ def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
         return _storage(column)
     if types.is_time(kind):
         return _clock(column)
+    if types.is_float16(kind):
+        # Arrow compares and counts hardly anything in half precision, and Delta has no such type.
+        return column.cast(pa.float64())
     if (
         types.is_decimal32(kind)
         or types.is_decimal64(kind)

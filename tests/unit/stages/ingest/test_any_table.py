@@ -146,6 +146,13 @@ def test_a_partition_that_is_refused_leaves_the_published_one_as_it_was(
             assert_published(store, second, other)
 
 
+def test_a_column_of_half_precision_is_the_same_in_staging_and_in_a_table_of_other_numbers() -> None:
+    with a_store() as store:
+        for values in (pa.array([1, 2]), pa.array([1.5, 2.0], pa.float64()).cast(pa.float16())):
+            store.publish(table(pa.chunked_array([values])), policy=SchemaPolicy.EVOLVE)
+        assert store.read()["x"].to_pylist() == [1.5, 2.0]
+
+
 @pytest.mark.parametrize("name", sorted({*KINDS} - {"unsigned numbers", "durations", "intervals"}))
 def test_other_values_of_a_type_fit_into_what_the_first_ones_made(name: str) -> None:
     @examples(3)
