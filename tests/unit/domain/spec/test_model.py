@@ -216,7 +216,9 @@ def test_every_problem_is_in_one_error_in_the_order_of_the_file(tmp_path: Path) 
         "line 5, key: must be a list, not the text 'flight_id'; write [flight_id]",
         (
             "line 9, train.metric: 'roc_acu' is no metric; did you mean 'roc_auc'? allowed: roc_auc, average_precision, "
-            "log_loss, brier, accuracy, f1 (classification); rmse, mae, r2 (regression)"
+            "log_loss, brier, accuracy, f1, f1_weighted, precision, recall, balanced_accuracy, matthews, quadratic_kappa, "
+            "top_3_accuracy (classification); rmse, mae, r2, mape, median_absolute_error, pinball_10, pinball_50, pinball_90, "
+            "poisson_deviance, gamma_deviance (regression)"
         ),
         "line 13, train.candidates[1].search.learning_rate: must be a list of values, or a range such as {low: 0.01, high: 1, log: true}, not the number 0.1",
     )
