@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from argparse import Namespace
+    from collections.abc import Sequence
 
+    from airflow_mlops.domain.spec.model import ModelSpec
     from airflow_mlops.domain.spec.source import Source
 
 
@@ -16,7 +19,8 @@ def check(args: Namespace) -> None:
 
     Files elsewhere than on this machine are looked at only with ``--data``.
 
-    :raises SystemExit: if the spec or a suite is wrong or cannot be read, with all problems and code 1.
+    :raises SystemExit: if the spec or a suite is wrong or cannot be read, with all problems and code 1; with ``--data``
+        also if the last file lacks a column, or no file can be looked at.
     """
     from airflow_mlops.domain.spec.model import ModelSpec
     from airflow_mlops.exceptions import SpecError
@@ -28,15 +32,46 @@ def check(args: Namespace) -> None:
         raise SystemExit(str(error)) from None
     if problems := list(suites.check(spec.expectations)):
         raise SystemExit("\n".join(problems))
-    print(f"{args.file}: {spec.name} is valid.")
-    for place, source in (("source", spec.source), ("labels.source", spec.labels.source)):
+    lines, problems = _of_data(spec, everywhere=args.data)
+    if not (problems and args.data):
+        print(f"{args.file}: {spec.name} is valid.")
+        lines += problems
+    for line in lines:
+        print(line)
+    if problems and args.data:
+        raise SystemExit("\n".join(problems))
+
+
+def _of_data(spec: ModelSpec, *, everywhere: bool) -> tuple[list[str], list[str]]:
+    """Return what the last file of each source tells, and what is wrong with it."""
+    features = spec.features.names if spec.features else ()
+    target = () if spec.labels.source else (spec.target,)
+    # A transform may make, or rename, any column.
+    needed = () if spec.transform else (*spec.key, spec.event_time, *target, *features)
+    numbers = spec.features.numeric if spec.features and spec.on_unreadable == "quarantine" else ()
+    lines: list[str] = []
+    problems: list[str] = []
+    if everywhere and spec.source.files is None:
+        problems.append("source: no look at the data: --data looks at files only")
+    for place, source, names in (
+        ("source", spec.source, needed),
+        ("labels.source", spec.labels.source, (*spec.key, spec.target)),
+    ):
         if source is not None and source.files is not None:
-            for line in _looked_at(source, everywhere=args.data):
-                print(f"{place}.files: {line}")
+            said, wrong = _of_files(source, names, numbers, everywhere=everywhere)
+            lines += [f"{place}.files: {line}" for line in said]
+            problems += [f"{place}.files: {line}" for line in wrong]
+    return lines, problems
 
 
-def _looked_at(source: Source, *, everywhere: bool) -> list[str]:
-    """Return what the last file of a source tells: options that would read columns that look like numbers or times."""
+def _of_files(
+    source: Source, names: Sequence[str], numbers: Sequence[str], *, everywhere: bool
+) -> tuple[list[str], list[str]]:
+    """Return what the last file of a source tells, such as options that would read its numbers, and what is wrong with it.
+
+    :param names: columns that it must have.
+    :param numbers: columns of numbers; rows with other values there are set aside.
+    """
     from airflow_mlops.hooks.source_files import FileSource
     from airflow_mlops.hooks.sources import from_spec
     from airflow_mlops.stores.sources import samples
@@ -44,14 +79,27 @@ def _looked_at(source: Source, *, everywhere: bool) -> list[str]:
     files = from_spec(source)
     assert isinstance(files, FileSource)
     if not everywhere and ("://" in files.path or files.conn_id is not None):
-        return []
+        return [], []
     try:
         there = files.files(None)
         if not there:
-            return [f"there is no file {files.describe(None)} to look at"] if everywhere else []
-        return samples.advise(there[-1])
+            missing = f"no look at the data: there is no file {files.describe(None)}"
+            return [], [missing] if everywhere else []
+        sample = samples.look(there[-1], numbers)
     except (OSError, ValueError, EOFError) as error:
-        return [f"no look at the data: {error}"]
+        return [], [f"no look at the data: {error}"]
+    columns = {column.casefold(): column for column in sample.columns}
+    absent = [name for name in dict.fromkeys(names) if columns and name not in columns.values()]
+    wrong = []
+    for name in absent:
+        close = get_close_matches(name.casefold(), columns, n=1)
+        hint = (
+            f"; did you mean {columns[close[0]]!r}?"
+            if close
+            else f"; it has {', '.join(sample.columns)[:500]}"
+        )
+        wrong.append(f"{there[-1].name} has no column {name!r}{hint}")
+    return list(sample.advice), wrong
 
 
 def schema(args: Namespace) -> None:

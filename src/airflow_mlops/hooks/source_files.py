@@ -67,6 +67,11 @@ class FileSource:
     percent: Sequence[str] = field(default=(), metadata={ADDED_LATER: True})
     times: Mapping[str, str] = field(default_factory=dict, hash=False, metadata={ADDED_LATER: True})
 
+    @property
+    def notation(self) -> Notation:
+        """How the numbers and times of CSV are written."""
+        return Notation(self.decimal, self.thousands, self.percent, dict(self.times))
+
     def describe(self, partition: Partition | None) -> str:
         """Return the path, without credentials; for no partition, with ``*`` where its parts would be."""
         return without_login(fill(self.path, partition))
@@ -126,7 +131,7 @@ class FileSource:
 
     def advise(self, hint: Hint, partition: Partition | None, *, masked: bool = False) -> str | None:
         """Say which option would read a column that looks like numbers or times; None if it is said to be text."""
-        from airflow_mlops.stores.sources.hints import advice
+        from airflow_mlops.stores.sources.advice import advice
 
         return advice(hint, self.files(partition), masked=masked)
 
@@ -165,7 +170,7 @@ class FileSource:
             tuple(self.nulls),
             dict(self.types),
             self.escape,
-            Notation(self.decimal, self.thousands, self.percent, dict(self.times)),
+            self.notation,
         )
         if _is_local(root):
             _refuse_outside(paths, self.open(fixed_folder(self.path)).path)

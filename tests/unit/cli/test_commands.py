@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from airflow.cli.cli_parser import get_parser
 
@@ -35,11 +36,11 @@ def test_the_last_file_of_a_source_tells_what_is_written_otherwise(
     file = tmp_path / "flights.yaml"
     file.write_text(SPEC.replace("/data/{partition}.parquet", f"{tmp_path}/{{partition}}.csv"))
     (tmp_path / "2026-01.csv").write_text("id,at,x\n1,2026-01-01,1\n")
-    (tmp_path / "2026-02.csv").write_text("id;at\n")
+    (tmp_path / "2026-02.csv").write_text("id,at,late\n")
     mlops("spec", "check", str(file))
     assert capsys.readouterr().out == f"{file}: flights is valid.\n"
-    rows = "".join(f'{number},"31.01.2026","{number},5"\n' for number in range(100_000))
-    (tmp_path / "2026-02.csv").write_text(f"id,at,x\n{rows}")
+    rows = "".join(f'{number},"31.01.2026","{number},5",0\n' for number in range(100_000))
+    (tmp_path / "2026-02.csv").write_text(f"id,at,x,late\n{rows}")
     mlops("spec", "check", str(file))
     valid, *hints = capsys.readouterr().out.splitlines()
     assert valid == f"{file}: flights is valid."
@@ -59,8 +60,67 @@ def test_data_elsewhere_is_looked_at_when_asked(tmp_path: Path, capsys: pytest.C
     file.write_text(SPEC.replace("/data/{partition}.parquet", "memory://nothing/{partition}.csv"))
     mlops("spec", "check", str(file))
     assert capsys.readouterr().out == f"{file}: flights is valid.\n"
+    with pytest.raises(SystemExit) as ended:
+        mlops("spec", "check", str(file), "--data")
+    assert ended.value.code == "source.files: no look at the data: there is no file memory://nothing/*.csv"
+    file.write_text(SPEC.replace('files: "/data/{partition}.parquet"', "python: flights:read"))
+    with pytest.raises(SystemExit, match="^source: no look at the data: --data looks at files only$"):
+        mlops("spec", "check", str(file), "--data")
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+def test_columns_that_the_last_file_lacks_are_named(
+    tmp_path: Path, suffix: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, data = tmp_path / "flights.yaml", tmp_path / f"2026-01.{suffix}"
+    spec = SPEC.replace("/data/{partition}.parquet", f"{tmp_path}/{{partition}}.{suffix}")
+    file.write_text(f"{spec}features: {{numeric: [distance], categorical: [zzz]}}\n")
+    frame = pd.DataFrame({"ID": [1], "at": ["2026-01-01"], "Distance": [1.5], "late": [0]})
+    {
+        "csv": lambda: frame.to_csv(data, index=False),
+        "jsonl": lambda: frame.to_json(data, orient="records", lines=True),
+        "parquet": lambda: frame.to_parquet(data),
+    }[suffix]()
+    problems = [
+        f"source.files: {data} has no column 'id'; did you mean 'ID'?",
+        f"source.files: {data} has no column 'distance'; did you mean 'Distance'?",
+        f"source.files: {data} has no column 'zzz'; it has ID, at, Distance, late",
+    ]
+    with pytest.raises(SystemExit) as ended:
+        mlops("spec", "check", str(file), "--data")
+    assert ended.value.code == "\n".join(problems)
+    assert capsys.readouterr().out == ""
+    mlops("spec", "check", str(file))
+    assert capsys.readouterr().out.splitlines()[1:] == problems
+    file.write_text(f"{spec}transform: flights:prepare\n")
     mlops("spec", "check", str(file), "--data")
-    assert "source.files: there is no file memory://nothing/*.csv to look at" in capsys.readouterr().out
+    assert capsys.readouterr().out == f"{file}: flights is valid.\n"
+
+
+def test_values_that_are_no_numbers_are_told_as_the_run_will_treat_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, data = tmp_path / "flights.yaml", tmp_path / "2026-01.csv"
+    rows = "".join(f"{number},2026-01-01,{number}.5,0\n" for number in range(286))
+    data.write_text(f"id,at,x,late\n{rows}286,2026-01-01,?,0\n287,2026-01-01,none,1\n")
+    spec = f"{SPEC.replace('/data/{partition}.parquet', f'{tmp_path}/{{partition}}.csv')}features: {{numeric: [x]}}\n"
+    values = f"2 of 288 values are no numbers: '?' (line 288 of {data}), 'none' (line 289 of {data})"
+    file.write_text(spec)
+    mlops("spec", "check", str(file), "--data")
+    assert f"source.files: 'x' is text, for {values}; correct them, or" in capsys.readouterr().out
+    file.write_text(f"{spec}on_unreadable: quarantine\n")
+    mlops("spec", "check", str(file), "--data")
+    assert f"source.files: 'x': {values}; their rows are set aside\n" in capsys.readouterr().out
+
+
+def test_a_cell_is_named_with_the_file_that_holds_it(tmp_path: Path) -> None:
+    file = tmp_path / "flights.yaml"
+    files = f"{{path: '{tmp_path}/{{partition}}.csv', types: {{x: double}}}}"
+    file.write_text(SPEC.replace('"/data/{partition}.parquet"', files))
+    (tmp_path / "2026-01.csv").write_text("id,at,x,late\n1,2026-01-01,1.5,0\n2,2026-01-01,many,0\n")
+    with pytest.raises(SystemExit, match=r"'many' \(line 3 of 2026-01.csv\)"):
+        mlops("spec", "check", str(file), "--data")
 
 
 def test_every_problem_of_a_spec_is_printed_at_once(tmp_path: Path) -> None:

@@ -87,6 +87,20 @@ def test_a_named_column_that_was_published_may_be_lost(tmp_path: Path) -> None:
     assert read(source, PLZ="string").num_rows == 1
 
 
+@pytest.mark.parametrize("mark", [";", "\t", "|", ","])
+@pytest.mark.parametrize("row", ["1|2|3", "1,5|2,5|x", '"a"|b'])
+@pytest.mark.parametrize("options", [{}, {"thousands": " "}])
+def test_the_delimiter_of_a_header_of_one_field_is_named(
+    tmp_path: Path, mark: str, row: str, options: dict[str, Any]
+) -> None:
+    text = f"id|at|x\n{row}\n".replace("|", mark)
+    source = csv(tmp_path, text, delimiter="#" if mark == "," else ",", **options)
+    with pytest.raises(SourceUnreadable) as raised:
+        read(source)
+    written = "\\t" if mark == "\t" else mark
+    assert str(raised.value).endswith(f': write delimiter: "{written}"')
+
+
 # --------------------------------------------------------------------------------------------------- escaped quotes
 
 ESCAPED = {

@@ -20,7 +20,6 @@ from airflow_mlops.stages.ingest.schemas import Columns, OtherTypes
 from airflow_mlops.stages.ingest.unreadable import Unreadable, complete
 from airflow_mlops.stores.arrow import arrow_type
 from airflow_mlops.stores.clocks import Clocks, Places
-from airflow_mlops.stores.sources.hints import Looks
 from airflow_mlops.stores.tables import column_types, commits, delta, digests, tables, versions
 from airflow_mlops.stores.tables.commits import Change
 from airflow_mlops.stores.tables.drafts import Draft
@@ -84,7 +83,7 @@ def stage(
     while True:
         clocks = Clocks(partition.grain.timezone, ambiguous, where)
         content, keys, times = digests.Content(), Keys(key, where), Times(event_time, partition, where)
-        looks = Looks()
+        looks = notations.looks_at(source)
         cells = Unreadable(
             event_time,
             expected,

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.exceptions import SchemaMismatch
+from airflow_mlops.stores.sources.advice import stray
 from airflow_mlops.stores.sources.hints import Hint, Looks
+from airflow_mlops.stores.sources.notation import Notation
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -16,6 +18,12 @@ if TYPE_CHECKING:
     from airflow_mlops.stores.sources.source import Source
 
 log = logging.getLogger(__name__)
+
+
+def looks_at(source: Source) -> Looks:
+    """Return what looks at the rows of a source."""
+    # Only files say how their numbers are written.
+    return Looks(getattr(source, "notation", Notation()))
 
 
 def tell(
@@ -55,4 +63,7 @@ def _advice(hint: Hint, source: Source, partition: Partition, *, masked: bool) -
     if advise := getattr(source, "advise", None):
         said: str | None = advise(hint, partition, masked=masked)
         return said
+    if not hint.options:
+        odd = stray(hint, masked=masked)
+        return odd and f"{hint.column!r} is text, for {odd}; correct them in the source or a transform"
     return f"{hint.sentence(masked=masked)}; change it in the source or a transform"

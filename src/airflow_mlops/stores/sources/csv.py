@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.exceptions import SourceUnreadable
@@ -15,6 +15,10 @@ from airflow_mlops.stores.sources.strange import Strange
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+_DELIMITERS = ";\t|,"
+_LONGEST = 60
 
 
 def find(file: File, types: Mapping[str, str], *, lenient: bool = False) -> pa.Schema:
@@ -35,6 +39,7 @@ def find(file: File, types: Mapping[str, str], *, lenient: bool = False) -> pa.S
     try:
         reader = _reader(file, quotes.open_text(file), expected)
         schema = reader.schema
+        _refuse_delimiter(file, schema.names)
         inexact = False
         for batch in reader:
             inexact = inexact or _is_inexact(batch)
@@ -132,6 +137,7 @@ def _find_carefully(file: File, expected: Mapping[str, pa.DataType], lenient: bo
     import pyarrow as pa
 
     names, notation = _header(file), file.layout.notation
+    _refuse_delimiter(file, names)
     distinct(names, file.name)
     kinds: dict[str, pa.DataType] = {name: expected.get(name, pa.null()) for name in names}
     strange: dict[str, Strange] = {}
@@ -215,8 +221,23 @@ def _header(file: File) -> list[str]:
         return next(rows, [])
 
 
+def _refuse_delimiter(file: File, names: Sequence[str]) -> None:
+    """Refuse a file whose fields are separated by something else: no partition has a single column.
+
+    :raises SourceUnreadable: if the header is one field that holds another delimiter.
+    """
+    others = [mark for mark in _DELIMITERS if mark != file.layout.delimiter and mark in "".join(names)]
+    if len(names) == 1 and others:
+        mark = max(others, key=names[0].count)
+        written = "\\t" if mark == "\t" else mark
+        raise SourceUnreadable(
+            f'{file.name}: its header is one field, {names[0][:_LONGEST]!r}: write delimiter: "{written}"'
+        )
+
+
 def _unreadable(file: File, error: Exception) -> SourceUnreadable:
     text = " ".join(str(error).split())
+    _refuse_delimiter(file, _header(file))
     if match := re.search(r"Expected (\d+) columns, got (\d+)", text):
         line, hint = quotes.ragged(file, int(match[1]))
         return SourceUnreadable(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from airflow_mlops.stores.sources.bytes import NULLS, File
+from airflow_mlops.stores.sources.bytes import NULLS
 from airflow_mlops.stores.sources.notation import Notation, numbers, times
-from airflow_mlops.stores.sources.quotes import places
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +23,8 @@ _NEARLY = 0.95
 """Share of the values that must be readable."""
 _MARKED = 0.1
 """Share of the values that must be no numbers as they are: `1,5` among many `2` may be one, a single one is not."""
-_LONGEST = 40
+LONGEST = 40
+"""Characters of a value that a message shows."""
 
 _NUMBERS = ((",", None), (".", ","), (",", "."), (".", " "), (",", " "), (".", "'"), (",", "'"), (".", "_"))
 _DATES = (
@@ -34,6 +34,8 @@ _DATES = (
 _CLOCKS = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p")
 # One look tells most columns of text from all of these.
 _LIKELY = r"^[\s+-]*\d(?:[\d\s.,'_/:+%\x{2019}\x{a0}\x{2009}\x{202f}-]|\b[A-Za-z]{3}\b|[AaPp][Mm])*$"
+MISSING = ("-", "?", *NULLS)
+"""What people write for a missing value, of which a file counts only some as missing."""
 # Numbers have no zero in front; telephone numbers and postcodes may.
 _CODE = r"^[+-]?0\d"
 
@@ -55,18 +57,35 @@ class Hint:
 
     :param values: the first of them, each with the number of rows before it.
     :param others: how many values are none.
-    :param options: what would read it, by key of a file of CSV; several if they cannot be told apart.
+    :param options: what would read it, by key of a file of CSV; several if they cannot be told apart. None if it is in
+        the notation that it is said to be in, but for a few values.
+    :param misfits: the first values that are none, each with the number of rows before it.
+    :param missing: how often each text stands there that people write for what is missing, and the first such rows.
     """
 
     column: str
     values: Sequence[tuple[int, str]]
     others: int
     options: Sequence[dict[str, object]]
+    count: int = 0
+    misfits: Sequence[tuple[int, str]] = ()
+    missing: Mapping[str, tuple[int, Sequence[int]]] = field(default_factory=dict)
 
     @property
     def is_time(self) -> bool:
         """Whether they look like times."""
-        return "times" in self.options[0]
+        return any("times" in option for option in self.options)
+
+    def strays(self, nulls: Sequence[str]) -> tuple[int, list[tuple[int, str]]]:
+        """Return how many values are no numbers, and the first of them, each with the number of rows before it.
+
+        :param nulls: texts that count as missing.
+        """
+        blanks = {text: places for text, places in self.missing.items() if text not in nulls}
+        first = [(before, text) for text, (_, rows) in blanks.items() for before in rows]
+        return self.others + sum(count for count, _ in blanks.values()), sorted([*self.misfits, *first])[
+            :SHOWN
+        ]
 
     def sentence(self, places: Sequence[str] | None = None, *, masked: bool = False) -> str:
         """Say what the column looks like.
@@ -76,7 +95,7 @@ class Hint:
         """
         shown = places or [f"row {before + 1:,}" for before, _ in self.values]
         values = ", ".join(
-            place if masked else f"{text[:_LONGEST]!r} ({place})"
+            place if masked else f"{text[:LONGEST]!r} ({place})"
             for (_, text), place in zip(self.values, shown, strict=True)
         )
         but = f", but for {self.others:,} value{'s' * (self.others > 1)}" if self.others else ""
@@ -104,9 +123,13 @@ class Hint:
 
 
 class Looks:
-    """Look at columns of text, batch by batch; one that does not look like numbers or times costs a glance."""
+    """Look at columns of text, batch by batch; one that does not look like numbers or times costs a glance.
 
-    def __init__(self) -> None:
+    :param declared: the notation that numbers are said to be in: columns are told of that are in it but for a few values.
+    """
+
+    def __init__(self, declared: Notation | None = None) -> None:
+        self._declared = declared
         self._columns: dict[str, _Column] = {}
         self._rows = 0
 
@@ -116,7 +139,7 @@ class Looks:
 
         for name, column in zip(rows.schema.names, rows.columns, strict=True):
             if str(column.type) in ("string", "large_string", "string_view"):
-                look = self._columns.setdefault(name, _Column(name))
+                look = self._columns.setdefault(name, _Column(name, self._declared))
                 look.add(column.cast(pa.string()), self._rows)
         self._rows += rows.num_rows
 
@@ -128,8 +151,11 @@ class Looks:
 
 
 class _Column:
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, declared: Notation | None) -> None:
         self._name = name
+        self._declared = declared
+        self._misfits: list[list[tuple[int, str]]] = []
+        self._missing: dict[str, tuple[int, list[int]]] = {}
         self._notations: list[_Way] | None = None
         self._first: list[tuple[int, str]] = []
         self._sample: pa.StringArray | None = None
@@ -140,9 +166,10 @@ class _Column:
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        if self._notations == []:
+        if self._notations == [] or not len(column):
             return
-        there = pc.invert(pc.is_in(column, value_set=pa.array(["", "-", "?", None, *NULLS], pa.string())))
+        there = pc.invert(pc.is_in(column, value_set=pa.array([*MISSING, None], pa.string())))
+        self._add_missing(column.filter(pc.invert(there)), pc.indices_nonzero(pc.invert(there)), before)
         values = column.filter(there)
         if isinstance(values, pa.ChunkedArray):
             values = values.combine_chunks()
@@ -150,8 +177,9 @@ class _Column:
             return
         if self._notations is None:
             self._sample = values[:_SAMPLE]
-            self._notations = list(_fitting(self._name, self._sample))
+            self._notations = list(_fitting(self._name, self._sample, self._declared))
             self._counts = [0] * len(self._notations)
+            self._misfits = [[] for _ in self._notations]
             if not self._notations:
                 return
         if len(self._first) < SHOWN:
@@ -160,40 +188,40 @@ class _Column:
             self._first = self._first[:SHOWN]
         self._values += len(values)
         for position, notation in enumerate(self._notations):
-            self._counts[position] += len(values) - notation.read(values).null_count
+            read, misfits = notation.read(values), self._misfits[position]
+            self._counts[position] += len(values) - read.null_count
+            if read.null_count and (left := SHOWN - len(misfits)) > 0:
+                places = pc.indices_nonzero(there).take(pc.indices_nonzero(pc.is_null(read))[:left])
+                misfits += [(before + place, column[place].as_py()) for place in places.to_pylist()]
+
+    def _add_missing(self, texts: pa.Array | pa.ChunkedArray, places: pa.Array, before: int) -> None:
+        import pyarrow.compute as pc
+
+        for text in filter(None, pc.unique(texts).to_pylist()):
+            count, rows = self._missing.get(text, (0, []))
+            here = places.filter(pc.equal(texts, text))
+            rows += [before + place for place in here[: SHOWN - len(rows)].to_pylist()]
+            self._missing[text] = count + len(here), rows
 
     def hint(self) -> Hint | None:
         most = max(self._counts, default=0)
         if not self._notations or self._values < SHOWN or most < _NEARLY * self._values:
             return None
+        position = self._counts.index(most)
         best = [
             notation for notation, count in zip(self._notations, self._counts, strict=True) if count == most
         ]
+        if not best[0].options:
+            count, misfits = self._values, self._misfits[position]
+            return Hint(self._name, self._first, count - most, (), count, misfits, self._missing)
         first = best[0].read(self._sample)
         others = [notation for notation in best[1:] if not notation.read(self._sample).equals(first)]
         options = [best[0].options, *(notation.options for notation in others[:1])]
         return Hint(self._name, self._first, self._values - most, options)
 
 
-def advice(hint: Hint, files: Sequence[File], *, masked: bool = False) -> str | None:
-    """Say what would read a column of files that looks like numbers or times.
-
-    :param masked: whether the values may not be shown.
-    :return: None if ``types`` says that the column is text.
-    """
-    layout = files[0].layout
-    if hint.column in layout.types:
-        return None
-    if files[0].format != "csv":
-        return f"{hint.sentence(masked=masked)}; change it in a transform"
-    sentence = hint.sentence(places(files, [before for before, _ in hint.values]), masked=masked)
-    if written := hint.written(layout.notation):
-        return f"{sentence}; write {written}, or types: {{{hint.column}: string}} if it is text"
-    return f"{sentence}; correct the others"
-
-
-def _fitting(name: str, values: pa.StringArray) -> Iterator[_Way]:
-    """Yield the notations that nearly all values are in, the simplest first."""
+def _fitting(name: str, values: pa.StringArray, declared: Notation | None) -> Iterator[_Way]:
+    """Yield the notations that nearly all values are in: the declared one, and then the simplest first."""
     import pyarrow.compute as pc
 
     def share(matches: pa.BooleanArray) -> float:
@@ -202,6 +230,10 @@ def _fitting(name: str, values: pa.StringArray) -> Iterator[_Way]:
     text = pc.utf8_trim_whitespace(values)
     if share(pc.match_substring_regex(text, _LIKELY)) < _NEARLY:
         return
+    if declared is not None:
+        read = partial(_numbers, decimal=declared.decimal, thousands=declared.thousands, percent=False)
+        if share(pc.is_valid(read(values))) >= _NEARLY:
+            yield _Way({}, read)
     if share(pc.is_null(numbers(text, ".", None))) < _MARKED:
         return
     for notation in _notations(name, is_percent=share(pc.ends_with(text, "%")) >= _NEARLY):

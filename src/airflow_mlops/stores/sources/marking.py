@@ -117,7 +117,7 @@ class Survey:
         import pyarrow as pa
 
         for row in rows:
-            place = f"line {lines[row]:,} of {self.file.path.rpartition('/')[2]}"
+            place = f"line {lines[row]:,} of {self.file.name.rpartition('/')[2]}"
             cells.setdefault(row, []).append(Cell(name, column[row].as_py(), str(self.expected[name]), place))
         rest = without(column, rows)
         try:

@@ -107,14 +107,37 @@ def test_a_transform_may_make_numbers_of_it(tmp_path: Path, caplog: pytest.LogCa
     assert not [record for record in caplog.records if "notation" in record.getMessage()]
 
 
-def test_what_is_left_to_correct_is_said_where_the_options_are_there(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("decimal", [",", "."])
+def test_values_that_are_no_numbers_are_named_where_all_others_are(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, decimal: str
 ) -> None:
-    rows = "".join(f'{number},2026-01-02,"{number},5"\n' for number in range(99))
-    (tmp_path / "2026-01.csv").write_text(f"id,at,x\n{rows}99,2026-01-02,x\n")
-    stage(FileSource(f"{tmp_path}/{{partition}}.csv", decimal=","), tmp_path)
-    assert "but for 1 value: " in caplog.text
-    assert caplog.text.rstrip().endswith("; correct the others")
+    rows = "".join(f'{number},2026-01-02,"{number}{decimal}5"\n' for number in range(286))
+    (tmp_path / "2026-01.csv").write_text(f"id,at,x\n{rows}286,2026-01-02,about 4\n287,2026-01-02,-\n")
+    source = FileSource(f"{tmp_path}/{{partition}}.csv", decimal=decimal)
+    said = (
+        f"'x' is text, for 2 of 288 values are no numbers: 'about 4' (line 288 of {tmp_path}/2026-01.csv), '-' (line 289 of "
+        f"{tmp_path}/2026-01.csv); correct them, or list under nulls what stands for a missing value, or set their rows "
+        "aside (on_unreadable: quarantine and types: {x: double}), or write types: {x: string} if it is text"
+    )
+    with pytest.raises(SchemaMismatch, match="'x' must be double: ") as raised:
+        stage(source, tmp_path, types=Features(numeric=("x",)).types)
+    assert str(raised.value).endswith(said)
+    stage(source, tmp_path)
+    assert caplog.text.rstrip().endswith(said)
+    apart = {"types": Features(numeric=("x",)).types, "unreadable": f"file://{tmp_path}/apart"}
+    assert stage(source, tmp_path, **apart)["x"] == "double"
+
+
+@pytest.mark.parametrize("read", [json_lines, parquets, frames])
+def test_values_of_any_source_that_are_no_numbers_are_named(
+    read: Callable[[Path], Source], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [{"id": number, "at": "2026-01-02T00:00:00Z", "x": f"{number}"} for number in range(99)]
+    monkeypatch.setattr(f"{__name__}.ROWS", [*rows, {"id": 99, "at": "2026-01-02T00:00:00Z", "x": "none"}])
+    with pytest.raises(
+        SchemaMismatch, match=r"for 1 of 100 values is no number: 'none' \(row 100\); correct them"
+    ):
+        stage(read(tmp_path), tmp_path, types=Features(numeric=("x",)).types)
 
 
 def test_values_of_personal_data_are_not_shown(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

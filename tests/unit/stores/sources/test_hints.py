@@ -6,6 +6,7 @@ import pyarrow as pa
 import pytest
 
 from airflow_mlops.stores.sources.hints import Hint, Looks
+from airflow_mlops.stores.sources.notation import Notation
 
 
 def hints(*batches: list[str | None], kind: pa.DataType | None = None) -> list[Hint]:
@@ -58,3 +59,27 @@ def test_nearly_all_values_of_all_batches_must_look_so() -> None:
     )
     assert hints(["1,5"] * 97, ["x"] * 10) == []
     assert hint.sentence(["here"] * 3, masked=True).endswith("2 values: here, here, here")
+
+
+def test_a_batch_without_rows_says_nothing() -> None:
+    looks = Looks(Notation())
+    looks.add(pa.table({"x": pa.chunked_array([], pa.string())}))
+    assert list(looks.hints()) == []
+
+
+def test_values_that_are_not_in_the_declared_notation_are_shown_with_what_is_written_for_missing_ones() -> (
+    None
+):
+    looks = Looks(Notation(",", "."))
+    for batch in (["-", "n/a"], ["1.234,5"] * 97, ["x", "2,5", "-"]):
+        looks.add(pa.table({"x": pa.array(batch)}))
+    (hint,) = looks.hints()
+    assert hint.strays(nulls=["n/a"]) == (3, [(0, "-"), (99, "x"), (101, "-")])
+    assert hint.strays(nulls=["n/a", "-"]) == (1, [(99, "x")])
+
+
+@pytest.mark.parametrize("values", [["007", "0815", "4711"], ["A1", "2", "3"], ["1", "2", "x", "y"]])
+def test_codes_and_words_are_in_no_declared_notation(values: list[str]) -> None:
+    looks = Looks(Notation())
+    looks.add(pa.table({"x": values}))
+    assert list(looks.hints()) == []
