@@ -72,6 +72,11 @@ class FileSource:
         """How the numbers and times of CSV are written."""
         return Notation(self.decimal, self.thousands, self.percent, dict(self.times))
 
+    @property
+    def has_notation(self) -> bool:
+        """Whether numbers or times are written in a notation of their own."""
+        return not self.notation.is_plain
+
     def describe(self, partition: Partition | None) -> str:
         """Return the path, without credentials; for no partition, with ``*`` where its parts would be."""
         return without_login(fill(self.path, partition))

@@ -10,10 +10,10 @@ from airflow_mlops.domain.classes import are_texts
 from airflow_mlops.domain.facts.labels import LabelsReport
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.exceptions import BadRows, SchemaMismatch, WriteConflict
-from airflow_mlops.learning.labels import matching
+from airflow_mlops.learning.labels import matching, reading
 from airflow_mlops.learning.models import classes as label_classes
 from airflow_mlops.learning.models import pipeline
-from airflow_mlops.stores.arrow import count_missing, exactly, is_beyond_years, unsigned
+from airflow_mlops.stores.arrow import count_missing, is_beyond_years, unsigned
 from airflow_mlops.stores.clocks import Clocks
 from airflow_mlops.stores.tables import column_types, delta, tables
 from airflow_mlops.stores.tables.drafts import paths
@@ -44,24 +44,27 @@ def ingest(
 ) -> LabelsReport:
     """Write the labels that a source has for a partition: those that became known during it.
 
-    Keys are read with the types that the published data has.
+    Keys are read with the types that the published data has, as the source writes them. One that cannot be read so is
+    a key that the data lacks.
 
     :param data: URI of the published data; None means data that is not a table of ours, so that nobody knows its keys.
     :param ambiguous: as of :func:`write`, as is ``classes``.
     :raises SourceMissing: if the source has nothing for the partition.
+    :raises SchemaMismatch: if a cell of another column cannot be read; else errors are those of :func:`write`.
     """
-    import pyarrow as pa
-
     types = matching.types(data, key)
     if are_texts(classes):
         types |= {target: "string"}
-    batches = list(source.batches(partition, types))
-    if not batches:
+    numbers = {target: "double"} if task == "regression" else {}
+    keys = [name for name in key if name != event_time]
+    early = [] if data is None else [name for name in keys if name not in matching.published(data).names]
+    read = reading.read(source, partition, types, keys, numbers, early)
+    if read is None:
         return LabelsReport(partition=partition.key, rows=0, new=0, empty=0, contradictory=0)
-    rows = pa.Table.from_batches(batches)
-    return write(
+    strangers = read.labelled(target, task, classes, f"the labels of partition {partition.key}")
+    report = write(
         uri,
-        rows,
+        read.rows,
         partition,
         key=key,
         event_time=event_time,
@@ -71,6 +74,7 @@ def ingest(
         ambiguous=ambiguous,
         classes=classes,
     )
+    return read.counted(report, strangers)
 
 
 def write(
@@ -202,10 +206,18 @@ def _columns(
 ) -> pa.Table:
     import pyarrow as pa
 
-    names = list(dict.fromkeys([*key, event_time, target]))
+    roles = {
+        target: "the target",
+        event_time: "the event time of the row",
+        **dict.fromkeys(key, "of the key"),
+    }
+    names = [*dict.fromkeys([*key, event_time, target])]
     if missing := [name for name in names if rows.column_names.count(name) != 1]:
+        columns = ", ".join(f"{name!r} ({roles[name]})" for name in missing)
         raise SchemaMismatch(
-            f"{where}: column {', '.join(missing)} must be there once; there is {', '.join(rows.column_names)}"
+            f"{where}: column {columns} must be there once; there is {', '.join(rows.column_names)}. Labels have the "
+            "key, the event time of the row that they are about, and the target, by the names that the data has: add or rename "
+            "the column in the source"
         )
     kind = pa.timestamp("us", "UTC")
     # A label without a time of its own became known at the end of the partition.
@@ -264,7 +276,7 @@ def _joined(uri: str, earlier: pa.Table, rows: pa.Table, key: list[str], target:
     import pyarrow.compute as pc
 
     try:
-        rows = _as_stored(uri, rows.select(earlier.column_names), earlier.schema, [*key, target])
+        rows = matching.as_stored(uri, rows.select(earlier.column_names), earlier.schema, [*key, target])
         both = pa.concat_tables([earlier, rows])
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, KeyError) as error:
         raise SchemaMismatch(f"the labels at {uri} have other columns than these: {error}") from error
@@ -274,21 +286,3 @@ def _joined(uri: str, earlier: pa.Table, rows: pa.Table, key: list[str], target:
     earliest = earliest.sort_by([(column, "ascending") for column in [*key, target]])
     values = earliest.group_by(key).aggregate([(target, "count_distinct")])
     return earliest, pc.sum(pc.greater(values[f"{target}_count_distinct"], 1), min_count=0).as_py()
-
-
-def _as_stored(uri: str, rows: pa.Table, stored: pa.Schema, names: list[str]) -> pa.Table:
-    """Return labels in the types of the table of labels.
-
-    :param names: columns of the key and the target.
-    :raises SchemaMismatch: if that changes a value, as a table does that was made when its keys looked like numbers.
-    """
-    for name in names:
-        column = exactly(rows[name], stored.field(name).type)
-        if not exactly(column, rows[name].type).equals(rows[name]):
-            raise SchemaMismatch(
-                f"the labels at {uri} have {name!r} as {stored.field(name).type}, which cannot hold those of these "
-                f"labels, {rows[name].type}. They were brought before the data, or the classes, had their type: move that table away, and run "
-                "their partitions again."
-            )
-        rows = rows.set_column(rows.column_names.index(name), name, column)
-    return rows.cast(stored)

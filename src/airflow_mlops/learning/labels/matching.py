@@ -9,6 +9,7 @@ from airflow_mlops.domain.facts.labels import Unmatched
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.exceptions import SchemaMismatch
 from airflow_mlops.stores.arrow import exactly
+from airflow_mlops.stores.sources.unreadable import is_number, is_text, trimmed
 from airflow_mlops.stores.tables import delta, tables, versions
 
 if TYPE_CHECKING:
@@ -79,12 +80,32 @@ def in_type(column: pa.ChunkedArray, name: str, kind: pa.DataType, where: str) -
     """
     import pyarrow as pa
 
+    if is_text(column.type) and is_number(kind):
+        column = trimmed(column)
     try:
         return exactly(column, kind)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise SchemaMismatch(
             f"{where}: {name!r} is {column.type}, and {kind} in the other table: {error}"
         ) from error
+
+
+def as_stored(uri: str, rows: pa.Table, stored: pa.Schema, names: list[str]) -> pa.Table:
+    """Return labels in the types of the table of labels.
+
+    :param names: columns of the key and the target.
+    :raises SchemaMismatch: if that changes a value, as a table does that was made when its keys looked like numbers.
+    """
+    for name in names:
+        column = exactly(rows[name], stored.field(name).type)
+        if not exactly(column, rows[name].type).equals(rows[name]):
+            raise SchemaMismatch(
+                f"the labels at {uri} have {name!r} as {stored.field(name).type}, which cannot hold those of these "
+                f"labels, {rows[name].type}. They were brought before the data, or the classes, had their type: move that table away, and run "
+                "their partitions again."
+            )
+        rows = rows.set_column(rows.column_names.index(name), name, column)
+    return rows.cast(stored)
 
 
 def unmatched(rows: pa.Table, key: Sequence[str], data: str) -> Unmatched:

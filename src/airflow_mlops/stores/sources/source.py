@@ -49,6 +49,11 @@ class Source(Protocol):
 class MarkingSource(Protocol):
     """A source that can tell which of its cells cannot be read as the type of their column, and where they stand."""
 
+    @property
+    def has_notation(self) -> bool:
+        """Whether numbers or times are written in a notation of its own, which is lost where a column is read as text."""
+        ...
+
     def marked(
         self, partition: Partition | None, types: Mapping[str, str], expected: Mapping[str, str]
     ) -> Iterator[pa.RecordBatch]:
