@@ -119,14 +119,13 @@ def test_a_model_that_was_tampered_with_is_neither_loaded_nor_promoted(
     assert not canary.exists()
 
 
-def test_a_champion_that_was_opened_in_a_notebook_goes_on_serving(story: Story) -> None:
+def test_a_champion_that_was_opened_in_a_notebook_goes_on_serving(
+    story: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
     story.promote(story.client, story.one, key="first")
-    before = mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(story.client.tracking_uri)
-    try:
-        mlflow.sklearn.load_model(f"models:/{story.model}@champion")
-    finally:
-        mlflow.set_tracking_uri(before)
+    # Not mlflow.set_tracking_uri, which would hold for every test after this one.
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", story.client.tracking_uri)
+    mlflow.sklearn.load_model(f"models:/{story.model}@champion")
     place = place_of(story, story.one.run_id)
     assert (place / "registered_model_meta").is_file()  # MLflow has left it
     models.load_version(story.client, make_ref(story.one))
