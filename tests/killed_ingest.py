@@ -54,10 +54,11 @@ def once(folder: str, partition: Partition, round: int) -> DatasetVersion:
     return ingest.publish(staged, uri=data, run=f"round {round}")
 
 
-def forever(ready: Connection, folder: str, round: int) -> None:
-    """Ingest until killed."""
-    ready.send("ready")
+def forever(news: Connection, folder: str, round: int) -> None:
+    """Ingest until killed, and say when it begins and whenever a partition was published."""
+    news.send("ready")
     while True:
         for partition in PARTITIONS:
             once(folder, partition, round)
+            news.send(partition.key)
         round += 1_000

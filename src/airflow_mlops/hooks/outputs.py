@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.addresses import shown
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.hooks.file_paths import fill
 from airflow_mlops.hooks.source_files import FileSource
 from airflow_mlops.hooks.source_sql import SqlSource
 from airflow_mlops.stores.outputs.tables import Predictions, Writer
+from airflow_mlops.stores.sources.paths import bare, fill
 
 if TYPE_CHECKING:
     from airflow_mlops.domain.spec import score as spec
@@ -64,7 +63,7 @@ class FileWriter:
 
     def describe(self, partition: Partition | None) -> str:
         """Return the path, without credentials; for no partition, with ``*`` where its parts would be."""
-        return shown(re.sub(r"://[^/]*@", "://", fill(self.path, partition)))
+        return shown(bare(fill(self.path, partition)))
 
     def write(self, predictions: Predictions) -> None:
         """Write the predictions to the file, replacing one that is there.

@@ -15,10 +15,10 @@ from airflow_mlops.domain.calendars import Calendar
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.spec.source import SUFFIXES
 from airflow_mlops.exceptions import SourceChanging, SourceMissing, SourceUnreadable
-from airflow_mlops.hooks.file_paths import bare, expression, fill, fixed_folder, is_pattern, without_login
 from airflow_mlops.hooks.source_sql import missing_connection
 from airflow_mlops.stores.sources.bytes import NULLS, File, Layout
 from airflow_mlops.stores.sources.notation import Notation
+from airflow_mlops.stores.sources.paths import bare, expression, fill, fixed_folder, is_pattern, without_login
 from airflow_mlops.stores.sources.source import ADDED_LATER
 
 if TYPE_CHECKING:

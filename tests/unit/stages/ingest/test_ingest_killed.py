@@ -40,12 +40,17 @@ def test_killed_at_any_moment_a_partition_is_there_whole_or_not_at_all(tmp_path:
     server.set_forkserver_preload(
         ["killed_ingest", "pyarrow.parquet", "pyarrow.dataset", "deltalake", "numpy"]
     )
+    needed = 0.0
     for round in range(KILLS):
-        ready, answer = server.Pipe(duplex=False)
+        news, answer = server.Pipe(duplex=False)
         child = server.Process(target=forever, args=(answer, str(tmp_path), round))
         child.start()
-        assert ready.poll(60)
-        time.sleep(moments.uniform(0.0, 0.5))
+        assert news.poll(60) and news.recv() == "ready"
+        if not needed:  # how long one ingest takes here, busy as the machine may be
+            start = time.monotonic()
+            assert news.poll(60)
+            needed = time.monotonic() - start
+        time.sleep(moments.uniform(0.0, 3 * needed))
         child.kill()
         child.join()
         check(tmp_path)
