@@ -45,7 +45,8 @@ def test_killed_at_any_moment_a_partition_is_there_whole_or_not_at_all(tmp_path:
         news, answer = server.Pipe(duplex=False)
         child = server.Process(target=forever, args=(answer, str(tmp_path), round))
         child.start()
-        assert news.poll(60) and news.recv() == "ready"
+        assert news.poll(60)
+        assert news.recv() == "ready"
         if not needed:  # how long one ingest takes here, busy as the machine may be
             start = time.monotonic()
             assert news.poll(60)
