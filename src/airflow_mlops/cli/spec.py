@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from airflow_mlops.domain.spec.model import ModelSpec
     from airflow_mlops.domain.spec.source import Source
@@ -48,29 +48,41 @@ def _of_data(spec: ModelSpec, *, everywhere: bool) -> tuple[list[str], list[str]
     target = () if spec.labels.source else (spec.target,)
     # A transform may make, or rename, any column.
     needed = () if spec.transform else (*spec.key, spec.event_time, *target, *features)
-    numbers = spec.features.numeric if spec.features and spec.on_unreadable == "quarantine" else ()
+    types = spec.features.types if spec.features and not spec.transform else {}
+    labels = {spec.target: "double"} if spec.task == "regression" else {}
+    keeps_apart = spec.on_unreadable == "quarantine"
     lines: list[str] = []
     problems: list[str] = []
     if everywhere and spec.source.files is None:
         problems.append("source: no look at the data: --data looks at files only")
-    for place, source, names in (
-        ("source", spec.source, needed),
-        ("labels.source", spec.labels.source, (*spec.key, spec.target)),
+    for place, source, names, expected, apart in (
+        ("source", spec.source, needed, types, keeps_apart),
+        ("labels.source", spec.labels.source, (*spec.key, spec.target), labels, False),
     ):
         if source is not None and source.files is not None:
-            said, wrong = _of_files(source, names, numbers, everywhere=everywhere)
+            said, wrong = _of_files(
+                source, names, expected, spec.pii, keeps_apart=apart, everywhere=everywhere
+            )
             lines += [f"{place}.files: {line}" for line in said]
             problems += [f"{place}.files: {line}" for line in wrong]
     return lines, problems
 
 
 def _of_files(
-    source: Source, names: Sequence[str], numbers: Sequence[str], *, everywhere: bool
+    source: Source,
+    names: Sequence[str],
+    expected: Mapping[str, str],
+    pii: Sequence[str],
+    *,
+    keeps_apart: bool,
+    everywhere: bool,
 ) -> tuple[list[str], list[str]]:
     """Return what the last file of a source tells, such as options that would read its numbers, and what is wrong with it.
 
     :param names: columns that it must have.
-    :param numbers: columns of numbers; rows with other values there are set aside.
+    :param expected: types that columns must have.
+    :param pii: columns whose values are not shown.
+    :param keeps_apart: whether rows with other values are set aside.
     """
     from airflow_mlops.hooks.source_files import FileSource
     from airflow_mlops.hooks.sources import from_spec
@@ -85,12 +97,18 @@ def _of_files(
         if not there:
             missing = f"no look at the data: there is no file {files.describe(None)}"
             return [], [missing] if everywhere else []
-        sample = samples.look(there[-1], numbers)
+        sample = samples.look(there[-1], expected, pii)
     except (OSError, ValueError, EOFError) as error:
         return [], [f"no look at the data: {error}"]
     columns = {column.casefold(): column for column in sample.columns}
     absent = [name for name in dict.fromkeys(names) if columns and name not in columns.values()]
-    wrong = []
+    ends = (
+        "; their rows are set aside"
+        if keeps_apart
+        else "; correct them, or set such rows aside (on_unreadable: quarantine)"
+    )
+    unreadable = [line + ends for line in sample.unreadable]
+    wrong = [] if keeps_apart else unreadable
     for name in absent:
         close = get_close_matches(name.casefold(), columns, n=1)
         hint = (
@@ -99,7 +117,7 @@ def _of_files(
             else f"; it has {', '.join(sample.columns)[:500]}"
         )
         wrong.append(f"{there[-1].name} has no column {name!r}{hint}")
-    return list(sample.advice), wrong
+    return [*sample.advice, *(unreadable if keeps_apart else ())], wrong
 
 
 def schema(args: Namespace) -> None:

@@ -42,8 +42,8 @@ class IngestOperator(BaseOperator):
     :param schema: what a partition may change in the columns: ``strict`` (nothing), ``add`` (new columns) or
         ``evolve`` (also lost columns and wider types).
     :param transform: ``module:function`` that prepares the features of each row; None leaves rows as they are.
-    :param types: Arrow types, such as ``{"weight": "double"}``, that columns have while they have no value; None
-        leaves their type to the first value.
+    :param types: Arrow types, such as ``{"weight": "double"}``, that columns must have, so that text which is none of them
+        cannot be read; None leaves their type to the first value.
     :param pii: columns with personal data, whose values no message of ours about notations shows.
     :param ambiguous: which one is meant by a time without an offset that occurs twice, as clocks are set back: ``earlier``
         or ``later``; None refuses the partition.

@@ -174,7 +174,7 @@ def times_of(column: pa.ChunkedArray) -> tuple[pa.ChunkedArray | None, pa.Chunke
     if not _is_text(kind):
         raise pa.ArrowTypeError(f"{kind} is no time")
     # .NET and SQL Server write seven digits of a second, pandas nine.
-    column = pc.replace_substring_regex(column, r"([.,]\d{6})\d+", r"\1")
+    column = pc.replace_substring_regex(pc.utf8_trim_whitespace(column), r"([.,]\d{6})\d+", r"\1")
     named = pc.match_substring_regex(column, _OFFSET)
     none = pa.scalar(None, kind)
     with_offset = pc.if_else(named, column, none).cast(pa.timestamp("us", "UTC"))

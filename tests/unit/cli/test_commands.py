@@ -105,13 +105,41 @@ def test_values_that_are_no_numbers_are_told_as_the_run_will_treat_them(
     rows = "".join(f"{number},2026-01-01,{number}.5,0\n" for number in range(286))
     data.write_text(f"id,at,x,late\n{rows}286,2026-01-01,?,0\n287,2026-01-01,none,1\n")
     spec = f"{SPEC.replace('/data/{partition}.parquet', f'{tmp_path}/{{partition}}.csv')}features: {{numeric: [x]}}\n"
-    values = f"2 of 288 values are no numbers: '?' (line 288 of {data}), 'none' (line 289 of {data})"
+    said = "source.files: 'x' cannot be read as double in 2 of 288 values: "
+    values = "'?' (line 288 of 2026-01.csv), 'none' (line 289 of 2026-01.csv)"
     file.write_text(spec)
-    mlops("spec", "check", str(file), "--data")
-    assert f"source.files: 'x' is text, for {values}; correct them, or" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as ended:
+        mlops("spec", "check", str(file), "--data")
+    assert f"{said}{values}; correct them, or set such rows aside" in str(ended.value.code)
     file.write_text(f"{spec}on_unreadable: quarantine\n")
     mlops("spec", "check", str(file), "--data")
-    assert f"source.files: 'x': {values}; their rows are set aside\n" in capsys.readouterr().out
+    assert f"{said}{values}; their rows are set aside\n" in capsys.readouterr().out
+    file.write_text(f"{spec}on_unreadable: quarantine\npii: [x]\n")
+    mlops("spec", "check", str(file), "--data")
+    out = capsys.readouterr().out
+    assert f"{said}line 288 of 2026-01.csv, line 289 of 2026-01.csv; their rows are set aside\n" in out
+    file.write_text(f"{spec}transform: flights:prepare\npii: [x]\n")
+    mlops("spec", "check", str(file), "--data")
+    out = capsys.readouterr().out
+    assert f"2 of 288 values are no numbers: line 288 of {data}, line 289 of {data}; correct" in out
+
+
+def test_values_of_personal_data_are_in_no_output_of_a_check(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "flights.yaml"
+    options = "types: {x: double}, times: {seen: '%d.%m.%Y'}, delimiter: ';'"
+    files = f"{{path: '{tmp_path}/{{partition}}.csv', {options}}}"
+    file.write_text(SPEC.replace('"/data/{partition}.parquet"', files) + "pii: [x, seen, pay]\n")
+    rows = "".join(f"{number};2026-01-01;SECRET;SECRET;{number + 1}7,5;0\n" for number in range(9))
+    (tmp_path / "2026-01.csv").write_text(f"id;at;x;seen;pay;late\n{rows}")
+    mlops("spec", "check", str(file))
+    out = capsys.readouterr().out
+    assert "'x' cannot be read as double in 9 of 9 values: line 2 of 2026-01.csv" in out
+    assert "'seen' cannot be read as a time in 9 of 9 values: line 2 of 2026-01.csv" in out
+    assert "'pay' is text, and looks like numbers in another notation: line 2 of" in out
+    assert "SECRET" not in out
+    assert "7,5" not in out
 
 
 def test_a_cell_is_named_with_the_file_that_holds_it(tmp_path: Path) -> None:

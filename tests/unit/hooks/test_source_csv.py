@@ -17,6 +17,7 @@ from airflow_mlops.exceptions import SourceUnreadable
 from airflow_mlops.hooks.source_files import FileSource
 from airflow_mlops.learning.labels import labels
 from airflow_mlops.stages.ingest import ingest
+from airflow_mlops.stores.sources import quotes
 from airflow_mlops.stores.tables import tables
 
 JANUARY = Partition.parse("2026-01", "month")
@@ -322,3 +323,52 @@ def test_a_source_with_a_notation_survives_the_way_to_the_triggerer(tmp_path: Pa
         tmp_path, "id;x\n1;5 %\n", delimiter=";", percent=("x",), times={"at": "%d.%m.%Y"}, escape="\\"
     )
     assert read(unpack(json.loads(json.dumps(pack(source)))))["x"].to_pylist() == [0.05]  # type: ignore[arg-type]
+
+
+# ----------------------------------------------------------------------------------- what Arrow reads, and people do not
+
+
+@pytest.mark.parametrize("text", ["0x10", "0XfF", " 0x10", "1e400", "-1e999"])
+@pytest.mark.parametrize("others", [[], ["7"], ["7.5"], ["word"], [""]])
+@pytest.mark.parametrize("options", [{}, {"decimal": ","}, {"escape": "\\"}])
+def test_what_only_a_parser_takes_for_a_number_is_text(
+    tmp_path: Path, text: str, others: list[str], options: dict[str, Any]
+) -> None:
+    rows = column(tmp_path, text, *others, **options)
+    assert rows == [text, *(other or None for other in others)]
+    assert column(tmp_path, *["7"] * 5, text, **options)[-1] == text
+
+
+@pytest.mark.parametrize("options", [{"types": {"x": "int64"}}, {"types": {"x": "double"}}])
+@pytest.mark.parametrize("text", ["0x10", "1e400"])
+def test_what_only_a_parser_takes_for_a_number_is_none_where_a_number_is_due(
+    tmp_path: Path, text: str, options: dict[str, Any]
+) -> None:
+    with pytest.raises(
+        SourceUnreadable, match=f"'x' cannot be read as .* in 1 of 2 values: '{text}' .line 3"
+    ):
+        column(tmp_path, "7", text, **options)
+
+
+def test_a_published_number_is_not_read_by_a_parser_alone(tmp_path: Path) -> None:
+    assert read(csv(tmp_path, "x\n0x10\n7\n"), x="int64")["x"].to_pylist() == ["0x10", "7"]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        (" 1", 1), ("1 ", 1), ("\t1", 1), ("+1", 1.0), (".5", 0.5), ("5.", 5.0), ("1e5", 1e5), ("007", 7), ("-0", 0),
+        ("inf", float("inf")), ("-Infinity", float("-inf")), (" 1.5", 1.5), ("TRUE", True), ("False", False), ("t", "t"),
+        ("yes", "yes"), (" true", " true"), ("2024", 2024), ("2024-01", "2024-01"), (" 2024-01-02", date(2024, 1, 2)),
+        ("2024-01-02T03", datetime(2024, 1, 2, 3, tzinfo=UTC).replace(tzinfo=None)), ("2024-1-2", "2024-1-2"), ("12:30", "12:30"), ("1d", "1d"),
+        ("1_000", "1_000"), ("\u0661", "\u0661"), ("0b1", "0b1"), ("1%", "1%"),
+    ],
+)  # fmt: skip
+def test_a_value_is_the_same_however_far_down_the_file_its_type_is_found(
+    tmp_path: Path, text: str, value: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert column(tmp_path, text) == [value]
+    # A value of another column that does not fit, in a later block, makes all columns be looked at again.
+    monkeypatch.setattr(quotes, "BLOCK", 256)
+    (tmp_path / "2026-01-0.csv").write_text("x,other\n" + f"{text},1\n" * 200 + f"{text},word\n")
+    assert set(read(FileSource(f"{tmp_path}/{{partition}}-*.csv"))["x"].to_pylist()) == {value}

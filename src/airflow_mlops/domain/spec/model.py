@@ -148,7 +148,9 @@ class ModelSpec(Section):
         default=0.1, description="Largest share of rows to set aside; above it the partition is stopped."
     )
     on_unreadable: Literal["block", "quarantine"] = Field(
-        default="block", description="Whether a cell that cannot be read stops all, or its row is set aside."
+        default="block",
+        description="Whether a cell of the data that cannot be read stops all, or its row is set aside. Labels with a source "
+        "of their own have no quarantine: a bad key is counted, a bad label or time stops them.",
     )
     skew: Skew | None = Field(
         default_factory=Skew,

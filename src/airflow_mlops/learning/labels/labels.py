@@ -55,10 +55,13 @@ def ingest(
     types = matching.types(data, key)
     if are_texts(classes):
         types |= {target: "string"}
-    numbers = {target: "double"} if task == "regression" else {}
+    expected = dict.fromkeys([event_time, LABELLED_AT], "timestamp[us, tz=UTC]")
+    if task == "regression":
+        expected |= {target: "double"}
     keys = [name for name in key if name != event_time]
     early = [] if data is None else [name for name in keys if name not in matching.published(data).names]
-    read = reading.read(source, partition, types, keys, numbers, early)
+    unnamed = target if task == "classification" and not classes else None
+    read = reading.read(source, partition, types, keys, expected, early, unnamed)
     if read is None:
         return LabelsReport(partition=partition.key, rows=0, new=0, empty=0, contradictory=0)
     strangers = read.labelled(target, task, classes, f"the labels of partition {partition.key}")
@@ -113,7 +116,7 @@ def write(
     where = f"the labels of partition {partition.key}"
     columns = None if data is None else matching.published(data)
     if data is not None:
-        matching.refuse_others(data, partition, where)
+        matching.refuse_other_grain(data, partition, where)
     rows = _instants(rows, partition, [*key], event_time, columns, ambiguous, where)
     prepared = _columns(tables.normalise(rows), partition, [*key], event_time, target, task, where)
     labelled, values = pipeline.labels(prepared, target, task)

@@ -41,14 +41,14 @@ def published(data: str) -> pa.Schema:
     return tables.normalise(tables.dataset(data).schema.empty_table()).schema
 
 
-def refuse_others(data: str, partition: Partition, where: str) -> None:
+def refuse_other_grain(data: str, partition: Partition, where: str) -> None:
     """Refuse labels whose partitions are not those of the data.
 
     :raises OtherPartitions: if the data has partitions of another length or time zone.
     """
     newest = next(versions.versions(data), None) if tables.exists(data) else None
     if newest is not None:
-        versions.refuse_others(newest, partition, where)
+        versions.refuse_other_grain(newest, partition, where)
 
 
 def fitted(

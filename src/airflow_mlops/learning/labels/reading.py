@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from airflow_mlops.domain.facts.labels import LabelsReport, Unmatched
 from airflow_mlops.exceptions import SchemaMismatch
+from airflow_mlops.learning.labels.names import ClassNames
 from airflow_mlops.learning.models import classes as label_classes
 from airflow_mlops.learning.models import pipeline
 from airflow_mlops.stores.arrow import arrow_type, is_beyond_exact
 from airflow_mlops.stores.sources import unreadable
-from airflow_mlops.stores.sources.hints import Looks
 from airflow_mlops.stores.sources.source import MarkingSource
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ def read(
     keys: Collection[str],
     expected: Mapping[str, str],
     early: Collection[str] = (),
+    classes: str | None = None,
 ) -> Brought | None:
     """Read the labels of a partition; None if the source yields nothing, not even columns.
 
@@ -85,6 +86,8 @@ def read(
     :param keys: columns in which a cell that cannot be read is a key that the data lacks.
     :param expected: Arrow types of further columns, whose cells must all be readable.
     :param early: columns of the key whose type nobody knows yet, since the data is not published.
+    :param classes: column of classes that nobody has named: a text among numbers there is told of, since it makes names of
+        all of them. None for no such column.
     :raises SchemaMismatch: if a cell of another column cannot be read, or keys have lost digits or their notation.
     """
     import numpy as np
@@ -93,28 +96,34 @@ def read(
     legible = {name: types[name] for name in keys if name in types and _is_legible(types[name])}
     marks = legible | dict(expected)
     has_notation = isinstance(source, MarkingSource) and source.has_notation
-    if isinstance(source, MarkingSource) and has_notation:
-        batches = source.marked(partition, types, marks)
+    if isinstance(source, MarkingSource):
+        # Without a notation, and without types, a key is the same as the text that stands for it.
+        said = {
+            name: kind
+            for name, kind in marks.items()
+            if has_notation or name in expected or name in source.types
+        }
+        batches = source.marked(partition, types, said)
     else:
         batches = source.batches(partition, types)
     where = f"the labels of partition {partition.key}"
     rows, strangers, retyped = list[pa.Table](), list[pa.Table](), dict[str, tuple[str, str]]()
     tally = unreadable.Tally()
-    texts: dict[str, list[str]] = {}
+    names = ClassNames(classes)
     for batch in batches:
         part, cells = unreadable.taken(pa.Table.from_batches([batch]))
         tally.add(part, cells)
+        names.add(part)
         for cell in (cell for place in cells for cell in cells[place]):
             if cell.column in legible:
                 retyped[cell.column] = "string", types[cell.column]
-            else:
-                texts.setdefault(cell.column, []).append(cell.text)
         is_strange = np.zeros(part.num_rows, bool)
         is_strange[list(cells)] = True
         rows.append(part.filter(pa.array(~is_strange)))
         strangers.append(part.filter(pa.array(is_strange)))
-    if texts:
-        _refuse(tally, texts, where)
+    if wrong := [name for name in tally.counts if name not in legible]:
+        _refuse(tally, wrong, where)
+    names.tell(getattr(source, "lines", None), partition, where)
     if not rows:
         return None
     labels = Brought(pa.concat_tables(rows), pa.concat_tables(strangers), retyped)
@@ -135,15 +144,11 @@ def _is_number(text: str) -> bool:
     return kind is not None and unreadable.is_number(kind)
 
 
-def _refuse(tally: unreadable.Tally, texts: Mapping[str, list[str]], where: str) -> None:
-    import pyarrow as pa
-
-    looks = Looks()
-    for name, values in texts.items():
-        looks.add(pa.table({name: pa.array(values, pa.string())}))
-    advice = "".join(f"; {hint.sentence()}; write {hint.written()}" for hint in looks.hints())
+def _refuse(tally: unreadable.Tally, names: Collection[str], where: str) -> None:
+    options = [written for name in names if (written := tally.written(name))]
+    advice = f"; or write {' and '.join(options)} if they are of CSV" if options else ""
     raise SchemaMismatch(
-        f"{where}: {'; '.join(map(tally.sentence, texts))}; correct them in the source{advice}"
+        f"{where}: {'; '.join(map(tally.sentence, names))}; correct them in the source{advice}"
     )
 
 

@@ -19,7 +19,7 @@ FREQUENT = 100
 The others count as two: those that the reference has, and those that it lacks.
 """
 
-RARE, UNSEEN = "rare categories", "rare categories that the reference lacks"
+RARE, RARE_UNSEEN = "rare categories", "rare categories that the reference lacks"
 
 _EXPECTED = 5
 # Expected share of new categories from which the reference tells nothing: nearly every row has a category of its own.
@@ -167,7 +167,7 @@ def together(before: Column, now: Column) -> tuple[list[str], np.ndarray, np.nda
         for label in sides[0] | sides[1]
     }
     frequent = sorted(total, key=lambda label: (-total[label], label))[:FREQUENT]
-    labels = [*frequent, RARE, UNSEEN]
+    labels = [*frequent, RARE, RARE_UNSEEN]
     counts = [np.array([side.get(label, 0) for label in frequent] + [0, 0], np.int64) for side in sides]
     rest = total.keys() - set(frequent)
     for side, tally, column in zip(sides, counts, (before, now), strict=True):

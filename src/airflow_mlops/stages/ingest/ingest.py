@@ -58,8 +58,9 @@ def stage(
     :param required: columns that the model needs besides key and event time.
     :param policy: what the partition may change in the columns.
     :param transform: prepares the features of each batch; None leaves rows as they are.
-    :param types: Arrow types, as text, of columns that have no value yet; the first value settles those of others.
-        A column of text that looks like numbers or times is refused if they say it is that, and told of otherwise.
+    :param types: Arrow types, as text, that columns must have: text in them is read as such, and a cell that cannot be read
+        is unreadable from the first partition on. A column that is not named has the type of its first value, and one of
+        text that looks like numbers or times is told of.
     :param pii: columns whose values are shown in no message about that.
     :param ambiguous: which one is meant by a time without an offset that occurs twice in the time zone of the partition:
         ``earlier`` or ``later``; None refuses it.
@@ -79,14 +80,15 @@ def stage(
     where = f"partition {partition.key} of {source.describe(partition)}"
     must = [*key, event_time, *required]
     columns = _expected(published, partition, must, policy, where, types)
-    expected = (_kinds(types) if unreadable else {}) | columns.types
+    already = columns.types
     while True:
         clocks = Clocks(partition.grain.timezone, ambiguous, where)
         content, keys, times = digests.Content(), Keys(key, where), Times(event_time, partition, where)
         looks = notations.looks_at(source)
         cells = Unreadable(
             event_time,
-            expected,
+            already,
+            _kinds(types),
             is_prepared=transform is not None,
             keeps_apart=bool(unreadable),
             pii=pii,
@@ -214,7 +216,7 @@ def _expected(
         return Columns(None, (), required, policy, where, kinds)
     keys = sorted(newest)
     nearest = newest[max(takewhile(lambda key: key <= partition.key, keys), default=keys[0])]
-    versions.refuse_others(nearest, partition, where)
+    versions.refuse_other_grain(nearest, partition, where)
     schema = delta.dataset(published).schema
     schema = schema.remove(schema.get_field_index(delta.PARTITION)).remove_metadata()
     return Columns(schema, tuple(nearest.columns), required, policy, where, kinds)

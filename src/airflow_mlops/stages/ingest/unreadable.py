@@ -31,7 +31,13 @@ if TYPE_CHECKING:
 
 _MOST = 0.5
 """Share of a column's values that may be unreadable; of more, it is the format of the column that has changed."""
-_FIX = "correct them, set such rows aside (on_unreadable: quarantine), or keep the column as text from the first partition on"
+_FIX = (
+    "set such rows aside (on_unreadable: quarantine), or keep the column as text from the first partition on"
+)
+_FIX_DECLARED = (
+    "list under nulls what stands for a missing value in CSV, set such rows aside (on_unreadable: quarantine), or list the "
+    "column under features.categorical"
+)
 
 Cells = dict[int, list[Cell]]
 """The cells of a batch that cannot be read, by the position of their row."""
@@ -41,7 +47,9 @@ class Unreadable:
     """Look for cells of one partition that cannot be read, batch by batch.
 
     :param event_time: the column of event time, which must be a time whatever is published.
-    :param expected: types that columns of the dataset must have.
+    :param published: types of columns that are already published.
+    :param declared: types that columns must have: all text in them is read as such. One that is published as text stays
+        text, and its cells are held to the type all the same, since a model reads numbers of it.
     :param is_prepared: whether a transform prepares the rows, so that published types are those of what it returns.
     :param keeps_apart: whether such rows are kept apart; if not, :meth:`check` refuses the partition.
     :param pii: columns whose values no message shows.
@@ -51,7 +59,8 @@ class Unreadable:
     def __init__(
         self,
         event_time: str,
-        expected: Mapping[str, pa.DataType],
+        published: Mapping[str, pa.DataType],
+        declared: Mapping[str, pa.DataType],
         *,
         is_prepared: bool,
         keeps_apart: bool,
@@ -59,7 +68,9 @@ class Unreadable:
         where: str,
     ) -> None:
         self._event_time = event_time
-        self._expected = expected
+        self._published = published
+        self._declared = declared
+        self._expected = {**declared, **published}
         self._is_prepared = is_prepared
         self._keeps_apart = keeps_apart
         self._pii = pii
@@ -101,9 +112,11 @@ class Unreadable:
         for place, column in enumerate(rows.schema):
             is_time = column.name == self._event_time
             kind = pa.timestamp("us", "UTC") if is_time else self._expected.get(column.name)
+            stays_text = kind is not None and is_text(kind)
+            kind = self._declared.get(column.name) if stays_text else kind
             if kind is None or not is_text(column.type) or not is_legible(kind):
                 continue
-            if not is_time:
+            if not is_time and not stays_text:
                 self._refuse_notation(column, kind)
             values = rows[column.name].combine_chunks()
             wrong = misfits(values, kind)
@@ -111,8 +124,9 @@ class Unreadable:
                 where = f"row {self._rows + row + 1:,}"
                 cells.setdefault(row, []).append(Cell(column.name, values[row].as_py(), str(kind), where))
             rest = without(values, wrong)
-            if not is_time:
-                self._texts[column.name] = f"{column.type}, was {kind}"
+            if not is_time and not stays_text:
+                if column.name not in self._declared:
+                    self._texts[column.name] = f"{column.type}, was {kind}"
                 rest, kind = self._converted(column.name, rest, kind)
             rows = rows.set_column(place, column.name, pa.chunked_array([rest]))
         return rows
@@ -133,10 +147,12 @@ class Unreadable:
             return
         if not self._marking.is_plain(number=is_number(kind)):
             options = "decimal, thousands or nulls" if is_number(kind) else "nulls"
+            said = _said(column.name, kind)
             raise SchemaMismatch(
                 f"{self._where}: column {column.name!r} is {column.type} after the transform, and must be {kind}. A cell that "
-                f"cannot be read makes a column of a file text, and {options} of the source are not applied to text: name "
-                f'the type in the source (types: {{{column.name}: "{kind}"}}), or return it from the transform'
+                f"cannot be read makes a column of a file text, and {options} of the source are not applied to text: if the "
+                f"source has a column of this name, say there what it holds ({said}), so that such cells are missing in it; "
+                f"else return {noun(str(kind))} from the transform"
             )
 
     def _converted(self, name: str, texts: pa.Array, kind: pa.DataType) -> tuple[pa.Array, pa.DataType]:
@@ -166,17 +182,31 @@ class Unreadable:
         changed = [name for name, count in counts.items() if count > _MOST * self._tally.values(name)]
         if changed:
             raise SchemaMismatch(
-                f"{self._where}: {'; '.join(map(self._told, changed))}; of so many the format has changed: correct the "
-                "source, or give the column another name"
+                f"{self._where}: {'; '.join(self._told(name) + self._other(name) for name in changed)}"
             )
         if self._keeps_apart:
             return
         if problems := list(dict.fromkeys([*self._texts, *counts])):
-            raise SchemaMismatch(f"{self._where}: {'; '.join(map(self._told, problems))}; {_FIX}")
+            is_declared = any(name in self._declared for name in problems)
+            fix = _FIX_DECLARED if is_declared else _FIX
+            raise SchemaMismatch(
+                f"{self._where}: {'; '.join(map(self._told, problems))}; correct them, {fix}"
+            )
+
+    def _other(self, name: str) -> str:
+        """Say what to do about a column that can hardly be read at all."""
+        if written := self._tally.written(name):
+            return f"; of so many the notation is another: write {written} if it is read from CSV, or change it in the source"
+        if name in self._declared and name not in self._published:
+            return (
+                "; of so many it is none: correct the source, or list the column under features.categorical"
+            )
+        return "; of so many the format has changed: correct the source, or give the column another name"
 
     def _told(self, name: str) -> str:
-        is_text = name in self._texts
-        about = f"column {name!r} is {self._texts[name]} (no policy allows that)" if is_text else ""
+        about = (
+            f"column {name!r} is {self._texts[name]} (no policy allows that)" if name in self._texts else ""
+        )
         cannot = self._tally.sentence(name, masked=name in self._pii) if name in self._tally.counts else ""
         return ": ".join(filter(None, (about, cannot)))
 
@@ -213,6 +243,16 @@ def complete(rows: pa.Table, names: Sequence[str]) -> pa.Table:
 def text_of(cells: Sequence[Cell]) -> str:
     """Return cells as a text that stays the same wherever their row stands."""
     return json.dumps({cell.column: cell.text for cell in cells}, sort_keys=True, ensure_ascii=False)
+
+
+def _said(name: str, kind: pa.DataType) -> str:
+    """Return what a source of files says of a column of a type."""
+    import pyarrow as pa
+
+    if pa.types.is_temporal(kind):
+        return f"times: {{{name}: '%Y-%m-%d %H:%M:%S'}}, in its format"
+    whole = "bool" if pa.types.is_boolean(kind) else "int64"
+    return f"types: {{{name}: {whole if not is_number(kind) or pa.types.is_integer(kind) else 'double'}}}"
 
 
 def _reason(cell: Cell) -> str:

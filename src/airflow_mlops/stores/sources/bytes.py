@@ -126,14 +126,36 @@ class File:
         return Utf8(self.open(), self.name, self.layout.encoding)
 
 
-class Utf8(io.RawIOBase):
+class Stream(io.RawIOBase):
+    """A stream over another one, which defines :meth:`read` alone."""
+
+    def __init__(self, raw: Any) -> None:
+        self._raw = raw
+
+    def readable(self) -> bool:
+        """Return True: the file can be read."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill a buffer."""
+        taken = self.read(len(buffer)) or b""
+        buffer[: len(taken)] = taken
+        return len(taken)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._raw.close()
+        super().close()
+
+
+class Utf8(Stream):
     """Read text of any encoding as UTF-8.
 
     :raises SourceUnreadable: at a byte that is not of the encoding, or at a NUL; the message names the line.
     """
 
     def __init__(self, raw: pa.NativeFile, name: str, encoding: str) -> None:
-        self._raw = raw
+        super().__init__(raw)
         self._name = name
         self._encoding = encoding
         if not is_encoding(encoding):
@@ -146,10 +168,6 @@ class Utf8(io.RawIOBase):
         self._last = b""
         self._rest = b""
         self._ended = False
-
-    def readable(self) -> bool:
-        """Return True: the file can be read."""
-        return True
 
     def read(self, size: int = -1) -> bytes:
         """Return the next ``size`` bytes, or fewer at the end of the file."""
@@ -167,17 +185,6 @@ class Utf8(io.RawIOBase):
         read = b"".join(parts)
         taken, self._rest = read[:size], read[size:]
         return taken
-
-    def readinto(self, buffer: Any) -> int:
-        """Fill a buffer."""
-        taken = self.read(len(buffer))
-        buffer[: len(taken)] = taken
-        return len(taken)
-
-    def close(self) -> None:
-        """Close the file."""
-        self._raw.close()
-        super().close()
 
     def _decode(self, chunk: bytes) -> bytes:
         if not self._bytes:

@@ -12,6 +12,7 @@ from airflow_mlops.stores.sources import quotes
 from airflow_mlops.stores.sources.batches import distinct
 from airflow_mlops.stores.sources.bytes import File
 from airflow_mlops.stores.sources.strange import Strange
+from airflow_mlops.stores.sources.unreadable import overflowing
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -37,13 +38,14 @@ def find(file: File, types: Mapping[str, str], *, lenient: bool = False) -> pa.S
     if not file.layout.notation.is_plain:
         return _find_carefully(file, expected, lenient)
     try:
-        reader = _reader(file, quotes.open_text(file), expected)
+        text = quotes.open_text(file)
+        reader = _reader(file, text, expected)
         schema = reader.schema
         _refuse_delimiter(file, schema.names)
         inexact = False
         for batch in reader:
             inexact = inexact or _is_inexact(batch)
-        if inexact:
+        if inexact or (text.has_hexadecimal and any(map(pa.types.is_integer, schema.types))):
             schema = _find_carefully(file, expected, lenient)
     except pa.ArrowInvalid as error:
         if "conversion error" not in str(error):
@@ -189,12 +191,26 @@ def holding(column: pa.StringArray, former: pa.DataType, is_number: bool) -> pa.
             continue
         if kind == unsigned() and not _is_whole(column):
             continue
-        try:
-            column.cast(kind)
-        except pa.ArrowInvalid:
-            continue
-        return kind
+        if _holds(kind, column):
+            return kind
     return pa.string()
+
+
+def _holds(kind: pa.DataType, column: pa.StringArray) -> bool:
+    """Tell whether all texts are values of a type; Arrow itself would read ``0x10`` as 16, and ``1e400`` as infinite."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not pa.types.is_boolean(kind) and not pa.types.is_timestamp(kind):
+        # These alone may have blanks around them, as they may where Arrow reads the file itself.
+        column = pc.ascii_trim(column, " \t")
+    if pa.types.is_integer(kind) and pc.any(pc.starts_with(column, pattern="0x", ignore_case=True)).as_py():
+        return False
+    try:
+        values = column.cast(kind)
+    except pa.ArrowInvalid:
+        return False
+    return not pa.types.is_floating(kind) or not overflowing(column, values)
 
 
 def _is_other(kind: pa.DataType) -> bool:
@@ -213,7 +229,7 @@ def _is_inexact(batch: pa.RecordBatch) -> bool:
 def _is_whole(column: pa.StringArray) -> bool:
     import pyarrow.compute as pc
 
-    return bool(pc.all(pc.match_substring_regex(column, r"^\s*[+-]?\d{1,20}\s*$")).as_py())
+    return bool(pc.all(pc.match_substring_regex(column, r"^\s*-?\d{1,20}\s*$")).as_py())
 
 
 def _header(file: File) -> list[str]:

@@ -235,7 +235,11 @@ def _fitting(name: str, values: pa.StringArray, declared: Notation | None) -> It
         if share(pc.is_valid(read(values))) >= _NEARLY:
             yield _Way({}, read)
     if share(pc.is_null(numbers(text, ".", None))) < _MARKED:
-        return
+        if declared is None or (declared.decimal, declared.thousands) == (".", None):
+            return
+        # As Arrow reads them, which is not how they are said to be written.
+        options: dict[str, object] = {"decimal": ".", "thousands": None}
+        yield _Way(options, partial(_numbers, decimal=".", thousands=None, percent=False))
     for notation in _notations(name, is_percent=share(pc.ends_with(text, "%")) >= _NEARLY):
         if share(pc.is_valid(notation.read(values))) >= _NEARLY:
             yield notation

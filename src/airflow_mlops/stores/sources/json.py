@@ -13,6 +13,7 @@ from airflow_mlops.stores.arrow import arrow_type, is_beyond_exact, unsigned, wi
 from airflow_mlops.stores.sources.batches import ROWS
 from airflow_mlops.stores.sources.bytes import File
 from airflow_mlops.stores.sources.nesting import DEEPEST, too_deep
+from airflow_mlops.stores.sources.unreadable import is_number
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -22,6 +23,8 @@ _OFFSET = r":\d\d([.,]\d+)?\s?(Z|[+-]\d\d(:?\d\d)?)"
 _BLOCK = 1 << 23
 """Bytes that are parsed at a time, plus the rest of one line."""
 
+# How JSON writes numbers: without a sign before, a zero in front, or a bare point.
+_NUMBER = r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?"
 _DIGITS = 4_000
 _LONGEST = 1 << 26
 """Most bytes of a line, which is in memory as a whole."""
@@ -188,10 +191,9 @@ def _as_text(
 ) -> bytes:
     """Return a block of lines in which the numbers and truth values of some keys are text, with every digit.
 
-    :param raw: keys whose values are text of the JSON that stands for them; times have no quotes around them.
+    :param raw: keys whose values are text of the JSON that stands for them; times have no quotes around them, nor have
+        texts that are written as JSON writes numbers, since many programs write long numbers, or decimals, so.
     """
-    import pyarrow as pa
-
     lines = []
     for text in filter(None, map(bytes.strip, block.split(b"\n"))):
         row, exact = json.loads(text, parse_int=_whole), json.loads(text, parse_int=str, parse_float=str)
@@ -201,10 +203,17 @@ def _as_text(
             elif isinstance(exact[name], str):
                 row[name] = exact[name]
         for name in row.keys() & raw.keys():
-            is_time = isinstance(row[name], str) and pa.types.is_temporal(raw[name])
-            row[name] = row[name] if is_time else _token(row[name], exact[name])
+            if not isinstance(row[name], str) or not _is_bare(row[name], raw[name]):
+                row[name] = _token(row[name], exact[name])
         lines.append(json.dumps(row).encode())
     return b"\n".join([*lines, b""])
+
+
+def _is_bare(text: str, kind: pa.DataType) -> bool:
+    """Tell whether a text stands for a value of a type without its quotes."""
+    import pyarrow as pa
+
+    return pa.types.is_temporal(kind) or (is_number(kind) and re.fullmatch(_NUMBER, text) is not None)
 
 
 def _token(value: object, exact: object) -> str | None:

@@ -241,9 +241,9 @@ def _settled(
 def _plain(file: File, name: str, column: pa.Array, kind: pa.DataType) -> pa.Array:
     """Return texts as Arrow reads them; null where one is not of the notation of its file."""
     notation = file.layout.notation
-    if is_number(kind) and notation.is_plain:
-        return trimmed(column)
-    return notation.plain(name, column) if is_number(kind) or name in notation.kinds else column
+    if name in notation.kinds or (is_number(kind) and not notation.is_plain):
+        return notation.plain(name, column)
+    return trimmed(column)
 
 
 def _as_text(schema: pa.Schema, names: Mapping[str, pa.DataType]) -> pa.Schema:

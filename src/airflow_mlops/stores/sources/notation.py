@@ -85,7 +85,7 @@ class Notation:
         texts = pc.if_else(missing, pa.scalar(None, pa.string()), column)
         is_number = types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind)
         if name not in self.times and not is_number:
-            return texts.cast(kind)
+            return (pc.ascii_trim(texts, " \t") if types.is_date(kind) else texts).cast(kind)
         plain = self.plain(name, texts)
         if plain.null_count != texts.null_count:
             raise pa.ArrowInvalid(f"{name!r} holds a value that is no {kind}")

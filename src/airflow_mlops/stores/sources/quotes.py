@@ -12,7 +12,7 @@ from threading import Lock
 from typing import Any
 
 from airflow_mlops.exceptions import SourceUnreadable
-from airflow_mlops.stores.sources.bytes import File, Utf8
+from airflow_mlops.stores.sources.bytes import File, Stream, Utf8
 
 BLOCK = 1 << 23
 """Bytes that are parsed at a time; a row cannot be longer."""
@@ -27,14 +27,17 @@ def open_text(file: File) -> Text:
     return Text(file.open_text(), file)
 
 
-class Text(io.RawIOBase):
+class Text(Stream):
     r"""The text of a file of CSV, in which a field ``\N``, as MySQL writes what is missing, is empty if there is an escape.
 
     :ivar has_escaped: whether a backslash stands before a quote anywhere so far.
+    :ivar has_hexadecimal: whether anything so far may be a number such as ``0x10``, which Arrow reads as 16.
     """
 
+    _raw: Utf8
+
     def __init__(self, raw: Utf8, file: File) -> None:
-        self._raw = raw
+        super().__init__(raw)
         self._former = b"\n"
         self._rest = b""
         self._escape = (file.layout.escape or "").encode()
@@ -42,16 +45,15 @@ class Text(io.RawIOBase):
         null = re.escape(self._escape) + b"N"
         self._null = re.compile(b"(?<=[\n" + around + b"])" + null + b"(?=[\r\n" + around + b"])")
         self.has_escaped = False
-
-    def readable(self) -> bool:
-        """Return True: the file can be read."""
-        return True
+        self.has_hexadecimal = False
 
     def read(self, size: int = -1) -> bytes:
         """Return about the next ``size`` bytes, and none only at the end of the file."""
         while True:
             chunk = self._raw.read(max(size - len(self._rest), 1) if size > 0 else size)
-            self.has_escaped = self.has_escaped or _ESCAPED.encode() in self._former + chunk
+            new = self._former + chunk
+            self.has_escaped = self.has_escaped or _ESCAPED.encode() in new
+            self.has_hexadecimal = self.has_hexadecimal or b"0x" in new or b"0X" in new
             if not self._escape:
                 self._former = chunk[-1:]
                 return chunk
@@ -65,17 +67,6 @@ class Text(io.RawIOBase):
                 return taken
             if not chunk:
                 return b""
-
-    def readinto(self, buffer: Any) -> int:
-        """Fill a buffer."""
-        taken = self.read(len(buffer))
-        buffer[: len(taken)] = taken
-        return len(taken)
-
-    def close(self) -> None:
-        """Close the file."""
-        self._raw.close()
-        super().close()
 
 
 @contextmanager

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from airflow_mlops.stores.sources import files
-from airflow_mlops.stores.sources.advice import advice, stray
+from airflow_mlops.stores.sources.advice import advice
 from airflow_mlops.stores.sources.bytes import File
-from airflow_mlops.stores.sources.hints import MISSING, Hint, Looks
+from airflow_mlops.stores.sources.hints import Looks
+from airflow_mlops.stores.sources.unreadable import Tally, taken
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -25,20 +26,23 @@ class Beginning(NamedTuple):
 
     :param columns: its columns; empty if the first rows cannot tell.
     :param advice: which options would read columns that look like numbers or times, and which values are to be corrected.
+    :param unreadable: which values are none of the types that their columns must have, and the option that would read them.
     """
 
     columns: Sequence[str]
     advice: Sequence[str]
+    unreadable: Sequence[str] = ()
 
 
-def look(file: File, apart: Collection[str] = ()) -> Beginning:
+def look(file: File, expected: Mapping[str, str], pii: Collection[str] = ()) -> Beginning:
     """Look at the first rows of a file.
 
-    :param apart: columns of numbers; a row with a value that is none is set aside.
+    :param expected: Arrow types that columns must have, beside those that the layout names.
+    :param pii: columns whose values are not shown.
     :raises SourceUnreadable: if the file cannot be read; the message names the option that helps, if one does.
     """
     if file.format == "parquet":
-        return _sample(file, islice(files.read([file], file.name), 1), apart)
+        return _sample(file, islice(files.read([file], file.name), 1), pii)
     with file.open_text() as text:
         beginning = text.read(_BYTES)
     with tempfile.NamedTemporaryFile(prefix="airflow-mlops-", suffix=f".{file.format}") as raw:
@@ -49,27 +53,31 @@ def look(file: File, apart: Collection[str] = ()) -> Beginning:
         # The name stays, for messages.
         layout = replace(file.layout, format=file.format, encoding="utf-8")
         part = File(fsspec.filesystem("file"), raw.name, file.name, layout)
-        sample = _sample(part, files.read([part], file.name), apart)
+        sample = _sample(part, files.read([part], file.name, marks=expected), pii)
         # A key of JSON may stand further on.
         is_whole = file.format == "csv" or len(beginning) < _BYTES
         return sample if is_whole else sample._replace(columns=())
 
 
-def _sample(file: File, batches: Iterator[pa.RecordBatch], apart: Collection[str]) -> Beginning:
+def _sample(file: File, batches: Iterator[pa.RecordBatch], pii: Collection[str]) -> Beginning:
+    import pyarrow as pa
+
     columns: Sequence[str] = ()
-    looks = Looks(file.layout.notation)
+    looks, tally = Looks(file.layout.notation), Tally()
     for batch in batches:
-        looks.add(batch)
-        columns = batch.schema.names
-    return Beginning(columns, [said for hint in looks.hints() if (said := _advice(hint, file, apart))])
+        rows, cells = taken(pa.Table.from_batches([batch]))
+        looks.add(rows)
+        tally.add(rows, cells)
+        columns = rows.column_names
+    hints = (advice(hint, [file], masked=hint.column in pii) for hint in looks.hints())
+    return Beginning(
+        columns, [said for said in hints if said], [_unreadable(tally, name, pii) for name in tally.counts]
+    )
 
 
-def _advice(hint: Hint, file: File, apart: Collection[str]) -> str | None:
-    if hint.options or hint.column not in apart:
-        return advice(hint, [file])
-    is_csv = file.format == "csv"
-    said = stray(hint, file.layout.nulls if is_csv else MISSING, [file] if is_csv else ())
-    return said and f"{hint.column!r}: {said}; their rows are set aside"
+def _unreadable(tally: Tally, name: str, pii: Collection[str]) -> str:
+    written = tally.written(name)
+    return tally.sentence(name, masked=name in pii) + (f"; write {written}" if written else "")
 
 
 def _whole_rows(text: bytes) -> bytes:

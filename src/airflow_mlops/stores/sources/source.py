@@ -54,6 +54,11 @@ class MarkingSource(Protocol):
         """Whether numbers or times are written in a notation of its own, which is lost where a column is read as text."""
         ...
 
+    @property
+    def types(self) -> Mapping[str, str]:
+        """Arrow types that it says columns have, so that it refuses a cell which is none where it does not mark it."""
+        ...
+
     def marked(
         self, partition: Partition | None, types: Mapping[str, str], expected: Mapping[str, str]
     ) -> Iterator[pa.RecordBatch]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from airflow_mlops.stores.arrow import times_of
+from airflow_mlops.stores.sources.hints import Looks
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -16,6 +17,8 @@ COLUMN = "_unreadable"
 
 SHOWN = 3
 """Cells of a column that a message shows."""
+_SAMPLE = 1_000
+"""Cells of a column by which their notation is recognised."""
 _LONGEST = 60
 
 
@@ -59,23 +62,32 @@ def misfits(column: pa.Array, kind: pa.DataType) -> list[int]:
     Whether the type holds each number or time is another question: a fraction among whole numbers is a number.
     """
     import pyarrow as pa
-    import pyarrow.compute as pc
     from pyarrow import types
 
     if types.is_boolean(kind):
-        return _failing(column, lambda part: part.cast(pa.bool_()))
+        return _failing(trimmed(column), lambda part: part.cast(pa.bool_()))
     if types.is_timestamp(kind) or types.is_date(kind):
         return _failing(column, times_of)
     numbers = trimmed(column)
     failing = _failing(numbers, lambda part: part.cast(pa.float64()))
-    infinite = pc.is_inf(without(numbers, failing).cast(pa.float64()))
-    # A number of hundreds of digits is larger than any; only a text that says so is infinite.
-    beyond = pc.fill_null(pc.and_(infinite, pc.match_substring_regex(numbers, "[0-9]")), False)
-    return sorted([*failing, *pc.indices_nonzero(beyond).to_pylist()])
+    rest = without(numbers, failing)
+    return sorted([*failing, *overflowing(rest, rest.cast(pa.float64()))])
+
+
+def overflowing(texts: pa.Array, numbers: pa.Array) -> list[int]:
+    """Return the positions of numbers that are larger than any fraction; only a text that says so is infinite."""
+    import pyarrow.compute as pc
+
+    infinite = pc.is_inf(numbers)
+    if not pc.any(infinite).as_py():
+        return []
+    beyond = pc.fill_null(pc.and_(infinite, pc.match_substring_regex(texts, "[0-9]")), False)
+    positions: list[int] = pc.indices_nonzero(beyond).to_pylist()
+    return positions
 
 
 def trimmed(column: pa.Array) -> pa.Array:
-    """Return texts without blanks at their ends, with which a number may be written."""
+    """Return texts without blanks at their ends, with which a number, a truth value or a time may be written."""
     import pyarrow.compute as pc
 
     return pc.utf8_trim_whitespace(column)
@@ -158,6 +170,7 @@ class Tally:
 
     def __init__(self) -> None:
         self.first: dict[str, list[Cell]] = {}
+        self._texts: dict[str, list[str]] = {}
         self.counts: Counter[str] = Counter()
         self._valid: Counter[str] = Counter()
 
@@ -171,10 +184,22 @@ class Tally:
                 first = self.first.setdefault(cell.column, [])
                 if len(first) < SHOWN:
                     first.append(cell)
+                texts = self._texts.setdefault(cell.column, [])
+                if len(texts) < _SAMPLE:
+                    texts.append(cell.text)
 
     def values(self, name: str) -> int:
         """Return how many values a column has, readable or not."""
         return self.counts[name] + self._valid[name]
+
+    def written(self, name: str) -> str:
+        """Return the options of CSV that would read the first texts of a column; nothing if none would."""
+        import pyarrow as pa
+
+        looks = Looks()
+        # JSON has quotes around its texts.
+        looks.add(pa.table({name: pa.array([text.strip('"') for text in self._texts[name]], pa.string())}))
+        return "".join(hint.written() for hint in looks.hints())
 
     def sentence(self, name: str, *, masked: bool = False) -> str:
         """Say how many values of a column cannot be read, with the first of them.

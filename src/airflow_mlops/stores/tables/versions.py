@@ -165,7 +165,7 @@ def coverage(uri: str) -> Coverage:
     return Coverage(partitions=len(keys), first=first.key, watermark=watermark, last=last.key, gaps=gaps)
 
 
-def refuse_others(published: DatasetVersion, partition: Partition, where: str) -> None:
+def refuse_other_grain(published: DatasetVersion, partition: Partition, where: str) -> None:
     """Refuse a partition that would overlap with those that are published.
 
     :raises OtherPartitions: if they have another length, or another time zone.

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -209,3 +211,61 @@ def test_labels_without_a_column_say_what_it_is_for(store: Store, header: str, m
     store.publish([5])
     with pytest.raises(SchemaMismatch, match=message):
         store.bring(store.csv("5;2013-01-02;1", header=header))
+
+
+@pytest.mark.parametrize("format", ["csv", "jsonl", "frame"])
+def test_a_text_among_numbers_without_named_classes_is_told_with_its_place(
+    store: Store, format: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    store.publish(["a", "b", "c", "d"])
+    values = ["0", "1", "none", "1"]
+    rows = [{"id": name, "at": "2013-01-02", "y": y} for name, y in zip("abcd", values, strict=True)]
+    (store.folder / "labels.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n")
+    source = {
+        "csv": store.csv(*(f"{row['id']};{row['at']};{row['y']}" for row in rows)),
+        "jsonl": FileSource(f"file://{store.folder}/labels.jsonl"),
+        "frame": PythonSource(lambda partition: pa.Table.from_pylist(rows)),
+    }[format]
+    store.bring(source)
+    assert store.stored() == dict(zip("abcd", values, strict=True))
+    place = f"line 4 of {store.folder}/labels.csv" if format == "csv" else "row 3"
+    (said,) = [record.getMessage() for record in caplog.records if "names of classes" in record.getMessage()]
+    assert f"'y' holds numbers or truth values, and 1 of 4 is none: 'none' ({place}). So all of them" in said
+
+
+@pytest.mark.parametrize("values", [["0", "1", "1"], ["cheap", "dear", "7"], ["true", "false", ""]])
+def test_labels_of_one_sort_are_nothing_to_tell(
+    store: Store, values: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    store.publish([5, 6, 7])
+    store.bring(store.csv(*(f"{key};2013-01-02;{y}" for key, y in zip((5, 6, 7), values, strict=True))))
+    assert "names of classes" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "options", [{"types": {"id": "int64"}}, {}, GERMAN, GERMAN | {"types": {"id": "int64"}}]
+)
+def test_types_of_a_source_of_labels_refuse_no_key(store: Store, options: dict[str, Any]) -> None:
+    store.publish([5, 6])
+    report = store.bring(store.csv("5;2013-01-02;1", "zz;2013-01-02;0", "6;2013-01-02;0", **options))
+    assert store.stored() == {5: 1, 6: 0}
+    assert report.unmatched == Unmatched(unknown=1, retyped={"id": ("string", "int64")})
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ("6;2013-01-02;few", "'y' cannot be read as double in 1 of 2 values: 'few' (line 3 of labels.csv)"),
+        (
+            "6;02.01.2013;2",
+            "'at' cannot be read as a time in 1 of 2 values: '02.01.2013' (line 3 of labels.csv)",
+        ),
+    ],
+)
+def test_a_label_or_time_that_cannot_be_read_is_shown_with_its_line(
+    store: Store, row: str, said: str
+) -> None:
+    store.publish([5, 6])
+    with pytest.raises(SchemaMismatch, match=re.escape(said)):
+        store.bring(store.csv("5;2013-01-02;1", row), task="regression")
+    assert not tables.exists(store.labels)

@@ -360,6 +360,20 @@ def test_large_numbers_of_json_keep_every_digit_beside_a_cell_that_cannot_be_rea
     assert [int(row["serial"]) for row in customers.published().values()] == large
 
 
+@pytest.mark.parametrize("text", ["12", "12.0", "-3", "1e2"])
+def test_a_text_of_json_is_the_number_that_json_would_write_so(customers: Customers, text: str) -> None:
+    rows = make_rows()
+    for row in rows:
+        row["age"] = text
+    customers.publish(customers.lines(rows), unreadable=None)
+    assert {row["age"] for row in customers.published().values()} == {float(text)}
+    for row in rows:
+        row["age"] = text if row["id"] else "007"
+    customers.publish(customers.lines(rows))
+    assert customers.reasons() == ["age cannot be read as int64: '\"007\"' (line 1 of 2013-01.jsonl)"]
+    assert len(customers.published()) == COUNT - 1
+
+
 @pytest.mark.parametrize("make", SOURCES)
 def test_times_without_an_offset_are_read_in_the_time_zone_beside_one_that_is_none(
     tmp_path: Path, make: Callable[..., tuple[Source, str]]
@@ -444,7 +458,7 @@ def test_text_in_the_notation_of_a_file_is_never_read_in_another_behind_a_transf
     changes = {} if unreadable else {"unreadable": None}
     with pytest.raises(
         SchemaMismatch,
-        match=r"'weight' is string after the transform, and must be double.*types: \{weight: \"double\"\}",
+        match=r"'weight' is string after the transform, and must be double.*types: \{weight: double\}",
     ):
         customers.stage(source, transform=Leave(), **changes)
     assert customers.published() == before

@@ -83,3 +83,15 @@ def test_codes_and_words_are_in_no_declared_notation(values: list[str]) -> None:
     looks = Looks(Notation())
     looks.add(pa.table({"x": values}))
     assert list(looks.hints()) == []
+
+
+@pytest.mark.parametrize("thousands", [None, "."])
+def test_numbers_that_are_written_as_usual_are_told_where_another_notation_is_said(
+    thousands: str | None,
+) -> None:
+    looks = Looks(Notation(decimal=",", thousands=thousands))
+    looks.add(pa.table({"x": ["1.5", "12.25", "3"] * 9}))
+    (hint,) = looks.hints()
+    options: dict[str, object] = {"decimal": ".", "thousands": None}
+    assert options in hint.options
+    assert hint.written(Notation(decimal=",", thousands=thousands)).startswith("decimal: .")
