@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from airflow_mlops.learning.statistics.resampling import Blocks
 
 _TOP = 3
 RANKED = ("roc_auc", "average_precision")
@@ -73,14 +74,6 @@ def sums(
 
     codes, probabilities = _with_unseen(truth, predicted)
     one, chosen = np.ones(codes.size), predicted.argmax(axis=1)
-    if metric in _OF_COUNTS:
-        classes = [*range(probabilities.shape[1])]
-        is_true = [(codes == code).astype(float) for code in classes]
-        is_chosen = [(chosen == code).astype(float) for code in classes]
-        hits = [true * called for true, called in zip(is_true, is_chosen, strict=True)]
-        return [*is_true, *is_chosen, *hits], partial(_of_counts, _OF_COUNTS[metric])
-    if metric == "quadratic_kappa":
-        return _kappa_sums(codes, chosen, predicted.shape[1])
     tiny = np.finfo(float).eps
     likely = np.clip(probabilities[np.arange(codes.size), codes], tiny, 1 - tiny)
     squares = np.sum(probabilities**2, axis=1) - 2 * probabilities[np.arange(codes.size), codes] + 1
@@ -90,6 +83,35 @@ def sums(
             _top(codes, predicted) if predicted.shape[1] > _TOP else np.full(codes.size, math.nan)
         )
     return [one, values[metric]], _share
+
+
+def counted(
+    metric: str, truth: np.ndarray, predicted: np.ndarray, blocks: Blocks
+) -> Callable[[np.ndarray], float]:
+    """Return a function that computes one of :data:`COUNTED` of drawn blocks.
+
+    Rows of one block that are of one class and put in one class count together, so that hundreds of classes cost no more than
+    a few.
+    """
+    import numpy as np
+
+    codes, probabilities = _with_unseen(truth, predicted)
+    width, chosen = probabilities.shape[1], predicted.argmax(axis=1)
+    cells, rows = np.unique((blocks.codes * width + codes) * width + chosen, return_counts=True)
+    block, cell = np.divmod(cells, width**2)
+    true, called = np.divmod(cell, width)
+    right = true == called
+
+    def compute(drawn: np.ndarray) -> float:
+        weights = rows * drawn[block]
+        if metric == "quadratic_kappa":
+            confusion = np.bincount(cell, weights=weights, minlength=width**2).reshape(width, width)
+            return _kappa_of(predicted.shape[1], confusion)
+        sides = ((true, weights), (called, weights), (true[right], weights[right]))
+        counts = [np.bincount(side, weights=part, minlength=width) for side, part in sides]
+        return _of_counts(_OF_COUNTS[metric], *counts)
+
+    return compute
 
 
 def one_vs_rest(truth: np.ndarray, predicted: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -161,31 +183,22 @@ def _quadratic_kappa(codes: np.ndarray, chosen: np.ndarray, width: int) -> float
     return float(cohen_kappa_score(codes, chosen, labels=[*range(width)], weights="quadratic"))
 
 
-def _kappa_sums(
-    codes: np.ndarray, chosen: np.ndarray, width: int
-) -> tuple[list[np.ndarray], Callable[..., float]]:
+def _kappa_of(width: int, confusion: np.ndarray) -> float:
+    """Return what :func:`_quadratic_kappa` does, from how many rows of each class are put in each."""
     import numpy as np
 
-    apart = ((codes - chosen) ** 2).astype(float)
-    if (codes >= width).any():
-        apart = np.full(codes.size, math.nan)
-    classes = range(width)
-    columns = [(side == code).astype(float) for side in (codes, chosen) for code in classes]
-    distances = (np.arange(width)[:, None] - np.arange(width)) ** 2
-
-    def combine(n: float, observed: float, *counts: float) -> float:
-        true, called = np.array(counts).reshape(2, -1)
-        expected = float(true @ distances @ called)
-        return 1 - observed * n / expected if expected else math.nan
-
-    return [np.ones(codes.size), apart, *columns], combine
+    if confusion[width:].any():
+        return math.nan
+    counts = confusion[:width, :width]
+    apart = (np.arange(width)[:, None] - np.arange(width)) ** 2
+    expected = float(counts.sum(axis=1) @ apart @ counts.sum(axis=0))
+    return 1 - float((apart * counts).sum()) * counts.sum() / expected if expected else math.nan
 
 
-def _of_counts(combine: Callable[..., float], *counts: float) -> float:
+def _of_counts(
+    combine: Callable[..., float], true: np.ndarray, chosen: np.ndarray, hits: np.ndarray
+) -> float:
     """Compute a measure from the rows of each class: how many are true, how many are chosen, how many are both."""
-    import numpy as np
-
-    true, chosen, hits = np.array(counts).reshape(3, -1)
     there = true + chosen > 0
     return float(combine(true[there], chosen[there], hits[there])) if there.any() else math.nan
 
@@ -219,5 +232,7 @@ _OF_COUNTS: dict[str, Callable[..., float]] = {
     "matthews": _matthews_of,
 }
 """Measures of the counts of classes that are true or chosen in some row."""
+COUNTED = (*_OF_COUNTS, "quadratic_kappa")
+"""Metrics that depend on nothing but how many rows of each class are put in each."""
 MACRO = (*RANKED, "f1", "precision", "recall", "balanced_accuracy")
 """Means over classes, however many rows each has."""

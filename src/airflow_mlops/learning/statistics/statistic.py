@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.metrics import METRICS
 from airflow_mlops.learning.statistics import counts, errors, multiclass
+from airflow_mlops.learning.statistics.ranks import ranked
 from airflow_mlops.learning.statistics.resampling import Blocks, Statistic
 
 if TYPE_CHECKING:
@@ -35,7 +36,9 @@ def statistic(measure: str, truth: np.ndarray, predicted: np.ndarray, blocks: Bl
     if measure == "median_absolute_error":
         compute = errors.median(truth, predicted, blocks.codes)
     elif measure in multiclass.RANKED:
-        compute = _ranked_of_each(measure, truth, predicted, blocks.codes)
+        compute = _ranked_of_each(measure, truth, predicted, blocks)
+    elif predicted.ndim == 2 and measure in multiclass.COUNTED:
+        compute = multiclass.counted(measure, truth, predicted, blocks)
     else:
         sums = multiclass.sums if predicted.ndim == 2 else _sums
         columns, combine = sums(measure, truth, predicted)
@@ -47,14 +50,14 @@ def statistic(measure: str, truth: np.ndarray, predicted: np.ndarray, blocks: Bl
 
 
 def _ranked_of_each(
-    measure: str, truth: np.ndarray, predicted: np.ndarray, codes: np.ndarray
+    measure: str, truth: np.ndarray, predicted: np.ndarray, blocks: Blocks
 ) -> Callable[[np.ndarray], float]:
     """Return the function that computes a measure of ranks; of many classes, the mean over those that were drawn."""
     import numpy as np
 
     if predicted.ndim == 1:
-        return _ranked(measure, truth, predicted, codes)
-    parts = [_ranked(measure, *pair, codes) for pair in multiclass.one_vs_rest(truth, predicted)]
+        return ranked(measure, truth, predicted, blocks)
+    parts = [ranked(measure, *pair, blocks) for pair in multiclass.one_vs_rest(truth, predicted)]
 
     def compute(drawn: np.ndarray) -> float:
         values = np.array([part(drawn) for part in parts])
@@ -148,43 +151,3 @@ def _bins(predicted: np.ndarray) -> list[np.ndarray]:
     edges = np.unique(np.quantile(predicted, np.linspace(0, 1, number + 1)[1:-1]))
     places = np.searchsorted(edges, predicted, side="left")
     return [places == place for place in range(edges.size + 1)]
-
-
-def _ranked(
-    measure: str, truth: np.ndarray, predicted: np.ndarray, codes: np.ndarray
-) -> Callable[[np.ndarray], float]:
-    import numpy as np
-
-    order = np.argsort(-predicted, kind="stable")
-    scores, labels, codes = predicted[order], truth[order], codes[order]
-    # Rows of equal prediction count as one step of the curve.
-    starts = np.flatnonzero(np.r_[True, scores[1:] != scores[:-1]][: scores.size])
-    combine = _auc if measure == "roc_auc" else _average_precision
-
-    def compute(drawn: np.ndarray) -> float:
-        if not starts.size:
-            return math.nan
-        weights = drawn[codes]
-        positive = np.add.reduceat(weights * labels, starts)
-        negative = np.add.reduceat(weights * (1 - labels), starts)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return float(combine(positive, negative))
-
-    return compute
-
-
-def _auc(positive: np.ndarray, negative: np.ndarray) -> float:
-    import numpy as np
-
-    pairs = positive.sum() * negative.sum()
-    below = negative.sum() - np.cumsum(negative) + negative / 2
-    return float(np.divide((positive * below).sum(), pairs))
-
-
-def _average_precision(positive: np.ndarray, negative: np.ndarray) -> float:
-    import numpy as np
-
-    hits = np.cumsum(positive)
-    called = hits + np.cumsum(negative)
-    precision = np.divide(hits, called, out=np.zeros_like(hits), where=called > 0)
-    return float(np.divide((precision * positive).sum(), positive.sum()))

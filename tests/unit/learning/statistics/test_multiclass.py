@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from airflow_mlops.learning.statistics import measures, resampling
+from airflow_mlops.learning.statistics import measures, multiclass, resampling
 from airflow_mlops.learning.statistics.statistic import statistic
 
 METRICS = ("roc_auc", "average_precision", "log_loss", "brier", "accuracy", "f1")
@@ -43,6 +43,20 @@ def test_a_statistic_of_all_blocks_is_the_metric(metric: str) -> None:
     drawn_once = np.ones(blocks.count, np.int64)
     value = statistic(metric, truth, predicted, blocks).compute(drawn_once)
     assert value == pytest.approx(measures.measure(metric, truth, predicted), rel=1e-12)
+
+
+@pytest.mark.parametrize("unit", ["day", "none"])
+@pytest.mark.parametrize("metric", (*multiclass.MACRO, "f1_weighted", "matthews", "quadratic_kappa"))
+def test_a_draw_of_blocks_has_the_metric_of_the_rows_drawn(metric: str, unit: str) -> None:
+    truth, predicted = predictions(rows=600, classes=30)
+    predicted = np.round(predicted, 1)
+    truth[:9] = -1 if metric != "quadratic_kappa" else 0
+    times = np.datetime64("2020-01-01", "us") + np.arange(600) * np.timedelta64(3600, "s")
+    blocks = resampling.blocks(times, unit, "month")
+    drawn = np.random.default_rng(1).integers(0, 3, blocks.count)
+    rows = np.repeat(np.arange(600), drawn[blocks.codes])
+    computed = statistic(metric, truth, predicted, blocks).compute(drawn)
+    assert computed == pytest.approx(measures.measure(metric, truth[rows], predicted[rows]), rel=1e-12)
 
 
 def test_a_class_that_the_rows_lack_is_left_out_of_means() -> None:
