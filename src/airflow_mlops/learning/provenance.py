@@ -202,7 +202,7 @@ def _inputs(recipe: Recipe, used: Mapping[str, Use]) -> Iterator[DatasetInput]:
 def _params(recipe: Recipe) -> dict[str, Any]:
     split = recipe.split
     return {
-        "estimator": recipe.candidate.estimator,
+        "estimator": recipe.candidate.kind,
         "features": len(recipe.features.names),
         "folds": recipe.folds,
         "metric": recipe.metric,
@@ -214,7 +214,8 @@ def _params(recipe: Recipe) -> dict[str, Any]:
 
 
 def _libraries(recipe: Recipe) -> tuple[str, ...]:
-    return estimators.distributions(recipe.candidate.estimator.partition(".")[0])
+    packages = [part.estimator.partition(".")[0] for part in recipe.candidate.parts()]
+    return tuple(dict.fromkeys(name for package in packages for name in estimators.distributions(package)))
 
 
 @cache

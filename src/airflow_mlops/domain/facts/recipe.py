@@ -9,8 +9,9 @@ from pydantic import Field
 from airflow_mlops.domain.checks import Fact
 from airflow_mlops.domain.facts.question import Question
 from airflow_mlops.domain.facts.results import DatasetVersion, Split
+from airflow_mlops.domain.spec.candidates import Candidate
 from airflow_mlops.domain.spec.data import Features
-from airflow_mlops.domain.spec.train import Budget, Candidate
+from airflow_mlops.domain.spec.train import Budget
 
 if TYPE_CHECKING:
     from airflow_mlops.domain.spec.model import ModelSpec

@@ -14,6 +14,7 @@ from airflow_mlops.domain.metrics import METRICS, Metric, Task
 from airflow_mlops.domain.predictions import PREDICTION_COLUMNS
 from airflow_mlops.domain.spec import bounds, loading, schedule
 from airflow_mlops.domain.spec.alerts import Alerts
+from airflow_mlops.domain.spec.candidates import Candidate
 from airflow_mlops.domain.spec.classes import Classes
 from airflow_mlops.domain.spec.data import Expectation, Features, Labels, Rule, SchemaPolicy, Skew, Suite
 from airflow_mlops.domain.spec.fields import (
@@ -42,9 +43,10 @@ from airflow_mlops.domain.spec.monitor import AutoRollback, DriftPolicy, Monitor
 from airflow_mlops.domain.spec.problems import Problems, spec_error
 from airflow_mlops.domain.spec.retrain import Retrain, RetrainWhen
 from airflow_mlops.domain.spec.score import Score
+from airflow_mlops.domain.spec.search import Range
 from airflow_mlops.domain.spec.section import Section
 from airflow_mlops.domain.spec.source import Function, Source
-from airflow_mlops.domain.spec.train import Budget, Candidate, Range, Train
+from airflow_mlops.domain.spec.train import Budget, Train
 
 __all__ = [
     "Alerts",

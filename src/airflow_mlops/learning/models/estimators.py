@@ -54,6 +54,25 @@ def is_function(candidate: Candidate) -> bool:
     return ":" in candidate.estimator
 
 
+def members(candidate: Candidate, params: Mapping[str, Any]) -> list[tuple[Candidate, dict[str, Any]]]:
+    """Return the members of an ensemble, each with those of its parameters that a search has chosen.
+
+    :param params: by the names of :attr:`Candidate.space`.
+    :raises TrainingFailed: if a member is only named.
+    """
+    try:
+        parts = candidate.members
+    except ValueError as error:
+        raise _failed(candidate, str(error)) from error
+    return [
+        (
+            member,
+            {name: params[key] for name in member.space if (key := f"{member.name}__{name}") in params},
+        )
+        for member in parts
+    ]
+
+
 def source(candidate: Candidate) -> code.Function | None:
     """Return the code of the function that builds a candidate, to be stored as :data:`FILE`; None for a class.
 
@@ -105,12 +124,19 @@ def _arguments(function: Callable[..., Any]) -> tuple[str, Collection[str] | Non
 
 
 def _class(candidate: Candidate, task: str) -> type[BaseEstimator]:
-    from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+    from sklearn.base import BaseEstimator, ClassifierMixin, OutlierMixin, RegressorMixin
 
     place, _, name = candidate.estimator.rpartition(".")
     package = place.partition(".")[0]
     if package not in PACKAGES:
         raise _failed(candidate, f"{candidate.estimator} is not part of {', '.join(PACKAGES)}; {_FUNCTION}")
+    named = getattr(_module(candidate, place), name, None)
+    if isinstance(named, type) and issubclass(named, OutlierMixin):
+        raise _failed(
+            candidate,
+            f"{name} looks for outliers without labels: its score is no probability of the target, so that nothing the loop "
+            "judges by holds for it; its score can be a feature, made by a transform or within a function's pipeline",
+        )
     mixin = ClassifierMixin if task == "classification" else RegressorMixin
     fitting = {
         key: value
@@ -192,10 +218,13 @@ def _suits(candidate: Candidate, model: BaseEstimator, task: str) -> None:
         raise _failed(candidate, f"{name} lacks a part with these parameters; {_FUNCTION}") from error
     if not (is_classifier(model) if task == "classification" else is_regressor(model)):
         raise _failed(candidate, f"{name} is not for {task}")
-    if task == "classification" and not hasattr(model, "predict_proba"):
+    scored = hasattr(model, "predict_proba") or (candidate.calibrate and hasattr(model, "decision_function"))
+    if task == "classification" and not scored:
         raise _failed(
             candidate,
-            f"{name} with these parameters gives no probabilities; a function can put it into a CalibratedClassifierCV",
+            f"{name} with these parameters gives no probabilities; calibrate: sigmoid learns them from its scores"
+            if hasattr(model, "decision_function")
+            else f"{name} with these parameters gives neither probabilities nor scores",
         )
     if not tags.target_tags.single_output:
         raise _failed(candidate, f"{name} is for several targets at once, and a model has one")

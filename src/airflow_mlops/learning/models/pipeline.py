@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_mlops.domain.classes import BINARY
+from airflow_mlops.domain.spec.candidates import ENSEMBLE
 from airflow_mlops.domain.spec.model import Features
 from airflow_mlops.exceptions import SchemaMismatch
 from airflow_mlops.learning.models import classes as label_classes
-from airflow_mlops.learning.models import estimators, preprocess
+from airflow_mlops.learning.models import combine, estimators, preprocess
 from airflow_mlops.stores.arrow import is_beyond_exact
 from airflow_mlops.stores.sources.hints import Looks
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
     import pyarrow as pa
+    from sklearn.base import BaseEstimator
     from sklearn.pipeline import Pipeline
 
     from airflow_mlops.domain.spec.model import Candidate
@@ -38,7 +40,8 @@ def build(
     """Build an unfitted pipeline of the steps ``prepare`` and ``model``, with every parameter set.
 
     Preprocessing is derived from the features (see :func:`airflow_mlops.learning.models.preprocess.derive`), unless the
-    candidate names a function: the estimator that it returns gets a data frame of the features, made by :func:`frame`.
+    candidate names a function: the estimator that it returns gets a data frame of the features, made by :func:`frame`. In
+    a calibrated model or an ensemble it lies within: what is predicted for rows apart must not have seen their labels.
 
     :param task: ``classification`` or ``regression``.
     :param seed: of everything random, unless the candidate sets a ``random_state``.
@@ -50,16 +53,52 @@ def build(
         library is not installed.
     :raises UntrustedModel: if a function returns an estimator that cannot be stored.
     """
-    from sklearn.pipeline import Pipeline
+    parts = _Parts(features, task, seed, categories, classes)
+    return parts.build(candidate, params or {})
 
-    model = estimators.build(candidate, task, seed, params)
-    if estimators.is_function(candidate):
-        return Pipeline([("prepare", preprocess.untouched(features)), ("model", model)])
-    prepare, codes = preprocess.derive(model, features, task, seed, categories, classes)
-    if codes and "categorical_features" not in {**candidate.params, **(params or {})}:
-        first = len(features.numeric)
-        model.set_params(categorical_features=[*range(first, first + codes)])
-    return Pipeline([("prepare", prepare), ("model", model)])
+
+class _Parts(NamedTuple):
+    """What the parts of a model have in common; see :func:`build`."""
+
+    features: Features
+    task: str
+    seed: int
+    categories: Mapping[str, int] | None
+    classes: int
+
+    def build(self, candidate: Candidate, params: Mapping[str, Any]) -> Pipeline:
+        if candidate.estimator == ENSEMBLE:
+            model: Any = combine.ensemble(self._members(candidate, params), str(candidate.method), self.task)
+        elif not candidate.calibrate:
+            return self._plain(candidate, params)
+        else:
+            model = self._plain(candidate, params)
+        if candidate.calibrate:
+            model = combine.calibrated(model, candidate.calibrate)
+        return self._unprepared(model)
+
+    def _members(self, candidate: Candidate, params: Mapping[str, Any]) -> list[tuple[str, Pipeline]]:
+        members = estimators.members(candidate, params)
+        return [(member.name, self.build(member, chosen)) for member, chosen in members]
+
+    def _plain(self, candidate: Candidate, params: Mapping[str, Any]) -> Pipeline:
+        from sklearn.pipeline import Pipeline
+
+        model = estimators.build(candidate, self.task, self.seed, params)
+        if estimators.is_function(candidate):
+            return self._unprepared(model)
+        prepare, codes = preprocess.derive(
+            model, self.features, self.task, self.seed, self.categories, self.classes
+        )
+        if codes and "categorical_features" not in {**candidate.params, **params}:
+            first = len(self.features.numeric)
+            model.set_params(categorical_features=[*range(first, first + codes)])
+        return Pipeline([("prepare", prepare), ("model", model)])
+
+    def _unprepared(self, model: BaseEstimator) -> Pipeline:
+        from sklearn.pipeline import Pipeline
+
+        return Pipeline([("prepare", preprocess.untouched(self.features)), ("model", model)])
 
 
 def categories(frame: pd.DataFrame, features: Features) -> dict[str, int]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.metrics import METRICS
+from airflow_mlops.domain.spec.candidates import Candidate
 from airflow_mlops.reporting.card import classes, limitations
 from airflow_mlops.reporting.markdown import MarkdownLink
 from airflow_mlops.reporting.words import interval, moment, number
@@ -270,6 +271,7 @@ def _lineage(sources: Sources) -> Iterator[Row]:
     if run_facts:
         recipe, code, machine = run_facts["recipe"], run_facts["code"], run_facts["environment"]
         packages = run_facts["packages"]
+        yield "Estimator", Candidate.from_dict(recipe["candidate"]).kind
         yield "Seed", recipe["seed"]
         yield "Code", f"commit {code['commit'] or 'unknown'}, airflow-mlops {code['airflow_mlops']}"
         yield (

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from airflow_mlops.domain.classes import BINARY
 from airflow_mlops.domain.facts.recipe import LEAST_OF_A_CLASS, LEAST_ROWS
 from airflow_mlops.exceptions import NotEnoughData, SchemaMismatch, TrainingFailed
-from airflow_mlops.learning.models import classes, models, pipeline
+from airflow_mlops.learning.models import classes, combine, models, pipeline
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -161,6 +161,8 @@ def fit(unfitted: Pipeline, data: Data, threads: int, name: str) -> Pipeline:
             raise NotEnoughData(
                 f"All {labels.size} rows to fit on have the label {data.classes[data.labels[0]]}."
             )
+        if problem := combine.too_few(unfitted, data.labels, data.classes):
+            raise TrainingFailed(f"{name}: {problem}.")
     # In threads: processes would import everything again, copy the rows, and outlive a task that is killed. OpenMP's
     # limit holds for this thread alone; bounded() sets that of BLAS.
     limits = threadpool_limits(threads, user_api="openmp")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from airflow_mlops.domain.facts.recipe import Recipe, TrainingConfig
 from airflow_mlops.domain.facts.results import DatasetVersion, Split
+from airflow_mlops.domain.spec.candidates import Candidate
 from airflow_mlops.domain.spec.data import Features
-from airflow_mlops.domain.spec.train import Candidate
 from airflow_mlops.learning.labels import labelled, labels
 
 _NUMERIC = ("int", "uint", "float", "double", "halffloat", "decimal", "bool")

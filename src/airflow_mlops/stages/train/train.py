@@ -185,8 +185,9 @@ def _fit(recipe: Recipe, data: fitting.Data, params: Mapping[str, Any]) -> Pipel
 def _choose(job: jobs.Job, data: fitting.Data, store: trials.Store, dask: str | None) -> _Chosen:
     recipe, name = job.recipe, job.recipe.candidate.name
     outcome = tune.SearchOutcome({}, None, 1)
-    if recipe.ranked or job.recipe.candidate.search:
-        outcome = tune.search(recipe, data, store if job.recipe.candidate.search else None, dask)
+    space = recipe.candidate.space
+    if recipe.ranked or space:
+        outcome = tune.search(recipe, data, store if space else None, dask)
     with threads.remarks() as remarks:
         model = _waited(recipe, data, outcome.params)
     for remark in remarks:

@@ -121,7 +121,7 @@ class _Search:
         self.budget = recipe.budget
         self.n_threads = n_threads
         self.counted = fitting.categories(recipe, data), len(data.classes)
-        self.proposals = Proposals(candidate.search, self.budget.trials, recipe.metric, recipe.seed)
+        self.proposals = Proposals(candidate.space, self.budget.trials, recipe.metric, recipe.seed)
         self.ended: list[Trial] = []
         self.best: tuple[int, float, Trial] | None = None
         self.unrecorded: list[Callable[[Store], None]] = []

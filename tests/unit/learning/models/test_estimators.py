@@ -103,7 +103,11 @@ def test_a_wrong_parameter_is_named_with_those_that_are_close() -> None:
         ("sklearn.linear_model.LogisticRegresion", "classification", "did you mean LogisticRegression"),
         ("sklearn.linear_model.LogisticRegression", "regression", "no 'LogisticRegression' for regression"),
         ("sklearn.linear_models.Ridge", "regression", "linear_models"),
-        ("sklearn.linear_model.RidgeClassifier", "classification", "gives no probabilities; a function"),
+        (
+            "sklearn.linear_model.RidgeClassifier",
+            "classification",
+            "gives no probabilities; calibrate: sigmoid",
+        ),
         ("sklearn.ensemble.VotingClassifier", "classification", "'estimators'; a function"),
         (
             "sklearn.ensemble.BaseEnsemble",

@@ -46,7 +46,7 @@ def test_a_statistic_of_all_blocks_is_the_metric(metric: str) -> None:
 
 
 @pytest.mark.parametrize("unit", ["day", "none"])
-@pytest.mark.parametrize("metric", (*multiclass.MACRO, "f1_weighted", "matthews", "quadratic_kappa"))
+@pytest.mark.parametrize("metric", [*multiclass.MACRO, "f1_weighted", "matthews", "quadratic_kappa"])
 def test_a_draw_of_blocks_has_the_metric_of_the_rows_drawn(metric: str, unit: str) -> None:
     truth, predicted = predictions(rows=600, classes=30)
     predicted = np.round(predicted, 1)

@@ -16,8 +16,8 @@ from sklearn.pipeline import Pipeline
 from airflow_mlops.domain.facts.question import Question
 from airflow_mlops.domain.facts.results import DatasetVersion, ModelRef
 from airflow_mlops.domain.partitions import Partition
+from airflow_mlops.domain.spec.candidates import Candidate
 from airflow_mlops.domain.spec.data import Features
-from airflow_mlops.domain.spec.train import Candidate
 from airflow_mlops.exceptions import BadRows, SchemaMismatch
 from airflow_mlops.hooks.sources import PythonSource
 from airflow_mlops.learning.labels import join, labels
