@@ -13,7 +13,14 @@ from sklearn import metrics as sk
 from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.facts.question import Question
 from airflow_mlops.domain.facts.results import DatasetVersion, ModelRef, TrainedModel
-from airflow_mlops.domain.spec.model import Candidate, DriftPolicy, Features, Gates, PerformancePolicy
+from airflow_mlops.domain.spec.model import (
+    Candidate,
+    ClassGates,
+    DriftPolicy,
+    Features,
+    Gates,
+    PerformancePolicy,
+)
 from airflow_mlops.learning.labels import labels
 from airflow_mlops.learning.labels.join import Truth
 from airflow_mlops.learning.models import models
@@ -134,8 +141,17 @@ def test_a_candidate_is_judged_beside_the_champion_by_class(world: Graded) -> No
         client=world.history.client,
         dataset=world.february,
         champion=world.champion,
-        gates=Gates(floor={"accuracy": 0.5}, calibration=0.9),
+        gates=Gates(
+            floor={"accuracy": 0.5},
+            calibration=0.9,
+            classes=ClassGates(floor={"recall": 0.01}, loss={"f1": 0.9}),
+        ),
     )
+    for name in CLASSES:
+        of_class = [check for check in evaluation.checks if check.slice == f"class={name}"]
+        assert [check.name for check in of_class] == ["classes.recall", "classes.versus_champion.f1"]
+        assert of_class[0].observed == evaluation.by_class[name]["recall"]
+        assert of_class[1].observed == pytest.approx(evaluation.by_class[name]["f1"])
     assert named(evaluation.checks, "versus_champion.log_loss").verdict is Verdict.PASS
     assert named(evaluation.checks, "blessing").verdict is Verdict.PASS
     assert named(evaluation.checks, "leakage.features").verdict is Verdict.PASS

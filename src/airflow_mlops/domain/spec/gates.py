@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_serializer, model_validator
 
 from airflow_mlops.domain.metrics import METRICS, Task
+from airflow_mlops.domain.spec.class_gates import ClassGates
 from airflow_mlops.domain.spec.fields import (
     BY_METRIC,
     Confidence,
@@ -227,6 +228,9 @@ class Gates(Section):
         default_factory=VersusChampion, description="Comparison with the champion; `null` turns it off."
     )
     slices: Slices | None = Field(default=None, description="Floors for parts of the data; `null` for none.")
+    classes: ClassGates | None = Field(
+        default=None, description="What each class of a classifier must reach; `null` for nothing."
+    )
     calibration: Share | None = Field(
         default=None,
         description="Largest expected calibration error of a classifier: how far predicted probabilities lie from the "
@@ -267,8 +271,12 @@ class Gates(Section):
         if versus and metric and judged not in (None, metric):
             why = f"{versus.test} compares {judged}, and train.metric is {metric}; use bootstrap"
             complaints.append((("versus_champion", "test"), why))
-        if self.calibration is not None and task is Task.REGRESSION:
-            complaints.append((("calibration",), "is for classification; leave it out"))
+        if task is Task.REGRESSION:
+            complaints += (
+                ((name,), "is for classification; leave it out")
+                for name in ("classes", "calibration")
+                if getattr(self, name) is not None
+            )
         if self.slices:
             complaints += other_task(self.slices.floor, task, ("slices", "floor"))
         if self.fairness:

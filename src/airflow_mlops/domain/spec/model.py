@@ -15,6 +15,7 @@ from airflow_mlops.domain.predictions import PREDICTION_COLUMNS
 from airflow_mlops.domain.spec import bounds, loading, schedule
 from airflow_mlops.domain.spec.alerts import Alerts
 from airflow_mlops.domain.spec.candidates import Candidate
+from airflow_mlops.domain.spec.class_gates import ClassGates
 from airflow_mlops.domain.spec.classes import Classes
 from airflow_mlops.domain.spec.data import Expectation, Features, Labels, Rule, SchemaPolicy, Skew, Suite
 from airflow_mlops.domain.spec.fields import (
@@ -54,6 +55,7 @@ __all__ = [
     "AutoRollback",
     "Budget",
     "Candidate",
+    "ClassGates",
     "DriftPolicy",
     "Expectation",
     "Fairness",
@@ -280,6 +282,9 @@ class ModelSpec(Section):
             metric = getattr(info.data.get("train"), "metric", None)
             shadow = getattr(info.data.get("score"), "shadow", True)
             Problems.raise_any(value.problems(task, info.data.get("target", ""), metric, shadow=shadow))
+        if value.classes:
+            of_classes = value.classes.problems(info.data.get("classes", ()))
+            Problems.raise_any((("classes", *place), text) for place, text in of_classes)
         return value
 
     @field_validator("monitor")

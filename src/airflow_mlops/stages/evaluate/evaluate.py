@@ -116,7 +116,9 @@ def evaluate(
         frame = pipeline.frame(rows, pipeline.features_of(model))
         judged = Judged(rows, truth, models.predicted(model, frame, best.task, classes), blocks)
         rival = predict(client, champion, best, rows, seen, classes) if champion else None
-        evidence = Evidence(gates, best, judged, rival, untouched, model, frame, path.stat().st_size, wait)
+        evidence = Evidence(
+            gates, best, judged, classes, rival, untouched, model, frame, path.stat().st_size, wait
+        )
         checks, unjudged = table.judge(evidence)
     verdict = overall(checks)
     theirs = rival.predicted if rival else None

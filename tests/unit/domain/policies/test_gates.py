@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from airflow_mlops.domain.checks import Verdict
-from airflow_mlops.domain.policies import gates, gates_data, gates_parts
+from airflow_mlops.domain.policies import gates, gates_classes, gates_data, gates_parts
 from airflow_mlops.domain.policies.gates import Comparison
 from airflow_mlops.domain.policies.gates_parts import Gap
 
@@ -32,6 +34,53 @@ def test_a_floor_lets_its_own_bound_pass(
 
 def test_a_floor_that_is_missed_by_little_does_not_round_its_reason_to_the_bound() -> None:
     assert gates.floor("m", 0.59999, 0.6, True, 10).reason == "0.59999 is not >= 0.6"
+
+
+@pytest.mark.parametrize(
+    ("observed", "interval", "shown", "n", "expected", "words"),
+    [
+        (0.6, (0.5, 0.7), False, 40, PASS, "0.6 is >= 0.5"),
+        (0.4, (0.2, 0.6), False, 40, PASS, "that may be chance"),
+        (0.4, (0.3, 0.45), True, 40, FAIL, "0.4 is not >= 0.5"),
+        (1.0, (1.0, 1.0), False, 29, INCONCLUSIVE, "29 rows are of class late; 30 are needed"),
+        (0.1, (0.0, 0.2), True, 29, INCONCLUSIVE, "29 rows"),
+        (0.9, None, False, 40, INCONCLUSIVE, "too few blocks of time"),
+        (None, None, False, 40, INCONCLUSIVE, "could not be measured"),
+    ],
+)
+def test_the_floor_of_a_class(
+    observed: float | None, interval: Any, shown: bool, n: int, expected: Verdict, words: str
+) -> None:
+    check = gates_classes.floor(
+        "recall", "late", observed, 0.5, interval=interval, shown=shown, n=n, least=30
+    )
+    assert (check.verdict, check.name, check.slice) == (expected, "classes.recall", "class=late")
+    assert words in check.reason
+
+
+@pytest.mark.parametrize(
+    ("observed", "baseline", "shown", "expected", "words"),
+    [
+        (0.8, 0.7, False, PASS, "a loss of 0 is <= 0.05"),
+        (0.6, 0.7, False, PASS, "is not <= 0.05 (interval -0.1 to +0.3), but that may be chance"),
+        (0.6, 0.7, True, FAIL, "0.6 against 0.7 of the champion: a loss of 0.1 is not <= 0.05"),
+        (0.6, None, False, INCONCLUSIVE, "could not be measured"),
+    ],
+)
+def test_the_loss_of_a_class(
+    observed: float, baseline: float | None, shown: bool, expected: Verdict, words: str
+) -> None:
+    check = gates_classes.loss(
+        "f1", "late", observed, baseline, 0.05, interval=(-0.1, 0.3), shown=shown, n=40, least=30
+    )
+    assert (check.verdict, check.name) == (expected, "classes.versus_champion.f1")
+    assert words in check.reason.replace("0.09999999999999998", "0.1")
+
+
+def test_classes_without_a_champion_have_nothing_to_lose() -> None:
+    assert gates_classes.not_compared("f1", "").verdict is PASS
+    check = gates_classes.not_compared("f1", "the target of version 3 is another")
+    assert (check.verdict, check.reason) == (INCONCLUSIVE, "the target of version 3 is another")
 
 
 def test_a_floor_on_too_few_rows_is_inconclusive_either_way() -> None:

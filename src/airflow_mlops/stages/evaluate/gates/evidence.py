@@ -30,6 +30,7 @@ class Evidence:
 
     :param gates: the gates of the spec.
     :param judged: the rows of the holdout that have a label, and the candidate's predictions for them.
+    :param classes: those that are told apart in these rows, in the order of their codes; none for a regression.
     :param rival: the champion on the same rows; None if there is no champion.
     :param untouched: the check that no row of the holdout was learned from; it is made before anything is loaded.
     :param model: the candidate.
@@ -41,6 +42,7 @@ class Evidence:
     gates: Gates
     candidate: TrainedModel
     judged: Judged
+    classes: tuple[str, ...]
     rival: Rival | None
     untouched: Check
     model: Pipeline

@@ -21,6 +21,7 @@ OF_PREDICTIONS: tuple[Gate, ...] = (
     floor.judge,
     versus_champion.judge,
     slices.judge,
+    classes.of_each,
     calibration.judge,
     fairness.judge,
     stability.judge,
