@@ -1,7 +1,7 @@
 """A real object store on 127.0.0.1, and a proxy before it that strips what keeps two writers apart.
 
 Both run as processes: deltalake holds the interpreter while it waits for some answers. ``python object_store.py <host:port>``
-runs the proxy, which prints its port.
+runs the proxy, which prints its port; ``python object_store.py <port>`` runs the store.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Lock
+from typing import Any
 from urllib.error import URLError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
@@ -80,7 +82,7 @@ def serving(folder: Path, port: int) -> Iterator[Store]:
     log = folder / "moto.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
+            [sys.executable, __file__, str(port)],
             stdout=output,
             stderr=output,
         )
@@ -144,8 +146,30 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
 
-if __name__ == "__main__":
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"upstream": sys.argv[1]}))
+def _forward(upstream: str) -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"upstream": upstream}))
     sys.stdout.write(f"{server.server_port}\n")
     sys.stdout.flush()
     server.serve_forever()
+
+
+def _moto(port: int) -> None:
+    from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+    from werkzeug.serving import run_simple
+
+    os.environ["MOTO_PORT"] = str(port)
+    application, turn = DomainDispatcherApplication(create_backend_app), Lock()
+
+    def one_at_a_time(environment: dict[str, Any], start: Any) -> list[bytes]:
+        # moto looks whether a key is there before it puts it, and on a busy machine two threads see that it is not.
+        with turn:
+            return list(application(environment, start))
+
+    run_simple("127.0.0.1", port, one_at_a_time, threaded=True)
+
+
+if __name__ == "__main__":
+    if sys.argv[1].isdigit():
+        _moto(int(sys.argv[1]))
+    else:
+        _forward(sys.argv[1])
