@@ -174,6 +174,10 @@ class NoDecision(TimeoutError):
     """The decision on an earlier partition did not come in time. A retry can help: it waits as long again."""
 
 
+class ClusterUnavailable(ConnectionError):
+    """A Dask scheduler that trials are fitted on does not answer. A retry can help."""
+
+
 class MailUndelivered(ConnectionError):
     """The mail server did not take a mail, which stays in the outbox. A retry can help."""
 
@@ -183,6 +187,7 @@ class OutputUnavailable(ConnectionError):
 
 
 RETRYABLE: tuple[type[Exception], ...] = (
+    ClusterUnavailable,
     MachineBusy,
     NoDecision,
     OutputUnavailable,

@@ -234,6 +234,12 @@ class FileSource:
                 f"{self.describe(None)} cannot be opened: {error}; Airflow needs the "
                 "provider of its file system, such as apache-airflow-providers-amazon[s3fs] for s3"
             ) from error
+        except OSError as error:
+            # HDFS is reached through Java, which may not be there, or may not reach it.
+            why = shown(" ".join(str(error).split()))
+            if _is_away(error) or "connection" in why.lower():
+                raise SourceMissing(f"{self.describe(None)} cannot be reached: {why}") from shown_cause(error)
+            raise SourceUnreadable(f"{self.describe(None)} cannot be opened: {why}") from shown_cause(error)
         return opened
 
     def _list(self, root: ObjectStoragePath) -> list[str]:

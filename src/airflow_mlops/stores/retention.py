@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from airflow_mlops.exceptions import RegistryUnavailable
+from airflow_mlops.exceptions import ModelNotFound, RegistryUnavailable
+from airflow_mlops.stores import damage
 from airflow_mlops.stores.registry import ledger, registry
 
 if TYPE_CHECKING:
@@ -44,10 +45,8 @@ def needed(client: Client, uri: str, ledgers: Mapping[str, str]) -> dict[int, st
         )
         if not moved:
             continue
-        dataset = json.loads(registry.tags(client, version).get("mlops.dataset", "{}"))
-        for table in (dataset, dataset.get("labels") or {}):
-            if _tail(table.get("uri", "")) == _tail(uri) and table.get("version") is not None:
-                models.setdefault(int(table["version"]), f"version {version.version} of {version.name!r}")
+        for at in _tables(client, version, uri):
+            models.setdefault(at, f"version {version.version} of {version.name!r}")
     return models
 
 
@@ -59,11 +58,24 @@ def learned_from(client: Client, uri: str) -> dict[str, int]:
     """
     models: dict[str, int] = {}
     for version in registry.versions(client):
-        dataset = json.loads(registry.tags(client, version).get("mlops.dataset", "{}"))
-        for table in (dataset, dataset.get("labels") or {}):
-            if _tail(table.get("uri", "")) == _tail(uri) and table.get("version") is not None:
-                models[f"version {version.version} of {version.name!r}"] = int(table["version"])
+        for number in _tables(client, version, uri):
+            models[f"version {version.version} of {version.name!r}"] = number
     return models
+
+
+def _tables(client: Client, version: Any, uri: str) -> list[int]:
+    """Return the versions of a table, of data or of labels, that a model version has learned from."""
+    tags = registry.tags(client, version)
+    with damage.errors(
+        f"The tag mlops.dataset of version {version.version} of {version.name!r}", ModelNotFound
+    ):
+        dataset = json.loads(tags.get("mlops.dataset", "{}"))
+        parts = [
+            part
+            for part in (dataset, dataset.get("labels") or {})
+            if _tail(part.get("uri", "")) == _tail(uri)
+        ]
+        return [int(part["version"]) for part in parts if part.get("version") is not None]
 
 
 def _champions(ledger_uri: str) -> set[str]:

@@ -372,3 +372,23 @@ def test_a_value_is_the_same_however_far_down_the_file_its_type_is_found(
     monkeypatch.setattr(quotes, "BLOCK", 256)
     (tmp_path / "2026-01-0.csv").write_text("x,other\n" + f"{text},1\n" * 200 + f"{text},word\n")
     assert set(read(FileSource(f"{tmp_path}/{{partition}}-*.csv"))["x"].to_pylist()) == {value}
+
+
+@pytest.mark.parametrize(
+    ("text", "options"),
+    [
+        *((text, {"percent": ["x"]}) for text in ("nan%", "inf %", "-Infinity%")),
+        *((f"31.12.2025 10:00 {z}", {"times": {"x": "%d.%m.%Y %H:%M %z"}}) for z in ("+25:00", "+0199", "-24:00", "+1:00")),
+    ],
+)  # fmt: skip
+def test_what_is_no_percentage_and_no_offset_is_none(
+    tmp_path: Path, text: str, options: dict[str, Any]
+) -> None:
+    with pytest.raises(SourceUnreadable, match=r"'x' holds 1 value .*line 2\)\) that are no .* says"):
+        column(tmp_path, text, **options)
+
+
+def test_an_offset_may_be_as_large_as_a_day(tmp_path: Path) -> None:
+    times = {"times": {"x": "%d.%m.%Y %H:%M %z"}}
+    (noon,) = column(tmp_path, "31.12.2025 12:00 +14:00", **times)
+    assert noon == datetime(2025, 12, 30, 22, tzinfo=UTC)

@@ -571,6 +571,7 @@ def test_a_year_of_a_path_has_four_digits(store: Store) -> None:
         ("http://ada:se-cret@h:99999999/{partition}.csv", "its port is no whole number"),
         ("http:///{partition}.csv", "it names no host"),
         ("s3:///{partition}.csv", "it names no host"),
+        ("hdfs:///{partition}.csv", "it names no host"),
         ("http://[::1/{partition}.csv", "one of two brackets"),
         ("foo://x/{partition}.csv", "cannot be opened: "),
     ],
@@ -597,6 +598,20 @@ def test_an_error_that_only_its_file_system_has_is_one_of_ours(
         with pytest.raises(ours, match="ada|\\*\\*\\*") as caught:
             source.files(JANUARY)
         assert "se-cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("said", "ours"), [("Unable to load libjvm", SourceUnreadable), ("HDFS connection failed", SourceMissing)]
+)
+def test_a_file_system_that_cannot_be_opened_is_an_error_of_ours(
+    said: str, ours: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(protocol: str) -> None:
+        raise OSError(said)
+
+    monkeypatch.setattr("fsspec.filesystem", fail)
+    with pytest.raises(ours, match=said):
+        FileSource("none://host/{partition}.csv").files(JANUARY)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from deltalake import DeltaTable
 from mlflow import MlflowClient
 
 from airflow_mlops.domain.facts.results import Action, DatasetVersion
-from airflow_mlops.exceptions import RegistryUnavailable, TableUnreadable
+from airflow_mlops.exceptions import ModelNotFound, RegistryUnavailable, TableUnreadable
 from airflow_mlops.stores import retention
 from airflow_mlops.stores.registry import registry
 from airflow_mlops.stores.tables import removal, tables
@@ -190,3 +190,16 @@ def test_a_clock_can_be_given(history: History) -> None:
     assert vacuum(history, now=later, delete=False).kept == (
         tables.open_table(history.uri("data")).version(),
     )
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "7", '{"uri": 7}', "[" * 3_000], ids=range(5))
+def test_a_version_whose_data_cannot_be_read_protects_by_refusing(history: History, text: str) -> None:
+    history.publish("2013-01")
+    trained = history.train(history.publish("2013-02"))
+    history.crown(trained, "2013-02")
+    registry.tag(history.client, MODEL, trained.version, "mlops.dataset", text)
+    said = "The tag mlops.dataset of version 1 of 'flights' was written by another version"
+    with pytest.raises(ModelNotFound, match=said):
+        needed(history)
+    with pytest.raises(ModelNotFound, match=said):
+        retention.learned_from(history.client, history.uri("data"))

@@ -17,7 +17,7 @@ _DIRECTIVES = {
     "M": r"[0-5]?\d",
     "S": r"[0-5]?\d",
     "f": r"\d{1,6}",
-    "z": r"Z|[+-]\d\d:?\d\d",
+    "z": r"Z|[+-](?:[01]\d|2[0-3]):?[0-5]\d",
 }
 MONTHS = tuple(_DIRECTIVES["b"].split("|"))
 """English names of months, as `%b` reads them."""

@@ -15,6 +15,7 @@ from airflow_mlops.exceptions import DigestMismatch, ModelNotFound, UntrustedMod
 from airflow_mlops.learning.models import classes as label_classes
 from airflow_mlops.learning.models import pipeline
 from airflow_mlops.learning.models.skops_file import digest, load, save, skops_io, trusted_types, verify
+from airflow_mlops.stores import damage
 from airflow_mlops.stores.registry import tracking
 
 if TYPE_CHECKING:
@@ -183,8 +184,11 @@ def download(client: MlflowClient, run_id: str, folder: Path, file: str = tracki
 
 def _stored(client: MlflowClient, model: LoggedModel) -> dict[str, str]:
     """Return the digests of the files that training has stored; empty if an older release has logged the model."""
-    stored: dict[str, str] = json.loads(model.tags.get(tracking.FILES, "{}"))
-    stored_roots = {path.partition("/")[0] for path in stored}
+    with damage.errors(
+        f"The tag {tracking.FILES} of the model of MLflow run {model.source_run_id}", DigestMismatch
+    ):
+        stored: dict[str, str] = dict(json.loads(model.tags.get(tracking.FILES, "{}")))
+        stored_roots = {path.partition("/")[0] for path in stored}
     listed = {
         file.path
         for file in client.list_logged_model_artifacts(model.model_id)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from airflow_mlops.domain.checks import Fact
 from airflow_mlops.reporting.alerts.notice import Notice, Status
 from airflow_mlops.reporting.alerts.outcome import again
+from airflow_mlops.stores import damage
 from airflow_mlops.stores.tables.journal import JournalRow, OrderedRows
 from airflow_mlops.stores.tables.selection import Selection
 
@@ -60,12 +62,15 @@ def entries(rows: Sequence[JournalRow]) -> dict[str, Entry]:
     """Return what all rows say, by the id of the notice."""
     by_id: dict[str, Entry] = {}
     for row in rows:
-        state = {"state": State(row["state"]), "since": row["at"], "told": tuple(json.loads(row["told"]))}
-        for name in json.loads(row["ids"]):
-            if row["notice"] is not None:
-                by_id[name] = Entry(notice=Notice.model_validate_json(row["notice"]), at=row["at"], **state)
-            else:
-                by_id[name] = by_id[name].model_copy(update=state)
+        with _errors(row):
+            state = {"state": State(row["state"]), "since": row["at"], "told": tuple(json.loads(row["told"]))}
+            for name in json.loads(row["ids"]):
+                if row["notice"] is not None:
+                    by_id[name] = Entry(
+                        notice=Notice.model_validate_json(row["notice"]), at=row["at"], **state
+                    )
+                else:
+                    by_id[name] = by_id[name].model_copy(update=state)
     return by_id
 
 
@@ -73,9 +78,9 @@ def waiting(rows: Events) -> dict[str, Progress]:
     """Return what is not known to be sent, by the id of the notice, oldest first."""
     last = rows[-1] if rows else {"waiting": "{}"}
     if last.get("waiting") is not None:
-        return {
-            name: Progress.model_validate(progress) for name, progress in json.loads(last["waiting"]).items()
-        }
+        with _errors(last):
+            parts = json.loads(last["waiting"])
+            return {name: Progress.model_validate(progress) for name, progress in parts.items()}
     return {
         name: Progress(at=entry.at, state=entry.state, since=entry.since, told=entry.told)
         for name, entry in entries(rows).items()
@@ -105,13 +110,14 @@ def written(rows: Events, names: Sequence[str]) -> Entry | None:
     name = next(name for name in names if name in by_id)
     mentions = rows.where(pc.match_substring(rows.column("ids"), json.dumps(name)))
     first, last = mentions[0], mentions[-1]
-    return Entry(
-        notice=by_id[name],
-        at=first["at"],
-        state=State(last["state"]),
-        since=last["at"],
-        told=tuple(json.loads(last["told"])),
-    )
+    with _errors(last):
+        return Entry(
+            notice=by_id[name],
+            at=first["at"],
+            state=State(last["state"]),
+            since=last["at"],
+            told=tuple(json.loads(last["told"])),
+        )
 
 
 def event(
@@ -197,8 +203,18 @@ def _began(rows: Events, name: str) -> datetime:
 
 
 def _written(rows: Events) -> dict[str, Notice]:
-    return {json.loads(row["ids"])[0]: _notice(row) for row in rows if row["notice"] is not None}
+    notices: dict[str, Notice] = {}
+    for row in rows:
+        if row["notice"] is not None:
+            with _errors(row):
+                notices[json.loads(row["ids"])[0]] = _notice(row)
+    return notices
 
 
 def _notice(row: JournalRow) -> Notice:
-    return Notice.model_validate_json(row["notice"])
+    with _errors(row):
+        return Notice.model_validate_json(row["notice"])
+
+
+def _errors(row: JournalRow) -> AbstractContextManager[None]:
+    return damage.errors(f"The outbox's row of {row.get('at')}")

@@ -12,7 +12,7 @@ from airflow_mlops.domain.checks import Check, Verdict, overall
 from airflow_mlops.domain.facts.results import DatasetVersion, Evaluation, ModelRef, Split, TrainedModel
 from airflow_mlops.domain.metrics import METRICS
 from airflow_mlops.domain.spec.model import VersusChampion
-from airflow_mlops.exceptions import NotEnoughData, TrainingFailed
+from airflow_mlops.exceptions import ModelNotFound, NotEnoughData, TrainingFailed
 from airflow_mlops.learning.bless.check import blessing_of
 from airflow_mlops.learning.labels import labelled
 from airflow_mlops.learning.models import models, pipeline
@@ -23,6 +23,7 @@ from airflow_mlops.stages.evaluate import leakage
 from airflow_mlops.stages.evaluate.gates import table
 from airflow_mlops.stages.evaluate.gates.evidence import Evidence
 from airflow_mlops.stages.evaluate.rival import classes_of, predict
+from airflow_mlops.stores import damage
 from airflow_mlops.stores.registry import artifacts, registry, tracking
 
 if TYPE_CHECKING:
@@ -141,7 +142,10 @@ def _rows_of(candidate: TrainedModel) -> tuple[DatasetVersion, Split]:
 
 def _judged_before(client: Client, ref: ModelRef) -> Evaluation | None:
     stored = artifacts.read(client, ref.run_id, _FILE)
-    return None if stored is None else Evaluation.from_dict(json.loads(stored))
+    if stored is None:
+        return None
+    with damage.errors(f"{_FILE} of MLflow run {ref.run_id}", ModelNotFound):
+        return Evaluation.from_dict(json.loads(stored))
 
 
 def _best(candidates: Sequence[TrainedModel]) -> TrainedModel:

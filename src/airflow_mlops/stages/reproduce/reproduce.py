@@ -29,6 +29,7 @@ from airflow_mlops.learning.models import classes, code, estimators, models, pip
 from airflow_mlops.learning.statistics import measures
 from airflow_mlops.stages.reproduce import environments
 from airflow_mlops.stages.train import jobs, train
+from airflow_mlops.stores import damage
 from airflow_mlops.stores.registry import registry, tracking
 from airflow_mlops.stores.tables import digests, tables
 
@@ -86,14 +87,10 @@ def record(client: Client, model: str, number: str, digest: str | None = None) -
     ref = registry.version(client, model, number, digest)
     registered_at, tags = registry.registration(client, ref)
     training = registry.training(client, ref)
-    try:
+    with damage.errors(f"How version {number} of {model!r} was trained", ModelNotFound):
         facts = json.loads(tags[_TRAINED])
         parts = {"dataset": training.dataset, "split": training.split, "version": ref.version}
         trained = TrainedModel.model_validate({**facts, **parts, "digest": ref.digest})
-    except (KeyError, ValueError, RecursionError) as error:
-        raise ModelNotFound(
-            f"Version {number} of {model!r} does not say how it was trained: {error}"
-        ) from error
     return Record(trained, registered_at, training.metrics, tags)
 
 

@@ -9,8 +9,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.partitions import Partition
+from airflow_mlops.exceptions import ModelNotFound
 from airflow_mlops.learning.labels import labelled
 from airflow_mlops.learning.models import code, estimators, transform
+from airflow_mlops.stores import damage
 from airflow_mlops.stores.registry import registry
 
 if TYPE_CHECKING:
@@ -100,6 +102,8 @@ def searched(client: Client, model: str) -> dict[str, int]:
     """Return how many trials each search of a model did that time cut short, by the identity of its job.
 
     :raises RegistryUnavailable: if MLflow does not answer.
+    :raises ModelNotFound: if such a tag is damaged.
     """
     tags = [version.tags.get(SEARCHED) for version in registry.versions(client) if version.name == model]
-    return dict(json.loads(text) for text in tags if text)
+    with damage.errors(f"The tag {SEARCHED} of a version of {model!r}", ModelNotFound):
+        return dict(json.loads(text) for text in tags if text)

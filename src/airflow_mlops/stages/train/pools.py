@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from airflow_mlops.exceptions import ClusterUnavailable
 from airflow_mlops.learning import threads
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def n_threads(dask: str | None, recipe: Recipe) -> int:
 def opened(dask: str | None, data: Data, recipe: Recipe) -> Iterator[Any]:
     """Yield joblib's pool: threads of this process, or a Dask cluster, to which the rows are sent once.
 
-    :raises ConnectionError: if the Dask scheduler does not answer.
+    :raises ClusterUnavailable: if the Dask scheduler does not answer.
     """
     from joblib import Parallel, parallel_config
 
@@ -37,6 +38,6 @@ def opened(dask: str | None, data: Data, recipe: Recipe) -> Iterator[Any]:
     try:
         client = Client(dask)  # type: ignore[no-untyped-call]
     except OSError as error:
-        raise ConnectionError(f"The Dask scheduler at {dask} does not answer: {error}") from error
+        raise ClusterUnavailable(f"The Dask scheduler at {dask} does not answer: {error}") from error
     with client, parallel_config("dask", scatter=[data]):
         yield Parallel(side_by_side)

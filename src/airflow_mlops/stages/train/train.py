@@ -9,11 +9,13 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_mlops.domain.facts.results import TrainedModel
+from airflow_mlops.exceptions import ModelNotFound
 from airflow_mlops.learning import provenance, threads
 from airflow_mlops.learning.bless import sample
 from airflow_mlops.learning.labels import labelled
 from airflow_mlops.learning.models import models
 from airflow_mlops.stages.train import curve, fitting, jobs, trials, tune
+from airflow_mlops.stores import damage
 from airflow_mlops.stores.registry import patience, registration, registry, tracking
 
 if TYPE_CHECKING:
@@ -207,8 +209,9 @@ def _choose(job: jobs.Job, data: fitting.Data, store: trials.Store, dask: str | 
 
 
 def _trained(tags: Mapping[str, str], version: str) -> TrainedModel:
-    parts = {name: json.loads(tags[f"mlops.{name}"]) for name in ("dataset", "split")}
-    return TrainedModel.from_dict({**json.loads(tags[_TRAINED]), **parts, "version": str(version)})
+    with damage.errors(f"How version {version} was trained", ModelNotFound):
+        parts = {name: json.loads(tags[f"mlops.{name}"]) for name in ("dataset", "split")}
+        return TrainedModel.from_dict({**json.loads(tags[_TRAINED]), **parts, "version": str(version)})
 
 
 def _log_facts(client: Client, run: Run, job: jobs.Job, chosen: _Chosen) -> None:

@@ -10,7 +10,8 @@ from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from airflow_mlops.exceptions import RegistryUnavailable
+from airflow_mlops.exceptions import ModelNotFound, RegistryUnavailable
+from airflow_mlops.stores import damage
 from airflow_mlops.stores.registry import children
 
 if TYPE_CHECKING:
@@ -102,18 +103,23 @@ class Store:
         former = self._former.get(_key(params))
         if former is None:
             return None
-        run_id, facts = former
+        run_id, trial = former
         children.adopt(self.client, self.run, run_id)
-        return Trial(
-            params, TrialOutcome(facts["outcome"]), tuple(facts["values"]), facts["seconds"], facts["error"]
-        )
+        return replace(trial, params=params)
 
     @cached_property
-    def _former(self) -> dict[str, tuple[str, dict[str, Any]]]:
+    def _former(self) -> dict[str, tuple[str, Trial]]:
         runs = children.find(self.client, self.run, SEARCH, self.search)
         ended = {run.info.run_id: run.data.tags.get(TRIAL) for run in runs}
-        trials = [(run_id, json.loads(text)) for run_id, text in ended.items() if text]
-        return {_key(facts["params"]): (run_id, facts) for run_id, facts in trials}
+        trials: dict[str, tuple[str, Trial]] = {}
+        for run_id, text in ended.items():
+            if text:
+                with damage.errors(f"The tag {TRIAL} of MLflow run {run_id}", ModelNotFound):
+                    facts = json.loads(text)
+                    outcome, values = TrialOutcome(facts["outcome"]), tuple(facts["values"])
+                    trial = Trial(facts["params"], outcome, values, facts["seconds"], facts["error"])
+                    trials[_key(trial.params)] = run_id, trial
+        return trials
 
     def begin(self, number: int) -> str:
         """Return the id of a new trial's run."""

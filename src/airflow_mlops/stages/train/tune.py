@@ -58,7 +58,7 @@ def search(
     :param dask: address of a Dask scheduler that trials are fitted on; None fits them in threads of this process.
     :raises TrainingFailed: if no combination can be fitted.
     :raises NotEnoughData: if the metric is undefined on the validation rows.
-    :raises ConnectionError: if the Dask scheduler does not answer.
+    :raises ClusterUnavailable: if the Dask scheduler does not answer.
     """
     candidate = recipe.candidate
     spans = folds.folds(data, recipe.folds, recipe.task)

@@ -10,7 +10,8 @@ from enum import StrEnum
 from airflow_mlops.domain.checks import Fact
 from airflow_mlops.domain.facts.results import Action, PromotionDecision
 from airflow_mlops.domain.facts.retraining import declined, trained
-from airflow_mlops.exceptions import PromotionConflict, TableUnreadable
+from airflow_mlops.exceptions import PromotionConflict
+from airflow_mlops.stores import damage
 from airflow_mlops.stores.tables import journal
 from airflow_mlops.stores.tables.selection import Selection
 
@@ -286,14 +287,9 @@ def _columns(row: Row) -> journal.JournalRow:
 
 
 def _row(columns: journal.JournalRow) -> Row:
-    try:
+    with damage.errors(f"The ledger's row of {columns.get('at')}"):
         facts = {name: columns[name] for name in ("at", *_FACTS)}
         return Row.from_dict({**facts, "evidence": json.loads(columns["evidence"])})
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
-        raise TableUnreadable(
-            f"The ledger's row of {columns.get('at')} was written by another version of this package, or by somebody "
-            f"else: {' '.join(str(error).split())}"
-        ) from error
 
 
 def _content(row: Row) -> tuple[object, ...]:

@@ -14,6 +14,7 @@ from airflow_mlops.domain.classes import BINARY
 from airflow_mlops.domain.facts.results import DatasetVersion, ModelRef, Split
 from airflow_mlops.domain.spec.model import Features
 from airflow_mlops.exceptions import DigestMismatch, ModelNotFound, RegistryUnavailable
+from airflow_mlops.stores import damage
 from airflow_mlops.stores.registry import artifacts, tracking
 
 if TYPE_CHECKING:
@@ -178,7 +179,7 @@ def training(client: MlflowClient, ref: ModelRef) -> Training:
     version_tags = tags(client, _same(client, ref))
     with tracking.errors(client):
         logged = client.get_run(ref.run_id).data.metrics
-    try:
+    with damage.errors(f"What version {ref.version} of {ref.model!r} was trained on", ModelNotFound):
         return Training(
             task=version_tags["mlops.task"],
             features=Features.model_validate_json(version_tags["mlops.features"]),
@@ -189,10 +190,6 @@ def training(client: MlflowClient, ref: ModelRef) -> Training:
             },
             classes=classes_of(version_tags),
         )
-    except (KeyError, ValueError) as error:
-        raise ModelNotFound(
-            f"Version {ref.version} of {ref.model!r} does not say what it was trained on: {error}"
-        ) from error
 
 
 def classes_of(version_tags: Mapping[str, str]) -> tuple[str, ...]:

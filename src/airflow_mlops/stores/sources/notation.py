@@ -107,7 +107,8 @@ def numbers(
     point = re.escape(decimal)
     end = "[\\s\u00a0\u2009\u202f]*%" if percent else ""
     exponent = "" if percent else r"(?:[eE][+-]?\d+)?"
-    number = rf"(?:(?:{whole}(?:{point}\d*)?|{point}\d+){exponent}|(?i:nan|inf|infinity))"
+    words = "" if percent else "|(?i:nan|inf|infinity)"
+    number = rf"(?:(?:{whole}(?:{point}\d*)?|{point}\d+){exponent}{words})"
     text = pc.utf8_trim_whitespace(column)
     matches = pc.match_substring_regex(text, f"^[+-]?{number}{end}$")
     if thousands:

@@ -33,7 +33,9 @@ PARTITION = "_partition"
 
 _BATCH_ROWS = 65_536
 # What deltalake says of an address that it cannot use, and of a store that does not answer; it has no errors for these.
-_ADDRESS = re.compile(r"Unknown scheme|Could not parse \S+ as a URL|Unable to recognise URL")
+_ADDRESS = re.compile(
+    r"Unknown scheme|Could not parse \S+ as a URL|Unable to recognise URL|No fs\.defaultFS setting"
+)
 _GENERIC = re.compile(r"\bGeneric \w+ error")
 # Versions are found again in the commit log, so it must outlive Delta's default of 30 days.
 _CONFIGURATION: dict[str, str | None] = {"delta.logRetentionDuration": "interval 3650 days"}
@@ -62,6 +64,7 @@ def errors(uri: str) -> Iterator[None]:
     except FileNotFoundError as error:
         raise TableUnreadable(f"The table at {uri} refers to a file that is gone: {error}") from error
     except OSError as error:
+        _refuse_address(error, uri)
         if _GENERIC.search(str(error)) and type(error).__module__ != TableMissing.__module__:
             raise StoreUnavailable(f"{uri} cannot be reached: {_plain(error)}") from error
         raise

@@ -7,11 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from airflow_mlops.domain.addresses import shown
 from airflow_mlops.domain.facts.coverage import Coverage
 from airflow_mlops.domain.facts.results import DatasetVersion
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.spec.data import SchemaPolicy
 from airflow_mlops.exceptions import OtherPartitions
+from airflow_mlops.stores import damage
 from airflow_mlops.stores.tables.delta import PARTITION, errors, exists, open_table
 
 _FACTS = "airflow_mlops.dataset"
@@ -92,14 +94,17 @@ def history(uri: str) -> Iterator[Commit]:
     while True:
         commits = table.history(limit)
         for commit in commits[seen:]:
-            for partition in json.loads(commit.get(_PINNED, "[]")):
+            with damage.errors(f"Commit {commit['version']} of {shown(uri)}"):
+                pinned = json.loads(commit.get(_PINNED, "[]"))
+            for partition in pinned:
                 if partition not in reached:
                     pins.setdefault(partition, commit["version"])
             name = name or commit.get(_RENAMED)
             if _FACTS in commit:
                 # Storage may have been moved since, and a table has no other place than the one that it is read at.
-                facts = json.loads(commit[_FACTS]) | {"uri": uri} | ({"name": name} if name else {})
-                version = DatasetVersion(version=commit["version"], **facts)
+                with damage.errors(f"Commit {commit['version']} of {shown(uri)}"):
+                    facts = json.loads(commit[_FACTS]) | {"uri": uri} | ({"name": name} if name else {})
+                    version = DatasetVersion(version=commit["version"], **facts)
                 reached.add(version.partition)
                 yield Commit(
                     version,

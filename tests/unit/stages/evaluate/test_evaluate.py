@@ -212,6 +212,11 @@ def test_an_evaluation_that_is_cleared_after_its_promotion_stays_as_it_is(
     cleared = judged(client, again, champion=ref_of(again), gates=Gates(floor={"roc_auc": 1.0}))
     assert cleared == first
     assert client.get_model_version(again.model, again.version).tags["mlops.verdict"] == "PASS"
+    client.log_text(again.run_id, '{"verdict": ', "evaluation.json")
+    with pytest.raises(
+        ModelNotFound, match=f"evaluation.json of MLflow run {again.run_id} was written by another"
+    ):
+        judged(client, again, champion=ref_of(again))
 
 
 def test_a_holdout_with_three_labels_is_inconclusive(client: Any, good: TrainedModel) -> None:

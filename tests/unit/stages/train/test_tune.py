@@ -12,12 +12,19 @@ import pytest
 
 from airflow_mlops.domain.facts.recipe import Recipe
 from airflow_mlops.domain.spec.model import Budget, Candidate
-from airflow_mlops.exceptions import NotEnoughData, RegistryUnavailable, TrainingFailed
+from airflow_mlops.exceptions import (
+    ClusterUnavailable,
+    ModelNotFound,
+    NotEnoughData,
+    RegistryUnavailable,
+    TrainingFailed,
+)
 from airflow_mlops.learning import threads
 from airflow_mlops.learning.models import models
 from airflow_mlops.stages.train import fitting, pools, train, trials, tune
 from airflow_mlops.stages.train.folds import Fold
 from airflow_mlops.stores.registry import tracking
+from damaged import DAMAGED
 from synthetic import make_client, make_recipe, make_rows
 
 pytestmark = pytest.mark.slow  # real processes, or fits: seconds each
@@ -315,6 +322,18 @@ def test_trials_are_runs_below_that_of_the_training(client: Any, experiment: str
     assert done.data.metrics["inner/roc_auc"] == pytest.approx(mean)
 
 
+@pytest.mark.parametrize("text", DAMAGED, ids=range(len(DAMAGED)))
+def test_a_trial_whose_record_is_damaged_is_named(client: Any, experiment: str, text: str) -> None:
+    store = make_store(client, experiment)
+    tune.search(recipe_of(tree(max_depth=[2])), make_data(), store)
+    (done,) = kept(client, experiment)
+    client.set_tag(done.info.run_id, trials.TRIAL, text)
+    with pytest.raises(
+        ModelNotFound, match=f"The tag mlops.trial of MLflow run {done.info.run_id} was written by"
+    ):
+        tune.search(recipe_of(tree(max_depth=[2])), make_data(), make_store(client, experiment))
+
+
 @pytest.mark.parametrize("settings", [{}, {"folds": 3, "parallel": 3}], ids=str)
 def test_a_search_that_was_broken_off_goes_on_where_it_was(
     client: Any,
@@ -386,7 +405,7 @@ def test_a_dask_scheduler_that_does_not_answer_is_named() -> None:
     assert distributed.__version__, "brings the settings that are changed here"
     with (
         config.set({"distributed.comm.timeouts.connect": "100ms"}),
-        pytest.raises(ConnectionError, match=r"Dask scheduler at tcp://127.0.0.1:9 does not answer"),
+        pytest.raises(ClusterUnavailable, match=r"Dask scheduler at tcp://127.0.0.1:9 does not answer"),
     ):
         tune.search(recipe_of(tree(max_depth=[1, 2])), make_data(), dask="tcp://127.0.0.1:9")
 

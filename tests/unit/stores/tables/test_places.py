@@ -94,3 +94,9 @@ def test_two_slashes_are_one_on_a_disk_and_two_folders_in_a_bucket() -> None:
     assert places.root("file:///data//mlops/") == "file:///data//mlops"
     with pytest.raises(PlaceRefused, match="two slashes in a row"):
         places.root("s3://bucket//mlops")
+
+
+@pytest.mark.parametrize("uri", ["hdfs:///data/flights", "s3:///data/flights"])
+def test_an_address_without_a_host_is_refused_and_not_tried_again(uri: str) -> None:
+    with pytest.raises(PlaceRefused, match="is no place for tables"):
+        tables.exists(uri)
