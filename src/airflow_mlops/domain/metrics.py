@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from math import inf
+from typing import NamedTuple
 
 
 class Task(StrEnum):
@@ -13,6 +15,25 @@ class Task(StrEnum):
 
     CLASSIFICATION = "classification"
     REGRESSION = "regression"
+
+
+class Family(NamedTuple):
+    """Metrics whose names differ by a number.
+
+    :param form: how their names are written, with a capital in place of the number.
+    :param pattern: regular expression of their names, whose group is the number; each number has one spelling.
+    :param high: largest value; the smallest is 0.
+    """
+
+    form: str
+    pattern: str
+    task: Task
+    greater_is_better: bool
+    high: float
+
+    def named(self, number: str) -> str:
+        """Return the name with a number in it."""
+        return re.sub("[A-Z]", number, self.form)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +46,8 @@ class Metric:
     :param low: smallest value it can take.
     :param high: largest value it can take.
     :param standard: True if it is always measured; False if only where a spec names it.
+    :param family: what it shares with others whose names differ by a number; None if its name holds none.
+    :param number: that number: how many classes, the quantile in percent, or beta.
     """
 
     name: str
@@ -33,6 +56,8 @@ class Metric:
     low: float
     high: float
     standard: bool = False
+    family: Family | None = None
+    number: float = 0
 
 
 METRICS: dict[str, Metric] = {
@@ -50,28 +75,77 @@ METRICS: dict[str, Metric] = {
         Metric("balanced_accuracy", Task.CLASSIFICATION, True, 0, 1),
         Metric("matthews", Task.CLASSIFICATION, True, -1, 1),
         Metric("quadratic_kappa", Task.CLASSIFICATION, True, -1, 1),
-        Metric("top_3_accuracy", Task.CLASSIFICATION, True, 0, 1),
         Metric("rmse", Task.REGRESSION, False, 0, inf, True),
         Metric("mae", Task.REGRESSION, False, 0, inf, True),
         Metric("r2", Task.REGRESSION, True, -inf, 1, True),
         Metric("mape", Task.REGRESSION, False, 0, inf),
         Metric("median_absolute_error", Task.REGRESSION, False, 0, inf),
-        Metric("pinball_10", Task.REGRESSION, False, 0, inf),
-        Metric("pinball_50", Task.REGRESSION, False, 0, inf),
-        Metric("pinball_90", Task.REGRESSION, False, 0, inf),
         Metric("poisson_deviance", Task.REGRESSION, False, 0, inf),
         Metric("gamma_deviance", Task.REGRESSION, False, 0, inf),
     )
 }
-"""Every metric by name."""
+"""Every metric whose name holds no number, by name."""
 
 
-OF_ONE_CLASS = ("average_precision", "f1", "precision", "recall")
-"""Metrics that are of the second class where there are two, and a mean over classes where there are more."""
+TOP = Family("top_K_accuracy", r"top_([1-9]\d{0,3})_accuracy", Task.CLASSIFICATION, True, 1)
+"""Share of rows whose class is among the K most probable."""
+F_BETA = Family("fB", r"f((?:[1-9]\d{0,2}|0(?=\.))(?:\.\d{0,2}[1-9])?)", Task.CLASSIFICATION, True, 1)
+"""F measure in which recall counts B times as much as precision."""
+# From 1 %: who writes pinball_0.9 means a share.
+PINBALL = Family("pinball_Q", r"pinball_([1-9]\d?(?:\.\d{0,2}[1-9])?)", Task.REGRESSION, False, inf)
+"""Pinball loss of a quantile of Q percent."""
+FAMILIES = (TOP, F_BETA, PINBALL)
+"""Every metric whose name holds a number."""
+
+
+def find(name: str) -> Metric | None:
+    """Return the metric that has a name; None if there is none."""
+    if metric := METRICS.get(name):
+        return metric
+    for family in FAMILIES:
+        if match := re.fullmatch(family.pattern, name, re.ASCII):
+            return Metric(
+                name, family.task, family.greater_is_better, 0, family.high, False, family, float(match[1])
+            )
+    return None
+
+
+def metric_of(name: str) -> Metric:
+    """Return the metric that has a name.
+
+    :raises KeyError: if there is none.
+    """
+    metric = find(name)
+    if metric is None:
+        raise KeyError(name)
+    return metric
+
+
+def nearest(word: str) -> list[str]:
+    """Return the names that people may mean by a word: all without a number, and those with the numbers of the word."""
+    numbers = re.findall(r"\d+(?:\.\d+)?", word[:100])
+    # A quantile may have been written as a share.
+    numbers += [f"{100 * float(number):.4g}" for number in numbers if "." in number]
+    written = [family.named(number) for family in FAMILIES for number in numbers]
+    return [*METRICS, *(name for name in written if find(name))]
+
+
+_OF_ONE_CLASS = ("average_precision", "f1", "precision", "recall")
+
+
+def of_one_class(name: str) -> bool:
+    """Tell whether a metric is of the second class where there are two, and a mean over classes where there are more."""
+    metric = find(name)
+    return name in _OF_ONE_CLASS or (metric is not None and metric.family == F_BETA)
+
+
+def forms(task: Task | str) -> tuple[str, ...]:
+    """Return how the metrics of a task are written, the default one first: names, and the forms of those with a number."""
+    return (*names(task), *(family.form for family in FAMILIES if family.task == task))
 
 
 def names(task: Task | str) -> tuple[str, ...]:
-    """Return the names of a task's metrics, the default one first."""
+    """Return the names of a task's metrics that hold no number, the default one first."""
     return tuple(metric.name for metric in METRICS.values() if metric.task == task)
 
 
@@ -81,4 +155,4 @@ def measured(task: Task | str, more: Iterable[str] = ()) -> tuple[str, ...]:
     :param more: names of metrics, in any order; those of another task are left out.
     """
     standard = [name for name in names(task) if METRICS[name].standard]
-    return tuple(dict.fromkeys([*standard, *(name for name in more if METRICS[name].task == task)]))
+    return tuple(dict.fromkeys([*standard, *(name for name in more if metric_of(name).task == task)]))

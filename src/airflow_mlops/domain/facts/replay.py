@@ -10,7 +10,7 @@ from pydantic import Field
 from airflow_mlops.domain.checks import Fact, Interval, Number, Verdict
 from airflow_mlops.domain.facts.results import Action, HealthReport, ModelRef, PromotionDecision
 from airflow_mlops.domain.facts.retraining import RetrainDecision
-from airflow_mlops.domain.metrics import METRICS
+from airflow_mlops.domain.metrics import metric_of
 from airflow_mlops.domain.partitions import Partition
 
 ORACLE = "oracle"
@@ -219,7 +219,7 @@ def best(qualities: Iterable[tuple[str, Mapping[str, float | None]]], metric: st
 
     :param qualities: each model with its metrics.
     """
-    sign = 1 if METRICS[metric].greater_is_better else -1
+    sign = 1 if metric_of(metric).greater_is_better else -1
     measured = [(model, value) for model, quality in qualities if (value := quality.get(metric)) is not None]
     return max(measured, key=lambda pair: sign * pair[1])[0] if measured else None
 
@@ -228,7 +228,7 @@ def below(quality: Mapping[str, float | None], floor: Mapping[str, float]) -> bo
     """Tell whether any metric is worse than its floor; an undefined metric is not."""
     for name, bound in floor.items():
         value = quality.get(name)
-        if value is not None and (value < bound if METRICS[name].greater_is_better else value > bound):
+        if value is not None and (value < bound if metric_of(name).greater_is_better else value > bound):
             return True
     return False
 
@@ -242,7 +242,7 @@ def _qualities(
     measured = [
         (value, partition) for partition, quality in qualities if (value := quality.get(metric)) is not None
     ]
-    extreme = min if METRICS[metric].greater_is_better else max
+    extreme = min if metric_of(metric).greater_is_better else max
     worst, where = extreme(measured, default=(None, None))
     degraded = [
         Partition.parse(partition, grain) for partition, quality in qualities if below(quality, floor)

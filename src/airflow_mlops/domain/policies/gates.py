@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from airflow_mlops.domain.checks import Check, Verdict
-from airflow_mlops.domain.metrics import METRICS
+from airflow_mlops.domain.metrics import metric_of
 
 PASS, FAIL, INCONCLUSIVE = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE
 
@@ -103,7 +103,7 @@ def _improvement(metric: str, comparison: Comparison, margin: float) -> tuple[Ve
     if comparison.observed is None or comparison.baseline is None:
         return INCONCLUSIVE, comparison.problem or f"{metric} could not be measured for both models"
     gain = comparison.observed - comparison.baseline
-    gain = gain if METRICS[metric].greater_is_better else -gain
+    gain = gain if metric_of(metric).greater_is_better else -gain
     sentence = f"improvement {gain:+.4g}"
     if comparison.problem or comparison.interval is None:
         return INCONCLUSIVE, f"{sentence}, but {comparison.problem or 'its interval could not be estimated'}"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from airflow_mlops.domain.checks import Check, Verdict
-from airflow_mlops.domain.metrics import METRICS
+from airflow_mlops.domain.metrics import metric_of
 from airflow_mlops.domain.policies.gates import FAIL, INCONCLUSIVE, PASS, Interval, floor, number, span
 
 
@@ -28,7 +28,7 @@ def slice_floor(
     :param confidence: confidence that a failure needs; None fails any measured value below the floor.
     :param part: the slice, as ``column=value``.
     """
-    plain = floor(metric, observed, bound, METRICS[metric].greater_is_better, n, interval)
+    plain = floor(metric, observed, bound, metric_of(metric).greater_is_better, n, interval)
     if confidence is not None and plain.verdict is FAIL:
         verdict, why = _beyond_chance(interval, shown)
         plain = plain.model_copy(update={"verdict": verdict, "reason": plain.reason + why})
@@ -131,7 +131,7 @@ def stability(
     if whole is None or len(spans) < 2:
         reason = f"{metric} could not be measured in two spans of {rows} rows: lower min_rows, name a longer span, or hold out more"
         return Check(name=name, verdict=INCONCLUSIVE, expected=expected, observed=whole, reason=reason)
-    sign = 1 if METRICS[metric].greater_is_better else -1
+    sign = 1 if metric_of(metric).greater_is_better else -1
     worst = min(spans, key=lambda period: sign * spans[period][0])
     value, n = spans[worst]
     loss = sign * (whole - value)

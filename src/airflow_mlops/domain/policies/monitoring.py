@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.checks import Check, Verdict, overall
-from airflow_mlops.domain.metrics import METRICS
+from airflow_mlops.domain.metrics import metric_of
 from airflow_mlops.domain.policies.gates import FAIL, INCONCLUSIVE, PASS, floor, number
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def performance(
     :param n: number of rows with matured labels; the check is INCONCLUSIVE if they are fewer than ``min_rows``.
     """
     parts = [
-        floor(name, metrics.get(name), bound, METRICS[name].greater_is_better, n)
+        floor(name, metrics.get(name), bound, metric_of(name).greater_is_better, n)
         for name, bound in policy.floor.items()
     ]
     if policy.drop is not None:
@@ -105,7 +105,7 @@ def _drop(metric: str, observed: float | None, baseline: float | None, bound: fl
     if observed is None or baseline is None:
         verdict, reason = INCONCLUSIVE, "not measured both now and at training"
     else:
-        drop = baseline - observed if METRICS[metric].greater_is_better else observed - baseline
+        drop = baseline - observed if metric_of(metric).greater_is_better else observed - baseline
         verdict = FAIL if drop > bound else PASS
         reason = f"{number(observed)} is {number(drop)} worse than {number(baseline)} at training"
     return Check(name=f"drop.{metric}", verdict=verdict, expected=expected, reason=reason)

@@ -8,7 +8,7 @@ from statistics import median
 
 from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.facts.performance import Judgement, Measured
-from airflow_mlops.domain.metrics import METRICS
+from airflow_mlops.domain.metrics import metric_of
 from airflow_mlops.domain.policies.gates import FAIL, INCONCLUSIVE, PASS, number
 
 USUAL = 6
@@ -18,7 +18,7 @@ _LEAST_USUAL = 2
 
 def worse_by(metric: str, value: float, other: float) -> float:
     """Return how much worse a value of a metric is than another value; negative if it is better."""
-    return other - value if METRICS[metric].greater_is_better else value - other
+    return other - value if metric_of(metric).greater_is_better else value - other
 
 
 def labels(

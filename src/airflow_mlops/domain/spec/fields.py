@@ -19,7 +19,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from airflow_mlops.domain.metrics import METRICS, Metric, Task, names
+from airflow_mlops.domain.metrics import FAMILIES, METRICS, Metric, Task, find, forms, metric_of, nearest
 from airflow_mlops.domain.offsets import zone_of
 from airflow_mlops.domain.spec.loading import Place, describe, shorten
 from airflow_mlops.domain.spec.problems import Problems, did_you_mean, one_of
@@ -87,17 +87,17 @@ def unique(values: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def _metric(value: str) -> str:
-    if value not in METRICS:
-        allowed = "; ".join(f"{', '.join(names(task))} ({task})" for task in Task)
+    if find(value) is None:
+        allowed = "; ".join(f"{', '.join(forms(task))} ({task})" for task in Task)
         raise ValueError(
-            f"{shorten(repr(value))} is no metric{did_you_mean(value, METRICS)} allowed: {allowed}"
+            f"{shorten(repr(value))} is no metric{did_you_mean(value, nearest(value))} allowed: {allowed}"
         )
     return value
 
 
 def of_another_task(name: str, task: Task) -> str:
     """Return the complaint that a metric is not for a task, with the metrics that are."""
-    return f"{name} judges {METRICS[name].task}, not {task}{one_of(name, names(task))}"
+    return f"{name} judges {metric_of(name).task}, not {task}{one_of(name, forms(task))}"
 
 
 def other_task(bounds: Iterable[str], task: Task, place: Place) -> list[tuple[Place, str]]:
@@ -106,7 +106,7 @@ def other_task(bounds: Iterable[str], task: Task, place: Place) -> list[tuple[Pl
     :param bounds: names of metrics.
     :param place: place of the mapping whose keys they are.
     """
-    return [((*place, name), of_another_task(name, task)) for name in bounds if METRICS[name].task != task]
+    return [((*place, name), of_another_task(name, task)) for name in bounds if metric_of(name).task != task]
 
 
 def _bounds(metric: Metric) -> str:
@@ -117,9 +117,9 @@ def _bounds(metric: Metric) -> str:
 
 def _possible(floor: dict[str, float]) -> dict[str, float]:
     Problems.raise_any(
-        ((name,), f"cannot be {value:g}: {name} is {_bounds(METRICS[name])}")
+        ((name,), f"cannot be {value:g}: {name} is {_bounds(metric_of(name))}")
         for name, value in floor.items()
-        if not METRICS[name].low <= value <= METRICS[name].high
+        if not metric_of(name).low <= value <= metric_of(name).high
     )
     return floor
 
@@ -177,6 +177,11 @@ def _plain(value: Any, place: Place, complaints: list[tuple[Place, str]]) -> Any
     return value
 
 
+def _range(low: float, high: float) -> dict[str, Any]:
+    ends = {"minimum": low, "maximum": high}
+    return {"type": "number", **{end: value for end, value in ends.items() if isfinite(value)}}
+
+
 Text = Annotated[str, Strict()]
 Line = Annotated[str, Strict(), AfterValidator(_line), Field(json_schema_extra={"minLength": 1})]
 TimeZone = Annotated[str, Strict(), AfterValidator(_time_zone), Field(json_schema_extra={"minLength": 1})]
@@ -195,7 +200,13 @@ Number = Annotated[float, Strict()]
 Share = Annotated[float, Strict(), Field(gt=0, le=1)]
 Confidence = Annotated[float, Strict(), Field(ge=0.5, lt=1)]
 MetricName = Annotated[
-    str, Strict(), AfterValidator(_metric), Field(json_schema_extra={"enum": list(METRICS)})
+    str,
+    Strict(),
+    AfterValidator(_metric),
+    WithJsonSchema(
+        {"anyOf": [{"enum": list(METRICS)}, *({"pattern": f"^{family.pattern}$"} for family in FAMILIES)]}
+        | {"type": "string"}
+    ),
 ]
 Floor = Annotated[
     dict[MetricName, Number],
@@ -203,12 +214,8 @@ Floor = Annotated[
     WithJsonSchema(
         {
             "type": "object",
-            "properties": {
-                metric.name: {"type": "number"}
-                | ({"minimum": metric.low} if isfinite(metric.low) else {})
-                | ({"maximum": metric.high} if isfinite(metric.high) else {})
-                for metric in METRICS.values()
-            },
+            "properties": {name: _range(metric.low, metric.high) for name, metric in METRICS.items()},
+            "patternProperties": {f"^{family.pattern}$": _range(0, family.high) for family in FAMILIES},
             "additionalProperties": False,
         }
     ),

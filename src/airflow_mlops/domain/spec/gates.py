@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_serializer, model_validator
 
-from airflow_mlops.domain.metrics import METRICS, Task
+from airflow_mlops.domain.metrics import Task, find, forms, nearest
 from airflow_mlops.domain.spec.class_gates import ClassGates
 from airflow_mlops.domain.spec.fields import (
     BY_METRIC,
@@ -25,7 +25,7 @@ from airflow_mlops.domain.spec.fields import (
     unique,
 )
 from airflow_mlops.domain.spec.loading import Place, describe
-from airflow_mlops.domain.spec.problems import Problems, one_of
+from airflow_mlops.domain.spec.problems import Problems, did_you_mean
 from airflow_mlops.domain.spec.section import Section
 
 RATES = ("selection_rate", "true_positive_rate", "false_positive_rate")
@@ -86,9 +86,11 @@ class Slices(Section):
 
 
 def _comparable(gaps: dict[str, float]) -> dict[str, float]:
-    allowed = (*RATES, *METRICS)
+    allowed = ", ".join((*RATES, *(form for task in Task for form in forms(task))))
     Problems.raise_any(
-        ((name,), f"is no measure{one_of(name, allowed)}") for name in gaps if name not in allowed
+        ((name,), f"is no measure{did_you_mean(name, (*RATES, *nearest(name)))} allowed: {allowed}")
+        for name in gaps
+        if name not in RATES and find(name) is None
     )
     return gaps
 
@@ -280,7 +282,7 @@ class Gates(Section):
         if self.slices:
             complaints += other_task(self.slices.floor, task, ("slices", "floor"))
         if self.fairness:
-            gaps = {name: gap for name, gap in self.fairness.gaps.items() if name in METRICS}
+            gaps = {name: gap for name, gap in self.fairness.gaps.items() if find(name)}
             complaints += other_task(gaps, task, ("fairness", "gaps"))
             complaints += (
                 (("fairness", "gaps", name), "is a rate of classes; use mae or rmse")

@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
 from airflow_mlops.domain import metrics
 from airflow_mlops.domain.calendars import Calendar, Grain
-from airflow_mlops.domain.metrics import METRICS, Metric, Task
+from airflow_mlops.domain.metrics import Metric, Task, metric_of
 from airflow_mlops.domain.predictions import PREDICTION_COLUMNS
 from airflow_mlops.domain.spec import bounds, loading, schedule
 from airflow_mlops.domain.spec.alerts import Alerts
@@ -196,7 +196,7 @@ class ModelSpec(Section):
     @property
     def metric(self) -> Metric:
         """The metric that models are ranked by."""
-        return METRICS[self.train.metric or metrics.names(self.task)[0]]
+        return metric_of(self.train.metric or metrics.names(self.task)[0])
 
     @field_validator("classes")
     @classmethod

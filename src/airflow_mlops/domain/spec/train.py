@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema
 
-from airflow_mlops.domain.metrics import METRICS, Task, names
+from airflow_mlops.domain.metrics import Task, metric_of, names
 from airflow_mlops.domain.spec.candidates import Candidate, in_place
 from airflow_mlops.domain.spec.fields import Count, MetricName, Number, Whole, of_another_task
 from airflow_mlops.domain.spec.loading import Place, describe
@@ -126,7 +126,7 @@ class Train(Section):
         :raises Problems: if the metric, or a candidate, is for the other task.
         """
         complaints: list[tuple[Place, str]] = []
-        if self.metric and METRICS[self.metric].task != task:
+        if self.metric and metric_of(self.metric).task != task:
             complaints.append((("metric",), of_another_task(self.metric, task)))
         complaints += (
             (("candidates", position), f"{part.estimator} is not for {task}")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from airflow_mlops.domain.classes import BINARY, union
-from airflow_mlops.domain.metrics import OF_ONE_CLASS
+from airflow_mlops.domain.metrics import of_one_class
 from airflow_mlops.domain.predictions import PROBABILITIES, SCORE
 from airflow_mlops.exceptions import SchemaMismatch
 from airflow_mlops.learning.models import classes
@@ -61,7 +61,7 @@ class Coding(NamedTuple):
     def comparable(self, metrics: Mapping[str, float]) -> dict[str, float]:
         """Return the metrics of an earlier evaluation that mean the same: none of one class, if there are more by now."""
         same = self.many == (len(self.own) > len(BINARY))
-        return {name: value for name, value in metrics.items() if same or name not in OF_ONE_CLASS}
+        return {name: value for name, value in metrics.items() if same or not of_one_class(name)}
 
     @property
     def many(self) -> bool:

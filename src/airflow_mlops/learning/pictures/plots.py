@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_mlops.domain.metrics import METRICS
+from airflow_mlops.domain.metrics import metric_of
 from airflow_mlops.exceptions import NotEnoughData
 from airflow_mlops.learning.models import models, pipeline
 from airflow_mlops.learning.pictures import multiclass, predictions
@@ -98,7 +98,7 @@ def importance(
         return None
     chosen = np.sort(np.random.default_rng(seed).permutation(truth.size)[:count])
     frame, labels = pipeline.frame(rows.take(chosen), features), truth[chosen]
-    sign = 1.0 if METRICS[metric].greater_is_better else -1.0
+    sign = 1.0 if metric_of(metric).greater_is_better else -1.0
 
     def scored(estimator: Pipeline, part: Any, part_labels: np.ndarray) -> float:
         value = measures.measure(

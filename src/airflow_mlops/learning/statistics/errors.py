@@ -6,7 +6,8 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from airflow_mlops.learning.statistics.measures import DEVIANCES, QUANTILES
+from airflow_mlops.domain.metrics import PINBALL, metric_of
+from airflow_mlops.learning.statistics.measures import DEVIANCES
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,8 +41,9 @@ def sums(
         # As scikit-learn does: no division by zero.
         "mape": lambda: np.abs(error) / np.maximum(np.abs(truth), np.finfo(float).eps),
     }
-    if metric in QUANTILES:
-        share = QUANTILES[metric]
+    named = metric_of(metric)
+    if named.family == PINBALL:
+        share = named.number / 100
         return [one, np.where(error >= 0, share * error, (share - 1) * error)], _share
     return [one, values[metric]()], _share
 

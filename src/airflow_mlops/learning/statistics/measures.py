@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
 from typing import TYPE_CHECKING
 
-from airflow_mlops.domain.metrics import METRICS, measured
+from airflow_mlops.domain.metrics import F_BETA, PINBALL, TOP, Metric, measured, metric_of
 from airflow_mlops.learning.statistics import multiclass
 
 if TYPE_CHECKING:
     import numpy as np
 
 
-QUANTILES = {"pinball_10": 0.1, "pinball_50": 0.5, "pinball_90": 0.9}
-"""The quantile that each pinball loss judges."""
 DEVIANCES: dict[str, Callable[[np.ndarray, np.ndarray], bool]] = {
     "poisson_deviance": lambda truth, predicted: bool(truth.min() >= 0 and predicted.min() > 0),
     "gamma_deviance": lambda truth, predicted: bool(truth.min() > 0 and predicted.min() > 0),
@@ -49,12 +46,13 @@ def measure(metric: str, truth: np.ndarray, predicted: np.ndarray) -> float | No
     truth, predicted = np.asarray(truth, dtype=float), np.asarray(predicted, dtype=float)
     if truth.size != len(predicted) or not (np.isfinite(truth).all() and np.isfinite(predicted).all()):
         raise ValueError(f"{metric} needs one finite prediction for each finite label")
-    if METRICS[metric].task == "regression":
-        value = _regression(metric, truth, predicted)
+    named = metric_of(metric)
+    if named.task == "regression":
+        value = _regression(named, truth, predicted)
     elif predicted.ndim == 2:
-        value = multiclass.measure(metric, truth, predicted)
+        value = multiclass.measure(named, truth, predicted)
     else:
-        value = _classification(metric, truth, predicted)
+        value = _classification(named, truth, predicted)
     return value if math.isfinite(value) else None
 
 
@@ -100,20 +98,23 @@ def chosen(predicted: np.ndarray) -> np.ndarray:
     return codes.astype(np.int64)
 
 
-def _classification(metric: str, truth: np.ndarray, predicted: np.ndarray) -> float:
+def _classification(named: Metric, truth: np.ndarray, predicted: np.ndarray) -> float:
     from sklearn import metrics as sk
 
-    positives = truth.sum()
+    metric, positives = named.name, truth.sum()
     if not ((truth == 0) | (truth == 1)).all():
         raise ValueError("classification labels must be 0 and 1")
     # Undefined, where scikit-learn answers with a number and a warning.
     one_class = positives == truth.size and metric in _BOTH_CLASSES
-    none = not positives and metric in {*_BOTH_CLASSES, "average_precision", "f1", "f1_weighted", "recall"}
-    if not truth.size or one_class or none or metric == "top_3_accuracy":
+    of_positives = {*_BOTH_CLASSES, "average_precision", "f1", "f1_weighted", "recall"}
+    none = not positives and (metric in of_positives or named.family == F_BETA)
+    if not truth.size or one_class or none or (named.family == TOP and named.number > 1):
         return math.nan
     called = predicted >= 0.5
     if metric == "precision" and not called.any():
         return math.nan
+    if named.family == F_BETA:
+        return float(sk.fbeta_score(truth.astype(int), called, beta=named.number, zero_division=0.0))
     compute = {
         "roc_auc": sk.roc_auc_score,
         "average_precision": sk.average_precision_score,
@@ -127,18 +128,21 @@ def _classification(metric: str, truth: np.ndarray, predicted: np.ndarray) -> fl
         "balanced_accuracy": lambda labels, p: sk.balanced_accuracy_score(labels, called),
         "matthews": lambda labels, p: sk.matthews_corrcoef(labels, called),
         "quadratic_kappa": lambda labels, p: sk.cohen_kappa_score(labels, called, weights="quadratic"),
-    }[metric]
+    }["accuracy" if named.family == TOP else metric]
     return float(compute(truth.astype(int), predicted))
 
 
-def _regression(metric: str, truth: np.ndarray, predicted: np.ndarray) -> float:
+def _regression(named: Metric, truth: np.ndarray, predicted: np.ndarray) -> float:
     from sklearn import metrics as sk
 
+    metric = named.name
     # R2 compares with the variance of the truth, and one row or one value has none.
     if not truth.size or (metric == "r2" and not truth.std()):
         return math.nan
     if metric in DEVIANCES and not DEVIANCES[metric](truth, predicted):
         return math.nan
+    if named.family == PINBALL:
+        return float(sk.mean_pinball_loss(truth, predicted, alpha=named.number / 100))
     compute: dict[str, Callable[..., float]] = {
         "rmse": sk.root_mean_squared_error,
         "mae": sk.mean_absolute_error,
@@ -147,6 +151,5 @@ def _regression(metric: str, truth: np.ndarray, predicted: np.ndarray) -> float:
         "median_absolute_error": sk.median_absolute_error,
         "poisson_deviance": sk.mean_poisson_deviance,
         "gamma_deviance": sk.mean_gamma_deviance,
-        **{name: partial(sk.mean_pinball_loss, alpha=share) for name, share in QUANTILES.items()},
     }
     return float(compute[metric](truth, predicted))

@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
+
+from airflow_mlops.domain.metrics import F_BETA, TOP, Metric, find
 
 if TYPE_CHECKING:
     import numpy as np
 
     from airflow_mlops.learning.statistics.resampling import Blocks
 
-_TOP = 3
 RANKED = ("roc_auc", "average_precision")
 """Metrics of one class against the rest, averaged over the classes that the rows have."""
 
 
-def measure(metric: str, truth: np.ndarray, predicted: np.ndarray) -> float:
+def measure(named: Metric, truth: np.ndarray, predicted: np.ndarray) -> float:
     """Compute one metric with scikit-learn; not a number where it is undefined.
 
     ``roc_auc`` and ``average_precision`` are means over the classes that the rows have, each against the rest. ``f1`` is the
@@ -33,6 +35,7 @@ def measure(metric: str, truth: np.ndarray, predicted: np.ndarray) -> float:
     import numpy as np
     from sklearn import metrics as sk
 
+    metric = named.name
     codes, probabilities = _with_unseen(truth, predicted)
     if not codes.size:
         return math.nan
@@ -47,6 +50,11 @@ def measure(metric: str, truth: np.ndarray, predicted: np.ndarray) -> float:
         return float(
             np.mean([score(one_hot[:, place], predicted[:, code]) for place, code in enumerate(present)])
         )
+    if named.family == TOP:
+        return float(_top(codes, predicted, int(named.number)).mean())
+    if named.family == F_BETA:
+        f_beta = sk.fbeta_score(codes, chosen, beta=named.number, average="macro", zero_division=0.0)
+        return float(f_beta)
     compute: dict[str, Callable[[], Any]] = {
         "log_loss": lambda: sk.log_loss(codes, probabilities, labels=labels),
         "brier": lambda: sk.brier_score_loss(codes, probabilities, labels=labels, scale_by_half=True),
@@ -58,7 +66,6 @@ def measure(metric: str, truth: np.ndarray, predicted: np.ndarray) -> float:
         "balanced_accuracy": lambda: _balanced(codes, chosen),
         "matthews": lambda: sk.matthews_corrcoef(codes, chosen),
         "quadratic_kappa": lambda: _quadratic_kappa(codes, chosen, predicted.shape[1]),
-        "top_3_accuracy": lambda: _top(codes, predicted).mean() if predicted.shape[1] > _TOP else math.nan,
     }
     return float(compute[metric]())
 
@@ -74,21 +81,20 @@ def sums(
 
     codes, probabilities = _with_unseen(truth, predicted)
     one, chosen = np.ones(codes.size), predicted.argmax(axis=1)
+    named = find(metric)
     tiny = np.finfo(float).eps
     likely = np.clip(probabilities[np.arange(codes.size), codes], tiny, 1 - tiny)
     squares = np.sum(probabilities**2, axis=1) - 2 * probabilities[np.arange(codes.size), codes] + 1
     values = {"log_loss": -np.log(likely), "brier": squares / 2, "accuracy": (chosen == codes).astype(float)}
-    if metric == "top_3_accuracy":
-        values[metric] = (
-            _top(codes, predicted) if predicted.shape[1] > _TOP else np.full(codes.size, math.nan)
-        )
+    if named and named.family == TOP:
+        values[metric] = _top(codes, predicted, int(named.number))
     return [one, values[metric]], _share
 
 
 def counted(
     metric: str, truth: np.ndarray, predicted: np.ndarray, blocks: Blocks
 ) -> Callable[[np.ndarray], float]:
-    """Return a function that computes one of :data:`COUNTED` of drawn blocks.
+    """Return a function that computes a metric of drawn blocks, which must be :func:`is_counted`.
 
     Rows of one block that are of one class and put in one class count together, so that hundreds of classes cost no more than
     a few.
@@ -101,15 +107,16 @@ def counted(
     block, cell = np.divmod(cells, width**2)
     true, called = np.divmod(cell, width)
     right = true == called
+    combine = None if metric == "quadratic_kappa" else _combine_of(metric)
 
     def compute(drawn: np.ndarray) -> float:
         weights = rows * drawn[block]
-        if metric == "quadratic_kappa":
+        if combine is None:
             confusion = np.bincount(cell, weights=weights, minlength=width**2).reshape(width, width)
             return _kappa_of(predicted.shape[1], confusion)
         sides = ((true, weights), (called, weights), (true[right], weights[right]))
         counts = [np.bincount(side, weights=part, minlength=width) for side, part in sides]
-        return _of_counts(_OF_COUNTS[metric], *counts)
+        return _of_counts(combine, *counts)
 
     return compute
 
@@ -165,11 +172,16 @@ def _balanced(codes: np.ndarray, chosen: np.ndarray) -> float:
     return float(np.mean([(chosen[codes == code] == code).mean() for code in classes]))
 
 
-def _top(codes: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    """Tell for each row whether its class is among the three with the greatest probability; of equal ones, the first."""
+def _top(codes: np.ndarray, predicted: np.ndarray, count: int) -> np.ndarray:
+    """Tell for each row whether its class is among so many with the greatest probability; of equal ones, the first.
+
+    Not a number if there are no more classes.
+    """
     import numpy as np
 
-    best = np.argsort(-predicted, axis=1, kind="stable")[:, :_TOP]
+    if predicted.shape[1] <= count:
+        return np.full(codes.size, math.nan)
+    best = np.argsort(-predicted, axis=1, kind="stable")[:, :count]
     inside: np.ndarray = (best == codes[:, None]).any(axis=1).astype(float)
     return inside
 
@@ -203,6 +215,17 @@ def _of_counts(
     return float(combine(true[there], chosen[there], hits[there])) if there.any() else math.nan
 
 
+def _combine_of(metric: str) -> Callable[..., float]:
+    named = find(metric)
+    if named and named.family == F_BETA:
+        return partial(_mean_f_beta, named.number)
+    return _OF_COUNTS[metric]
+
+
+def _mean_f_beta(beta: float, true: np.ndarray, chosen: np.ndarray, hits: np.ndarray) -> float:
+    return float(((1 + beta**2) * hits / (beta**2 * true + chosen)).mean())
+
+
 def _mean_precision(true: np.ndarray, chosen: np.ndarray, hits: np.ndarray) -> float:
     return float((hits / chosen.clip(min=1)).mean())
 
@@ -224,7 +247,7 @@ def _matthews_of(true: np.ndarray, chosen: np.ndarray, hits: np.ndarray) -> floa
 
 
 _OF_COUNTS: dict[str, Callable[..., float]] = {
-    "f1": lambda true, chosen, hits: (2 * hits / (true + chosen)).mean(),
+    "f1": partial(_mean_f_beta, 1),
     "f1_weighted": lambda true, chosen, hits: (true * 2 * hits / (true + chosen)).sum() / true.sum(),
     "precision": _mean_precision,
     "recall": _mean_recall,
@@ -232,7 +255,19 @@ _OF_COUNTS: dict[str, Callable[..., float]] = {
     "matthews": _matthews_of,
 }
 """Measures of the counts of classes that are true or chosen in some row."""
-COUNTED = (*_OF_COUNTS, "quadratic_kappa")
-"""Metrics that depend on nothing but how many rows of each class are put in each."""
-MACRO = (*RANKED, "f1", "precision", "recall", "balanced_accuracy")
-"""Means over classes, however many rows each has."""
+_MACRO = (*RANKED, "f1", "precision", "recall", "balanced_accuracy")
+
+
+def is_counted(metric: str) -> bool:
+    """Tell whether a metric depends on nothing but how many rows of each class are put in each."""
+    return metric == "quadratic_kappa" or metric in _OF_COUNTS or _is_f_beta(metric)
+
+
+def is_macro(metric: str) -> bool:
+    """Tell whether a metric is a mean over classes, however many rows each has."""
+    return metric in _MACRO or _is_f_beta(metric)
+
+
+def _is_f_beta(metric: str) -> bool:
+    named = find(metric)
+    return named is not None and named.family == F_BETA

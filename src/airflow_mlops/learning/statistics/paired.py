@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
-from airflow_mlops.domain.metrics import METRICS
+from airflow_mlops.domain.metrics import metric_of
 from airflow_mlops.domain.policies.gates import Comparison
 from airflow_mlops.domain.spec.gates import CLOSED_FORMS
 from airflow_mlops.exceptions import SpecError
@@ -109,7 +109,7 @@ def _bootstrap(
     seed: int,
 ) -> Comparison:
     models = [statistic(metric, truth, predicted, blocks) for predicted in (ours, theirs)]
-    better, worse = (0, 1) if METRICS[metric].greater_is_better else (1, 0)
+    better, worse = (0, 1) if metric_of(metric).greater_is_better else (1, 0)
     estimate = resampling.resample(models, blocks.count, seed).difference(better, worse)
     interval = estimate.interval(confidence)
     problem = "" if interval else _unknown(metric, blocks, models[0].support)

@@ -8,7 +8,7 @@ from itertools import permutations
 from typing import TYPE_CHECKING, NamedTuple
 
 from airflow_mlops.domain.checks import Check
-from airflow_mlops.domain.metrics import METRICS
+from airflow_mlops.domain.metrics import metric_of
 from airflow_mlops.domain.policies import gates, gates_parts
 from airflow_mlops.domain.spec.gates import RATES
 from airflow_mlops.exceptions import SchemaMismatch
@@ -68,7 +68,7 @@ def floors(gate: Slices, judged: Judged) -> tuple[list[Check], str]:
     confidence = gate.confidence or _UNCORRECTED
     shown = gates.holm(
         [
-            estimate.chance(gate.floor[metric], -1 if METRICS[metric].greater_is_better else 1)
+            estimate.chance(gate.floor[metric], -1 if metric_of(metric).greater_is_better else 1)
             for (_, metric), estimate in zip(measurements, estimates, strict=True)
         ],
         1 - confidence,
@@ -78,7 +78,7 @@ def floors(gate: Slices, judged: Judged) -> tuple[list[Check], str]:
             metric,
             estimate.value,
             gate.floor[metric],
-            interval=estimate.interval(confidence, METRICS[metric].low, METRICS[metric].high),
+            interval=estimate.interval(confidence, metric_of(metric).low, metric_of(metric).high),
             shown=beyond,
             confidence=gate.confidence,
             n=part.chosen.size,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from airflow_mlops.domain.metrics import METRICS
+from airflow_mlops.domain.metrics import F_BETA, TOP, find
 from airflow_mlops.learning.statistics import counts, errors, multiclass
 from airflow_mlops.learning.statistics.ranks import ranked
 from airflow_mlops.learning.statistics.resampling import Blocks, Statistic
@@ -37,7 +37,7 @@ def statistic(measure: str, truth: np.ndarray, predicted: np.ndarray, blocks: Bl
         compute = errors.median(truth, predicted, blocks.codes)
     elif measure in multiclass.RANKED:
         compute = _ranked_of_each(measure, truth, predicted, blocks)
-    elif predicted.ndim == 2 and measure in multiclass.COUNTED:
+    elif predicted.ndim == 2 and multiclass.is_counted(measure):
         compute = multiclass.counted(measure, truth, predicted, blocks)
     else:
         sums = multiclass.sums if predicted.ndim == 2 else _sums
@@ -73,12 +73,13 @@ def _informing(measure: str, truth: np.ndarray, predicted: np.ndarray) -> list[n
 
     if predicted.ndim == 2:
         # A mean over classes is known no better than for the class that fills the fewest days.
-        macro = measure in multiclass.MACRO
+        macro = multiclass.is_macro(measure)
         kinds = [labels for labels, _ in multiclass.one_vs_rest(truth, predicted)]
         return kinds if macro and kinds else [np.ones(truth.size)]
     if measure in multiclass.RANKED:
         return [truth, 1 - truth]
-    if measure in ("f1", "recall", "true_positive_rate"):
+    named = find(measure)
+    if measure in ("f1", "recall", "true_positive_rate") or (named and named.family == F_BETA):
         return [truth]
     if measure == "precision":
         return [(predicted >= 0.5).astype(float)]
@@ -105,19 +106,22 @@ def _sums(
     if measure == "calibration":
         gaps = predicted - truth
         return [one, *(gaps * inside for inside in _bins(predicted))], _calibration
-    if measure in METRICS and METRICS[measure].task == "regression":
+    named = find(measure)
+    if named and named.task == "regression":
         return errors.sums(measure, truth, predicted)
     called = predicted >= 0.5
     # As scikit-learn does: no logarithm of zero.
     tiny = np.finfo(float).eps
     likely = np.clip(np.where(truth == 1, predicted, 1 - predicted), tiny, 1 - tiny)
     right, wrong, negative = called * truth, called * (1 - truth), 1 - truth
-    if measure == "f1":
-        return [truth, right, wrong], _f1
+    if measure == "f1" or (named and named.family == F_BETA):
+        beta = named.number if named and named.family else 1
+        return [truth, right, wrong], partial(_f_beta, beta)
     if measure in counts.OF_COUNTS:
         return [truth, negative, right, wrong], counts.OF_COUNTS[measure]
-    if measure == "top_3_accuracy":
-        return [one, one * math.nan], _share
+    if named and named.family == TOP:
+        right_or_not = called == truth if named.number == 1 else one * math.nan
+        return [one, right_or_not], _share
     shares = {
         "log_loss": (one, -np.log(likely)),
         "brier": (one, (predicted - truth) ** 2),
@@ -139,8 +143,8 @@ def _calibration(n: float, *gaps: float) -> float:
     return sum(map(abs, gaps)) / n if n else math.nan
 
 
-def _f1(positives: float, right: float, wrong: float) -> float:
-    return 2 * right / (positives + right + wrong) if positives else math.nan
+def _f_beta(beta: float, positives: float, right: float, wrong: float) -> float:
+    return (1 + beta**2) * right / (beta**2 * positives + right + wrong) if positives else math.nan
 
 
 def _bins(predicted: np.ndarray) -> list[np.ndarray]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.domain.checks import Check, Verdict
-from airflow_mlops.domain.metrics import METRICS
+from airflow_mlops.domain.metrics import find, metric_of
 from airflow_mlops.domain.spec.candidates import Candidate
 from airflow_mlops.reporting.card import classes, limitations
 from airflow_mlops.reporting.markdown import MarkdownLink
@@ -186,7 +186,7 @@ def _difference(name: str, ours: float | None, theirs: float | None) -> str:
     if ours is None or theirs is None:
         return ""
     difference = ours - theirs
-    metric = METRICS.get(name)
+    metric = find(name)
     if metric is None or not difference:
         return f"{difference:+.4g}"
     return f"{difference:+.4g}, {'better' if (difference > 0) == metric.greater_is_better else 'worse'}"
@@ -194,7 +194,7 @@ def _difference(name: str, ours: float | None, theirs: float | None) -> str:
 
 def _leaderboard(evaluation: Evaluation) -> Iterator[Row]:
     if len(evaluation.leaderboard) > 1:
-        sign = -1 if METRICS[evaluation.candidate.metric].greater_is_better else 1
+        sign = -1 if metric_of(evaluation.candidate.metric).greater_is_better else 1
         ranked = sorted(
             evaluation.leaderboard.items(), key=lambda scored: (scored[1] is None, sign * (scored[1] or 0))
         )

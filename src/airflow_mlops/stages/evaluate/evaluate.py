@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.checks import Check, Verdict, overall
 from airflow_mlops.domain.facts.results import DatasetVersion, Evaluation, ModelRef, Split, TrainedModel
-from airflow_mlops.domain.metrics import METRICS
+from airflow_mlops.domain.metrics import metric_of
 from airflow_mlops.domain.spec.model import VersusChampion
 from airflow_mlops.exceptions import ModelNotFound, NotEnoughData, TrainingFailed
 from airflow_mlops.learning.bless.check import blessing_of
@@ -149,7 +149,7 @@ def _judged_before(client: Client, ref: ModelRef) -> Evaluation | None:
 
 
 def _best(candidates: Sequence[TrainedModel]) -> TrainedModel:
-    sign = 1 if METRICS[candidates[0].metric].greater_is_better else -1
+    sign = 1 if metric_of(candidates[0].metric).greater_is_better else -1
     return max(candidates, key=lambda model: -math.inf if model.score is None else sign * model.score)
 
 

@@ -10,7 +10,7 @@ from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.classes import union
 from airflow_mlops.domain.facts.question import Question
 from airflow_mlops.domain.facts.results import Action, DatasetVersion, ModelRef
-from airflow_mlops.domain.metrics import METRICS
+from airflow_mlops.domain.metrics import metric_of
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.exceptions import (
     DigestMismatch,
@@ -149,7 +149,7 @@ def verdict_of(
     """
     if comparison.observed is None or comparison.baseline is None:
         return INCONCLUSIVE, f"{metric} could not be measured for both versions"
-    sign = 1 if METRICS[metric].greater_is_better else -1
+    sign = 1 if metric_of(metric).greater_is_better else -1
     sentence = f"{metric} {comparison.observed:.4g}, and {comparison.baseline:.4g} of {other}: "
     sentence += f"improvement {sign * (comparison.observed - comparison.baseline):+.4g}"
     if comparison.interval is None:

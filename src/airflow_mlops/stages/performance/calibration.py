@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.facts.performance import CONFIDENCE, Measured
-from airflow_mlops.domain.metrics import METRICS
+from airflow_mlops.domain.metrics import metric_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -85,5 +85,5 @@ def measured(name: str, value: float, error: float | None, n: int) -> Measured:
     if error is None:
         return Measured(value=value, n=n)
     half = float(ndtri((1 + CONFIDENCE) / 2)) * error
-    metric = METRICS[name]
+    metric = metric_of(name)
     return Measured(value=value, low=max(metric.low, value - half), high=min(metric.high, value + half), n=n)

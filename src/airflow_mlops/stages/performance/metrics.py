@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.facts.performance import CONFIDENCE, Measured
-from airflow_mlops.domain.metrics import METRICS
 from airflow_mlops.domain.metrics import measured as metrics_of
+from airflow_mlops.domain.metrics import metric_of
 from airflow_mlops.learning.labels.coding import Coding
 from airflow_mlops.learning.statistics import measures, resampling
 from airflow_mlops.learning.statistics.statistic import statistic
@@ -35,7 +35,7 @@ def measured(
     drawn = resampling.resample([statistic(name, truth, predicted, blocks) for name in metrics], blocks.count)
     measurements = {}
     for place, name in enumerate(metrics):
-        metric = METRICS[name]
+        metric = metric_of(name)
         interval = drawn.estimate(place).interval(CONFIDENCE, metric.low, metric.high)
         low, high = interval or (None, None)
         measurements[name] = Measured(

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.facts.recipe import Recipe
 from airflow_mlops.domain.facts.results import TrainedModel
-from airflow_mlops.domain.metrics import METRICS
+from airflow_mlops.domain.metrics import find
 from airflow_mlops.exceptions import (
     ModelNotFound,
     NotReproduced,
@@ -240,7 +240,7 @@ def _metrics(recorded: Record, recipe: Recipe, rows: pa.Table, fitted: Pipeline)
     names = classes.of(fitted).names
     labelled_rows, truth = pipeline.labelled(holdout, recipe.target, recipe.task, names)
     predicted = models.predict(fitted, labelled_rows, recipe.task)
-    named = [name for name in recorded.holdout if name in METRICS]
+    named = [name for name in recorded.holdout if find(name)]
     measured = measures.metrics(truth, predicted, recipe.task, named)
     for name, metric in recorded.holdout.items():
         # MLflow keeps an infinite metric as the greatest number that there is.

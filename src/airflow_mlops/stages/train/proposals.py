@@ -9,7 +9,7 @@ from itertools import product
 from statistics import median
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from airflow_mlops.domain.metrics import METRICS
+from airflow_mlops.domain.metrics import metric_of
 from airflow_mlops.domain.spec.model import Range
 from airflow_mlops.stages.train.trials import Trial, TrialOutcome
 
@@ -53,7 +53,7 @@ class Proposals:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._space = {name: _distinct(values) for name, values in space.items()}
         self._seed = seed
-        self._greater = METRICS[metric].greater_is_better
+        self._greater = metric_of(metric).greater_is_better
         self._seen: set[str] = set()
         self._draws = 0
         self._study = optuna.create_study(

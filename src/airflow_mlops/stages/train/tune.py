@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from airflow_mlops.domain.metrics import METRICS
+from airflow_mlops.domain.metrics import metric_of
 from airflow_mlops.domain.spec.model import Candidate
 from airflow_mlops.exceptions import NotEnoughData, TrainingFailed
 from airflow_mlops.learning import threads
@@ -207,7 +207,7 @@ class _Search:
         self.proposals.tell(attempt.proposal, trial)
         self.ended.append(trial)
         if trial.outcome is TrialOutcome.DONE and trial.value is not None:
-            sign = 1 if METRICS[self.recipe.metric].greater_is_better else -1
+            sign = 1 if metric_of(self.recipe.metric).greater_is_better else -1
             if self.best is None or sign * trial.value > self.best[1]:
                 self.best = attempt.number, sign * trial.value, trial
         self._log(attempt)

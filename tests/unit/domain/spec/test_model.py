@@ -217,8 +217,8 @@ def test_every_problem_is_in_one_error_in_the_order_of_the_file(tmp_path: Path) 
         (
             "line 9, train.metric: 'roc_acu' is no metric; did you mean 'roc_auc'? allowed: roc_auc, average_precision, "
             "log_loss, brier, accuracy, f1, f1_weighted, precision, recall, balanced_accuracy, matthews, quadratic_kappa, "
-            "top_3_accuracy (classification); rmse, mae, r2, mape, median_absolute_error, pinball_10, pinball_50, pinball_90, "
-            "poisson_deviance, gamma_deviance (regression)"
+            "top_K_accuracy, fB (classification); rmse, mae, r2, mape, median_absolute_error, poisson_deviance, "
+            "gamma_deviance, pinball_Q (regression)"
         ),
         "line 13, train.candidates[1].search.learning_rate: must be a list of values, or a range such as {low: 0.01, high: 1, log: true}, not the number 0.1",
     )
@@ -311,6 +311,11 @@ def test_what_concerns_several_sections_is_found_beside_what_is_wrong_within_one
         ({"gates": {"floor": {"roc_auc": "0.6"}}}, "gates.floor.roc_auc: must be a number, not the text '0.6'"),
         ({"gates": {"floor": {"roc_auc": float("inf")}}}, "gates.floor.roc_auc: must be a finite number, not inf"),
         ({"gates": {"floor": {"auc": 0.6}}}, "gates.floor.auc: 'auc' is no metric; did you mean 'roc_auc'?"),
+        ({"gates": {"floor": {"top5_accuracy": 0.6}}}, "gates.floor.top5_accuracy: 'top5_accuracy' is no metric; did you mean 'top_5_accuracy'?"),
+        ({"gates": {"floor": {"top_5_accuracy": 1.5}}}, "gates.floor.top_5_accuracy: cannot be 1.5: top_5_accuracy is 0 to 1"),
+        ({"gates": {"floor": {"pinball_0.9": 1}}}, "gates.floor.pinball_0.9: 'pinball_0.9' is no metric; did you mean 'pinball_90'?"),
+        ({"gates": {"floor": {"pinball_97.5": 1}}}, "gates.floor.pinball_97.5: pinball_97.5 judges regression, not classification"),
+        ({"gates": {"fairness": {"by": ["a"], "gaps": {"f_2": 0.1}}}}, "gates.fairness.gaps.f_2: is no measure; did you mean 'f2'?"),
         ({"gates": {"floor": {"r2": 0.6}}}, "gates.floor.r2: r2 judges regression, not classification"),
         ({"train": {"candidates": [{"sklearn.svm.SVC": {"search": {"C": {"low": 1, "high": 0.1}}}}]}}, "search.C: low, 1, must be below high, 0.1"),
         ({"train": {"candidates": [{"sklearn.svm.SVC": {"search": {"C": {"low": 0, "high": 1, "log": True}}}}]}}, "search.C: low must be above 0 with log, not 0"),

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from airflow_mlops.domain.metrics import METRICS, measured, names
+from airflow_mlops.domain.metrics import FAMILIES, METRICS, measured, metric_of, names
 from airflow_mlops.learning.statistics import measures, resampling
 from airflow_mlops.learning.statistics.statistic import statistic
 
@@ -20,18 +20,22 @@ BINARY: dict[str, Callable[..., float]] = {
     "balanced_accuracy": sk.balanced_accuracy_score,
     "matthews": sk.matthews_corrcoef,
     "quadratic_kappa": lambda t, c: sk.cohen_kappa_score(t, c, weights="quadratic"),
+    "f2": lambda t, c: sk.fbeta_score(t, c, beta=2),
+    "f0.5": lambda t, c: sk.fbeta_score(t, c, beta=0.5),
+    "top_1_accuracy": sk.accuracy_score,
 }
 MANY: dict[str, Callable[..., float]] = {
     **BINARY,
     "precision": lambda t, c: sk.precision_score(t, c, average="macro", zero_division=0),
     "recall": lambda t, c: sk.recall_score(t, c, average="macro", zero_division=0),
+    "f2": lambda t, c: sk.fbeta_score(t, c, beta=2, average="macro"),
+    "f0.5": lambda t, c: sk.fbeta_score(t, c, beta=0.5, average="macro"),
 }
 VALUES: dict[str, Callable[..., float]] = {
     "mape": sk.mean_absolute_percentage_error,
     "median_absolute_error": sk.median_absolute_error,
     "pinball_10": lambda t, p: sk.mean_pinball_loss(t, p, alpha=0.1),
-    "pinball_50": lambda t, p: sk.mean_pinball_loss(t, p, alpha=0.5),
-    "pinball_90": lambda t, p: sk.mean_pinball_loss(t, p, alpha=0.9),
+    "pinball_97.5": lambda t, p: sk.mean_pinball_loss(t, p, alpha=0.975),
     "poisson_deviance": sk.mean_poisson_deviance,
     "gamma_deviance": sk.mean_gamma_deviance,
 }
@@ -75,7 +79,9 @@ def agree(name: str, truth: np.ndarray, predicted: np.ndarray, expected: float) 
 
 def test_every_metric_that_is_not_standard_is_tested_here() -> None:
     named = {name for name, metric in METRICS.items() if not metric.standard}
-    assert named == {*BINARY, *VALUES, "top_3_accuracy"}
+    tested = {*BINARY, *VALUES, "top_3_accuracy"}
+    assert named == tested & {*METRICS}
+    assert {metric_of(name).family for name in tested} == {None, *FAMILIES}
     assert set(measured("regression", ["mape", "precision"])) == {"rmse", "mae", "r2", "mape"}
     assert names("classification")[0] == "roc_auc"
 
@@ -92,9 +98,17 @@ def test_of_many_classes_it_is_scikit_learns(name: str) -> None:
     agree(name, truth, predicted, MANY[name](truth, predicted.argmax(axis=1)))
 
 
-def test_the_true_class_is_among_the_three_most_probable() -> None:
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_the_true_class_is_among_so_many_most_probable(count: int) -> None:
     truth, predicted = many_classes()
-    agree("top_3_accuracy", truth, predicted, sk.top_k_accuracy_score(truth, predicted, k=3, labels=range(5)))
+    expected = sk.top_k_accuracy_score(truth, predicted, k=count, labels=range(5))
+    agree(f"top_{count}_accuracy", truth, predicted, expected)
+
+
+def test_among_as_many_as_there_are_every_class_would_be() -> None:
+    truth, predicted = many_classes()
+    assert measures.measure("top_5_accuracy", truth, predicted) is None
+    assert measures.measure("top_2_accuracy", *two_classes()) is None
     assert measures.measure("top_3_accuracy", *two_classes()) is None
     assert measures.measure("top_3_accuracy", truth[truth < 3], np.eye(3)[truth[truth < 3]]) is None
 
@@ -110,6 +124,7 @@ def test_of_values_it_is_scikit_learns(name: str) -> None:
     [
         ("precision", [0, 1], [0.1, 0.2]),
         ("recall", [0, 0], [0.1, 0.9]),
+        ("f2", [0, 0], [0.1, 0.9]),
         ("balanced_accuracy", [1, 1], [0.1, 0.9]),
         ("matthews", [0, 0], [0.1, 0.9]),
         ("quadratic_kappa", [1, 1], [0.8, 0.9]),

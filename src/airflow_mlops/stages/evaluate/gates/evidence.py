@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from airflow_mlops.domain.checks import Check
 from airflow_mlops.domain.facts.results import TrainedModel
-from airflow_mlops.domain.metrics import METRICS, measured
+from airflow_mlops.domain.metrics import measured, metric_of
 from airflow_mlops.domain.policies.gates import Interval
 from airflow_mlops.domain.spec.gates import Gates, VersusChampion
 from airflow_mlops.learning.statistics import measures, resampling
@@ -75,7 +75,9 @@ class Evidence:
         drawn = self.resampled(list(self.metrics))
         intervals = {}
         for place, name in enumerate(self.metrics):
-            interval = drawn.estimate(place).interval(self.confidence, METRICS[name].low, METRICS[name].high)
+            interval = drawn.estimate(place).interval(
+                self.confidence, metric_of(name).low, metric_of(name).high
+            )
             if interval is not None:
                 intervals[name] = interval
         return intervals

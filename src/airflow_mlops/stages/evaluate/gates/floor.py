@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from airflow_mlops.domain.facts.recipe import LEAST_ROWS
-from airflow_mlops.domain.metrics import METRICS
+from airflow_mlops.domain.metrics import metric_of
 from airflow_mlops.domain.policies.gates import floor
 from airflow_mlops.stages.evaluate.gates.evidence import Evidence, GateOutcome
 
@@ -17,7 +17,7 @@ def judge(evidence: Evidence) -> GateOutcome:
                 name,
                 metrics[name],
                 bound,
-                METRICS[name].greater_is_better,
+                metric_of(name).greater_is_better,
                 n,
                 intervals.get(name),
                 LEAST_ROWS,
