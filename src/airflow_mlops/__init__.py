@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from airflow_mlops.domain.facts.results import Evaluation
     from airflow_mlops.domain.partitions import Partition
+    from airflow_mlops.domain.spec.approval import Approval
+    from airflow_mlops.domain.spec.intervals import PredictionIntervals
     from airflow_mlops.domain.spec.model import (
         Alerts,
-        Approval,
         AutoRollback,
         Budget,
         Candidate,
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from airflow_mlops.hooks.source_sql import SqlSource
     from airflow_mlops.hooks.sources import DatasetSource
     from airflow_mlops.learning.models.asof import as_of
+    from airflow_mlops.learning.models.intervals import predict_intervals
     from airflow_mlops.learning.models.models import load_version, predict
     from airflow_mlops.learning.models.transform import of_model as load_transform
     from airflow_mlops.pipelines.continuous_training import continuous_training
@@ -85,6 +87,7 @@ __all__ = [
     "Notice",
     "Partition",
     "PerformancePolicy",
+    "PredictionIntervals",
     "PythonSource",
     "Range",
     "Receipt",
@@ -108,6 +111,7 @@ __all__ = [
     "load_transform",
     "load_version",
     "predict",
+    "predict_intervals",
     "raise_for_verdict",
     "replay_policies",
     "reproduce",
@@ -118,6 +122,7 @@ __all__ = [
 _SPEC = "airflow_mlops.domain.spec.model"
 """Where a name is defined that :data:`_ELSEWHERE` does not have: the spec and its sections."""
 _ELSEWHERE = {
+    "Approval": "airflow_mlops.domain.spec.approval:Approval",
     "Channel": "airflow_mlops.reporting.alerts.channel:Channel",
     "DatasetSource": "airflow_mlops.hooks.sources:DatasetSource",
     "DeltaSource": "airflow_mlops.stores.sources.delta:DeltaSource",
@@ -125,6 +130,7 @@ _ELSEWHERE = {
     "FileSource": "airflow_mlops.hooks.source_files:FileSource",
     "Notice": "airflow_mlops.reporting.alerts.notice:Notice",
     "Partition": "airflow_mlops.domain.partitions:Partition",
+    "PredictionIntervals": "airflow_mlops.domain.spec.intervals:PredictionIntervals",
     "PythonSource": "airflow_mlops.stores.sources.python:PythonSource",
     "Receipt": "airflow_mlops.reporting.alerts.channel:Receipt",
     "SqlSource": "airflow_mlops.hooks.source_sql:SqlSource",
@@ -134,6 +140,7 @@ _ELSEWHERE = {
     "load_transform": "airflow_mlops.learning.models.transform:of_model",
     "load_version": "airflow_mlops.learning.models.models:load_version",
     "predict": "airflow_mlops.learning.models.models:predict",
+    "predict_intervals": "airflow_mlops.learning.models.intervals:predict_intervals",
     "raise_for_verdict": "airflow_mlops.stages.validate.validate:raise_for",
     "replay_policies": "airflow_mlops.stages.replay.policies:replay_policies",
     "reproduce": "airflow_mlops.stages.reproduce.reproduce:reproduce",

@@ -77,6 +77,16 @@ PACKAGES: Mapping[str, EstimatorPackage] = MappingProxyType(
 )
 """The packages by the name under which they are imported."""
 
+QUANTILE_LOSSES: Mapping[str, tuple[Mapping[str, str], str]] = MappingProxyType(
+    {
+        "sklearn.ensemble.HistGradientBoostingRegressor": ({"loss": "quantile"}, "quantile"),
+        "sklearn.ensemble.GradientBoostingRegressor": ({"loss": "quantile"}, "alpha"),
+        "sklearn.linear_model.QuantileRegressor": ({}, "quantile"),
+        "lightgbm.LGBMRegressor": ({"objective": "quantile"}, "alpha"),
+    }
+)
+"""Estimators that can be fitted to a quantile: the parameters that this takes, and the parameter for which quantile."""
+
 
 def distributions(package: str) -> tuple[str, ...]:
     """Return the distributions that may contain a package; none if estimators may not come from that package."""

@@ -16,7 +16,7 @@ from airflow_mlops import config
 from airflow_mlops.alerts import Recipients
 from airflow_mlops.domain.facts.approval import Answer
 from airflow_mlops.domain.facts.results import Evaluation
-from airflow_mlops.domain.spec.model import Approval
+from airflow_mlops.domain.spec.approval import Approval
 from airflow_mlops.exceptions import ApprovalMissing
 from airflow_mlops.reporting.alerts.notice import Link
 from airflow_mlops.reporting.questions import promotion

@@ -12,6 +12,7 @@ from airflow_mlops import config
 from airflow_mlops.domain.facts.question import Question
 from airflow_mlops.domain.facts.recipe import Recipe, TrainingConfig
 from airflow_mlops.domain.facts.results import DatasetVersion
+from airflow_mlops.domain.spec.intervals import PredictionIntervals
 from airflow_mlops.domain.spec.model import Budget, Candidate, Features
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.learning import provenance
@@ -52,6 +53,7 @@ class TrainOperator(BaseOperator):
     :param ranked: whether to measure the candidate on the folds even if it searches for nothing; False for a single
         candidate, which is not ranked and is therefore fitted only once.
     :param seed: seed of everything random.
+    :param intervals: bounds of a regression's predictions; None for none.
     :param model: name to register under; None means the dataset's name.
     :param mlflow_conn_id: MLflow connection; None means ``[mlops] mlflow_conn_id``.
     """
@@ -83,6 +85,7 @@ class TrainOperator(BaseOperator):
         model: str | None = None,
         mlflow_conn_id: str | None = None,
         classes: Sequence[str | int] = (),
+        intervals: PredictionIntervals | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -101,6 +104,7 @@ class TrainOperator(BaseOperator):
         self.folds = folds
         self.ranked = ranked
         self.seed = seed
+        self.intervals = intervals
         self.model = model
         self.mlflow_conn_id = mlflow_conn_id
 
@@ -155,6 +159,7 @@ class TrainOperator(BaseOperator):
             folds=self.folds,
             ranked=self.ranked,
             seed=self.seed,
+            intervals=self.intervals,
         )
 
 

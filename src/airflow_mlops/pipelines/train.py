@@ -49,6 +49,7 @@ def build(spec: ModelSpec) -> DAG:
             folds=spec.train.folds,
             ranked=spec.train.ranked,
             seed=spec.train.seed,
+            intervals=spec.train.intervals,
             map_index_template="{{ task.candidate | first }}",
             doc_md=docs.TASKS["train"],
             **rows,

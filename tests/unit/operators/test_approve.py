@@ -14,7 +14,8 @@ from airflow.sdk.exceptions import DownstreamTasksSkipped, TaskAwaitingInput
 
 from airflow_mlops import config
 from airflow_mlops.domain.checks import Verdict
-from airflow_mlops.domain.spec.model import Alerts, Approval
+from airflow_mlops.domain.spec.approval import Approval
+from airflow_mlops.domain.spec.model import Alerts
 from airflow_mlops.exceptions import ApprovalMissing
 from airflow_mlops.local.airflow import free_port
 from airflow_mlops.operators.approve import PromotionApprovalOperator

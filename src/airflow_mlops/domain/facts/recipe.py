@@ -11,6 +11,7 @@ from airflow_mlops.domain.facts.question import Question
 from airflow_mlops.domain.facts.results import DatasetVersion, Split
 from airflow_mlops.domain.spec.candidates import Candidate
 from airflow_mlops.domain.spec.data import Features
+from airflow_mlops.domain.spec.intervals import PredictionIntervals
 from airflow_mlops.domain.spec.train import Budget
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class TrainingConfig(Fact):
     :param folds: spans of time that a search validates on.
     :param ranked: whether a candidate without a search is measured on the folds too.
     :param seed: seed of everything random.
+    :param intervals: bounds of a regression's predictions; None for none.
     """
 
     question: Question
@@ -42,6 +44,7 @@ class TrainingConfig(Fact):
     folds: int = 1
     ranked: bool = True
     seed: int = 0
+    intervals: PredictionIntervals | None = Field(default=None, exclude_if=lambda bounds: bounds is None)
 
     @classmethod
     def of(cls, spec: ModelSpec) -> Self:
@@ -55,6 +58,7 @@ class TrainingConfig(Fact):
             folds=spec.train.folds,
             ranked=spec.train.ranked,
             seed=spec.train.seed,
+            intervals=spec.train.intervals,
         )
 
 
@@ -72,6 +76,7 @@ class Recipe(Fact):
     :param ranked: False for a sole candidate without a search, which is fitted once and has no inner score.
     :param searched: how many trials the search did, if the budget's seconds cut it short; with it the search does exactly as
         many, at any speed. None leaves it to the budget.
+    :param intervals: bounds of a regression's predictions, for which the latest rows are kept; None for none.
     """
 
     model: str
@@ -89,3 +94,4 @@ class Recipe(Fact):
     # Left out unless they say something: recipes are compared by their JSON, also with those of former builds.
     searched: int | None = Field(default=None, exclude_if=lambda trials: trials is None)
     classes: tuple[str, ...] = Field(default=(), exclude_if=lambda names: not names)
+    intervals: PredictionIntervals | None = Field(default=None, exclude_if=lambda bounds: bounds is None)

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from airflow_mlops.domain.checks import Check, Fact, Intervals, Number, Verdict, refuse_contradiction
 from airflow_mlops.domain.facts.approval import ApprovalOutcome
+from airflow_mlops.domain.facts.intervals import CalibratedIntervals
 
 
 class Difference(Fact):
@@ -102,6 +103,7 @@ class TrainedModel(Fact):
     :param remarks: what a person should know about the fit, such as that it did not converge.
     :param classes: the classes that a classifier tells apart, in the order of its probabilities; none for a regression.
     :param classes_named: True if the spec names them; False if they are those of the training rows.
+    :param intervals: how the bounds of its predictions were calibrated; None if it has no such bounds.
     """
 
     model: str
@@ -122,6 +124,7 @@ class TrainedModel(Fact):
     remarks: tuple[str, ...] = ()
     classes: tuple[str, ...] = Field(default=(), exclude_if=lambda names: not names)
     classes_named: bool = Field(default=False, exclude_if=lambda named: not named)
+    intervals: CalibratedIntervals | None = Field(default=None, exclude_if=lambda bounds: bounds is None)
 
 
 class ModelRef(Fact):

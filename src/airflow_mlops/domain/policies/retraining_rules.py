@@ -64,7 +64,7 @@ def requested(situation: Situation) -> Check:
 
 
 def lasting_problems(policy: Retrain, situation: Situation) -> tuple[LastingProblem, ...]:
-    """Ask for retraining when a problem lasts: drift, weak performance, no better than naive, concept drift, age."""
+    """Ask for retraining when a problem lasts: drift, weak performance, no better than naive, concept drift, bounds, age."""
     when = policy.when
     return (
         _signal(policy, situation, "drift", when.drift, lambda report: report.drift.verdict),
@@ -73,6 +73,7 @@ def lasting_problems(policy: Retrain, situation: Situation) -> tuple[LastingProb
         ),
         _signal(policy, situation, "baseline", when.baseline, lambda report: _other(report, "baseline")),
         _signal(policy, situation, "concept", when.concept, lambda report: _other(report, "concept")),
+        _signal(policy, situation, "intervals", when.intervals, lambda report: _other(report, "intervals")),
         _staleness(when, situation),
     )
 

@@ -8,9 +8,8 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
-from airflow_mlops.domain import metrics
 from airflow_mlops.domain.calendars import Calendar, Grain
-from airflow_mlops.domain.metrics import Metric, Task, metric_of
+from airflow_mlops.domain.metrics import Metric, Task, metric_of, names
 from airflow_mlops.domain.predictions import PREDICTION_COLUMNS
 from airflow_mlops.domain.spec import bounds, loading, schedule
 from airflow_mlops.domain.spec.alerts import Alerts
@@ -31,7 +30,6 @@ from airflow_mlops.domain.spec.fields import (
     other_task,
 )
 from airflow_mlops.domain.spec.gates import (
-    Approval,
     Fairness,
     Gates,
     Serving,
@@ -51,7 +49,6 @@ from airflow_mlops.domain.spec.train import Budget, Train
 
 __all__ = [
     "Alerts",
-    "Approval",
     "AutoRollback",
     "Budget",
     "Candidate",
@@ -196,7 +193,7 @@ class ModelSpec(Section):
     @property
     def metric(self) -> Metric:
         """The metric that models are ranked by."""
-        return metric_of(self.train.metric or metrics.names(self.task)[0])
+        return metric_of(self.train.metric or names(self.task)[0])
 
     @field_validator("classes")
     @classmethod

@@ -44,6 +44,11 @@ class PerformancePolicy(Section):
         description="Look for concept drift in the champion's errors, with this chance of a false alarm, such as 0.002; "
         "`null` for not. It needs the extra `concept`.",
     )
+    intervals: Share | None = Field(
+        default=0.05,
+        description="How far the share of true values between the bounds may lie from `train.intervals.coverage`; `null` for "
+        "any. It decides nothing by itself.",
+    )
     volume: Share | None = Field(
         default=0.5,
         description="Least share of the usual number of predictions of a partition, and 1 over it the largest; `null` "

@@ -52,6 +52,11 @@ class RetrainWhen(Section):
     concept: KofNText | None = Field(
         default=None, description="Concept drift in at least k of the last n partitions; `null` for never."
     )
+    intervals: KofNText | None = Field(
+        default=None,
+        description="Too few or too many true values between the predicted bounds in at least k of the last n partitions; "
+        "`null` for never.",
+    )
     staleness: Count | None = Field(
         default=None,
         description="Partitions since the champion's training data ended, above which to retrain; `null` for never.",

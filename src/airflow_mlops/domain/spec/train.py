@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema
 from airflow_mlops.domain.metrics import Task, metric_of, names
 from airflow_mlops.domain.spec.candidates import Candidate, in_place
 from airflow_mlops.domain.spec.fields import Count, MetricName, Number, Whole, of_another_task
+from airflow_mlops.domain.spec.intervals import PredictionIntervals
 from airflow_mlops.domain.spec.loading import Place, describe
 from airflow_mlops.domain.spec.problems import Problems
 from airflow_mlops.domain.spec.section import Section
@@ -110,6 +111,9 @@ class Train(Section):
     candidates: Annotated[tuple[Candidate, ...], AfterValidator(_names_differ)] = Field(
         default=(), description="Models to try; by default a linear model and gradient boosting."
     )
+    intervals: PredictionIntervals | None = Field(
+        default=None, description="Bounds of the predicted number, of a regression; `null` for none."
+    )
     budget: Budget = Field(default_factory=Budget, description="Limits of the search over parameters.")
     seed: Annotated[Whole, Field(lt=2**32)] = Field(
         default=0, description="Seed of everything random: the same data, spec and seed give the same model."
@@ -139,6 +143,10 @@ class Train(Section):
             for position, candidate in enumerate(self.candidates)
             if task is Task.REGRESSION and any(part.calibrate for part in candidate.parts())
         )
+        if self.intervals and task is Task.CLASSIFICATION:
+            complaints.append(
+                (("intervals",), "are bounds of a number; a class has a probability; leave it out")
+            )
         Problems.raise_any(complaints)
         default = tuple(Candidate.from_dict(candidate) for candidate in _CANDIDATES[task])
         metric = self.metric or names(task)[0]

@@ -49,6 +49,17 @@ def statistic(measure: str, truth: np.ndarray, predicted: np.ndarray, blocks: Bl
     return Statistic(compute, blocks.support(_informing(measure, truth, predicted)))
 
 
+def mean(values: np.ndarray, blocks: Blocks) -> Statistic:
+    """Return the mean of a value of each row as a statistic."""
+    import numpy as np
+
+    one = np.ones(values.size)
+    totals = np.array(
+        [np.bincount(blocks.codes, weights=column, minlength=blocks.count) for column in (one, values)]
+    )
+    return Statistic(partial(_combined, _share, totals), blocks.support([one]))
+
+
 def _ranked_of_each(
     measure: str, truth: np.ndarray, predicted: np.ndarray, blocks: Blocks
 ) -> Callable[[np.ndarray], float]:

@@ -131,6 +131,12 @@ def _about(sources: Sources) -> Iterator[Row]:
     candidate = evaluation.candidate
     yield "Predicts", classes.predicts(candidate)
     yield "Owner", sources.owner or "not named"
+    if bounds := candidate.intervals:
+        kind = "around two predicted quantiles" if bounds.method == "quantile" else "around the prediction"
+        yield (
+            "Bounds",
+            f"for {bounds.coverage:g} of the values, {bounds.margin:+.4g} {kind}, calibrated on {bounds.rows:,} rows",
+        )
     yield "Candidate", candidate.candidate
     yield "As of partition", evaluation.partition
     yield "Gates", evaluation.verdict

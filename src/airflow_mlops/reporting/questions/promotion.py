@@ -18,7 +18,7 @@ from airflow_mlops.reporting.markdown import escape
 from airflow_mlops.reporting.words import line
 
 if TYPE_CHECKING:
-    from airflow_mlops.domain.spec.gates import Approval
+    from airflow_mlops.domain.spec.approval import Approval
 
 REASON = "reason"
 """Name of the form's field."""

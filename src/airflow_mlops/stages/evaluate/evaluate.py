@@ -15,7 +15,7 @@ from airflow_mlops.domain.spec.model import VersusChampion
 from airflow_mlops.exceptions import ModelNotFound, NotEnoughData, TrainingFailed
 from airflow_mlops.learning.bless.check import blessing_of
 from airflow_mlops.learning.labels import labelled
-from airflow_mlops.learning.models import models, pipeline
+from airflow_mlops.learning.models import intervals, models, pipeline
 from airflow_mlops.learning.pictures.pictures import log_evaluation
 from airflow_mlops.learning.statistics import measures, paired
 from airflow_mlops.learning.statistics.slices import Judged
@@ -115,17 +115,18 @@ def evaluate(
     with blessing_of(client, ref, best.task, gates.serving) as (path, wait):
         model = models.load(path, ref.digest)
         frame = pipeline.frame(rows, pipeline.features_of(model))
-        judged = Judged(rows, truth, models.predicted(model, frame, best.task, classes), blocks)
+        predicted, bounds = intervals.predict(model, frame, best.task, classes)
+        judged = Judged(rows, truth, predicted, blocks)
         rival = predict(client, champion, best, rows, seen, classes) if champion else None
         evidence = Evidence(
-            gates, best, judged, classes, rival, untouched, model, frame, path.stat().st_size, wait
+            gates, best, judged, classes, rival, untouched, model, frame, path.stat().st_size, wait, bounds
         )
         checks, unjudged = table.judge(evidence)
     verdict = overall(checks)
     theirs = rival.predicted if rival else None
     evaluation = Evaluation(
         model=best.model, partition=partition, candidate=best, champion=champion, metrics=evidence.metrics,
-        champion_metrics={} if theirs is None else measures.metrics(truth, theirs, best.task, evidence.named),
+        champion_metrics=rival.metrics(truth, best.task, evidence.named) if rival else {},
         by_class=measures.by_class(truth, judged.predicted, classes), intervals=evidence.intervals, checks=checks, verdict=verdict, unjudged=unjudged,
         reason=_reason(best, checks, verdict, unjudged),
         leaderboard={candidate.candidate: candidate.score for candidate in candidates},

@@ -10,8 +10,8 @@ from airflow_mlops.domain.classes import BINARY, union
 from airflow_mlops.domain.facts.results import ModelRef, TrainedModel
 from airflow_mlops.exceptions import SchemaMismatch, TransformFailed
 from airflow_mlops.learning.models import classes as label_classes
-from airflow_mlops.learning.models import models, pipeline, transform
-from airflow_mlops.learning.statistics import measures
+from airflow_mlops.learning.models import intervals, models, pipeline, transform
+from airflow_mlops.learning.statistics import coverage, measures
 from airflow_mlops.stages.evaluate import leakage
 from airflow_mlops.stores.registry import registry
 
@@ -31,12 +31,24 @@ class Rival:
     :param predicted: one finite prediction for each row; None if the champion cannot predict them.
     :param classes: the classes that it tells apart; none for a regression.
     :param problem: why the two cannot be compared, and what to do; "" if they can be.
+    :param bounds: low and high bound of each prediction; None if it has none.
     """
 
     ref: ModelRef
     predicted: np.ndarray | None
     problem: str = ""
     classes: tuple[str, ...] = ()
+    bounds: intervals.Bounds | None = None
+
+    def metrics(self, truth: np.ndarray, task: str, more: Sequence[str]) -> dict[str, float | None]:
+        """Return its metrics on the rows, and the measures of its bounds; none if it cannot predict them.
+
+        :param more: metrics that are measured besides the standard ones.
+        """
+        if self.predicted is None:
+            return {}
+        metrics = measures.metrics(truth, self.predicted, task, more)
+        return metrics | (coverage.values(truth, *self.bounds) if self.bounds else {})
 
 
 def classes_of(
@@ -87,7 +99,8 @@ def predict(
     if problem := _other_question(client, ref, candidate):
         return Rival(ref, None, f"{problem}; {_WHAT_NOW}", trained.classes)
     try:
-        predicted = models.predict(model, rows, candidate.task, classes)
+        frame = pipeline.frame(rows, pipeline.features_of(model))
+        predicted, bounds = intervals.predict(model, frame, candidate.task, classes)
     except SchemaMismatch as error:
         problem = f"version {ref.version} cannot predict these rows: {error} {_hint()}"
         return Rival(ref, None, problem, trained.classes)
@@ -99,7 +112,7 @@ def predict(
         f"version {ref.version} has learned from {learned:,} of the {rows.num_rows:,} rows, so they say nothing about which "
         "is better: judge on later rows"
     )
-    return Rival(ref, predicted, problem if learned else "", trained.classes)
+    return Rival(ref, predicted, problem if learned else "", trained.classes, bounds)
 
 
 def _hint() -> str:

@@ -7,13 +7,16 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.checks import Check
+from airflow_mlops.domain.facts.intervals import COVERAGE
 from airflow_mlops.domain.facts.performance import Judgement, Measured
 from airflow_mlops.domain.facts.results import ModelRef
 from airflow_mlops.domain.policies import monitoring, performance
+from airflow_mlops.domain.policies.intervals import coverage
 from airflow_mlops.domain.predictions import MODEL_DIGEST, MODEL_VERSION, PROBABILITIES, SCORE, SCORED_AT
 from airflow_mlops.domain.spec.gates import Slices
 from airflow_mlops.learning.labels.coding import TRUTH, Coding
 from airflow_mlops.learning.labels.join import MATURED, made_by
+from airflow_mlops.learning.models import intervals as bounds
 from airflow_mlops.learning.statistics import resampling
 from airflow_mlops.learning.statistics.slices import Judged, floors
 from airflow_mlops.stages.performance import concept_drift, metrics
@@ -62,6 +65,19 @@ def slices(subject: Subject, rows: pa.Table, coding: Coding, policy: Performance
     gate = Slices(by=policy.slices, floor=policy.floor, min_rows=policy.min_rows)
     for check in floors(gate, judged)[0]:
         yield check.model_copy(update={"name": f"slice.{check.name}"})
+
+
+def intervals(
+    subject: Subject, champion: ModelRef, rows: pa.Table, coding: Coding, policy: PerformancePolicy
+) -> Iterator[Check]:
+    """Check how many of the values whose labels have matured lie between the bounds that the champion predicted."""
+    dataset = subject.truth.dataset
+    measured = metrics.bounds(rows, coding, dataset.event_time, dataset.grain).get(COVERAGE)
+    if measured is not None:
+        nominal = bounds.nominal(subject.client, champion)
+        yield coverage(
+            measured.value, measured.interval, nominal, policy.intervals, measured.n, policy.min_rows
+        )
 
 
 def estimates(

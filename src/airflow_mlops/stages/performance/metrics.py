@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from airflow_mlops.domain.facts.performance import CONFIDENCE, Measured
 from airflow_mlops.domain.metrics import measured as metrics_of
 from airflow_mlops.domain.metrics import metric_of
+from airflow_mlops.domain.predictions import INTERVAL
 from airflow_mlops.learning.labels.coding import Coding
-from airflow_mlops.learning.statistics import measures, resampling
+from airflow_mlops.learning.statistics import coverage, measures, resampling
 from airflow_mlops.learning.statistics.statistic import statistic
 
 if TYPE_CHECKING:
@@ -45,9 +46,30 @@ def measured(
 
 
 def every(rows: pa.Table, coding: Coding, event_time: str, grain: str, metric: str) -> dict[str, Measured]:
-    """Measure the standard metrics of a task, and the one that models are ranked by; there are none without rows."""
-    names = metrics_of(coding.task, [metric])
-    return measured(rows, coding, event_time, grain, names) if rows.num_rows else {}
+    """Measure the standard metrics of a task, the one that models are ranked by, and bounds of predictions that have them.
+
+    There are none without rows.
+    """
+    if not rows.num_rows:
+        return {}
+    metrics = measured(rows, coding, event_time, grain, metrics_of(coding.task, [metric]))
+    return metrics | bounds(rows, coding, event_time, grain)
+
+
+def bounds(rows: pa.Table, coding: Coding, event_time: str, grain: str) -> dict[str, Measured]:
+    """Measure the bounds of predictions with confidence intervals; there are none where not every row has bounds."""
+    low, high = INTERVAL
+    if not {low, high} <= {*rows.column_names} or not rows.num_rows or rows[low].null_count:
+        return {}
+    times = rows[event_time].cast("timestamp[us]").to_numpy()
+    blocks = resampling.blocks(times, "auto", grain)
+    ends = rows[low].to_numpy(), rows[high].to_numpy()
+    of_bounds = coverage.measured(coding.labels(rows), *ends, blocks, CONFIDENCE)
+    measurements = {}
+    for name, value in of_bounds.values.items():
+        first, last = of_bounds.intervals.get(name, (None, None))
+        measurements[name] = Measured(value=value, low=first, high=last, n=rows.num_rows)
+    return measurements
 
 
 def naive(

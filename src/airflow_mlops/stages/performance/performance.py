@@ -28,7 +28,7 @@ class Performance(NamedTuple):
     :param check: the check on the rows whose labels matured during the partition.
     :param metrics: metrics of these rows.
     :param others: further checks, which decide nothing by themselves: ``labels``, ``baseline``, ``estimate``,
-        ``estimate.error``, ``concept``, ``volume``, ``latency``, ``feedback``, and one for each slice.
+        ``intervals``, ``estimate.error``, ``concept``, ``volume``, ``latency``, ``feedback``, and one for each slice.
     :param history: the latest judgement of each scored partition and version, the newest first; empty if no
         history is kept.
     """
@@ -88,6 +88,7 @@ def performance(
     others = (
         labels_check,
         checks.baseline(subject, champion, rows, coding, measurement, models, policy),
+        *checks.intervals(subject, champion, rows, coding, policy),
         *checks.slices(subject, rows, coding, policy),
         *checks.estimates(subject, champion, history, models, policy),
         *checks.served(subject, champion, coding, policy),

@@ -25,8 +25,8 @@ from airflow_mlops.exceptions import (
     TableUnreadable,
 )
 from airflow_mlops.learning.labels import labelled
-from airflow_mlops.learning.models import classes, code, estimators, models, pipeline, skops_file
-from airflow_mlops.learning.statistics import measures
+from airflow_mlops.learning.models import classes, code, estimators, intervals, pipeline, skops_file
+from airflow_mlops.learning.statistics import coverage, measures
 from airflow_mlops.stages.reproduce import environments
 from airflow_mlops.stages.train import jobs, train
 from airflow_mlops.stores import damage
@@ -239,9 +239,11 @@ def _metrics(recorded: Record, recipe: Recipe, rows: pa.Table, fitted: Pipeline)
     holdout = rows.filter(pc.greater_equal(rows[recipe.dataset.event_time], recipe.split.cut))
     names = classes.of(fitted).names
     labelled_rows, truth = pipeline.labelled(holdout, recipe.target, recipe.task, names)
-    predicted = models.predict(fitted, labelled_rows, recipe.task)
+    frame = pipeline.frame(labelled_rows, pipeline.features_of(fitted))
+    predicted, bounds = intervals.predict(fitted, frame, recipe.task)
     named = [name for name in recorded.holdout if find(name)]
     measured = measures.metrics(truth, predicted, recipe.task, named)
+    measured |= coverage.values(truth, *bounds) if bounds else {}
     for name, metric in recorded.holdout.items():
         # MLflow keeps an infinite metric as the greatest number that there is.
         before = metric if abs(metric) < sys.float_info.max else None

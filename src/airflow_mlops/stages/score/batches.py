@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from statistics import NormalDist
 from typing import TYPE_CHECKING, NamedTuple
 
 from airflow_mlops.domain.classes import BINARY
@@ -21,7 +20,7 @@ from airflow_mlops.domain.predictions import (
     SCORED_AT,
 )
 from airflow_mlops.learning.models import classes as label_classes
-from airflow_mlops.learning.models import models, pipeline
+from airflow_mlops.learning.models import intervals, models, pipeline
 from airflow_mlops.learning.statistics import measures
 from airflow_mlops.stores.tables import tables
 
@@ -32,8 +31,6 @@ if TYPE_CHECKING:
 
     from airflow_mlops.stores.registry.client import Client
 
-COVERAGE = 0.9
-"""Share of the true values that are meant to lie between the bounds of a prediction."""
 # Rows that are predicted at a time: many, as the threads of a model wait for each other once for each tree and batch.
 _ROWS = 1 << 18
 _BYTES = 1 << 26
@@ -88,24 +85,8 @@ class Scorer(NamedTuple):
             return scores._replace(score=probabilities)
         return scores._replace(probabilities=probabilities)
 
-    @property
-    def has_interval(self) -> bool:
-        """Whether the estimator can return the standard deviation of its predictions.
-
-        Scikit-learn's Bayesian regressors and Gaussian processes take ``return_std`` for it.
-        """
-        import inspect
-
-        if self.task != "regression":
-            return False
-        return "return_std" in inspect.signature(self.fitted[-1].predict).parameters
-
     def predict(self, rows: pa.Table) -> Scores:
-        """Predict rows, of which there may be none.
-
-        The bounds are those of a normal distribution around the prediction, with the standard deviation that the
-        estimator returns, at :data:`COVERAGE`. Whether that share of the values does lie between them depends on how well
-        the estimator knows its own errors.
+        """Predict rows, of which there may be none; see :func:`airflow_mlops.learning.models.intervals.predict` for bounds.
 
         :raises SchemaMismatch: if a feature is missing or cannot be converted.
         """
@@ -120,12 +101,8 @@ class Scorer(NamedTuple):
                 models.predicted(self.fitted, frame, self.task) if rows.num_rows else none, names
             )
         if not rows.num_rows:
-            return Scores(nothing, (nothing, nothing) if self.has_interval else None)
-        if not self.has_interval:
-            return Scores(models.predicted(self.fitted, frame, self.task))
-        value, deviation = self.fitted.predict(frame, return_std=True)
-        half = NormalDist().inv_cdf((1 + COVERAGE) / 2) * deviation
-        return Scores(value, (value - half, value + half))
+            return Scores(nothing, (nothing, nothing) if intervals.has_bounds(self.fitted) else None)
+        return Scores(*intervals.predict(self.fitted, frame))
 
 
 def _of_classes(predicted: np.ndarray, names: np.ndarray) -> Scores:

@@ -53,4 +53,5 @@ def recipe_of(
         seed=config.seed,
         ranked=config.ranked,
         classes=question.classes,
+        intervals=config.intervals,
     )

@@ -13,8 +13,8 @@ from airflow_mlops.exceptions import ModelNotFound
 from airflow_mlops.learning import provenance, threads
 from airflow_mlops.learning.bless import sample
 from airflow_mlops.learning.labels import labelled
-from airflow_mlops.learning.models import models
-from airflow_mlops.stages.train import curve, fitting, jobs, trials, tune
+from airflow_mlops.learning.models import intervals, models
+from airflow_mlops.stages.train import conformal, curve, fitting, jobs, trials, tune
 from airflow_mlops.stores import damage
 from airflow_mlops.stores.registry import patience, registration, registry, tracking
 
@@ -121,10 +121,10 @@ def train(
     title = f"{name} {recipe.dataset.partition}"
     with registration.whole(client, model, key), tracking.run(client, experiment_id, title, key, tags) as run:
         provenance.log(client, run, recipe, tags)
-        data = fitting.data(table, recipe)
+        data, held = conformal.parts(fitting.data(table, recipe), recipe.intervals)
         # Until here a retry is cheap. From here on what was fitted is in this process only, which so waits itself.
         patient = patience.patient(client)
-        chosen = _choose(job, data, trials.Store(patient, run, job.identity(key), recipe.metric), dask)
+        chosen = _choose(job, data, held, trials.Store(patient, run, job.identity(key), recipe.metric), dask)
         seconds = round(monotonic() - began, 3)
         logged = models.log(
             patient, run, model, chosen.model, job.recipe.features, recipe.task, job.sources()
@@ -140,6 +140,9 @@ def train(
             "seconds": seconds, "trials": chosen.trials, "remarks": chosen.remarks, "classes": chosen.classes,
             "classes_named": bool(recipe.classes),
         }  # fmt: skip
+        if bounds := intervals.of(chosen.model):
+            facts["intervals"] = bounds.facts.to_dict()
+            tags[intervals.TAG] = bounds.facts.model_dump_json()
         long_tags = job.cut_tags(chosen.trials) if chosen.cut else job.long_tags()
         tags = {**tags, **long_tags, "mlops.digest": logged.digest, _TRAINED: json.dumps(facts)}
         tags[registry.CLASSES] = json.dumps(chosen.classes)
@@ -170,13 +173,21 @@ def fit(table: pa.Table, recipe: Recipe, params: Mapping[str, Any]) -> Pipeline:
     :raises NotEnoughData: if too few rows have a label, or all have the same.
     :raises SchemaMismatch: if a column is missing or has another type than its use needs.
     """
-    return _waited(recipe, fitting.data(table, recipe), params)
+    return _waited(recipe, *conformal.parts(fitting.data(table, recipe), recipe.intervals), params)
 
 
-def _waited(recipe: Recipe, data: fitting.Data, params: Mapping[str, Any]) -> Pipeline:
+def _waited(
+    recipe: Recipe, data: fitting.Data, held: fitting.Data | None, params: Mapping[str, Any]
+) -> Pipeline:
+    """Fit to some rows, and calibrate bounds on others if there are any."""
     what = f"Fitting {fitting.name_of(recipe, params)} to {data.labels.size:,} rows"
     with threads.bounded(threads.per_fit()):
-        return threads.waited(lambda: _fit(recipe, data, params), what)
+        fitted = threads.waited(lambda: _fit(recipe, data, params), what)
+        if held is not None:
+            rows = held
+            what = f"Calibrating its bounds on {rows.labels.size:,} rows"
+            threads.waited(lambda: conformal.calibrate(fitted, recipe, params, data, rows), what)
+    return fitted
 
 
 def _fit(recipe: Recipe, data: fitting.Data, params: Mapping[str, Any]) -> Pipeline:
@@ -184,14 +195,16 @@ def _fit(recipe: Recipe, data: fitting.Data, params: Mapping[str, Any]) -> Pipel
     return fitting.fit(unfitted, data, threads.per_fit(), fitting.name_of(recipe, params))
 
 
-def _choose(job: jobs.Job, data: fitting.Data, store: trials.Store, dask: str | None) -> _Chosen:
+def _choose(
+    job: jobs.Job, data: fitting.Data, held: fitting.Data | None, store: trials.Store, dask: str | None
+) -> _Chosen:
     recipe, name = job.recipe, job.recipe.candidate.name
     outcome = tune.SearchOutcome({}, None, 1)
     space = recipe.candidate.space
     if recipe.ranked or space:
         outcome = tune.search(recipe, data, store if space else None, dask)
     with threads.remarks() as remarks:
-        model = _waited(recipe, data, outcome.params)
+        model = _waited(recipe, data, held, outcome.params)
     for remark in remarks:
         log.warning("%s: %s", name, remark)
     names = data.classes if recipe.task == "classification" else ()
@@ -219,6 +232,8 @@ def _log_facts(client: Client, run: Run, job: jobs.Job, chosen: _Chosen) -> None
         f"model.{name}": value for name, value in {**job.recipe.candidate.params, **chosen.params}.items()
     }
     counts = {"train_rows": chosen.rows, "trials": chosen.trials}
+    if bounds := intervals.of(chosen.model):
+        counts["calibration_rows"] = bounds.facts.rows
     tracking.log_params(client, run.info.run_id, {**counts, **params})
     tracking.log_metrics(client, run.info.run_id, "inner", {job.recipe.metric: chosen.score})
 

@@ -20,7 +20,7 @@ VERDICTS = {"p": PASS, "F": FAIL, "?": INCONCLUSIVE}
 HERE = "2013-06"
 ONCE, OFTEN = KofN(1, 1), KofN(2, 3)
 NAMES = (
-    "first_model", "requested", "drift", "performance", "baseline", "concept", "staleness", "every", "cron", "rows",
+    "first_model", "requested", "drift", "performance", "baseline", "concept", "intervals", "staleness", "every", "cron", "rows",
     "cooldown", "incident", "budget", "new_data", "enough_data", "mode",
 )  # fmt: skip
 
@@ -41,7 +41,7 @@ def health(**signals: str) -> list[HealthReport]:
     found = []
     for back in range(length):
         said = {name: VERDICTS[letters[-1 - back]] for name, letters in signals.items()}
-        others = [check(name, said[name]) for name in ("baseline", "concept") if name in said]
+        others = [check(name, said[name]) for name in ("baseline", "concept", "intervals") if name in said]
         found.append(
             HealthReport(
                 model="flights",
@@ -102,6 +102,7 @@ def found(given: PolicyAnswer, name: str) -> Check:
         (policy(baseline=OFTEN), {"health": health(baseline="FpF")}, True, "baseline: 2 of the last 3"),
         (policy(concept=ONCE), {"health": health(concept="F")}, True, "concept: 1 of"),
         (policy(concept=ONCE), {"health": health(drift="F")}, False, "INCONCLUSIVE"),
+        (policy(intervals=ONCE), {"health": health(intervals="F")}, True, "intervals: 1 of"),
         (policy(staleness=2), {"trained_through": "2013-03"}, True, "staleness: 3 partition(s)"),
         (policy(staleness=2), {"trained_through": "2013-04"}, False, "2 allowed"),
         (policy(staleness=2), {"trained_through": None}, False, "not known"),

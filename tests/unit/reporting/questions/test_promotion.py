@@ -9,7 +9,7 @@ from markdown_it import MarkdownIt
 from airflow_mlops.domain.checks import Verdict
 from airflow_mlops.domain.facts.approval import Answer
 from airflow_mlops.domain.spec.alerts import Level
-from airflow_mlops.domain.spec.model import Approval
+from airflow_mlops.domain.spec.approval import Approval
 from airflow_mlops.reporting.alerts.notice import Link, Status
 from airflow_mlops.reporting.questions.promotion import (
     LONGEST,

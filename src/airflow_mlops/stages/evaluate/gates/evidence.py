@@ -12,7 +12,9 @@ from airflow_mlops.domain.facts.results import TrainedModel
 from airflow_mlops.domain.metrics import measured, metric_of
 from airflow_mlops.domain.policies.gates import Interval
 from airflow_mlops.domain.spec.gates import Gates, VersusChampion
-from airflow_mlops.learning.statistics import measures, resampling
+from airflow_mlops.learning.models.intervals import Bounds
+from airflow_mlops.learning.statistics import coverage, measures, resampling
+from airflow_mlops.learning.statistics.coverage import BoundsMeasured
 from airflow_mlops.learning.statistics.slices import Judged
 from airflow_mlops.learning.statistics.statistic import statistic
 from airflow_mlops.stages.evaluate.rival import Rival
@@ -37,6 +39,7 @@ class Evidence:
     :param frame: features of the rows, as the candidate gets them.
     :param size: bytes of the candidate's file.
     :param blessing: waits for the fresh process that loads the candidate and predicts.
+    :param bounds: low and high bound of each prediction; None if the candidate has none.
     """
 
     gates: Gates
@@ -49,6 +52,7 @@ class Evidence:
     frame: pd.DataFrame
     size: int
     blessing: Callable[[], Blessing]
+    bounds: Bounds | None = None
 
     @cached_property
     def not_finite(self) -> int:
@@ -62,19 +66,29 @@ class Evidence:
 
     @cached_property
     def metrics(self) -> dict[str, float | None]:
-        """The candidate's metrics by name; None where one is undefined."""
+        """The candidate's metrics, and the measures of its bounds, by name; None where one is undefined."""
         if self.not_finite:
             return dict.fromkeys(measured(self.candidate.task, self.named))
-        return measures.metrics(self.judged.truth, self.judged.predicted, self.candidate.task, self.named)
+        judged = self.judged
+        metrics = measures.metrics(judged.truth, judged.predicted, self.candidate.task, self.named)
+        return metrics | (self._bounds.values if self._bounds else {})
+
+    @cached_property
+    def _bounds(self) -> BoundsMeasured | None:
+        if self.bounds is None:
+            return None
+        judged = self.judged
+        return coverage.measured(judged.truth, *self.bounds, judged.blocks, self.confidence)
 
     @cached_property
     def intervals(self) -> dict[str, Interval]:
         """Confidence intervals of the metrics that have one."""
         if self.not_finite:
             return {}
-        drawn = self.resampled(list(self.metrics))
-        intervals = {}
-        for place, name in enumerate(self.metrics):
+        names = measured(self.candidate.task, self.named)
+        drawn = self.resampled(names)
+        intervals = dict(self._bounds.intervals) if self._bounds else {}
+        for place, name in enumerate(names):
             interval = drawn.estimate(place).interval(
                 self.confidence, metric_of(name).low, metric_of(name).high
             )

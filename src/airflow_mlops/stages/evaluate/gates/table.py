@@ -9,6 +9,7 @@ from airflow_mlops.stages.evaluate.gates import (
     fairness,
     finite,
     floor,
+    intervals,
     leakage,
     serving,
     slices,
@@ -23,6 +24,7 @@ OF_PREDICTIONS: tuple[Gate, ...] = (
     slices.judge,
     classes.of_each,
     calibration.judge,
+    intervals.judge,
     fairness.judge,
     stability.judge,
 )

@@ -4,14 +4,17 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from airflow_mlops.domain.checks import Check, Verdict
+from airflow_mlops.domain.facts.intervals import CalibratedIntervals
 from airflow_mlops.domain.spec.gates import Gates
 from airflow_mlops.stages.evaluate import gates
-from airflow_mlops.stages.evaluate.gates import evidence, table
+from airflow_mlops.stages.evaluate.gates import evidence, intervals, table
 from airflow_mlops.stages.evaluate.gates.evidence import Evidence, GateOutcome
 
 # What a spec says under gates and no gate of an evaluation judges: they come after it.
@@ -70,3 +73,22 @@ def test_predictions_that_are_no_numbers_are_judged_by_that_alone(monkeypatch: p
     checks, _ = table.judge(make_evidence(not_finite=3, judged=judged))
     assert [check.name for check in checks] == ["predictions", "d"]
     assert checks[0].verdict is Verdict.FAIL
+
+
+def test_bounds_are_judged_where_a_model_has_them_and_the_spec_a_tolerance() -> None:
+    metrics, rows = {"interval_coverage": 0.5}, SimpleNamespace(truth=np.zeros(100))
+    bounds = CalibratedIntervals(coverage=0.9, method="absolute", rows=99, margin=1)
+    for calibrated, gates_of_spec, count in (
+        (bounds, Gates(), 1),
+        (bounds, Gates(intervals=None), 0),
+        (None, Gates(), 0),
+    ):
+        seen = make_evidence(
+            candidate=SimpleNamespace(intervals=calibrated),
+            gates=gates_of_spec,
+            metrics=metrics,
+            intervals={"interval_coverage": (0.4, 0.6)},
+            judged=rows,
+        )
+        checks = intervals.judge(seen).checks
+        assert [check.verdict for check in checks] == [Verdict.FAIL] * count
