@@ -51,8 +51,9 @@ def partition_of(context: Context, explicit: str | None, grain: str) -> Partitio
     key = explicit or context.get("partition_key")
     if not key:
         raise UnknownPartition(
-            "This run has no partition key. Schedule the DAG with CronPartitionTimetable, trigger it with a "
-            "partition_key, or pass partition= to the operator."
+            "This run has no partition key. Schedule the DAG with CronPartitionTimetable, start it by a backfill or over the "
+            "REST API with a partition_key (airflow dags test and airflow dags trigger have none), or pass partition= to the "
+            "operator."
         )
     return Partition.parse(key, grain)
 

@@ -16,12 +16,13 @@ if TYPE_CHECKING:
 _MINUTE = timedelta(minutes=1)
 
 
-def read(value: Any, kind: pa.DataType, timezone: str) -> pa.Array:
+def read(value: Any, kind: pa.DataType, timezone: str, ambiguous: str | None = None) -> pa.Array:
     """Return a value as a column of one row.
 
     :param value: a text, or a value of Python.
     :param kind: type of the column.
     :param timezone: time zone whose clocks show times without an offset, if instants are meant.
+    :param ambiguous: which one is meant by a time that the clocks show twice, ``earlier`` or ``later``; None refuses it.
     :raises OtherValue: if the type has no such value, or the clocks show it twice or never. The message goes on from what
         names the value, and does not show it.
     """
@@ -32,7 +33,7 @@ def read(value: Any, kind: pa.DataType, timezone: str) -> pa.Array:
     try:
         column = pa.chunked_array([pa.array([value])])
         if timezone != "UTC":
-            column = _instant(column, kind, timezone)
+            column = _instant(column, kind, timezone, ambiguous)
         cell = exactly(column, kind).combine_chunks()
         if cell.null_count or is_beyond_years(cell):
             raise pa.ArrowInvalid("another value")
@@ -51,7 +52,9 @@ def _advice(kind: pa.DataType) -> str:
     return "write it like 04:55:00" if types.is_time(kind) else "correct it"
 
 
-def _instant(column: pa.ChunkedArray, kind: pa.DataType, timezone: str) -> pa.ChunkedArray:
+def _instant(
+    column: pa.ChunkedArray, kind: pa.DataType, timezone: str, ambiguous: str | None
+) -> pa.ChunkedArray:
     """Return a time without an offset as the instant at which the clocks of a time zone show it; others as they are."""
     import numpy as np
     import pyarrow as pa
@@ -80,6 +83,8 @@ def _instant(column: pa.ChunkedArray, kind: pa.DataType, timezone: str) -> pa.Ch
         raise OtherValue(
             f"never occurs in {timezone}, as clocks are set ahead: correct it, or write its offset behind it"
         )
+    elif first[0] != last[0] and ambiguous is not None:
+        first = last if ambiguous == "later" else first
     elif first[0] != last[0]:
         offsets = " or ".join(_offset((shown.to_numpy() - moment).item(0)) for moment in (first, last))
         raise OtherValue(

@@ -177,7 +177,7 @@ def _rewritten(
                 "difference": Difference(added=0, removed=former.rows - rows, changed=0),
             }
         )
-        return versions.describe(version, run, commit.source, commit.policy)
+        return versions.describe(version, run, commit.source, commit.policy, commit.ambiguous)
 
     _, digest = erasure.rewrite(uri, planned.partition, theirs.whose, describe, [*former.columns])
     return planned.model_copy(update={"before": former.digest, "after": digest})

@@ -24,7 +24,7 @@ _ADDED = ("_reasons", "_partition")
 
 
 def read(
-    file: str, rows: pa.Table, key: Sequence[str], timezone: str, where: str
+    file: str, rows: pa.Table, key: Sequence[str], timezone: str, ambiguous: str | None, where: str
 ) -> tuple[pa.Table, list[int]]:
     """Return the corrected rows, and for each of them the position of the row that it replaces.
 
@@ -32,6 +32,7 @@ def read(
     :param rows: the rows in quarantine.
     :param key: columns that identify a row.
     :param timezone: time zone whose clocks show times without an offset.
+    :param ambiguous: which one is meant by a time that they show twice; None refuses it.
     :param where: dataset and partition, for messages.
     :raises ReleaseRefused: if columns, a value or a key do not fit; the message names the row and what to do.
     """
@@ -50,7 +51,7 @@ def read(
         )
     if not cells[names[0]]:
         raise ReleaseRefused(f"{file} has no rows; nothing is released")
-    columns = [_typed(file, cells[field.name], field, timezone) for field in rows.schema]
+    columns = [_typed(file, cells[field.name], field, timezone, ambiguous) for field in rows.schema]
     corrected = pa.Table.from_arrays(columns, schema=rows.schema)
     return corrected, _origins(file, corrected, rows, key, where)
 
@@ -110,7 +111,7 @@ def _json_lines(file: str) -> dict[str, list[Any]]:
     return {name: [line[name] for line in lines] for name in (lines[0] if lines else ())}
 
 
-def _typed(file: str, column: list[Any], field: pa.Field, timezone: str) -> pa.Array:
+def _typed(file: str, column: list[Any], field: pa.Field, timezone: str, ambiguous: str | None) -> pa.Array:
     import pyarrow as pa
 
     cells = []
@@ -119,7 +120,7 @@ def _typed(file: str, column: list[Any], field: pa.Field, timezone: str) -> pa.A
             if isinstance(cell, int | float) and pa.types.is_string(field.type):
                 # Arrow would take it for its digits.
                 raise OtherValue(f"is no {field.type}; correct it")
-            cells.append(written.read(cell, field.type, timezone))
+            cells.append(written.read(cell, field.type, timezone, ambiguous))
         except OtherValue as error:
             raise ReleaseRefused(
                 f"{file}: row {number}: {field.name!r} is {str(cell)[:_SHOWN]!r}, which {error}"

@@ -140,7 +140,7 @@ def stage(
                 event_time=event_time,
                 transform=transform.version if transform else None,
             )
-            commit_facts = versions.describe(version, run, source.describe(partition), policy)
+            commit_facts = versions.describe(version, run, source.describe(partition), policy, ambiguous)
             # REPLACE: other partitions in the staging table are of no use once the columns have changed.
             kept = None
             if apart.schema is not None:
@@ -233,17 +233,11 @@ def _kinds(types: Mapping[str, str] | None) -> dict[str, pa.DataType]:
 
 
 def _origin(staged: DatasetVersion) -> tuple[SchemaPolicy, str]:
-    """Return the schema policy and the source that a partition was ingested with.
-
-    Validation may have staged the partition again since, so the newest commit need not name them.
-    """
-    for commit in versions.history(staged.uri):
-        is_ancestor = (
-            commit.version.partition == staged.partition and commit.version.version <= staged.version
-        )
-        if is_ancestor and commit.policy is not None:
-            return commit.policy, commit.source
-    return SchemaPolicy.STRICT, staged.uri
+    """Return the schema policy and the source that a partition was ingested with."""
+    commit = versions.ingested(staged)
+    if commit is None or commit.policy is None:
+        return SchemaPolicy.STRICT, staged.uri
+    return commit.policy, commit.source
 
 
 def _taken_over(draft: Draft, staged: DatasetVersion, columns: Columns, where: str) -> DatasetVersion:

@@ -69,10 +69,13 @@ def unreadable(dataset: DatasetVersion, *, uri: str, released: str) -> Apart:
         return Apart()
     rows = tables.read(uri, version=dataset.unreadable, partition=dataset.partition)
     earlier = releases.read(released, dataset.partition)
-    outcomes = [earlier.outcome(was) for was in releases.identity(rows)]
-    waiting = [place for place, outcome in enumerate(outcomes) if outcome is None]
-    passing = [outcome.row for outcome in outcomes if outcome is not None]
-    return Apart(rows.take(waiting) if waiting else None, earlier.rows.take(passing) if passing else None)
+    outcomes = {place: earlier.outcome(was) for place, was in enumerate(earlier.known(rows))}
+    waiting = [place for place, outcome in outcomes.items() if outcome is None]
+    released_rows = {place: outcome for place, outcome in outcomes.items() if outcome is not None}
+    if not released_rows:
+        return Apart(rows)
+    passing = earlier.passing([*released_rows.values()], rows.take([*released_rows]))
+    return Apart(rows.take(waiting) if waiting else None, passing)
 
 
 def set_aside(
@@ -122,29 +125,28 @@ def correct(
     :param passing: released rows to add, as :class:`Apart` has them.
     :return: the partition as staged again; the same version if no row has a correction, and none is added.
     """
-    import numpy as np
     import pyarrow as pa
 
     earlier = releases.read(released, dataset.partition)
     wrong = [was for was, latest in earlier.latest.items() if latest.now != was]
     if not wrong:
         return dataset
-    replaced = np.array([int(was, 16) for was in wrong], np.uint64)
     positions: list[int] = []
-    indices: list[int] = []
+    outcomes: list[releases.Release] = []
     start = 0
     for batch in restage.batches(dataset):
-        row_digests = digests.rows(batch)
-        for offset in np.flatnonzero(np.isin(row_digests, replaced)).tolist():
-            outcome = earlier.outcome(releases.text(row_digests[offset]))
-            if outcome is not None and outcome.now != releases.text(row_digests[offset]):
+        suspects = earlier.suspects(batch)
+        for offset, was in zip(suspects.tolist(), earlier.known(batch.take(suspects)), strict=True):
+            outcome = earlier.outcome(was)
+            if outcome is not None and outcome.now != was:
                 positions.append(start + offset)
-                indices.append(outcome.row)
+                outcomes.append(outcome)
         start += batch.num_rows
-    instead = [earlier.rows.take(pa.array(indices, pa.int64())), *([] if passing is None else [passing])]
     if not positions and passing is None:
         return dataset
-    return restage.stage(dataset, positions, pa.concat_tables(instead), run)
+    instead = [earlier.passing(outcomes, restage.rows_at(dataset, positions))] if positions else []
+    instead += [] if passing is None else [passing]
+    return restage.stage(dataset, positions, pa.concat_tables(instead, promote_options="permissive"), run)
 
 
 def allowed(dataset: DatasetVersion, positions: Sequence[int], *, released: str) -> frozenset[int]:
@@ -158,12 +160,8 @@ def allowed(dataset: DatasetVersion, positions: Sequence[int], *, released: str)
     if not free or not positions:
         return frozenset()
     ordered = sorted(positions)
-    row_digests = digests.rows(restage.rows_at(dataset, ordered))
-    return frozenset(
-        position
-        for position, digest in zip(ordered, row_digests, strict=True)
-        if releases.text(digest) in free
-    )
+    known = earlier.known(restage.rows_at(dataset, ordered))
+    return frozenset(position for position, was in zip(ordered, known, strict=True) if was in free)
 
 
 def partitions(quarantine: str) -> list[str]:
@@ -195,7 +193,7 @@ def summary(quarantine: str, released: str, partition: str | None = None) -> lis
         earlier = releases.read(released, key)
         counts: dict[str, list[int]] = {}
         for batch in tables.batches(quarantine, partition=key):
-            for was, reason in zip(releases.identity(batch), _kinds(batch), strict=True):
+            for was, reason in zip(earlier.known(batch), _kinds(batch), strict=True):
                 count = counts.setdefault(reason, [0, 0])
                 count[0] += 1
                 count[1] += was in earlier.latest
@@ -228,15 +226,17 @@ def release(
     if aside is None or not aside.num_rows:
         raise ReleaseRefused(f"{where} has no rows in quarantine; nothing is released")
     contents = aside.select(releases.columns(aside.schema))
-    were, before = releases.identity(aside), [releases.text(digest) for digest in digests.rows(contents)]
+    earlier = releases.read(released, dataset.partition)
+    were, before = earlier.known(aside), [releases.text(digest) for digest in digests.rows(contents)]
     if file is not None:
+        ingested = versions.ingested(dataset)
+        ambiguous = None if ingested is None else ingested.ambiguous
         contents, origins = corrections.read(
-            file, contents, dataset.key, Calendar(dataset.grain).timezone, where
+            file, contents, dataset.key, Calendar(dataset.grain).timezone, ambiguous, where
         )
         were, before = [were[origin] for origin in origins], [before[origin] for origin in origins]
     _check_promises(contents, dataset, file or where)
     now = [releases.text(digest) for digest in digests.rows(contents)]
-    earlier = releases.read(released, dataset.partition)
     new = [
         index
         for index, was in enumerate(were)

@@ -28,6 +28,7 @@ class Commit(NamedTuple):
     :param source: where its rows came from, in words.
     :param policy: what the partition was allowed to change in the columns; None if no policy was applied.
     :param readable: the version to read it at: its own, unless an erasure has taken files away that this one had.
+    :param ambiguous: which one was meant by a time without an offset that occurs twice; None refused it.
     """
 
     version: DatasetVersion
@@ -36,13 +37,17 @@ class Commit(NamedTuple):
     committed_at: datetime
     policy: SchemaPolicy | None
     readable: int
+    ambiguous: str | None = None
 
 
-def describe(version: DatasetVersion, run: str, source: str, policy: SchemaPolicy | None) -> dict[str, str]:
+def describe(
+    version: DatasetVersion, run: str, source: str, policy: SchemaPolicy | None, ambiguous: str | None = None
+) -> dict[str, str]:
     """Return the facts about a version that its commit keeps."""
     facts = version.model_dump(mode="json", exclude={"version", "changed"})
     metadata = {_FACTS: json.dumps(facts), "run": run, "source": source}
-    return metadata | ({"schema_policy": policy.value} if policy else {})
+    metadata |= {"schema_policy": policy.value} if policy else {}
+    return metadata | ({"ambiguous": ambiguous} if ambiguous else {})
 
 
 def pin(uri: str, partitions: Sequence[str], run: str) -> None:
@@ -113,6 +118,7 @@ def history(uri: str) -> Iterator[Commit]:
                     datetime.fromtimestamp(commit["timestamp"] / 1000, UTC),
                     SchemaPolicy(commit["schema_policy"]) if "schema_policy" in commit else None,
                     pins.pop(version.partition, version.version),
+                    commit.get("ambiguous"),
                 )
         if len(commits) < limit:
             return
@@ -168,6 +174,20 @@ def coverage(uri: str) -> Coverage:
     gaps = tuple(partition.key for partition in first.through(last) if partition.key not in there)
     watermark = Partition.parse(gaps[0], grain).shift(-1).key if gaps else last.key
     return Coverage(partitions=len(keys), first=first.key, watermark=watermark, last=last.key, gaps=gaps)
+
+
+def ingested(staged: DatasetVersion) -> Commit | None:
+    """Return the commit of the ingest that a staged version comes from; None if there is none.
+
+    Validation may have staged the partition again since, so the newest commit need not be that of an ingest.
+    """
+    for commit in history(staged.uri):
+        is_ancestor = (
+            commit.version.partition == staged.partition and commit.version.version <= staged.version
+        )
+        if is_ancestor and commit.policy is not None:
+            return commit
+    return None
 
 
 def refuse_other_grain(published: DatasetVersion, partition: Partition, where: str) -> None:

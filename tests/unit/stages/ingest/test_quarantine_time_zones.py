@@ -24,7 +24,8 @@ AUTUMN, SPRING, SUMMER = "2024-10-27", "2024-03-31", "2024-07-15"
 class Rides:
     """A local day with one ride, at its noon, which is set aside."""
 
-    def __init__(self, folder: Path, partition: str, grain: str) -> None:
+    def __init__(self, folder: Path, partition: str, grain: str, ambiguous: str | None = None) -> None:
+        self.ambiguous = ambiguous
         self.folder = folder
         self.partition = Partition.parse(partition, grain)
         self.staged = self.aside()
@@ -35,6 +36,7 @@ class Rides:
         return ingest.stage(
             PythonSource(lambda _: rows), self.partition, uri=f"file://{self.folder}/staging",
             published=f"file://{self.folder}/data", name="rides", key=["id"], event_time="at", run="test",
+            ambiguous=self.ambiguous,
         )  # fmt: skip
 
     def aside(self) -> DatasetVersion:
@@ -151,3 +153,15 @@ def test_a_time_of_another_partition_is_refused_with_what_the_local_clocks_show(
     with pytest.raises(ReleaseRefused) as refused:
         Rides(tmp_path, partition, grain).release(as_csv(tmp_path, time, "2024-07-15 12:00:00"))
     assert problem in str(refused.value)
+
+
+@pytest.mark.parametrize("write", [as_csv, as_jsonl, as_parquet])
+@pytest.mark.parametrize(("ambiguous", "hour"), [("earlier", 0), ("later", 1)])
+def test_a_time_that_occurs_twice_is_the_one_that_the_spec_means(
+    tmp_path: Path, write: Callable[[Path, str, str], Path], ambiguous: str, hour: int
+) -> None:
+    rides = Rides(tmp_path, AUTUMN, "day Europe/Berlin", ambiguous)
+    times = rides.release(write(tmp_path, "2024-10-27 02:30:00", "2024-10-27 12:00:00"))
+    assert times == {
+        "at": datetime(2024, 10, 27, hour, 30, tzinfo=UTC), "paid_at": datetime(2024, 10, 27, 11, tzinfo=UTC),
+    }  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,7 @@ class Customers:
         staged = quarantine.correct(staged, released=released, run="run", passing=apart.released)
         self.validated = validate.version(
             staged, ValidationPolicy(required=["id"], identifiers=["id", "at"], **self.policy),
-            data=self.uri("data"), waiting=apart.waiting,
+            data=self.uri("data"), waiting=apart.waiting, allowed=partial(quarantine.allowed, staged, released=released),
         )  # fmt: skip
         validate.raise_for(self.validated.report)
         return quarantine.set_aside(
@@ -600,6 +601,38 @@ def test_a_corrected_row_goes_on_until_its_source_changes(customers: Customers) 
     rows[7]["age"] = 41
     customers.publish(customers.csv(rows))
     assert customers.published()[7]["age"] == 41
+
+
+@pytest.mark.parametrize("policy", [SchemaPolicy.ADD, SchemaPolicy.EVOLVE])
+@pytest.mark.parametrize("bad", [{"age": "thirty"}, {"age": -1}])
+@pytest.mark.parametrize("as_it_is", [True, False])
+def test_a_release_holds_when_the_partition_gains_a_column(
+    customers: Customers, policy: SchemaPolicy, bad: dict[str, Any], as_it_is: bool
+) -> None:
+    from airflow_mlops.stages.validate import suites
+
+    between = {"column": "age", "min_value": 0, "severity": "quarantine"}
+    customers.policy["expectations"] = suites.expand([{"expect_column_values_to_be_between": between}])
+    rows = make_rows()
+    rows[7] |= bad
+    rows[9]["age"] = -5
+    customers.publish(customers.csv(rows))
+    assert len(customers.aside()) == 2
+    expected = {7: None if "thirty" in bad.values() else -1, 9: -5}
+    if not as_it_is:
+        expected[customers.aside()[0]["id"]] = 30
+    customers.release(None if as_it_is else customers.export(age=30))
+    for row in rows:
+        row["city"] = f"city {row['id']}"
+    customers.publish(customers.csv(rows), policy=policy)
+    assert customers.aside() == []
+    released = customers.published()
+    assert {key: released[key]["age"] for key in expected} == expected
+    assert {row["id"]: row["city"] for row in released.values()} == {row["id"]: row["city"] for row in rows}
+    # What is not of the new column is still what was released: another value at the source is judged anew.
+    rows[9]["age"] = -6
+    customers.publish(customers.csv(rows), policy=policy)
+    assert [row["id"] for row in customers.aside()] == [9]
 
 
 def test_a_row_released_as_it_is_goes_on_without_the_value(customers: Customers) -> None:
