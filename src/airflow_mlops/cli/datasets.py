@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from airflow_mlops.cli import terminal
 from airflow_mlops.cli.places import datasets, strange_ledgers, table_uri
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def show(args: Namespace) -> None:
     from airflow_mlops.stores.tables import tables
 
     if args.name is None:
-        AirflowConsole().print_as(data=_all(), output=args.output)
+        _show_all(args.output)
         return
     with _exit_on_error():
         commits = _commits(args.name)[::-1]
@@ -36,8 +37,14 @@ def show(args: Namespace) -> None:
         commits = [commit for commit in commits if commit.version.partition == args.partition]
         if not commits:
             raise SystemExit(f"Partition {args.partition} of {args.name!r} was never published.")
-    AirflowConsole().print_as(data=commits, output=args.output, mapper=_columns)
+    columns = terminal.width() if args.output == "table" else None
+    is_narrow = columns is not None and columns < terminal.WIDE
+    AirflowConsole().print_as(data=commits, output=args.output, mapper=_narrow if is_narrow else _columns)
     if args.output == "table":
+        if is_narrow:
+            print(
+                f"A terminal of {terminal.WIDE} columns, or --output json, has transform, source and run too."
+            )
         print(f"Published: {coverage.partitions:,} partitions, {coverage.first} to {coverage.last}")
         print(f"Watermark: {coverage.watermark}, the last before which none is missing")
         print(f"Gaps: {_gaps(coverage)}")
@@ -145,6 +152,18 @@ def _commits(name: str) -> list[Commit]:
     return commits
 
 
+def _show_all(output: str) -> None:
+    from airflow.cli.simple_table import AirflowConsole
+
+    rows = _all()
+    unread = [row for row in rows if isinstance(row["partitions"], str)] if output == "table" else []
+    if read := [row for row in rows if row not in unread]:
+        AirflowConsole().print_as(data=read, output=output)
+    for row in unread:
+        # A sentence makes every column of a table narrow.
+        print(terminal.wrapped(f"{row['name']}: {row['partitions']}"))
+
+
 def _all() -> list[dict[str, object]]:
     from airflow_mlops import config
     from airflow_mlops.stores.tables import tables
@@ -181,6 +200,12 @@ def _columns(commit: Commit) -> dict[str, object]:
         "run": commit.run,
         "published": f"{commit.committed_at:%Y-%m-%d %H:%M:%S}",
     }
+
+
+def _narrow(commit: Commit) -> dict[str, object]:
+    names = ("version", "partition", "rows", "difference", "digest")
+    columns = {name: value for name, value in _columns(commit).items() if name in names}
+    return columns | {"published": f"{commit.committed_at:%Y-%m-%d %H:%M}"}
 
 
 def _gaps(coverage: Coverage) -> str:

@@ -6,6 +6,8 @@ import json
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
+from airflow_mlops.cli import terminal
+
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Mapping, Sequence
@@ -37,9 +39,9 @@ def check(args: Namespace) -> None:
         print(f"{args.file}: {spec.name} is valid.")
         lines += problems
     for line in lines:
-        print(line)
+        print(terminal.wrapped(line))
     if problems and args.data:
-        raise SystemExit("\n".join(problems))
+        raise SystemExit("\n".join(map(terminal.wrapped, problems)))
 
 
 def _of_data(spec: ModelSpec, *, everywhere: bool) -> tuple[list[str], list[str]]:

@@ -12,6 +12,7 @@ import pytest
 from airflow.cli.cli_parser import get_parser
 
 from airflow_mlops import config
+from airflow_mlops.cli import terminal
 from airflow_mlops.domain.facts.results import DatasetVersion
 from airflow_mlops.stores.tables import tables
 from history import MODEL, History, rows_of, shifted
@@ -266,3 +267,25 @@ def test_folders_that_are_no_datasets_are_not_listed(history: History, capsys: C
     for name in ("reports", "artifacts", "lost+found"):
         Path(history.storage.removeprefix("file://"), name).mkdir()
     assert [row["name"] for row in printed(capsys, "list")] == [MODEL]
+
+
+def test_a_terminal_of_80_columns_has_room_for_a_list(
+    history: History, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history.publish("2013-01")
+    history.publish("2013-01", shifted("2013-01"))
+    Path(f"{history.storage.removeprefix('file://')}/torn/data/_delta_log").mkdir(parents=True)
+    Path(f"{history.storage.removeprefix('file://')}/torn/data/_delta_log/{0:020}.json").write_text("{")
+    monkeypatch.setattr(terminal, "width", lambda: 80)
+    for command in (["list", MODEL], ["list"]):
+        datasets(*command)
+        lines = capsys.readouterr().out.splitlines()
+        assert max(map(len, lines)) <= 80 + len(history.storage)
+        tables_lines = [line for line in lines if "|" in line]
+        assert len(tables_lines) == (3 if len(command) > 1 else 2)
+        assert max(map(len, tables_lines)) <= 80
+        assert ("--output json, has transform" in "\n".join(lines)) == (len(command) > 1)
+    assert any(line.startswith("torn: ") for line in lines)
+    monkeypatch.setattr(terminal, "width", lambda: 200)
+    datasets("list", MODEL)
+    assert "transform" in capsys.readouterr().out.splitlines()[0]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from math import ceil, floor, log10
 from statistics import median
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -35,6 +37,9 @@ has.
 
 LARGEST = 2**53
 """Great Expectations compares floating-point numbers, which are exact for whole numbers up to here."""
+
+_WIDTH = 80
+"""Characters in a line of a comment."""
 
 _TYPES = {
     "bool": "bool",
@@ -124,7 +129,18 @@ def suggest(uri: str, partitions: int | None = None) -> str:
             lines.append(_freshness(column, learned, latest.grain))
         for suggestion in _of_column(column, key=latest.key, event_time=latest.event_time):
             lines += _lines(suggestion)
-    return "\n".join(lines) + "\n"
+    return "\n".join(chain.from_iterable(map(_wrapped, lines))) + "\n"
+
+
+def _wrapped(line: str) -> list[str]:
+    """Return a comment in lines that fit a terminal, and anything else as it is."""
+    indent, mark, text = line.partition("# ")
+    if indent.strip() or not mark:
+        return [line]
+    return textwrap.wrap(
+        text, _WIDTH, initial_indent=indent + mark, subsequent_indent=indent + mark, break_long_words=False,
+        break_on_hyphens=False,
+    )  # fmt: skip
 
 
 def _notations(batches: Iterable[pa.RecordBatch], partition: str) -> Iterator[str]:

@@ -232,3 +232,8 @@ def test_of_a_constant_no_spread_is_suggested(tmp_path: Path) -> None:
     text = suggest.suggest(Orders(tmp_path, rows).uri)
     assert "column_stdev_to_be_between: {column: distance" in text
     assert "column_stdev_to_be_between: {column: price" not in text
+
+
+def test_comments_have_room_in_a_terminal(orders: Orders) -> None:
+    comments = [line for line in suggest.suggest(orders.uri).splitlines() if line.lstrip().startswith("#")]
+    assert max(map(len, comments)) <= 80
