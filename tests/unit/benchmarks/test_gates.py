@@ -35,3 +35,14 @@ def test_days_that_do_not_count_let_nothing_through(facts: dict[str, Any]) -> No
     few = gates.Case("few", rows=1000, swing=0.5, **facts)
     assert gates.rate(few, 20).promoted == 0
     assert gates.rate(replace(few, gain=5.0), 3).promoted == 0
+
+
+def test_classes_that_are_as_good_as_their_floor_seldom_fail() -> None:
+    counted = gates.alarms(5, 20)
+    assert max(counted.floor, counted.loss) <= 0.2
+    assert json.loads(counted.line())["nominal"] == 0.05
+
+
+def test_candidates_of_many_classes_are_judged_too() -> None:
+    many = replace(BETTER, rows=1000, classes=5, metric="log_loss")
+    assert gates.rate(replace(many, gain=2.0), 5).promoted == 1

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from sklearn import metrics as sk
 
@@ -23,15 +24,20 @@ from airflow_mlops.domain.spec.model import (
 )
 from airflow_mlops.learning.labels import labels
 from airflow_mlops.learning.labels.join import Truth
-from airflow_mlops.learning.models import models
+from airflow_mlops.learning.models import classes as label_classes
+from airflow_mlops.learning.models import models, pipeline
+from airflow_mlops.learning.statistics import measures, resampling
+from airflow_mlops.learning.statistics.statistic import statistic
 from airflow_mlops.stages.drift import drift
 from airflow_mlops.stages.evaluate import evaluate
 from airflow_mlops.stages.performance import performance
 from airflow_mlops.stages.performance import rows as judgements
 from airflow_mlops.stages.score import beside, score
 from airflow_mlops.stages.shadow import trial_windows
+from airflow_mlops.stages.train import train
 from airflow_mlops.stores.tables import tables
 from history import MODEL, ROWS, History, month, rows_of
+from synthetic import make_recipe, make_rows
 
 pytestmark = pytest.mark.slow  # fits: seconds each
 
@@ -342,3 +348,66 @@ def test_a_label_that_neither_of_two_classes_names_is_wrong_and_stops_nothing(tm
         )  # fmt: skip
         measured[name] = found.metrics["accuracy"] or 0
     assert 0 <= measured["as they were"] - measured["with one stray"] <= 1 / len(values) + 1e-12
+
+
+def test_two_hundred_classes_are_learned_and_measured_as_scikit_learn_does() -> None:
+    random = np.random.default_rng(0)
+    rows = make_rows(4_000)
+    put = random.integers(0, 200, rows.num_rows)
+    names = np.array([f"product {code:03}" for code in range(200)])
+    rows = rows.drop_columns(["late", "delay", "wind", "distance"])
+    rows = rows.append_column("wind", pa.array(put % 20 + random.normal(0, 0.3, put.size)))
+    rows = rows.append_column("distance", pa.array(put // 20 + random.normal(0, 0.3, put.size)))
+    rows = rows.append_column("grade", pa.array(names[put]))
+    recipe = make_recipe(
+        rows, target="grade", features=Features(numeric=("wind", "distance")), metric="log_loss",
+        candidate=Candidate(estimator="sklearn.naive_bayes.GaussianNB"),
+    )  # fmt: skip
+    fitted = train.fit(rows, recipe, {})
+    assert len(label_classes.of(fitted).names) == 200
+    held_out = rows.filter(pc.greater_equal(rows["departure"], recipe.split.cut))
+    truth = np.array(held_out["grade"].to_pylist())
+    codes = np.searchsorted(names, truth)
+    predicted = models.predict(fitted, held_out, "classification", names.tolist())
+    measured = measures.metrics(codes, predicted, "classification", ["balanced_accuracy", "top_3_accuracy"])
+    put = predicted.argmax(axis=1)
+    assert measured["accuracy"] == pytest.approx(sk.accuracy_score(codes, put))
+    assert (measured["accuracy"] or 0) > 0.3
+    assert measured["f1"] == pytest.approx(sk.f1_score(codes, put, average="macro"))
+    assert measured["top_3_accuracy"] == sk.top_k_accuracy_score(codes, predicted, k=3, labels=[*range(200)])
+    blocks = resampling.blocks(held_out["departure"].to_numpy(), "day", "month")
+    drawn = resampling.resample([statistic("roc_auc", codes, predicted, blocks)], blocks.count)
+    assert drawn.values[0] == pytest.approx(measured["roc_auc"], rel=1e-12)
+
+
+def test_numbers_and_their_texts_are_the_same_classes_and_true_and_its_text_are_not(tmp_path: Path) -> None:
+    """A champion that has learned 1, 2 and 3 predicts rows whose labels have become texts."""
+    history = History(tmp_path)
+    graded_as = {
+        "2013-01": {"early": 1, "late": 2, "on time": 3},
+        "2013-02": {"early": 1, "late": 2, "on time": 3},
+        "2013-03": {"early": "1", "late": "2", "on time": "3"},
+    }
+    rows = {}
+    for key, codes in graded_as.items():
+        table = graded(rows_of(key))
+        place = table.column_names.index("grade")
+        labels_now = pa.array([codes[grade] for grade in table["grade"].to_pylist()])
+        rows[key] = table.set_column(place, "grade", labels_now)
+    for key in ("2013-01", "2013-02"):
+        dataset = history.publish(key, rows[key])
+    settings: dict[str, Any] = {"target": "grade", "features": FEATURES, "metric": "log_loss"}
+    trained = history.train(dataset, candidate=LINEAR, **settings)
+    assert trained.classes == ("1", "2", "3")
+    ref = ModelRef(model=MODEL, version=trained.version, digest=trained.digest, run_id=trained.run_id)
+    fitted = models.load_version(history.client, ref)
+    _, truth = pipeline.labelled(rows["2013-03"], "grade", "classification", trained.classes)
+    numbers = [int(text) - 1 for text in rows["2013-03"]["grade"].to_pylist()]
+    assert truth.tolist() == numbers
+    predicted = models.predict(fitted, rows["2013-03"], "classification")
+    assert (measures.measure("accuracy", truth, predicted) or 0) > 0.4
+    assert label_classes.in_order(np.array(["True", "true", "false"], dtype=object), "y") == (
+        "True",
+        "false",
+        "true",
+    )
