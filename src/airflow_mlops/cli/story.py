@@ -154,6 +154,7 @@ def _lines(training: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "", f"{split['train_rows']:,} rows from {split['start']} to {split['cut']}"
     yield "", f"{len(training['features'])} features: {', '.join(training['features'])}"
     yield "", f"prepared by {training['transform']}" if training["transform"] else ""
+    yield "decides", _decision(training)
     inner = {training["metric"]: training["score"]} if training["score"] is not None else {}
     yield "inner score", _pairs(inner)
     holdout = f"{split['holdout_rows']:,} rows to {split['end']}"
@@ -163,6 +164,14 @@ def _lines(training: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "Airflow run", " ".join(training["airflow"].values())
     yield "MLflow run", training["mlflow_url"] or training["run_id"]
     yield "train again", f"airflow mlops reproduce {training['model']} {training['version']}"
+
+
+def _decision(training: dict[str, Any]) -> str:
+    from airflow_mlops.domain.facts.decision import DecisionRule
+    from airflow_mlops.reporting.card.classes import decides
+
+    decision = training.get("decision")
+    return decides(training.get("classes", ()), DecisionRule.from_dict(decision)) if decision else ""
 
 
 def _pairs(values: dict[str, Any]) -> str:

@@ -75,6 +75,7 @@ METRICS: dict[str, Metric] = {
         Metric("balanced_accuracy", Task.CLASSIFICATION, True, 0, 1),
         Metric("matthews", Task.CLASSIFICATION, True, -1, 1),
         Metric("quadratic_kappa", Task.CLASSIFICATION, True, -1, 1),
+        Metric("expected_cost", Task.CLASSIFICATION, False, 0, inf),
         Metric("rmse", Task.REGRESSION, False, 0, inf, True),
         Metric("mae", Task.REGRESSION, False, 0, inf, True),
         Metric("r2", Task.REGRESSION, True, -inf, 1, True),
@@ -142,6 +143,26 @@ def of_one_class(name: str) -> bool:
 def forms(task: Task | str) -> tuple[str, ...]:
     """Return how the metrics of a task are written, the default one first: names, and the forms of those with a number."""
     return (*names(task), *(family.form for family in FAMILIES if family.task == task))
+
+
+OF_DECISIONS = (
+    "accuracy",
+    "f1",
+    "f1_weighted",
+    "precision",
+    "recall",
+    "balanced_accuracy",
+    "matthews",
+    "quadratic_kappa",
+    "expected_cost",
+)
+"""Metrics of the classes that rows are put in, beside the F measures."""
+
+
+def of_decisions(name: str) -> bool:
+    """Tell whether a metric is of the classes that rows are put in; others are of probabilities, which no threshold changes."""
+    metric = find(name)
+    return name in OF_DECISIONS or (metric is not None and metric.family == F_BETA)
 
 
 def names(task: Task | str) -> tuple[str, ...]:

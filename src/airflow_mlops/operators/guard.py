@@ -11,6 +11,7 @@ from airflow.sdk import BaseOperator
 from airflow_mlops import assets
 from airflow_mlops.domain.checks import Verdict
 from airflow_mlops.domain.facts.question import Question
+from airflow_mlops.domain.spec.decision import Decision
 from airflow_mlops.domain.spec.monitor import Monitor
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.runs import dataset_of, push, push_facts, run_of, table_uri, with_labels
@@ -30,6 +31,7 @@ class GuardOperator(BaseOperator):
     :param target: column that holds the labels.
     :param task: classification or regression.
     :param classes: the classes of a classification in order; none takes those of the training rows.
+    :param decision: from which probability on a row is put in the second of two classes; None means 0.5.
     :param metric: the metric by which the two champions are compared.
     :param delay: how long after its event time a label is known.
     :param policy: the monitoring policy, of which ``alias_guard`` and ``rollback`` are used; None means the defaults.
@@ -54,6 +56,7 @@ class GuardOperator(BaseOperator):
         partition: str | None = None,
         mlflow_conn_id: str | None = None,
         classes: Sequence[str | int] = (),
+        decision: Decision | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -61,6 +64,7 @@ class GuardOperator(BaseOperator):
         self.target = target
         self.task = task
         self.classes = classes
+        self.decision = decision
         self.metric = metric
         self.delay = delay
         self.policy = policy

@@ -14,7 +14,7 @@ from airflow_mlops.domain.classes import class_name
 from airflow_mlops.domain.facts.question import Question
 from airflow_mlops.domain.policies.labels import unmatched
 from airflow_mlops.domain.spec.data import Labels
-from airflow_mlops.domain.spec.model import PerformancePolicy
+from airflow_mlops.domain.spec.model import Decision, PerformancePolicy
 from airflow_mlops.exceptions import BadRows
 from airflow_mlops.learning.labels import labels
 from airflow_mlops.learning.labels.join import Truth
@@ -37,6 +37,7 @@ class PerformanceOperator(BaseOperator):
     :param target: column that holds the labels.
     :param task: classification or regression.
     :param classes: the classes of a classification in order; none takes those of the training rows.
+    :param decision: from which probability on a row is put in the second of two classes; None means 0.5.
     :param metric: the metric to which the policy's ``drop`` applies.
     :param delay: how long after its event time a label is known.
     :param policy: what counts as bad; None means the defaults.
@@ -62,6 +63,7 @@ class PerformanceOperator(BaseOperator):
         partition: str | None = None,
         mlflow_conn_id: str | None = None,
         classes: Sequence[str | int] = (),
+        decision: Decision | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -69,6 +71,7 @@ class PerformanceOperator(BaseOperator):
         self.target = target
         self.task = task
         self.classes = classes
+        self.decision = decision
         self.metric = metric
         self.delay = delay
         self.policy = policy

@@ -12,6 +12,7 @@ from airflow_mlops import assets
 from airflow_mlops.domain.checks import Verdict
 from airflow_mlops.domain.facts.question import Question
 from airflow_mlops.domain.facts.results import Action, PromotionDecision
+from airflow_mlops.domain.spec.decision import Decision
 from airflow_mlops.domain.spec.gates import Serving, Shadow
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.learning.labels.join import Truth
@@ -36,6 +37,7 @@ class ShadowOperator(BaseOperator):
     :param target: column that holds the labels.
     :param task: classification or regression.
     :param classes: the classes of a classification in order; none takes those of the training rows.
+    :param decision: from which probability on a row is put in the second of two classes; None means 0.5.
     :param metric: the metric by which the two are compared.
     :param delay: how long after its event time a label is known.
     :param labels: whether labels are in the model's table ``labels``, and not in its data.
@@ -62,6 +64,7 @@ class ShadowOperator(BaseOperator):
         partition: str | None = None,
         mlflow_conn_id: str | None = None,
         classes: Sequence[str | int] = (),
+        decision: Decision | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -69,6 +72,7 @@ class ShadowOperator(BaseOperator):
         self.target = target
         self.task = task
         self.classes = classes
+        self.decision = decision
         self.metric = metric
         self.delay = delay
         self.labels = labels

@@ -13,7 +13,7 @@ from airflow_mlops.domain.facts.question import Question
 from airflow_mlops.domain.facts.recipe import Recipe, TrainingConfig
 from airflow_mlops.domain.facts.results import DatasetVersion
 from airflow_mlops.domain.spec.intervals import PredictionIntervals
-from airflow_mlops.domain.spec.model import Budget, Candidate, Features
+from airflow_mlops.domain.spec.model import Budget, Candidate, Decision, Features
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.learning import provenance
 from airflow_mlops.links import MlflowRunLink
@@ -40,6 +40,7 @@ class TrainOperator(BaseOperator):
     :param target: column to predict.
     :param task: classification or regression.
     :param classes: the classes of a classification in order; none takes those of the training rows.
+    :param decision: from which probability on a row is put in the second of two classes; None means 0.5.
     :param metric: metric by which candidates are ranked.
     :param features: feature columns; None means all but key, event time and target.
     :param holdout: partitions, or share of the latest rows, that are kept for evaluation.
@@ -86,6 +87,7 @@ class TrainOperator(BaseOperator):
         mlflow_conn_id: str | None = None,
         classes: Sequence[str | int] = (),
         intervals: PredictionIntervals | None = None,
+        decision: Decision | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -94,6 +96,7 @@ class TrainOperator(BaseOperator):
         self.target = target
         self.task = task
         self.classes = classes
+        self.decision = decision
         self.metric = metric
         self.features = features
         self.holdout = holdout

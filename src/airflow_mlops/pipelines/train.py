@@ -43,6 +43,7 @@ def build(spec: ModelSpec) -> DAG:
             target=spec.target,
             task=spec.task.value,
             classes=spec.classes,
+            decision=spec.decision,
             metric=spec.metric.name,
             features=spec.features,
             budget=spec.train.budget,

@@ -14,7 +14,7 @@ def test_each_task_has_its_metrics_with_the_default_first() -> None:
 def test_losses_and_errors_are_better_when_smaller() -> None:
     smaller = {metric.name for metric in METRICS.values() if not metric.greater_is_better}
     errors = {"rmse", "mae", "mape", "median_absolute_error", "poisson_deviance", "gamma_deviance"}
-    assert smaller == {"log_loss", "brier", *errors}
+    assert smaller == {"log_loss", "brier", "expected_cost", *errors}
 
 
 @pytest.mark.parametrize("metric", METRICS.values(), ids=lambda metric: metric.name)

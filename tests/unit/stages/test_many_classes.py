@@ -32,6 +32,7 @@ from airflow_mlops.stages.drift import drift
 from airflow_mlops.stages.evaluate import evaluate
 from airflow_mlops.stages.performance import performance
 from airflow_mlops.stages.performance import rows as judgements
+from airflow_mlops.stages.performance.subject import Models, Subject
 from airflow_mlops.stages.score import beside, score
 from airflow_mlops.stages.shadow import trial_windows
 from airflow_mlops.stages.train import train
@@ -305,21 +306,13 @@ def test_a_version_that_is_gone_is_judged_by_the_classes_it_had_or_not_at_all(tm
     named_otherwise = Question(
         target="grade", task="classification", metric="log_loss", classes=("late", "on time", "early")
     )
-    subject = judgements.Subject(
-        history.client, MODEL, history.uri("predictions"), Truth(march, named_otherwise)
-    )
-    [before] = judgements.judge(
-        subject, month("2013-03"), month("2013-03"), [], judgements.Models(subject, [])
-    )
+    subject = Subject(history.client, MODEL, history.uri("predictions"), Truth(march, named_otherwise))
+    [before] = judgements.judge(subject, month("2013-03"), month("2013-03"), [], Models(subject, []))
     assert before.classes == CLASSES
     history.client.delete_model_version(MODEL, champion.version)
-    [kept] = judgements.judge(
-        subject, month("2013-03"), month("2013-03"), [], judgements.Models(subject, [before])
-    )
+    [kept] = judgements.judge(subject, month("2013-03"), month("2013-03"), [], Models(subject, [before]))
     assert kept.metrics == before.metrics
-    [unknown] = judgements.judge(
-        subject, month("2013-03"), month("2013-03"), [], judgements.Models(subject, [])
-    )
+    [unknown] = judgements.judge(subject, month("2013-03"), month("2013-03"), [], Models(subject, []))
     assert (unknown.metrics, unknown.labelled) == ({}, march.rows)
 
 

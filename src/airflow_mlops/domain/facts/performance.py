@@ -7,6 +7,7 @@ from datetime import datetime
 from pydantic import Field
 
 from airflow_mlops.domain.checks import Fact, Number
+from airflow_mlops.domain.facts.decision import DecisionRule
 from airflow_mlops.domain.predictions import Predictor
 
 CONFIDENCE = 0.95
@@ -51,6 +52,7 @@ class Judgement(Fact):
     :param prior: the mean of the training labels; None if it is not known any more.
     :param shares: the share of each of more than two classes in the training labels; empty if it is not known any more.
     :param classes: the classes of the version, in the order of its probabilities; none for 0 and 1, and for a regression.
+    :param decision: from which probability on the version puts a row in the second of two classes; None for 0.5.
     :param holdout: metrics from the model's own evaluation.
     :param estimates: metrics that were estimated without labels when the partition was scored.
     :param content: digest of the predictions, the labels and the data.
@@ -72,6 +74,7 @@ class Judgement(Fact):
     prior: Number = None
     shares: dict[str, float] = Field(default_factory=dict, exclude_if=lambda shares: not shares)
     classes: tuple[str, ...] = Field(default=(), exclude_if=lambda names: not names)
+    decision: DecisionRule | None = Field(default=None, exclude_if=lambda rule: rule is None)
     holdout: dict[str, Number] = Field(default_factory=dict)
     estimates: dict[str, Measured] = Field(default_factory=dict)
     content: str

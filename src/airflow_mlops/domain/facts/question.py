@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Self
 
-from pydantic import field_validator
+from pydantic import Field, field_validator, model_validator
 
 from airflow_mlops.domain.checks import Fact
-from airflow_mlops.domain.classes import class_name
+from airflow_mlops.domain.classes import BINARY, class_name
+from airflow_mlops.domain.spec.decision import Costs, Decision, costless
 
 if TYPE_CHECKING:
     from airflow_mlops.domain.spec.model import ModelSpec
@@ -21,6 +23,7 @@ class Question(Fact):
     :param task: ``classification`` or ``regression``.
     :param metric: the metric that models are ranked by.
     :param classes: the classes of a classification that the spec names, in order; none if they come from the data.
+    :param decision: from which probability on a row is put in the second of two classes; None for 0.5.
     :param delay: time from a row's event time until its label counts.
     :param labels: True if the labels are in the model's own labels table; False if they are a column of the data.
     """
@@ -29,6 +32,7 @@ class Question(Fact):
     task: str
     metric: str
     classes: tuple[str, ...] = ()
+    decision: Decision | None = Field(default=None, exclude_if=lambda decision: decision is None)
     delay: timedelta = timedelta(0)
     labels: bool = False
 
@@ -36,6 +40,23 @@ class Question(Fact):
     @classmethod
     def _by_name(cls, value: Any) -> Any:
         return tuple(map(class_name, value)) if isinstance(value, list | tuple) else value
+
+    @model_validator(mode="after")
+    def _has_costs(self) -> Self:
+        for _, why in costless(self.decision, {("metric",): self.metric}):
+            raise ValueError(why)
+        return self
+
+    @property
+    def costs(self) -> Costs | None:
+        """What metrics count mistakes by; None if nothing says what they cost."""
+        return self.decision.costs if self.decision else None
+
+    def costs_of(self, order: Sequence[str]) -> Costs | None:
+        """Return the costs for classes in another order, as of a version from before the spec turned them."""
+        costs = self.costs
+        is_turned = len(order) == len(BINARY) and tuple(order) == self.classes[::-1]
+        return costs.turned if costs and is_turned else costs
 
     @classmethod
     def of(cls, spec: ModelSpec) -> Self:
@@ -45,6 +66,7 @@ class Question(Fact):
             task=spec.task.value,
             metric=spec.metric.name,
             classes=tuple(map(class_name, spec.classes)),
+            decision=spec.decision,
             delay=spec.labels.delay,
             labels=spec.labels.source is not None,
         )

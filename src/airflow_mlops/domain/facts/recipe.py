@@ -11,6 +11,7 @@ from airflow_mlops.domain.facts.question import Question
 from airflow_mlops.domain.facts.results import DatasetVersion, Split
 from airflow_mlops.domain.spec.candidates import Candidate
 from airflow_mlops.domain.spec.data import Features
+from airflow_mlops.domain.spec.decision import Decision
 from airflow_mlops.domain.spec.intervals import PredictionIntervals
 from airflow_mlops.domain.spec.train import Budget
 
@@ -72,6 +73,7 @@ class Recipe(Fact):
     :param task: ``classification`` or ``regression``.
     :param metric: metric that trials and candidates are ranked by.
     :param classes: the classes of a classification in order; none if they are those of the training rows.
+    :param decision: from which probability on a row is put in the second of two classes; None for 0.5.
     :param folds: spans of time that a search validates on.
     :param ranked: False for a sole candidate without a search, which is fitted once and has no inner score.
     :param searched: how many trials the search did, if the budget's seconds cut it short; with it the search does exactly as
@@ -95,3 +97,4 @@ class Recipe(Fact):
     searched: int | None = Field(default=None, exclude_if=lambda trials: trials is None)
     classes: tuple[str, ...] = Field(default=(), exclude_if=lambda names: not names)
     intervals: PredictionIntervals | None = Field(default=None, exclude_if=lambda bounds: bounds is None)
+    decision: Decision | None = Field(default=None, exclude_if=lambda decision: decision is None)

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from airflow_mlops.domain.checks import Check, Fact, Intervals, Number, Verdict, refuse_contradiction
 from airflow_mlops.domain.facts.approval import ApprovalOutcome
+from airflow_mlops.domain.facts.decision import DecisionRule
 from airflow_mlops.domain.facts.intervals import CalibratedIntervals
 
 
@@ -104,6 +105,8 @@ class TrainedModel(Fact):
     :param classes: the classes that a classifier tells apart, in the order of its probabilities; none for a regression.
     :param classes_named: True if the spec names them; False if they are those of the training rows.
     :param intervals: how the bounds of its predictions were calibrated; None if it has no such bounds.
+    :param decision: from which probability on it puts a row in the second of two classes; None if the spec says nothing, and
+        0.5 decides.
     """
 
     model: str
@@ -125,6 +128,7 @@ class TrainedModel(Fact):
     classes: tuple[str, ...] = Field(default=(), exclude_if=lambda names: not names)
     classes_named: bool = Field(default=False, exclude_if=lambda named: not named)
     intervals: CalibratedIntervals | None = Field(default=None, exclude_if=lambda bounds: bounds is None)
+    decision: DecisionRule | None = Field(default=None, exclude_if=lambda rule: rule is None)
 
 
 class ModelRef(Fact):

@@ -25,7 +25,7 @@ from airflow_mlops.domain.spec.problems import Problems, did_you_mean
 from airflow_mlops.domain.spec.section import Section
 
 RATES = ("selection_rate", "true_positive_rate", "false_positive_rate")
-"""Rates that groups can be compared by besides the metrics: shares of rows that a classifier calls positive, at 0.5."""
+"""Rates that groups can be compared by besides the metrics: shares of rows that a classifier calls positive, by its `decision`."""
 
 CLOSED_FORMS = {"delong": "roc_auc", "mcnemar": "accuracy"}
 """Tests with a closed formula, and the metric that each test is for."""
@@ -207,6 +207,16 @@ class Gates(Section):
         "`score.shadow`. `null` for nothing.",
     )
     approval: Approval = Field(default_factory=Approval, description="Whether people have the last word.")
+
+    @property
+    def measured(self) -> dict[Place, str]:
+        """The metrics that the gates name, by their place."""
+        named: dict[Place, str] = {("floor", name): name for name in self.floor}
+        if self.slices:
+            named |= {("slices", "floor", name): name for name in self.slices.floor}
+        if self.fairness:
+            named |= {("fairness", "gaps", name): name for name in self.fairness.gaps}
+        return named
 
     def problems(
         self, task: Task, target: str, metric: str | None, *, shadow: bool

@@ -3,32 +3,22 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
-from airflow_mlops.domain.calendars import Calendar, Grain
+from airflow_mlops.domain.calendars import Calendar
 from airflow_mlops.domain.metrics import Metric, Task, metric_of, names
-from airflow_mlops.domain.predictions import PREDICTION_COLUMNS
-from airflow_mlops.domain.spec import bounds, loading, schedule
+from airflow_mlops.domain.spec import loading
 from airflow_mlops.domain.spec.alerts import Alerts
 from airflow_mlops.domain.spec.candidates import Candidate
 from airflow_mlops.domain.spec.class_gates import ClassGates
-from airflow_mlops.domain.spec.classes import Classes
-from airflow_mlops.domain.spec.data import Expectation, Features, Labels, Rule, SchemaPolicy, Skew, Suite
-from airflow_mlops.domain.spec.fields import (
-    Column,
-    Columns,
-    KofN,
-    Line,
-    Name,
-    Share,
-    SomeColumns,
-    Text,
-    TimeZone,
-    other_task,
-)
+from airflow_mlops.domain.spec.data import Expectation, Features, Labels, SchemaPolicy, Skew, Suite
+from airflow_mlops.domain.spec.dataset import DataSpec
+from airflow_mlops.domain.spec.decision import Costs, Decision, costless, unfit
+from airflow_mlops.domain.spec.fields import KofN, other_task
 from airflow_mlops.domain.spec.gates import (
     Fairness,
     Gates,
@@ -38,13 +28,13 @@ from airflow_mlops.domain.spec.gates import (
     Stability,
     VersusChampion,
 )
+from airflow_mlops.domain.spec.loading import Place
 from airflow_mlops.domain.spec.monitor import AutoRollback, DriftPolicy, Monitor, PerformancePolicy
 from airflow_mlops.domain.spec.problems import Problems, spec_error
 from airflow_mlops.domain.spec.retrain import Retrain, RetrainWhen
 from airflow_mlops.domain.spec.score import Score
 from airflow_mlops.domain.spec.search import Range
-from airflow_mlops.domain.spec.section import Section
-from airflow_mlops.domain.spec.source import Function, Source
+from airflow_mlops.domain.spec.source import Source
 from airflow_mlops.domain.spec.train import Budget, Train
 
 __all__ = [
@@ -53,6 +43,8 @@ __all__ = [
     "Budget",
     "Candidate",
     "ClassGates",
+    "Costs",
+    "Decision",
     "DriftPolicy",
     "Expectation",
     "Fairness",
@@ -81,81 +73,17 @@ __all__ = [
 ]
 
 
-class ModelSpec(Section):
+class ModelSpec(DataSpec):
     """Describe a model: its data, how it is trained, and when it may serve.
 
     :raises SpecError: listing everything that is wrong, each with its place.
     """
 
     # The order matters, because a field's validator only sees the fields above it.
-    name: Name = Field(
-        description="Names the five DAGs (`<name>.ingest` …), the tables, the experiment and the registered model."
-    )
-    description: Text = Field(default="", description="What the model is for; shown on its pages.")
-    owner: Line = Field(default="mlops", description="Owner of the DAGs.")
-    task: Task = Field(description="What is predicted: a class or a number.")
-    target: Column = Field(description="Column to predict.")
-    classes: Classes = Field(
-        default=(),
-        description="Classes that the target may have, in order; the second of two is the positive one. By default those of "
-        "the training rows: numbers by value, texts by their characters.",
-    )
-    key: SomeColumns = Field(description="Columns that together identify a row.")
-    event_time: Column = Field(description="Column with the time that a row belongs to.")
-    partition: Grain = Field(description="Length of a partition of event time; a week begins on Monday.")
-    timezone: TimeZone = Field(
-        default="UTC",
-        description="Time zone such as `Europe/Berlin`: days, weeks and months begin when they do there, and times and "
-        "dates without an offset are read as its clocks show them. Hours are those of UTC.",
-    )
-    ambiguous: Literal["earlier", "later"] | None = Field(
+    decision: Decision | None = Field(
         default=None,
-        description="Which time is meant by one without an offset that occurs twice, as clocks are set back: `earlier` or "
-        "`later`; `null` refuses the partition, with its rows.",
-    )
-    start: Text | None = Field(
-        default=None,
-        description="First partition, such as `2013-01`; `null` for the current one.",
-        validate_default=False,
-    )
-    end: Text | None = Field(default=None, description="Last partition, included; `null` for no end.")
-    schedule: Text | None = Field(
-        default=None,
-        description="Cron in `timezone` that fires once in each partition; `null` to run when a partition has ended. For hours it is "
-        "in UTC.",
-    )
-    source: Source = Field(description="Where the rows of a partition come from.")
-    transform: Function | None = Field(
-        default=None,
-        description="`module:function` that prepares the features of a batch of rows; `null` for rows as they come.",
-    )
-    schema_policy: SchemaPolicy = Field(
-        default=SchemaPolicy.STRICT,
-        alias="schema",
-        description="What a partition may change: `strict` nothing, `add` new columns, `evolve` also lost columns and "
-        "wider types.",
-    )
-    pii: Columns = Field(
-        default=(), description="Columns with personal data: masked in reports, logs and mails."
-    )
-    labels: Labels = Field(default_factory=Labels, description="When the truth about a row is known.")
-    features: Features | None = Field(
-        default=None, description="Columns to learn from; `null` for all but key, target and event time."
-    )
-    expectations: tuple[Rule, ...] = Field(
-        default=(), alias="validate", description="Checks of the data: Great Expectations by name, or suites."
-    )
-    max_quarantined: Share = Field(
-        default=0.1, description="Largest share of rows to set aside; above it the partition is stopped."
-    )
-    on_unreadable: Literal["block", "quarantine"] = Field(
-        default="block",
-        description="Whether a cell of the data that cannot be read stops all, or its row is set aside. Labels with a source "
-        "of their own have no quarantine: a bad key is counted, a bad label or time stops them.",
-    )
-    skew: Skew | None = Field(
-        default_factory=Skew,
-        description="Comparison of a partition with the champion's training data; `null` turns it off.",
+        exclude_if=lambda decision: decision is None,
+        description="From which probability on a row is put in the second of two classes; `null` for 0.5.",
     )
     train: Train = Field(
         default_factory=Train, validate_default=True, description="What is trained, on which rows."
@@ -195,81 +123,18 @@ class ModelSpec(Section):
         """The metric that models are ranked by."""
         return metric_of(self.train.metric or names(self.task)[0])
 
-    @field_validator("classes")
+    @field_validator("decision")
     @classmethod
-    def _of_its_task(cls, value: tuple[str | int, ...], info: ValidationInfo) -> tuple[str | int, ...]:
-        if value and info.data.get("task") is Task.REGRESSION:
-            raise ValueError("belong to classification; leave them out")
-        return value
-
-    @field_validator("target", "key", "event_time")
-    @classmethod
-    def _beside_predictions(cls, value: str | tuple[str, ...]) -> str | tuple[str, ...]:
-        taken = set(PREDICTION_COLUMNS) & ({value} if isinstance(value, str) else set(value))
-        if taken:
-            raise ValueError(f"{min(taken)!r} is a column of the predictions table; rename it in the source")
-        return value
-
-    @field_validator("key")
-    @classmethod
-    def _key(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
-        if info.data.get("target") in value:
-            raise ValueError(
-                f"holds the target {info.data['target']!r}, which is unknown when a row is scored"
-            )
-        return value
-
-    @field_validator("event_time")
-    @classmethod
-    def _event_time(cls, value: str, info: ValidationInfo) -> str:
-        if value == info.data.get("target"):
-            raise ValueError(f"{value!r} is already the target")
-        return value
-
-    @field_validator("ambiguous")
-    @classmethod
-    def _ambiguous(cls, value: str | None, info: ValidationInfo) -> str | None:
-        if value is not None and info.data.get("timezone") == "UTC":
-            raise ValueError(
-                "is for clocks that are set back, and those of UTC never are; name the timezone, or leave it out"
-            )
-        return value
-
-    @field_validator("start", "end", mode="before")
-    @classmethod
-    def _bound(cls, value: Any, info: ValidationInfo) -> Any:
-        calendar = bounds.calendar(info)
-        if value is None or calendar is None:
-            return value
-        return bounds.bound(value, calendar, info.data.get("start") if info.field_name == "end" else None)
-
-    @field_validator("schedule")
-    @classmethod
-    def _fires_once_a_partition(cls, value: str | None, info: ValidationInfo) -> str | None:
-        calendar = bounds.calendar(info)
-        if value is not None and calendar is not None and (wrong := schedule.complaint(value, calendar)):
+    def _decision(cls, value: Decision | None, info: ValidationInfo) -> Decision | None:
+        if value is not None and (wrong := unfit(info.data.get("task"), info.data.get("classes", ()))):
             raise ValueError(wrong)
-        return value
-
-    @field_validator("features")
-    @classmethod
-    def _features(cls, value: Features | None, info: ValidationInfo) -> Features | None:
-        roles = dict.fromkeys(info.data.get("key", ()), "in the key, which only identifies a row")
-        roles[info.data.get("event_time")] = "the event time, which only orders rows"
-        roles[info.data.get("target")] = "the target, so the model would see what it predicts"
-        Problems.raise_any(
-            ((kind, position), f"{column!r} is {roles[column]}")
-            for kind in ("numeric", "categorical", "dates")
-            for position, column in enumerate(getattr(value, kind, ()))
-            # The event time may be a date feature, because the season and the hour of a row are known before it is scored.
-            if column in roles and (kind, column) != ("dates", info.data.get("event_time"))
-        )
         return value
 
     @field_validator("train")
     @classmethod
     def _train(cls, value: Train, info: ValidationInfo) -> Train:
         task = info.data.get("task")
+        Problems.raise_any(_costless(info, {("metric",): value.metric}))
         return value if task is None else value.of_task(task)
 
     @field_validator("gates")
@@ -278,7 +143,8 @@ class ModelSpec(Section):
         if task := info.data.get("task"):
             metric = getattr(info.data.get("train"), "metric", None)
             shadow = getattr(info.data.get("score"), "shadow", True)
-            Problems.raise_any(value.problems(task, info.data.get("target", ""), metric, shadow=shadow))
+            complaints = value.problems(task, info.data.get("target", ""), metric, shadow=shadow)
+            Problems.raise_any([*complaints, *_costless(info, value.measured)])
         if value.classes:
             of_classes = value.classes.problems(info.data.get("classes", ()))
             Problems.raise_any((("classes", *place), text) for place, text in of_classes)
@@ -288,7 +154,9 @@ class ModelSpec(Section):
     @classmethod
     def _monitor(cls, value: Monitor, info: ValidationInfo) -> Monitor:
         if task := info.data.get("task"):
-            Problems.raise_any(other_task(value.performance.floor, task, ("performance", "floor")))
+            floor, place = value.performance.floor, ("performance", "floor")
+            named: dict[Place, str] = {(*place, name): name for name in floor}
+            Problems.raise_any([*other_task(floor, task, place), *_costless(info, named)])
         return value
 
     @classmethod
@@ -297,3 +165,8 @@ class ModelSpec(Section):
         schema = cls.model_json_schema(by_alias=True, mode="validation")
         schema["description"] = "A model for airflow-mlops."
         return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def _costless(info: ValidationInfo, metrics: Mapping[Place, str | None]) -> list[tuple[Place, str]]:
+    # A decision that is wrong is missing here, and has a complaint of its own.
+    return costless(info.data["decision"], metrics) if "decision" in info.data else []

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from airflow_mlops.domain.classes import BINARY, union
+from airflow_mlops.domain.facts.decision import HALF, DecisionRule
 from airflow_mlops.domain.metrics import of_one_class
 from airflow_mlops.domain.predictions import PROBABILITIES, SCORE
+from airflow_mlops.domain.spec.decision import COST
 from airflow_mlops.exceptions import SchemaMismatch
 from airflow_mlops.learning.models import classes
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from airflow_mlops.domain.facts.question import Question
+    from airflow_mlops.domain.spec.decision import Costs
 
 TRUTH = "_truth"
 """Column of the label; null while it is not known, or if labels contradict each other."""
@@ -27,23 +30,27 @@ class Coding(NamedTuple):
     :param task: ``classification`` or ``regression``.
     :param own: classes of the version, in the order of its probabilities; none for a regression.
     :param judged: classes that labels may have: the version's, and others that the spec names.
+    :param decision: from which probability on the version calls a row positive, and what mistakes cost by the spec.
     """
 
     target: str
     task: str
     own: tuple[str, ...] = ()
     judged: tuple[str, ...] = ()
+    decision: DecisionRule = HALF
 
     @classmethod
-    def of(cls, question: Question, own: tuple[str, ...]) -> Self:
+    def of(cls, question: Question, own: tuple[str, ...], decision: DecisionRule = HALF) -> Self:
         """Return how a question's labels are compared with the predictions of a version.
 
         :param own: classes of the version; none if they are not known, as of one that was deleted.
+        :param decision: of the version; mistakes cost what the question says now.
         """
         if question.task != "classification":
             return cls(question.target, question.task)
         own = own or question.classes or BINARY
-        return cls(question.target, question.task, own, union(own, question.classes))
+        rule = decision.counting(question.costs_of(own))
+        return cls(question.target, question.task, own, union(own, question.classes), rule)
 
     def widened(self, rows: pa.Table) -> Self:
         """Return the same with the classes that labels have besides; of 0 and 1 there are none.
@@ -58,10 +65,16 @@ class Coding(NamedTuple):
         strange = [name for name in there if name not in self.judged] if rows.num_rows else []
         return self._replace(judged=union(self.judged, strange))
 
-    def comparable(self, metrics: Mapping[str, float]) -> dict[str, float]:
-        """Return the metrics of an earlier evaluation that mean the same: none of one class, if there are more by now."""
+    def comparable(self, metrics: Mapping[str, float], costs: Costs | None = None) -> dict[str, float]:
+        """Return the metrics of an earlier evaluation that mean the same: none of one class, if there are more by now.
+
+        :param costs: what mistakes cost then; a cost by others is left out.
+        """
         same = self.many == (len(self.own) > len(BINARY))
-        return {name: value for name, value in metrics.items() if same or not of_one_class(name)}
+        left_out = {name for name in metrics if not same and of_one_class(name)}
+        if costs != self.decision.costs:
+            left_out.add(COST)
+        return {name: value for name, value in metrics.items() if name not in left_out}
 
     @property
     def many(self) -> bool:

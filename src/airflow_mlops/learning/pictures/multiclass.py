@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
+from airflow_mlops.domain.facts.decision import HALF, DecisionRule
 from airflow_mlops.learning.pictures.predictions import Drawer, Sides, calibration
 from airflow_mlops.learning.pictures.style import OURS, THEIRS, label_axes, legend, make_panels
-from airflow_mlops.learning.statistics import measures, multiclass
+from airflow_mlops.learning.statistics import decisions, multiclass
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,21 +20,24 @@ _LONGEST = 16
 _BINS = 41
 
 
-def classification(truth: np.ndarray, classes: Sequence[str]) -> dict[str, Drawer]:
+def classification(
+    truth: np.ndarray, classes: Sequence[str], rules: Sequence[DecisionRule] = (HALF, HALF)
+) -> dict[str, Drawer]:
     """Return the drawers of classes and their probabilities, by file name.
 
     Of many classes the twelve with the most rows are shown, and the others together.
 
     :param truth: code of the class of each row.
     :param classes: names in the order of their codes.
+    :param rules: by which each side of two classes only puts a row in one of them.
     """
     if not truth.size:
         return {}
     return {
         "calibration.png": _calibration,
         "scores.png": _confidence,
-        "confusion.png": partial(_confusion, classes=classes),
-        "classes.png": partial(_recalls, classes=classes),
+        "confusion.png": partial(_confusion, classes=classes, rules=rules),
+        "classes.png": partial(_recalls, classes=classes, rules=rules),
     }
 
 
@@ -65,15 +69,17 @@ def _confidence(truth: np.ndarray, sides: Sides) -> Figure:
     return figure
 
 
-def _confusion(truth: np.ndarray, sides: Sides, classes: Sequence[str]) -> Figure:
+def _confusion(
+    truth: np.ndarray, sides: Sides, classes: Sequence[str], rules: Sequence[DecisionRule]
+) -> Figure:
     import numpy as np
     from sklearn.metrics import confusion_matrix
 
     shown, names = _most(truth, classes)
     width = max(3.0, 0.45 * len(names) + 1.6)
     figure, several = make_panels(len(sides), width=width, height=width)
-    for axes, (side, predicted) in zip(several, sides, strict=True):
-        true, chosen = (_among(codes, shown) for codes in (truth, measures.chosen(predicted)))
+    for axes, (side, predicted), rule in zip(several, sides, rules, strict=False):
+        true, chosen = (_among(codes, shown) for codes in (truth, decisions.chosen(predicted, rule)))
         counts = confusion_matrix(true, chosen, labels=range(len(names)))
         shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
         axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
@@ -89,15 +95,18 @@ def _confusion(truth: np.ndarray, sides: Sides, classes: Sequence[str]) -> Figur
     return figure
 
 
-def _recalls(truth: np.ndarray, sides: Sides, classes: Sequence[str]) -> Figure:
+def _recalls(
+    truth: np.ndarray, sides: Sides, classes: Sequence[str], rules: Sequence[DecisionRule]
+) -> Figure:
     import numpy as np
 
     shown, names = _most(truth, classes)
     codes = _among(truth, shown)
     figure, (axes,) = make_panels(height=max(2.0, 1.0 + 0.34 * len(names)))
     thickness = 0.8 / len(sides)
-    for place, ((side, predicted), style) in enumerate(zip(sides, (OURS, THEIRS), strict=False)):
-        right = measures.chosen(predicted) == truth
+    drawn = zip(sides, rules, (OURS, THEIRS), strict=False)
+    for place, ((side, predicted), rule, style) in enumerate(drawn):
+        right = decisions.chosen(predicted, rule) == truth
         recalls = [
             right[codes == code].mean() if (codes == code).any() else np.nan for code in range(len(names))
         ]

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
+from airflow_mlops.domain.facts.decision import HALF, DecisionRule
 from airflow_mlops.learning.pictures import plots
 from airflow_mlops.stores.registry import artifacts
 
@@ -41,6 +42,7 @@ def log_evaluation(
     truth: np.ndarray,
     ours: np.ndarray,
     theirs: np.ndarray | None,
+    rules: tuple[DecisionRule, DecisionRule] = (HALF, HALF),
 ) -> None:
     """Draw an evaluation and log the pictures to a run; what fails is a warning, and the evaluation stands.
 
@@ -48,13 +50,14 @@ def log_evaluation(
     :param rows: labelled rows of the holdout, with at least the model's features.
     :param truth: their labels.
     :param ours: the candidate's predictions of them; ``theirs`` likewise, the champion's, or None without one.
+    :param rules: from which probability on the candidate, and the champion, call a row positive.
     """
     candidate = evaluation.candidate
     try:
         classes = tuple(evaluation.by_class)
-        drawn = plots.evaluation(truth, ours, theirs, candidate.task, classes)
+        drawn = plots.evaluation(truth, ours, theirs, candidate.task, classes, rules)
         relied = plots.importance(
-            model, rows, truth, candidate.task, candidate.metric, seed=0, classes=classes
+            model, rows, truth, candidate.task, candidate.metric, seed=0, classes=classes, rule=rules[0]
         )
         means: Mapping[str, float] = {}
         if relied is not None:

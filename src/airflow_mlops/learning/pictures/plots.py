@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from airflow_mlops.domain.facts.decision import HALF, DecisionRule
 from airflow_mlops.domain.metrics import metric_of
 from airflow_mlops.exceptions import NotEnoughData
 from airflow_mlops.learning.models import models, pipeline
@@ -32,7 +33,12 @@ _VALUES = 50_000_000
 
 
 def evaluation(
-    truth: np.ndarray, ours: np.ndarray, theirs: np.ndarray | None, task: str, classes: Sequence[str] = ()
+    truth: np.ndarray,
+    ours: np.ndarray,
+    theirs: np.ndarray | None,
+    task: str,
+    classes: Sequence[str] = (),
+    rules: tuple[DecisionRule, DecisionRule] = (HALF, HALF),
 ) -> dict[str, Figure]:
     """Draw the pictures of holdout predictions, by file name; one that cannot be drawn is left out with a warning.
 
@@ -42,6 +48,7 @@ def evaluation(
     :param ours: probability of class 1 of two, or the predicted value, or of more classes a probability for each;
         ``theirs`` likewise, the champion's, or None without one.
     :param classes: names in the order of their codes.
+    :param rules: from which probability on the candidate, and the champion, call a row positive.
     """
     import numpy as np
 
@@ -54,9 +61,9 @@ def evaluation(
         if predicted is not None
     ]
     if ours.ndim == 2:
-        drawers = multiclass.classification(truth[finite], classes)
+        drawers = multiclass.classification(truth[finite], classes, rules)
     elif task == "classification":
-        drawers = predictions.classification(truth[finite])
+        drawers = predictions.classification(truth[finite], rules)
     else:
         drawers = predictions.regression(truth[finite])
     drawn = {}
@@ -76,6 +83,7 @@ def importance(
     metric: str,
     seed: int,
     classes: Sequence[str] = (),
+    rule: DecisionRule = HALF,
 ) -> tuple[Figure, dict[str, float]] | None:
     """Measure how much worse a model predicts when a feature's values are shuffled (Breiman, Random Forests, 2001).
 
@@ -83,6 +91,7 @@ def importance(
 
     :param rows: rows with at least the features; up to 5,000 of them are taken, fewer if there are many features.
     :param classes: names in the order of the codes of ``truth``; none for the model's own.
+    :param rule: from which probability on the model calls a row positive, and what mistakes cost.
     :returns: a picture of the twenty that matter most, and the mean loss in ``metric`` of each feature, the greatest first;
         None if there are more than 500 features, or the metric is undefined on these rows.
     """
@@ -102,7 +111,7 @@ def importance(
 
     def scored(estimator: Pipeline, part: Any, part_labels: np.ndarray) -> float:
         value = measures.measure(
-            metric, part_labels, models.predicted(estimator, part, task, classes or None)
+            metric, part_labels, models.predicted(estimator, part, task, classes or None), rule=rule
         )
         if value is None:
             raise NotEnoughData(f"{metric} is undefined on these rows")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from airflow_mlops.domain.facts.decision import HALF, DecisionRule
 from airflow_mlops.learning.pictures.style import (
     OURS,
     REFERENCE,
@@ -14,6 +16,7 @@ from airflow_mlops.learning.pictures.style import (
     make_panels,
     thin,
 )
+from airflow_mlops.learning.statistics import decisions
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,9 +31,15 @@ _DOTS = 5_000
 _BINS = 10
 
 
-def classification(truth: np.ndarray) -> dict[str, Drawer]:
-    """Return the drawers of probabilities, by file name; labels of one class have no curves."""
-    drawers: dict[str, Drawer] = {"scores.png": _scores, "confusion.png": _confusion}
+def classification(truth: np.ndarray, rules: Sequence[DecisionRule] = (HALF, HALF)) -> dict[str, Drawer]:
+    """Return the drawers of probabilities, by file name; labels of one class have no curves.
+
+    :param rules: from which probability on each side calls a row positive.
+    """
+    drawers: dict[str, Drawer] = {
+        "scores.png": partial(_scores, rules=rules),
+        "confusion.png": partial(_confusion, rules=rules),
+    }
     if truth.size and 0 < truth.mean() < 1:
         curves: dict[str, Drawer] = {"roc.png": _roc, "precision_recall.png": _precision_recall}
         return curves | {"calibration.png": _calibration} | drawers
@@ -105,31 +114,33 @@ def calibration(sides: Sequence[tuple[str, np.ndarray, np.ndarray]], predicts: s
     return figure
 
 
-def _confusion(truth: np.ndarray, sides: Sides) -> Figure:
+def _confusion(truth: np.ndarray, sides: Sides, rules: Sequence[DecisionRule]) -> Figure:
     import numpy as np
     from sklearn.metrics import confusion_matrix
 
     figure, several = make_panels(len(sides), width=3, height=3.2)
-    for axes, (side, predicted) in zip(several, sides, strict=True):
-        counts = confusion_matrix(truth, predicted >= 0.5, labels=[0, 1])
+    for axes, (side, predicted), rule in zip(several, sides, rules, strict=False):
+        counts = confusion_matrix(truth, decisions.chosen(predicted, rule), labels=[0, 1])
         shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
         axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
         for (row, column), count in np.ndenumerate(counts):
             share = shares[row, column]
             text = f"{count:,}\n{share:.0%}"
             axes.text(column, row, text, ha="center", va="center", color="white" if share > 0.5 else "black")
-        label_axes(axes, f"{side} at probability 0.5".capitalize(), "predicted", "true")
+        label_axes(axes, f"{side} at probability {rule.threshold:.3g}".capitalize(), "predicted", "true")
         axes.set(xticks=[0, 1], yticks=[0, 1])
         axes.grid(visible=False)
     return figure
 
 
-def _scores(truth: np.ndarray, sides: Sides) -> Figure:
+def _scores(truth: np.ndarray, sides: Sides, rules: Sequence[DecisionRule]) -> Figure:
     import numpy as np
 
     figure, several = make_panels(len(sides))
-    for axes, (side, predicted) in zip(several, sides, strict=True):
+    for axes, (side, predicted), rule in zip(several, sides, rules, strict=False):
         edges = np.linspace(0, 1, 41)
+        if rule.threshold != HALF.threshold:
+            axes.axvline(rule.threshold, **REFERENCE)
         for label, style in ((0, OURS), (1, THEIRS)):
             part = predicted[truth == label]
             if part.size:

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.checks import Check
+from airflow_mlops.domain.facts.decision import HALF, DecisionRule
 from airflow_mlops.domain.policies import gates, gates_classes
-from airflow_mlops.learning.statistics import measures, resampling
+from airflow_mlops.learning.statistics import decisions, resampling
 from airflow_mlops.learning.statistics.statistic import statistic
 
 if TYPE_CHECKING:
@@ -53,15 +54,23 @@ def floors(gate: ClassGates, judged: Judged, classes: Sequence[str]) -> list[Che
     ]
 
 
-def losses(gate: ClassGates, judged: Judged, champion: np.ndarray, classes: Sequence[str]) -> list[Check]:
+def losses(
+    gate: ClassGates,
+    judged: Judged,
+    champion: np.ndarray,
+    classes: Sequence[str],
+    rule: DecisionRule = HALF,
+) -> list[Check]:
     """Compare each class with what it is under the champion: on the same rows, and the same draws of their blocks.
 
     A class fails if it is shown to have lost more than allowed, by Holm's correction for all classes and measures.
 
     :param champion: the champion's predictions, in the order of the same classes.
+    :param rule: from which probability on the champion calls a row positive.
     """
     places = [(code, measure) for code in range(len(classes)) for measure in gate.loss]
-    both = [_statistics(judged, predicted, places) for predicted in (judged.predicted, champion)]
+    sides = ((judged.predicted, judged.rule), (champion, rule))
+    both = [_statistics(judged, *side, places) for side in sides]
     drawn = resampling.resample([*both[0], *both[1]], judged.blocks.count)
     lost = [drawn.difference(place + len(places), place) for place in range(len(places))]
     shown = gates.holm(
@@ -86,14 +95,14 @@ def losses(gate: ClassGates, judged: Judged, champion: np.ndarray, classes: Sequ
 
 
 def _resampled(judged: Judged, predicted: np.ndarray, places: Sequence[tuple[int, str]]) -> Resampled:
-    return resampling.resample(_statistics(judged, predicted, places), judged.blocks.count)
+    return resampling.resample(_statistics(judged, predicted, judged.rule, places), judged.blocks.count)
 
 
 def _statistics(
-    judged: Judged, predicted: np.ndarray, places: Sequence[tuple[int, str]]
+    judged: Judged, predicted: np.ndarray, rule: DecisionRule, places: Sequence[tuple[int, str]]
 ) -> list[resampling.Statistic]:
     """Return measures of classes against the rest: of the rows that are of a class, and those that are put in it."""
-    chosen = measures.chosen(predicted)
+    chosen = decisions.chosen(predicted, rule)
     return [
         statistic(measure, judged.truth == code, chosen == code, judged.blocks) for code, measure in places
     ]

@@ -6,6 +6,11 @@ import math
 from collections.abc import Callable
 
 
+def f_beta(beta: float, positives: float, right: float, wrong: float) -> float:
+    """Return an F measure of the positive class; not a number without a positive row."""
+    return (1 + beta**2) * right / (beta**2 * positives + right + wrong) if positives else math.nan
+
+
 def _balanced(positives: float, negatives: float, right: float, wrong: float) -> float:
     if not positives or not negatives:
         return math.nan

@@ -6,8 +6,10 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from airflow_mlops.domain.facts.decision import HALF, DecisionRule
 from airflow_mlops.domain.metrics import F_BETA, PINBALL, TOP, Metric, measured, metric_of
-from airflow_mlops.learning.statistics import multiclass
+from airflow_mlops.domain.spec.decision import COST
+from airflow_mlops.learning.statistics import decisions, multiclass
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,7 +24,12 @@ _BOTH_CLASSES = ("roc_auc", "balanced_accuracy", "matthews", "quadratic_kappa")
 
 
 def metrics(
-    truth: np.ndarray, predicted: np.ndarray, task: str, more: Iterable[str] = ()
+    truth: np.ndarray,
+    predicted: np.ndarray,
+    task: str,
+    more: Iterable[str] = (),
+    *,
+    rule: DecisionRule = HALF,
 ) -> dict[str, float | None]:
     """Compute the standard metrics of a task, and further ones, with scikit-learn.
 
@@ -30,14 +37,17 @@ def metrics(
     :param predicted: probability of class 1 of two, or the predicted value, one for each label; of more classes a
         probability for each, one column a class.
     :param more: metrics that are measured besides.
+    :param rule: from which probability on the version calls a row positive, and what mistakes cost.
     :returns: value by metric name; None where the metric is undefined on these rows, such as ROC AUC on one class.
     :raises ValueError: if a prediction or label is missing or not finite, or labels are not 0 and 1.
     """
-    return {name: measure(name, truth, predicted) for name in measured(task, more)}
+    return {name: measure(name, truth, predicted, rule=rule) for name in measured(task, more)}
 
 
-def measure(metric: str, truth: np.ndarray, predicted: np.ndarray) -> float | None:
-    """Compute one metric as :func:`metrics` does; a probability of 0.5 or more counts as label 1.
+def measure(
+    metric: str, truth: np.ndarray, predicted: np.ndarray, *, rule: DecisionRule = HALF
+) -> float | None:
+    """Compute one metric as :func:`metrics` does; a probability of the rule's threshold or more counts as label 1.
 
     For more than two classes, see :func:`airflow_mlops.learning.statistics.multiclass.measure`.
     """
@@ -46,9 +56,11 @@ def measure(metric: str, truth: np.ndarray, predicted: np.ndarray) -> float | No
     truth, predicted = np.asarray(truth, dtype=float), np.asarray(predicted, dtype=float)
     if truth.size != len(predicted) or not (np.isfinite(truth).all() and np.isfinite(predicted).all()):
         raise ValueError(f"{metric} needs one finite prediction for each finite label")
-    named = metric_of(metric)
+    predicted, named = decisions.decided(metric, predicted, rule), metric_of(metric)
     if named.task == "regression":
         value = _regression(named, truth, predicted)
+    elif metric == COST:
+        value = float(decisions.costs(truth, predicted, rule).mean()) if truth.size else math.nan
     elif predicted.ndim == 2:
         value = multiclass.measure(named, truth, predicted)
     else:
@@ -65,18 +77,19 @@ def finite(predicted: np.ndarray) -> np.ndarray:
 
 
 def by_class(
-    truth: np.ndarray, predicted: np.ndarray, classes: Sequence[str]
+    truth: np.ndarray, predicted: np.ndarray, classes: Sequence[str], *, rule: DecisionRule = HALF
 ) -> dict[str, dict[str, float | None]]:
     """Return precision, recall and F1 of each class, with its number of rows; what is undefined is None.
 
     :param truth: codes of classes.
     :param classes: in the order of their codes; none gives none, as for a regression.
+    :param rule: from which probability on the version calls a row positive.
     """
     import numpy as np
 
     if not classes or not finite(predicted).all():
         return {}
-    called = chosen(predicted)
+    called = decisions.chosen(predicted, rule)
     measured: dict[str, dict[str, float | None]] = {}
     for code, name in enumerate(classes):
         true, put = truth == code, called == code
@@ -88,14 +101,6 @@ def by_class(
             "f1": 2 * hits / (rows + predictions) if rows else None,
         }
     return measured
-
-
-def chosen(predicted: np.ndarray) -> np.ndarray:
-    """Return the code of the class that each row is put in: the most probable one, and 1 of two from 0.5 on."""
-    import numpy as np
-
-    codes: np.ndarray = predicted.argmax(axis=1) if predicted.ndim == 2 else predicted >= 0.5
-    return codes.astype(np.int64)
 
 
 def _classification(named: Metric, truth: np.ndarray, predicted: np.ndarray) -> float:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal
 
+from airflow_mlops.domain.facts.decision import HALF, DecisionRule
 from airflow_mlops.domain.metrics import metric_of
 from airflow_mlops.domain.policies.gates import Comparison
 from airflow_mlops.domain.spec.gates import CLOSED_FORMS
 from airflow_mlops.exceptions import SpecError
-from airflow_mlops.learning.statistics import measures, resampling
+from airflow_mlops.learning.statistics import decisions, measures, resampling
 from airflow_mlops.learning.statistics.statistic import statistic
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def difference(
     confidence: float,
     test: Test = "auto",
     seed: int = 0,
+    rules: tuple[DecisionRule, DecisionRule] = (HALF, HALF),
 ) -> Comparison:
     """Compare our predictions with theirs on the same rows.
 
@@ -58,12 +60,15 @@ def difference(
     :param confidence: such as 0.95: the interval leaves (1 - confidence) / 2 on each side.
     :param test: ``auto`` takes a closed form where the rows are independent and the metric has one, else the bootstrap.
     :param seed: equal seeds and rows give equal intervals.
+    :param rules: from which probability on we, and they, call a row positive; costs are the same for both.
     :raises SpecError: if the test does not judge the metric.
     """
     import numpy as np
 
     truth, ours, theirs = (np.asarray(column, dtype=float) for column in (truth, ours, theirs))
-    comparison = Comparison(measures.measure(metric, truth, ours), measures.measure(metric, truth, theirs))
+    sides = tuple(zip((ours, theirs), rules, strict=True))
+    observed, baseline = (measures.measure(metric, truth, side, rule=rule) for side, rule in sides)
+    comparison = Comparison(observed, baseline)
     if comparison.observed is None or comparison.baseline is None:
         return comparison
     method = _chosen(test, metric, blocks, many=ours.ndim == 2)
@@ -71,13 +76,14 @@ def difference(
         problem = "DeLong's test compares two classes: set versus_champion.test to bootstrap"
         return Comparison(comparison.observed, comparison.baseline, None, _NAMES[method], problem)
     if method == "bootstrap":
-        return _bootstrap(comparison, truth, ours, theirs, metric, blocks, confidence, seed)
+        return _bootstrap(comparison, truth, sides, metric, blocks, confidence, seed)
     positives = int(np.sum(truth == 1))
     rows = min(positives, truth.size - positives) if method == "delong" else truth.size
     if rows < resampling.LEAST_ROWS:
         return Comparison(comparison.observed, comparison.baseline, None, _NAMES[method], _too_few_rows(rows))
     closed: dict[str, Callable[..., tuple[float, float]]] = {"delong": _delong, "mcnemar": _mcnemar}
-    interval = closed[method](truth, ours, theirs, confidence)
+    cut = (decisions.decided(metric, side, rule) for side, rule in sides)
+    interval = closed[method](truth, *cut, confidence)
     return Comparison(comparison.observed, comparison.baseline, interval, _NAMES[method])
 
 
@@ -101,14 +107,13 @@ def _chosen(test: Test, metric: str, blocks: Blocks, *, many: bool) -> str:
 def _bootstrap(
     comparison: Comparison,
     truth: np.ndarray,
-    ours: np.ndarray,
-    theirs: np.ndarray,
+    sides: Sequence[tuple[np.ndarray, DecisionRule]],
     metric: str,
     blocks: Blocks,
     confidence: float,
     seed: int,
 ) -> Comparison:
-    models = [statistic(metric, truth, predicted, blocks) for predicted in (ours, theirs)]
+    models = [statistic(metric, truth, predicted, blocks, rule) for predicted, rule in sides]
     better, worse = (0, 1) if metric_of(metric).greater_is_better else (1, 0)
     estimate = resampling.resample(models, blocks.count, seed).difference(better, worse)
     interval = estimate.interval(confidence)
@@ -174,7 +179,7 @@ def _mcnemar(
     import numpy as np
     from scipy.special import ndtri
 
-    right, other = (measures.chosen(predicted) == truth for predicted in (ours, theirs))
+    right, other = (decisions.chosen(predicted) == truth for predicted in (ours, theirs))
     n = truth.size + 2
     won, lost = ((np.sum(a & ~b) + 1) / n for a, b in ((right, other), (other, right)))
     half = ndtri((1 + confidence) / 2) * math.sqrt((won + lost - (won - lost) ** 2) / n)

@@ -8,6 +8,7 @@ from itertools import permutations
 from typing import TYPE_CHECKING, NamedTuple
 
 from airflow_mlops.domain.checks import Check
+from airflow_mlops.domain.facts.decision import HALF, DecisionRule
 from airflow_mlops.domain.metrics import metric_of
 from airflow_mlops.domain.policies import gates, gates_parts
 from airflow_mlops.domain.spec.gates import RATES
@@ -37,12 +38,14 @@ class Judged:
     :param truth: labels 0 and 1, or values.
     :param predicted: probability of label 1, or the predicted value; finite.
     :param blocks: rows that depend on each other.
+    :param rule: from which probability on the version calls a row positive.
     """
 
     rows: pa.Table
     truth: np.ndarray
     predicted: np.ndarray
     blocks: Blocks
+    rule: DecisionRule = HALF
 
 
 class _Part(NamedTuple):
@@ -168,6 +171,7 @@ def _measured(judged: Judged, measurements: Iterable[tuple[_Part, str]]) -> Resa
             judged.truth[part.chosen],
             judged.predicted[part.chosen],
             judged.blocks.only(part.chosen),
+            judged.rule,
         )
         for part, measure in measurements
     ]
@@ -220,7 +224,7 @@ def spans(judged: Judged, metric: str, by: Blocks, rows: int) -> dict[str, tuple
     for code, name in enumerate(by.names):
         chosen = np.flatnonzero(by.codes == code)
         if chosen.size >= rows:
-            value = measures.measure(metric, judged.truth[chosen], judged.predicted[chosen])
+            value = measures.measure(metric, judged.truth[chosen], judged.predicted[chosen], rule=judged.rule)
             if value is not None:
                 measured[name] = (value, int(chosen.size))
     return measured

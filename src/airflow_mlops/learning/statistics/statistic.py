@@ -7,8 +7,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
+from airflow_mlops.domain.facts.decision import HALF, DecisionRule
 from airflow_mlops.domain.metrics import F_BETA, TOP, find
-from airflow_mlops.learning.statistics import counts, errors, multiclass
+from airflow_mlops.domain.spec.decision import COST
+from airflow_mlops.learning.statistics import counts, decisions, errors, multiclass
 from airflow_mlops.learning.statistics.ranks import ranked
 from airflow_mlops.learning.statistics.resampling import Blocks, Statistic
 
@@ -19,7 +21,9 @@ _BINS = 10
 _ROWS_PER_BIN = 100
 
 
-def statistic(measure: str, truth: np.ndarray, predicted: np.ndarray, blocks: Blocks) -> Statistic:
+def statistic(
+    measure: str, truth: np.ndarray, predicted: np.ndarray, blocks: Blocks, rule: DecisionRule = HALF
+) -> Statistic:
     """Return a metric, as :func:`measures.measure` computes it, a rate or ``calibration`` as a statistic.
 
     :param measure: metric, ``selection_rate``, ``true_positive_rate``, ``false_positive_rate``, or ``calibration``: the
@@ -27,10 +31,12 @@ def statistic(measure: str, truth: np.ndarray, predicted: np.ndarray, blocks: Bl
         Obtaining Well Calibrated Probabilities Using Bayesian Binning (2015), and Nixon and others, Measuring Calibration
         in Deep Learning (2019), for equal counts.
     :param blocks: rows that depend on each other.
+    :param rule: from which probability on the version calls a row positive.
     """
     import numpy as np
 
     truth, predicted = np.asarray(truth, dtype=float), np.asarray(predicted, dtype=float)
+    predicted = decisions.decided(measure, predicted, rule)
     if predicted.ndim == 2 and measure == "calibration":
         truth, predicted = multiclass.confidence(truth, predicted)
     if measure == "median_absolute_error":
@@ -40,8 +46,7 @@ def statistic(measure: str, truth: np.ndarray, predicted: np.ndarray, blocks: Bl
     elif predicted.ndim == 2 and multiclass.is_counted(measure):
         compute = multiclass.counted(measure, truth, predicted, blocks)
     else:
-        sums = multiclass.sums if predicted.ndim == 2 else _sums
-        columns, combine = sums(measure, truth, predicted)
+        columns, combine = _columns(measure, truth, predicted, rule)
         totals = np.array(
             [np.bincount(blocks.codes, weights=column, minlength=blocks.count) for column in columns]
         )
@@ -107,6 +112,16 @@ def _combined(combine: Callable[..., float], sums: np.ndarray, drawn: np.ndarray
         return float(combine(*np.einsum("ij,j->i", sums, drawn)))
 
 
+def _columns(
+    measure: str, truth: np.ndarray, predicted: np.ndarray, rule: DecisionRule
+) -> tuple[list[np.ndarray], Callable[..., float]]:
+    import numpy as np
+
+    if measure == COST:
+        return [np.ones(truth.size), decisions.costs(truth, predicted, rule)], _share
+    return (multiclass.sums if predicted.ndim == 2 else _sums)(measure, truth, predicted)
+
+
 def _sums(
     measure: str, truth: np.ndarray, predicted: np.ndarray
 ) -> tuple[list[np.ndarray], Callable[..., float]]:
@@ -127,7 +142,7 @@ def _sums(
     right, wrong, negative = called * truth, called * (1 - truth), 1 - truth
     if measure == "f1" or (named and named.family == F_BETA):
         beta = named.number if named and named.family else 1
-        return [truth, right, wrong], partial(_f_beta, beta)
+        return [truth, right, wrong], partial(counts.f_beta, beta)
     if measure in counts.OF_COUNTS:
         return [truth, negative, right, wrong], counts.OF_COUNTS[measure]
     if named and named.family == TOP:
@@ -152,10 +167,6 @@ def _share(whole: float, part: float) -> float:
 
 def _calibration(n: float, *gaps: float) -> float:
     return sum(map(abs, gaps)) / n if n else math.nan
-
-
-def _f_beta(beta: float, positives: float, right: float, wrong: float) -> float:
-    return (1 + beta**2) * right / (beta**2 * positives + right + wrong) if positives else math.nan
 
 
 def _bins(predicted: np.ndarray) -> list[np.ndarray]:

@@ -130,6 +130,8 @@ def _about(sources: Sources) -> Iterator[Row]:
     evaluation, decision = sources.evaluation, sources.decision
     candidate = evaluation.candidate
     yield "Predicts", classes.predicts(candidate)
+    if candidate.decision:
+        yield "Decides", classes.decides(candidate.classes, candidate.decision)
     yield "Owner", sources.owner or "not named"
     if bounds := candidate.intervals:
         kind = "around two predicted quantiles" if bounds.method == "quantile" else "around the prediction"

@@ -50,7 +50,8 @@ def limits(evaluation: Evaluation, seen: Mapping[str, Any], validations: Mapping
         yield f"Validation did not pass for {_several(sorted(doubtful))}."
     if aside:
         yield f"{aside:,} rows of its partitions were set aside as broken: it knows nothing of such rows."
-    if candidate.task == "classification" and len(candidate.classes or BINARY) == len(BINARY):
+    two = candidate.task == "classification" and len(candidate.classes or BINARY) == len(BINARY)
+    if two and candidate.decision is None:
         yield "0.5 is where its probabilities are cut for accuracy and f1; another cost of errors needs another cut."
 
 

@@ -13,7 +13,7 @@ from airflow_mlops.domain.classes import BINARY
 from airflow_mlops.domain.facts.results import ModelRef
 from airflow_mlops.learning.labels import labelled
 from airflow_mlops.learning.models import classes, models
-from airflow_mlops.learning.statistics import measures
+from airflow_mlops.learning.statistics import decisions
 from airflow_mlops.learning.summaries import summary, table
 from airflow_mlops.learning.summaries.build import Summariser
 from airflow_mlops.learning.summaries.summary import Column
@@ -143,7 +143,7 @@ def _chosen(fitted: Pipeline, predicted: np.ndarray) -> pa.Array:
     import pyarrow as pa
 
     names = np.array(classes.of(fitted).names, dtype=object)
-    return pa.array(names[measures.chosen(predicted)], pa.string())
+    return pa.array(names[decisions.chosen(predicted)], pa.string())
 
 
 def _apart(rows: pa.Table, time: str, season: str | None, zone: tzinfo) -> Iterator[tuple[str, pa.Table]]:

@@ -9,13 +9,14 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.checks import Check, Verdict, overall
+from airflow_mlops.domain.facts.decision import HALF
 from airflow_mlops.domain.facts.results import DatasetVersion, Evaluation, ModelRef, Split, TrainedModel
 from airflow_mlops.domain.metrics import metric_of
 from airflow_mlops.domain.spec.model import VersusChampion
 from airflow_mlops.exceptions import ModelNotFound, NotEnoughData, TrainingFailed
 from airflow_mlops.learning.bless.check import blessing_of
 from airflow_mlops.learning.labels import labelled
-from airflow_mlops.learning.models import intervals, models, pipeline
+from airflow_mlops.learning.models import intervals, models, pipeline, thresholds
 from airflow_mlops.learning.pictures.pictures import log_evaluation
 from airflow_mlops.learning.statistics import measures, paired
 from airflow_mlops.learning.statistics.slices import Judged
@@ -116,24 +117,27 @@ def evaluate(
         model = models.load(path, ref.digest)
         frame = pipeline.frame(rows, pipeline.features_of(model))
         predicted, bounds = intervals.predict(model, frame, best.task, classes)
-        judged = Judged(rows, truth, predicted, blocks)
+        rule = thresholds.of(model, classes, best.decision.costs if best.decision else None)
+        judged = Judged(rows, truth, predicted, blocks, rule)
         rival = predict(client, champion, best, rows, seen, classes) if champion else None
         evidence = Evidence(
             gates, best, judged, classes, rival, untouched, model, frame, path.stat().st_size, wait, bounds
         )
         checks, unjudged = table.judge(evidence)
     verdict = overall(checks)
-    theirs = rival.predicted if rival else None
+    theirs, their_rule = (rival.predicted, rival.rule) if rival else (None, HALF)
     evaluation = Evaluation(
         model=best.model, partition=partition, candidate=best, champion=champion, metrics=evidence.metrics,
         champion_metrics=rival.metrics(truth, best.task, evidence.named) if rival else {},
-        by_class=measures.by_class(truth, judged.predicted, classes), intervals=evidence.intervals, checks=checks, verdict=verdict, unjudged=unjudged,
+        by_class=measures.by_class(truth, judged.predicted, classes, rule=rule), intervals=evidence.intervals, checks=checks, verdict=verdict, unjudged=unjudged,
         reason=_reason(best, checks, verdict, unjudged),
         leaderboard={candidate.candidate: candidate.score for candidate in candidates},
     )  # fmt: skip
     _log(client, evaluation)
     if pictures:
-        log_evaluation(client, best.run_id, evaluation, model, rows, truth, judged.predicted, theirs)
+        log_evaluation(
+            client, best.run_id, evaluation, model, rows, truth, judged.predicted, theirs, (rule, their_rule)
+        )
     return evaluation
 
 

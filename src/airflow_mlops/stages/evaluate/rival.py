@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.classes import BINARY, union
+from airflow_mlops.domain.facts.decision import HALF, DecisionRule
 from airflow_mlops.domain.facts.results import ModelRef, TrainedModel
 from airflow_mlops.exceptions import SchemaMismatch, TransformFailed
 from airflow_mlops.learning.models import classes as label_classes
-from airflow_mlops.learning.models import intervals, models, pipeline, transform
+from airflow_mlops.learning.models import intervals, models, pipeline, thresholds, transform
 from airflow_mlops.learning.statistics import coverage, measures
 from airflow_mlops.stages.evaluate import leakage
 from airflow_mlops.stores.registry import registry
@@ -32,6 +33,7 @@ class Rival:
     :param classes: the classes that it tells apart; none for a regression.
     :param problem: why the two cannot be compared, and what to do; "" if they can be.
     :param bounds: low and high bound of each prediction; None if it has none.
+    :param rule: from which probability on it calls a row positive, with the costs of the candidate.
     """
 
     ref: ModelRef
@@ -39,6 +41,7 @@ class Rival:
     problem: str = ""
     classes: tuple[str, ...] = ()
     bounds: intervals.Bounds | None = None
+    rule: DecisionRule = HALF
 
     def metrics(self, truth: np.ndarray, task: str, more: Sequence[str]) -> dict[str, float | None]:
         """Return its metrics on the rows, and the measures of its bounds; none if it cannot predict them.
@@ -47,7 +50,7 @@ class Rival:
         """
         if self.predicted is None:
             return {}
-        metrics = measures.metrics(truth, self.predicted, task, more)
+        metrics = measures.metrics(truth, self.predicted, task, more, rule=self.rule)
         return metrics | (coverage.values(truth, *self.bounds) if self.bounds else {})
 
 
@@ -112,7 +115,8 @@ def predict(
         f"version {ref.version} has learned from {learned:,} of the {rows.num_rows:,} rows, so they say nothing about which "
         "is better: judge on later rows"
     )
-    return Rival(ref, predicted, problem if learned else "", trained.classes, bounds)
+    rule = thresholds.of(model, classes, candidate.decision.costs if candidate.decision else None)
+    return Rival(ref, predicted, problem if learned else "", trained.classes, bounds, rule)
 
 
 def _hint() -> str:

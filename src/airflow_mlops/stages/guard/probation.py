@@ -104,11 +104,21 @@ def judge(
     except (ModelNotFound, DigestMismatch, UntrustedModel, SchemaMismatch, TransformFailed) as error:
         return answer(INCONCLUSIVE, f"version {new} cannot be compared with version {old}: {error}")
     ours = models.predict(models.load_version(client, champion), later, question.task, classes)
+    rules = [
+        training.decision.counting(question.costs_of(classes)).among(training.classes, classes)
+        for training in trainings
+    ]
     chance = (1 - policy.confidence) / len(looks)
     blocks = resampling.blocks(times, "auto", dataset.grain)
     try:
         comparison = paired.difference(
-            truth, ours, theirs, question.metric, blocks=blocks, confidence=1 - 2 * chance
+            truth,
+            ours,
+            theirs,
+            question.metric,
+            blocks=blocks,
+            confidence=1 - 2 * chance,
+            rules=(rules[0], rules[1]),
         )
     except ValueError as error:
         return answer(INCONCLUSIVE, str(error), n=truth.size)

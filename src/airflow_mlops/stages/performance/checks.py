@@ -17,12 +17,13 @@ from airflow_mlops.domain.spec.gates import Slices
 from airflow_mlops.learning.labels.coding import TRUTH, Coding
 from airflow_mlops.learning.labels.join import MATURED, made_by
 from airflow_mlops.learning.models import intervals as bounds
-from airflow_mlops.learning.statistics import resampling
+from airflow_mlops.learning.statistics import decisions, resampling
 from airflow_mlops.learning.statistics.slices import Judged, floors
 from airflow_mlops.stages.performance import concept_drift, metrics
 from airflow_mlops.stages.performance.calibration import LEAST_ROWS
 from airflow_mlops.stages.performance.estimates import of as estimates_of
-from airflow_mlops.stages.performance.rows import Models, Subject, predictor_of
+from airflow_mlops.stages.performance.rows import predictor_of
+from airflow_mlops.stages.performance.subject import Models, Subject
 from airflow_mlops.stages.performance.window import MaturedWindow, stream
 from airflow_mlops.stores.tables import tables, versions
 
@@ -61,7 +62,7 @@ def slices(subject: Subject, rows: pa.Table, coding: Coding, policy: Performance
     rows = subject.truth.with_all_columns(rows, policy.slices)
     truth, predicted = coding.arrays(rows)
     times = rows[dataset.event_time].cast("timestamp[us]").to_numpy()
-    judged = Judged(rows, truth, predicted, resampling.blocks(times, "auto", dataset.grain))
+    judged = Judged(rows, truth, predicted, resampling.blocks(times, "auto", dataset.grain), coding.decision)
     gate = Slices(by=policy.slices, floor=policy.floor, min_rows=policy.min_rows)
     for check in floors(gate, judged)[0]:
         yield check.model_copy(update={"name": f"slice.{check.name}"})
@@ -115,7 +116,7 @@ def estimates(
         yield performance.unknown("estimate", expected, why)
     else:
         coding = models.coding(predictor_of(champion))
-        holdout = coding.comparable(trained[1].metrics) if trained else {}
+        holdout = coding.comparable(trained[1].metrics, trained[1].decision.costs) if trained else {}
         check = monitoring.performance(
             by_metric, holdout, policy, subject.question.metric, n, policy.min_rows
         )
@@ -157,7 +158,7 @@ def feedback(window: MaturedWindow, coding: Coding, policy: PerformancePolicy) -
         return
     scores = window.decided[SCORE].to_numpy()
     labelled = window.decided[TRUTH].is_valid().to_numpy()
-    positive = scores >= 0.5
+    positive = decisions.chosen(scores, coding.decision) == 1
     yield performance.feedback(
         (int((labelled & positive).sum()), int(positive.sum())),
         (int((labelled & ~positive).sum()), int((~positive).sum())),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.policies.gates import FAIL, INCONCLUSIVE, PASS
 from airflow_mlops.learning.labels.coding import Coding
-from airflow_mlops.learning.statistics import measures
+from airflow_mlops.learning.statistics import decisions
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -72,7 +72,7 @@ def _errors(rows: pa.Table, coding: Coding) -> np.ndarray:
 
     truth, predicted = coding.widened(rows).arrays(rows)
     if coding.task == "classification":
-        wrong: np.ndarray = measures.chosen(predicted) != truth
+        wrong: np.ndarray = decisions.chosen(predicted, coding.decision) != truth
         return wrong.astype(float)
     errors: np.ndarray = np.abs(truth - predicted)
     return errors

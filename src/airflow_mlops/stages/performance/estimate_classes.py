@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from airflow_mlops.domain.facts.decision import HALF, DecisionRule
 from airflow_mlops.domain.metrics import measured as measured_names
 from airflow_mlops.learning.statistics import measures
 from airflow_mlops.stages.performance.calibration import LEAST_ROWS, LINES, Calibration, calibrate, measured
@@ -34,7 +35,9 @@ def calibrate_each(truth: np.ndarray, scores: np.ndarray, seed: int = 0) -> list
     ]
 
 
-def estimate(scores: np.ndarray, calibrations: Sequence[Calibration], seed: int = 0) -> dict[str, Measured]:
+def estimate(
+    scores: np.ndarray, calibrations: Sequence[Calibration], seed: int = 0, rule: DecisionRule = HALF
+) -> dict[str, Measured]:
     """Estimate every metric of classification by labels that are drawn with the calibrated probabilities.
 
     CBPE as for two classes (:func:`airflow_mlops.stages.performance.estimate.estimate`), with the probabilities of each class
@@ -42,6 +45,7 @@ def estimate(scores: np.ndarray, calibrations: Sequence[Calibration], seed: int 
     bootstrap draw of the calibrations, and its interval comes from their deviation.
 
     :param scores: finite probabilities of each class, one column a class.
+    :param rule: by which a model of two of the classes puts a row in one of them.
     """
     import numpy as np
 
@@ -52,7 +56,7 @@ def estimate(scores: np.ndarray, calibrations: Sequence[Calibration], seed: int 
     for line in range(1, LINES + 1):
         chosen = scores[random.choice(rows, count, replace=False)]
         labels = _drawn(_calibrated(chosen, calibrations, line), random)
-        for name, value in measures.metrics(labels, chosen, "classification").items():
+        for name, value in measures.metrics(labels, chosen, "classification", rule=rule).items():
             if value is not None:
                 drawn[name].append(value)
     estimates = {}

@@ -56,8 +56,8 @@ def of(
     if not calibrations or not any(part.scores.size for part in calibrations) or not len(scores):
         return {}
     if not coding.many:
-        return estimate.estimate(scores, calibrations[0])
-    return estimate_classes.estimate(scores, calibrations)
+        return estimate.estimate(scores, calibrations[0], rule=coding.decision)
+    return estimate_classes.estimate(scores, calibrations, rule=coding.decision)
 
 
 def _kept(client: Client, ref: ModelRef, coding: Coding) -> list[Calibration]:

@@ -10,7 +10,8 @@ from airflow_mlops.domain.facts.performance import Judgement
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.predictions import Predictor
 from airflow_mlops.learning.labels import labels
-from airflow_mlops.stages.performance.rows import Models, Subject, content_of, judge
+from airflow_mlops.stages.performance.rows import content_of, judge
+from airflow_mlops.stages.performance.subject import Models, Subject
 from airflow_mlops.stores.tables import tables, versions
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from airflow_mlops.domain.facts.decision import HALF, DecisionRule
 from airflow_mlops.domain.facts.performance import CONFIDENCE, Measured
 from airflow_mlops.domain.metrics import measured as metrics_of
 from airflow_mlops.domain.metrics import metric_of
 from airflow_mlops.domain.predictions import INTERVAL
+from airflow_mlops.domain.spec.decision import COST
 from airflow_mlops.learning.labels.coding import Coding
 from airflow_mlops.learning.statistics import coverage, measures, resampling
 from airflow_mlops.learning.statistics.statistic import statistic
@@ -33,26 +35,31 @@ def measured(
     truth, predicted = coding.arrays(rows)
     times = rows[event_time].cast("timestamp[us]").to_numpy()
     blocks = resampling.blocks(times, "auto", grain)
-    drawn = resampling.resample([statistic(name, truth, predicted, blocks) for name in metrics], blocks.count)
+    statistics = [statistic(name, truth, predicted, blocks, coding.decision) for name in metrics]
+    drawn = resampling.resample(statistics, blocks.count)
     measurements = {}
     for place, name in enumerate(metrics):
         metric = metric_of(name)
         interval = drawn.estimate(place).interval(CONFIDENCE, metric.low, metric.high)
         low, high = interval or (None, None)
         measurements[name] = Measured(
-            value=measures.measure(name, truth, predicted), low=low, high=high, n=truth.size
+            value=measures.measure(name, truth, predicted, rule=coding.decision),
+            low=low,
+            high=high,
+            n=truth.size,
         )
     return measurements
 
 
 def every(rows: pa.Table, coding: Coding, event_time: str, grain: str, metric: str) -> dict[str, Measured]:
-    """Measure the standard metrics of a task, the one that models are ranked by, and bounds of predictions that have them.
+    """Measure the standard metrics of a task, the one that models are ranked by, what mistakes cost, and bounds of predictions.
 
     There are none without rows.
     """
     if not rows.num_rows:
         return {}
-    metrics = measured(rows, coding, event_time, grain, metrics_of(coding.task, [metric]))
+    names = metrics_of(coding.task, [metric, *([COST] if coding.decision.costs else [])])
+    metrics = measured(rows, coding, event_time, grain, names)
     return metrics | bounds(rows, coding, event_time, grain)
 
 
@@ -96,7 +103,10 @@ def naive(
         constant = np.tile([shares.get(name, 0.0) for name in coding.judged], (truth.size, 1))
     else:
         constant = np.full(truth.size, prior)
-    return measures.metrics(truth, constant, coding.task, [metric])
+    costs = coding.decision.costs
+    # A share is a probability that is right, so costs say at once what to do about all rows.
+    rule = DecisionRule(threshold=costs.threshold, costs=costs) if costs else HALF
+    return measures.metrics(truth, constant, coding.task, [metric], rule=rule)
 
 
 def slices(

@@ -8,12 +8,14 @@ from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.facts.performance import Judgement
 from airflow_mlops.domain.facts.results import ModelRef
 from airflow_mlops.domain.policies import monitoring
+from airflow_mlops.domain.spec.decision import COST
 from airflow_mlops.learning.labels.coding import Coding
 from airflow_mlops.learning.labels.join import Truth
 from airflow_mlops.learning.statistics import measures
 from airflow_mlops.stages.performance import checks, judge, window
 from airflow_mlops.stages.performance.metrics import measured
-from airflow_mlops.stages.performance.rows import Models, Subject, predictor_of
+from airflow_mlops.stages.performance.rows import predictor_of
+from airflow_mlops.stages.performance.subject import Models, Subject
 from airflow_mlops.stores.registry import registry
 from airflow_mlops.stores.tables import tables
 
@@ -70,10 +72,12 @@ def performance(
         return Performance(monitoring.performance({}, holdout, policy, metric, 0, policy.min_rows), {})
     matured = window.matured(subject, predictor_of(champion))
     rows = matured.rows
-    coding = Coding.of(truth.question, training.classes).widened(rows)
-    holdout = coding.comparable(holdout)
-    named = (metric, *policy.floor)
-    metrics = measures.metrics(*coding.arrays(rows), task, named) if rows.num_rows else {}
+    coding = Coding.of(truth.question, training.classes, training.decision).widened(rows)
+    holdout = coding.comparable(holdout, training.decision.costs)
+    named = (metric, *policy.floor, *((COST,) if truth.question.costs else ()))
+    metrics = {}
+    if rows.num_rows:
+        metrics = measures.metrics(*coding.arrays(rows), task, named, rule=coding.decision)
     measurement = None
     if rows.num_rows:
         measurement = measured(rows, coding, dataset.event_time, dataset.grain, [metric])[metric]

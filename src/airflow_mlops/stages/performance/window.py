@@ -14,7 +14,7 @@ from airflow_mlops.domain.predictions import SCORE, Predictor
 from airflow_mlops.learning.labels.coding import TRUTH
 from airflow_mlops.learning.labels.join import MATURED, Joined, join, made_by
 from airflow_mlops.learning.labels.labels import touched
-from airflow_mlops.stages.performance.rows import Subject
+from airflow_mlops.stages.performance.subject import Subject
 from airflow_mlops.stores.tables import delta, tables, versions
 
 if TYPE_CHECKING:

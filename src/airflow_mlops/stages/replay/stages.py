@@ -21,6 +21,7 @@ from airflow_mlops.domain.facts.results import (
     Split,
     TrainedModel,
 )
+from airflow_mlops.domain.spec.decision import COST
 from airflow_mlops.domain.spec.model import DriftPolicy, ModelSpec
 from airflow_mlops.exceptions import (
     BlessingFailed,
@@ -33,7 +34,7 @@ from airflow_mlops.exceptions import (
 )
 from airflow_mlops.learning.labels import labelled
 from airflow_mlops.learning.labels.join import Truth
-from airflow_mlops.learning.models import classes, models, pipeline, transform
+from airflow_mlops.learning.models import classes, models, pipeline, thresholds, transform
 from airflow_mlops.learning.statistics import measures
 from airflow_mlops.stages.drift import drift
 from airflow_mlops.stages.evaluate import evaluate
@@ -229,9 +230,13 @@ def quality(plan: ReplayPlan, place: int, version: ModelRef) -> dict[str, float 
         if not labelled_rows.num_rows:
             return {}
         predicted = models.predict(fitted, labelled_rows, spec.task.value)
-        return measures.metrics(truth, predicted, spec.task.value, [spec.metric.name])
+        named = [spec.metric.name, *([COST] if costs else [])]
+        rule = thresholds.of(fitted, costs=Question.of(spec).costs_of(names))
+        return measures.metrics(truth, predicted, spec.task.value, named, rule=rule)
 
-    key = key_of(version.digest, _content(dataset), spec.target)
+    costs = spec.decision.costs if spec.decision else None
+    counted = [costs.to_dict()] if costs else []
+    key = key_of(version.digest, _content(dataset), spec.target, *counted)
     metrics: dict[str, float | None] = cached(plan.folder, "quality", key, compute)
     return metrics
 

@@ -25,7 +25,15 @@ from airflow_mlops.exceptions import (
     TableUnreadable,
 )
 from airflow_mlops.learning.labels import labelled
-from airflow_mlops.learning.models import classes, code, estimators, intervals, pipeline, skops_file
+from airflow_mlops.learning.models import (
+    classes,
+    code,
+    estimators,
+    intervals,
+    pipeline,
+    skops_file,
+    thresholds,
+)
 from airflow_mlops.learning.statistics import coverage, measures
 from airflow_mlops.stages.reproduce import environments
 from airflow_mlops.stages.train import jobs, train
@@ -242,7 +250,8 @@ def _metrics(recorded: Record, recipe: Recipe, rows: pa.Table, fitted: Pipeline)
     frame = pipeline.frame(labelled_rows, pipeline.features_of(fitted))
     predicted, bounds = intervals.predict(fitted, frame, recipe.task)
     named = [name for name in recorded.holdout if find(name)]
-    measured = measures.metrics(truth, predicted, recipe.task, named)
+    rule = thresholds.of(fitted, costs=recipe.decision.costs if recipe.decision else None)
+    measured = measures.metrics(truth, predicted, recipe.task, named, rule=rule)
     measured |= coverage.values(truth, *bounds) if bounds else {}
     for name, metric in recorded.holdout.items():
         # MLflow keeps an infinite metric as the greatest number that there is.

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from airflow_mlops.domain.classes import BINARY
+from airflow_mlops.domain.facts.decision import DecisionRule
 from airflow_mlops.domain.facts.results import DatasetVersion, ModelRef
 from airflow_mlops.domain.predictions import (
     DATASET_DIGEST,
@@ -20,8 +21,8 @@ from airflow_mlops.domain.predictions import (
     SCORED_AT,
 )
 from airflow_mlops.learning.models import classes as label_classes
-from airflow_mlops.learning.models import intervals, models, pipeline
-from airflow_mlops.learning.statistics import measures
+from airflow_mlops.learning.models import intervals, models, pipeline, thresholds
+from airflow_mlops.learning.statistics import decisions
 from airflow_mlops.stores.tables import tables
 
 if TYPE_CHECKING:
@@ -98,15 +99,17 @@ class Scorer(NamedTuple):
             names = np.array(self.classes, dtype=object)
             none = nothing if names.size == len(BINARY) else np.empty((0, names.size))
             return _of_classes(
-                models.predicted(self.fitted, frame, self.task) if rows.num_rows else none, names
+                models.predicted(self.fitted, frame, self.task) if rows.num_rows else none,
+                names,
+                thresholds.of(self.fitted),
             )
         if not rows.num_rows:
             return Scores(nothing, (nothing, nothing) if intervals.has_bounds(self.fitted) else None)
         return Scores(*intervals.predict(self.fitted, frame))
 
 
-def _of_classes(predicted: np.ndarray, names: np.ndarray) -> Scores:
-    chosen = names[measures.chosen(predicted)]
+def _of_classes(predicted: np.ndarray, names: np.ndarray, rule: DecisionRule) -> Scores:
+    chosen = names[decisions.chosen(predicted, rule)]
     if predicted.ndim == 1:
         return Scores(predicted, chosen=chosen)
     return Scores(predicted.max(axis=1), chosen=chosen, probabilities=predicted)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.classes import union
+from airflow_mlops.domain.facts.decision import HALF, DecisionRule
 from airflow_mlops.domain.facts.results import Action, PromotionDecision
 from airflow_mlops.domain.facts.scoring import ChallengeReport
 from airflow_mlops.domain.policies import shadow
@@ -154,19 +155,22 @@ def _pair(subject: ShadowTrial, champion: str | None, rows: Sequence[Row]) -> Pa
     )  # fmt: skip
     if challenger is None or champion is None or challenger.version == champion:
         return None
-    classes = union(_classes(subject, challenger.version), _classes(subject, champion))
-    return Pair(subject.uri, subject.predictions, challenger, champion, subject.truth, classes)
+    theirs, ours = (_classes(subject, version) for version in (challenger.version, champion))
+    classes = union(theirs[0], ours[0])
+    rules = theirs[1].among(theirs[0], classes), ours[1].among(ours[0], classes)
+    return Pair(subject.uri, subject.predictions, challenger, champion, subject.truth, classes, rules)
 
 
-def _classes(subject: ShadowTrial, version: str) -> tuple[str, ...]:
-    """Return the classes of a version; none for a regression, or if it does not say any more."""
+def _classes(subject: ShadowTrial, version: str) -> tuple[tuple[str, ...], DecisionRule]:
+    """Return the classes of a version and how it decides; none for a regression, or if it does not say any more."""
     if subject.truth.question.task != "classification":
-        return ()
+        return (), HALF
     try:
         ref = registry.version(subject.client, subject.model, version)
-        return registry.training(subject.client, ref).classes
+        training = registry.training(subject.client, ref)
     except (DigestMismatch, ModelNotFound):
-        return ()
+        return (), HALF
+    return training.classes, training.decision
 
 
 def _over(subject: ShadowTrial, trial: Row, rows: Sequence[Row], current: str | None) -> str | None:

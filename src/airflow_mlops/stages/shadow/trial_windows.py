@@ -10,6 +10,7 @@ from itertools import islice
 from typing import Any
 
 from airflow_mlops.domain.checks import Check, Verdict
+from airflow_mlops.domain.facts.decision import HALF, DecisionRule
 from airflow_mlops.domain.facts.results import DatasetVersion, ModelRef
 from airflow_mlops.domain.facts.scoring import ShadowReport, ShadowWindow
 from airflow_mlops.domain.partitions import Partition
@@ -44,6 +45,7 @@ class Pair:
     :param champion: the champion's version; predictions beside another champion do not count.
     :param truth: labels, and the data as of the partition at which the challenger is judged.
     :param classes: the classes of both, in the order of their probabilities; none for a regression.
+    :param decisions: from which probability on the challenger, and the champion, call a row positive.
     """
 
     uri: str
@@ -52,6 +54,7 @@ class Pair:
     champion: str | None
     truth: Truth
     classes: tuple[str, ...] = ()
+    decisions: tuple[DecisionRule, DecisionRule] = (HALF, HALF)
 
     @property
     def metric(self) -> str:
@@ -176,10 +179,14 @@ def quality(pair: Pair, partition: str, policy: Shadow) -> Check:
         few = f"{count:,} rows with labels; {policy.min_rows:,} are needed"
         return answer(Verdict.INCONCLUSIVE, few, n=count)
     coding = Coding.of(pair.truth.question, pair.classes)
+    costs = pair.truth.question.costs_of(pair.classes)
+    rules = tuple(rule.counting(costs) for rule in pair.decisions)
     truth, theirs = coding.arrays(rows)
     ours = coding.predictions(rows, CHAMPION_SCORE, CHAMPION_PROBABILITIES)
     blocks = resampling.blocks(rows[pair.dataset.event_time].to_numpy(), "auto", pair.dataset.grain)
-    comparison = paired.difference(truth, theirs, ours, pair.metric, blocks=blocks, confidence=_CONFIDENCE)
+    comparison = paired.difference(
+        truth, theirs, ours, pair.metric, blocks=blocks, confidence=_CONFIDENCE, rules=(rules[0], rules[1])
+    )
     verdict, reason = verdict_of(comparison, pair.metric, policy.margin, "the champion")
     if verdict is Verdict.INCONCLUSIVE and comparison.interval is not None:
         verdict = Verdict.PASS

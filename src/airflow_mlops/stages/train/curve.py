@@ -9,6 +9,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.domain.classes import BINARY
+from airflow_mlops.domain.facts.decision import HALF, DecisionRule
 from airflow_mlops.exceptions import NotEnoughData, TrainingFailed
 from airflow_mlops.learning import threads
 from airflow_mlops.learning.models import models
@@ -44,16 +45,18 @@ def log_training(
     recipe: Recipe,
     data: Data,
     fit: Callable[[Data], Pipeline],
+    rule: DecisionRule = HALF,
 ) -> None:
     """Log the learning curve of a candidate and a summary of its training rows; an error is logged as a warning.
 
     :param data: the training rows.
     :param fit: fits the candidate, with its chosen parameters, to some of the rows.
+    :param rule: from which probability on the candidate calls a row positive.
     """
     try:
         with threads.remarks():  # warnings about the model itself were logged when it was fitted
             curve = threads.waited(
-                lambda: learning_curve(fit, data, task=recipe.task, metric=recipe.metric),
+                lambda: learning_curve(fit, data, task=recipe.task, metric=recipe.metric, rule=rule),
                 "Fitting the learning curve",
             )
         drawn = {} if curve is None else {"learning_curve.png": curve}
@@ -68,6 +71,7 @@ def learning_curve(
     *,
     task: str,
     metric: str,
+    rule: DecisionRule = HALF,
 ) -> Figure | None:
     """Draw the score on the latest fifth of the rows of a model that is fitted to more and more of the rows before.
 
@@ -76,6 +80,7 @@ def learning_curve(
 
     :param fit: fits the chosen candidate to some rows.
     :param data: training rows, in order of event time.
+    :param rule: from which probability on a row is called positive.
     :returns: None if there are not two points to draw a line between.
     """
     try:
@@ -95,7 +100,7 @@ def learning_curve(
         try:
             model = fit(fitted_to)
             points.append(
-                (rows, _score(model, fitted_to, task, metric), _score(model, validated, task, metric))
+                (rows, *(_score(model, part, task, metric, rule) for part in (fitted_to, validated)))
             )
         except (NotEnoughData, TrainingFailed):
             pass  # few rows may hold one class, or none of a category
@@ -103,9 +108,9 @@ def learning_curve(
     return _curve(points, title, described, metric) if len(points) > 1 else None
 
 
-def _score(model: Pipeline, data: Data, task: str, metric: str) -> float | None:
+def _score(model: Pipeline, data: Data, task: str, metric: str, rule: DecisionRule) -> float | None:
     predicted = models.predicted(model, data.frame, task, data.classes)
-    return measures.measure(metric, data.labels, predicted)
+    return measures.measure(metric, data.labels, predicted, rule=rule)
 
 
 def _curve(

@@ -54,4 +54,5 @@ def recipe_of(
         ranked=config.ranked,
         classes=question.classes,
         intervals=config.intervals,
+        decision=question.decision,
     )

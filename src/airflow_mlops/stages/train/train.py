@@ -8,17 +8,19 @@ from collections.abc import Mapping
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from airflow_mlops.domain.facts.decision import HALF, DecisionRule
 from airflow_mlops.domain.facts.results import TrainedModel
 from airflow_mlops.exceptions import ModelNotFound
 from airflow_mlops.learning import provenance, threads
 from airflow_mlops.learning.bless import sample
 from airflow_mlops.learning.labels import labelled
-from airflow_mlops.learning.models import intervals, models
-from airflow_mlops.stages.train import conformal, curve, fitting, jobs, trials, tune
+from airflow_mlops.learning.models import intervals, models, thresholds
+from airflow_mlops.stages.train import conformal, curve, decision, fitting, jobs, trials, tune
 from airflow_mlops.stores import damage
 from airflow_mlops.stores.registry import patience, registration, registry, tracking
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
     from sklearn.pipeline import Pipeline
 
@@ -38,6 +40,7 @@ class _Chosen(NamedTuple):
     :param score: inner score; None if the candidate was not ranked.
     :param cut: whether the budget's seconds ended the search.
     :param classes: in the order of the probabilities; none for a regression.
+    :param decision: from which probability on it calls a row positive; None if the recipe says nothing.
     """
 
     model: Pipeline
@@ -48,6 +51,7 @@ class _Chosen(NamedTuple):
     rows: int
     remarks: tuple[str, ...]
     classes: tuple[str, ...]
+    decision: DecisionRule | None
 
 
 def train_candidate(
@@ -143,6 +147,9 @@ def train(
         if bounds := intervals.of(chosen.model):
             facts["intervals"] = bounds.facts.to_dict()
             tags[intervals.TAG] = bounds.facts.model_dump_json()
+        if chosen.decision:
+            facts["decision"] = chosen.decision.to_dict()
+            tags[registry.DECISION] = chosen.decision.model_dump_json()
         long_tags = job.cut_tags(chosen.trials) if chosen.cut else job.long_tags()
         tags = {**tags, **long_tags, "mlops.digest": logged.digest, _TRAINED: json.dumps(facts)}
         tags[registry.CLASSES] = json.dumps(chosen.classes)
@@ -173,21 +180,40 @@ def fit(table: pa.Table, recipe: Recipe, params: Mapping[str, Any]) -> Pipeline:
     :raises NotEnoughData: if too few rows have a label, or all have the same.
     :raises SchemaMismatch: if a column is missing or has another type than its use needs.
     """
-    return _waited(recipe, *conformal.parts(fitting.data(table, recipe), recipe.intervals), params)
+    return _waited(recipe, *conformal.parts(fitting.data(table, recipe), recipe.intervals), params)[0]
 
 
 def _waited(
     recipe: Recipe, data: fitting.Data, held: fitting.Data | None, params: Mapping[str, Any]
-) -> Pipeline:
-    """Fit to some rows, and calibrate bounds on others if there are any."""
-    what = f"Fitting {fitting.name_of(recipe, params)} to {data.labels.size:,} rows"
+) -> tuple[Pipeline, DecisionRule | None, str]:
+    """Choose a decision, fit to some rows, and calibrate bounds on others if there are any.
+
+    :return: the fitted pipeline, its decision, and what a person should know of the decision.
+    """
+    name = fitting.name_of(recipe, params)
     with threads.bounded(threads.per_fit()):
-        fitted = threads.waited(lambda: _fit(recipe, data, params), what)
+        what = f"Fitting {name} to {data.labels.size:,} rows"
+        fitted, rule, remark = threads.waited(lambda: _decided(recipe, data, params, name), what)
         if held is not None:
             rows = held
             what = f"Calibrating its bounds on {rows.labels.size:,} rows"
             threads.waited(lambda: conformal.calibrate(fitted, recipe, params, data, rows), what)
-    return fitted
+    return fitted, rule, remark
+
+
+def _decided(
+    recipe: Recipe, data: fitting.Data, params: Mapping[str, Any], name: str
+) -> tuple[Pipeline, DecisionRule | None, str]:
+    def later(before: fitting.Data, after: fitting.Data) -> np.ndarray:
+        counted = fitting.categories(recipe, data), len(data.classes)
+        fitted = fitting.fit(fitting.build(recipe, params, *counted), before, threads.per_fit(), name)
+        return fitting.predicted(fitted, after, recipe.task, name)
+
+    rule, remark = decision.choose(recipe, data, later)
+    fitted = _fit(recipe, data, params)
+    if rule is not None:
+        thresholds.keep(fitted, rule)
+    return fitted, rule, remark
 
 
 def _fit(recipe: Recipe, data: fitting.Data, params: Mapping[str, Any]) -> Pipeline:
@@ -204,11 +230,11 @@ def _choose(
     if recipe.ranked or space:
         outcome = tune.search(recipe, data, store if space else None, dask)
     with threads.remarks() as remarks:
-        model = _waited(recipe, data, held, outcome.params)
+        model, rule, doubt = _waited(recipe, data, held, outcome.params)
     for remark in remarks:
         log.warning("%s: %s", name, remark)
     names = data.classes if recipe.task == "classification" else ()
-    all_remarks = (*data.remarks, *outcome.remarks, *remarks)
+    all_remarks = (*data.remarks, *outcome.remarks, *remarks, *([doubt] if doubt else []))
     return _Chosen(
         model,
         outcome.params,
@@ -218,6 +244,7 @@ def _choose(
         data.labels.size,
         all_remarks,
         names,
+        rule,
     )
 
 
@@ -231,9 +258,11 @@ def _log_facts(client: Client, run: Run, job: jobs.Job, chosen: _Chosen) -> None
     params = {
         f"model.{name}": value for name, value in {**job.recipe.candidate.params, **chosen.params}.items()
     }
-    counts = {"train_rows": chosen.rows, "trials": chosen.trials}
+    counts: dict[str, Any] = {"train_rows": chosen.rows, "trials": chosen.trials}
     if bounds := intervals.of(chosen.model):
         counts["calibration_rows"] = bounds.facts.rows
+    if chosen.decision:
+        counts["threshold"] = chosen.decision.threshold
     tracking.log_params(client, run.info.run_id, {**counts, **params})
     tracking.log_metrics(client, run.info.run_id, "inner", {job.recipe.metric: chosen.score})
 
@@ -255,4 +284,5 @@ def _log_curve(client: Client, run: Run, job: jobs.Job, data: fitting.Data, chos
         return _fit(job.recipe, part, chosen.params)
 
     with threads.bounded(threads.per_fit()):
-        curve.log_training(client, run.info.run_id, job.recipe, data, again)
+        rule = chosen.decision or HALF
+        curve.log_training(client, run.info.run_id, job.recipe, data, again, rule)

@@ -14,7 +14,7 @@ from airflow_mlops.domain.spec.model import Candidate
 from airflow_mlops.exceptions import NotEnoughData, TrainingFailed
 from airflow_mlops.learning import threads
 from airflow_mlops.learning.statistics import measures
-from airflow_mlops.stages.train import fitting, folds, pools
+from airflow_mlops.stages.train import decision, fitting, folds, pools
 from airflow_mlops.stages.train.proposals import Proposal, Proposals
 from airflow_mlops.stages.train.trials import Trial, TrialOutcome
 
@@ -277,7 +277,8 @@ def _measure(
         model = fitting.fit(clone(unfitted), data.between(0, fold.cut), n_threads, name)
         later = data.between(fold.cut, fold.end)
         predicted = fitting.predicted(model, later, recipe.task, name)
-        value = measures.measure(recipe.metric, later.labels, predicted)
+        rule = decision.suiting(recipe, later.labels, predicted)
+        value = measures.measure(recipe.metric, later.labels, predicted, rule=rule)
     except TrainingFailed as error:
         return _Measurement(None, monotonic() - began, str(error))
     except ValueError as error:  # predictions that are not finite

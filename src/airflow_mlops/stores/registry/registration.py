@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from airflow_mlops.exceptions import ModelNotFound, RegistryUnavailable
-from airflow_mlops.stores.registry import registry, tracking
+from airflow_mlops.stores.registry import long_tags, tracking
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -63,7 +63,7 @@ def register(
     :param tags: tags of any length; read long ones with :func:`airflow_mlops.stores.registry.registry.tags`.
     :raises RegistryUnavailable: if no usable version could be created.
     """
-    kept = {name: registry.keep_tag(client, run_id, name, value) for name, value in tags.items()}
+    kept = {name: long_tags.keep(client, run_id, name, value) for name, value in tags.items()}
     failure: RegistryUnavailable | None = None
     try:
         with tracking.errors(client):

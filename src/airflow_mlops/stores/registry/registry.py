@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NamedTuple
 
 from airflow_mlops.domain.classes import BINARY
+from airflow_mlops.domain.facts.decision import HALF, DecisionRule
 from airflow_mlops.domain.facts.results import DatasetVersion, ModelRef, Split
 from airflow_mlops.domain.spec.model import Features
 from airflow_mlops.exceptions import DigestMismatch, ModelNotFound, RegistryUnavailable
 from airflow_mlops.stores import damage
-from airflow_mlops.stores.registry import artifacts, tracking
+from airflow_mlops.stores.registry import long_tags, tracking
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -23,12 +21,11 @@ if TYPE_CHECKING:
 
 CHAMPION = "champion"
 """The alias of the version that makes the predictions."""
-# Longest tag, in characters: MLflow takes 100,000, but MySQL only 65,535 bytes. The columns of a wide table need more.
-_LONGEST = 16_000
-_KEPT = "artifact:sha256:"
 _DIGEST = "mlops.digest"
 CLASSES = "mlops.classes"
 """Tag of versions: the classes that a classifier tells apart, as a list."""
+DECISION = "mlops.decision"
+"""Tag of versions: the :class:`~airflow_mlops.domain.facts.decision.DecisionRule`; none if 0.5 decides."""
 CHALLENGER = "challenger"
 """The alias of the version that predicts beside the champion."""
 
@@ -46,6 +43,7 @@ class Training(NamedTuple):
     :param task: ``classification`` or ``regression``.
     :param metrics: metrics on the holdout; empty if the version was never evaluated.
     :param classes: the classes of a classification in the order of the probabilities; none for a regression.
+    :param decision: from which probability on the version puts a row in the second of two classes.
     """
 
     task: str
@@ -54,6 +52,7 @@ class Training(NamedTuple):
     dataset: DatasetVersion
     metrics: dict[str, float]
     classes: tuple[str, ...] = ()
+    decision: DecisionRule = HALF
 
 
 # More than a version has; what is longer is shown in part.
@@ -189,6 +188,7 @@ def training(client: MlflowClient, ref: ModelRef) -> Training:
                 name.removeprefix("holdout/"): logged[name] for name in logged if name.startswith("holdout/")
             },
             classes=classes_of(version_tags),
+            decision=decision_of(version_tags),
         )
 
 
@@ -200,6 +200,15 @@ def classes_of(version_tags: Mapping[str, str]) -> tuple[str, ...]:
     if version_tags.get("mlops.task") != "classification":
         return ()
     return tuple(map(str, json.loads(version_tags.get(CLASSES, "[]")))) or BINARY
+
+
+def decision_of(version_tags: Mapping[str, str]) -> DecisionRule:
+    """Return the decision of a version, from its tags.
+
+    :raises ValueError: if the tag is no decision.
+    """
+    text = version_tags.get(DECISION)
+    return DecisionRule.model_validate_json(text) if text else HALF
 
 
 def registration(client: MlflowClient, ref: ModelRef) -> Registration:
@@ -227,37 +236,7 @@ def tags(client: MlflowClient, version: ModelVersion) -> dict[str, str]:
     :raises ModelNotFound: if such an artifact is gone.
     :raises RegistryUnavailable: if MLflow does not answer.
     """
-    return {
-        name: _read(client, version, name, value.removeprefix(_KEPT)) if value.startswith(_KEPT) else value
-        for name, value in version.tags.items()
-    }
-
-
-def _read(client: MlflowClient, version: ModelVersion, name: str, digest: str) -> str:
-    with TemporaryDirectory() as folder:
-        content = artifacts.download(client, str(version.run_id), _file(name), Path(folder)).read_bytes()
-    if hashlib.sha256(content).hexdigest() != digest:
-        raise DigestMismatch(
-            f"Tag {name} of version {version.version} of {version.name!r} is kept as {_file(name)} of run "
-            f"{version.run_id}, which is not what was registered."
-        )
-    return content.decode()
-
-
-def keep_tag(client: MlflowClient, run_id: str, name: str, value: str) -> str:
-    """Return the text that the tag of a version can have; one that is too long becomes an artifact of the run.
-
-    :raises RegistryUnavailable: if MLflow does not answer.
-    """
-    if len(value) <= _LONGEST:
-        return value
-    with tracking.errors(client):
-        client.log_text(run_id, value, _file(name))
-    return _KEPT + hashlib.sha256(value.encode()).hexdigest()
-
-
-def _file(tag: str) -> str:
-    return f"tags/{tag}.json"
+    return {name: long_tags.read(client, version, name, value) for name, value in version.tags.items()}
 
 
 def _same(client: MlflowClient, ref: ModelRef) -> ModelVersion:

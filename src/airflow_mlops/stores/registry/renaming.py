@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from airflow_mlops.exceptions import ModelNotFound
-from airflow_mlops.stores.registry import registry, tracking
+from airflow_mlops.stores.registry import long_tags, registry, tracking
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -44,7 +44,7 @@ def rename(client: MlflowClient, names: Names) -> None:
         for name in _FACTS:
             renamed = names.json(tags.get(name, ""))
             if renamed != tags.get(name, ""):
-                kept = registry.keep_tag(client, str(version.run_id), name, renamed)
+                kept = long_tags.keep(client, str(version.run_id), name, renamed)
                 registry.tag(client, version.name, str(version.version), name, kept)
     try:
         with tracking.errors(client):

@@ -217,7 +217,7 @@ def test_every_problem_is_in_one_error_in_the_order_of_the_file(tmp_path: Path) 
         (
             "line 9, train.metric: 'roc_acu' is no metric; did you mean 'roc_auc'? allowed: roc_auc, average_precision, "
             "log_loss, brier, accuracy, f1, f1_weighted, precision, recall, balanced_accuracy, matthews, quadratic_kappa, "
-            "top_K_accuracy, fB (classification); rmse, mae, r2, mape, median_absolute_error, poisson_deviance, "
+            "expected_cost, top_K_accuracy, fB (classification); rmse, mae, r2, mape, median_absolute_error, poisson_deviance, "
             "gamma_deviance, pinball_Q (regression)"
         ),
         "line 13, train.candidates[1].search.learning_rate: must be a list of values, or a range such as {low: 0.01, high: 1, log: true}, not the number 0.1",
@@ -244,7 +244,7 @@ def test_what_concerns_several_sections_is_found_beside_what_is_wrong_within_one
     ("values", "says"),
     [
         ({"sourse": {}}, "sourse: is no key; did you mean 'source'? allowed: name, description,"),
-        ({"metric": "f1"}, "metric: is no key here; did you mean train.metric? allowed here:"),
+        ({"metric": "f1"}, "metric: is no key here; did you mean decision.metric or train.metric? allowed here:"),
         ({"expectations": []}, "expectations: is no key; did you mean 'validate'?"),
         ({"source": {}}, "source: takes exactly one of python, files, sql, delta; none is given"),
         ({"source": {"python": "a.b"}}, "source.python.function: must be written module:function, such as nycflights:read_month"),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from airflow_mlops.learning.statistics import measures, resampling
+from airflow_mlops.learning.statistics import decisions, measures, resampling
 from airflow_mlops.learning.statistics.statistic import statistic
 
 METRICS = ("roc_auc", "average_precision", "log_loss", "brier", "accuracy", "f1")
@@ -98,8 +98,8 @@ def test_rows_of_one_class_have_no_curve() -> None:
 
 
 def test_a_tie_is_the_first_class() -> None:
-    assert measures.chosen(np.array([[0.4, 0.4, 0.2]])).tolist() == [0]
-    assert measures.chosen(np.array([0.5])).tolist() == [1]
+    assert decisions.chosen(np.array([[0.4, 0.4, 0.2]])).tolist() == [0]
+    assert decisions.chosen(np.array([0.5])).tolist() == [1]
 
 
 def test_each_class_has_its_precision_and_recall() -> None:

@@ -17,7 +17,7 @@ from airflow_mlops.exceptions import SchemaMismatch, TableUnreadable
 from airflow_mlops.learning.labels import labels
 from airflow_mlops.learning.labels.join import Truth, join
 from airflow_mlops.stages.performance import judge, window
-from airflow_mlops.stages.performance.rows import Subject
+from airflow_mlops.stages.performance.subject import Subject
 from airflow_mlops.stores.registry import tracking
 from airflow_mlops.stores.tables import tables
 from history import MODEL, History, changed, month, rows_of

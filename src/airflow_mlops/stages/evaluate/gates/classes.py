@@ -28,5 +28,5 @@ def of_each(evidence: Evidence) -> GateOutcome:
             gates_classes.not_compared(measure, rival.problem if rival else "") for measure in gate.loss
         ]
     else:
-        checks += by_class.losses(gate, judged, rival.predicted, evidence.classes)
+        checks += by_class.losses(gate, judged, rival.predicted, evidence.classes, rival.rule)
     return GateOutcome(checks)

@@ -11,6 +11,7 @@ from airflow_mlops.domain.checks import Check
 from airflow_mlops.domain.facts.results import TrainedModel
 from airflow_mlops.domain.metrics import measured, metric_of
 from airflow_mlops.domain.policies.gates import Interval
+from airflow_mlops.domain.spec.decision import COST
 from airflow_mlops.domain.spec.gates import Gates, VersusChampion
 from airflow_mlops.learning.models.intervals import Bounds
 from airflow_mlops.learning.statistics import coverage, measures, resampling
@@ -61,8 +62,9 @@ class Evidence:
 
     @property
     def named(self) -> tuple[str, ...]:
-        """The metrics that the spec names: the one that candidates are ranked by, and those with a floor."""
-        return self.candidate.metric, *self.gates.floor
+        """The metrics that the spec names: the one that candidates are ranked by, those with a floor, and what mistakes cost."""
+        costs = (COST,) if self.judged.rule.costs else ()
+        return self.candidate.metric, *self.gates.floor, *costs
 
     @cached_property
     def metrics(self) -> dict[str, float | None]:
@@ -70,7 +72,9 @@ class Evidence:
         if self.not_finite:
             return dict.fromkeys(measured(self.candidate.task, self.named))
         judged = self.judged
-        metrics = measures.metrics(judged.truth, judged.predicted, self.candidate.task, self.named)
+        metrics = measures.metrics(
+            judged.truth, judged.predicted, self.candidate.task, self.named, rule=judged.rule
+        )
         return metrics | (self._bounds.values if self._bounds else {})
 
     @cached_property
@@ -104,7 +108,9 @@ class Evidence:
     def resampled(self, statistics: Sequence[str]) -> resampling.Resampled:
         """Resample the blocks of the rows many times, and measure some statistics each time."""
         judged = self.judged
-        measured = [statistic(name, judged.truth, judged.predicted, judged.blocks) for name in statistics]
+        measured = [
+            statistic(name, judged.truth, judged.predicted, judged.blocks, judged.rule) for name in statistics
+        ]
         return resampling.resample(measured, judged.blocks.count)
 
 

@@ -32,6 +32,7 @@ def judge(evidence: Evidence) -> GateOutcome:
             blocks=judged.blocks,
             confidence=gate.confidence,
             test=gate.test,
+            rules=(judged.rule, rival.rule),
         )
         comparison = replace(comparison, problem=rival.problem or comparison.problem)
     n, has_champion = judged.truth.size, rival is not None

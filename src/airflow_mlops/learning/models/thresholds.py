@@ -1,0 +1,44 @@
+"""The threshold of a classifier of two classes: kept within the fitted pipeline, whose own classes follow it too."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from airflow_mlops.domain.facts.decision import HALF, DecisionRule
+from airflow_mlops.learning.models import classes
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
+
+    from airflow_mlops.domain.spec.decision import Costs
+
+_THRESHOLD = "mlops_threshold_"
+
+
+def keep(fitted: Pipeline, rule: DecisionRule) -> None:
+    """Keep the threshold within a pipeline of two classes, so that its digest covers it, and let ``predict`` cut there.
+
+    The estimator is put into scikit-learn's ``FixedThresholdClassifier`` as it is; what ``predict_proba`` returns stays the same.
+    """
+    from sklearn.frozen import FrozenEstimator
+    from sklearn.model_selection import FixedThresholdClassifier
+
+    name, estimator = fitted.steps[-1]
+    cut = FixedThresholdClassifier(
+        FrozenEstimator(estimator), threshold=rule.threshold, pos_label=1, response_method="predict_proba"
+    )
+    # A frozen estimator learns nothing of these rows.
+    fitted.steps[-1] = (name, cut.fit([[0], [1]], [0, 1]))
+    setattr(fitted, _THRESHOLD, rule.threshold)
+
+
+def of(fitted: Pipeline, judged: Sequence[str] = (), costs: Costs | None = None) -> DecisionRule:
+    """Return the decision that a fitted pipeline keeps.
+
+    :param judged: the order of the probabilities; none for the pipeline's own classes.
+    :param costs: what metrics are to count mistakes by.
+    """
+    threshold = getattr(fitted, _THRESHOLD, HALF.threshold)
+    own = classes.of(fitted).names
+    return DecisionRule(threshold=threshold, costs=costs).among(own, judged or own)

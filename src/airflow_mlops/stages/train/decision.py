@@ -1,0 +1,92 @@
+"""The decision of a candidate: its threshold, chosen on rows that its model was not fitted to and that do not judge it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from airflow_mlops.domain.classes import BINARY
+from airflow_mlops.domain.facts.decision import HALF, DecisionRule
+from airflow_mlops.domain.facts.recipe import LEAST_OF_A_CLASS
+from airflow_mlops.exceptions import NotEnoughData, SchemaMismatch
+from airflow_mlops.learning.statistics import decisions
+from airflow_mlops.stages.train import folds
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from airflow_mlops.domain.facts.recipe import Recipe
+    from airflow_mlops.stages.train.fitting import Data
+
+log = logging.getLogger(__name__)
+
+
+def choose(
+    recipe: Recipe, data: Data, later: Callable[[Data, Data], np.ndarray]
+) -> tuple[DecisionRule | None, str]:
+    """Return the decision of a candidate, None if its recipe asks for none, and what a person should know of it.
+
+    The threshold is chosen on the validation rows of the recipe's folds, the latest fifths before the holdout, each predicted
+    by a model that was fitted to the rows before. With fewer than ten rows of either class, costs decide by what they
+    imply.
+
+    :param later: takes rows to fit to and rows after them, and returns the predictions of the latter.
+    :raises SchemaMismatch: if there are not two classes.
+    :raises NotEnoughData: if the threshold is to be chosen by a metric, and there are too few rows of a class.
+    """
+    import numpy as np
+
+    decision = recipe.decision
+    if decision is None:
+        return None, ""
+    if len(data.classes) != len(BINARY):
+        raise SchemaMismatch(
+            f"decision is for two classes, and {recipe.target!r} has {len(data.classes)}: {', '.join(data.classes[:5])}, …; of "
+            "more than two the most probable one is chosen. Leave decision out."
+        )
+    if decision.threshold is not None:
+        return DecisionRule(threshold=decision.threshold, reason="set by the spec"), ""
+    spans = folds.folds(data, recipe.folds, recipe.task)
+    parts = [(data.between(0, fold.cut), data.between(fold.cut, fold.end)) for fold in spans]
+    truth = np.concatenate([after.labels for _, after in parts])
+    positives, rows = int(truth.sum()), f"{truth.size:,} rows from {_day(parts[0][1].times[0])} on"
+    few = f"of the {rows}, which the model is not fitted to, {positives:,} are {data.classes[1]}"
+    if min(positives, truth.size - positives) < LEAST_OF_A_CLASS:
+        if decision.costs is None:
+            raise NotEnoughData(
+                f"{few}; {LEAST_OF_A_CLASS} of either class are needed to choose a threshold by {decision.metric}. Raise "
+                "train.folds or train.window, or write decision: {threshold: …}."
+            )
+        remark = f"{few}, too few to choose a threshold on: it is the one that costs imply"
+        log.warning("%s.", remark)
+        rule = DecisionRule(threshold=decision.costs.threshold, reason="implied by the costs")
+        return rule.counting(decision.costs), remark
+    scores = np.concatenate([later(before, after) for before, after in parts])
+    cut = decisions.best(truth, scores, decision)
+    aim = "least cost" if decision.costs else f"best {decision.metric}"
+    reason = f"{aim}, {cut.value:.4g}, on {rows}, of which {positives:,} are {data.classes[1]}"
+    return DecisionRule(
+        threshold=cut.threshold, costs=decision.costs, reason=reason, positive=cut.positive
+    ), ""
+
+
+def suiting(recipe: Recipe, labels: np.ndarray, predicted: np.ndarray) -> DecisionRule:
+    """Return the decision by which a candidate is ranked on validation rows: at the threshold that suits them best.
+
+    Candidates are ranked alike so, each a little too well; the holdout, which chooses nothing, judges the best one.
+
+    :param labels: codes of classes.
+    :param predicted: predictions of a model that was not fitted to these rows.
+    """
+    decision = recipe.decision
+    if decision is None or predicted.ndim > 1 or not labels.size:
+        return HALF
+    if decision.threshold is not None:
+        return DecisionRule(threshold=decision.threshold)
+    cut = decisions.best(labels, predicted, decision)
+    return DecisionRule(threshold=cut.threshold, costs=decision.costs)
+
+
+def _day(time: np.datetime64) -> str:
+    return str(time.astype("datetime64[D]"))

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
+
+from airflow_mlops.domain.facts.decision import HALF, DecisionRule
+from airflow_mlops.learning.models import skops_file, thresholds
+from scores import make_scores
+
+
+def fitted(estimator: object) -> tuple[Pipeline, pd.DataFrame]:
+    truth, scores = make_scores(300)
+    frame = pd.DataFrame({"score": scores})
+    return Pipeline([("prepare", StandardScaler()), ("model", estimator)]).fit(frame, truth), frame
+
+
+@pytest.mark.parametrize(
+    "estimator", [LogisticRegression(), HistGradientBoostingClassifier(max_iter=3)], ids=["linear", "trees"]
+)
+def test_a_pipeline_keeps_its_threshold_and_its_classes_follow_it(estimator: object, tmp_path: Path) -> None:
+    model, frame = fitted(estimator)
+    before = model.predict_proba(frame)
+    assert thresholds.of(model) == HALF
+    thresholds.keep(model, DecisionRule(threshold=0.2, reason="set by the spec"))
+    skops_file.save(model, tmp_path / "model.skops")
+    loaded = skops_file.load(tmp_path / "model.skops", skops_file.digest(tmp_path / "model.skops"))
+    assert thresholds.of(loaded).threshold == 0.2
+    np.testing.assert_array_equal(loaded.predict_proba(frame), before)
+    np.testing.assert_array_equal(loaded.predict(frame), before[:, 1] >= 0.2)
+
+
+def test_the_digest_covers_the_threshold(tmp_path: Path) -> None:
+    digests = set()
+    for threshold in (0.2, 0.2, 0.3):
+        model, _ = fitted(LogisticRegression())
+        thresholds.keep(model, DecisionRule(threshold=threshold))
+        skops_file.save(model, tmp_path / "model.skops")
+        digests.add(skops_file.digest(tmp_path / "model.skops"))
+    assert len(digests) == 2
