@@ -117,6 +117,7 @@ class IngestLabelsOperator(BaseOperator):
     :param partition: key of the partition; None means the run's ``partition_key``.
     :param ambiguous: which one is meant by a time without an offset that occurs twice, as clocks are set back: ``earlier``
         or ``later``; None refuses it.
+    :param pii: columns with personal data, whose values no message about a cell that cannot be read shows.
     """
 
     template_fields: Sequence[str] = ("model", "target", "partition")
@@ -136,10 +137,12 @@ class IngestLabelsOperator(BaseOperator):
         partition: str | None = None,
         ambiguous: str | None = None,
         classes: Sequence[str | int] = (),
+        pii: Sequence[str] = (),
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.ambiguous = ambiguous
+        self.pii = pii
         self.model = model
         self.source = source
         self.key = key
@@ -166,6 +169,7 @@ class IngestLabelsOperator(BaseOperator):
             data=table_uri(self.model, "data"),
             ambiguous=self.ambiguous,
             classes=tuple(map(class_name, self.classes)),
+            pii=self.pii,
         )
         check = unmatched(report, policy.max_unmatched)
         report = report.model_copy(update={"check": check})

@@ -57,6 +57,7 @@ def build(spec: ModelSpec) -> DAG:
                 classes=spec.classes,
                 grain=spec.grain,
                 ambiguous=spec.ambiguous,
+                pii=spec.pii,
                 policy=spec.labels,
                 doc_md=docs.TASKS["labels"],
             )

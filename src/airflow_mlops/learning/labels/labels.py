@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -41,6 +41,7 @@ def ingest(
     data: str | None = None,
     ambiguous: str | None = None,
     classes: tuple[str, ...] = (),
+    pii: Collection[str] = (),
 ) -> LabelsReport:
     """Write the labels that a source has for a partition: those that became known during it.
 
@@ -49,6 +50,7 @@ def ingest(
 
     :param data: URI of the published data; None means data that is not a table of ours, so that nobody knows its keys.
     :param ambiguous: as of :func:`write`, as is ``classes``.
+    :param pii: columns whose values no message about cells that cannot be read shows.
     :raises SourceMissing: if the source has nothing for the partition.
     :raises SchemaMismatch: if a cell of another column cannot be read; else errors are those of :func:`write`.
     """
@@ -61,7 +63,7 @@ def ingest(
     keys = [name for name in key if name != event_time]
     early = [] if data is None else [name for name in keys if name not in matching.published(data).names]
     unnamed = target if task == "classification" and not classes else None
-    read = reading.read(source, partition, types, keys, expected, early, unnamed)
+    read = reading.read(source, partition, types, keys, expected, early, unnamed, pii)
     if read is None:
         return LabelsReport(partition=partition.key, rows=0, new=0, empty=0, contradictory=0)
     strangers = read.labelled(target, task, classes, f"the labels of partition {partition.key}")

@@ -23,10 +23,12 @@ class ClassNames:
     """Look at labels that nobody has named the classes of, batch by batch.
 
     :param target: their column; None looks at nothing.
+    :param masked: whether the labels may not be shown.
     """
 
-    def __init__(self, target: str | None) -> None:
+    def __init__(self, target: str | None, *, masked: bool = False) -> None:
         self._target = target
+        self._masked = masked
         self._rows = self._labels = self._count = 0
         self._first: list[tuple[int, str]] = []
 
@@ -66,7 +68,8 @@ class ClassNames:
         rows = [before for before, _ in self._first]
         places = (lines(partition, rows) if lines else []) or [f"row {before + 1:,}" for before in rows]
         shown = ", ".join(
-            f"{quoted(text)} ({place})" for (_, text), place in zip(self._first, places, strict=True)
+            place if self._masked else f"{quoted(text)} ({place})"
+            for (_, text), place in zip(self._first, places, strict=True)
         )
         log.warning(
             "%s: %r holds numbers or truth values, and %s of %s %s: %s%s. So all of them are taken for names of classes: correct "

@@ -76,6 +76,7 @@ def read(
     expected: Mapping[str, str],
     early: Collection[str] = (),
     classes: str | None = None,
+    pii: Collection[str] = (),
 ) -> Brought | None:
     """Read the labels of a partition; None if the source yields nothing, not even columns.
 
@@ -88,6 +89,7 @@ def read(
     :param early: columns of the key whose type nobody knows yet, since the data is not published.
     :param classes: column of classes that nobody has named: a text among numbers there is told of, since it makes names of
         all of them. None for no such column.
+    :param pii: columns whose values no message about cells shows.
     :raises SchemaMismatch: if a cell of another column cannot be read, or keys have lost digits or their notation.
     """
     import numpy as np
@@ -109,7 +111,7 @@ def read(
     where = f"the labels of partition {partition.key}"
     rows, strangers, retyped = list[pa.Table](), list[pa.Table](), dict[str, tuple[str, str]]()
     tally = unreadable.Tally()
-    names = ClassNames(classes)
+    names = ClassNames(classes, masked=classes in pii)
     for batch in batches:
         part, cells = unreadable.taken(pa.Table.from_batches([batch]))
         tally.add(part, cells)
@@ -122,7 +124,7 @@ def read(
         rows.append(part.filter(pa.array(~is_strange)))
         strangers.append(part.filter(pa.array(is_strange)))
     if wrong := [name for name in tally.counts if name not in legible]:
-        _refuse(tally, wrong, where)
+        _refuse(tally, wrong, pii, where)
     names.tell(getattr(source, "lines", None), partition, where)
     if not rows:
         return None
@@ -144,12 +146,11 @@ def _is_number(text: str) -> bool:
     return kind is not None and unreadable.is_number(kind)
 
 
-def _refuse(tally: unreadable.Tally, names: Collection[str], where: str) -> None:
+def _refuse(tally: unreadable.Tally, names: Collection[str], pii: Collection[str], where: str) -> None:
     options = [written for name in names if (written := tally.written(name))]
     advice = f"; or write {' and '.join(options)} if they are of CSV" if options else ""
-    raise SchemaMismatch(
-        f"{where}: {'; '.join(map(tally.sentence, names))}; correct them in the source{advice}"
-    )
+    sentences = "; ".join(tally.sentence(name, masked=name in pii) for name in names)
+    raise SchemaMismatch(f"{where}: {sentences}; correct them in the source{advice}")
 
 
 def _refuse_text(rows: pa.Table, types: Mapping[str, str], where: str) -> None:

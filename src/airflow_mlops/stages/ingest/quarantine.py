@@ -17,6 +17,7 @@ from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.exceptions import ReleaseRefused
 from airflow_mlops.stages.ingest import corrections, releases, restage
 from airflow_mlops.stages.ingest.releases import REASONS, UNREADABLE
+from airflow_mlops.stores import damage
 from airflow_mlops.stores.tables import digests, tables, versions
 
 if TYPE_CHECKING:
@@ -262,10 +263,11 @@ def _kinds(batch: pa.RecordBatch) -> list[str]:
     if UNREADABLE not in batch.schema.names:
         return reasons
     cells = batch.column(UNREADABLE).to_pylist()
-    return [
-        reason if text is None else "; ".join(f"{name} cannot be read" for name in json.loads(text))
-        for reason, text in zip(reasons, cells, strict=True)
-    ]
+    with damage.errors("A row in quarantine"):
+        return [
+            reason if text is None else "; ".join(f"{name} cannot be read" for name in json.loads(text))
+            for reason, text in zip(reasons, cells, strict=True)
+        ]
 
 
 def _check_promises(passing: pa.Table, dataset: DatasetVersion, place: str) -> None:

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from airflow_mlops.stores import damage
+
 
 def key_of(*parts: Any) -> str:
     """Return a digest of plain JSON values."""
@@ -34,11 +36,16 @@ def cached(folder: Path, kind: str, key: str, compute: Callable[[], Any]) -> Any
 
 
 def load(path: Path) -> Any:
-    """Return the JSON values in a file; None if there is no file."""
+    """Return the JSON values in a file; None if there is no file.
+
+    :raises TableUnreadable: if it is damaged.
+    """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         return None
+    with damage.errors(f"{path}, which may be deleted,"):
+        return json.loads(text)
 
 
 def save(path: Path, facts: Any) -> None:

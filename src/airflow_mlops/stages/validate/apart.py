@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from airflow_mlops.domain.checks import Outcome, Severity
 from airflow_mlops.domain.facts.validation import ExpectationResult
 from airflow_mlops.stages.validate.findings import MASK, SAMPLES, ExpectationFinding
+from airflow_mlops.stores import damage
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -44,7 +45,8 @@ def of(rows: pa.Table | None, before: int, pii: Collection[str]) -> Unread:
     """
     if rows is None:
         return Unread()
-    cells: list[dict[str, str]] = [json.loads(text) for text in rows["_unreadable"].to_pylist()]
+    with damage.errors("A row with a cell that cannot be read"):
+        cells: list[dict[str, str]] = [dict(json.loads(text)) for text in rows["_unreadable"].to_pylist()]
     columns = dict.fromkeys(name for row in cells for name in row)
     total = before + rows.num_rows
     findings = [_finding(name, rows, cells, before, total, name in pii) for name in columns]

@@ -11,7 +11,7 @@ import pytest
 
 from airflow_mlops.domain.facts.labels import LabelsReport, Unmatched
 from airflow_mlops.exceptions import SchemaMismatch
-from airflow_mlops.hooks.source_files import FileSource
+from airflow_mlops.hooks.sources import FileSource
 from airflow_mlops.learning.labels import labels
 from airflow_mlops.stores.sources.python import PythonSource
 from airflow_mlops.stores.tables import tables
@@ -269,3 +269,23 @@ def test_a_label_or_time_that_cannot_be_read_is_shown_with_its_line(
     with pytest.raises(SchemaMismatch, match=re.escape(said)):
         store.bring(store.csv("5;2013-01-02;1", row), task="regression")
     assert not tables.exists(store.labels)
+
+
+@pytest.mark.parametrize(
+    ("task", "rows"), [("classification", ["0", "1", "SECRET"]), ("regression", ["1", "2", "SECRET"])]
+)
+def test_labels_that_are_personal_data_are_not_shown(
+    store: Store, task: str, rows: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    store.publish([5, 6, 7])
+    source = store.csv(*(f"{key};2013-01-02;{y}" for key, y in zip((5, 6, 7), rows, strict=True)))
+    said = ""
+    try:
+        labels.ingest(
+            source, month("2013-01"), uri=store.labels, key=["id"], event_time="at", target="y", task=task,
+            data=store.data, pii=["y"],
+        )  # fmt: skip
+    except SchemaMismatch as error:
+        said = str(error)
+    assert "line 4 of" in said + caplog.text
+    assert "SECRET" not in said + caplog.text
