@@ -20,6 +20,9 @@ SHOWN = 3
 _SAMPLE = 1_000
 """Cells of a column by which their notation is recognised."""
 _LONGEST = 60
+_NUMBER = r"(?i)^[+-]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?|nan.*|inf|infinity)$"
+_TRUTH = r"(?i)^(?:true|false|0|1)$"
+_DAY = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}"
 
 
 class Cell(NamedTuple):
@@ -65,11 +68,11 @@ def misfits(column: pa.Array, kind: pa.DataType) -> list[int]:
     from pyarrow import types
 
     if types.is_boolean(kind):
-        return _failing(trimmed(column), lambda part: part.cast(pa.bool_()))
+        return _failing(trimmed(column), _TRUTH, lambda part: part.cast(pa.bool_()))
     if types.is_timestamp(kind) or types.is_date(kind):
-        return _failing(column, times_of)
+        return _failing(trimmed(column), _DAY, times_of)
     numbers = trimmed(column)
-    failing = _failing(numbers, lambda part: part.cast(pa.float64()))
+    failing = _failing(numbers, _NUMBER, lambda part: part.cast(pa.float64()))
     rest = without(numbers, failing)
     return sorted([*failing, *overflowing(rest, rest.cast(pa.float64()))])
 
@@ -143,11 +146,16 @@ def quoted(text: str) -> str:
     return repr(text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…")
 
 
-def _failing(column: pa.Array, convert: Callable[[pa.Array], object]) -> list[int]:
-    """Return the positions of values that cannot be converted, by trying ever smaller parts."""
-    import pyarrow as pa
+def _failing(column: pa.Array, form: str, convert: Callable[[pa.Array], object]) -> list[int]:
+    """Return the positions of values that cannot be converted, by their form, and then by trying ever smaller parts.
 
-    failing: list[int] = []
+    :param form: regular expression of all that can be converted, and of little else: parts take long if most of them fail.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    failing: list[int] = pc.indices_nonzero(pc.invert(pc.match_substring_regex(column, form))).to_pylist()
+    column = without(column, failing) if failing else column
 
     def search(start: int, length: int) -> None:
         try:
@@ -162,7 +170,7 @@ def _failing(column: pa.Array, convert: Callable[[pa.Array], object]) -> list[in
 
     if len(column):
         search(0, len(column))
-    return failing
+    return sorted(failing)
 
 
 class Tally:
