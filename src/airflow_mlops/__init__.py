@@ -45,6 +45,7 @@ if TYPE_CHECKING:
         Train,
         VersusChampion,
     )
+    from airflow_mlops.domain.spec.own_metrics import OwnMetric
     from airflow_mlops.hooks.source_files import FileSource
     from airflow_mlops.hooks.source_sql import SqlSource
     from airflow_mlops.hooks.sources import DatasetSource
@@ -89,6 +90,7 @@ __all__ = [
     "ModelSpec",
     "Monitor",
     "Notice",
+    "OwnMetric",
     "Partition",
     "PerformancePolicy",
     "PredictionIntervals",
@@ -133,6 +135,7 @@ _ELSEWHERE = {
     "Evaluation": "airflow_mlops.domain.facts.results:Evaluation",
     "FileSource": "airflow_mlops.hooks.source_files:FileSource",
     "Notice": "airflow_mlops.reporting.alerts.notice:Notice",
+    "OwnMetric": "airflow_mlops.domain.spec.own_metrics:OwnMetric",
     "Partition": "airflow_mlops.domain.partitions:Partition",
     "PredictionIntervals": "airflow_mlops.domain.spec.intervals:PredictionIntervals",
     "PythonSource": "airflow_mlops.stores.sources.python:PythonSource",

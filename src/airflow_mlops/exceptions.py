@@ -63,6 +63,10 @@ class TransformFailed(ValueError):
     """The function that prepares features cannot be imported, fails, or breaks its promise. A retry cannot help."""
 
 
+class MetricFailed(ValueError):
+    """A metric of one's own cannot be imported, fails, or returns no number. A retry cannot help: correct its function."""
+
+
 class FutureJoin(ValueError):
     """A point-in-time join would look at what was not known yet. A retry cannot help: correct the join."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from difflib import get_close_matches
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow_mlops.cli import terminal
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def check(args: Namespace) -> None:
-    """Validate a spec file, and the suites that it names; look at the last file of its sources, if it is reachable.
+    """Validate a spec file, with the suites and the functions of metrics that it names; look at the last file of its sources.
 
     Files elsewhere than on this machine are looked at only with ``--data``.
 
@@ -32,7 +33,14 @@ def check(args: Namespace) -> None:
         spec = ModelSpec.load(args.file)
     except (SpecError, OSError) as error:
         raise SystemExit(str(error)) from None
-    if problems := list(suites.check(spec.expectations)):
+    problems = list(suites.check(spec.expectations))
+    if spec.train.metrics:
+        from airflow_mlops.learning.models import own_metrics
+
+        # A DAG file finds what lies beside it; its specs lie there too, or in a folder below.
+        folder = Path(args.file).resolve().parent
+        problems += own_metrics.problems(spec.train.metrics, [folder, folder.parent])
+    if problems:
         raise SystemExit("\n".join(problems))
     lines, problems = _of_data(spec, everywhere=args.data)
     if not (problems and args.data):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import StrEnum
 from math import inf
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 
 class Task(StrEnum):
@@ -48,6 +51,9 @@ class Metric:
     :param standard: True if it is always measured; False if only where a spec names it.
     :param family: what it shares with others whose names differ by a number; None if its name holds none.
     :param number: that number: how many classes, the quantile in percent, or beta.
+    :param function: what computes it, as ``module:function``, if it is one's own; "" for ours.
+    :param needs: ``probabilities`` or ``labels``: what that function gets of a classifier.
+    :param call: that function; None where it is only named.
     """
 
     name: str
@@ -58,6 +64,9 @@ class Metric:
     standard: bool = False
     family: Family | None = None
     number: float = 0
+    function: str = ""
+    needs: str = "probabilities"
+    call: Callable[..., Any] | None = None
 
 
 METRICS: dict[str, Metric] = {
@@ -99,8 +108,29 @@ FAMILIES = (TOP, F_BETA, PINBALL)
 """Every metric whose name holds a number."""
 
 
+COVERAGE, WIDTH = "interval_coverage", "interval_width"
+"""Measures of bounds, beside the metrics: the share of true values between them, and their mean distance."""
+
+_OWN: ContextVar[Mapping[str, Metric]] = ContextVar("own metrics", default=MappingProxyType({}))
+
+
+@contextmanager
+def known(own: Iterable[Metric]) -> Iterator[None]:
+    """Make metrics of one's own known by their names, in place of others that were, for a while and in this thread."""
+    token = _OWN.set({metric.name: metric for metric in own})
+    try:
+        yield
+    finally:
+        _OWN.reset(token)
+
+
 def find(name: str) -> Metric | None:
-    """Return the metric that has a name; None if there is none."""
+    """Return the metric that has a name, one of ours or one that is :func:`known`; None if there is none."""
+    return standing(name) or _OWN.get().get(name)
+
+
+def standing(name: str) -> Metric | None:
+    """Return the metric of ours that has a name; None if there is none."""
     if metric := METRICS.get(name):
         return metric
     for family in FAMILIES:
@@ -128,7 +158,7 @@ def nearest(word: str) -> list[str]:
     # A quantile may have been written as a share.
     numbers += [f"{100 * float(number):.4g}" for number in numbers if "." in number]
     written = [family.named(number) for family in FAMILIES for number in numbers]
-    return [*METRICS, *(name for name in written if find(name))]
+    return [*METRICS, *_OWN.get(), *(name for name in written if find(name))]
 
 
 _OF_ONE_CLASS = ("average_precision", "f1", "precision", "recall")
@@ -142,7 +172,8 @@ def of_one_class(name: str) -> bool:
 
 def forms(task: Task | str) -> tuple[str, ...]:
     """Return how the metrics of a task are written, the default one first: names, and the forms of those with a number."""
-    return (*names(task), *(family.form for family in FAMILIES if family.task == task))
+    own = (metric.name for metric in _OWN.get().values() if metric.task == task)
+    return (*names(task), *(family.form for family in FAMILIES if family.task == task), *own)
 
 
 OF_DECISIONS = (
@@ -162,7 +193,9 @@ OF_DECISIONS = (
 def of_decisions(name: str) -> bool:
     """Tell whether a metric is of the classes that rows are put in; others are of probabilities, which no threshold changes."""
     metric = find(name)
-    return name in OF_DECISIONS or (metric is not None and metric.family == F_BETA)
+    return name in OF_DECISIONS or (
+        metric is not None and (metric.family == F_BETA or metric.needs == "labels")
+    )
 
 
 def names(task: Task | str) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager
+from contextvars import copy_context
 from threading import Thread
 from time import monotonic
 from typing import TypeVar
@@ -65,7 +66,7 @@ def waited(work: Callable[[], T], what: str) -> T:
             done.set_exception(error)
 
     # A daemon, so that a process that was told to end does not wait for it.
-    Thread(target=run, name="fit", daemon=True).start()
+    Thread(target=copy_context().run, args=(run,), name="fit", daemon=True).start()
     began = monotonic()
     while True:
         try:

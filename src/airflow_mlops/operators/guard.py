@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from airflow_mlops.domain.checks import Verdict
 from airflow_mlops.domain.facts.question import Question
 from airflow_mlops.domain.spec.decision import Decision
 from airflow_mlops.domain.spec.monitor import Monitor
+from airflow_mlops.domain.spec.own_metrics import OwnMetric
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.runs import dataset_of, push, push_facts, run_of, table_uri, with_labels
 from airflow_mlops.stages.guard import guard
@@ -33,6 +34,7 @@ class GuardOperator(BaseOperator):
     :param classes: the classes of a classification in order; none takes those of the training rows.
     :param decision: from which probability on a row is put in the second of two classes; None means 0.5.
     :param metric: the metric by which the two champions are compared.
+    :param own_metrics: metrics of one's own by name; None for none.
     :param delay: how long after its event time a label is known.
     :param policy: the monitoring policy, of which ``alias_guard`` and ``rollback`` are used; None means the defaults.
     :param labels: whether labels are in the model's table ``labels``, and not in its data.
@@ -57,6 +59,7 @@ class GuardOperator(BaseOperator):
         mlflow_conn_id: str | None = None,
         classes: Sequence[str | int] = (),
         decision: Decision | None = None,
+        own_metrics: Mapping[str, OwnMetric] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -66,6 +69,7 @@ class GuardOperator(BaseOperator):
         self.classes = classes
         self.decision = decision
         self.metric = metric
+        self.own_metrics = own_metrics
         self.delay = delay
         self.policy = policy
         self.labels = labels

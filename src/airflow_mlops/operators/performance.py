@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from airflow_mlops.domain.facts.question import Question
 from airflow_mlops.domain.policies.labels import unmatched
 from airflow_mlops.domain.spec.data import Labels
 from airflow_mlops.domain.spec.model import Decision, PerformancePolicy
+from airflow_mlops.domain.spec.own_metrics import OwnMetric
 from airflow_mlops.exceptions import BadRows
 from airflow_mlops.learning.labels import labels
 from airflow_mlops.learning.labels.join import Truth
@@ -39,6 +40,7 @@ class PerformanceOperator(BaseOperator):
     :param classes: the classes of a classification in order; none takes those of the training rows.
     :param decision: from which probability on a row is put in the second of two classes; None means 0.5.
     :param metric: the metric to which the policy's ``drop`` applies.
+    :param own_metrics: metrics of one's own by name; None for none.
     :param delay: how long after its event time a label is known.
     :param policy: what counts as bad; None means the defaults.
     :param labels: whether labels are in the model's table ``labels``, where :class:`IngestLabelsOperator` puts them,
@@ -64,6 +66,7 @@ class PerformanceOperator(BaseOperator):
         mlflow_conn_id: str | None = None,
         classes: Sequence[str | int] = (),
         decision: Decision | None = None,
+        own_metrics: Mapping[str, OwnMetric] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -73,6 +76,7 @@ class PerformanceOperator(BaseOperator):
         self.classes = classes
         self.decision = decision
         self.metric = metric
+        self.own_metrics = own_metrics
         self.delay = delay
         self.policy = policy
         self.labels = labels

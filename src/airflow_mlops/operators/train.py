@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from airflow_mlops.domain.facts.recipe import Recipe, TrainingConfig
 from airflow_mlops.domain.facts.results import DatasetVersion
 from airflow_mlops.domain.spec.intervals import PredictionIntervals
 from airflow_mlops.domain.spec.model import Budget, Candidate, Decision, Features
+from airflow_mlops.domain.spec.own_metrics import OwnMetric
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.learning import provenance
 from airflow_mlops.links import MlflowRunLink
@@ -42,6 +43,7 @@ class TrainOperator(BaseOperator):
     :param classes: the classes of a classification in order; none takes those of the training rows.
     :param decision: from which probability on a row is put in the second of two classes; None means 0.5.
     :param metric: metric by which candidates are ranked.
+    :param own_metrics: metrics of one's own by name; None for none.
     :param features: feature columns; None means all but key, event time and target.
     :param holdout: partitions, or share of the latest rows, that are kept for evaluation.
     :param window: partitions to train on, or ``all``.
@@ -88,6 +90,7 @@ class TrainOperator(BaseOperator):
         classes: Sequence[str | int] = (),
         intervals: PredictionIntervals | None = None,
         decision: Decision | None = None,
+        own_metrics: Mapping[str, OwnMetric] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -98,6 +101,7 @@ class TrainOperator(BaseOperator):
         self.classes = classes
         self.decision = decision
         self.metric = metric
+        self.own_metrics = own_metrics
         self.features = features
         self.holdout = holdout
         self.window = window

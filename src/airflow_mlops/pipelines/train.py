@@ -45,6 +45,7 @@ def build(spec: ModelSpec) -> DAG:
             classes=spec.classes,
             decision=spec.decision,
             metric=spec.metric.name,
+            own_metrics=spec.train.metrics,
             features=spec.features,
             budget=spec.train.budget,
             folds=spec.train.folds,

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from airflow_mlops.domain.checks import Fact
 
-COVERAGE, WIDTH = "interval_coverage", "interval_width"
-"""Measures of bounds, beside the metrics: the share of true values between them, and their mean distance."""
-
 
 class CalibratedIntervals(Fact):
     """The bounds of a version's predictions.

@@ -11,6 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from airflow_mlops.domain.checks import Fact
 from airflow_mlops.domain.classes import BINARY, class_name
 from airflow_mlops.domain.spec.decision import Costs, Decision, costless
+from airflow_mlops.domain.spec.own_metrics import OwnMetric
 
 if TYPE_CHECKING:
     from airflow_mlops.domain.spec.model import ModelSpec
@@ -25,6 +26,7 @@ class Question(Fact):
     :param classes: the classes of a classification that the spec names, in order; none if they come from the data.
     :param decision: from which probability on a row is put in the second of two classes; None for 0.5.
     :param delay: time from a row's event time until its label counts.
+    :param own_metrics: metrics of one's own by name.
     :param labels: True if the labels are in the model's own labels table; False if they are a column of the data.
     """
 
@@ -35,11 +37,18 @@ class Question(Fact):
     decision: Decision | None = Field(default=None, exclude_if=lambda decision: decision is None)
     delay: timedelta = timedelta(0)
     labels: bool = False
+    own_metrics: dict[str, OwnMetric] = Field(default_factory=dict, exclude_if=lambda own: not own)
 
     @field_validator("classes", mode="before")
     @classmethod
     def _by_name(cls, value: Any) -> Any:
         return tuple(map(class_name, value)) if isinstance(value, list | tuple) else value
+
+    @field_validator("own_metrics", mode="before")
+    @classmethod
+    def _none(cls, value: Any) -> Any:
+        # As operators have it that were given none.
+        return {} if value is None else value
 
     @model_validator(mode="after")
     def _has_costs(self) -> Self:
@@ -69,6 +78,7 @@ class Question(Fact):
             decision=spec.decision,
             delay=spec.labels.delay,
             labels=spec.labels.source is not None,
+            own_metrics=spec.train.metrics,
         )
 
     @classmethod

@@ -13,6 +13,7 @@ from airflow_mlops.domain.spec.candidates import Candidate
 from airflow_mlops.domain.spec.data import Features
 from airflow_mlops.domain.spec.decision import Decision
 from airflow_mlops.domain.spec.intervals import PredictionIntervals
+from airflow_mlops.domain.spec.own_metrics import OwnMetric
 from airflow_mlops.domain.spec.train import Budget
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ class Recipe(Fact):
     :param ranked: False for a sole candidate without a search, which is fitted once and has no inner score.
     :param searched: how many trials the search did, if the budget's seconds cut it short; with it the search does exactly as
         many, at any speed. None leaves it to the budget.
+    :param own_metrics: metrics of one's own by name.
     :param intervals: bounds of a regression's predictions, for which the latest rows are kept; None for none.
     """
 
@@ -98,3 +100,4 @@ class Recipe(Fact):
     classes: tuple[str, ...] = Field(default=(), exclude_if=lambda names: not names)
     intervals: PredictionIntervals | None = Field(default=None, exclude_if=lambda bounds: bounds is None)
     decision: Decision | None = Field(default=None, exclude_if=lambda decision: decision is None)
+    own_metrics: dict[str, OwnMetric] = Field(default_factory=dict, exclude_if=lambda own: not own)

@@ -12,6 +12,7 @@ from airflow_mlops.domain.checks import Check, Fact, Intervals, Number, Verdict,
 from airflow_mlops.domain.facts.approval import ApprovalOutcome
 from airflow_mlops.domain.facts.decision import DecisionRule
 from airflow_mlops.domain.facts.intervals import CalibratedIntervals
+from airflow_mlops.domain.spec.own_metrics import OwnMetric
 
 
 class Difference(Fact):
@@ -104,6 +105,7 @@ class TrainedModel(Fact):
     :param remarks: what a person should know about the fit, such as that it did not converge.
     :param classes: the classes that a classifier tells apart, in the order of its probabilities; none for a regression.
     :param classes_named: True if the spec names them; False if they are those of the training rows.
+    :param own_metrics: metrics of one's own by name.
     :param intervals: how the bounds of its predictions were calibrated; None if it has no such bounds.
     :param decision: from which probability on it puts a row in the second of two classes; None if the spec says nothing, and
         0.5 decides.
@@ -127,6 +129,7 @@ class TrainedModel(Fact):
     remarks: tuple[str, ...] = ()
     classes: tuple[str, ...] = Field(default=(), exclude_if=lambda names: not names)
     classes_named: bool = Field(default=False, exclude_if=lambda named: not named)
+    own_metrics: dict[str, OwnMetric] = Field(default_factory=dict, exclude_if=lambda own: not own)
     intervals: CalibratedIntervals | None = Field(default=None, exclude_if=lambda bounds: bounds is None)
     decision: DecisionRule | None = Field(default=None, exclude_if=lambda rule: rule is None)
 

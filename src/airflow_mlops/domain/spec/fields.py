@@ -177,6 +177,9 @@ def _plain(value: Any, place: Place, complaints: list[tuple[Place, str]]) -> Any
     return value
 
 
+_OWN_NAME = {"pattern": r"^[a-z][a-z0-9_.]*$"}
+
+
 def _range(low: float, high: float) -> dict[str, Any]:
     ends = {"minimum": low, "maximum": high}
     return {"type": "number", **{end: value for end, value in ends.items() if isfinite(value)}}
@@ -204,8 +207,15 @@ MetricName = Annotated[
     Strict(),
     AfterValidator(_metric),
     WithJsonSchema(
-        {"anyOf": [{"enum": list(METRICS)}, *({"pattern": f"^{family.pattern}$"} for family in FAMILIES)]}
-        | {"type": "string"}
+        {
+            "type": "string",
+            # The last are names of one's own, which no schema knows.
+            "anyOf": [
+                {"enum": list(METRICS)},
+                *({"pattern": f"^{family.pattern}$"} for family in FAMILIES),
+                _OWN_NAME,
+            ],
+        }
     ),
 ]
 Floor = Annotated[
@@ -216,7 +226,8 @@ Floor = Annotated[
             "type": "object",
             "properties": {name: _range(metric.low, metric.high) for name, metric in METRICS.items()},
             "patternProperties": {f"^{family.pattern}$": _range(0, family.high) for family in FAMILIES},
-            "additionalProperties": False,
+            "propertyNames": _OWN_NAME,
+            "additionalProperties": {"type": "number"},
         }
     ),
 ]

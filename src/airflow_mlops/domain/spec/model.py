@@ -10,7 +10,7 @@ from typing import Any, Self
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
 from airflow_mlops.domain.calendars import Calendar
-from airflow_mlops.domain.metrics import Metric, Task, metric_of, names
+from airflow_mlops.domain.metrics import Metric, Task
 from airflow_mlops.domain.spec import loading
 from airflow_mlops.domain.spec.alerts import Alerts
 from airflow_mlops.domain.spec.candidates import Candidate
@@ -30,6 +30,7 @@ from airflow_mlops.domain.spec.gates import (
 )
 from airflow_mlops.domain.spec.loading import Place
 from airflow_mlops.domain.spec.monitor import AutoRollback, DriftPolicy, Monitor, PerformancePolicy
+from airflow_mlops.domain.spec.own_metrics import ONLY_OURS, NamesOwnMetrics
 from airflow_mlops.domain.spec.problems import Problems, spec_error
 from airflow_mlops.domain.spec.retrain import Retrain, RetrainWhen
 from airflow_mlops.domain.spec.score import Score
@@ -73,7 +74,7 @@ __all__ = [
 ]
 
 
-class ModelSpec(DataSpec):
+class ModelSpec(NamesOwnMetrics, DataSpec):
     """Describe a model: its data, how it is trained, and when it may serve.
 
     :raises SpecError: listing everything that is wrong, each with its place.
@@ -121,7 +122,7 @@ class ModelSpec(DataSpec):
     @property
     def metric(self) -> Metric:
         """The metric that models are ranked by."""
-        return metric_of(self.train.metric or names(self.task)[0])
+        return self.train.ranked_by(self.task)
 
     @field_validator("decision")
     @classmethod
@@ -164,7 +165,7 @@ class ModelSpec(DataSpec):
         """Return the JSON Schema of the YAML form, for editors."""
         schema = cls.model_json_schema(by_alias=True, mode="validation")
         schema["description"] = "A model for airflow-mlops."
-        return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+        return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, **ONLY_OURS}
 
 
 def _costless(info: ValidationInfo, metrics: Mapping[Place, str | None]) -> list[tuple[Place, str]]:

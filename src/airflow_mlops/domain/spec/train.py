@@ -6,11 +6,12 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema
 
-from airflow_mlops.domain.metrics import Task, metric_of, names
+from airflow_mlops.domain.metrics import Metric, Task, metric_of, names
 from airflow_mlops.domain.spec.candidates import Candidate, in_place
 from airflow_mlops.domain.spec.fields import Count, MetricName, Number, Whole, of_another_task
 from airflow_mlops.domain.spec.intervals import PredictionIntervals
 from airflow_mlops.domain.spec.loading import Place, describe
+from airflow_mlops.domain.spec.own_metrics import NamesOwnMetrics, OwnMetrics
 from airflow_mlops.domain.spec.problems import Problems
 from airflow_mlops.domain.spec.section import Section
 
@@ -71,7 +72,7 @@ def _names_differ(candidates: tuple[Candidate, ...]) -> tuple[Candidate, ...]:
     return in_place(candidates)
 
 
-class Train(Section):
+class Train(NamesOwnMetrics):
     """What is trained, on which rows."""
 
     window: Annotated[
@@ -104,6 +105,9 @@ class Train(Section):
         "to the rows before; with several, trials that fall behind are given up early. At most 4.",
         le=4,
     )
+    metrics: OwnMetrics = Field(
+        default={}, description="Metrics of your own by name, which can be named wherever a metric can."
+    )
     metric: MetricName | None = Field(
         default=None,
         description="Metric that candidates are ranked by; by default `roc_auc` for classification, `rmse` for regression.",
@@ -123,6 +127,11 @@ class Train(Section):
     def ranked(self) -> bool:
         """Whether candidates are measured on the folds: a sole candidate without a search is not."""
         return len(self.candidates) > 1 or any(candidate.space for candidate in self.candidates)
+
+    def ranked_by(self, task: Task) -> Metric:
+        """Return the metric that candidates are ranked by."""
+        name = self.metric or names(task)[0]
+        return self.metrics[name].named(name, task) if name in self.metrics else metric_of(name)
 
     def of_task(self, task: Task) -> Self:
         """Return the section with the metric and the candidates that a task has by default, where it names none.

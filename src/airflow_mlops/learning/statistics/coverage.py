@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
-from airflow_mlops.domain.facts.intervals import COVERAGE, WIDTH
+from airflow_mlops.domain.metrics import COVERAGE, WIDTH
 from airflow_mlops.learning.statistics import resampling
 from airflow_mlops.learning.statistics.resampling import Blocks, Estimate
 from airflow_mlops.learning.statistics.statistic import mean

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from airflow_mlops.domain.facts.decision import HALF, DecisionRule
 from airflow_mlops.domain.metrics import F_BETA, PINBALL, TOP, Metric, measured, metric_of
 from airflow_mlops.domain.spec.decision import COST
-from airflow_mlops.learning.statistics import decisions, multiclass
+from airflow_mlops.learning.statistics import decisions, multiclass, own
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,6 +49,8 @@ def measure(
 ) -> float | None:
     """Compute one metric as :func:`metrics` does; a probability of the rule's threshold or more counts as label 1.
 
+    :raises MetricFailed: if a metric of one's own cannot be computed.
+
     For more than two classes, see :func:`airflow_mlops.learning.statistics.multiclass.measure`.
     """
     import numpy as np
@@ -57,7 +59,9 @@ def measure(
     if truth.size != len(predicted) or not (np.isfinite(truth).all() and np.isfinite(predicted).all()):
         raise ValueError(f"{metric} needs one finite prediction for each finite label")
     predicted, named = decisions.decided(metric, predicted, rule), metric_of(metric)
-    if named.task == "regression":
+    if named.function:
+        value = own.measure(named, truth, predicted)
+    elif named.task == "regression":
         value = _regression(named, truth, predicted)
     elif metric == COST:
         value = float(decisions.costs(truth, predicted, rule).mean()) if truth.size else math.nan

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from airflow_mlops.domain.facts.decision import HALF, DecisionRule
 from airflow_mlops.domain.metrics import F_BETA, TOP, find
 from airflow_mlops.domain.spec.decision import COST
-from airflow_mlops.learning.statistics import counts, decisions, errors, multiclass
+from airflow_mlops.learning.statistics import counts, decisions, errors, multiclass, own
 from airflow_mlops.learning.statistics.ranks import ranked
 from airflow_mlops.learning.statistics.resampling import Blocks, Statistic
 
@@ -39,7 +39,10 @@ def statistic(
     predicted = decisions.decided(measure, predicted, rule)
     if predicted.ndim == 2 and measure == "calibration":
         truth, predicted = multiclass.confidence(truth, predicted)
-    if measure == "median_absolute_error":
+    named = find(measure)
+    if named and named.function:
+        compute = own.drawn(named, truth, predicted, blocks.codes)
+    elif measure == "median_absolute_error":
         compute = errors.median(truth, predicted, blocks.codes)
     elif measure in multiclass.RANKED:
         compute = _ranked_of_each(measure, truth, predicted, blocks)
@@ -95,6 +98,8 @@ def _informing(measure: str, truth: np.ndarray, predicted: np.ndarray) -> list[n
     if measure in multiclass.RANKED:
         return [truth, 1 - truth]
     named = find(measure)
+    if named and named.function:
+        return [np.ones(truth.size)]
     if measure in ("f1", "recall", "true_positive_rate") or (named and named.family == F_BETA):
         return [truth]
     if measure == "precision":

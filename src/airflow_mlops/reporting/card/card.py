@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_mlops.domain.checks import Verdict
 from airflow_mlops.exceptions import ModelNotFound, TableMissing, TableUnreadable
 from airflow_mlops.learning import provenance
+from airflow_mlops.learning.models import own_metrics
 from airflow_mlops.learning.pictures import pictures
 from airflow_mlops.reporting import markdown
 from airflow_mlops.reporting.card.facts import Row, Sources, gather
@@ -29,6 +30,7 @@ MARKDOWN, PAGE = "model_card.md", "model_card.html"
 """Artifacts of the candidate's run."""
 
 
+@own_metrics.scoped(lambda client, evaluation, **_: evaluation.candidate)
 def write(
     client: Client,
     evaluation: Evaluation,

@@ -16,7 +16,7 @@ from airflow_mlops.domain.spec.model import VersusChampion
 from airflow_mlops.exceptions import ModelNotFound, NotEnoughData, TrainingFailed
 from airflow_mlops.learning.bless.check import blessing_of
 from airflow_mlops.learning.labels import labelled
-from airflow_mlops.learning.models import intervals, models, pipeline, thresholds
+from airflow_mlops.learning.models import intervals, models, own_metrics, pipeline, thresholds
 from airflow_mlops.learning.pictures.pictures import log_evaluation
 from airflow_mlops.learning.statistics import measures, paired
 from airflow_mlops.learning.statistics.slices import Judged
@@ -67,6 +67,7 @@ def evaluate_candidates(
     )
 
 
+@own_metrics.scoped(lambda holdout, *, candidates, **_: candidates[0])
 def evaluate(
     holdout: pa.Table,
     *,
@@ -93,6 +94,7 @@ def evaluate(
     :raises NotEnoughData: if no row of the holdout has a label.
     :raises LeakedRows: if the rows are not those of the holdout.
     :raises SchemaMismatch: if a column is missing that a model or a gate needs.
+    :raises MetricFailed: if a metric of one's own cannot be imported or computed.
     :raises DigestMismatch: if the bytes of a model are not those that were trained.
     :raises ModelNotFound: if a model no longer exists.
     :raises RegistryUnavailable: if MLflow does not answer.

@@ -20,7 +20,7 @@ from airflow_mlops.exceptions import (
     UntrustedModel,
 )
 from airflow_mlops.learning.labels import labelled
-from airflow_mlops.learning.models import models, pipeline, transform
+from airflow_mlops.learning.models import models, own_metrics, pipeline, transform
 from airflow_mlops.learning.statistics import paired, resampling
 from airflow_mlops.stores.registry import champions, ledger, registry
 
@@ -50,6 +50,7 @@ def on_probation(rows: Sequence[Row]) -> Row | None:
     return last if last is not None and last.action is Action.PROMOTED and last.before is not None else None
 
 
+@own_metrics.scoped(lambda *_, question, **__: question)
 def judge(
     client: Client,
     promotion: Row,

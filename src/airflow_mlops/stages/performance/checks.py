@@ -7,9 +7,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.checks import Check
-from airflow_mlops.domain.facts.intervals import COVERAGE
 from airflow_mlops.domain.facts.performance import Judgement, Measured
 from airflow_mlops.domain.facts.results import ModelRef
+from airflow_mlops.domain.metrics import COVERAGE
 from airflow_mlops.domain.policies import monitoring, performance
 from airflow_mlops.domain.policies.intervals import coverage
 from airflow_mlops.domain.predictions import MODEL_DIGEST, MODEL_VERSION, PROBABILITIES, SCORE, SCORED_AT

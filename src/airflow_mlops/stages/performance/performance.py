@@ -11,6 +11,7 @@ from airflow_mlops.domain.policies import monitoring
 from airflow_mlops.domain.spec.decision import COST
 from airflow_mlops.learning.labels.coding import Coding
 from airflow_mlops.learning.labels.join import Truth
+from airflow_mlops.learning.models import own_metrics
 from airflow_mlops.learning.statistics import measures
 from airflow_mlops.stages.performance import checks, judge, window
 from airflow_mlops.stages.performance.metrics import measured
@@ -41,6 +42,7 @@ class Performance(NamedTuple):
     history: tuple[Judgement, ...] = ()
 
 
+@own_metrics.scoped(lambda client, *, truth, **_: truth.question)
 def performance(
     client: Client,
     *,
@@ -60,6 +62,7 @@ def performance(
     :param champion: None if the model has no champion; performance is then INCONCLUSIVE.
     :param performance_uri: URI of the table of the history (:mod:`airflow_mlops.stages.performance.judge`);
         None keeps no history.
+    :raises MetricFailed: if a metric of one's own cannot be imported or computed.
     :raises SchemaMismatch: if labels do not fit the task, or the predictions' keys.
     """
     if champion is None:

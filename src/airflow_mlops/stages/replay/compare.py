@@ -6,10 +6,12 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, wait
 from typing import NamedTuple
 
+from airflow_mlops.domain.facts.question import Question
 from airflow_mlops.domain.facts.replay import Replay, Served, Step, best, point, summarise, summarise_oracle
 from airflow_mlops.domain.facts.results import ModelRef
 from airflow_mlops.domain.spec.replay import EVERY, Policy
 from airflow_mlops.exceptions import SchemaMismatch, TransformFailed
+from airflow_mlops.learning.models import own_metrics
 from airflow_mlops.stages.replay import calibrate, replay, stages
 from airflow_mlops.stages.replay.planning import ReplayPlan
 from airflow_mlops.stages.replay.workers import Pool, Tell, every
@@ -35,6 +37,7 @@ class Trained(NamedTuple):
     version: ModelRef
 
 
+@own_metrics.scoped(lambda pool, plan, *_, **__: Question.of(plan.spec))
 def compare(
     pool: Pool,
     plan: ReplayPlan,

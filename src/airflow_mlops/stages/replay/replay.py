@@ -21,7 +21,7 @@ from airflow_mlops.domain.spec.model import ModelSpec
 from airflow_mlops.domain.spec.replay import Policy
 from airflow_mlops.domain.spec.retrain import Mode, Retrain
 from airflow_mlops.learning.labels import labelled
-from airflow_mlops.learning.models import estimators
+from airflow_mlops.learning.models import estimators, own_metrics
 from airflow_mlops.stages import decide
 from airflow_mlops.stages.guard import probation
 from airflow_mlops.stages.replay import stages
@@ -61,6 +61,7 @@ def _content(spec: ModelSpec) -> str:
 def _keys(plan: ReplayPlan, policy: Policy) -> list[str]:
     """Return a digest of what each step depends on: policy, code of candidates, and data and labels up to it."""
     built = [function and function.version for function in map(estimators.source, plan.spec.train.candidates)]
+    built += [own_metrics.function(own.function).version for own in plan.spec.train.metrics.values()]
     searched = [sorted(plan.searched.items())] if plan.searched else []
     keys, key = [], key_of(_content(policy.spec), built, *searched)
     for place, dataset in enumerate(plan.datasets):

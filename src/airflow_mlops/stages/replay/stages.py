@@ -26,6 +26,7 @@ from airflow_mlops.domain.spec.model import DriftPolicy, ModelSpec
 from airflow_mlops.exceptions import (
     BlessingFailed,
     LeakedRows,
+    MetricFailed,
     NotEnoughData,
     SchemaMismatch,
     TrainingFailed,
@@ -34,7 +35,7 @@ from airflow_mlops.exceptions import (
 )
 from airflow_mlops.learning.labels import labelled
 from airflow_mlops.learning.labels.join import Truth
-from airflow_mlops.learning.models import classes, models, pipeline, thresholds, transform
+from airflow_mlops.learning.models import classes, models, own_metrics, pipeline, thresholds, transform
 from airflow_mlops.learning.statistics import measures
 from airflow_mlops.stages.drift import drift
 from airflow_mlops.stages.evaluate import evaluate
@@ -50,6 +51,7 @@ from airflow_mlops.stages.train.split import split_of
 REFUSALS = (
     BlessingFailed,
     LeakedRows,
+    MetricFailed,
     NotEnoughData,
     SchemaMismatch,
     TrainingFailed,
@@ -212,6 +214,7 @@ def compared(
     return tuple(Check.from_dict(facts) for facts in cached(plan.folder, "drift", key, compute))
 
 
+@own_metrics.scoped(lambda plan, *_: Question.of(plan.spec))
 def quality(plan: ReplayPlan, place: int, version: ModelRef) -> dict[str, float | None]:
     """Return the metrics of a version on all labels of a partition, which nobody could know at that time.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.learning import provenance
-from airflow_mlops.learning.models import code, models, transform
+from airflow_mlops.learning.models import code, models, own_metrics, transform
 from airflow_mlops.stages.train import jobs
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ def compare(
     for name, tag in (("transform", transform.VERSION_TAG), ("candidate", jobs.FUNCTION)):
         if tag in tags:
             yield _code(name, tags[tag], folders)
+    for name, before in json.loads(tags.get(own_metrics.VERSIONS, "{}")).items():
+        yield _code(f"metric {name}", before, folders)
 
 
 def _processor(client: Client, run_id: str) -> Check:

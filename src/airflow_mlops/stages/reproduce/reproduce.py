@@ -30,6 +30,7 @@ from airflow_mlops.learning.models import (
     code,
     estimators,
     intervals,
+    own_metrics,
     pipeline,
     skops_file,
     thresholds,
@@ -137,7 +138,12 @@ def reproduce(
     fitted = train.fit(rows, recipe, trained.params)
     tell("Comparing digest and holdout metrics")
     digest = _digest(fitted)
-    outcome = (_same(trained.digest, digest), *_metrics(recorded, recipe, rows, fitted))
+    # Like the code of a candidate, that of a metric is named by a tag.
+    inside = {
+        name: own for name, own in recipe.own_metrics.items() if not code.outside(own.function, folders)
+    }
+    with own_metrics.known(inside, recipe.task):
+        outcome = (_same(trained.digest, digest), *_metrics(recorded, recipe, rows, fitted))
     return Reproduction(recorded, digest, environment, outcome, monotonic() - began)
 
 

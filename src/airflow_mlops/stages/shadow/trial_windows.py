@@ -26,6 +26,7 @@ from airflow_mlops.domain.spec.gates import Shadow
 from airflow_mlops.learning.labels import join
 from airflow_mlops.learning.labels.coding import Coding
 from airflow_mlops.learning.labels.join import Truth
+from airflow_mlops.learning.models import own_metrics
 from airflow_mlops.learning.statistics import paired, resampling
 from airflow_mlops.stages.guard.probation import verdict_of
 from airflow_mlops.stages.score import beside
@@ -154,6 +155,7 @@ def _is_settled(windows: list[ShadowWindow], needed: int) -> bool:
     return failed or shadow.clean_windows(windows, needed).verdict is Verdict.PASS
 
 
+@own_metrics.scoped(lambda pair, *_: pair.truth.question)
 def quality(pair: Pair, partition: str, policy: Shadow) -> Check:
     """Compare challenger and champion on the rows of one partition, all of whose labels have matured.
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.exceptions import ModelNotFound
 from airflow_mlops.learning.labels import labelled
-from airflow_mlops.learning.models import code, estimators, transform
+from airflow_mlops.learning.models import code, estimators, own_metrics, transform
 from airflow_mlops.stores import damage
 from airflow_mlops.stores.registry import registry
 
@@ -33,25 +34,30 @@ class Job:
 
     :param prepared: what prepared the features; None if nothing did.
     :param function: what builds the estimator; None if it is a class.
+    :param metrics: what computes metrics of one's own, by name.
     """
 
     recipe: Recipe
     prepared: transform.Transform | None
     function: code.Function | None
+    metrics: Mapping[str, code.Function] = field(default_factory=dict)
 
     @classmethod
     def of(cls, recipe: Recipe) -> Job:
         """Find the code that a recipe names.
 
         :raises TrainingFailed: if the function of the candidate cannot be imported.
+        :raises MetricFailed: if the function of a metric cannot be imported.
         :raises TransformFailed: if not all rows were prepared by the code that is there now.
         """
         prepared = transform.of_training(recipe.dataset, recipe.split)
-        return cls(recipe, prepared, estimators.source(recipe.candidate))
+        functions = {name: own_metrics.function(own.function) for name, own in recipe.own_metrics.items()}
+        return cls(recipe, prepared, estimators.source(recipe.candidate), functions)
 
     def identity(self, key: str = "") -> str:
         """Return a digest of key, recipe and code, which changes if any of them does."""
         built = self.function.version if self.function else ""
+        built += "".join(f" {name}={version}" for name, version in self._versions().items())
         recipe = self.recipe.model_copy(update={"dataset": labelled.content(self.recipe.dataset)})
         return hashlib.sha256(f"{key}\n{built}\n{recipe.model_dump_json()}".encode()).hexdigest()[:32]
 
@@ -66,7 +72,8 @@ class Job:
     def sources(self) -> dict[str, str]:
         """Return the code to be stored beside the model, by file name."""
         functions = {transform.FILE: self.prepared, estimators.FILE: self.function}
-        return {file: function.source for file, function in functions.items() if function}
+        metrics = {own_metrics.file(name): own.source for name, own in self.metrics.items()}
+        return {file: function.source for file, function in functions.items() if function} | metrics
 
     def tags(self) -> dict[str, str]:
         """Return the tags of both the run and the version."""
@@ -84,7 +91,11 @@ class Job:
             **({"mlops.labels_version": str(dataset.labels.version)} if dataset.labels else {}),
             **({transform.VERSION_TAG: self.prepared.version} if self.prepared else {}),
             **({FUNCTION: self.function.version} if self.function else {}),
+            **({own_metrics.VERSIONS: json.dumps(self._versions())} if self.metrics else {}),
         }
+
+    def _versions(self) -> dict[str, str]:
+        return {name: own.version for name, own in sorted(self.metrics.items())}
 
     def long_tags(self) -> dict[str, str]:
         """Return the tags that only the version gets."""

@@ -55,4 +55,5 @@ def recipe_of(
         classes=question.classes,
         intervals=config.intervals,
         decision=question.decision,
+        own_metrics=question.own_metrics,
     )

@@ -14,7 +14,7 @@ from airflow_mlops.exceptions import ModelNotFound
 from airflow_mlops.learning import provenance, threads
 from airflow_mlops.learning.bless import sample
 from airflow_mlops.learning.labels import labelled
-from airflow_mlops.learning.models import intervals, models, thresholds
+from airflow_mlops.learning.models import intervals, models, own_metrics, thresholds
 from airflow_mlops.stages.train import conformal, curve, decision, fitting, jobs, trials, tune
 from airflow_mlops.stores import damage
 from airflow_mlops.stores.registry import patience, registration, registry, tracking
@@ -78,6 +78,7 @@ def train_candidate(
     )
 
 
+@own_metrics.scoped(lambda table, *, recipe, **_: recipe)
 def train(
     table: pa.Table,
     *,
@@ -107,6 +108,7 @@ def train(
     :raises UntrustedModel: if the fitted model holds types outside the allow-list.
     :raises NotEnoughData: if the labels do not suffice to rank candidates by the recipe's metric.
     :raises SchemaMismatch: if a column is missing or has another type than its use needs.
+    :raises MetricFailed: if a metric of one's own cannot be imported or computed.
     :raises TransformFailed: if not all rows were prepared by the code that is there now, which is stored with the model.
     :raises RegistryUnavailable: if MLflow does not answer.
     """
@@ -143,6 +145,7 @@ def train(
             "params": {**job.recipe.candidate.params, **chosen.params}, "features": job.recipe.features.names,
             "seconds": seconds, "trials": chosen.trials, "remarks": chosen.remarks, "classes": chosen.classes,
             "classes_named": bool(recipe.classes),
+            "own_metrics": {name: own.to_dict() for name, own in recipe.own_metrics.items()},
         }  # fmt: skip
         if bounds := intervals.of(chosen.model):
             facts["intervals"] = bounds.facts.to_dict()

@@ -13,6 +13,7 @@ from airflow_mlops.domain.metrics import metric_of
 from airflow_mlops.domain.spec.model import Candidate
 from airflow_mlops.exceptions import NotEnoughData, TrainingFailed
 from airflow_mlops.learning import threads
+from airflow_mlops.learning.models import own_metrics
 from airflow_mlops.learning.statistics import measures
 from airflow_mlops.stages.train import decision, fitting, folds, pools
 from airflow_mlops.stages.train.proposals import Proposal, Proposals
@@ -266,6 +267,7 @@ class _Measurement(NamedTuple):
     error: str = ""
 
 
+@own_metrics.scoped(lambda unfitted, data, fold, recipe, *_: recipe)
 def _measure(
     unfitted: Pipeline, data: fitting.Data, fold: Fold, recipe: Recipe, params: dict[str, Any], n_threads: int
 ) -> _Measurement:

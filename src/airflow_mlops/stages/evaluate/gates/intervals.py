@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from airflow_mlops.domain.facts.intervals import COVERAGE
 from airflow_mlops.domain.facts.recipe import LEAST_ROWS
+from airflow_mlops.domain.metrics import COVERAGE
 from airflow_mlops.domain.policies.intervals import coverage
 from airflow_mlops.stages.evaluate.gates.evidence import Evidence, GateOutcome
 

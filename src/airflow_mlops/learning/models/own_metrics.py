@@ -1,0 +1,98 @@
+"""Metrics of one's own: the code that computes them, and the scope in which their names are known."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from functools import cache, wraps
+from pathlib import Path
+from typing import Any, ParamSpec, Protocol, TypeVar
+
+from airflow_mlops.domain import metrics
+from airflow_mlops.domain.spec.own_metrics import OwnMetric
+from airflow_mlops.exceptions import MetricFailed
+from airflow_mlops.learning.models import code
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+VERSIONS = "mlops.metrics"
+"""Tag of runs and versions: the code of metrics of one's own, as ``module:function@digest`` by name; none without any."""
+
+
+class Holder(Protocol):
+    """What says which metrics of one's own there are: a question, a recipe, a trained model."""
+
+    @property
+    def task(self) -> str:
+        """``classification`` or ``regression``."""
+
+    @property
+    def own_metrics(self) -> Mapping[str, OwnMetric]:
+        """Metrics of one's own by name."""
+
+
+@cache
+def function(path: str) -> code.Function:
+    """Import the function of a metric, once in a process.
+
+    :raises MetricFailed: if it cannot be imported, or its module needs code that lies beside it.
+    """
+    try:
+        return code.find(path)
+    except ImportError as error:
+        raise MetricFailed(str(error)) from error
+
+
+def problems(own: Mapping[str, OwnMetric], folders: Sequence[Path]) -> Iterator[str]:
+    """Yield what is wrong with the functions of metrics: that one cannot be imported, or does not take two arrays.
+
+    :param folders: where modules are looked for besides, such as those that DAG files lie in.
+    """
+    before = list(sys.path)
+    sys.path[:0] = [str(folder) for folder in folders]
+    try:
+        for name, metric in own.items():
+            try:
+                inspect.signature(function(metric.function).call).bind("labels", "predictions")
+            except (MetricFailed, ValueError) as error:
+                yield f"train.metrics.{name}.function: {error}"
+            except TypeError as error:
+                yield f"train.metrics.{name}.function: {metric.function} must take labels and predictions: {error}"
+    finally:
+        sys.path[:] = before
+
+
+def file(name: str) -> str:
+    """Return the name, among the artifacts of a logged model, of the code of a metric."""
+    return f"metric_{name}.py"
+
+
+def known(own: Mapping[str, OwnMetric], task: str) -> AbstractContextManager[None]:
+    """Make metrics known by their names, with the code that computes them, which is imported when it is called."""
+    return metrics.known(_callable(metric.named(name, task)) for name, metric in own.items())
+
+
+def _callable(metric: metrics.Metric) -> metrics.Metric:
+    return replace(metric, call=lambda *arrays: function(metric.function).call(*arrays))
+
+
+def scoped(holder: Callable[..., Holder]) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Decorate a function so that the metrics are known in it that one of its arguments names.
+
+    :param holder: takes the arguments of the function, and returns what names the metrics.
+    """
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        @wraps(function)
+        def run(*args: P.args, **kwargs: P.kwargs) -> R:
+            names: Any = holder(*args, **kwargs)
+            with known(names.own_metrics, names.task):
+                return function(*args, **kwargs)
+
+        return run
+
+    return decorate
