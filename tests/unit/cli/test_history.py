@@ -14,6 +14,7 @@ from airflow_mlops import config
 from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.facts.approval import Answer, ApprovalOutcome
 from airflow_mlops.domain.facts.results import Action
+from airflow_mlops.domain.spec.decision import Decision
 from airflow_mlops.stores.registry import ledger
 from airflow_mlops.stores.registry.ledger import RowKind
 from airflow_mlops.stores.tables import journal
@@ -190,7 +191,7 @@ def test_a_version_tells_its_whole_story(store: History, capsys: Capture) -> Non
     dataset = store.publish("2013-02")
     first, second = (
         store.train(dataset, tags={"airflow.dag_id": "flights.train"}),
-        store.train(dataset, seed=1),
+        store.train(dataset, seed=1, decision=Decision(threshold=0.3)),
     )
     store.crown(first, "2013-01")
     store.decide("2013-01", before="1", after="1", reason="nothing has drifted")
@@ -219,7 +220,9 @@ def test_a_version_tells_its_whole_story(store: History, capsys: Capture) -> Non
     assert (refused["standing"], refused["training"]["digest"]) == ("never was champion", second.digest)
     assert [gate["name"] for gate in refused["gates"]] == ["versus_champion.roc_auc", "floor.brier"]
     assert [row["reason"] for row in refused["events"]] == ["no better"]
-    assert "improvement +0.031 lies above 0" in lines(printed(capsys, MODEL, "--version", "2"))
+    page = lines(printed(capsys, MODEL, "--version", "2"))
+    assert "improvement +0.031 lies above 0" in page
+    assert "1 from a probability of 0.3 on (set by the spec)" in page
 
 
 def test_the_ledger_remembers_a_version_that_was_deleted(store: History, capsys: Capture) -> None:

@@ -132,6 +132,21 @@ def test_what_the_spec_says_of_its_data_reaches_the_tasks() -> None:
     assert validate.skew.threshold == 0.7
 
 
+def test_a_decision_reaches_every_task_that_cuts_probabilities_or_counts_costs() -> None:
+    spec = {
+        "decision": {"costs": {"false_positive": 1, "false_negative": 20}},
+        "score": {"shadow": True},
+        "monitor": {"rollback": {}},
+    }
+    dags, decision = build(**spec), make_spec(**spec).decision
+    train = dags["parcels.train"].get_task("train")
+    assert train.partial_kwargs["decision"] == decision
+    for name in ("performance", "shadow", "guard"):
+        assert dags["parcels.monitor"].get_task(name).decision == decision
+    for dag in dags.values():
+        DagSerialization.deserialize_dag(DagSerialization.serialize_dag(dag))
+
+
 @pytest.mark.parametrize("alerts", [{"email": ["a@example.com"]}, {"warnings": ["a@example.com"]}])
 def test_whoever_is_to_be_told_of_anything_has_an_alert_in_every_dag(alerts: dict[str, Any]) -> None:
     assert all("alert" in dag.task_ids for dag in build(alerts=alerts).values())

@@ -210,6 +210,11 @@ def test_late_labels_are_judged_at_the_threshold_and_counted_by_cost(world: Frau
     assert named(measured.others, "baseline").baseline == pytest.approx(min(none, every))
     estimated = named(measured.others, "estimate")
     assert "expected_cost" in estimated.reason
+    now, decision = named(measured.others, "positives"), world.costed.decision
+    _, april_scores = judged(world, world.champion, "2013-04")
+    assert decision is not None
+    assert now.observed == pytest.approx((april_scores >= decision.threshold).mean())
+    assert now.baseline == decision.positive
     of_march = next(judgement for judgement in measured.history if judgement.scored == "2013-03")
     assert of_march.decision is not None
     assert of_march.decision.threshold == threshold_of(world.costed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from statistics import median
+from typing import Any
 
 from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.facts.performance import Judgement, Measured
@@ -175,6 +176,21 @@ def latency(late: timedelta, longest: timedelta | None) -> Check:
         observed=seconds,
         reason=f"scored {seconds:,.0f} s after the end of the partition",
     )
+
+
+def positives(called: int, n: int, usual: float | None) -> Check:
+    """Tell which share of the predictions was put in the positive class; it decides nothing.
+
+    :param called: number of predictions that were.
+    :param n: number of predictions.
+    :param usual: the share among the rows that the threshold was chosen on; None if it was chosen on none.
+    """
+    facts: dict[str, Any] = {"name": "positives", "expected": "any", "baseline": usual, "n": n}
+    if not n:
+        return Check(**facts, verdict=INCONCLUSIVE, reason="there are no predictions")
+    before = "" if usual is None else f"; of the rows that the threshold was chosen on, {usual:.2%} were"
+    reason = f"{called / n:.2%} of {n:,} predictions are of the positive class{before}"
+    return Check(**facts, verdict=PASS, observed=called / n, reason=reason)
 
 
 def feedback(positive: tuple[int, int], negative: tuple[int, int], least: int) -> Check:

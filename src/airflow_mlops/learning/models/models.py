@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_mlops.domain.estimators import distributions
 from airflow_mlops.exceptions import DigestMismatch, ModelNotFound, UntrustedModel
 from airflow_mlops.learning.models import classes as label_classes
-from airflow_mlops.learning.models import pipeline
+from airflow_mlops.learning.models import pipeline, thresholds
 from airflow_mlops.learning.models.skops_file import digest, load, save, skops_io, trusted_types, verify
 from airflow_mlops.stores import damage
 from airflow_mlops.stores.registry import tracking
@@ -133,7 +133,8 @@ def _signature(features: Features, task: str) -> ModelSignature:
 def requirements(fitted: Pipeline) -> list[str]:
     """Return what a model needs to be loaded and to predict the same, as lines of a ``requirements.txt``."""
     # MLflow would otherwise find them by loading the model in another process, which takes seconds.
-    parts = [fitted, *fitted.get_params().values()]
+    # A threshold hides the parts of the estimator that it is put around.
+    parts = [fitted, *fitted.get_params().values(), *thresholds.estimator_of(fitted).get_params().values()]
     used = {type(part).__module__.partition(".")[0] for part in parts}
     names = {*_ALWAYS, *(name for package in used for name in distributions(package) if _version(name))}
     return [f"{name}=={_version(name)}" for name in sorted(names)]

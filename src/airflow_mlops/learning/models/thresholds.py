@@ -9,6 +9,7 @@ from airflow_mlops.domain.facts.decision import HALF, DecisionRule
 from airflow_mlops.learning.models import classes
 
 if TYPE_CHECKING:
+    from sklearn.base import BaseEstimator
     from sklearn.pipeline import Pipeline
 
     from airflow_mlops.domain.spec.decision import Costs
@@ -31,6 +32,11 @@ def keep(fitted: Pipeline, rule: DecisionRule) -> None:
     # A frozen estimator learns nothing of these rows.
     fitted.steps[-1] = (name, cut.fit([[0], [1]], [0, 1]))
     setattr(fitted, _THRESHOLD, rule.threshold)
+
+
+def estimator_of(fitted: Pipeline) -> BaseEstimator:
+    """Return the estimator of a fitted pipeline, whether it keeps a threshold or not."""
+    return fitted[-1].estimator.estimator if hasattr(fitted, _THRESHOLD) else fitted[-1]
 
 
 def of(fitted: Pipeline, judged: Sequence[str] = (), costs: Costs | None = None) -> DecisionRule:

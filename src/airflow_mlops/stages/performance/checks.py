@@ -128,7 +128,7 @@ def estimates(
 def served(
     subject: Subject, champion: ModelRef, coding: Coding, policy: PerformancePolicy
 ) -> Iterator[Check]:
-    """Check the predictions of the partition: their errors in time, their number, and when they were made."""
+    """Check the predictions of the partition: their errors in time, their number, how many are positive, and when they were made."""
     truth, run = subject.truth, subject.run
     if policy.concept is not None:
         rows = stream(subject, predictor_of(champion), concept_drift.LONGEST)
@@ -143,6 +143,10 @@ def served(
         )
     counts = _counts(subject)
     yield performance.volume(counts.pop(run.key, 0), [*counts.values()], policy.volume)
+    if coding.decision.reason and not coding.many:
+        scores = coding.predictions(_predictions(subject, champion))
+        called = int(decisions.chosen(scores, coding.decision).sum())
+        yield performance.positives(called, scores.size, coding.decision.positive)
     latest = _scored_at(subject)
     if latest is not None:
         yield performance.latency(latest, policy.latency)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from airflow_mlops.domain.classes import BINARY
 from airflow_mlops.domain.facts.decision import HALF, DecisionRule
 from airflow_mlops.domain.facts.recipe import LEAST_OF_A_CLASS
+from airflow_mlops.domain.metrics import of_decisions
 from airflow_mlops.exceptions import NotEnoughData, SchemaMismatch
 from airflow_mlops.learning.statistics import decisions
 from airflow_mlops.stages.train import folds
@@ -80,7 +81,7 @@ def suiting(recipe: Recipe, labels: np.ndarray, predicted: np.ndarray) -> Decisi
     :param predicted: predictions of a model that was not fitted to these rows.
     """
     decision = recipe.decision
-    if decision is None or predicted.ndim > 1 or not labels.size:
+    if decision is None or predicted.ndim > 1 or not labels.size or not of_decisions(recipe.metric):
         return HALF
     if decision.threshold is not None:
         return DecisionRule(threshold=decision.threshold)

@@ -111,6 +111,15 @@ def test_volume_is_compared_with_the_partitions_before(
     assert performance.volume(count, before, share).verdict is verdict
 
 
+def test_the_share_of_positive_predictions_is_told_and_decides_nothing() -> None:
+    check = performance.positives(30, 200, 0.1)
+    assert (check.verdict, check.observed, check.baseline) == (Verdict.PASS, 0.15, 0.1)
+    assert check.reason == (
+        "15.00% of 200 predictions are of the positive class; of the rows that the threshold was chosen on, 10.00% were"
+    )
+    assert performance.positives(0, 0, None).verdict is Verdict.INCONCLUSIVE
+
+
 def test_latency_counts_from_the_end_of_the_partition() -> None:
     assert performance.latency(timedelta(hours=2), timedelta(hours=1)).verdict is Verdict.FAIL
     assert performance.latency(timedelta(hours=1), timedelta(hours=1)).verdict is Verdict.PASS

@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier, VotingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 from airflow_mlops.domain.facts.decision import HALF, DecisionRule
-from airflow_mlops.learning.models import skops_file, thresholds
+from airflow_mlops.learning.models import models, skops_file, thresholds
 from scores import make_scores
 
 
@@ -34,6 +34,17 @@ def test_a_pipeline_keeps_its_threshold_and_its_classes_follow_it(estimator: obj
     assert thresholds.of(loaded).threshold == 0.2
     np.testing.assert_array_equal(loaded.predict_proba(frame), before)
     np.testing.assert_array_equal(loaded.predict(frame), before[:, 1] >= 0.2)
+
+
+def test_what_an_ensemble_is_made_of_is_required_whether_or_not_there_is_a_threshold() -> None:
+    lightgbm = pytest.importorskip("lightgbm")
+    model, _ = fitted(
+        VotingClassifier([("one", lightgbm.LGBMClassifier(n_estimators=2, verbose=-1))], voting="soft")
+    )
+    before = models.requirements(model)
+    thresholds.keep(model, DecisionRule(threshold=0.2))
+    assert models.requirements(model) == before
+    assert any(line.startswith("lightgbm==") for line in before)
 
 
 def test_the_digest_covers_the_threshold(tmp_path: Path) -> None:
