@@ -12,6 +12,7 @@ RUNS = int(os.environ.get("BENCHMARK_RUNS", "200"))
 """Comparisons of two samples in each case; fewer of many columns, or of many rows, see :func:`compare`."""
 
 _NOMINAL = 0.05
+_CLASSES = (3, 10, 50, 200, 1_000)
 # With this many rows or more, each sample is also the reference of the next, which halves the work to draw and sort.
 _LARGE = 100_000
 
@@ -22,6 +23,7 @@ class Alarms:
 
     :param shift: of every column, in standard deviations.
     :param tails: whether every column is of categories with a long tail, most of which have a row or two.
+    :param classes: whether every column is of classes as a model predicts them, from 3 to 1,000.
     :param any_column: share of comparisons in which any column failed.
     :param interval: Wilson's 95 % interval of ``any_column``.
     :param table: share of them in which the table did, with the policy's default share of columns as its limit.
@@ -36,6 +38,7 @@ class Alarms:
     table: float
     comparisons: int
     tails: bool = False
+    classes: bool = False
 
     def line(self) -> str:
         """Return the shares as a JSON object in one line."""
@@ -57,13 +60,14 @@ def compare(say: Callable[[str], None]) -> Iterator[Alarms]:
         *((columns, 1_000_000, max(RUNS // 20, 1)) for columns in (5, 50)),
         (500, 1_000_000, max(RUNS // 40, 1)),
     )
-    tails = ((5, 1_000, RUNS), (5, 10_000, RUNS), (5, 100_000, max(RUNS // 5, 1)))
-    for columns, rows, runs, tail in (
-        *((*case, False) for case in mixed),
-        *((*case, True) for case in tails),
+    categories = ((5, 1_000, RUNS), (5, 10_000, RUNS), (5, 100_000, max(RUNS // 5, 1)))
+    for columns, rows, runs, of in (
+        *((*case, {}) for case in mixed),
+        *((*case, {"tails": True}) for case in categories),
+        *((*case, {"classes": True}) for case in categories),
     ):
-        say(f"{columns} columns{' with long tails' * tail}, {rows} rows")
-        alarm_rates = alarms(columns, rows, 0.0, runs, tails=tail)
+        say(f"{columns} columns{''.join(f' of {kind}' for kind in of)}, {rows} rows")
+        alarm_rates = alarms(columns, rows, 0.0, runs, **of)
         # Three standard errors of a share of that many.
         limit = _NOMINAL + 3 * (_NOMINAL * (1 - _NOMINAL) / runs) ** 0.5
         if max(alarm_rates.any_column, alarm_rates.table) > limit:
@@ -75,7 +79,9 @@ def compare(say: Callable[[str], None]) -> Iterator[Alarms]:
             yield alarms(5, rows, shift, max(RUNS // 2, 1))
 
 
-def alarms(columns: int, rows: int, shift: float, runs: int, *, tails: bool = False) -> Alarms:
+def alarms(
+    columns: int, rows: int, shift: float, runs: int, *, tails: bool = False, classes: bool = False
+) -> Alarms:
     """Compare pairs of samples, and count the alarms."""
     import numpy as np
     from scipy.stats import binomtest
@@ -88,7 +94,7 @@ def alarms(columns: int, rows: int, shift: float, runs: int, *, tails: bool = Fa
     random = np.random.default_rng([columns, rows])
     some = table = 0
     # With a shift, all columns are of normal numbers, on both sides.
-    kinds = 0 if tails else 1 if shift else 5
+    kinds = -1 if classes else 0 if tails else 1 if shift else 5
     before = _sample(random, columns, rows, kinds)
     for run in range(runs):
         now = _sample(random, columns, rows, kinds, shift)
@@ -99,13 +105,14 @@ def alarms(columns: int, rows: int, shift: float, runs: int, *, tails: bool = Fa
             before = now if rows >= _LARGE and not shift else _sample(random, columns, rows, kinds)
     low, high = binomtest(some, runs).proportion_ci(method="wilson")
     interval = round(float(low), 4), round(float(high), 4)
-    return Alarms("drift_alarms", columns, rows, shift, some / runs, interval, table / runs, runs, tails)
+    rates = some / runs, interval, table / runs
+    return Alarms("drift_alarms", columns, rows, shift, *rates, runs, tails, classes)
 
 
 def _sample(random: Any, columns: int, rows: int, kinds: int, shift: float = 0.0) -> dict[str, Any]:
     """Return the summaries of a sample, whose columns are drawn one by one: the rows of 500 would fill the memory.
 
-    :param kinds: of columns, 1 to 5, or 0 for categories with a long tail; see :func:`_column`.
+    :param kinds: of columns, 1 to 5, 0 for categories with a long tail, or -1 for classes; see :func:`_column`.
     """
     import pyarrow as pa
 
@@ -122,6 +129,10 @@ def _sample(random: Any, columns: int, rows: int, kinds: int, shift: float = 0.0
 def _column(random: Any, place: int, rows: int, kinds: int, shift: float) -> tuple[str, Any]:
     import numpy as np
 
+    if kinds < 0:
+        # The second most frequent class has half the rows of the first, the third one a third: Zipf's law.
+        weights = 1 / np.arange(1, _CLASSES[place % len(_CLASSES)] + 1)
+        return f"class {place}", random.choice(weights.size, rows, p=weights / weights.sum()).astype(str)
     if not kinds:
         # From 2,000 alike to a tail without an end, of which nearly every category is new in each sample.
         tail = (

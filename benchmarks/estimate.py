@@ -19,7 +19,7 @@ from airflow_mlops.domain.predictions import SCORE
 from airflow_mlops.learning.labels.coding import Coding
 from airflow_mlops.learning.labels.join import TRUTH
 from airflow_mlops.learning.statistics import measures
-from airflow_mlops.stages.performance import estimate, metrics
+from airflow_mlops.stages.performance import estimate, estimate_classes, metrics
 from airflow_mlops.stages.performance.calibration import calibrate
 from benchmarks import peer
 
@@ -28,6 +28,7 @@ TRIALS = int(os.environ.get("BENCHMARK_TRIALS", "200"))
 
 _METRICS = ("roc_auc", "log_loss", "brier", "accuracy")
 _LARGE = 200_000
+_CLASSES = 5
 # Added to the second seed of a trial: equal seeds would make rows and days depend on each other.
 _OTHER = 1_000_000
 _START = datetime(2013, 1, 1, tzinfo=UTC)
@@ -71,6 +72,12 @@ def compare(progress: Callable[[str], None]) -> Iterator[Result]:
             )
             if other and (errors := _cbpe(other, holdout, shift)):
                 yield Result(f"CBPE of {peer.NAME}: {case}", *errors)
+    for shift in (0.0, 0.7):
+        progress(f"{_CLASSES} classes, shift {shift}")
+        yield _result(
+            f"estimate: {_CLASSES} classes, holdout of 5,000, 5,000 rows, rare class shifted by {shift:g}",
+            lambda seed, shift=shift: _of_many(seed, shift),
+        )
     for days, swing in ((28, 0.0), (28, 0.25), (10, 0.25)):
         progress(f"{days} days")
         yield _result(
@@ -95,6 +102,26 @@ def _estimated(seed: int, holdout: int, shift: float) -> dict[str, tuple[float, 
     return {
         name: (estimated.value, estimated.low, estimated.high, measures.measure(name, truth, scores))
         for name, estimated in estimate.estimate(scores, calibration).items()
+        if name in _METRICS
+    }
+
+
+def _draw_many(seed: int, rows: int, shift: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+    """Return classes, the last of them rare, and the probabilities of a model that is too sure of itself."""
+    random = np.random.default_rng(seed)
+    logits = random.normal([0.0] * (_CLASSES - 1) + [shift - 1.5], 1.0, (rows, _CLASSES))
+    likely, sure = (np.exp(scale * logits) for scale in (1.0, 2.0))
+    likely, sure = (part / part.sum(axis=1, keepdims=True) for part in (likely, sure))
+    return (likely.cumsum(axis=1) < random.random((rows, 1))).sum(axis=1), sure
+
+
+def _of_many(seed: int, shift: float) -> dict[str, tuple[float, float, float, float]]:
+    calibrations = estimate_classes.calibrate_each(*_draw_many(seed, 5_000))
+    truth, scores = _draw_many(seed + _OTHER, 5_000, shift)
+    estimates = estimate_classes.estimate(scores, calibrations)
+    return {
+        name: (estimated.value, estimated.low, estimated.high, measures.measure(name, truth, scores))
+        for name, estimated in estimates.items()
         if name in _METRICS
     }
 

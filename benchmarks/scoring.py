@@ -54,17 +54,26 @@ def compare(say: Callable[[str], None]) -> Iterator[Comparison]:
                 say(f"{name}, {run + 1} of {RUNS}")
                 took.setdefault(name, []).append(apart(server, function, Path(folder), key))
             agree(took["ours"][-1].total, took["bare"][-1].total)
+        many = Path(folder, "many")
+        many.mkdir()
+        apart(server, prepare, many, ROWS // 10, training.CLASSES)
+        for run in range(RUNS):
+            for name, function in (("ours of many", ours), ("bare of many", bare)):
+                say(f"{name}, {run + 1} of {RUNS}")
+                took.setdefault(name, []).append(apart(server, function, many, _SMALL))
+            agree(took["ours of many"][-1].total, took["bare of many"][-1].total)
 
     def figures(name: str, what: str) -> list[float]:
         return [getattr(measurement, what) for measurement in took[name]]
 
     for case, one, other, peer in (
         ("partition", "ours", "bare", BARE),
+        (f"partition, {training.CLASSES} classes", "ours of many", "bare of many", BARE),
         ("partition, end to end", "ours", "pandas", PANDAS),
         (f"{TIMES} times the rows", "large", "large pandas", PANDAS),
     ):
         yield Comparison("scoring", case, figures(one, "seconds"), figures(other, "seconds"), peer, "s")
-        if other != "bare":
+        if peer != BARE:
             memory = figures(one, "peak"), figures(other, "peak")
             yield Comparison("scoring", f"{case}/memory", *memory, peer, "MB")
 
@@ -78,16 +87,16 @@ def agree(ours: float, theirs: float) -> None:
         raise RuntimeError(f"the probabilities add up to {theirs} of scikit-learn alone, and {ours} of ours")
 
 
-def prepare(folder: Path, count: int) -> None:
-    """Train a model on some rows, and publish a small and a large partition."""
+def prepare(folder: Path, count: int, classes: int = 2) -> None:
+    """Train a model on some rows, and publish a small and a large partition; of many classes a small one alone."""
     import pyarrow as pa
 
     from airflow_mlops.stores.tables import tables
 
-    learned = training.make(folder, min(LEARNED, count))
+    learned = training.make(folder, min(LEARNED, count), classes=classes)
     learned.train("model")
-    rows = training.make(folder, count).table
-    for key, times in ((_SMALL, 1), (_LARGE, TIMES)):
+    rows = training.make(folder, count, classes=classes).table
+    for key, times in ((_SMALL, 1), (_LARGE, TIMES))[: 2 if classes == 2 else 1]:
         tables.publish(
             f"file://{folder}/data", pa.concat_tables([rows] * times), name="benchmark", grain="month",
             partition=key, key=["id"], event_time="at", source="benchmark", run="benchmark",
@@ -121,7 +130,9 @@ def bare(folder: Path, key: str) -> Took:
     rows = tables.read(dataset.uri, version=dataset.version, partition=key)
     frame = pipeline.frame(rows, pipeline.features_of(fitted))
     began = time.perf_counter()
-    scores = fitted.predict_proba(frame)[:, 1]
+    scores = fitted.predict_proba(frame)
+    # Ours writes the probability of the second of two classes, or of the chosen one of many.
+    scores = scores[:, 1] if scores.shape[1] == 2 else scores.max(axis=1)
     return Took(time.perf_counter() - began, _peak(), float(scores.sum()))
 
 
