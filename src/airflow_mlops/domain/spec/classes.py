@@ -1,4 +1,4 @@
-"""The classes that the target of a classification may have."""
+"""What is predicted: the task of a spec, and the classes that the target of a classification may have."""
 
 from __future__ import annotations
 
@@ -7,8 +7,22 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, WithJsonSchema
 
 from airflow_mlops.domain.classes import MOST, class_name
+from airflow_mlops.domain.metrics import Task
 from airflow_mlops.domain.spec.loading import describe
 from airflow_mlops.domain.spec.problems import Problems
+
+
+def _task(value: Any) -> Any:
+    if value in ("anomaly", "outlier", "anomaly_detection", "outlier_detection"):
+        raise ValueError(
+            f"cannot be {value!r}: a score that is fitted without labels is no probability, so that nothing here could judge it; "
+            "write classification if labels come, however late, or make the score a feature by a transform"
+        )
+    return value
+
+
+PredictionTask = Annotated[Task, BeforeValidator(_task)]
+"""A task; one that the loop could not judge is refused with the reason."""
 
 
 def _classes(value: Any) -> tuple[str | int, ...]:

@@ -10,7 +10,7 @@ from airflow_mlops.domain.calendars import Grain
 from airflow_mlops.domain.metrics import Task
 from airflow_mlops.domain.predictions import PREDICTION_COLUMNS
 from airflow_mlops.domain.spec import bounds, schedule
-from airflow_mlops.domain.spec.classes import Classes
+from airflow_mlops.domain.spec.classes import Classes, PredictionTask
 from airflow_mlops.domain.spec.data import Features, Labels, Rule, SchemaPolicy, Skew
 from airflow_mlops.domain.spec.fields import (
     Column,
@@ -36,7 +36,7 @@ class DataSpec(Section):
     )
     description: Text = Field(default="", description="What the model is for; shown on its pages.")
     owner: Line = Field(default="mlops", description="Owner of the DAGs.")
-    task: Task = Field(description="What is predicted: a class or a number.")
+    task: PredictionTask = Field(description="What is predicted: a class or a number.")
     target: Column = Field(description="Column to predict.")
     classes: Classes = Field(
         default=(),

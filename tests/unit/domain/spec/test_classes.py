@@ -51,3 +51,11 @@ def test_classes_that_cannot_be_told_apart_are_refused(classes: Any, problem: st
 def test_a_regression_has_no_classes() -> None:
     with pytest.raises(SpecError, match="classes: belong to classification"):
         spec(task="regression", classes=["a", "b"])
+
+
+@pytest.mark.parametrize("task", ["anomaly", "outlier_detection"])
+def test_a_task_that_the_loop_cannot_judge_is_refused_with_the_reason(task: str) -> None:
+    with pytest.raises(SpecError, match=f"task: cannot be '{task}': a score that is fitted without labels"):
+        spec(task=task)
+    with pytest.raises(SpecError, match="task: cannot be 'clasification'; did you mean 'classification'"):
+        spec(task="clasification")
