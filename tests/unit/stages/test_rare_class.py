@@ -57,7 +57,7 @@ SPEC = ModelSpec(
         "floor": {"accuracy": 0.4}, "versus_champion": {"block": "day"},
         "classes": {"named": {"on time": {"recall": 0.2}}, "loss": {"recall": 0.3}, "min_rows": 5},
     },
-    monitor={"drift": {"min_rows": 50}, "performance": {"min_rows": 50, "floor": {"accuracy": 0.4}}},
+    monitor={"drift": {"min_rows": 50}, "performance": {"min_rows": 50, "floor": {"accuracy": 0.4}, "classes": {"recall": 0.05}}},
     retrain={"when": {"every": 1}},
 )  # fmt: skip
 
@@ -183,6 +183,13 @@ def test_late_labels_of_a_class_that_was_not_learned_are_wrong_and_counted(told:
     }
     for name, value in expected.items():
         assert told.measured.metrics[name] == pytest.approx(value, rel=1e-6), name
+
+
+def test_each_class_is_watched_on_late_labels_and_the_rare_one_is_not_judged(told: Told) -> None:
+    checks = {name: named(told.measured.others, "classes.recall", f"class={name}") for name in CLASSES}
+    assert checks["on time"].verdict is Verdict.PASS
+    assert (checks[RARE].verdict, checks[RARE].observed) == (Verdict.INCONCLUSIVE, 0)
+    assert "rows are of class diverted; 30 are needed" in checks[RARE].reason
 
 
 def test_the_next_training_learns_it_and_beats_the_champion(told: Told) -> None:

@@ -17,19 +17,21 @@ MEASURES = ("recall", "precision", "f1")
 """Measures of one class against the rest."""
 
 Measure = Literal["recall", "precision", "f1"]
-Share = Annotated[Number, Field(ge=0, le=1)]
+"""Name of one of :data:`MEASURES`."""
+ShareOfRows = Annotated[Number, Field(ge=0, le=1)]
+"""A value of such a measure."""
 
 
 class ClassGates(Section):
     """What each class must reach; in YAML also its `floor` alone."""
 
-    floor: dict[Measure, Share] = Field(
+    floor: dict[Measure, ShareOfRows] = Field(
         default={}, description=f"Worst value allowed of each class, by measure ({', '.join(MEASURES)})."
     )
-    named: dict[str, dict[Measure, Share]] = Field(
+    named: dict[str, dict[Measure, ShareOfRows]] = Field(
         default={}, description="Floors of single classes, in place of those of all."
     )
-    loss: dict[Measure, Share] = Field(
+    loss: dict[Measure, ShareOfRows] = Field(
         default={},
         description="Largest loss of each class against the champion on the same rows, by measure; a class fails if it is "
         "shown to have lost more.",

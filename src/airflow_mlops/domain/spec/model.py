@@ -18,7 +18,7 @@ from airflow_mlops.domain.spec.class_gates import ClassGates
 from airflow_mlops.domain.spec.data import Expectation, Features, Labels, SchemaPolicy, Skew, Suite
 from airflow_mlops.domain.spec.dataset import DataSpec
 from airflow_mlops.domain.spec.decision import Costs, Decision, costless, unfit
-from airflow_mlops.domain.spec.fields import KofN, other_task
+from airflow_mlops.domain.spec.fields import KofN
 from airflow_mlops.domain.spec.gates import (
     Fairness,
     Gates,
@@ -155,9 +155,10 @@ class ModelSpec(NamesOwnMetrics, DataSpec):
     @classmethod
     def _monitor(cls, value: Monitor, info: ValidationInfo) -> Monitor:
         if task := info.data.get("task"):
-            floor, place = value.performance.floor, ("performance", "floor")
-            named: dict[Place, str] = {(*place, name): name for name in floor}
-            Problems.raise_any([*other_task(floor, task, place), *_costless(info, named)])
+            named: dict[Place, str] = {
+                ("performance", "floor", name): name for name in value.performance.floor
+            }
+            Problems.raise_any([*value.problems(task), *_costless(info, named)])
         return value
 
     @classmethod

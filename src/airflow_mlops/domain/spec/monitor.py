@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from airflow_mlops.domain.metrics import Task
+from airflow_mlops.domain.spec.class_gates import Measure, ShareOfRows
 from airflow_mlops.domain.spec.fields import (
     BY_METRIC,
     Columns,
@@ -15,7 +17,9 @@ from airflow_mlops.domain.spec.fields import (
     Floor,
     Number,
     Share,
+    other_task,
 )
+from airflow_mlops.domain.spec.loading import Place
 from airflow_mlops.domain.spec.section import Section
 
 
@@ -38,6 +42,11 @@ class PerformancePolicy(Section):
     )
     slices: Columns = Field(
         default=(), description="Columns whose every value is measured apart, and held to the floor."
+    )
+    classes: dict[Measure, ShareOfRows] = Field(
+        default={},
+        description="Worst value allowed of each class of a classifier, by measure (recall, precision, f1). It decides nothing by "
+        "itself.",
     )
     concept: Annotated[Number, Field(gt=0, lt=1)] | None = Field(
         default=None,
@@ -131,3 +140,10 @@ class Monitor(Section):
         description="What follows when somebody moved the champion alias outside of the ledger: nothing, a mail, or a "
         "mail and the alias moved back.",
     )
+
+    def problems(self, task: Task) -> list[tuple[Place, str]]:
+        """Return complaints about what does not suit a task, with their places."""
+        complaints = other_task(self.performance.floor, task, ("performance", "floor"))
+        if self.performance.classes and task is Task.REGRESSION:
+            complaints.append((("performance", "classes"), "is for classification; leave it out"))
+        return complaints

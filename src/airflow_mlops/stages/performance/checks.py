@@ -13,11 +13,12 @@ from airflow_mlops.domain.metrics import COVERAGE
 from airflow_mlops.domain.policies import monitoring, performance
 from airflow_mlops.domain.policies.intervals import coverage
 from airflow_mlops.domain.predictions import MODEL_DIGEST, MODEL_VERSION, PROBABILITIES, SCORE, SCORED_AT
+from airflow_mlops.domain.spec.class_gates import ClassGates
 from airflow_mlops.domain.spec.gates import Slices
 from airflow_mlops.learning.labels.coding import TRUTH, Coding
 from airflow_mlops.learning.labels.join import MATURED, made_by
 from airflow_mlops.learning.models import intervals as bounds
-from airflow_mlops.learning.statistics import decisions, resampling
+from airflow_mlops.learning.statistics import by_class, decisions, resampling
 from airflow_mlops.learning.statistics.slices import Judged, floors
 from airflow_mlops.stages.performance import concept_drift, metrics
 from airflow_mlops.stages.performance.calibration import LEAST_ROWS
@@ -58,14 +59,25 @@ def slices(subject: Subject, rows: pa.Table, coding: Coding, policy: Performance
     """Check each slice against the floor, as the gates do; no checks without slices, floor or rows."""
     if not (policy.slices and policy.floor and rows.num_rows):
         return
-    dataset = subject.truth.dataset
-    rows = subject.truth.with_all_columns(rows, policy.slices)
-    truth, predicted = coding.arrays(rows)
-    times = rows[dataset.event_time].cast("timestamp[us]").to_numpy()
-    judged = Judged(rows, truth, predicted, resampling.blocks(times, "auto", dataset.grain), coding.decision)
+    judged = _judged(subject, subject.truth.with_all_columns(rows, policy.slices), coding)
     gate = Slices(by=policy.slices, floor=policy.floor, min_rows=policy.min_rows)
     for check in floors(gate, judged)[0]:
         yield check.model_copy(update={"name": f"slice.{check.name}"})
+
+
+def classes(subject: Subject, rows: pa.Table, coding: Coding, policy: PerformancePolicy) -> list[Check]:
+    """Check each class against its floor, as the gates do; no checks without floors or rows."""
+    if not (policy.classes and rows.num_rows):
+        return []
+    return by_class.floors(ClassGates(floor=policy.classes), _judged(subject, rows, coding), coding.judged)
+
+
+def _judged(subject: Subject, rows: pa.Table, coding: Coding) -> Judged:
+    dataset = subject.truth.dataset
+    truth, predicted = coding.arrays(rows)
+    times = rows[dataset.event_time].cast("timestamp[us]").to_numpy()
+    blocks = resampling.blocks(times, "auto", dataset.grain)
+    return Judged(rows, truth, predicted, blocks, coding.decision)
 
 
 def intervals(

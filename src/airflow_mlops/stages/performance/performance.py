@@ -97,6 +97,7 @@ def performance(
         checks.baseline(subject, champion, rows, coding, measurement, models, policy),
         *checks.intervals(subject, champion, rows, coding, policy),
         *checks.slices(subject, rows, coding, policy),
+        *checks.classes(subject, rows, coding, policy),
         *checks.estimates(subject, champion, history, models, policy),
         *checks.served(subject, champion, coding, policy),
         *checks.feedback(matured, coding, policy),

@@ -37,6 +37,13 @@ def test_what_cannot_be_judged_says_why(classes: dict[str, Any], words: str) -> 
         ModelSpec.from_dict({**SPEC, "gates": {"classes": classes}})
 
 
+def test_values_have_no_classes_to_watch() -> None:
+    watched = {"monitor": {"performance": {"classes": {"recall": 0.5}}}}
+    assert ModelSpec.from_dict(SPEC | watched).monitor.performance.classes == {"recall": 0.5}
+    with pytest.raises(SpecError, match=r"monitor\.performance\.classes: is for classification"):
+        ModelSpec.from_dict({**SPEC, "task": "regression", "classes": [], **watched})
+
+
 def test_values_have_no_classes() -> None:
     regression = {**SPEC, "task": "regression", "classes": [], "gates": {"classes": {"recall": 0.5}}}
     with pytest.raises(SpecError, match="gates.classes: is for classification; leave it out"):
