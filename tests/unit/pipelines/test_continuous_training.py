@@ -245,6 +245,28 @@ def test_a_challenger_is_judged_after_all_that_asks_for_the_champion_and_before_
     assert recorded["parcels.train"].get_task("promote").shadow is None
 
 
+def test_metrics_of_ones_own_and_bounds_reach_every_task_that_measures() -> None:
+    own = {"cost": {"function": "somewhere:cost", "greater_is_better": False}}
+    dags = build(
+        task="regression",
+        train={"metric": "cost", "metrics": own, "intervals": {"coverage": 0.8}},
+        score={"shadow": True},
+        gates={"floor": {"cost": 3}, "intervals": 0.1},
+        monitor={"alias_guard": "report"},
+    )
+    train = dags["parcels.train"].get_task("train").partial_kwargs
+    assert (train["metric"], train["intervals"].coverage) == ("cost", 0.8)
+    monitor = dags["parcels.monitor"]
+    measuring = [train, *(vars(monitor.get_task(name)) for name in ("performance", "shadow", "guard"))]
+    for arguments in measuring:
+        assert {name: metric.function for name, metric in arguments["own_metrics"].items()} == {
+            "cost": "somewhere:cost"
+        }
+    assert dags["parcels.train"].get_task("evaluate").gates.floor == {"cost": 3}
+    for dag in dags.values():
+        assert DagSerialization.to_dict(dag)
+
+
 def test_labels_with_a_source_of_their_own_are_brought_before_anything_reads_them() -> None:
     own = {"labels": {"source": {"python": "somewhere:labels"}}, "monitor": {"alias_guard": "report"}}
     dags = build(**own)
