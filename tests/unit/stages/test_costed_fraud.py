@@ -16,6 +16,7 @@ import yaml
 from sklearn import metrics as sk
 
 from airflow_mlops.domain.checks import Check, Verdict
+from airflow_mlops.domain.facts.performance import Judgement
 from airflow_mlops.domain.facts.question import Question
 from airflow_mlops.domain.facts.results import Action, DatasetVersion, Evaluation, ModelRef, TrainedModel
 from airflow_mlops.domain.spec.decision import Costs, Decision
@@ -133,6 +134,30 @@ def threshold_of(trained: TrainedModel) -> float:
     return trained.decision.threshold
 
 
+class Beside(NamedTuple):
+    """A champion without a decision, and a costed challenger that serves half of the keys."""
+
+    history: History
+    march: DatasetVersion
+    champion: ModelRef
+    challenger: ModelRef
+    threshold: float
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Beside:
+    history = History(tmp_path_factory.mktemp("beside"))
+    history.publish("2013-01", payments_of("2013-01"))
+    february = history.publish("2013-02", payments_of("2013-02"))
+    plain = history.train(february, candidate=LINEAR, target="fraud", features=FEATURES)
+    champion = history.crown(plain, "2013-02")
+    trained = history.train(february, candidate=LINEAR, decision=COSTED, **SETTINGS)
+    challenger = ModelRef(model=MODEL, version=trained.version, digest=trained.digest, run_id=trained.run_id)
+    march = history.publish("2013-03", payments_of("2013-03"))
+    scored(history, march, champion, beside=score.Beside(challenger, history.uri("challenger")), split=0.5)
+    return Beside(history, march, champion, challenger, threshold_of(trained))
+
+
 def judged(world: Fraud, version: ModelRef | TrainedModel, key: str) -> tuple[np.ndarray, np.ndarray]:
     """Return the labels of a month and a version's probabilities."""
     ref = ModelRef(model=MODEL, version=version.version, digest=version.digest, run_id=version.run_id)
@@ -240,57 +265,49 @@ def test_costs_that_the_spec_has_changed_count_anew_and_are_compared_with_no_for
     assert measured.check.baseline is None
 
 
-def test_a_version_that_is_gone_is_judged_by_the_classes_that_it_chose(world: Fraud, tmp_path: Path) -> None:
-    history = History(tmp_path)
-    history.publish("2013-01", payments_of("2013-01"))
-    february = history.publish("2013-02", payments_of("2013-02"))
-    trained = history.train(february, candidate=LINEAR, decision=COSTED, **SETTINGS)
-    champion = history.crown(trained, "2013-02")
-    march = history.publish("2013-03", payments_of("2013-03"))
-    scored(history, march, champion)
-    whose = subject.Subject(
-        history.client, MODEL, history.uri("predictions"),
-        Truth(march, QUESTION.model_copy(update={"labels": False, "delay": timedelta(0)})),
-    )  # fmt: skip
-    here = month("2013-03")
-    [before] = rows.judge(whose, here, here, [], subject.Models(whose, []))
-    history.client.delete_model_version(MODEL, trained.version)
-    [kept] = rows.judge(whose, here, here, [], subject.Models(whose, [before]))
-    assert (kept.metrics, kept.decision) == (before.metrics, before.decision)
-    [again] = rows.judge(whose, here, here, [], subject.Models(whose, []))
-    assert again.metrics == before.metrics
-
-
-def test_a_challenger_and_a_champion_predict_each_by_its_own_threshold(world: Fraud, tmp_path: Path) -> None:
-    history = History(tmp_path)
-    history.publish("2013-01", payments_of("2013-01"))
-    february = history.publish("2013-02", payments_of("2013-02"))
-    champion = history.crown(
-        history.train(february, candidate=LINEAR, target="fraud", features=FEATURES), "2013-02"
-    )
-    trained = history.train(february, candidate=LINEAR, decision=COSTED, **SETTINGS)
-    challenger = ModelRef(model=MODEL, version=trained.version, digest=trained.digest, run_id=trained.run_id)
-    march, uri = history.publish("2013-03", payments_of("2013-03")), history.uri("challenger")
-    scored(history, march, champion, beside=score.Beside(challenger, uri), split=0.5)
+def test_a_challenger_and_a_champion_predict_each_by_its_own_threshold(served: Beside) -> None:
+    history, uri = served.history, served.history.uri("challenger")
     beside = tables.read(uri, partition="2013-03")
     assert beside["score"].to_pylist() == pytest.approx(beside["champion_score"].to_pylist())
-    for column, threshold in (("prediction", threshold_of(trained)), ("champion_prediction", 0.5)):
+    for column, threshold in (("prediction", served.threshold), ("champion_prediction", 0.5)):
         called = beside["score"].to_numpy() >= threshold
         assert beside[column].to_pylist() == [str(int(value)) for value in called], column
-    served = tables.read(history.uri("predictions"), partition="2013-03")
-    by_challenger = np.array(served["served_by"].to_pylist()) == "challenger"
-    expected = served["score"].to_numpy() >= np.where(by_challenger, threshold_of(trained), 0.5)
-    assert served["prediction"].to_pylist() == [str(int(value)) for value in expected]
-    truth = Truth(march, QUESTION.model_copy(update={"labels": False, "delay": timedelta(0)}))
-    rules = tuple(registry.training(history.client, ref).decision for ref in (challenger, champion))
+    predictions = tables.read(history.uri("predictions"), partition="2013-03")
+    by_challenger = np.array(predictions["served_by"].to_pylist()) == "challenger"
+    expected = predictions["score"].to_numpy() >= np.where(by_challenger, served.threshold, 0.5)
+    assert predictions["prediction"].to_pylist() == [str(int(value)) for value in expected]
+    truth = Truth(served.march, QUESTION.model_copy(update={"labels": False, "delay": timedelta(0)}))
+    refs = (served.challenger, served.champion)
+    rules = tuple(registry.training(history.client, ref).decision for ref in refs)
     pair = trial_windows.Pair(
-        uri, history.uri("predictions"), challenger, champion.version, truth, ("0", "1"), (rules[0], rules[1])
+        uri, history.uri("predictions"), refs[0], refs[1].version, truth, ("0", "1"), (rules[0], rules[1])
     )
     check = trial_windows.quality(pair, "2013-03", trial_windows.Shadow(windows=1))
     assert check.verdict is Verdict.PASS
     assert check.observed is not None
     assert check.baseline is not None
     assert check.observed < check.baseline
+
+
+def test_a_version_that_is_gone_is_judged_by_the_classes_that_it_chose(served: Beside) -> None:
+    history, here = served.history, month("2013-03")
+    question = QUESTION.model_copy(update={"labels": False, "delay": timedelta(0)})
+    whose = subject.Subject(history.client, MODEL, history.uri("predictions"), Truth(served.march, question))
+
+    def of_challenger(earlier: list[Judgement]) -> Judgement:
+        judgements = rows.judge(whose, here, here, [], subject.Models(whose, earlier))
+        [mine] = [
+            judgement for judgement in judgements if judgement.model_version == served.challenger.version
+        ]
+        return mine
+
+    before = of_challenger([])
+    assert before.decision is not None
+    assert before.decision.threshold == served.threshold
+    history.client.delete_model_version(MODEL, served.challenger.version)
+    kept = of_challenger([before])
+    assert (kept.metrics, kept.decision) == (before.metrics, before.decision)
+    assert of_challenger([]).metrics == before.metrics
 
 
 def test_a_second_training_is_compared_with_the_costed_champion_and_reproduced(world: Fraud) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 
 from airflow_mlops.domain.classes import BINARY
-from airflow_mlops.domain.metrics import F_BETA, Task, metric_of
+from airflow_mlops.domain.metrics import F_BETA, Task, metric_of, of_decisions
 from airflow_mlops.domain.spec.fields import MetricName, Number
 from airflow_mlops.domain.spec.loading import Place
 from airflow_mlops.domain.spec.section import Section
@@ -27,7 +27,8 @@ def _chooses(name: str) -> str:
         raise ValueError(f"cannot be {name}: it is best with {extreme} rows called positive; f1 weighs both")
     if name not in CHOOSING and metric_of(name).family != F_BETA:
         allowed = ", ".join((*CHOOSING, F_BETA.form))
-        raise ValueError(f"cannot be {name}, which no threshold changes; allowed: {allowed}")
+        why = "" if of_decisions(name) else ", which no threshold changes"
+        raise ValueError(f"cannot be {name}{why}; allowed: {allowed}")
     return name
 
 

@@ -25,13 +25,13 @@ def chosen(predicted: np.ndarray, rule: DecisionRule = HALF) -> np.ndarray:
     """
     import numpy as np
 
-    if predicted.ndim == 1:
+    codes: np.ndarray
+    if rule.threshold == HALF.threshold:
+        codes = predicted.argmax(axis=1) if predicted.ndim == 2 else predicted >= HALF.threshold
+    elif predicted.ndim == 1:
         # The version may have its two classes the other way round.
-        codes: np.ndarray = (
-            predicted >= rule.threshold if rule.places == (0, 1) else 1 - predicted < rule.threshold
-        )
-    elif rule.threshold == HALF.threshold:
-        codes = predicted.argmax(axis=1)
+        turned = rule.places == (1, 0)
+        codes = 1 - predicted < rule.threshold if turned else predicted >= rule.threshold
     else:
         first, second = rule.places
         codes = np.where(predicted[:, second] >= rule.threshold, second, first)

@@ -167,7 +167,7 @@ def test_a_version_with_its_two_classes_the_other_way_round_decides_as_it_did() 
 
 
 def test_an_f_measure_of_any_beta_chooses_and_is_cut_too() -> None:
-    truth, scores = make_scores()
+    truth, scores = make_scores(100)
     cut = decisions.best(truth, scores, Decision(metric="f2"))
     values = [sk.fbeta_score(truth, scores >= value, beta=2) for value in scores]
     assert cut.value == pytest.approx(max(values), rel=1e-12)
