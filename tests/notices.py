@@ -8,11 +8,11 @@ from typing import Any
 
 from airflow_mlops.domain.checks import Check, Fact, Outcome, Severity, Verdict, overall
 from airflow_mlops.domain.facts.approval import Answer
+from airflow_mlops.domain.facts.guard import GuardReport
 from airflow_mlops.domain.facts.results import (
     Action,
     DatasetVersion,
     Evaluation,
-    GuardReport,
     HealthReport,
     ModelRef,
     PromotionDecision,

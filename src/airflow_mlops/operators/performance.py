@@ -39,6 +39,7 @@ class PerformanceOperator(BaseOperator):
     :param task: classification or regression.
     :param classes: the classes of a classification in order; none takes those of the training rows.
     :param decision: from which probability on a row is put in the second of two classes; None means 0.5.
+    :param weights: column of the data that says how much each row counts; None means that all count alike.
     :param metric: the metric to which the policy's ``drop`` applies.
     :param own_metrics: metrics of one's own by name; None for none.
     :param delay: how long after its event time a label is known.
@@ -67,6 +68,7 @@ class PerformanceOperator(BaseOperator):
         classes: Sequence[str | int] = (),
         decision: Decision | None = None,
         own_metrics: Mapping[str, OwnMetric] | None = None,
+        weights: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -75,6 +77,7 @@ class PerformanceOperator(BaseOperator):
         self.task = task
         self.classes = classes
         self.decision = decision
+        self.weights = weights
         self.metric = metric
         self.own_metrics = own_metrics
         self.delay = delay

@@ -13,7 +13,7 @@ from airflow_mlops.domain.facts.question import Question
 from airflow_mlops.domain.facts.recipe import Recipe, TrainingConfig
 from airflow_mlops.domain.facts.results import DatasetVersion
 from airflow_mlops.domain.spec.intervals import PredictionIntervals
-from airflow_mlops.domain.spec.model import Budget, Candidate, Decision, Features
+from airflow_mlops.domain.spec.model import Budget, Candidate, Decision, Features, Train
 from airflow_mlops.domain.spec.own_metrics import OwnMetric
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.learning import provenance
@@ -42,6 +42,10 @@ class TrainOperator(BaseOperator):
     :param task: classification or regression.
     :param classes: the classes of a classification in order; none takes those of the training rows.
     :param decision: from which probability on a row is put in the second of two classes; None means 0.5.
+    :param weights: column of the data that says how much each row counts; None means that all count alike.
+    :param class_weight: ``balanced``, or how much the rows of each class count in a fit, by its name; None means that all
+        count alike.
+    :param groups: column whose rows of one value stay on one side of every split; None for none.
     :param metric: metric by which candidates are ranked.
     :param own_metrics: metrics of one's own by name; None for none.
     :param features: feature columns; None means all but key, event time and target.
@@ -91,6 +95,9 @@ class TrainOperator(BaseOperator):
         intervals: PredictionIntervals | None = None,
         decision: Decision | None = None,
         own_metrics: Mapping[str, OwnMetric] | None = None,
+        weights: str | None = None,
+        class_weight: Any = None,
+        groups: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -100,6 +107,9 @@ class TrainOperator(BaseOperator):
         self.task = task
         self.classes = classes
         self.decision = decision
+        self.weights = weights
+        self.class_weight = class_weight
+        self.groups = groups
         self.metric = metric
         self.own_metrics = own_metrics
         self.features = features
@@ -167,6 +177,8 @@ class TrainOperator(BaseOperator):
             ranked=self.ranked,
             seed=self.seed,
             intervals=self.intervals,
+            class_weight=Train(class_weight=self.class_weight).class_weight,
+            groups=self.groups,
         )
 
 

@@ -10,7 +10,8 @@ from airflow.sdk.execution_time.task_runner import _build_asset_profiles
 
 from airflow_mlops import assets
 from airflow_mlops.domain.checks import Check, Verdict
-from airflow_mlops.domain.facts.results import Action, GuardReport
+from airflow_mlops.domain.facts.guard import GuardReport
+from airflow_mlops.domain.facts.results import Action
 from airflow_mlops.domain.facts.statement import Statement
 from airflow_mlops.domain.spec.model import Features
 from airflow_mlops.domain.spec.monitor import AutoRollback, Monitor

@@ -10,8 +10,9 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import DownstreamTasksSkipped
 
 from airflow_mlops.domain.checks import Check, Verdict
+from airflow_mlops.domain.facts.guard import GuardReport
 from airflow_mlops.domain.facts.labels import LabelsReport
-from airflow_mlops.domain.facts.results import DatasetVersion, GuardReport, TrainedModel
+from airflow_mlops.domain.facts.results import DatasetVersion, TrainedModel
 from airflow_mlops.domain.facts.retraining import RetrainDecision
 from airflow_mlops.domain.spec.data import Labels
 from airflow_mlops.domain.spec.model import DriftPolicy, Features, Retrain

@@ -8,7 +8,7 @@ import pytest
 
 from airflow_mlops import assets
 from airflow_mlops.domain.checks import Verdict
-from airflow_mlops.domain.facts.results import GuardReport
+from airflow_mlops.domain.facts.guard import GuardReport
 from airflow_mlops.domain.facts.scoring import ScoringReport
 from airflow_mlops.domain.spec.score import Score
 from airflow_mlops.exceptions import TableMissing

@@ -28,6 +28,7 @@ class Question(Fact):
     :param delay: time from a row's event time until its label counts.
     :param own_metrics: metrics of one's own by name.
     :param labels: True if the labels are in the model's own labels table; False if they are a column of the data.
+    :param weights: column of the data that says how much each row counts; None means that all count alike.
     """
 
     target: str
@@ -38,6 +39,7 @@ class Question(Fact):
     delay: timedelta = timedelta(0)
     labels: bool = False
     own_metrics: dict[str, OwnMetric] = Field(default_factory=dict, exclude_if=lambda own: not own)
+    weights: str | None = Field(default=None, exclude_if=lambda column: column is None)
 
     @field_validator("classes", mode="before")
     @classmethod
@@ -79,6 +81,7 @@ class Question(Fact):
             delay=spec.labels.delay,
             labels=spec.labels.source is not None,
             own_metrics=spec.train.metrics,
+            weights=spec.train.weights,
         )
 
     @classmethod

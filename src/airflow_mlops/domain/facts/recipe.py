@@ -25,6 +25,10 @@ LEAST_OF_A_CLASS = 10
 """Fewest rows of a class that a model learns, unless the spec names it."""
 
 
+def _absent(value: object) -> bool:
+    return value is None
+
+
 class TrainingConfig(Fact):
     """The settings of a training that do not depend on the data or the candidate.
 
@@ -36,6 +40,8 @@ class TrainingConfig(Fact):
     :param ranked: whether a candidate without a search is measured on the folds too.
     :param seed: seed of everything random.
     :param intervals: bounds of a regression's predictions; None for none.
+    :param class_weight: how much the rows of each class count in a fit; see :class:`Recipe`.
+    :param groups: column whose rows of one value stay on one side of a split; None for none.
     """
 
     question: Question
@@ -47,6 +53,8 @@ class TrainingConfig(Fact):
     ranked: bool = True
     seed: int = 0
     intervals: PredictionIntervals | None = Field(default=None, exclude_if=lambda bounds: bounds is None)
+    class_weight: Literal["balanced"] | dict[str, float] | None = Field(default=None, exclude_if=_absent)
+    groups: str | None = Field(default=None, exclude_if=_absent)
 
     @classmethod
     def of(cls, spec: ModelSpec) -> Self:
@@ -61,6 +69,8 @@ class TrainingConfig(Fact):
             ranked=spec.train.ranked,
             seed=spec.train.seed,
             intervals=spec.train.intervals,
+            class_weight=spec.train.class_weight,
+            groups=spec.train.groups,
         )
 
 
@@ -81,6 +91,10 @@ class Recipe(Fact):
         many, at any speed. None leaves it to the budget.
     :param own_metrics: metrics of one's own by name.
     :param intervals: bounds of a regression's predictions, for which the latest rows are kept; None for none.
+    :param weights: column that says how much each row counts; None means that all count alike.
+    :param class_weight: ``balanced``, or how much the rows of each class count in a fit, by its name, 1 for one that is not
+        named; None means that all count alike.
+    :param groups: column whose rows of one value stay on one side of a split; None for none.
     """
 
     model: str
@@ -96,8 +110,11 @@ class Recipe(Fact):
     seed: int = 0
     ranked: bool = True
     # Left out unless they say something: recipes are compared by their JSON, also with those of former builds.
-    searched: int | None = Field(default=None, exclude_if=lambda trials: trials is None)
+    searched: int | None = Field(default=None, exclude_if=_absent)
     classes: tuple[str, ...] = Field(default=(), exclude_if=lambda names: not names)
     intervals: PredictionIntervals | None = Field(default=None, exclude_if=lambda bounds: bounds is None)
     decision: Decision | None = Field(default=None, exclude_if=lambda decision: decision is None)
     own_metrics: dict[str, OwnMetric] = Field(default_factory=dict, exclude_if=lambda own: not own)
+    weights: str | None = Field(default=None, exclude_if=_absent)
+    class_weight: Literal["balanced"] | dict[str, float] | None = Field(default=None, exclude_if=_absent)
+    groups: str | None = Field(default=None, exclude_if=_absent)

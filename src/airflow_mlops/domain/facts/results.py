@@ -109,6 +109,9 @@ class TrainedModel(Fact):
     :param intervals: how the bounds of its predictions were calibrated; None if it has no such bounds.
     :param decision: from which probability on it puts a row in the second of two classes; None if the spec says nothing, and
         0.5 decides.
+    :param weights: column that says how much each row counts; None means that all count alike.
+    :param groups: column whose rows of one value stay on one side of a split; None for none.
+    :param texts: those of the features that are used by their words.
     """
 
     model: str
@@ -132,6 +135,9 @@ class TrainedModel(Fact):
     own_metrics: dict[str, OwnMetric] = Field(default_factory=dict, exclude_if=lambda own: not own)
     intervals: CalibratedIntervals | None = Field(default=None, exclude_if=lambda bounds: bounds is None)
     decision: DecisionRule | None = Field(default=None, exclude_if=lambda rule: rule is None)
+    weights: str | None = Field(default=None, exclude_if=lambda column: column is None)
+    groups: str | None = Field(default=None, exclude_if=lambda column: column is None)
+    texts: tuple[str, ...] = Field(default=(), exclude_if=lambda names: not names)
 
 
 class ModelRef(Fact):
@@ -159,6 +165,7 @@ class Evaluation(Fact):
     :param checks: every gate, and the blessing: that the candidate loads and predicts the same in a fresh process.
     :param leaderboard: inner score by candidate.
     :param unjudged: slices and groups with too few rows to be judged, in words; "" for none.
+    :param left_out: rows of the holdout that are not judged by, because earlier rows are of their group.
     """
 
     model: str
@@ -176,6 +183,7 @@ class Evaluation(Fact):
     leaderboard: dict[str, Number]
     reason: str
     unjudged: str = ""
+    left_out: int = Field(default=0, exclude_if=lambda rows: not rows)
 
     @model_validator(mode="after")
     def _says_what_its_checks_say(self) -> Self:
@@ -207,12 +215,14 @@ class TrainingData(Fact):
     """The rows that a model version was trained on: ``start <= event time < cut`` of a dataset version.
 
     :param features: the columns that it was trained on.
+    :param texts: those of them that it uses by their words.
     """
 
     dataset: DatasetVersion
     start: datetime
     cut: datetime
     features: tuple[str, ...]
+    texts: tuple[str, ...] = Field(default=(), exclude_if=lambda names: not names)
 
 
 class PromotionDecision(Fact):
@@ -272,29 +282,4 @@ class HealthReport(Fact):
         refuse_contradiction(
             "The health report", self.verdict, (self.drift, self.performance, self.staleness)
         )
-        return self
-
-
-class GuardReport(Fact):
-    """Whether the champion alias is on the right version, and whether a new champion proves itself.
-
-    :param alias: PASS if the alias is where the ledger has put it.
-    :param probation: FAIL if a new champion is worse than the one before on rows whose labels have matured since.
-    :param restored: the decision that followed, to put the alias back or to roll back; None if nothing followed.
-    """
-
-    model: str
-    partition: str
-    alias: Check
-    probation: Check
-    restored: PromotionDecision | None = None
-    reason: str
-
-    @model_validator(mode="after")
-    def _moves_for_a_reason(self) -> Self:
-        if self.restored is not None and Verdict.FAIL not in (self.alias.verdict, self.probation.verdict):
-            raise ValueError(
-                f"The guard says that the champion was {self.restored.action}, but no check of it failed: alias "
-                f"{self.alias.verdict}, probation {self.probation.verdict}"
-            )
         return self

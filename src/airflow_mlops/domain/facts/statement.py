@@ -8,8 +8,9 @@ from pydantic import Field, field_validator
 
 from airflow_mlops.domain.checks import Fact
 from airflow_mlops.domain.facts.drift import DriftReport
+from airflow_mlops.domain.facts.guard import GuardReport
 from airflow_mlops.domain.facts.labels import LabelsReport
-from airflow_mlops.domain.facts.results import DatasetVersion, GuardReport, HealthReport, PromotionDecision
+from airflow_mlops.domain.facts.results import DatasetVersion, HealthReport, PromotionDecision
 from airflow_mlops.domain.facts.scoring import ChallengeReport
 from airflow_mlops.domain.facts.validation import ValidationReport
 

@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     Discriminator,
     Field,
+    SerializerFunctionWrapHandler,
+    Strict,
     Tag,
     ValidationInfo,
     field_validator,
@@ -21,7 +24,7 @@ from pydantic import (
 
 from airflow_mlops.domain.checks import Severity
 from airflow_mlops.domain.spec import expectations
-from airflow_mlops.domain.spec.fields import Columns, Duration, Json, Line, Number
+from airflow_mlops.domain.spec.fields import Column, Columns, Duration, Json, Line, Number, unique
 from airflow_mlops.domain.spec.loading import describe
 from airflow_mlops.domain.spec.problems import Problems, one_of
 from airflow_mlops.domain.spec.section import Section, short_form, short_schema
@@ -50,6 +53,39 @@ class Labels(Section):
     )
 
 
+class TextFeature(Section):
+    """A column of texts, such as comments, used by its words; in YAML its name, or a mapping."""
+
+    column: Column = Field(description="Column used by its words.")
+    ngrams: Annotated[int, Strict(), Field(ge=1, le=3)] = Field(
+        default=1, description="Most words in a row that count as one term: 1 to 3."
+    )
+    max_features: Annotated[int, Strict(), Field(ge=256, le=2**20)] = Field(
+        default=2**15,
+        description="Columns that terms are hashed to: with many more terms than columns, some share one.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read(cls, value: Any) -> Any:
+        return {"column": value} if isinstance(value, str) else value
+
+    @model_serializer(mode="wrap")
+    def _write(self, handler: SerializerFunctionWrapHandler) -> Any:
+        changed = {name: value for name, value in handler(self).items() if name in self.model_fields_set}
+        return self.column if changed.keys() <= {"column"} else changed
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: Any, handler: Any) -> dict[str, Any]:
+        name = {"type": "string", "minLength": 1}
+        return {"anyOf": [name, handler.resolve_ref_schema(handler(core))], "description": cls.__doc__}
+
+
+def _each_once(features: tuple[TextFeature, ...]) -> tuple[TextFeature, ...]:
+    unique(tuple(feature.column for feature in features))
+    return features
+
+
 class Features(Section):
     """The columns that a model learns from."""
 
@@ -58,22 +94,45 @@ class Features(Section):
     dates: Columns = Field(
         default=(), description="Columns of times, used as time of day, day of the week and season."
     )
+    # Left out unless they say something: recipes are compared by their JSON, also with those of former builds.
+    text: Annotated[tuple[TextFeature, ...], AfterValidator(_each_once)] = Field(
+        default=(),
+        description="Columns of texts, such as comments, used by their words.",
+        exclude_if=lambda features: not features,
+    )
+    missing: Literal["indicate"] | None = Field(
+        default=None,
+        description="`indicate` adds a column for each number that has gaps in training, which says where it is missing, for "
+        "estimators that cannot tell by themselves; `null` gives them the median alone.",
+        exclude_if=lambda missing: missing is None,
+    )
+
+    @property
+    def kinds(self) -> dict[str, tuple[str, ...]]:
+        """The columns by what they are used as, in the order that a model gets them in."""
+        texts = {"text": tuple(feature.column for feature in self.text)} if self.text else {}
+        return {"numeric": self.numeric, "categorical": self.categorical, "dates": self.dates, **texts}
 
     @property
     def names(self) -> tuple[str, ...]:
         """Every column, in the order that a model gets them in."""
-        return (*self.numeric, *self.categorical, *self.dates)
+        return tuple(name for names in self.kinds.values() for name in names)
 
     @property
     def types(self) -> dict[str, str]:
         """Arrow types of the columns whose use tells their type: categories may be numbers as well as text."""
-        return dict.fromkeys(self.numeric, "double") | dict.fromkeys(self.dates, "timestamp[us, tz=UTC]")
+        texts = dict.fromkeys(self.kinds.get("text", ()), "string")
+        return {
+            **dict.fromkeys(self.numeric, "double"),
+            **dict.fromkeys(self.dates, "timestamp[us, tz=UTC]"),
+            **texts,
+        }
 
     @model_validator(mode="after")
     def _some(self) -> Self:
         if not self.names:
             raise ValueError("lists no column; name some, or leave features out to use all")
-        kinds = {"numeric": self.numeric, "categorical": self.categorical, "dates": self.dates}
+        kinds = self.kinds
         Problems.raise_any(
             ((kind,), f"{column!r} is also listed under {other}")
             for (other, first), (kind, second) in combinations(kinds.items(), 2)

@@ -165,8 +165,8 @@ class DataSpec(Section):
         roles[info.data.get("target")] = "the target, so the model would see what it predicts"
         Problems.raise_any(
             ((kind, position), f"{column!r} is {roles[column]}")
-            for kind in ("numeric", "categorical", "dates")
-            for position, column in enumerate(getattr(value, kind, ()))
+            for kind, columns in (value.kinds if value else {}).items()
+            for position, column in enumerate(columns)
             # The event time may be a date feature, because the season and the hour of a row are known before it is scored.
             if column in roles and (kind, column) != ("dates", info.data.get("event_time"))
         )

@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
 from airflow_mlops.domain.calendars import Calendar
 from airflow_mlops.domain.metrics import Metric, Task
-from airflow_mlops.domain.spec import loading
+from airflow_mlops.domain.spec import loading, rows
 from airflow_mlops.domain.spec.alerts import Alerts
 from airflow_mlops.domain.spec.candidates import Candidate
 from airflow_mlops.domain.spec.class_gates import ClassGates
@@ -135,7 +135,7 @@ class ModelSpec(NamesOwnMetrics, DataSpec):
     @classmethod
     def _train(cls, value: Train, info: ValidationInfo) -> Train:
         task = info.data.get("task")
-        Problems.raise_any(_costless(info, {("metric",): value.metric}))
+        Problems.raise_any([*rows.problems(value, info.data), *_costless(info, {("metric",): value.metric})])
         return value if task is None else value.of_task(task)
 
     @field_validator("gates")
@@ -145,7 +145,8 @@ class ModelSpec(NamesOwnMetrics, DataSpec):
             metric = getattr(info.data.get("train"), "metric", None)
             shadow = getattr(info.data.get("score"), "shadow", True)
             complaints = value.problems(task, info.data.get("target", ""), metric, shadow=shadow)
-            Problems.raise_any([*complaints, *_costless(info, value.measured)])
+            closed = rows.closed_forms(info.data.get("train"), value.versus_champion)
+            Problems.raise_any([*complaints, *_costless(info, value.measured), *closed])
         if value.classes:
             of_classes = value.classes.problems(info.data.get("classes", ()))
             Problems.raise_any((("classes", *place), text) for place, text in of_classes)

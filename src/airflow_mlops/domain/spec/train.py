@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema
+from pydantic import AfterValidator, Field
 
 from airflow_mlops.domain.metrics import Metric, Task, metric_of, names
 from airflow_mlops.domain.spec.candidates import Candidate, in_place
-from airflow_mlops.domain.spec.fields import Count, MetricName, Number, Whole, of_another_task
+from airflow_mlops.domain.spec.fields import Column, Count, MetricName, Number, Whole, of_another_task
 from airflow_mlops.domain.spec.intervals import PredictionIntervals
-from airflow_mlops.domain.spec.loading import Place, describe
+from airflow_mlops.domain.spec.loading import Place
 from airflow_mlops.domain.spec.own_metrics import NamesOwnMetrics, OwnMetrics
 from airflow_mlops.domain.spec.problems import Problems
+from airflow_mlops.domain.spec.rows import ClassWeight, Holdout, Window
 from airflow_mlops.domain.spec.section import Section
 
 _GRADIENT_BOOSTING = {"search": {"learning_rate": [0.03, 0.1, 0.3], "max_leaf_nodes": [15, 31, 63]}}
@@ -44,21 +45,6 @@ class Budget(Section):
     )
 
 
-def _window(value: Any) -> Any:
-    if value == "all" or (type(value) is int and value >= 1):
-        return value
-    raise ValueError(f"must be all, or a number of partitions from 1, not {describe(value)}")
-
-
-def _holdout(value: Any) -> Any:
-    if (type(value) is int and value >= 1) or (type(value) is float and 0 < value <= 0.5):
-        return value
-    raise ValueError(
-        "must be a number of partitions (1, 2, …) or a share of the latest rows above 0 and up to 0.5, "
-        f"not {describe(value)}"
-    )
-
-
 def _names_differ(candidates: tuple[Candidate, ...]) -> tuple[Candidate, ...]:
     seen: dict[str, int] = {}
     Problems.raise_any(
@@ -75,26 +61,11 @@ def _names_differ(candidates: tuple[Candidate, ...]) -> tuple[Candidate, ...]:
 class Train(NamesOwnMetrics):
     """What is trained, on which rows."""
 
-    window: Annotated[
-        int | Literal["all"],
-        PlainValidator(_window),
-        WithJsonSchema({"anyOf": [{"const": "all"}, {"type": "integer", "minimum": 1}]}),
-    ] = Field(
+    window: Window = Field(
         default="all",
         description="Partitions to learn from, the latest before the holdout; `all` for every one.",
     )
-    holdout: Annotated[
-        int | float,
-        PlainValidator(_holdout),
-        WithJsonSchema(
-            {
-                "anyOf": [
-                    {"type": "integer", "minimum": 1},
-                    {"type": "number", "exclusiveMinimum": 0, "maximum": 0.5},
-                ]
-            }
-        ),
-    ] = Field(
+    holdout: Holdout = Field(
         default=1,
         description="Latest data, kept to judge on: a number of partitions (whole number), or a share of rows "
         "(above 0, up to 0.5).",
@@ -117,6 +88,21 @@ class Train(NamesOwnMetrics):
     )
     intervals: PredictionIntervals | None = Field(
         default=None, description="Bounds of the predicted number, of a regression; `null` for none."
+    )
+    weights: Column | None = Field(
+        default=None,
+        description="Column of the data that says how much each row counts, from 0 on: in every fit, and in every metric of "
+        "training, evaluation and monitoring. `null`: all alike.",
+    )
+    class_weight: ClassWeight = Field(
+        default=None,
+        description="How much the rows of a class count in a fit, beside `weights`: `balanced`, or a number for each class, 1 for "
+        "those not named. Metrics are not weighted by it.",
+    )
+    groups: Column | None = Field(
+        default=None,
+        description="Column, such as a customer, whose rows of one value never stand on both sides of a split: a model is judged on "
+        "groups that came later than all it has learned from.",
     )
     budget: Budget = Field(default_factory=Budget, description="Limits of the search over parameters.")
     seed: Annotated[Whole, Field(lt=2**32)] = Field(
@@ -155,6 +141,14 @@ class Train(NamesOwnMetrics):
         if self.intervals and task is Task.CLASSIFICATION:
             complaints.append(
                 (("intervals",), "are bounds of a number; a class has a probability; leave it out")
+            )
+        if self.class_weight is not None and task is not Task.CLASSIFICATION:
+            complaints.append((("class_weight",), "belongs to classification; weights is for any task"))
+        elif self.class_weight is not None:
+            complaints += (
+                (("candidates", position), "sets class_weight too, and the two would multiply: keep one")
+                for position, candidate in enumerate(self.candidates)
+                if any("class_weight" in {*part.params, *part.search} for part in candidate.parts())
             )
         Problems.raise_any(complaints)
         default = tuple(Candidate.from_dict(candidate) for candidate in _CANDIDATES[task])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from airflow_mlops.domain.classes import BINARY, union
@@ -11,6 +11,7 @@ from airflow_mlops.domain.metrics import of_one_class
 from airflow_mlops.domain.predictions import PROBABILITIES, SCORE
 from airflow_mlops.domain.spec.decision import COST
 from airflow_mlops.exceptions import SchemaMismatch
+from airflow_mlops.learning.labels import weights
 from airflow_mlops.learning.models import classes
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class Coding(NamedTuple):
     :param own: classes of the version, in the order of its probabilities; none for a regression.
     :param judged: classes that labels may have: the version's, and others that the spec names.
     :param decision: from which probability on the version calls a row positive, and what mistakes cost by the spec.
+    :param weights: column of the data that says how much each row counts; None means that all count alike.
     """
 
     target: str
@@ -38,6 +40,7 @@ class Coding(NamedTuple):
     own: tuple[str, ...] = ()
     judged: tuple[str, ...] = ()
     decision: DecisionRule = HALF
+    weights: str | None = None
 
     @classmethod
     def of(cls, question: Question, own: tuple[str, ...], decision: DecisionRule = HALF) -> Self:
@@ -47,10 +50,11 @@ class Coding(NamedTuple):
         :param decision: of the version; mistakes cost what the question says now.
         """
         if question.task != "classification":
-            return cls(question.target, question.task)
+            return cls(question.target, question.task, weights=question.weights)
         own = own or question.classes or BINARY
         rule = decision.counting(question.costs_of(own))
-        return cls(question.target, question.task, own, union(own, question.classes), rule)
+        judged = union(own, question.classes)
+        return cls(question.target, question.task, own, judged, rule, question.weights)
 
     def widened(self, rows: pa.Table) -> Self:
         """Return the same with the classes that labels have besides; of 0 and 1 there are none.
@@ -87,6 +91,14 @@ class Coding(NamedTuple):
         :raises SchemaMismatch: if a label is neither of two classes, or there are other classes than the version's.
         """
         return self.labels(rows), self.predictions(rows)
+
+    def weights_of(self, rows: pa.Table, key: Sequence[str] = ()) -> np.ndarray | None:
+        """Return how much each row counts; None if all count alike.
+
+        :param key: columns that identify a row, for messages.
+        :raises SchemaMismatch: if a weight is missing, negative or not finite.
+        """
+        return weights.of(rows, self.weights, key) if rows.num_rows else None
 
     def labels(self, rows: pa.Table) -> np.ndarray:
         """Return the labels of labelled rows: codes of classes, or values; errors as for :meth:`arrays`."""

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 MATURED = "_matured"
 """Column of the time from which the label counts."""
 _OTHER, _PLACE = "_other", "_place"
+_SLICES = "monitor.performance.slices"
 
 
 @dataclass(frozen=True)
@@ -81,16 +82,19 @@ class Truth:
                 by_partition.setdefault(version.partition, version.digest)
         return by_partition
 
-    def with_columns(self, rows: pa.Table, scored: Partition, columns: Sequence[str]) -> pa.Table:
+    def with_columns(
+        self, rows: pa.Table, scored: Partition, columns: Sequence[str], setting: str = _SLICES
+    ) -> pa.Table:
         """Add columns of the data to rows of one partition, in order of their key.
 
+        :param setting: the key of the spec that names the columns, for the error.
         :raises SchemaMismatch: if the data has no such column.
         """
         version = _version_of(self.dataset, scored)
         available = tables.dataset(self.dataset.uri, version).schema.names
         if missing := [name for name in columns if name not in available]:
             raise SchemaMismatch(
-                f"monitor.performance.slices: the data has no column {', '.join(missing)}; it has {', '.join(available)}."
+                f"{setting}: the data has no column {', '.join(missing)}; it has {', '.join(available)}."
             )
         added = [name for name in columns if name not in rows.column_names]
         data = tables.read(
@@ -175,12 +179,17 @@ def made_by(predictor: Predictor) -> ds.Expression:
 def join(predictions_uri: str, truth: Truth, scored: Partition, as_of: Partition) -> Joined:
     """Join the predictions of one partition with their labels that count by the end of another partition.
 
-    :raises SchemaMismatch: if the keys of labels are of another type than those of the data.
+    Where rows have weights, they get the column of these too.
+
+    :raises SchemaMismatch: if the keys of labels are of another type than those of the data, or the data has no column of
+        weights.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
 
     served = tables.read(predictions_uri, partition=scored.key)
+    if truth.question.weights is not None:
+        served = truth.with_columns(served, scored, [truth.question.weights], "train.weights")
     matured = maturity.same_keys(truth.labels(scored, as_of), served, truth.key)
     rows = _beside(served, matured, truth.key)
     clash = pc.fill_null(pc.not_equal(rows[TRUTH], rows[_OTHER]), False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from difflib import get_close_matches
 from importlib import import_module
 from operator import attrgetter
@@ -71,6 +71,38 @@ def members(candidate: Candidate, params: Mapping[str, Any]) -> list[tuple[Candi
         )
         for member in parts
     ]
+
+
+def weights_argument(model: BaseEstimator) -> str | None:
+    """Return the argument of an estimator's ``fit`` that takes sample weights; None if it cannot take them.
+
+    An estimator that is made of others takes them if each of these does: otherwise scikit-learn would weigh in some of them
+    only. Within a pipeline, its last step gets them.
+    """
+    from sklearn.pipeline import Pipeline
+    from sklearn.utils.validation import has_fit_parameter
+
+    if isinstance(model, Pipeline):
+        name, last = model.steps[-1]
+        inner = weights_argument(last)
+        return None if inner is None else f"{name}__{inner}"
+    kinds = [parameter.kind for parameter in inspect.signature(model.fit).parameters.values()]
+    # scikit-learn's estimators that are made of others hand further arguments on.
+    hands_on = inspect.Parameter.VAR_KEYWORD in kinds and type(model).__module__.startswith("sklearn.")
+    if not (has_fit_parameter(model, "sample_weight") or hands_on):
+        return None
+    takes = all(has_fit_parameter(part, "sample_weight") for part in _parts(model))
+    return "sample_weight" if takes else None
+
+
+def _parts(model: BaseEstimator) -> Iterator[BaseEstimator]:
+    for value in model.get_params(deep=False).values():
+        named = value if isinstance(value, list) else [("", value)]
+        yield from (
+            pair[1]
+            for pair in named
+            if isinstance(pair, tuple) and len(pair) == 2 and hasattr(pair[1], "fit")
+        )
 
 
 def source(candidate: Candidate) -> code.Function | None:

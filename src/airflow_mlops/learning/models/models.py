@@ -127,6 +127,7 @@ def _signature(features: Features, task: str) -> ModelSignature:
     inputs: list[Any] = [ColSpec("double", name, required=False) for name in features.numeric]
     inputs += [ColSpec("string", name, required=False) for name in features.categorical]
     inputs += [ColSpec("double", name, required=False) for name in features.dates]
+    inputs += [ColSpec("string", name, required=False) for name in features.kinds.get("text", ())]
     return ModelSignature(Schema(inputs), Schema([ColSpec("long" if task == "classification" else "double")]))
 
 

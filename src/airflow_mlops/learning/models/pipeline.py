@@ -122,13 +122,13 @@ def categories(frame: pd.DataFrame, features: Features) -> dict[str, int]:
 
 def features_of(model: Pipeline) -> Features:
     """Return the features that a pipeline of :func:`build` takes."""
-    return Features(**{kind: tuple(names) for kind, _, names in model["prepare"].transformers})
+    return Features.model_validate({kind: tuple(names) for kind, _, names in model["prepare"].transformers})
 
 
 def frame(rows: pa.Table | pd.DataFrame, features: Features) -> pd.DataFrame:
-    """Return the features as a data frame: numbers as float64, categories as text, times as seconds since 1970.
+    """Return the features as a data frame: numbers as float64, categories as text, times as seconds since 1970, texts.
 
-    Missing is NaN in all of them. So are numbers that are infinite or beyond a 32-bit float (3.4e38): scikit-learn
+    Missing is NaN in all of them, and the empty text in texts. So are numbers that are infinite or beyond a 32-bit float (3.4e38): scikit-learn
     takes none. Times without a zone count as UTC, dates as their midnight.
 
     :raises SchemaMismatch: if a feature is missing or of a type that cannot be converted.
@@ -146,6 +146,7 @@ def frame(rows: pa.Table | pd.DataFrame, features: Features) -> pd.DataFrame:
     columns = {name: _numbers(table, name) for name in features.numeric}
     columns |= {name: _categories(table, name) for name in features.categorical}
     columns |= {name: _seconds(table, name) for name in features.dates}
+    columns |= {name: _texts(table, name) for name in features.kinds.get("text", ())}
     # The arrays were made here, so they need not be copied.
     series = {name: pd.Series(values, dtype=values.dtype, copy=False) for name, values in columns.items()}
     return pd.DataFrame(series, copy=False)
@@ -238,6 +239,17 @@ def _seconds(table: pa.Table, name: str) -> np.ndarray:
     # Nanoseconds are cut off.
     micros = _cast(table, name, pa.timestamp("us"), exact=False).to_numpy(zero_copy_only=False)
     return np.where(np.isnat(micros), np.nan, micros.astype(np.int64) / 1e6)
+
+
+def _texts(table: pa.Table, name: str) -> np.ndarray:
+    import pyarrow as pa
+
+    kind = table[name].type
+    plain = kind.value_type if pa.types.is_dictionary(kind) else kind
+    if not (pa.types.is_null(plain) or pa.types.is_string(plain) or pa.types.is_large_string(plain)):
+        raise SchemaMismatch(f"Column {name!r} is {kind}, which is no text: features.text takes texts.")
+    values: np.ndarray = _cast(table, name, pa.large_string()).fill_null("").to_numpy(zero_copy_only=False)
+    return values
 
 
 def _categories(table: pa.Table, name: str) -> np.ndarray:

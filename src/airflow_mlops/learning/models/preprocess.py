@@ -11,11 +11,14 @@ if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
     from sklearn.compose import ColumnTransformer
 
+    from airflow_mlops.domain.spec.data import TextFeature
     from airflow_mlops.domain.spec.model import Features
 
 _MISSING = float("nan")
 # A category with more values than these does not get a column for each: rows × columns × 8 bytes are held if dense.
 _FEW_SPARSE, _FEW_DENSE = 50, 20
+# What a text becomes for an estimator that takes no sparse columns.
+_DIRECTIONS = 50
 _DAY = 86_400.0
 # Seconds of each cycle, its bumps, and the days that data must span to show it. A year is the mean one of the Gregorian
 # calendar. There are as many bumps as in scikit-learn's example of time-related features: one for two hours, a day, a
@@ -27,7 +30,7 @@ def untouched(features: Features) -> ColumnTransformer:
     """Return a step that passes the features on as a data frame, for an estimator that prepares them itself."""
     from sklearn.compose import ColumnTransformer
 
-    steps = [(kind, "passthrough", names) for kind, names in _kinds(features)]
+    steps = [(kind, "passthrough", names) for kind, names in _used_kinds(features)]
     # Columns keep their names, as no step changes them.
     return ColumnTransformer(steps, verbose_feature_names_out=False).set_output(transform="pandas")
 
@@ -51,6 +54,9 @@ def derive(
       traditional methods in supervised machine learning with high cardinality features", Computational Statistics
       2022, found best. A value that was not seen in training counts as missing, as rare or as the mean.
     * Times: periodic splines over the day, the week and the year (in UTC), zero where missing.
+    * Texts: words and their neighbours, hashed to columns, which so are never more than asked for and keep no word of anybody,
+      and weighted by TF-IDF. Estimators that take no sparse columns get the 50 strongest directions of these: latent
+      semantic analysis, Deerwester and others, Indexing by Latent Semantic Analysis (1990).
 
     :param counts: see :func:`airflow_mlops.learning.models.pipeline.categories`; None means that categories are few, times
         span years, and every number has values.
@@ -69,7 +75,7 @@ def derive(
     many = [name for name in features.categorical if name not in few]
     scale = [] if place.startswith(package.unscaled) else [_scaler(tags.positive_only)]
     takes_missing = tags.allow_nan and (dense or package.sparse_missing)
-    fill = _gaps(features.numeric, counts) if takes_missing else _imputer()
+    fill = _gaps(features.numeric, counts) if takes_missing else _imputer(features.missing is not None)
     encoders = _used(
         [
             ("few", _codes(most) if codes else _columns(most), few),
@@ -82,15 +88,21 @@ def derive(
         "categorical": ColumnTransformer(encoders, sparse_threshold=1),
         "dates": _cycles(features.dates, counts),
     }
+    if features.text:
+        words = [
+            (f"{place}", _words(text, scale if dense else None, seed), [text.column])
+            for place, text in enumerate(features.text)
+        ]
+        steps["text"] = ColumnTransformer(words, sparse_threshold=1)
     prepare = ColumnTransformer(
-        [(kind, steps[kind], names) for kind, names in _kinds(features)], sparse_threshold=0 if dense else 0.3
+        [(kind, steps[kind], names) for kind, names in _used_kinds(features)],
+        sparse_threshold=0 if dense else 0.3,
     )
     return prepare, len(few) if codes else 0
 
 
-def _kinds(features: Features) -> list[tuple[str, list[str]]]:
-    kinds = {"numeric": features.numeric, "categorical": features.categorical, "dates": features.dates}
-    return [(kind, list(names)) for kind, names in kinds.items() if names]
+def _used_kinds(features: Features) -> list[tuple[str, list[str]]]:
+    return [(kind, list(names)) for kind, names in features.kinds.items() if names]
 
 
 def _used(steps: list[tuple[str, Any, list[str]]]) -> list[tuple[str, Any, list[str]]]:
@@ -116,10 +128,35 @@ def _gaps(names: tuple[str, ...], counts: Mapping[str, int]) -> Any:
     return ColumnTransformer([("empty", _imputer(), empty)], remainder="passthrough")
 
 
-def _imputer() -> Any:
+def _imputer(indicate: bool = False) -> Any:
     from sklearn.impute import SimpleImputer
 
-    return SimpleImputer(strategy="median", keep_empty_features=True)
+    return SimpleImputer(strategy="median", keep_empty_features=True, add_indicator=indicate)
+
+
+def _words(text: TextFeature, scale: list[Any] | None, seed: int) -> Any:
+    """Return the step that turns one column of texts into numbers.
+
+    :param scale: what follows for an estimator that takes no sparse columns; None for one that does.
+    """
+    import numpy as np
+    from sklearn.decomposition import TruncatedSVD
+    from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
+    from sklearn.impute import SimpleImputer
+    from sklearn.preprocessing import FunctionTransformer
+
+    steps = [
+        # What MLflow hands a model of ours has gaps, which our own frames have not.
+        SimpleImputer(strategy="constant", fill_value=""),
+        FunctionTransformer(np.ravel),
+        HashingVectorizer(
+            n_features=text.max_features, ngram_range=(1, text.ngrams), alternate_sign=False, norm=None
+        ),
+        TfidfTransformer(sublinear_tf=True),
+    ]
+    if scale is not None:
+        steps += [TruncatedSVD(_DIRECTIONS, random_state=seed), *scale]
+    return _chain(steps)
 
 
 def _scaler(positive: bool) -> Any:

@@ -26,6 +26,7 @@ _SKLEARN = (
     "collections.OrderedDict",
     "functools.partial",  # of functions on this list or on that of skops; histogram gradient boosting holds one
     "numpy.dtype",
+    "numpy.ravel",  # between the columns and the words of a text
     "scipy._lib.array_api_compat.numpy._aliases.asarray",  # a fitted SplineTransformer holds it, in its splines
     "scipy.interpolate._bsplines.BSpline",
     "sklearn._loss.loss.HalfTweedieLoss",

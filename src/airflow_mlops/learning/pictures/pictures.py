@@ -14,11 +14,11 @@ from airflow_mlops.stores.registry import artifacts
 
 if TYPE_CHECKING:
     import numpy as np
-    import pyarrow as pa
     from matplotlib.figure import Figure
     from sklearn.pipeline import Pipeline
 
     from airflow_mlops.domain.facts.results import Evaluation
+    from airflow_mlops.learning.statistics.slices import Judged
     from airflow_mlops.stores.registry.client import Client
 
 _logger = logging.getLogger(__name__)
@@ -38,26 +38,32 @@ def log_evaluation(
     run_id: str,
     evaluation: Evaluation,
     model: Pipeline,
-    rows: pa.Table,
-    truth: np.ndarray,
-    ours: np.ndarray,
+    judged: Judged,
     theirs: np.ndarray | None,
-    rules: tuple[DecisionRule, DecisionRule] = (HALF, HALF),
+    their_rule: DecisionRule = HALF,
 ) -> None:
     """Draw an evaluation and log the pictures to a run; what fails is a warning, and the evaluation stands.
 
     :param model: the candidate.
-    :param rows: labelled rows of the holdout, with at least the model's features.
-    :param truth: their labels.
-    :param ours: the candidate's predictions of them; ``theirs`` likewise, the champion's, or None without one.
-    :param rules: from which probability on the candidate, and the champion, call a row positive.
+    :param judged: labelled rows of the holdout, with at least the model's features, and the candidate's predictions.
+    :param theirs: the champion's predictions of these rows; None without one.
+    :param their_rule: from which probability on the champion calls a row positive.
     """
     candidate = evaluation.candidate
     try:
         classes = tuple(evaluation.by_class)
-        drawn = plots.evaluation(truth, ours, theirs, candidate.task, classes, rules)
+        rules = judged.rule, their_rule
+        drawn = plots.evaluation(judged.truth, judged.predicted, theirs, candidate.task, classes, rules)
         relied = plots.importance(
-            model, rows, truth, candidate.task, candidate.metric, seed=0, classes=classes, rule=rules[0]
+            model,
+            judged.rows,
+            judged.truth,
+            candidate.task,
+            candidate.metric,
+            seed=0,
+            classes=classes,
+            rule=judged.rule,
+            weights=judged.weights,
         )
         means: Mapping[str, float] = {}
         if relied is not None:

@@ -84,6 +84,7 @@ def importance(
     seed: int,
     classes: Sequence[str] = (),
     rule: DecisionRule = HALF,
+    weights: np.ndarray | None = None,
 ) -> tuple[Figure, dict[str, float]] | None:
     """Measure how much worse a model predicts when a feature's values are shuffled (Breiman, Random Forests, 2001).
 
@@ -92,6 +93,7 @@ def importance(
     :param rows: rows with at least the features; up to 5,000 of them are taken, fewer if there are many features.
     :param classes: names in the order of the codes of ``truth``; none for the model's own.
     :param rule: from which probability on the model calls a row positive, and what mistakes cost.
+    :param weights: how much each row counts; None means that all count alike.
     :returns: a picture of the twenty that matter most, and the mean loss in ``metric`` of each feature, the greatest first;
         None if there are more than 500 features, or the metric is undefined on these rows.
     """
@@ -107,12 +109,12 @@ def importance(
         return None
     chosen = np.sort(np.random.default_rng(seed).permutation(truth.size)[:count])
     frame, labels = pipeline.frame(rows.take(chosen), features), truth[chosen]
+    weighed = None if weights is None else weights[chosen]
     sign = 1.0 if metric_of(metric).greater_is_better else -1.0
 
     def scored(estimator: Pipeline, part: Any, part_labels: np.ndarray) -> float:
-        value = measures.measure(
-            metric, part_labels, models.predicted(estimator, part, task, classes or None), rule=rule
-        )
+        predicted = models.predicted(estimator, part, task, classes or None)
+        value = measures.measure(metric, part_labels, predicted, rule=rule, weights=weighed)
         if value is None:
             raise NotEnoughData(f"{metric} is undefined on these rows")
         return sign * value

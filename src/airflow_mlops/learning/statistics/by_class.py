@@ -104,7 +104,8 @@ def _statistics(
     """Return measures of classes against the rest: of the rows that are of a class, and those that are put in it."""
     chosen = decisions.chosen(predicted, rule)
     return [
-        statistic(measure, judged.truth == code, chosen == code, judged.blocks) for code, measure in places
+        statistic(measure, judged.truth == code, chosen == code, judged.blocks, weights=judged.weights)
+        for code, measure in places
     ]
 
 

@@ -87,7 +87,7 @@ class Cut(NamedTuple):
     positive: float
 
 
-def best(truth: np.ndarray, scores: np.ndarray, decision: Decision) -> Cut:
+def best(truth: np.ndarray, scores: np.ndarray, decision: Decision, weights: np.ndarray | None = None) -> Cut:
     """Return the threshold at which rows cost least, or a metric is best, among all that tell the rows apart.
 
     Sheng and Ling, Thresholding for Making Classifiers Cost-sensitive (2006); the threshold need not be the one that costs
@@ -97,19 +97,24 @@ def best(truth: np.ndarray, scores: np.ndarray, decision: Decision) -> Cut:
 
     :param truth: labels 0 and 1, at least one.
     :param scores: finite probabilities of label 1, which the model was not fitted to.
+    :param weights: how much each row counts; None means that all count alike.
     """
     import numpy as np
 
     usual = decision.costs.threshold if decision.costs else HALF.threshold
     order = np.argsort(-scores, kind="stable")
     ranked, labels = scores[order], truth[order]
+    counted = np.ones(order.size) if weights is None else np.asarray(weights, dtype=float)[order]
     # Rows are called positive up to the last one of a probability; none are, if no probability is 1.
     ends = np.flatnonzero(np.r_[ranked[1:] != ranked[:-1], True])
     called = np.r_[0, ends + 1] if ranked[0] < 1 else ends + 1
-    right = np.r_[0, np.cumsum(labels)][called]
-    values = _values(decision, float(labels.sum()), float(labels.size), right, called - right)
-    if not np.isfinite(values).any():
+    total, sums = float(counted.sum()), np.r_[0, np.cumsum(counted)][called]
+    if not total:
         return Cut(usual, math.nan, float(np.mean(scores >= usual)))
+    right = np.r_[0, np.cumsum(labels * counted)][called]
+    values = _values(decision, float((labels * counted).sum()), total, right, sums - right)
+    if not np.isfinite(values).any():
+        return Cut(usual, math.nan, float(np.average(ranked >= usual, weights=counted)))
     uppers = np.r_[1.0, ranked][called]
     lowers = np.r_[ranked, 0.0][called]
     equally = np.flatnonzero(values == np.nanmax(values))
@@ -119,7 +124,7 @@ def best(truth: np.ndarray, scores: np.ndarray, decision: Decision) -> Cut:
     middle = (low + high) / 2
     threshold = usual if low < usual <= high else middle if low < middle else high
     sign = -1 if decision.costs else 1
-    return Cut(threshold, sign * float(values[place]), float(called[place] / labels.size))
+    return Cut(threshold, sign * float(values[place]), float(sums[place] / total))
 
 
 def _values(

@@ -48,22 +48,27 @@ def sums(
     return [one, values[metric]()], _share
 
 
-def median(truth: np.ndarray, predicted: np.ndarray, codes: np.ndarray) -> Callable[[np.ndarray], float]:
+def median(
+    truth: np.ndarray, predicted: np.ndarray, codes: np.ndarray, weights: np.ndarray
+) -> Callable[[np.ndarray], float]:
     """Return a function that computes the median absolute error of drawn blocks.
 
     :param codes: the block of each row.
+    :param weights: how much each row counts.
     """
     import numpy as np
 
     sizes = np.abs(truth - predicted)
     order = np.argsort(sizes, kind="stable")
-    sizes, blocks = sizes[order], codes[order]
+    sizes, blocks, weights = sizes[order], codes[order], weights[order]
 
     def compute(drawn: np.ndarray) -> float:
-        ends = np.cumsum(drawn[blocks])
+        ends = np.cumsum(drawn[blocks] * weights)
         if not ends.size or not ends[-1]:
             return math.nan
-        low, high = np.searchsorted(ends, [(ends[-1] + 1) // 2, ends[-1] // 2 + 1])
+        # Of two middle ones, or of two that each have half of the weight on their side, the mean.
+        half = ends[-1] / 2
+        low, high = np.searchsorted(ends, half), np.searchsorted(ends, half, side="right")
         return float((sizes[low] + sizes[high]) / 2)
 
     return compute

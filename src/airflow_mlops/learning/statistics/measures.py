@@ -30,6 +30,7 @@ def metrics(
     more: Iterable[str] = (),
     *,
     rule: DecisionRule = HALF,
+    weights: np.ndarray | None = None,
 ) -> dict[str, float | None]:
     """Compute the standard metrics of a task, and further ones, with scikit-learn.
 
@@ -38,14 +39,22 @@ def metrics(
         probability for each, one column a class.
     :param more: metrics that are measured besides.
     :param rule: from which probability on the version calls a row positive, and what mistakes cost.
+    :param weights: how much each row counts, scikit-learn's ``sample_weight``; None means that all count alike.
     :returns: value by metric name; None where the metric is undefined on these rows, such as ROC AUC on one class.
     :raises ValueError: if a prediction or label is missing or not finite, or labels are not 0 and 1.
     """
-    return {name: measure(name, truth, predicted, rule=rule) for name in measured(task, more)}
+    return {
+        name: measure(name, truth, predicted, rule=rule, weights=weights) for name in measured(task, more)
+    }
 
 
 def measure(
-    metric: str, truth: np.ndarray, predicted: np.ndarray, *, rule: DecisionRule = HALF
+    metric: str,
+    truth: np.ndarray,
+    predicted: np.ndarray,
+    *,
+    rule: DecisionRule = HALF,
+    weights: np.ndarray | None = None,
 ) -> float | None:
     """Compute one metric as :func:`metrics` does; a probability of the rule's threshold or more counts as label 1.
 
@@ -58,17 +67,22 @@ def measure(
     truth, predicted = np.asarray(truth, dtype=float), np.asarray(predicted, dtype=float)
     if truth.size != len(predicted) or not (np.isfinite(truth).all() and np.isfinite(predicted).all()):
         raise ValueError(f"{metric} needs one finite prediction for each finite label")
+    if weights is not None:
+        # A row of weight 0 says nothing: a class that has no other rows is not there.
+        counted = np.asarray(weights, dtype=float) > 0
+        truth, predicted, weights = truth[counted], predicted[counted], weights[counted]
     predicted, named = decisions.decided(metric, predicted, rule), metric_of(metric)
     if named.function:
-        value = own.measure(named, truth, predicted)
+        value = own.measure(named, truth, predicted, weighted=weights is not None)
     elif named.task == "regression":
-        value = _regression(named, truth, predicted)
+        value = _regression(named, truth, predicted, weights)
     elif metric == COST:
-        value = float(decisions.costs(truth, predicted, rule).mean()) if truth.size else math.nan
+        costs = decisions.costs(truth, predicted, rule)
+        value = float(np.average(costs, weights=weights)) if truth.size else math.nan
     elif predicted.ndim == 2:
-        value = multiclass.measure(named, truth, predicted)
+        value = multiclass.measure(named, truth, predicted, weights)
     else:
-        value = _classification(named, truth, predicted)
+        value = _classification(named, truth, predicted, weights)
     return value if math.isfinite(value) else None
 
 
@@ -81,13 +95,19 @@ def finite(predicted: np.ndarray) -> np.ndarray:
 
 
 def by_class(
-    truth: np.ndarray, predicted: np.ndarray, classes: Sequence[str], *, rule: DecisionRule = HALF
+    truth: np.ndarray,
+    predicted: np.ndarray,
+    classes: Sequence[str],
+    *,
+    rule: DecisionRule = HALF,
+    weights: np.ndarray | None = None,
 ) -> dict[str, dict[str, float | None]]:
     """Return precision, recall and F1 of each class, with its number of rows; what is undefined is None.
 
     :param truth: codes of classes.
     :param classes: in the order of their codes; none gives none, as for a regression.
     :param rule: from which probability on the version calls a row positive.
+    :param weights: how much each row counts; the number of rows is that of all of them.
     """
     import numpy as np
 
@@ -97,17 +117,22 @@ def by_class(
     measured: dict[str, dict[str, float | None]] = {}
     for code, name in enumerate(classes):
         true, put = truth == code, called == code
-        hits, rows, predictions = (int(np.sum(which)) for which in (true & put, true, put))
+        sides = (true & put, true, put)
+        hits, truly, predictions = (
+            float(np.sum(which if weights is None else weights[which])) for which in sides
+        )
         measured[name] = {
-            "rows": rows,
+            "rows": int(np.sum(true)),
             "precision": hits / predictions if predictions else None,
-            "recall": hits / rows if rows else None,
-            "f1": 2 * hits / (rows + predictions) if rows else None,
+            "recall": hits / truly if truly else None,
+            "f1": 2 * hits / (truly + predictions) if truly else None,
         }
     return measured
 
 
-def _classification(named: Metric, truth: np.ndarray, predicted: np.ndarray) -> float:
+def _classification(
+    named: Metric, truth: np.ndarray, predicted: np.ndarray, weights: np.ndarray | None
+) -> float:
     from sklearn import metrics as sk
 
     metric, positives = named.name, truth.sum()
@@ -122,26 +147,27 @@ def _classification(named: Metric, truth: np.ndarray, predicted: np.ndarray) -> 
     called = predicted >= 0.5
     if metric == "precision" and not called.any():
         return math.nan
+    labels, share = truth.astype(int), {"sample_weight": weights}
     if named.family == F_BETA:
-        return float(sk.fbeta_score(truth.astype(int), called, beta=named.number, zero_division=0.0))
-    compute = {
-        "roc_auc": sk.roc_auc_score,
-        "average_precision": sk.average_precision_score,
-        "log_loss": lambda labels, p: sk.log_loss(labels, p, labels=[0, 1]),
-        "brier": lambda labels, p: sk.brier_score_loss(labels, p, labels=[0, 1], pos_label=1),
-        "accuracy": lambda labels, p: sk.accuracy_score(labels, called),
-        "f1": lambda labels, p: sk.f1_score(labels, called, zero_division=0.0),
-        "f1_weighted": lambda labels, p: sk.f1_score(labels, called, average="weighted", zero_division=0.0),
-        "precision": lambda labels, p: sk.precision_score(labels, called),
-        "recall": lambda labels, p: sk.recall_score(labels, called),
-        "balanced_accuracy": lambda labels, p: sk.balanced_accuracy_score(labels, called),
-        "matthews": lambda labels, p: sk.matthews_corrcoef(labels, called),
-        "quadratic_kappa": lambda labels, p: sk.cohen_kappa_score(labels, called, weights="quadratic"),
-    }["accuracy" if named.family == TOP else metric]
-    return float(compute(truth.astype(int), predicted))
+        return float(sk.fbeta_score(labels, called, beta=named.number, zero_division=0.0, **share))
+    compute: dict[str, Callable[[], float]] = {
+        "roc_auc": lambda: sk.roc_auc_score(labels, predicted, **share),
+        "average_precision": lambda: sk.average_precision_score(labels, predicted, **share),
+        "log_loss": lambda: sk.log_loss(labels, predicted, labels=[0, 1], **share),
+        "brier": lambda: sk.brier_score_loss(labels, predicted, labels=[0, 1], pos_label=1, **share),
+        "accuracy": lambda: sk.accuracy_score(labels, called, **share),
+        "f1": lambda: sk.f1_score(labels, called, zero_division=0.0, **share),
+        "f1_weighted": lambda: sk.f1_score(labels, called, average="weighted", zero_division=0.0, **share),
+        "precision": lambda: sk.precision_score(labels, called, **share),
+        "recall": lambda: sk.recall_score(labels, called, **share),
+        "balanced_accuracy": lambda: sk.balanced_accuracy_score(labels, called, **share),
+        "matthews": lambda: sk.matthews_corrcoef(labels, called, **share),
+        "quadratic_kappa": lambda: sk.cohen_kappa_score(labels, called, weights="quadratic", **share),
+    }
+    return float(compute["accuracy" if named.family == TOP else metric]())
 
 
-def _regression(named: Metric, truth: np.ndarray, predicted: np.ndarray) -> float:
+def _regression(named: Metric, truth: np.ndarray, predicted: np.ndarray, weights: np.ndarray | None) -> float:
     from sklearn import metrics as sk
 
     metric = named.name
@@ -151,7 +177,8 @@ def _regression(named: Metric, truth: np.ndarray, predicted: np.ndarray) -> floa
     if metric in DEVIANCES and not DEVIANCES[metric](truth, predicted):
         return math.nan
     if named.family == PINBALL:
-        return float(sk.mean_pinball_loss(truth, predicted, alpha=named.number / 100))
+        quantile = named.number / 100
+        return float(sk.mean_pinball_loss(truth, predicted, alpha=quantile, sample_weight=weights))
     compute: dict[str, Callable[..., float]] = {
         "rmse": sk.root_mean_squared_error,
         "mae": sk.mean_absolute_error,
@@ -161,4 +188,4 @@ def _regression(named: Metric, truth: np.ndarray, predicted: np.ndarray) -> floa
         "poisson_deviance": sk.mean_poisson_deviance,
         "gamma_deviance": sk.mean_gamma_deviance,
     }
-    return float(compute[metric](truth, predicted))
+    return float(compute[metric](truth, predicted, sample_weight=weights))

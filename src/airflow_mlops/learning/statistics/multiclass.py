@@ -22,7 +22,9 @@ RANKED = ("roc_auc", "average_precision")
 """Metrics of one class against the rest, averaged over the classes that the rows have."""
 
 
-def measure(named: Metric, truth: np.ndarray, predicted: np.ndarray) -> float:
+def measure(
+    named: Metric, truth: np.ndarray, predicted: np.ndarray, weights: np.ndarray | None = None
+) -> float:
     """Compute one metric with scikit-learn; not a number where it is undefined.
 
     ``roc_auc`` and ``average_precision`` are means over the classes that the rows have, each against the rest. ``f1`` is the
@@ -30,6 +32,7 @@ def measure(named: Metric, truth: np.ndarray, predicted: np.ndarray) -> float:
 
     :param truth: code of the class of each row.
     :param predicted: probability of each class, one column a class.
+    :param weights: how much each row counts; None means that all count alike.
     :raises ValueError: if a code lies beyond the columns.
     """
     import numpy as np
@@ -48,24 +51,30 @@ def measure(named: Metric, truth: np.ndarray, predicted: np.ndarray) -> float:
         score: Callable[..., float] = sk.roc_auc_score if metric == "roc_auc" else sk.average_precision_score
         one_hot = codes[:, None] == np.array(present)
         return float(
-            np.mean([score(one_hot[:, place], predicted[:, code]) for place, code in enumerate(present)])
+            np.mean(
+                [
+                    score(one_hot[:, place], predicted[:, code], sample_weight=weights)
+                    for place, code in enumerate(present)
+                ]
+            )
         )
+    share = {"sample_weight": weights}
+    mean, half = {"average": "macro", "zero_division": 0.0, **share}, {"scale_by_half": True, **share}
     if named.family == TOP:
-        return float(_top(codes, predicted, int(named.number)).mean())
+        return float(np.average(_top(codes, predicted, int(named.number)), weights=weights))
     if named.family == F_BETA:
-        f_beta = sk.fbeta_score(codes, chosen, beta=named.number, average="macro", zero_division=0.0)
-        return float(f_beta)
+        return float(sk.fbeta_score(codes, chosen, beta=named.number, **mean))
     compute: dict[str, Callable[[], Any]] = {
-        "log_loss": lambda: sk.log_loss(codes, probabilities, labels=labels),
-        "brier": lambda: sk.brier_score_loss(codes, probabilities, labels=labels, scale_by_half=True),
-        "accuracy": lambda: sk.accuracy_score(codes, chosen),
-        "f1": lambda: sk.f1_score(codes, chosen, average="macro", zero_division=0.0),
-        "f1_weighted": lambda: sk.f1_score(codes, chosen, average="weighted", zero_division=0.0),
-        "precision": lambda: sk.precision_score(codes, chosen, average="macro", zero_division=0.0),
-        "recall": lambda: sk.recall_score(codes, chosen, average="macro", zero_division=0.0),
-        "balanced_accuracy": lambda: _balanced(codes, chosen),
-        "matthews": lambda: sk.matthews_corrcoef(codes, chosen),
-        "quadratic_kappa": lambda: _quadratic_kappa(codes, chosen, predicted.shape[1]),
+        "log_loss": lambda: sk.log_loss(codes, probabilities, labels=labels, **share),
+        "brier": lambda: sk.brier_score_loss(codes, probabilities, labels=labels, **half),
+        "accuracy": lambda: sk.accuracy_score(codes, chosen, **share),
+        "f1": lambda: sk.f1_score(codes, chosen, **mean),
+        "f1_weighted": lambda: sk.f1_score(codes, chosen, **{**mean, "average": "weighted"}),
+        "precision": lambda: sk.precision_score(codes, chosen, **mean),
+        "recall": lambda: sk.recall_score(codes, chosen, **mean),
+        "balanced_accuracy": lambda: _balanced(codes, chosen, weights),
+        "matthews": lambda: sk.matthews_corrcoef(codes, chosen, **share),
+        "quadratic_kappa": lambda: _quadratic_kappa(codes, chosen, predicted.shape[1], weights),
     }
     return float(compute[metric]())
 
@@ -92,29 +101,36 @@ def sums(
 
 
 def counted(
-    metric: str, truth: np.ndarray, predicted: np.ndarray, blocks: Blocks
+    metric: str,
+    truth: np.ndarray,
+    predicted: np.ndarray,
+    blocks: Blocks,
+    weights: np.ndarray | None = None,
 ) -> Callable[[np.ndarray], float]:
     """Return a function that computes a metric of drawn blocks, which must be :func:`is_counted`.
 
     Rows of one block that are of one class and put in one class count together, so that hundreds of classes cost no more than
     a few.
+
+    :param weights: how much each row counts; None means that all count alike.
     """
     import numpy as np
 
     codes, probabilities = _with_unseen(truth, predicted)
     width, chosen = probabilities.shape[1], predicted.argmax(axis=1)
-    cells, rows = np.unique((blocks.codes * width + codes) * width + chosen, return_counts=True)
+    cells, cell_of = np.unique((blocks.codes * width + codes) * width + chosen, return_inverse=True)
+    rows = np.bincount(cell_of, weights=weights, minlength=cells.size)
     block, cell = np.divmod(cells, width**2)
     true, called = np.divmod(cell, width)
     right = true == called
     combine = None if metric == "quadratic_kappa" else _combine_of(metric)
 
     def compute(drawn: np.ndarray) -> float:
-        weights = rows * drawn[block]
+        times = rows * drawn[block]
         if combine is None:
-            confusion = np.bincount(cell, weights=weights, minlength=width**2).reshape(width, width)
+            confusion = np.bincount(cell, weights=times, minlength=width**2).reshape(width, width)
             return _kappa_of(predicted.shape[1], confusion)
-        sides = ((true, weights), (called, weights), (true[right], weights[right]))
+        sides = ((true, times), (called, times), (true[right], times[right]))
         counts = [np.bincount(side, weights=part, minlength=width) for side, part in sides]
         return _of_counts(combine, *counts)
 
@@ -162,14 +178,15 @@ def _share(whole: float, part: float) -> float:
     return part / whole if whole else math.nan
 
 
-def _balanced(codes: np.ndarray, chosen: np.ndarray) -> float:
+def _balanced(codes: np.ndarray, chosen: np.ndarray, weights: np.ndarray | None) -> float:
     import numpy as np
 
     classes = np.unique(codes)
     if classes.size == 1:
         return math.nan
     # scikit-learn's own warns of classes that are only predicted.
-    return float(np.mean([(chosen[codes == code] == code).mean() for code in classes]))
+    hits, counted = chosen == codes, np.ones(codes.size) if weights is None else weights
+    return float(np.mean([np.average(hits[own], weights=counted[own]) for own in codes == classes[:, None]]))
 
 
 def _top(codes: np.ndarray, predicted: np.ndarray, count: int) -> np.ndarray:
@@ -186,13 +203,15 @@ def _top(codes: np.ndarray, predicted: np.ndarray, count: int) -> np.ndarray:
     return inside
 
 
-def _quadratic_kappa(codes: np.ndarray, chosen: np.ndarray, width: int) -> float:
+def _quadratic_kappa(codes: np.ndarray, chosen: np.ndarray, width: int, weights: np.ndarray | None) -> float:
     """Return Cohen's kappa weighted by the squared distance of classes in their order; undefined with labels of no class."""
     from sklearn.metrics import cohen_kappa_score
 
     if (codes >= width).any():
         return math.nan
-    return float(cohen_kappa_score(codes, chosen, labels=[*range(width)], weights="quadratic"))
+    labels = [*range(width)]
+    kappa = cohen_kappa_score(codes, chosen, labels=labels, weights="quadratic", sample_weight=weights)
+    return float(kappa)
 
 
 def _kappa_of(width: int, confusion: np.ndarray) -> float:
@@ -227,11 +246,18 @@ def _mean_f_beta(beta: float, true: np.ndarray, chosen: np.ndarray, hits: np.nda
 
 
 def _mean_precision(true: np.ndarray, chosen: np.ndarray, hits: np.ndarray) -> float:
-    return float((hits / chosen.clip(min=1)).mean())
+    return _mean_share(hits, chosen)
 
 
 def _mean_recall(true: np.ndarray, chosen: np.ndarray, hits: np.ndarray) -> float:
-    return float((hits / true.clip(min=1)).mean())
+    return _mean_share(hits, true)
+
+
+def _mean_share(hits: np.ndarray, rows: np.ndarray) -> float:
+    import numpy as np
+
+    # Without rows there are no hits; weights may be below 1, so no least sum can stand for none.
+    return float((hits / np.where(rows > 0, rows, 1)).mean())
 
 
 def _balanced_of(true: np.ndarray, chosen: np.ndarray, hits: np.ndarray) -> float:

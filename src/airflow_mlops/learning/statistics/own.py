@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def measure(metric: Metric, truth: np.ndarray, predicted: np.ndarray) -> float:
+def measure(metric: Metric, truth: np.ndarray, predicted: np.ndarray, *, weighted: bool = False) -> float:
     """Call the function of a metric; not a number where it returns none, or one beyond the metric's range.
 
     It gets copies of the labels and the predictions as ``numpy`` arrays, row for row: values of a regression; of a
@@ -25,8 +25,11 @@ def measure(metric: Metric, truth: np.ndarray, predicted: np.ndarray) -> float:
     probability of the second of two, a column of probabilities for each of more, or, for a metric that needs labels, the
     codes of the chosen classes.
 
-    :raises MetricFailed: if the function fails, or returns anything but a number.
+    :param weighted: whether rows count differently, which the function does not know.
+    :raises MetricFailed: if the function fails, or returns anything but a number, or rows are weighted.
     """
+    if weighted:
+        raise MetricFailed(f"{metric.name}: {metric.function} gets no weights, and there are train.weights")
     value = _value(metric, truth, predicted)
     if not metric.low <= value <= metric.high:
         log.warning(

@@ -48,6 +48,7 @@ def difference(
     test: Test = "auto",
     seed: int = 0,
     rules: tuple[DecisionRule, DecisionRule] = (HALF, HALF),
+    weights: np.ndarray | None = None,
 ) -> Comparison:
     """Compare our predictions with theirs on the same rows.
 
@@ -61,22 +62,25 @@ def difference(
     :param test: ``auto`` takes a closed form where the rows are independent and the metric has one, else the bootstrap.
     :param seed: equal seeds and rows give equal intervals.
     :param rules: from which probability on we, and they, call a row positive; costs are the same for both.
-    :raises SpecError: if the test does not judge the metric.
+    :param weights: how much each row counts; None means that all count alike. The closed forms know no weights.
+    :raises SpecError: if the test does not judge the metric, or knows no weights.
     """
     import numpy as np
 
     truth, ours, theirs = (np.asarray(column, dtype=float) for column in (truth, ours, theirs))
     sides = tuple(zip((ours, theirs), rules, strict=True))
-    observed, baseline = (measures.measure(metric, truth, side, rule=rule) for side, rule in sides)
+    observed, baseline = (
+        measures.measure(metric, truth, side, rule=rule, weights=weights) for side, rule in sides
+    )
     comparison = Comparison(observed, baseline)
     if comparison.observed is None or comparison.baseline is None:
         return comparison
-    method = _chosen(test, metric, blocks, many=ours.ndim == 2)
+    method = _chosen(test, metric, blocks, many=ours.ndim == 2, weighted=weights is not None)
     if method == "delong" and ours.ndim == 2:
         problem = "DeLong's test compares two classes: set versus_champion.test to bootstrap"
         return Comparison(comparison.observed, comparison.baseline, None, _NAMES[method], problem)
     if method == "bootstrap":
-        return _bootstrap(comparison, truth, sides, metric, blocks, confidence, seed)
+        return _bootstrap(comparison, truth, sides, metric, blocks, confidence, seed, weights)
     positives = int(np.sum(truth == 1))
     rows = min(positives, truth.size - positives) if method == "delong" else truth.size
     if rows < resampling.LEAST_ROWS:
@@ -87,13 +91,15 @@ def difference(
     return Comparison(comparison.observed, comparison.baseline, interval, _NAMES[method])
 
 
-def _chosen(test: Test, metric: str, blocks: Blocks, *, many: bool) -> str:
+def _chosen(test: Test, metric: str, blocks: Blocks, *, many: bool, weighted: bool) -> str:
     if test == "auto":
-        if many:
+        if many or weighted:
             return "bootstrap"
         closed = next((name for name, judged in CLOSED_FORMS.items() if judged == metric), "bootstrap")
         return closed if blocks.unit == "row" else "bootstrap"
     judged = CLOSED_FORMS.get(test, metric)
+    if weighted and test in CLOSED_FORMS:
+        raise SpecError([f"gates.versus_champion.test: {test} knows no weights; use bootstrap"], "gates")
     if judged != metric:
         raise SpecError(
             [
@@ -112,8 +118,9 @@ def _bootstrap(
     blocks: Blocks,
     confidence: float,
     seed: int,
+    weights: np.ndarray | None,
 ) -> Comparison:
-    models = [statistic(metric, truth, predicted, blocks, rule) for predicted, rule in sides]
+    models = [statistic(metric, truth, predicted, blocks, rule, weights) for predicted, rule in sides]
     better, worse = (0, 1) if metric_of(metric).greater_is_better else (1, 0)
     estimate = resampling.resample(models, blocks.count, seed).difference(better, worse)
     interval = estimate.interval(confidence)

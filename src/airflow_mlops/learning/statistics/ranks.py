@@ -13,7 +13,11 @@ if TYPE_CHECKING:
 
 
 def ranked(
-    measure: str, truth: np.ndarray, predicted: np.ndarray, blocks: Blocks
+    measure: str,
+    truth: np.ndarray,
+    predicted: np.ndarray,
+    blocks: Blocks,
+    weights: np.ndarray | None = None,
 ) -> Callable[[np.ndarray], float]:
     """Return a function that computes a measure of ranks of drawn blocks.
 
@@ -22,6 +26,7 @@ def ranked(
 
     :param measure: ``roc_auc`` or ``average_precision``.
     :param truth: labels 0 and 1.
+    :param weights: how much each row counts; None means that all count alike.
     """
     import numpy as np
 
@@ -36,39 +41,45 @@ def ranked(
     steps, firsts = np.unique(step_of, return_index=True)
     # Positions at which each step begins and ends, and the end of all rows.
     edges = np.r_[np.c_[starts[steps], np.r_[starts[1:], scores.size][steps]].ravel(), scores.size]
-    passed = _passed(edges, codes, blocks.count)
-    labelled = codes[positives]
+    rows = None if weights is None else weights[order]
+    passed = _passed(edges, codes, blocks.count, rows)
+    labelled, counted = codes[positives], 1 if rows is None else rows[positives]
 
     def compute(drawn: np.ndarray) -> float:
-        positive = np.add.reduceat(drawn.take(labelled), firsts)
-        weights = passed(drawn)
-        before, until = weights[:-1].reshape(-1, 2).T
+        positive = np.add.reduceat(drawn.take(labelled) * counted, firsts)
+        sums = passed(drawn)
+        before, until = sums[:-1].reshape(-1, 2).T
         with np.errstate(divide="ignore", invalid="ignore"):
             if measure == "roc_auc":
-                return _auc(positive, before, until, weights[-1])
+                return _auc(positive, before, until, sums[-1])
             return _average_precision(positive, until, steps, starts.size)
 
     return compute
 
 
-def _passed(edges: np.ndarray, codes: np.ndarray, count: int) -> Callable[[np.ndarray], np.ndarray]:
-    """Return a function that computes how many drawn rows lie before each of some positions.
+def _passed(
+    edges: np.ndarray, codes: np.ndarray, count: int, rows: np.ndarray | None
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Return a function that computes how many drawn rows lie before each of some positions, or how much they weigh.
 
     :param edges: positions, in order.
     :param codes: the block of each row.
+    :param rows: the weight of each row; None counts them.
     """
     import numpy as np
 
     if edges.size * count > codes.size:
-        sums = np.zeros(codes.size + 1, np.int64)
+        sums = np.zeros(codes.size + 1, np.int64 if rows is None else np.float64)
 
         def by_row(drawn: np.ndarray) -> np.ndarray:
-            np.cumsum(drawn.take(codes), out=sums[1:])
+            times = drawn.take(codes)
+            np.cumsum(times if rows is None else times * rows, out=sums[1:])
             return sums.take(edges)
 
         return by_row
     between = np.searchsorted(edges, np.arange(codes.size), side="right")
-    counts = np.bincount(between * count + codes, minlength=edges.size * count).reshape(-1, count)
+    cells = between * count + codes
+    counts = np.bincount(cells, weights=rows, minlength=edges.size * count).reshape(-1, count)
     table = np.cumsum(counts, axis=0).astype(float)
     # Not by BLAS, whose threads wait for each other where other processes have the processors.
     return lambda drawn: np.einsum("ij,j->i", table, drawn)

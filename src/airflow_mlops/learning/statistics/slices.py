@@ -39,6 +39,7 @@ class Judged:
     :param predicted: probability of label 1, or the predicted value; finite.
     :param blocks: rows that depend on each other.
     :param rule: from which probability on the version calls a row positive.
+    :param weights: how much each row counts; None means that all count alike.
     """
 
     rows: pa.Table
@@ -46,6 +47,11 @@ class Judged:
     predicted: np.ndarray
     blocks: Blocks
     rule: DecisionRule = HALF
+    weights: np.ndarray | None = None
+
+    def weights_of(self, chosen: np.ndarray) -> np.ndarray | None:
+        """Return the weights of some of the rows."""
+        return None if self.weights is None else self.weights[chosen]
 
 
 class _Part(NamedTuple):
@@ -172,6 +178,7 @@ def _measured(judged: Judged, measurements: Iterable[tuple[_Part, str]]) -> Resa
             judged.predicted[part.chosen],
             judged.blocks.only(part.chosen),
             judged.rule,
+            judged.weights_of(part.chosen),
         )
         for part, measure in measurements
     ]
@@ -224,7 +231,13 @@ def spans(judged: Judged, metric: str, by: Blocks, rows: int) -> dict[str, tuple
     for code, name in enumerate(by.names):
         chosen = np.flatnonzero(by.codes == code)
         if chosen.size >= rows:
-            value = measures.measure(metric, judged.truth[chosen], judged.predicted[chosen], rule=judged.rule)
+            value = measures.measure(
+                metric,
+                judged.truth[chosen],
+                judged.predicted[chosen],
+                rule=judged.rule,
+                weights=judged.weights_of(chosen),
+            )
             if value is not None:
                 measured[name] = (value, int(chosen.size))
     return measured

@@ -22,7 +22,12 @@ _ROWS_PER_BIN = 100
 
 
 def statistic(
-    measure: str, truth: np.ndarray, predicted: np.ndarray, blocks: Blocks, rule: DecisionRule = HALF
+    measure: str,
+    truth: np.ndarray,
+    predicted: np.ndarray,
+    blocks: Blocks,
+    rule: DecisionRule = HALF,
+    weights: np.ndarray | None = None,
 ) -> Statistic:
     """Return a metric, as :func:`measures.measure` computes it, a rate or ``calibration`` as a statistic.
 
@@ -32,29 +37,36 @@ def statistic(
         in Deep Learning (2019), for equal counts.
     :param blocks: rows that depend on each other.
     :param rule: from which probability on the version calls a row positive.
+    :param weights: how much each row counts; None means that all count alike.
     """
     import numpy as np
 
     truth, predicted = np.asarray(truth, dtype=float), np.asarray(predicted, dtype=float)
     predicted = decisions.decided(measure, predicted, rule)
+    counted = np.ones(truth.size) if weights is None else np.asarray(weights, dtype=float)
     if predicted.ndim == 2 and measure == "calibration":
         truth, predicted = multiclass.confidence(truth, predicted)
     named = find(measure)
     if named and named.function:
         compute = own.drawn(named, truth, predicted, blocks.codes)
     elif measure == "median_absolute_error":
-        compute = errors.median(truth, predicted, blocks.codes)
+        compute = errors.median(truth, predicted, blocks.codes, counted)
     elif measure in multiclass.RANKED:
-        compute = _ranked_of_each(measure, truth, predicted, blocks)
+        compute = _ranked_of_each(measure, truth, predicted, blocks, weights)
     elif predicted.ndim == 2 and multiclass.is_counted(measure):
-        compute = multiclass.counted(measure, truth, predicted, blocks)
+        compute = multiclass.counted(measure, truth, predicted, blocks, weights)
     else:
         columns, combine = _columns(measure, truth, predicted, rule)
         totals = np.array(
-            [np.bincount(blocks.codes, weights=column, minlength=blocks.count) for column in columns]
+            [
+                np.bincount(blocks.codes, weights=column * counted, minlength=blocks.count)
+                for column in columns
+            ]
         )
         compute = partial(_combined, combine, totals)
-    return Statistic(compute, blocks.support(_informing(measure, truth, predicted)))
+    return Statistic(
+        compute, blocks.support(part * counted for part in _informing(measure, truth, predicted))
+    )
 
 
 def mean(values: np.ndarray, blocks: Blocks) -> Statistic:
@@ -69,14 +81,14 @@ def mean(values: np.ndarray, blocks: Blocks) -> Statistic:
 
 
 def _ranked_of_each(
-    measure: str, truth: np.ndarray, predicted: np.ndarray, blocks: Blocks
+    measure: str, truth: np.ndarray, predicted: np.ndarray, blocks: Blocks, weights: np.ndarray | None
 ) -> Callable[[np.ndarray], float]:
     """Return the function that computes a measure of ranks; of many classes, the mean over those that were drawn."""
     import numpy as np
 
     if predicted.ndim == 1:
-        return ranked(measure, truth, predicted, blocks)
-    parts = [ranked(measure, *pair, blocks) for pair in multiclass.one_vs_rest(truth, predicted)]
+        return ranked(measure, truth, predicted, blocks, weights)
+    parts = [ranked(measure, *pair, blocks, weights) for pair in multiclass.one_vs_rest(truth, predicted)]
 
     def compute(drawn: np.ndarray) -> float:
         values = np.array([part(drawn) for part in parts])

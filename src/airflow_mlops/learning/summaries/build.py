@@ -27,10 +27,14 @@ _LONGEST = 100
 
 
 def summarise(
-    batches: Iterable[pa.RecordBatch | pa.Table], *, numeric: Sequence[str], categorical: Sequence[str]
+    batches: Iterable[pa.RecordBatch | pa.Table],
+    *,
+    numeric: Sequence[str],
+    categorical: Sequence[str],
+    text: Sequence[str] = (),
 ) -> dict[str, Column]:
     """Summarise columns of some rows, by name, as many at a time as there are processors; see :class:`Summariser`."""
-    summariser = Summariser(numeric, categorical)
+    summariser = Summariser(numeric, categorical, text=text)
     under_way: Iterable[None] = ()
     # Sorting, which is most of it, leaves the interpreter to other threads; one of them reads the next batch meanwhile.
     with ThreadPoolExecutor(threads.per_fit()) as pool:
@@ -49,14 +53,22 @@ class Summariser:
 
     :param numeric: columns to be looked at as numbers: integers, fractions, decimals and booleans.
     :param categorical: columns to be looked at as categories: all these, text, times and dates.
+    :param text: columns to be looked at as the lengths of their texts, in characters; an empty one is missing.
     :param beside: how many other summarisers are at work at the same time, and share the memory.
     """
 
-    def __init__(self, numeric: Sequence[str], categorical: Sequence[str], beside: int = 0) -> None:
-        chunk = _WAITING // (8 * max(len(numeric), 1) * (beside + 1))
+    def __init__(
+        self,
+        numeric: Sequence[str],
+        categorical: Sequence[str],
+        beside: int = 0,
+        text: Sequence[str] = (),
+    ) -> None:
+        chunk = _WAITING // (8 * max(len(numeric) + len(text), 1) * (beside + 1))
         chunk = min(max(chunk, _FEWEST), _MOST)
         self._cells: dict[str, _Numbers | _Labels] = {name: _Numbers(chunk) for name in numeric}
         self._cells |= {name: _Labels() for name in categorical}
+        self._cells |= {name: _Lengths(chunk) for name in text}
 
     def add(self, batch: pa.RecordBatch | pa.Table) -> None:
         """Take in some rows."""
@@ -183,6 +195,19 @@ class _Numbers(_Cells):
         parts = [part for level in self.levels for part in level]
         whole = summary.compact(summary.merge(parts or [summary.empty(self.kind)]))
         return replace(whole, rows=self.rows, missing=self.missing, infinite=self.infinite)
+
+
+class _Lengths(_Numbers):
+    def add(self, cells: pa.Array | pa.ChunkedArray) -> None:
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        kind = cells.type.value_type if pa.types.is_dictionary(cells.type) else cells.type
+        if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+            self.problem = f"it holds {kind}, not texts"
+            return
+        lengths = pc.utf8_length(cells.cast(kind))
+        super().add(pc.if_else(pc.equal(lengths, 0), None, lengths))
 
 
 class _Labels(_Cells):

@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 from airflow_mlops.domain.checks import Verdict
 from airflow_mlops.domain.facts.drift import DriftReport
+from airflow_mlops.domain.facts.guard import GuardReport
 from airflow_mlops.domain.facts.labels import LabelsReport
-from airflow_mlops.domain.facts.results import DatasetVersion, GuardReport, HealthReport, PromotionDecision
+from airflow_mlops.domain.facts.results import DatasetVersion, HealthReport, PromotionDecision
 from airflow_mlops.domain.facts.scoring import ChallengeReport
 from airflow_mlops.domain.facts.statement import Kind, Statement
 from airflow_mlops.domain.facts.validation import ValidationReport

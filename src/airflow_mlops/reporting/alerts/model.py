@@ -12,7 +12,8 @@ from airflow_mlops.reporting.alerts.notice import Finding, Notice, Passage, Stat
 from airflow_mlops.reporting.alerts.outcome import LISTED, Run
 
 if TYPE_CHECKING:
-    from airflow_mlops.domain.facts.results import GuardReport, HealthReport, PromotionDecision
+    from airflow_mlops.domain.facts.guard import GuardReport
+    from airflow_mlops.domain.facts.results import HealthReport, PromotionDecision
 
 _ORDER = (Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.PASS)
 

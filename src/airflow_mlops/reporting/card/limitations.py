@@ -35,6 +35,7 @@ def limits(evaluation: Evaluation, seen: Mapping[str, Any], validations: Mapping
         if check.verdict is Verdict.INCONCLUSIVE:
             about = f" of {check.slice}" if check.slice else ""
             yield f"Not shown: {check.name}{about}: {check.reason}"
+    yield from _rows(evaluation)
     if evaluation.unjudged:
         yield f"Too few rows to judge {evaluation.unjudged}: how it does there is not known."
     yield from (f"While it was fitted: {remark}" for remark in candidate.remarks)
@@ -53,6 +54,17 @@ def limits(evaluation: Evaluation, seen: Mapping[str, Any], validations: Mapping
     two = candidate.task == "classification" and len(candidate.classes or BINARY) == len(BINARY)
     if two and candidate.decision is None:
         yield "0.5 is where its probabilities are cut for accuracy and f1; another cost of errors needs another cut."
+
+
+def _rows(evaluation: Evaluation) -> Iterator[str]:
+    candidate = evaluation.candidate
+    if candidate.weights:
+        yield f"Each row counts as much as its {candidate.weights} says: in fits, and in every metric here but the pictures."
+    if candidate.groups:
+        yield (
+            f"It is judged on rows of a {candidate.groups} that no earlier row is of: {evaluation.left_out:,} other rows of the "
+            "holdout are left out. How it does on those that it knows is for monitoring to say."
+        )
 
 
 def _several(names: list[str]) -> str:
@@ -88,7 +100,7 @@ def ranges(seen: Mapping[str, Any]) -> Iterator[Row]:
     """Yield a row for each feature: its least and greatest value in training, how many differ, the share missing."""
     for name, feature in list(seen.get("features", {}).items())[:_SHOWN]:
         low, high = (_value(feature.get(end), feature["kind"]) for end in ("low", "high"))
-        count = f"{feature['values']:,}" if feature["kind"] == "categorical" else ""
+        count = f"{feature['values']:,}" if feature["kind"] in ("categorical", "text") else ""
         yield name, low, high, count, f"{feature['missing']:.1%}" if feature["missing"] else "none"
 
 

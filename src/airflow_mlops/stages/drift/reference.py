@@ -104,6 +104,7 @@ def _make(
     target = tracking.tags(client, champion.run_id).get("mlops.target")
     features = training.features
     numbers, categories = list(features.numeric), list(features.categorical)
+    texts = features.kinds.get("text", ())
     (categories if len(training.classes) > len(BINARY) else numbers).append(PREDICTION)
     (categories if training.task == "classification" else numbers).append(TARGET)
     beside = {None: 0, "month": 11, "weekday": 6}[season]
@@ -111,10 +112,9 @@ def _make(
     zone = Calendar(training.dataset.grain).zone
     for batch in _rows(client, champion, training, target):
         for group, rows in _apart(batch, training.dataset.event_time, season, zone):
-            parts.setdefault(group, Summariser(numbers, categories, beside)).add(rows)
-    summaries = {
-        group: part.columns() for group, part in (parts or {_ALL: Summariser(numbers, categories)}).items()
-    }
+            parts.setdefault(group, Summariser(numbers, categories, beside, texts)).add(rows)
+    nothing = {_ALL: Summariser(numbers, categories, text=texts)}
+    summaries = {group: part.columns() for group, part in (parts or nothing).items()}
     content = BytesIO()
     pq.write_table(table.to_table(summaries), content, compression="zstd")
     artifacts.write(client, champion.run_id, _path(season), content.getvalue())

@@ -139,6 +139,8 @@ def _features(
     origin = _data(dataset)
     kinds = dict.fromkeys(features.numeric, ColumnKind.NUMERIC)
     kinds |= dict.fromkeys(features.categorical, ColumnKind.CATEGORICAL)
+    texts = features.kinds.get("text", ())
+    kinds |= dict.fromkeys(texts, ColumnKind.NUMERIC)
     kept = table.kept(uri, dataset.partition)
     summaries = kept.get(origin, {})
     if all(name in summaries and summaries[name].kind is kind for name, kind in kinds.items()):
@@ -146,7 +148,9 @@ def _features(
     there = [name for name in tables.dataset(as_of.uri, as_of.version).schema.names if name in kinds]
     rows = tables.batches(as_of.uri, version=as_of.version, partition=dataset.partition, columns=there)
     with delta.errors(as_of.uri):
-        columns = build.summarise(rows, numeric=features.numeric, categorical=features.categorical)
+        columns = build.summarise(
+            rows, numeric=features.numeric, categorical=features.categorical, text=texts
+        )
     predicted = [name for name in kept if name.endswith(f" {dataset.digest}") and name != origin]
     table.keep(uri, dataset.partition, {origin: columns}, predicted)
     return columns

@@ -15,7 +15,8 @@ from airflow_mlops.domain.metrics import metric_of
 from airflow_mlops.domain.spec.model import VersusChampion
 from airflow_mlops.exceptions import ModelNotFound, NotEnoughData, TrainingFailed
 from airflow_mlops.learning.bless.check import blessing_of
-from airflow_mlops.learning.labels import labelled
+from airflow_mlops.learning.labels import groups, labelled, weights
+from airflow_mlops.learning.labels.groups import of_new_groups
 from airflow_mlops.learning.models import intervals, models, own_metrics, pipeline, thresholds
 from airflow_mlops.learning.pictures.pictures import log_evaluation
 from airflow_mlops.learning.statistics import measures, paired
@@ -54,7 +55,8 @@ def evaluate_candidates(
     :param dataset: the data as of the partition at which the candidates are judged.
     """
     split = candidates[0].split
-    names = list(dict.fromkeys([*dataset.key, dataset.event_time]))
+    group = candidates[0].groups
+    names = list(dict.fromkeys([*dataset.key, dataset.event_time, *([group] if group else [])]))
     return evaluate(
         labelled.read(dataset, since=split.cut, until=split.end),
         seen=labelled.read(dataset, columns=names, until=split.end),
@@ -81,17 +83,18 @@ def evaluate(
 ) -> Evaluation:
     """Judge the candidate with the best inner score on the holdout, and log the evaluation to its run.
 
-    Candidate and champion predict the same rows. Rows without a label are left out. Meanwhile the candidate is loaded
+    Candidate and champion predict the same rows. Rows without a label are left out, and those of groups that earlier rows are
+    of: no model may have learned from them. Meanwhile the candidate is loaded
     and predicts in a fresh process. A candidate that is the champion already, because its evaluation was cleared after its
     promotion, is not judged again: its stored evaluation is the evidence for that promotion.
 
     :param holdout: rows from ``split.cut`` to ``split.end``.
-    :param seen: key and event time of the rows before the holdout, which prove that it is untouched.
+    :param seen: key, event time and group of the rows before the holdout, which prove that it is untouched.
     :param champion: None only if the model surely has none; a champion that cannot be loaded raises.
     :param partition: key of the partition at which the candidates are judged.
     :param pictures: whether to draw pictures of the evaluation.
     :raises TrainingFailed: if the candidates were not trained on the same data.
-    :raises NotEnoughData: if no row of the holdout has a label.
+    :raises NotEnoughData: if no row of the holdout has a label, or too few are of new groups.
     :raises LeakedRows: if the rows are not those of the holdout.
     :raises SchemaMismatch: if a column is missing that a model or a gate needs.
     :raises MetricFailed: if a metric of one's own cannot be imported or computed.
@@ -110,9 +113,12 @@ def evaluate(
         log.info("Version %s is the champion; what it was promoted on stays as it is.", ref.version)
         return earlier
     classes = classes_of(client, best, champion, holdout)
-    rows, truth = pipeline.labelled(holdout, best.target, best.task, classes)
-    if not rows.num_rows:
+    labelled_rows, _ = pipeline.labelled(holdout, best.target, best.task, classes)
+    if not labelled_rows.num_rows:
         raise NotEnoughData(f"{partition}: none of the {holdout.num_rows} rows of the holdout has a label.")
+    rows = of_new_groups(labelled_rows, seen, best.groups, best.dataset.event_time, best.split)
+    rows, truth = pipeline.labelled(rows, best.target, best.task, classes)
+    weighed = weights.of(rows, best.weights, best.dataset.key, some=True)
     untouched = leakage.untouched(rows, seen, best.dataset, best.split)
     blocks = _blocks(gates, best, rows)
     with blessing_of(client, ref, best.task, gates.serving) as (path, wait):
@@ -120,26 +126,26 @@ def evaluate(
         frame = pipeline.frame(rows, pipeline.features_of(model))
         predicted, bounds = intervals.predict(model, frame, best.task, classes)
         rule = thresholds.of(model, classes, best.decision.costs if best.decision else None)
-        judged = Judged(rows, truth, predicted, blocks, rule)
+        judged = Judged(rows, truth, predicted, blocks, rule, weighed)
         rival = predict(client, champion, best, rows, seen, classes) if champion else None
         evidence = Evidence(
             gates, best, judged, classes, rival, untouched, model, frame, path.stat().st_size, wait, bounds
         )
         checks, unjudged = table.judge(evidence)
-    verdict = overall(checks)
+    verdict, left_out = overall(checks), labelled_rows.num_rows - rows.num_rows
     theirs, their_rule = (rival.predicted, rival.rule) if rival else (None, HALF)
     evaluation = Evaluation(
         model=best.model, partition=partition, candidate=best, champion=champion, metrics=evidence.metrics,
-        champion_metrics=rival.metrics(truth, best.task, evidence.named) if rival else {},
-        by_class=measures.by_class(truth, judged.predicted, classes, rule=rule), intervals=evidence.intervals, checks=checks, verdict=verdict, unjudged=unjudged,
-        reason=_reason(best, checks, verdict, unjudged),
+        champion_metrics=rival.metrics(judged, best.task, evidence.named) if rival else {},
+        by_class=measures.by_class(truth, judged.predicted, classes, rule=rule, weights=weighed),
+        intervals=evidence.intervals, checks=checks, verdict=verdict, unjudged=unjudged,
+        reason=_reason(best, checks, verdict, unjudged, left_out),
         leaderboard={candidate.candidate: candidate.score for candidate in candidates},
+        left_out=left_out,
     )  # fmt: skip
     _log(client, evaluation)
     if pictures:
-        log_evaluation(
-            client, best.run_id, evaluation, model, rows, truth, judged.predicted, theirs, (rule, their_rule)
-        )
+        log_evaluation(client, best.run_id, evaluation, model, judged, theirs, their_rule)
     return evaluation
 
 
@@ -161,11 +167,15 @@ def _best(candidates: Sequence[TrainedModel]) -> TrainedModel:
 
 
 def _blocks(gates: Gates, best: TrainedModel, rows: pa.Table) -> Blocks:
-    times = rows[best.dataset.event_time].to_numpy()
-    return paired.blocks(gates.versus_champion or VersusChampion(), times, best.dataset.grain)
+    gate, codes = gates.versus_champion or VersusChampion(), groups.codes_of(rows, best.groups)
+    if codes is not None and gate.block == "auto":
+        return groups.blocks(codes)
+    return paired.blocks(gate, rows[best.dataset.event_time].to_numpy(), best.dataset.grain)
 
 
-def _reason(best: TrainedModel, checks: Sequence[Check], verdict: Verdict, small: str) -> str:
+def _reason(
+    best: TrainedModel, checks: Sequence[Check], verdict: Verdict, small: str, known_groups: int
+) -> str:
     if verdict is Verdict.PASS:
         clauses = [f"{len(checks)} gate{'s' * (len(checks) != 1)} passed"]
         decisive: Iterable[Check] = [check for check in checks if check.name.startswith("versus_champion")]
@@ -175,6 +185,8 @@ def _reason(best: TrainedModel, checks: Sequence[Check], verdict: Verdict, small
         f"{check.name}{f' of {check.slice}' if check.slice else ''}: {check.reason}" for check in decisive
     ]
     left_out = f"; too few rows to judge {small}" if small else ""
+    if known_groups:
+        left_out += f"; {known_groups:,} rows of a {best.groups} that came before are left out"
     return f"{best.candidate} (version {best.version}): {'; '.join(clauses)}{left_out}"
 
 

@@ -84,15 +84,23 @@ def _has_key_of(others: pa.Table, rows: pa.Table, key: tuple[str, ...]) -> np.nd
     return np.isin(digests.rows(rows.select(names)), digests.rows(others.select(names)))
 
 
-def alone(frame: pd.DataFrame, features: Features, truth: np.ndarray, task: str) -> dict[str, float] | None:
+def alone(
+    frame: pd.DataFrame,
+    features: Features,
+    truth: np.ndarray,
+    task: str,
+    groups: np.ndarray | None = None,
+) -> dict[str, float] | None:
     """Return how well each feature by itself predicts the target: its ROC AUC, or the R2 of a regression.
 
     The rows are split into halves. The prediction for a row is the mean target of the rows of the other half that have the
     same value of the feature. Numbers are put into up to 256 bins of equally many rows. So a text that differs in every
-    row predicts nothing, and a feature that is missing wherever the target is 1 predicts the target.
+    row predicts nothing, and a feature that is missing wherever the target is 1 predicts the target. Texts are taken whole,
+    not by their words.
 
     :param frame: features, as :func:`pipeline.frame` prepares them; of many rows, a sample of evenly spaced ones is used,
         with all rows of the rarer class, up to half of the sample.
+    :param groups: number of each row's group, whose rows all go to one half; None if there are none.
     :returns: None if the target is the same everywhere, or has fewer than ten rows of one class.
     """
     import numpy as np
@@ -117,9 +125,11 @@ def alone(frame: pd.DataFrame, features: Features, truth: np.ndarray, task: str)
         turns.append(np.arange(some.size) % 2 == 0)
     chosen, half = np.concatenate(picked), np.concatenate(turns)
     frame, truth = frame.iloc[chosen], truth[chosen]
+    if groups is not None:
+        half = np.unique(groups[chosen], return_inverse=True)[1] % 2 == 0
     scores: dict[str, float] = {}
     for name in features.names:
-        codes = _codes(frame[name], name not in features.categorical)
+        codes = _codes(frame[name], name in (*features.numeric, *features.dates))
         predicted = np.where(half, _means(codes, truth, ~half)[codes], _means(codes, truth, half)[codes])
         score = measures.measure(metric, truth, predicted)
         if score is None:
@@ -131,13 +141,18 @@ def alone(frame: pd.DataFrame, features: Features, truth: np.ndarray, task: str)
 
 
 def alone_of_many(
-    frame: pd.DataFrame, features: Features, truth: np.ndarray, classes: int
+    frame: pd.DataFrame,
+    features: Features,
+    truth: np.ndarray,
+    classes: int,
+    groups: np.ndarray | None = None,
 ) -> dict[str, float] | None:
     """Return for each feature how well it predicts the class that it predicts best, against the rest, as :func:`alone` does.
 
     Of many classes the :data:`MOST_CLASSES` most frequent are looked at.
 
     :param truth: codes of classes.
+    :param groups: see :func:`alone`.
     :returns: None if no class has ten rows, and ten against it.
     """
     import numpy as np
@@ -145,7 +160,8 @@ def alone_of_many(
     counts = np.bincount(truth[truth >= 0], minlength=classes)
     scores: dict[str, float] = {}
     for code in np.argsort(-counts, kind="stable")[:MOST_CLASSES]:
-        for name, score in (alone(frame, features, truth == code, "classification") or {}).items():
+        against_rest = alone(frame, features, truth == code, "classification", groups)
+        for name, score in (against_rest or {}).items():
             scores[name] = max(score, scores.get(name, 0.0))
     return scores or None
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
+    from airflow_mlops.learning.statistics.slices import Judged
     from airflow_mlops.stores.registry.client import Client
 
 _WHAT_NOW = "let a person promote by approval.override, or set versus_champion: null once"
@@ -43,15 +44,18 @@ class Rival:
     bounds: intervals.Bounds | None = None
     rule: DecisionRule = HALF
 
-    def metrics(self, truth: np.ndarray, task: str, more: Sequence[str]) -> dict[str, float | None]:
+    def metrics(self, judged: Judged, task: str, more: Sequence[str]) -> dict[str, float | None]:
         """Return its metrics on the rows, and the measures of its bounds; none if it cannot predict them.
 
+        :param judged: the rows, with their labels and weights.
         :param more: metrics that are measured besides the standard ones.
         """
         if self.predicted is None:
             return {}
-        metrics = measures.metrics(truth, self.predicted, task, more, rule=self.rule)
-        return metrics | (coverage.values(truth, *self.bounds) if self.bounds else {})
+        metrics = measures.metrics(
+            judged.truth, self.predicted, task, more, rule=self.rule, weights=judged.weights
+        )
+        return metrics | (coverage.values(judged.truth, *self.bounds) if self.bounds else {})
 
 
 def classes_of(

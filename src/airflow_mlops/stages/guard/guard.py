@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.checks import Check, Verdict
+from airflow_mlops.domain.facts.guard import GuardReport
 from airflow_mlops.domain.facts.question import Question
-from airflow_mlops.domain.facts.results import Action, DatasetVersion, GuardReport, PromotionDecision
+from airflow_mlops.domain.facts.results import Action, DatasetVersion, PromotionDecision
 from airflow_mlops.exceptions import DigestMismatch, ModelNotFound
 from airflow_mlops.stages.guard import probation
 from airflow_mlops.stages.promote import moves, promote

@@ -19,7 +19,7 @@ from airflow_mlops.exceptions import (
     TransformFailed,
     UntrustedModel,
 )
-from airflow_mlops.learning.labels import labelled
+from airflow_mlops.learning.labels import labelled, weights
 from airflow_mlops.learning.models import models, own_metrics, pipeline, transform
 from airflow_mlops.learning.statistics import paired, resampling
 from airflow_mlops.stores.registry import champions, ledger, registry
@@ -120,6 +120,7 @@ def judge(
             blocks=blocks,
             confidence=1 - 2 * chance,
             rules=(rules[0], rules[1]),
+            weights=weights.of(later, question.weights, dataset.key),
         )
     except ValueError as error:
         return answer(INCONCLUSIVE, str(error), n=truth.size)

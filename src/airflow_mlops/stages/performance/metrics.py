@@ -16,7 +16,6 @@ from airflow_mlops.learning.statistics import coverage, measures, resampling
 from airflow_mlops.learning.statistics.statistic import statistic
 
 if TYPE_CHECKING:
-    import numpy as np
     import pyarrow as pa
 
 _MOST_SLICES = 100
@@ -32,10 +31,10 @@ def measured(
     :param coding: how their labels are compared with the predictions.
     :param grain: length of a partition; a block is one step below.
     """
-    truth, predicted = coding.arrays(rows)
+    (truth, predicted), weights = coding.arrays(rows), coding.weights_of(rows)
     times = rows[event_time].cast("timestamp[us]").to_numpy()
     blocks = resampling.blocks(times, "auto", grain)
-    statistics = [statistic(name, truth, predicted, blocks, coding.decision) for name in metrics]
+    statistics = [statistic(name, truth, predicted, blocks, coding.decision, weights) for name in metrics]
     drawn = resampling.resample(statistics, blocks.count)
     measurements = {}
     for place, name in enumerate(metrics):
@@ -43,7 +42,7 @@ def measured(
         interval = drawn.estimate(place).interval(CONFIDENCE, metric.low, metric.high)
         low, high = interval or (None, None)
         measurements[name] = Measured(
-            value=measures.measure(name, truth, predicted, rule=coding.decision),
+            value=measures.measure(name, truth, predicted, rule=coding.decision, weights=weights),
             low=low,
             high=high,
             n=truth.size,
@@ -80,7 +79,7 @@ def bounds(rows: pa.Table, coding: Coding, event_time: str, grain: str) -> dict[
 
 
 def naive(
-    truth: np.ndarray,
+    rows: pa.Table,
     coding: Coding,
     prior: float | None,
     shares: Mapping[str, float],
@@ -88,12 +87,14 @@ def naive(
 ) -> dict[str, float | None]:
     """Return the metrics of a constant prediction; there are none without rows or without the constant.
 
+    :param rows: all with a label.
     :param prior: the constant: the share of label 1, or the mean label, in the training data; None if it is
         not known.
     :param shares: the constant of more than two classes: the share of each in the training data; empty if it is not known.
     """
     import numpy as np
 
+    truth = coding.labels(rows)
     if not truth.size or (prior is None and not shares):
         return {}
     if coding.many and not shares and prior is not None:
@@ -103,10 +104,10 @@ def naive(
         constant = np.tile([shares.get(name, 0.0) for name in coding.judged], (truth.size, 1))
     else:
         constant = np.full(truth.size, prior)
-    costs = coding.decision.costs
+    costs, weights = coding.decision.costs, coding.weights_of(rows)
     # A share is a probability that is right, so costs say at once what to do about all rows.
     rule = DecisionRule(threshold=costs.threshold, costs=costs) if costs else HALF
-    return measures.metrics(truth, constant, coding.task, [metric], rule=rule)
+    return measures.metrics(truth, constant, coding.task, [metric], rule=rule, weights=weights)
 
 
 def slices(

@@ -78,9 +78,9 @@ def performance(
     coding = Coding.of(truth.question, training.classes, training.decision).widened(rows)
     holdout = coding.comparable(holdout, training.decision.costs)
     named = (metric, *policy.floor, *((COST,) if truth.question.costs else ()))
-    metrics = {}
+    weights, metrics = coding.weights_of(rows, dataset.key), {}
     if rows.num_rows:
-        metrics = measures.metrics(*coding.arrays(rows), task, named, rule=coding.decision)
+        metrics = measures.metrics(*coding.arrays(rows), task, named, rule=coding.decision, weights=weights)
     measurement = None
     if rows.num_rows:
         measurement = measured(rows, coding, dataset.event_time, dataset.grain, [metric])[metric]

@@ -93,6 +93,8 @@ def _digest(subject: Subject, joined: Joined, scored: Partition, coding: Coding)
     if coding.decision != HALF:
         decided = coding.decision.model_dump_json(include={"threshold", "costs"})
         parts.append(hashlib.sha256(decided.encode()).hexdigest()[:16])
+    if truth.question.weights is not None:
+        parts.append(truth.question.weights)
     return "-".join(map(str, parts))
 
 
@@ -114,7 +116,8 @@ def _measure(
         coding, judged = Coding.of(subject.question, ()), labelled.slice(0, 0)
     trained, prior = models.training(predictor), models.prior(predictor)
     estimated: dict[str, Measured] = {}
-    if scored == moment and trained is not None and truth.question.task == "classification":
+    weighted = truth.question.weights is not None
+    if scored == moment and trained is not None and truth.question.task == "classification" and not weighted:
         estimated = estimates.of(subject.client, *trained, coding, joined.rows)
     return Judgement(
         scored=scored.key,
@@ -128,9 +131,7 @@ def _measure(
         watermark=_watermark(joined, dataset.event_time, scored),
         metrics=metrics.every(judged, coding, dataset.event_time, dataset.grain, subject.question.metric),
         slices=_slices(subject, scored, judged, coding),
-        naive=metrics.naive(
-            coding.labels(judged), coding, prior, models.shares(predictor), subject.question.metric
-        ),
+        naive=metrics.naive(judged, coding, prior, models.shares(predictor), subject.question.metric),
         prior=prior,
         shares=models.shares(predictor),
         classes=() if coding.own == BINARY else coding.own,

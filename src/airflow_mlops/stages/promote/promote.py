@@ -77,7 +77,7 @@ def promote(
         champion_metrics=evaluation.champion_metrics, reason=_why(evaluation, approval), key=key, approval=approval,
         candidate=candidate.version, trained_on=TrainingData(
             dataset=candidate.dataset, start=candidate.split.start, cut=candidate.split.cut,
-            features=candidate.features,
+            features=candidate.features, texts=candidate.texts,
         ),
     )  # fmt: skip
     if against is not None:

@@ -33,7 +33,7 @@ from airflow_mlops.exceptions import (
     TransformFailed,
     UntrustedModel,
 )
-from airflow_mlops.learning.labels import labelled
+from airflow_mlops.learning.labels import labelled, weights
 from airflow_mlops.learning.labels.join import Truth
 from airflow_mlops.learning.models import classes, models, own_metrics, pipeline, thresholds, transform
 from airflow_mlops.learning.statistics import measures
@@ -235,10 +235,11 @@ def quality(plan: ReplayPlan, place: int, version: ModelRef) -> dict[str, float 
         predicted = models.predict(fitted, labelled_rows, spec.task.value)
         named = [spec.metric.name, *([COST] if costs else [])]
         rule = thresholds.of(fitted, costs=Question.of(spec).costs_of(names))
-        return measures.metrics(truth, predicted, spec.task.value, named, rule=rule)
+        weighed = weights.of(labelled_rows, spec.train.weights, dataset.key)
+        return measures.metrics(truth, predicted, spec.task.value, named, rule=rule, weights=weighed)
 
     costs = spec.decision.costs if spec.decision else None
-    counted = [costs.to_dict()] if costs else []
+    counted = [*([costs.to_dict()] if costs else []), *([spec.train.weights] if spec.train.weights else [])]
     key = key_of(version.digest, _content(dataset), spec.target, *counted)
     metrics: dict[str, float | None] = cached(plan.folder, "quality", key, compute)
     return metrics

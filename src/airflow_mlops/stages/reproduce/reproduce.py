@@ -24,7 +24,7 @@ from airflow_mlops.exceptions import (
     TableMissing,
     TableUnreadable,
 )
-from airflow_mlops.learning.labels import labelled
+from airflow_mlops.learning.labels import groups, labelled, weights
 from airflow_mlops.learning.models import (
     classes,
     code,
@@ -252,12 +252,18 @@ def _metrics(recorded: Record, recipe: Recipe, rows: pa.Table, fitted: Pipeline)
         return
     holdout = rows.filter(pc.greater_equal(rows[recipe.dataset.event_time], recipe.split.cut))
     names = classes.of(fitted).names
+    holdout, _ = pipeline.labelled(holdout, recipe.target, recipe.task, names)
+    if recipe.groups is not None:
+        dataset = recipe.dataset
+        earlier = labelled.read(dataset, columns=[dataset.event_time, recipe.groups], until=recipe.split.cut)
+        holdout = groups.of_new_groups(holdout, earlier, recipe.groups, dataset.event_time, recipe.split)
     labelled_rows, truth = pipeline.labelled(holdout, recipe.target, recipe.task, names)
     frame = pipeline.frame(labelled_rows, pipeline.features_of(fitted))
     predicted, bounds = intervals.predict(fitted, frame, recipe.task)
     named = [name for name in recorded.holdout if find(name)]
     rule = thresholds.of(fitted, costs=recipe.decision.costs if recipe.decision else None)
-    measured = measures.metrics(truth, predicted, recipe.task, named, rule=rule)
+    weighed = weights.of(labelled_rows, recipe.weights, recipe.dataset.key)
+    measured = measures.metrics(truth, predicted, recipe.task, named, rule=rule, weights=weighed)
     measured |= coverage.values(truth, *bounds) if bounds else {}
     for name, metric in recorded.holdout.items():
         # MLflow keeps an infinite metric as the greatest number that there is.

@@ -187,7 +187,14 @@ def quality(pair: Pair, partition: str, policy: Shadow) -> Check:
     ours = coding.predictions(rows, CHAMPION_SCORE, CHAMPION_PROBABILITIES)
     blocks = resampling.blocks(rows[pair.dataset.event_time].to_numpy(), "auto", pair.dataset.grain)
     comparison = paired.difference(
-        truth, theirs, ours, pair.metric, blocks=blocks, confidence=_CONFIDENCE, rules=(rules[0], rules[1])
+        truth,
+        theirs,
+        ours,
+        pair.metric,
+        blocks=blocks,
+        confidence=_CONFIDENCE,
+        rules=(rules[0], rules[1]),
+        weights=coding.weights_of(rows, pair.truth.key),
     )
     verdict, reason = verdict_of(comparison, pair.metric, policy.margin, "the champion")
     if verdict is Verdict.INCONCLUSIVE and comparison.interval is not None:

@@ -12,7 +12,7 @@ from airflow_mlops.domain.spec.candidates import Candidate
 from airflow_mlops.exceptions import NotEnoughData, TrainingFailed
 from airflow_mlops.learning import threads
 from airflow_mlops.learning.models import intervals
-from airflow_mlops.stages.train import fitting
+from airflow_mlops.stages.train import fitting, folds
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
@@ -25,7 +25,7 @@ _DEFAULT = "sklearn.ensemble.HistGradientBoostingRegressor"
 def parts(data: fitting.Data, asked: PredictionIntervals | None) -> tuple[fitting.Data, fitting.Data | None]:
     """Return the rows that a model is fitted to, and the later ones that its bounds are calibrated on.
 
-    Rows of one time stay together.
+    Rows of one time stay together; of groups, only the later rows of new ones are there to calibrate on.
 
     :param asked: None if the model is to have no bounds; there are no rows to calibrate on then.
     :raises NotEnoughData: if either part has too few rows, with the number that it needs.
@@ -38,13 +38,14 @@ def parts(data: fitting.Data, asked: PredictionIntervals | None) -> tuple[fittin
     first = int(rows * (1 - asked.calibration))
     cut = int(np.searchsorted(data.times, data.times[first]))
     least = max(LEAST_ROWS, intervals.least_rows(asked.coverage))
-    if rows - cut < least or cut < LEAST_ROWS:
+    held = folds.validated(data, folds.Fold(cut, rows))
+    if held.labels.size < least or cut < LEAST_ROWS:
         raise NotEnoughData(
-            f"train.intervals: of {rows:,} training rows, {cut:,} are to fit and the latest {rows - cut:,} to calibrate on; "
+            f"train.intervals: of {rows:,} training rows, {cut:,} are to fit and the latest {held.labels.size:,} to calibrate on; "
             f"{LEAST_ROWS} and, for a coverage of {asked.coverage:g}, {least:,} are needed: train on more rows, or change "
             "train.intervals.calibration."
         )
-    return data.between(0, cut), data.between(cut, rows)
+    return data.between(0, cut), held
 
 
 def calibrate(

@@ -87,7 +87,7 @@ def learning_curve(
         [fold] = folds.folds(data, 1, task)
     except NotEnoughData:
         return None
-    validated = data.between(fold.cut, fold.end)
+    validated = folds.validated(data, fold)
     points: list[tuple[int, float | None, float | None]] = []
     most = min(fold.cut, max(_ROWS, _VALUES // data.frame.shape[1]))
     began, title = monotonic(), "Learning curve"
@@ -110,7 +110,7 @@ def learning_curve(
 
 def _score(model: Pipeline, data: Data, task: str, metric: str, rule: DecisionRule) -> float | None:
     predicted = models.predicted(model, data.frame, task, data.classes)
-    return measures.measure(metric, data.labels, predicted, rule=rule)
+    return measures.measure(metric, data.labels, predicted, rule=rule, weights=data.weights)
 
 
 def _curve(
@@ -140,7 +140,7 @@ def row_facts(data: Data, recipe: Recipe) -> dict[str, Any]:
     import numpy as np
 
     features = {}
-    for kind, names in recipe.features.to_dict().items():
+    for kind, names in recipe.features.kinds.items():
         for name in names:
             features[name] = {"kind": kind, **_column(data.frame[name], kind)}
     target: dict[str, Any] = {"positives": int(data.labels.sum())}
@@ -153,7 +153,8 @@ def row_facts(data: Data, recipe: Recipe) -> dict[str, Any]:
 
 
 def _column(column: pd.Series, kind: str) -> dict[str, Any]:
-    facts: dict[str, Any] = {"missing": float(column.isna().mean()), "values": int(column.nunique())}
-    if kind != "categorical" and facts["values"]:
+    missing = column == "" if kind == "text" else column.isna()
+    facts: dict[str, Any] = {"missing": float(missing.mean()), "values": int(column[~missing].nunique())}
+    if kind in ("numeric", "dates") and facts["values"]:
         facts |= {"low": float(column.min()), "high": float(column.max())}
     return facts

@@ -49,7 +49,7 @@ def choose(
     if decision.threshold is not None:
         return DecisionRule(threshold=decision.threshold, reason="set by the spec"), ""
     spans = folds.folds(data, recipe.folds, recipe.task)
-    parts = [(data.between(0, fold.cut), data.between(fold.cut, fold.end)) for fold in spans]
+    parts = [(data.between(0, fold.cut), folds.validated(data, fold)) for fold in spans]
     truth = np.concatenate([after.labels for _, after in parts])
     positives, rows = int(truth.sum()), f"{truth.size:,} rows from {_day(parts[0][1].times[0])} on"
     few = f"of the {rows}, which the model is not fitted to, {positives:,} are {data.classes[1]}"
@@ -64,7 +64,8 @@ def choose(
         rule = DecisionRule(threshold=decision.costs.threshold, reason="implied by the costs")
         return rule.counting(decision.costs), remark
     scores = np.concatenate([later(before, after) for before, after in parts])
-    cut = decisions.best(truth, scores, decision)
+    weights = None if data.weights is None else np.concatenate([after.weights for _, after in parts])
+    cut = decisions.best(truth, scores, decision, weights)
     aim = "least cost" if decision.costs else f"best {decision.metric}"
     reason = f"{aim}, {cut.value:.4g}, on {rows}, of which {positives:,} are {data.classes[1]}"
     return DecisionRule(
@@ -72,20 +73,20 @@ def choose(
     ), ""
 
 
-def suiting(recipe: Recipe, labels: np.ndarray, predicted: np.ndarray) -> DecisionRule:
+def suiting(recipe: Recipe, data: Data, predicted: np.ndarray) -> DecisionRule:
     """Return the decision by which a candidate is ranked on validation rows: at the threshold that suits them best.
 
     Candidates are ranked alike so, each a little too well; the holdout, which chooses nothing, judges the best one.
 
-    :param labels: codes of classes.
+    :param data: the validation rows.
     :param predicted: predictions of a model that was not fitted to these rows.
     """
     decision = recipe.decision
-    if decision is None or predicted.ndim > 1 or not labels.size or not of_decisions(recipe.metric):
+    if decision is None or predicted.ndim > 1 or not data.labels.size or not of_decisions(recipe.metric):
         return HALF
     if decision.threshold is not None:
         return DecisionRule(threshold=decision.threshold)
-    cut = decisions.best(labels, predicted, decision)
+    cut = decisions.best(data.labels, predicted, decision, data.weights)
     return DecisionRule(threshold=cut.threshold, costs=decision.costs)
 
 

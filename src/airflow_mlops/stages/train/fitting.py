@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from airflow_mlops.domain.classes import BINARY
 from airflow_mlops.domain.facts.recipe import LEAST_OF_A_CLASS, LEAST_ROWS
 from airflow_mlops.exceptions import NotEnoughData, SchemaMismatch, TrainingFailed
-from airflow_mlops.learning.models import classes, combine, models, pipeline
+from airflow_mlops.learning.labels import groups, weights
+from airflow_mlops.learning.models import classes, combine, estimators, models, pipeline
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,6 +38,10 @@ class Data:
     :param times: event time of each row.
     :param classes: the classes of a classification, in the order of their codes.
     :param remarks: what a person should know about the rows.
+    :param weights: how much each row counts, in fits and in metrics; None means that all count alike.
+    :param groups: number of each row's group; None if there are none.
+    :param class_weight: ``balanced``, or how much each class counts in a fit, in the order of the classes; None means that
+        all count alike.
     """
 
     frame: pd.DataFrame
@@ -44,15 +49,39 @@ class Data:
     times: np.ndarray
     classes: tuple[str, ...] = BINARY
     remarks: tuple[str, ...] = ()
+    weights: np.ndarray | None = None
+    groups: np.ndarray | None = None
+    class_weight: str | tuple[float, ...] | None = None
 
     def between(self, first: int, end: int) -> Data:
         """Return the rows from one position up to another."""
+        return self.take(slice(first, end))
+
+    def take(self, rows: slice | np.ndarray) -> Data:
+        """Return some of the rows: from one position up to another, or those that are marked as True."""
         return replace(
             self,
-            frame=self.frame[first:end],
-            labels=self.labels[first:end],
-            times=self.times[first:end],
+            frame=self.frame[rows],
+            labels=self.labels[rows],
+            times=self.times[rows],
+            weights=None if self.weights is None else self.weights[rows],
+            groups=None if self.groups is None else self.groups[rows],
         )
+
+    def sample_weights(self) -> np.ndarray | None:
+        """Return how much each row counts in a fit, by itself and by its class; None if all count alike."""
+        import numpy as np
+        from sklearn.utils.class_weight import compute_class_weight
+
+        if self.class_weight is None:
+            return self.weights
+        rows = np.ones(self.labels.size) if self.weights is None else self.weights
+        if self.class_weight != "balanced":
+            of_class = np.array(self.class_weight)[self.labels]
+            return np.asarray(rows * of_class)
+        classes, codes = np.unique(self.labels, return_inverse=True)
+        balanced = compute_class_weight("balanced", classes=classes, y=self.labels, sample_weight=rows)
+        return np.asarray(rows * balanced[codes])
 
 
 def between(table: pa.Table, recipe: Recipe, since: datetime, until: datetime) -> pa.Table:
@@ -89,14 +118,24 @@ def data(table: pa.Table, recipe: Recipe) -> Data:
         log.warning("%d of %d training rows have no label.", rows.num_rows - labelled.num_rows, rows.num_rows)
     if labelled.num_rows < LEAST_ROWS:
         raise NotEnoughData(f"{labelled.num_rows} training rows have a label; {LEAST_ROWS} are needed.")
-    frame = pipeline.frame(labelled, recipe.features)
-    times = labelled[recipe.dataset.event_time].to_numpy()
-    if recipe.task != "classification":
-        return Data(frame, labels, times)
+    everything = Data(
+        frame=pipeline.frame(labelled, recipe.features),
+        labels=labels,
+        times=labelled[recipe.dataset.event_time].to_numpy(),
+        weights=weights.of(labelled, recipe.weights, recipe.dataset.key, some=True),
+        groups=groups.codes_of(labelled, recipe.groups),
+    )
+    return everything if recipe.task != "classification" else _coded(everything, recipe)
+
+
+def _coded(everything: Data, recipe: Recipe) -> Data:
+    """Return the rows with the codes of their classes in place of labels as they are."""
+    labels = everything.labels
     names = recipe.classes or classes.in_order(labels, recipe.target, LEAST_OF_A_CLASS)
+    everything = replace(everything, classes=names, class_weight=_of_classes(recipe, names))
     here = classes.is_one_of(labels, names, recipe.target)
     if here.all():
-        return Data(frame, classes.coded(labels, names, recipe.target), times, names)
+        return replace(everything, labels=classes.coded(labels, names, recipe.target))
     strange = f"{(~here).sum():,} of {labels.size:,} training rows have a label of {recipe.target!r} that is"
     if recipe.classes:
         raise SchemaMismatch(
@@ -104,8 +143,20 @@ def data(table: pa.Table, recipe: Recipe) -> Data:
         )
     remark = f"{strange} in fewer than {LEAST_OF_A_CLASS} rows; they are left out, unless classes names their classes"
     log.warning("%s.", remark)
-    codes = classes.coded(labels[here], names, recipe.target)
-    return Data(frame[here].reset_index(drop=True), codes, times[here], names, (remark,))
+    left = everything.take(here)
+    codes = classes.coded(left.labels, names, recipe.target)
+    return replace(left, frame=left.frame.reset_index(drop=True), labels=codes, remarks=(remark,))
+
+
+def _of_classes(recipe: Recipe, names: tuple[str, ...]) -> str | tuple[float, ...] | None:
+    by_name = recipe.class_weight
+    if by_name is None or isinstance(by_name, str):
+        return by_name
+    if strange := [name for name in by_name if name not in names]:
+        raise SchemaMismatch(
+            f"train.class_weight: {strange[0]!r} is no class of {recipe.target!r}, which are {', '.join(names)}."
+        )
+    return tuple(by_name.get(name, 1.0) for name in names)
 
 
 def categories(recipe: Recipe, data: Data) -> dict[str, int]:
@@ -122,7 +173,7 @@ def build(
     :param classes: number of classes of a classification.
     :raises TrainingFailed: if the estimator or one of its parameters does not exist or does not suit the task.
     """
-    return pipeline.build(
+    unfitted = pipeline.build(
         recipe.candidate,
         recipe.features,
         recipe.task,
@@ -131,6 +182,14 @@ def build(
         categories=categories,
         classes=classes,
     )
+    for name, setting in (("weights", recipe.weights), ("class_weight", recipe.class_weight)):
+        if setting is not None and estimators.weights_argument(unfitted) is None:
+            raise TrainingFailed(
+                f"Candidate {recipe.candidate.name!r}: {type(unfitted['model']).__name__} cannot be fitted with sample weights, "
+                f"and the spec has train.{name}. Linear models, trees, forests and gradient boosting can, of scikit-learn, "
+                "LightGBM and XGBoost."
+            )
+    return unfitted
 
 
 def name_of(recipe: Recipe, params: Mapping[str, Any]) -> str:
@@ -166,9 +225,11 @@ def fit(unfitted: Pipeline, data: Data, threads: int, name: str) -> Pipeline:
     # In threads: processes would import everything again, copy the rows, and outlive a task that is killed. OpenMP's
     # limit holds for this thread alone; bounded() sets that of BLAS.
     limits = threadpool_limits(threads, user_api="openmp")
+    sample_weights, argument = data.sample_weights(), estimators.weights_argument(unfitted)
+    weighted = {} if sample_weights is None or argument is None else {argument: sample_weights}
     with parallel_config("threading", n_jobs=threads), limits:
         try:
-            fitted = unfitted.fit(data.frame, labels)
+            fitted = unfitted.fit(data.frame, labels, **weighted)
         except Exception as error:  # functions of users, LightGBM and others raise any exception
             raise TrainingFailed(f"{name}: {error}") from error
     if seen.size:

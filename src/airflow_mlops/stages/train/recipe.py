@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from airflow_mlops.domain.facts.recipe import Recipe, TrainingConfig
 from airflow_mlops.domain.facts.results import DatasetVersion, Split
 from airflow_mlops.domain.spec.candidates import Candidate
@@ -13,14 +15,16 @@ _TEXT = ("string", "large_string", "dictionary")
 _TIMES = ("timestamp", "date")
 
 
-def derive_features(dataset: DatasetVersion, target: str) -> Features:
+def derive_features(dataset: DatasetVersion, target: str, besides: Collection[str | None] = ()) -> Features:
     """Return every column as a feature but those of key, event time and labels.
 
     Numbers and booleans are numeric, texts are categories, times are dates; columns of other types are left out.
 
+    :param besides: further columns that are none, such as weights.
     :raises SpecError: if no column is left.
     """
     others = {*dataset.key, dataset.event_time, target, *((labels.LABELLED_AT,) if dataset.labels else ())}
+    others |= {name for name in besides if name is not None}
     left = {name: kind for name, kind in dataset.columns.items() if name not in others}
     return Features(
         numeric=tuple(name for name, kind in left.items() if kind.startswith(_NUMERIC)),
@@ -44,7 +48,8 @@ def recipe_of(
         candidate=candidate,
         task=question.task,
         target=question.target,
-        features=config.features or derive_features(dataset, question.target),
+        features=config.features
+        or derive_features(dataset, question.target, (question.weights, config.groups)),
         metric=question.metric,
         dataset=labelled.seal(dataset, split.start, split.end),
         split=split,
@@ -56,4 +61,7 @@ def recipe_of(
         intervals=config.intervals,
         decision=question.decision,
         own_metrics=question.own_metrics,
+        weights=question.weights,
+        class_weight=config.class_weight,
+        groups=config.groups,
     )

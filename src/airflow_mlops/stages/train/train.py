@@ -153,6 +153,12 @@ def train(
         if chosen.decision:
             facts["decision"] = chosen.decision.to_dict()
             tags[registry.DECISION] = chosen.decision.model_dump_json()
+        settings = {
+            "weights": recipe.weights,
+            "groups": recipe.groups,
+            "texts": recipe.features.kinds.get("text"),
+        }
+        facts |= {name: fact for name, fact in settings.items() if fact}
         long_tags = job.cut_tags(chosen.trials) if chosen.cut else job.long_tags()
         tags = {**tags, **long_tags, "mlops.digest": logged.digest, _TRAINED: json.dumps(facts)}
         tags[registry.CLASSES] = json.dumps(chosen.classes)

@@ -277,10 +277,10 @@ def _measure(
     began, name = monotonic(), fitting.name_of(recipe, params)
     try:
         model = fitting.fit(clone(unfitted), data.between(0, fold.cut), n_threads, name)
-        later = data.between(fold.cut, fold.end)
+        later = folds.validated(data, fold)
         predicted = fitting.predicted(model, later, recipe.task, name)
-        rule = decision.suiting(recipe, later.labels, predicted)
-        value = measures.measure(recipe.metric, later.labels, predicted, rule=rule)
+        rule = decision.suiting(recipe, later, predicted)
+        value = measures.measure(recipe.metric, later.labels, predicted, rule=rule, weights=later.weights)
     except TrainingFailed as error:
         return _Measurement(None, monotonic() - began, str(error))
     except ValueError as error:  # predictions that are not finite

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import sqrt
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,9 @@ VALUES = 50
 LENGTH = 100
 """Maximum number of characters of a text that counts as a category."""
 
+WORDS = 4
+"""Words, on average, from which a column of many texts is proposed for its words."""
+
 
 @dataclass
 class Profile:
@@ -29,6 +32,7 @@ class Profile:
     :param low: least value of a column of numbers or times; None if it has none.
     :param high: largest value, likewise.
     :param mean: mean of a column of numbers.
+    :param spaces: number of spaces in a column of texts.
     :param values: number of rows by value, for whole numbers and texts; None if the values are too many or
         too long.
     """
@@ -39,6 +43,7 @@ class Profile:
     low: Any = None
     high: Any = None
     mean: float = 0.0
+    spaces: int = 0
     values: dict[Any, int] | None = field(default_factory=dict)
     _squares: float = 0.0
 
@@ -64,6 +69,8 @@ class Profile:
         column = column.drop_null()
         if not len(column):
             return
+        if pa.types.is_string(column.type):
+            self.spaces += pc.sum(pc.count_substring(column, " ")).as_py()
         if pa.types.is_integer(column.type) or pa.types.is_string(column.type):
             self._add_values(column)
         else:
@@ -107,6 +114,15 @@ def is_number(kind: pa.DataType) -> bool:
     import pyarrow as pa
 
     return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))
+
+
+def as_text(name: str, profiles: Sequence[Profile]) -> Iterator[str]:
+    """Propose a column for its words rather than as a category: texts of several words, too many or too long for a set."""
+    spaces = sum(profile.spaces for profile in profiles)
+    present = sum(profile.present for profile in profiles)
+    if present and spaces >= (WORDS - 1) * present and any(profile.values is None for profile in profiles):
+        words = f"{1 + spaces / present:.0f} words on average"
+        yield f"# {name}: texts of {words}; as a feature list it under features.text, not categorical."
 
 
 def measure(uri: str, version: int, partition: str) -> Mapping[str, Profile]:

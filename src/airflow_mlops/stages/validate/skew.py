@@ -114,8 +114,8 @@ def compare(dataset: DatasetVersion, trained: SkewReference, policy: Skew) -> li
 
     A feature that is missing or has another type blocks: the champion cannot predict with it. Numbers are
     compared by the Wasserstein distance in units of the training data's standard deviation, other features by
-    the Jensen-Shannon distance (natural logarithm, 0 to 0.83) of the categories that drift distinguishes. A
-    feature whose share of missing or infinite values has changed by a fifth is skewed too.
+    the Jensen-Shannon distance (natural logarithm, 0 to 0.83) of the categories that drift distinguishes. Of a text that
+    is used by its words, the length in characters is compared, and an empty one is missing. A feature whose share of missing or infinite values has changed by a fifth is skewed too.
 
     :param dataset: the partition, staged or published.
     :param trained: the training data of the champion.
@@ -187,8 +187,10 @@ def _distributions(
     time = pc.field(data.dataset.event_time)
     before = _sample(data.dataset, names, (time >= data.start) & (time < data.cut))
     now = _sample(dataset, names, pc.field(tables.PARTITION) == dataset.partition)
+    sides = {name: (_lengths if name in data.texts else _side) for name in names}
     return [
-        _distribution(name, _side(before[name]), _side(now[name]), trained.version, policy) for name in names
+        _distribution(name, side(before[name]), side(now[name]), trained.version, policy)
+        for name, side in sides.items()
     ]
 
 
@@ -254,6 +256,14 @@ def _side(column: pa.ChunkedArray) -> _Side:
         numbers = column.cast(pa.float64(), safe=False).to_numpy()
         return _Side(len(column), numbers[np.isfinite(numbers)])
     return _Side(len(column), column.cast(pa.string()).drop_null())
+
+
+def _lengths(column: pa.ChunkedArray) -> _Side:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    lengths = pc.utf8_length(column.cast(pa.large_string())).drop_null().to_numpy()
+    return _Side(len(column), lengths[lengths > 0].astype(float))
 
 
 def _sample(dataset: DatasetVersion, names: Sequence[str], condition: ds.Expression) -> pa.Table:

@@ -124,7 +124,7 @@ def suggest(uri: str, partitions: int | None = None) -> str:
     for suggestion in whole:
         lines += _lines(suggestion)
     for column in columns:
-        lines.append("")
+        lines += ["", *profiles.as_text(column.name, column.profiles)]
         if column.name == latest.event_time:
             lines.append(_freshness(column, learned, latest.grain))
         for suggestion in _of_column(column, key=latest.key, event_time=latest.event_time):

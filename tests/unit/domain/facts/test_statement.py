@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from airflow_mlops.domain.facts.results import GuardReport, HealthReport
+from airflow_mlops.domain.facts.guard import GuardReport
+from airflow_mlops.domain.facts.results import HealthReport
 from airflow_mlops.domain.facts.statement import KINDS, Statement
 from notices import make_check, make_guarded, make_report
 

@@ -15,6 +15,8 @@ from airflow_mlops.domain.facts.results import Action, Evaluation, ModelRef, Pro
 from airflow_mlops.domain.facts.validation import ExpectationResult, ValidationReport
 from airflow_mlops.learning.models import models, pipeline
 from airflow_mlops.learning.pictures import pictures
+from airflow_mlops.learning.statistics import resampling
+from airflow_mlops.learning.statistics.slices import Judged
 from airflow_mlops.reporting import markdown
 from airflow_mlops.reporting.card import card
 from airflow_mlops.reporting.card import page as card_page
@@ -137,7 +139,8 @@ def test_pictures_of_training_and_evaluation_stand_in_the_page(client: Any, trai
     model = models.load_version(client, registry.version(client, "flights", trained.version))
     ours = models.predict(model, rows, "classification")
     evaluation = make_evaluation(trained)
-    pictures.log_evaluation(client, trained.run_id, evaluation, model, rows, truth, ours, None)
+    judged = Judged(rows, truth, ours, resampling.blocks(rows["departure"].to_numpy(), "auto", "month"))
+    pictures.log_evaluation(client, trained.run_id, evaluation, model, judged, None)
     text, page = write(client, evaluation)
     shown = Elements(page).of("img")
     assert len(shown) == text.count("](plots/") == 7
@@ -151,7 +154,7 @@ def test_pictures_of_training_and_evaluation_stand_in_the_page(client: Any, trai
 def test_pictures_that_fail_leave_the_evaluation_alone(
     client: Any, trained: TrainedModel, caplog: pytest.LogCaptureFixture
 ) -> None:
-    pictures.log_evaluation(client, trained.run_id, make_evaluation(trained), None, None, None, None, None)  # type: ignore[arg-type]
+    pictures.log_evaluation(client, trained.run_id, make_evaluation(trained), None, None, None)  # type: ignore[arg-type]
     assert f"The pictures of run {trained.run_id} are missing" in caplog.text
 
 

@@ -12,11 +12,11 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from airflow_mlops.domain.checks import Check, Verdict
+from airflow_mlops.domain.facts.guard import GuardReport
 from airflow_mlops.domain.facts.question import Question
 from airflow_mlops.domain.facts.results import (
     Action,
     DatasetVersion,
-    GuardReport,
     PromotionDecision,
     TrainedModel,
 )

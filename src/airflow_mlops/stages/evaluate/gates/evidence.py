@@ -73,7 +73,12 @@ class Evidence:
             return dict.fromkeys(measured(self.candidate.task, self.named))
         judged = self.judged
         metrics = measures.metrics(
-            judged.truth, judged.predicted, self.candidate.task, self.named, rule=judged.rule
+            judged.truth,
+            judged.predicted,
+            self.candidate.task,
+            self.named,
+            rule=judged.rule,
+            weights=judged.weights,
         )
         return metrics | (self._bounds.values if self._bounds else {})
 
@@ -109,7 +114,8 @@ class Evidence:
         """Resample the blocks of the rows many times, and measure some statistics each time."""
         judged = self.judged
         measured = [
-            statistic(name, judged.truth, judged.predicted, judged.blocks, judged.rule) for name in statistics
+            statistic(name, judged.truth, judged.predicted, judged.blocks, judged.rule, judged.weights)
+            for name in statistics
         ]
         return resampling.resample(measured, judged.blocks.count)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from airflow_mlops.domain.policies import gates_data
+from airflow_mlops.learning.labels import groups
 from airflow_mlops.learning.models import pipeline
 from airflow_mlops.stages.evaluate import leakage
 from airflow_mlops.stages.evaluate.gates.evidence import Evidence, GateOutcome
@@ -19,9 +20,10 @@ def features(evidence: Evidence) -> GateOutcome:
     if bound is None:
         return GateOutcome()
     taken, predicted = pipeline.features_of(evidence.model), evidence.judged.predicted
+    codes = groups.codes_of(evidence.judged.rows, best.groups)
     if predicted.ndim == 2:
-        scores = leakage.alone_of_many(evidence.frame, taken, truth, predicted.shape[1])
+        scores = leakage.alone_of_many(evidence.frame, taken, truth, predicted.shape[1], codes)
     else:
-        scores = leakage.alone(evidence.frame, taken, truth, best.task)
+        scores = leakage.alone(evidence.frame, taken, truth, best.task, codes)
     measure = "ROC AUC" if best.task == "classification" else "R2"
     return GateOutcome([gates_data.leakage(scores, bound, measure, truth.size)])

@@ -33,6 +33,7 @@ def judge(evidence: Evidence) -> GateOutcome:
             confidence=gate.confidence,
             test=gate.test,
             rules=(judged.rule, rival.rule),
+            weights=judged.weights,
         )
         comparison = replace(comparison, problem=rival.problem or comparison.problem)
     n, has_champion = judged.truth.size, rival is not None
