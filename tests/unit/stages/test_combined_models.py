@@ -117,3 +117,16 @@ def test_a_class_with_too_few_rows_for_spans_fails_the_training_and_is_named() -
         TrainingFailed, match=r"3 of \d+ rows to fit on are of class 'diverted', and calibrate"
     ):
         train.fit(rows, recipe, {})
+
+
+@pytest.mark.parametrize(
+    "setting", [{"weights": "distance"}, {"class_weight": "balanced"}, {"groups": "origin"}]
+)
+def test_weights_and_groups_that_its_parts_would_not_keep_are_refused(setting: dict[str, Any]) -> None:
+    rows = pa.concat_tables([graded("2013-01"), graded("2013-02")])
+    for candidate in (STACKED, MACHINE):
+        recipe = make_recipe(
+            rows, candidate=candidate, target="grade", features=FEATURES, metric="log_loss", **setting
+        )
+        with pytest.raises(TrainingFailed, match=r"cannot be fitted with sample weights|learns from spans"):
+            train.fit(rows, recipe, {})

@@ -106,6 +106,20 @@ class Candidate(Section):
         words = f"{self.method} of {members}" if self.of else self.estimator
         return f"{words}, calibrated by {self.calibrate}" if self.calibrate else words
 
+    def against_groups(self) -> str:
+        """Return why a candidate cannot be fitted to rows of groups; "" if it can."""
+        learning = [
+            "calibrate" if part.calibrate else "stacking"
+            for part in self.parts()
+            if part.calibrate or part.method == "stacking"
+        ]
+        if not learning:
+            return ""
+        return (
+            f"{learning[0]} learns from spans of the training rows, and rows of one group of train.groups would stand on both "
+            "sides of them: take voting, or leave groups out"
+        )
+
     def parts(self) -> Iterator[Candidate]:
         """Yield the candidate, and each member of an ensemble."""
         yield self

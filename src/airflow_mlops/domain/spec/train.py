@@ -138,6 +138,11 @@ class Train(NamesOwnMetrics):
             for position, candidate in enumerate(self.candidates)
             if task is Task.REGRESSION and any(part.calibrate for part in candidate.parts())
         )
+        complaints += (
+            (("candidates", position), why)
+            for position, candidate in enumerate(self.candidates)
+            if (why := candidate.against_groups()) and self.groups
+        )
         if self.intervals and task is Task.CLASSIFICATION:
             complaints.append(
                 (("intervals",), "are bounds of a number; a class has a probability; leave it out")

@@ -182,6 +182,8 @@ def build(
         categories=categories,
         classes=classes,
     )
+    if recipe.groups and (why := recipe.candidate.against_groups()):
+        raise TrainingFailed(f"Candidate {recipe.candidate.name!r}: {why}.")
     for name, setting in (("weights", recipe.weights), ("class_weight", recipe.class_weight)):
         if setting is not None and estimators.weights_argument(unfitted) is None:
             raise TrainingFailed(

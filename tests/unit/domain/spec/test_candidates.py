@@ -70,6 +70,22 @@ def test_an_ensemble_that_cannot_be_says_why(body: dict[str, Any], words: str) -
         train({"my_models:built": {}}, {"ensemble": body})
 
 
+@pytest.mark.parametrize(
+    ("candidate", "word"),
+    [
+        ({"sklearn.svm.LinearSVC": {"calibrate": "sigmoid"}}, "calibrate"),
+        ({"ensemble": {"of": BOTH, "method": "stacking"}}, "stacking"),
+        ({"ensemble": {"of": BOTH, "method": "voting", "calibrate": "isotonic"}}, "calibrate"),
+    ],
+)
+def test_rows_of_one_group_stay_on_one_side_of_every_split(candidate: dict[str, Any], word: str) -> None:
+    section = train(candidate).model_copy(update={"groups": "customer"})
+    with pytest.raises(SpecError, match=rf"candidates\[2\]: {word} learns from spans of the training rows"):
+        raise_of(section, Task.CLASSIFICATION)
+    voting = train({"ensemble": {"of": BOTH, "method": "voting"}})
+    raise_of(voting.model_copy(update={"groups": "customer"}), Task.CLASSIFICATION)
+
+
 def test_members_belong_to_ensembles_only() -> None:
     with pytest.raises(SpecError, match=r"of and method belong to an ensemble, and not to sklearn\.svm\.SVC"):
         Candidate(estimator="sklearn.svm.SVC", of=("A", "B"))
