@@ -52,8 +52,8 @@ def problems(own: Mapping[str, OwnMetric], folders: Sequence[Path]) -> Iterator[
 
     :param folders: where modules are looked for besides, such as those that DAG files lie in.
     """
-    before = list(sys.path)
-    sys.path[:0] = [str(folder) for folder in folders]
+    added = [str(folder) for folder in folders]
+    sys.path[:0] = added
     try:
         for name, metric in own.items():
             try:
@@ -63,7 +63,9 @@ def problems(own: Mapping[str, OwnMetric], folders: Sequence[Path]) -> Iterator[
             except TypeError as error:
                 yield f"train.metrics.{name}.function: {metric.function} must take labels and predictions: {error}"
     finally:
-        sys.path[:] = before
+        # Not what it was before: what is imported may add to it.
+        for folder in added:
+            sys.path.remove(folder)
 
 
 def file(name: str) -> str:
