@@ -219,14 +219,6 @@ def test_a_profile_does_not_depend_on_batches() -> None:
         assert each.deviation == pytest.approx(values.std(ddof=1))
 
 
-@pytest.mark.parametrize("value", [0.1, -0.1, 123456.789, 1e-12, -9.99e20, 4503599627370497.5])
-def test_bounds_are_only_ever_rounded_outward(value: float) -> None:
-    from math import ceil, floor
-
-    assert suggest._outward(value, floor) <= value <= suggest._outward(value, ceil)
-    assert suggest._outward(value, floor, 1e-3) <= value <= suggest._outward(value, ceil, 1e-3)
-
-
 def test_of_a_constant_no_spread_is_suggested(tmp_path: Path) -> None:
     rows = make_rows("2013-01", price=np.full(COUNT, 0.1))
     text = suggest.suggest(Orders(tmp_path, rows).uri)
