@@ -15,8 +15,9 @@ from airflow_mlops.domain.spec.problems import Problems
 def _task(value: Any) -> Any:
     if value in ("anomaly", "outlier", "anomaly_detection", "outlier_detection"):
         raise ValueError(
-            f"cannot be {value!r}: a score that is fitted without labels is no probability, so that nothing here could judge it; "
-            "write classification if labels come, however late, or make the score a feature by a transform"
+            f"cannot be {value!r}: an outlier detector that no label judges could not be ranked, gated or compared; write "
+            "classification, with the labels there are as target, train.metric: average_precision, and candidates such as "
+            "sklearn.ensemble.IsolationForest: {calibrate: sigmoid}"
         )
     return value
 

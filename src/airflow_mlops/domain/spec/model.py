@@ -136,7 +136,7 @@ class ModelSpec(NamesOwnMetrics, DataSpec):
     def _train(cls, value: Train, info: ValidationInfo) -> Train:
         task = info.data.get("task")
         Problems.raise_any([*rows.problems(value, info.data), *_costless(info, {("metric",): value.metric})])
-        return value if task is None else value.of_task(task)
+        return value if task is None else value.of_task(task, len(info.data.get("classes", ())))
 
     @field_validator("gates")
     @classmethod

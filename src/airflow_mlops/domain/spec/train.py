@@ -11,6 +11,7 @@ from airflow_mlops.domain.spec.candidates import Candidate, in_place
 from airflow_mlops.domain.spec.fields import Column, Count, MetricName, Number, Whole, of_another_task
 from airflow_mlops.domain.spec.intervals import PredictionIntervals
 from airflow_mlops.domain.spec.loading import Place
+from airflow_mlops.domain.spec.outliers import DETECTORS, unfit
 from airflow_mlops.domain.spec.own_metrics import NamesOwnMetrics, OwnMetrics
 from airflow_mlops.domain.spec.problems import Problems
 from airflow_mlops.domain.spec.rows import ClassWeight, Holdout, Window
@@ -119,9 +120,10 @@ class Train(NamesOwnMetrics):
         name = self.metric or names(task)[0]
         return self.metrics[name].named(name, task) if name in self.metrics else metric_of(name)
 
-    def of_task(self, task: Task) -> Self:
+    def of_task(self, task: Task, classes: int = 2) -> Self:
         """Return the section with the metric and the candidates that a task has by default, where it names none.
 
+        :param classes: number of classes of a classification, as far as the spec names them.
         :raises Problems: if the metric, or a candidate, is for the other task.
         """
         complaints: list[tuple[Place, str]] = []
@@ -142,6 +144,12 @@ class Train(NamesOwnMetrics):
             (("candidates", position), why)
             for position, candidate in enumerate(self.candidates)
             if (why := candidate.against_groups()) and self.groups
+        )
+        complaints += (
+            (("candidates", position), why)
+            for position, candidate in enumerate(self.candidates)
+            for part in candidate.parts()
+            if part.estimator in DETECTORS and (why := unfit(part.name, task, classes, part.calibrate))
         )
         if self.intervals and task is Task.CLASSIFICATION:
             complaints.append(

@@ -10,6 +10,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.domain.estimators import PACKAGES, EstimatorPackage
+from airflow_mlops.domain.spec import outliers
 from airflow_mlops.exceptions import TrainingFailed, UntrustedModel
 from airflow_mlops.learning.models import code, skops_file
 
@@ -28,13 +29,14 @@ _FUNCTION = "a function that returns one can be named instead, as module:functio
 
 
 def build(
-    candidate: Candidate, task: str, seed: int, params: Mapping[str, Any] | None = None
+    candidate: Candidate, task: str, seed: int, params: Mapping[str, Any] | None = None, classes: int = 2
 ) -> BaseEstimator:
     """Build an unfitted estimator.
 
     :param task: ``classification`` or ``regression``.
     :param seed: ``random_state`` of the estimator, and of each part of what a function returns, unless it is set.
     :param params: parameters that override or join those of the candidate.
+    :param classes: number of classes of a classification.
     :raises TrainingFailed: if the estimator or one of its parameters does not exist or does not suit the task, or its
         library is not installed.
     :raises UntrustedModel: if a function returns an estimator that cannot be stored.
@@ -45,7 +47,7 @@ def build(
         model = _call(candidate, arguments, names, seed)
     else:
         model = _create(candidate, _class(candidate, task), arguments, names, seed)
-    _suits(candidate, model, task)
+    _suits(candidate, model, task, classes)
     return model
 
 
@@ -164,12 +166,9 @@ def _class(candidate: Candidate, task: str) -> type[BaseEstimator]:
         raise _failed(candidate, f"{candidate.estimator} is not part of {', '.join(PACKAGES)}; {_FUNCTION}")
     named = getattr(_module(candidate, place), name, None)
     if isinstance(named, type) and issubclass(named, OutlierMixin):
-        raise _failed(
-            candidate,
-            f"{name} looks for outliers without labels: its score is no probability of the target, so that nothing the loop "
-            "judges by holds for it; its score can be a feature, made by a transform or within a function's pipeline",
-        )
-    mixin = ClassifierMixin if task == "classification" else RegressorMixin
+        # Whether it suits the task is said in words of its own.
+        return named
+    mixin = (ClassifierMixin, OutlierMixin) if task == "classification" else RegressorMixin
     fitting = {
         key: value
         for key, value in vars(_module(candidate, place)).items()
@@ -204,7 +203,10 @@ def _create(
 ) -> BaseEstimator:
     parameters = _parameters(kind)
     _check_parameters(candidate, names, kind.__name__, parameters)
-    settings = {"random_state": seed} if "random_state" in parameters else {}
+    settings: dict[str, Any] = {"random_state": seed} if "random_state" in parameters else {}
+    if "novelty" in parameters:
+        # Otherwise a local outlier factor scores no rows but those that it was fitted to.
+        settings["novelty"] = True
     settings = _but_aliases({**settings, **_package(kind).settings}, arguments, _aliases(_package(kind)))
     try:
         return kind(**{**settings, **arguments})
@@ -240,14 +242,20 @@ def _but_aliases(
     return {name: value for name, value in settings.items() if name not in replaced}
 
 
-def _suits(candidate: Candidate, model: BaseEstimator, task: str) -> None:
-    from sklearn.base import is_classifier, is_regressor
+def _suits(candidate: Candidate, model: BaseEstimator, task: str, classes: int) -> None:
+    from sklearn.base import is_classifier, is_outlier_detector, is_regressor
 
     name = type(model).__name__
     try:
         tags = model.__sklearn_tags__()
     except AttributeError as error:  # of an estimator that it lacks
         raise _failed(candidate, f"{name} lacks a part with these parameters; {_FUNCTION}") from error
+    if is_outlier_detector(model):
+        if not hasattr(model, "score_samples"):
+            raise _failed(candidate, f"{name} scores no new rows with these parameters; write novelty: true")
+        if problem := outliers.unfit(name, task, classes, candidate.calibrate):
+            raise _failed(candidate, problem)
+        return
     if not (is_classifier(model) if task == "classification" else is_regressor(model)):
         raise _failed(candidate, f"{name} is not for {task}")
     scored = hasattr(model, "predict_proba") or (candidate.calibrate and hasattr(model, "decision_function"))

@@ -138,7 +138,11 @@ def requirements(fitted: Pipeline) -> list[str]:
     parts = [fitted, *fitted.get_params().values(), *thresholds.estimator_of(fitted).get_params().values()]
     used = {type(part).__module__.partition(".")[0] for part in parts}
     names = {*_ALWAYS, *(name for package in used for name in distributions(package) if _version(name))}
-    return [f"{name}=={_version(name)}" for name in sorted(names)]
+    lines = [f"{name}=={_version(name)}" for name in sorted(names)]
+    # A class of ours stays what it is in later releases.
+    if "airflow_mlops" in used and (ours := _version("airflow-mlops")):
+        lines.append(f"airflow-mlops>={ours}")
+    return lines
 
 
 def _version(name: str) -> str | None:

@@ -10,7 +10,7 @@ from airflow_mlops.domain.spec.candidates import ENSEMBLE
 from airflow_mlops.domain.spec.model import Features
 from airflow_mlops.exceptions import SchemaMismatch
 from airflow_mlops.learning.models import classes as label_classes
-from airflow_mlops.learning.models import combine, estimators, preprocess
+from airflow_mlops.learning.models import combine, estimators, outliers, preprocess
 from airflow_mlops.stores.arrow import is_beyond_exact
 from airflow_mlops.stores.sources.hints import Looks
 
@@ -84,16 +84,16 @@ class _Parts(NamedTuple):
     def _plain(self, candidate: Candidate, params: Mapping[str, Any]) -> Pipeline:
         from sklearn.pipeline import Pipeline
 
-        model = estimators.build(candidate, self.task, self.seed, params)
+        model = estimators.build(candidate, self.task, self.seed, params, self.classes)
         if estimators.is_function(candidate):
-            return self._unprepared(model)
+            return self._unprepared(outliers.scored(model))
         prepare, codes = preprocess.derive(
             model, self.features, self.task, self.seed, self.categories, self.classes
         )
         if codes and "categorical_features" not in {**candidate.params, **params}:
             first = len(self.features.numeric)
             model.set_params(categorical_features=[*range(first, first + codes)])
-        return Pipeline([("prepare", prepare), ("model", model)])
+        return Pipeline([("prepare", prepare), ("model", outliers.scored(model))])
 
     def _unprepared(self, model: BaseEstimator) -> Pipeline:
         from sklearn.pipeline import Pipeline

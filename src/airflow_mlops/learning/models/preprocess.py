@@ -52,7 +52,8 @@ def derive(
       column with more values than that becomes the mean target of each value, fitted across folds and shrunk to the
       common mean: regularised target encoding, which Pargent et al., "Regularized target encoding outperforms
       traditional methods in supervised machine learning with high cardinality features", Computational Statistics
-      2022, found best. A value that was not seen in training counts as missing, as rare or as the mean.
+      2022, found best. A value that was not seen in training counts as missing, as rare or as the mean. An outlier detector
+      sees no label, so it gets one column for all rare values instead.
     * Times: periodic splines over the day, the week and the year (in UTC), zero where missing.
     * Texts: words and their neighbours, hashed to columns, which so are never more than asked for and keep no word of anybody,
       and weighted by TF-IDF. Estimators that take no sparse columns get the 50 strongest directions of these: latent
@@ -62,6 +63,7 @@ def derive(
         span years, and every number has values.
     :param classes: number of classes of a classification.
     """
+    from sklearn.base import is_outlier_detector
     from sklearn.compose import ColumnTransformer
 
     tags = model.__sklearn_tags__().input_tags
@@ -71,7 +73,8 @@ def derive(
     dense = not tags.sparse or place.startswith(package.dense)
     codes = hasattr(model, "categorical_features")
     most = model.max_bins if codes else _FEW_DENSE if dense else _FEW_SPARSE
-    few = [name for name in features.categorical if counts.get(name, 0) <= most]
+    blind = is_outlier_detector(model)
+    few = [name for name in features.categorical if blind or counts.get(name, 0) <= most]
     many = [name for name in features.categorical if name not in few]
     scale = [] if place.startswith(package.unscaled) else [_scaler(tags.positive_only)]
     takes_missing = tags.allow_nan and (dense or package.sparse_missing)

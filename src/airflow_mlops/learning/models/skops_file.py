@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
     from sklearn.pipeline import Pipeline
 
+_OURS = ("airflow_mlops.learning.models.outliers.OutlierScore",)
 # Beyond the types that skops itself trusts: scikit-learn's estimators and the functions and containers of NumPy and
 # SciPy. Trees, splines and boosters hold indices that are followed without checking bounds; they are
 # safe here because the digest is checked before anything is loaded.
@@ -72,7 +73,7 @@ _SKLEARN = (
     "sklearn.utils._bunch.Bunch",
     "sklearn.utils.validation.check_array",
 )
-_TRUSTED = sorted({*_SKLEARN, *(kind for package in PACKAGES.values() for kind in package.types)})
+_TRUSTED = sorted({*_OURS, *_SKLEARN, *(kind for package in PACKAGES.values() for kind in package.types)})
 # Under these names, histogram gradient boosting and LightGBM store how many threads fitted them.
 _THREADS = ("n_threads", "num_threads")
 _THREADS_TEXT = re.compile(r"\[num_threads: \d+\]")

@@ -22,6 +22,7 @@ from threadpoolctl import threadpool_limits
 
 from airflow_mlops.exceptions import DigestMismatch, UntrustedModel
 from airflow_mlops.learning.models import skops_file
+from airflow_mlops.learning.models.outliers import OutlierScore
 
 
 def make_file(path: Path, value: Any = None) -> Path:
@@ -118,18 +119,13 @@ def test_a_type_outside_the_allow_list_is_refused_by_name(tmp_path: Path) -> Non
         skops_file.load(path, skops_file.digest(path))
 
 
-def test_every_trusted_type_is_a_type_or_function_of_the_libraries_we_train_with() -> None:
+LIBRARIES = {"sklearn", "scipy", "numpy", "lightgbm", "xgboost", "functools", "collections"}
+
+
+def test_every_trusted_type_is_one_of_the_libraries_we_train_with_or_stands_around_a_detector() -> None:
     for name in skops_file.trusted_types():
         module, _, attribute = name.rpartition(".")
-        assert name.partition(".")[0] in {
-            "sklearn",
-            "scipy",
-            "numpy",
-            "lightgbm",
-            "xgboost",
-            "functools",
-            "collections",
-        }
+        assert name.partition(".")[0] in LIBRARIES or name == f"{OutlierScore.__module__}.OutlierScore"
         assert callable(getattr(importlib.import_module(module), attribute)), name
 
 
