@@ -55,13 +55,17 @@ def loss(
 ) -> Check:
     """Check that one class is not shown to have lost more than allowed against the champion, on the same rows.
 
-    :param observed: the candidate's value; ``baseline`` the champion's.
+    :param observed: the candidate's value; ``baseline`` the champion's, None if it puts no row in the class: there is no
+        precision to lose then.
     :param interval: confidence interval of the loss.
     :param shown: True if more is lost beyond chance, corrected for the number of classes and measures.
     """
-    value = None if observed is None or baseline is None else observed
-    verdict, reason = INCONCLUSIVE, _unknown(measure, class_name, value, interval, n, least)
-    if not reason and observed is not None and baseline is not None:
+    new = n >= least and observed is not None and baseline is None
+    reason = "" if new else _unknown(measure, class_name, observed, interval, n, least)
+    verdict = INCONCLUSIVE
+    if new:
+        verdict, reason = PASS, f"the champion puts none of the rows in class {class_name}: nothing to lose"
+    elif not reason and observed is not None and baseline is not None:
         lost = baseline - observed
         words = f"{number(observed)} against {number(baseline)} of the champion: a loss of {number(max(lost, 0.0))} is"
         verdict, reason = _beyond(lost > allowed, shown, words, f"<= {allowed:g}", interval)

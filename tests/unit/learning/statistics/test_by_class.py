@@ -114,6 +114,17 @@ def test_a_class_that_only_the_champion_knows_is_lost() -> None:
     assert (of(checks, "dear").verdict, of(checks, "dear").observed) == (FAIL, 0.0)
 
 
+def test_a_class_that_only_the_candidate_knows_has_nothing_to_lose() -> None:
+    truth, ours = made({0: 0.8, 1: 0.8, 2: 0.8}, rows=6_000)
+    champion = ours.copy()
+    champion[:, 2] = 0
+    gate = ClassGates(loss={"recall": 0.1, "precision": 0.1, "f1": 0.1})
+    checks = by_class.losses(gate, judged(truth, ours), champion, CLASSES)
+    assert [check.verdict for check in checks if check.slice == "class=dear"] == [PASS] * 3
+    lost = by_class.losses(gate, judged(truth, champion), ours, CLASSES)
+    assert [check.verdict for check in lost if check.slice == "class=dear"] == [FAIL, INCONCLUSIVE, FAIL]
+
+
 @pytest.mark.slow
 def test_of_thirty_classes_that_are_as_good_as_their_floor_few_tables_have_one_that_fails() -> None:
     random, failed = np.random.default_rng(5), 0
