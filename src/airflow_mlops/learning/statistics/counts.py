@@ -21,10 +21,10 @@ def _matthews(positives: float, negatives: float, right: float, wrong: float) ->
     """Matthews, Comparison of the Predicted and Observed Secondary Structure of T4 Phage Lysozyme (1975)."""
     if not positives or not negatives:
         return math.nan
-    called = right + wrong
-    n = positives + negatives
-    spread = called * (n - called) * positives * negatives
-    return (right * (negatives - wrong) - wrong * (positives - right)) / math.sqrt(spread) if spread else 0.0
+    missed, kept = positives - right, negatives - wrong
+    # Not by what is left of all, which weights may round below zero where all rows are called positive.
+    spread = (right + wrong) * (missed + kept) * positives * negatives
+    return (right * kept - wrong * missed) / math.sqrt(spread) if spread > 0 else 0.0
 
 
 def _kappa(positives: float, negatives: float, right: float, wrong: float) -> float:

@@ -108,11 +108,11 @@ def best(truth: np.ndarray, scores: np.ndarray, decision: Decision, weights: np.
     # Rows are called positive up to the last one of a probability; none are, if no probability is 1.
     ends = np.flatnonzero(np.r_[ranked[1:] != ranked[:-1], True])
     called = np.r_[0, ends + 1] if ranked[0] < 1 else ends + 1
-    total, sums = float(counted.sum()), np.r_[0, np.cumsum(counted)][called]
-    if not total:
+    if not counted.any():
         return Cut(usual, math.nan, float(np.mean(scores >= usual)))
-    right = np.r_[0, np.cumsum(labels * counted)][called]
-    values = _values(decision, float((labels * counted).sum()), total, right, sums - right)
+    # The last cut calls all rows positive: what is summed up until there is what there is of either class, to the last digit.
+    right, wrong = (np.r_[0, np.cumsum(of_class * counted)][called] for of_class in (labels, 1 - labels))
+    values = _values(decision, float(right[-1]), float(wrong[-1]), right, wrong)
     if not np.isfinite(values).any():
         return Cut(usual, math.nan, float(np.average(ranked >= usual, weights=counted)))
     uppers = np.r_[1.0, ranked][called]
@@ -124,20 +124,20 @@ def best(truth: np.ndarray, scores: np.ndarray, decision: Decision, weights: np.
     middle = (low + high) / 2
     threshold = usual if low < usual <= high else middle if low < middle else high
     sign = -1 if decision.costs else 1
-    return Cut(threshold, sign * float(values[place]), float(sums[place] / total))
+    return Cut(threshold, sign * float(values[place]), float((right + wrong)[place] / (right + wrong)[-1]))
 
 
 def _values(
-    decision: Decision, positives: float, n: float, right: np.ndarray, wrong: np.ndarray
+    decision: Decision, positives: float, negatives: float, right: np.ndarray, wrong: np.ndarray
 ) -> np.ndarray:
     """Return how good each cut is: the metric, or the cost of a row below zero."""
     import numpy as np
 
     if decision.costs:
         lost = decision.costs.false_negative * (positives - right) + decision.costs.false_positive * wrong
-        return np.asarray(-lost / n)
+        return np.asarray(-lost / (positives + negatives))
     name = str(decision.metric)
     of_f = partial(_f_beta, metric_of(name).number or 1)
     compute = {**counts.OF_COUNTS, "accuracy": _accuracy}.get(name, of_f)
     pairs = zip(right.tolist(), wrong.tolist(), strict=True)
-    return np.array([compute(positives, n - positives, *pair) for pair in pairs])
+    return np.array([compute(positives, negatives, *pair) for pair in pairs])

@@ -173,3 +173,19 @@ def test_an_f_measure_of_any_beta_chooses_and_is_cut_too() -> None:
     assert cut.value == pytest.approx(max(values), rel=1e-12)
     rule = DecisionRule(threshold=cut.threshold)
     assert measures.measure("f2", truth, scores, rule=rule) == pytest.approx(cut.value, rel=1e-12)
+
+
+@pytest.mark.parametrize("metric", [*CHOOSING, "f2", None])
+def test_weights_that_cannot_be_summed_without_rounding_choose_a_threshold_too(metric: str | None) -> None:
+    random = np.random.default_rng(3)
+    decision = (
+        Decision(metric=metric) if metric else Decision(costs=Costs(false_positive=1, false_negative=20))
+    )
+    for rows in range(20, 60):
+        truth, scores = (random.random(rows) < 0.3).astype(int), random.random(rows)
+        weights = random.random(rows) * (random.random(rows) < 0.8)
+        cut = decisions.best(truth, scores, decision, weights)
+        rule = DecisionRule(threshold=cut.threshold, costs=decision.costs)
+        value = measures.measure(metric or "expected_cost", truth, scores, rule=rule, weights=weights)
+        assert cut.value == pytest.approx(value, rel=1e-9, abs=1e-12)
+        assert cut.positive == pytest.approx(np.average(scores >= cut.threshold, weights=weights))
