@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from pydantic import Field, field_validator, model_validator
 
 from airflow_mlops.domain.checks import Fact
-from airflow_mlops.domain.classes import BINARY, class_name
+from airflow_mlops.domain.classes import BINARY, are_texts, class_name
 from airflow_mlops.domain.spec.decision import Costs, Decision, costless
 from airflow_mlops.domain.spec.own_metrics import OwnMetric
 
@@ -64,9 +64,11 @@ class Question(Fact):
         return self.decision.costs if self.decision else None
 
     def costs_of(self, order: Sequence[str]) -> Costs | None:
-        """Return the costs for classes in another order, as of a version from before the spec turned them."""
+        """Return the costs for classes in another order, as of a version from before the spec turned them, or named none."""
         costs = self.costs
-        is_turned = len(order) == len(BINARY) and tuple(order) == self.classes[::-1]
+        # Labels come as numbers or as texts; only of 0 and 1, and of texts that are no numbers, the names tell their order.
+        ordered = BINARY if set(order) == set(BINARY) else sorted(order) if are_texts(order) else order
+        is_turned = len(order) == len(BINARY) and tuple(order) == (self.classes or tuple(ordered))[::-1]
         return costs.turned if costs and is_turned else costs
 
     @classmethod

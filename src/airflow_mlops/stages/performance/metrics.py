@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from airflow_mlops.domain.classes import BINARY
 from airflow_mlops.domain.facts.decision import HALF, DecisionRule
 from airflow_mlops.domain.facts.performance import CONFIDENCE, Measured
 from airflow_mlops.domain.metrics import measured as metrics_of
@@ -105,8 +106,10 @@ def naive(
     else:
         constant = np.full(truth.size, prior)
     costs, weights = coding.decision.costs, coding.weights_of(rows)
-    # A share is a probability that is right, so costs say at once what to do about all rows.
-    rule = DecisionRule(threshold=costs.threshold, costs=costs) if costs else HALF
+    # A share is a probability that is right, so costs say at once what to do about all rows; of more classes than two, of which
+    # a version may be from before the spec had costs, the most probable one is chosen.
+    costly = costs if len(coding.own) == len(BINARY) else None
+    rule = DecisionRule(threshold=costly.threshold, costs=costly) if costly else HALF
     return measures.metrics(truth, constant, coding.task, [metric], rule=rule, weights=weights)
 
 

@@ -91,6 +91,25 @@ def test_costs_follow_the_positive_class_of_a_version_that_had_the_other_one() -
     assert (turned.false_positive, turned.false_negative) == (20, 1)
 
 
+@pytest.mark.parametrize(
+    ("order", "is_turned"),
+    [
+        (("yes", "no"), True),
+        (("no", "yes"), False),
+        (("1", "0"), True),
+        (("0", "1"), False),
+        (("10", "9"), False),
+    ],
+)
+def test_costs_follow_the_positive_class_of_a_version_from_when_classes_were_named(
+    order: tuple[str, str], is_turned: bool
+) -> None:
+    question = Question.of(ModelSpec.from_dict({**FRAUD, "decision": COSTS}))
+    costs = question.costs_of(order)
+    assert costs is not None
+    assert (costs.false_positive, costs.false_negative) == ((20, 1) if is_turned else (1, 20))
+
+
 def test_an_operator_that_ranks_by_cost_needs_costs_too() -> None:
     with pytest.raises(ValidationError, match="expected_cost needs costs"):
         Question(target="fraud", task="classification", metric="expected_cost")
