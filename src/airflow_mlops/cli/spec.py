@@ -54,10 +54,8 @@ def check(args: Namespace) -> None:
 
 def _of_data(spec: ModelSpec, *, everywhere: bool) -> tuple[list[str], list[str]]:
     """Return what the last file of each source tells, and what is wrong with it."""
-    features = spec.features.names if spec.features else ()
-    target = () if spec.labels.source else (spec.target,)
     # A transform may make, or rename, any column.
-    needed = () if spec.transform else (*spec.key, spec.event_time, *target, *features)
+    needed = () if spec.transform else _columns(spec)
     types = spec.features.types if spec.features and not spec.transform else {}
     labels = {spec.target: "double"} if spec.task == "regression" else {}
     keeps_apart = spec.on_unreadable == "quarantine"
@@ -76,6 +74,15 @@ def _of_data(spec: ModelSpec, *, everywhere: bool) -> tuple[list[str], list[str]
             lines += [f"{place}.files: {line}" for line in said]
             problems += [f"{place}.files: {line}" for line in wrong]
     return lines, problems
+
+
+def _columns(spec: ModelSpec) -> tuple[str, ...]:
+    """Return the columns of the data that the spec names, without those of its expectations."""
+    target = () if spec.labels.source else (spec.target,)
+    features = spec.features.names if spec.features else ()
+    rows = [column for column in (spec.train.weights, spec.train.groups) if column is not None]
+    apart = [column for part in (spec.gates.slices, spec.gates.fairness) if part for column in part.by]
+    return (*spec.key, spec.event_time, *target, *features, *rows, *apart, *spec.monitor.performance.slices)
 
 
 def _of_files(

@@ -98,6 +98,27 @@ def test_columns_that_the_last_file_lacks_are_named(
     assert capsys.readouterr().out == f"{file}: flights is valid.\n"
 
 
+def test_columns_of_weights_groups_and_parts_that_the_last_file_lacks_are_named(tmp_path: Path) -> None:
+    file, data = tmp_path / "flights.yaml", tmp_path / "2026-01.csv"
+    pd.DataFrame({"id": [1], "at": ["2026-01-01"], "late": [0], "weight": [2]}).to_csv(data, index=False)
+    file.write_text(
+        SPEC.replace("/data/{partition}.parquet", f"{tmp_path}/{{partition}}.csv")
+        + "train: {weights: weigth, groups: firm}\n"
+        + "gates: {slices: {by: [origin], floor: {roc_auc: 0.5}},"
+        + " fairness: {by: [destination], gaps: {roc_auc: 0.1}}}\n"
+        + "monitor: {performance: {slices: [carrier]}}\n"
+    )
+    with pytest.raises(SystemExit) as ended:
+        mlops("spec", "check", str(file), "--data")
+    assert str(ended.value.code).splitlines() == [
+        f"source.files: {data} has no column 'weigth'; did you mean 'weight'?",
+        *(
+            f"source.files: {data} has no column '{column}'; it has id, at, late, weight"
+            for column in ("firm", "origin", "destination", "carrier")
+        ),
+    ]
+
+
 def test_values_that_are_no_numbers_are_told_as_the_run_will_treat_them(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
