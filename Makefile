@@ -70,7 +70,7 @@ test: setup ## Run every test, the end-to-end run included
 	@$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-all: export THOROUGH := 1
-test-all: test ## Run every test, with twenty times as many generated tables
+test-all: test ## Run every test, with twenty times as many generated tables, and four more loops on a scheduler
 
 # For the loop of writing: no scheduler, server or process of its own, and nothing that takes seconds.
 test-fast: setup ## Run the unit and contract tests that need no process of their own, in less than two minutes
