@@ -169,12 +169,13 @@ def latency(late: timedelta, longest: timedelta | None) -> Check:
     :param longest: longest time that passes; None allows any time, as for a backfill.
     """
     seconds = late.total_seconds()
+    time = f"{late.days:,} days" if late.days > 1 else f"{seconds:,.0f} s"
     return Check(
         name="latency",
         verdict=PASS if longest is None or late <= longest else FAIL,
         expected="any" if longest is None else f"<= {longest.total_seconds():g} s",
         observed=seconds,
-        reason=f"scored {seconds:,.0f} s after the end of the partition",
+        reason=f"scored {time} after the end of the partition",
     )
 
 

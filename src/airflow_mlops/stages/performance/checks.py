@@ -127,7 +127,10 @@ def estimates(
     )
     if not estimated:
         expected = "an estimate"
-        why = f"there are no predictions, or no holdout of {LEAST_ROWS} rows with labels to calibrate them by"
+        why = (
+            f"there are no predictions, or no holdout of {LEAST_ROWS} rows with labels, {LEAST_ROWS // 10} of either of two "
+            "classes, to calibrate them by"
+        )
         yield performance.unknown("estimate", expected, why)
     else:
         coding = models.coding(predictor_of(champion))

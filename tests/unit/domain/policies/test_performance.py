@@ -123,7 +123,9 @@ def test_the_share_of_positive_predictions_is_told_and_decides_nothing() -> None
 def test_latency_counts_from_the_end_of_the_partition() -> None:
     assert performance.latency(timedelta(hours=2), timedelta(hours=1)).verdict is Verdict.FAIL
     assert performance.latency(timedelta(hours=1), timedelta(hours=1)).verdict is Verdict.PASS
-    assert performance.latency(timedelta(days=4000), None).verdict is Verdict.PASS
+    backfilled = performance.latency(timedelta(days=4000), None)
+    assert backfilled.verdict is Verdict.PASS
+    assert backfilled.reason == "scored 4,000 days after the end of the partition"
 
 
 @pytest.mark.parametrize(

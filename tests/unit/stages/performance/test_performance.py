@@ -238,6 +238,7 @@ def test_further_checks_say_more_and_the_verdict_has_an_interval(
     assert {"slice.floor.roc_auc origin=EWR", "slice.floor.roc_auc origin=JFK"} <= set(found)
     # A holdout of a month of 270 rows is too short to calibrate by.
     assert found["estimate"].verdict is Verdict.INCONCLUSIVE
+    assert "no holdout of 300 rows with labels, 30 of either of two classes" in found["estimate"].reason
     assert found["estimate.error"].verdict is Verdict.INCONCLUSIVE
     assert found["concept"].n is None or found["concept"].verdict is not Verdict.INCONCLUSIVE
 
