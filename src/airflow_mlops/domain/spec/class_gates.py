@@ -22,6 +22,11 @@ ShareOfRows = Annotated[Number, Field(ge=0, le=1)]
 """A value of such a measure."""
 
 
+def _by_text(name: Any) -> Any:
+    """Return the text that a class is known by, which YAML may hold as a number or a truth value."""
+    return class_name(name) if isinstance(name, int) else name
+
+
 class ClassGates(Section):
     """What each class must reach; in YAML also its `floor` alone."""
 
@@ -51,6 +56,9 @@ class ClassGates(Section):
     def _read(cls, value: Any) -> Any:
         if isinstance(value, dict) and value and set(value) <= set(MEASURES):
             return {"floor": value}
+        named = value.get("named") if isinstance(value, dict) else None
+        if isinstance(named, dict) and len({_by_text(name) for name in named}) == len(named):
+            return {**value, "named": {_by_text(name): floors for name, floors in named.items()}}
         return value
 
     @model_validator(mode="after")

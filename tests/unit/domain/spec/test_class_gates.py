@@ -22,6 +22,16 @@ def test_what_is_written_is_read_back() -> None:
     assert Gates.from_dict(gates.to_dict()) == gates
 
 
+@pytest.mark.parametrize(("classes", "name"), [([1, 0], 1), ([False, True], True), ([10, 9], "10")])
+def test_a_class_that_is_a_number_or_a_truth_value_is_named_as_it_is(
+    classes: list[int], name: int | str
+) -> None:
+    gates = {"classes": {"named": {name: {"recall": 0.5}}}}
+    of_each = ModelSpec.from_dict({**SPEC, "classes": classes, "gates": gates}).gates.classes
+    assert of_each is not None
+    assert of_each.named == {str(int(name)): {"recall": 0.5}}
+
+
 @pytest.mark.parametrize(
     ("classes", "words"),
     [
