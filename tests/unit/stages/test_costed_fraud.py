@@ -32,7 +32,7 @@ from airflow_mlops.stages.promote import promote
 from airflow_mlops.stages.reproduce import reproduce
 from airflow_mlops.stages.score import score
 from airflow_mlops.stages.shadow import trial_windows
-from airflow_mlops.stages.train import train
+from airflow_mlops.stages.train import fitting, train
 from airflow_mlops.stores.registry import registry
 from airflow_mlops.stores.tables import tables
 from history import MODEL, History, month
@@ -365,6 +365,12 @@ def test_too_few_positives_leave_it_to_the_costs_or_stop_the_training() -> None:
     settings: dict[str, Any] = {"split": make_split(rows), "target": "fraud", "features": FEATURES}
     fitted = train.fit(rows, make_recipe(rows, decision=COSTED, **settings), {})
     assert thresholds.of(fitted).threshold == 1 / 21
+    for weights, ratio in (({"1": 3.0}, 3.0), ("balanced", None)):
+        recipe = make_recipe(rows, decision=COSTED, class_weight=weights, **settings)
+        codes = fitting.data(rows, recipe).labels
+        ratio = ratio or (codes == 0).sum() / (codes == 1).sum()
+        weighted = thresholds.of(train.fit(rows, recipe, {})).threshold
+        assert weighted / (1 - weighted) == pytest.approx(ratio / 20)
     with pytest.raises(NotEnoughData, match="10 of either class are needed to choose a threshold by f1"):
         train.fit(rows, make_recipe(rows, decision=Decision(metric="f1"), **settings), {})
 

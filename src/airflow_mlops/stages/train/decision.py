@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from airflow_mlops.domain.facts.recipe import Recipe
+    from airflow_mlops.domain.spec.decision import Costs
     from airflow_mlops.stages.train.fitting import Data
 
 log = logging.getLogger(__name__)
@@ -61,7 +62,7 @@ def choose(
             )
         remark = f"{few}, too few to choose a threshold on: it is the one that costs imply"
         log.warning("%s.", remark)
-        rule = DecisionRule(threshold=decision.costs.threshold, reason="implied by the costs")
+        rule = DecisionRule(threshold=_implied(decision.costs, data), reason="implied by the costs")
         return rule.counting(decision.costs), remark
     scores = np.concatenate([later(before, after) for before, after in parts])
     weights = None if data.weights is None else np.concatenate([after.weights for _, after in parts])
@@ -71,6 +72,26 @@ def choose(
     return DecisionRule(
         threshold=cut.threshold, costs=decision.costs, reason=reason, positive=cut.positive
     ), ""
+
+
+def _implied(costs: Costs, data: Data) -> float:
+    """Return the threshold that costs imply for probabilities of a model that is fitted to the rows.
+
+    Weights of classes multiply the odds of the second class by their ratio, and so those of the threshold: Elkan, The
+    Foundations of Cost-Sensitive Learning (2001), on changed base rates.
+    """
+    import numpy as np
+
+    fitted = data.sample_weights()
+    if data.class_weight is None or fitted is None:
+        return costs.threshold
+    rows = np.ones(fitted.size) if data.weights is None else data.weights
+    first, second = (
+        fitted[data.labels == code].sum() / max(rows[data.labels == code].sum(), np.finfo(float).tiny)
+        for code in (0, 1)
+    )
+    positive, negative = costs.false_negative * float(first), costs.false_positive * float(second)
+    return negative / (positive + negative) if positive + negative else costs.threshold
 
 
 def suiting(recipe: Recipe, data: Data, predicted: np.ndarray) -> DecisionRule:
