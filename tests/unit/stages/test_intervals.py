@@ -187,6 +187,17 @@ def test_nine_of_ten_true_values_lie_between_their_bounds(world: Bounded, table:
     assert np.mean(covered(rows, truth)) == pytest.approx(0.9, abs=3 * np.sqrt(0.09 / 1500 + 0.09 / 300))
 
 
+def test_a_loss_under_another_of_its_names_is_not_fitted_in_place_of_a_quantile(world: Bounded) -> None:
+    params = {"application": "l1"}
+    candidate = Candidate(estimator="lightgbm.LGBMRegressor", params=params)
+    trained = world.history.train(world.february, candidate=candidate, **settings("quantile"))
+    march = flights("2013-03")
+    _, bounds = predict_intervals(models.load_version(world.history.client, ref_of(trained)), march)
+    assert bounds is not None
+    width, distance = bounds[1] - bounds[0], march["distance"].to_numpy()
+    assert 2 * width[distance < 3].mean() < width[distance > 7].mean()
+
+
 def test_bounds_of_quantiles_are_as_wide_as_the_data_is_uncertain(world: Bounded) -> None:
     distance, truth = (flights("2013-03")[name].to_numpy() for name in ("distance", "minutes"))
     near, far = distance < 3, distance > 7

@@ -39,6 +39,11 @@ Member = Annotated[Any, PlainValidator(_member)]
 """The name of a candidate, or a :class:`Candidate`."""
 ENSEMBLE = "ensemble"
 """What an ensemble is written as, in place of an estimator."""
+TAKEN = (
+    "cv", "estimators", "final_estimator", "flatten_transform", "n_jobs", "passthrough", "stack_method", "verbose", "voting",
+    "weights",
+)  # fmt: skip
+"""Names that no member of an ensemble may have: scikit-learn addresses members and parameters of an ensemble alike."""
 
 
 def _default_name(values: dict[str, Any]) -> str:
@@ -210,6 +215,10 @@ class Candidate(Section):
             return (
                 f"{self.name} is built by a function, whose code is stored with a model of its own only: build the ensemble in "
                 "the function"
+            )
+        if self.name in TAKEN or "__" in self.name:
+            return (
+                f"{self.name!r} is a parameter of ensembles too, or could be: give the candidate another name"
             )
         return ""
 

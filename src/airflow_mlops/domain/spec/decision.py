@@ -35,10 +35,10 @@ def _chooses(name: str) -> str:
 class Costs(Section):
     """What the two mistakes of a classifier cost, in any unit; a right decision costs nothing."""
 
-    false_positive: Annotated[Number, Field(gt=0)] = Field(
+    false_positive: Annotated[Number, Field(gt=0, le=1e12)] = Field(
         description="Cost of a row that is called positive and is not, such as a false alarm."
     )
-    false_negative: Annotated[Number, Field(gt=0)] = Field(
+    false_negative: Annotated[Number, Field(gt=0, le=1e12)] = Field(
         description="Cost of a positive row that is not called so, such as a missed fraud."
     )
 

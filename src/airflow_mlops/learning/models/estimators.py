@@ -6,13 +6,12 @@ import inspect
 from collections.abc import Collection, Iterator, Mapping
 from difflib import get_close_matches
 from importlib import import_module
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.domain.estimators import PACKAGES, EstimatorPackage
 from airflow_mlops.domain.spec import outliers
 from airflow_mlops.exceptions import TrainingFailed, UntrustedModel
-from airflow_mlops.learning.models import code, skops_file
+from airflow_mlops.learning.models import aliases, code, skops_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -207,7 +206,7 @@ def _create(
     if "novelty" in parameters:
         # Otherwise a local outlier factor scores no rows but those that it was fitted to.
         settings["novelty"] = True
-    settings = _but_aliases({**settings, **_package(kind).settings}, arguments, _aliases(_package(kind)))
+    settings = aliases.but({**settings, **_package(kind).settings}, arguments, _package(kind))
     try:
         return kind(**{**settings, **arguments})
     except (TypeError, ValueError) as error:
@@ -219,27 +218,7 @@ def _parameters(kind: type[BaseEstimator]) -> set[str]:
     names = set(kind._get_param_names())
     if package.inherits_parameters:
         names |= set(kind().get_params())
-    return names.union(*_aliases(package).values())
-
-
-def _aliases(package: EstimatorPackage) -> dict[str, list[str]]:
-    """Return the other names of a package's parameters."""
-    if package.aliases is None:
-        return {}
-    module, _, path = package.aliases.partition(":")
-    aliases: dict[str, list[str]] = attrgetter(path)(import_module(module))()
-    return aliases
-
-
-def _but_aliases(
-    settings: dict[str, Any], arguments: Mapping[str, Any], aliases: Mapping[str, Collection[str]]
-) -> dict[str, Any]:
-    """Leave out settings that a candidate sets by another name, since LightGBM would warn of both."""
-    groups = [{main, *names} for main, names in aliases.items()]
-    replaced = {name for group in groups if group & set(arguments) for name in group}
-    if "force_row_wise" in replaced:
-        replaced.add("force_col_wise")
-    return {name: value for name, value in settings.items() if name not in replaced}
+    return names.union(*aliases.of(package).values())
 
 
 def _suits(candidate: Candidate, model: BaseEstimator, task: str, classes: int) -> None:

@@ -11,7 +11,7 @@ from airflow_mlops.domain.facts.recipe import LEAST_ROWS, Recipe
 from airflow_mlops.domain.spec.candidates import Candidate
 from airflow_mlops.exceptions import NotEnoughData, TrainingFailed
 from airflow_mlops.learning import threads
-from airflow_mlops.learning.models import intervals
+from airflow_mlops.learning.models import aliases, intervals
 from airflow_mlops.stages.train import fitting, folds
 
 if TYPE_CHECKING:
@@ -87,8 +87,14 @@ def _quantile(recipe: Recipe, params: Mapping[str, Any], data: fitting.Data, lev
     candidate = recipe.candidate
     own = candidate.estimator in QUANTILE_LOSSES
     settings, parameter = QUANTILE_LOSSES[candidate.estimator if own else _DEFAULT]
-    twin = candidate if own else Candidate(estimator=_DEFAULT, name=candidate.name)
-    chosen = {**(params if own else {}), **settings, parameter: level}
+    chosen = {**settings, parameter: level}
+    if own:
+        # A loss under another of its names would go before the quantile's, without a word.
+        theirs = aliases.without(candidate.params, [*chosen], candidate.estimator)
+        twin = candidate.model_copy(update={"params": theirs})
+        chosen = {**aliases.without(params, [*chosen], candidate.estimator), **chosen}
+    else:
+        twin = Candidate(estimator=_DEFAULT, name=candidate.name)
     twin_recipe = recipe.model_copy(update={"candidate": twin})
     unfitted = fitting.build(twin_recipe, chosen, fitting.categories(twin_recipe, data))
     return fitting.fit(unfitted, data, threads.per_fit(), fitting.name_of(twin_recipe, chosen))

@@ -3,9 +3,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from sklearn import ensemble
 
 from airflow_mlops.domain.metrics import Task
-from airflow_mlops.domain.spec.candidates import Candidate
+from airflow_mlops.domain.spec.candidates import TAKEN, Candidate
 from airflow_mlops.domain.spec.train import Train
 from airflow_mlops.exceptions import SpecError
 
@@ -57,6 +58,14 @@ def test_a_candidate_without_them_is_written_as_ever() -> None:
         ({"of": [*BOTH, "voting"], "method": "voting"}, r"of\[2\]: voting is an ensemble itself"),
         ({"of": [*BOTH, "built"], "method": "voting"}, r"of\[2\]: built is built by a function, whose code"),
         ({"of": [*BOTH, {"m:f": {}}], "method": "voting"}, r"of\[2\]: f is built by a function, whose code"),
+        (
+            {"of": [*BOTH, {"sklearn.svm.SVC": {"name": "weights"}}], "method": "voting"},
+            r"of\[2\]: 'weights' is a parameter of ensembles too, or could be: give the candidate another name",
+        ),
+        (
+            {"of": [*BOTH, {"sklearn.svm.SVC": {"name": "a__b"}}], "method": "stacking"},
+            r"of\[2\]: 'a__b' is a",
+        ),
         ({"of": BOTH, "method": "mean"}, "method: cannot be 'mean'; allowed: voting, stacking"),
         ({"of": BOTH, "method": "voting", "weights": [1, 2]}, "weights: is no key of an ensemble; its keys"),
         (
@@ -111,3 +120,13 @@ def raise_of(section: Train, task: Task) -> None:
             "source": {"files": "/x/{partition}.csv"}, "train": section.to_dict(),
         }
     )  # fmt: skip
+
+
+def test_no_member_is_named_like_a_parameter_of_an_ensemble() -> None:
+    kinds = (
+        ensemble.VotingClassifier,
+        ensemble.VotingRegressor,
+        ensemble.StackingClassifier,
+        ensemble.StackingRegressor,
+    )
+    assert {name for kind in kinds for name in kind([]).get_params(deep=False)} == set(TAKEN)
