@@ -14,7 +14,8 @@ LEAST_ROWS = 300
 """Minimum number of rows to calibrate probabilities on; a tenth of them must be of each class."""
 LINES = 40
 """Bootstrap draws of a calibration."""
-_MANY = 10_000
+MANY_ROWS = 10_000
+"""From so many rows on probabilities are calibrated by isotonic regression."""
 
 
 class Calibration:
@@ -53,29 +54,42 @@ def calibrate(truth: np.ndarray, scores: np.ndarray, seed: int = 0) -> Calibrati
     import numpy as np
     from threadpoolctl import threadpool_limits
 
-    positives = int(truth.sum())
-    if truth.size < LEAST_ROWS or min(positives, truth.size - positives) < LEAST_ROWS // 10:
+    if not calibratable(truth):
         return Calibration(np.empty(0), np.empty((0, 0)))
-    grid = np.unique(np.r_[np.linspace(0, 1, 101), np.quantile(scores, np.linspace(0, 1, 101))])
+    points = grid(scores)
     random = np.random.default_rng(seed)
     draws = [np.arange(truth.size), *random.integers(0, truth.size, (LINES, truth.size))]
     # These fits are so small that several threads would only wait for each other.
     with threadpool_limits(1):
-        return Calibration(grid, np.array([_line(truth[draw], scores[draw], grid) for draw in draws]))
+        return Calibration(points, np.array([_line(truth[draw], scores[draw], points) for draw in draws]))
 
 
-def _line(truth: np.ndarray, scores: np.ndarray, grid: np.ndarray) -> np.ndarray:
+def calibratable(truth: np.ndarray) -> bool:
+    """Tell whether there are enough rows, with the label and without it, to calibrate its probability on."""
+    positives = int(truth.sum())
+    return bool(truth.size >= LEAST_ROWS and min(positives, truth.size - positives) >= LEAST_ROWS // 10)
+
+
+def grid(scores: np.ndarray) -> np.ndarray:
+    """Return the scores, rising, between which a line is straight: hundredths of 1, and of the rows."""
+    import numpy as np
+
+    points: np.ndarray = np.unique(np.r_[np.linspace(0, 1, 101), np.quantile(scores, np.linspace(0, 1, 101))])
+    return points
+
+
+def _line(truth: np.ndarray, scores: np.ndarray, points: np.ndarray) -> np.ndarray:
     import numpy as np
     from scipy.special import logit
     from sklearn.isotonic import IsotonicRegression
     from sklearn.linear_model import LogisticRegression
 
-    if truth.size >= _MANY:
+    if truth.size >= MANY_ROWS:
         isotonic = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(scores, truth)
-        return np.asarray(isotonic.predict(grid))
+        return np.asarray(isotonic.predict(points))
     tiny = 1e-6
-    logits, grid_logits = (logit(np.clip(points, tiny, 1 - tiny)).reshape(-1, 1) for points in (scores, grid))
-    return np.asarray(LogisticRegression(C=1e6).fit(logits, truth).predict_proba(grid_logits)[:, 1])
+    logits, point_logits = (logit(np.clip(part, tiny, 1 - tiny)).reshape(-1, 1) for part in (scores, points))
+    return np.asarray(LogisticRegression(C=1e6).fit(logits, truth).predict_proba(point_logits)[:, 1])
 
 
 def measured(name: str, value: float, error: float | None, n: int) -> Measured:
