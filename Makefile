@@ -66,8 +66,8 @@ demo: setup ## Replay January to April 2013 through the loop; KEEP=1 leaves ever
 ui: setup ## Open the MLflow UI of the last demo
 	@$(PY) -m airflow_mlops.local.ui
 
-test: setup ## Run every test, the end-to-end run included
-	@$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+test: setup ## Run the tests, the end-to-end run included
+	@$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(if $(THOROUGH),,-m "not thorough")
 
 test-all: export THOROUGH := 1
 test-all: test ## Run every test, with twenty times as many generated tables, and four more loops on a scheduler

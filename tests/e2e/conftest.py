@@ -9,7 +9,8 @@ import pytest
 from deployment import Deployment, deployed
 
 
-@pytest.fixture(scope="session")
+# It ends with the last story, so as not to take a processor from all tests after them.
+@pytest.fixture(scope="package")
 def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     with deployed(tmp_path_factory.mktemp("deployment")) as found:
         yield found

@@ -53,7 +53,7 @@ from airflow_mlops import ModelSpec, continuous_training
 continuous_training(ModelSpec.load("loans.yaml"))
 """
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.thorough]
 
 
 def loans(month: str) -> list[tuple[str, str, str, str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,12 +19,7 @@ from airflow_mlops.stores.tables import tables
 from deployment import Deployment
 from questions import COSTS, FAULTS, FLOOD_FROM, MONTHS, ROWS, SUBJECTS, spec, write
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        not os.environ.get("THOROUGH"), reason="four loops take minutes: make test-all runs them"
-    ),
-]
+pytestmark = [pytest.mark.slow, pytest.mark.thorough]
 
 _JUDGED = MONTHS[1]
 """The first month that is scored; at the end of the month after it, all of its labels are known."""

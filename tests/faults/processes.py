@@ -5,13 +5,14 @@ from __future__ import annotations
 import multiprocessing
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from multiprocessing.synchronize import Barrier
 from typing import Any
 
 from airflow_mlops.domain.facts.results import Evaluation
+from airflow_mlops.exceptions import RegistryUnavailable
 
 # Forked from a process that has imported, but never run, what would not survive a fork.
 _PRELOAD = [
@@ -19,6 +20,9 @@ _PRELOAD = [
     "mlflow.sklearn", "numpy", "pyarrow.dataset", "pyarrow.parquet", "skops.io", "sklearn.linear_model",
     "sklearn.pipeline",
 ]  # fmt: skip
+
+_RETRIES = 5
+"""How often a task is tried again whose registry does not answer, as in our DAGs."""
 
 
 class Process:
@@ -77,13 +81,18 @@ def _run(
 
 
 def promote(uri: str, ledger_uri: str, evaluation: str, key: str) -> str:
-    """Promote as a task does."""
+    """Promote as a task does, which comes again where MLflow could not be reached."""
     from mlflow import MlflowClient
 
     from airflow_mlops.stages.promote import promote
 
     client = MlflowClient(uri, uri)
     judged = Evaluation.model_validate_json(evaluation)
+    for _ in range(_RETRIES):
+        with suppress(RegistryUnavailable):
+            return promote.promote(
+                client, ledger_uri=ledger_uri, evaluation=judged, key=key, actor=key
+            ).action
     return promote.promote(client, ledger_uri=ledger_uri, evaluation=judged, key=key, actor=key).action
 
 

@@ -65,6 +65,7 @@ def waits(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[floa
         server.start()
 
 
+@pytest.mark.thorough
 def test_a_server_that_is_killed_once_the_model_is_fitted_finds_it_fitted_once_when_it_is_back(
     server: Server,
     direct: MlflowClient,

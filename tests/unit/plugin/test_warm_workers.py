@@ -86,6 +86,7 @@ def mapped(pid: int) -> set[str]:
     return {name for name in LIBRARIES if f"/{name}/" in maps}
 
 
+@pytest.mark.thorough
 def test_tasks_of_the_local_executor_find_the_libraries_and_no_other_process_has_them(tmp_path: Path) -> None:
     with warm_airflow(tmp_path) as airflow:
         found = look(airflow)

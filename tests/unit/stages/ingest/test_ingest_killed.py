@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import random
 import time
 from pathlib import Path
@@ -14,7 +15,7 @@ from killed_ingest import BATCHES, PARTITIONS, ROWS, forever, once
 
 pytestmark = pytest.mark.slow  # real processes, or fits: seconds each
 
-KILLS = 40
+KILLS = 40 if os.environ.get("THOROUGH") else 15
 _FOLDERS = ("data", "staging")
 
 
