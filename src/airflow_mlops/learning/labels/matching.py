@@ -9,7 +9,7 @@ from airflow_mlops.domain.facts.labels import Unmatched
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.exceptions import SchemaMismatch
 from airflow_mlops.stores.arrow import exactly
-from airflow_mlops.stores.sources.unreadable import is_number, is_text, trimmed
+from airflow_mlops.stores.sources.unreadable import is_number, is_text, plain, trimmed
 from airflow_mlops.stores.tables import delta, tables, versions
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def in_type(column: pa.ChunkedArray, name: str, kind: pa.DataType, where: str) -
     import pyarrow as pa
 
     if is_text(column.type) and is_number(kind):
-        column = trimmed(column)
+        column = trimmed(plain(column))
     try:
         return exactly(column, kind)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:

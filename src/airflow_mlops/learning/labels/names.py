@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from airflow_mlops.stores.sources.unreadable import SHOWN, is_text, misfits, quoted
+from airflow_mlops.stores.sources.unreadable import SHOWN, is_text, misfits, plain, quoted
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -38,7 +38,7 @@ class ClassNames:
         import pyarrow.compute as pc
 
         if self._target in rows.column_names and is_text(rows[self._target].type):
-            column = rows[self._target].combine_chunks()
+            column = plain(rows[self._target]).combine_chunks()
             # An empty text is a label that is missing.
             there = pc.fill_null(pc.not_equal(pc.utf8_trim_whitespace(column), ""), False)
             places = pc.indices_nonzero(there)

@@ -17,6 +17,7 @@ from airflow_mlops.stores.sources.unreadable import (
     is_text,
     misfits,
     noun,
+    plain,
     quoted,
     taken,
     trimmed,
@@ -118,7 +119,7 @@ class Unreadable:
                 continue
             if not is_time and not stays_text:
                 self._refuse_notation(column, kind)
-            values = rows[column.name].combine_chunks()
+            values = plain(rows[column.name]).combine_chunks()
             wrong = misfits(values, kind)
             for row in wrong:
                 where = f"row {self._rows + row + 1:,}"

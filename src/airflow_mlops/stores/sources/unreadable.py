@@ -89,6 +89,13 @@ def overflowing(texts: pa.Array, numbers: pa.Array) -> list[int]:
     return positions
 
 
+def plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return texts as strings where they are views, which Arrow neither trims nor, if a batch is empty, joins."""
+    import pyarrow as pa
+
+    return column.cast(pa.string()) if pa.types.is_string_view(column.type) else column
+
+
 def trimmed(column: pa.Array) -> pa.Array:
     """Return texts without blanks at their ends, with which a number, a truth value or a time may be written."""
     import pyarrow.compute as pc

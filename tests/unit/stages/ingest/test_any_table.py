@@ -8,13 +8,13 @@ import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pyarrow import parquet
 
@@ -130,6 +130,11 @@ def test_what_parquet_keeps_is_published_as_it_is_or_refused(x: pa.ChunkedArray)
         assert_published(store, version, x)
 
 
+DAYS = pa.chunked_array([pa.array([date(1970, 1, 1)])])
+
+
+@example(DAYS, pa.chunked_array([pa.array(["now"], pa.string_view())]), SchemaPolicy.STRICT)
+@example(DAYS, pa.chunked_array([pa.array([], pa.string_view()), [None]], pa.string_view()), SchemaPolicy.ADD)
 @examples(30)
 @given(columns(), columns(), st.sampled_from(SchemaPolicy))
 def test_a_partition_that_is_refused_leaves_the_published_one_as_it_was(

@@ -7,7 +7,7 @@ import random
 import pyarrow as pa
 import pytest
 
-from airflow_mlops.stores.sources.unreadable import misfits
+from airflow_mlops.stores.sources.unreadable import misfits, plain, trimmed
 
 KINDS = {
     "number": (pa.float64(), "0123456789+-.eEnaNifINty (),", ["nan", "-NaN", "+inf", "Infinity", "1.e5", ".5", "5.", "+1", "1e+"]),
@@ -50,3 +50,9 @@ def test_texts_among_others_are_what_they_are_alone() -> None:
         wrong = misfits(pa.array(texts), kind)
         assert wrong == [place for place, text in enumerate(texts) if not is_one(text, kind)]
         assert misfits(pa.array([*texts, None]), kind) == wrong
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.string_view()])
+def test_texts_are_trimmed_and_joined_whatever_holds_them(kind: pa.DataType) -> None:
+    column = pa.chunked_array([pa.array([], kind), pa.array([" 1 ", None], kind)])
+    assert trimmed(plain(column).combine_chunks()).to_pylist() == ["1", None]
