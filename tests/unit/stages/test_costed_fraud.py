@@ -375,6 +375,21 @@ def test_too_few_positives_leave_it_to_the_costs_or_stop_the_training() -> None:
         train.fit(rows, make_recipe(rows, decision=Decision(metric="f1"), **settings), {})
 
 
+def test_positives_in_the_latest_fifth_only_leave_it_to_the_costs_too() -> None:
+    rows = payments(make_rows(400))
+    fraud = np.zeros(rows.num_rows, int)
+    fraud[225:235] = 1
+    rows = rows.set_column(rows.column_names.index("fraud"), "fraud", pa.array(fraud))
+    split = make_split(rows)
+    settings: dict[str, Any] = {"split": split, "target": "fraud", "features": FEATURES, "ranked": False}
+    fitted = train.fit(rows, make_recipe(rows, decision=COSTED, **settings), {})
+    assert thresholds.of(fitted).threshold == 1 / 21
+    with pytest.raises(
+        NotEnoughData, match=r"All of the earliest .* have the label 0; 10 of .* by f1 \(decision"
+    ):
+        train.fit(rows, make_recipe(rows, decision=Decision(metric="f1"), **settings), {})
+
+
 def test_three_classes_have_no_threshold() -> None:
     rows = payments(make_rows(400))
     kinds = pa.array(np.arange(rows.num_rows) % 3)

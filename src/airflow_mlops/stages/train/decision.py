@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from airflow_mlops.domain.facts.recipe import Recipe
-    from airflow_mlops.domain.spec.decision import Costs
+    from airflow_mlops.domain.spec.decision import Costs, Decision
     from airflow_mlops.stages.train.fitting import Data
 
 log = logging.getLogger(__name__)
@@ -49,21 +49,16 @@ def choose(
         )
     if decision.threshold is not None:
         return DecisionRule(threshold=decision.threshold, reason="set by the spec"), ""
-    spans = folds.folds(data, recipe.folds, recipe.task)
+    try:
+        spans = folds.folds(data, recipe.folds, recipe.task)
+    except NotEnoughData as error:
+        return _on_no_rows(decision, data, str(error).rstrip("."))
     parts = [(data.between(0, fold.cut), folds.validated(data, fold)) for fold in spans]
     truth = np.concatenate([after.labels for _, after in parts])
     positives, rows = int(truth.sum()), f"{truth.size:,} rows from {_day(parts[0][1].times[0])} on"
-    few = f"of the {rows}, which the model is not fitted to, {positives:,} are {data.classes[1]}"
     if min(positives, truth.size - positives) < LEAST_OF_A_CLASS:
-        if decision.costs is None:
-            raise NotEnoughData(
-                f"{few}; {LEAST_OF_A_CLASS} of either class are needed to choose a threshold by {decision.metric}. Raise "
-                "train.folds or train.window, or write decision: {threshold: …}."
-            )
-        remark = f"{few}, too few to choose a threshold on: it is the one that costs imply"
-        log.warning("%s.", remark)
-        rule = DecisionRule(threshold=_implied(decision.costs, data), reason="implied by the costs")
-        return rule.counting(decision.costs), remark
+        why = f"of the {rows}, which the model is not fitted to, {positives:,} are {data.classes[1]}"
+        return _on_no_rows(decision, data, why)
     scores = np.concatenate([later(before, after) for before, after in parts])
     weights = None if data.weights is None else np.concatenate([after.weights for _, after in parts])
     cut = decisions.best(truth, scores, decision, weights)
@@ -72,6 +67,22 @@ def choose(
     return DecisionRule(
         threshold=cut.threshold, costs=decision.costs, reason=reason, positive=cut.positive
     ), ""
+
+
+def _on_no_rows(decision: Decision, data: Data, why: str) -> tuple[DecisionRule, str]:
+    """Return the decision that costs imply, and a remark; no metric chooses a threshold without rows.
+
+    :param why: why there are too few rows to choose a threshold on.
+    """
+    if decision.costs is None:
+        raise NotEnoughData(
+            f"{why}; {LEAST_OF_A_CLASS} of either class are needed to choose a threshold by {decision.metric} (decision.metric), and "
+            "both among the rows before them. Raise train.folds or train.window, or write decision: {threshold: …}."
+        )
+    remark = f"{why}, too few to choose a threshold on: it is the one that costs imply"
+    log.warning("%s.", remark)
+    rule = DecisionRule(threshold=_implied(decision.costs, data), reason="implied by the costs")
+    return rule.counting(decision.costs), remark
 
 
 def _implied(costs: Costs, data: Data) -> float:
