@@ -66,13 +66,13 @@ def _value(metric: Metric, truth: np.ndarray, predicted: np.ndarray) -> float:
 
     if metric.call is None:
         raise MetricFailed(f"{metric.name} is only named here: {metric.function} is not there to be called")
-    labels, given = truth.copy(), predicted.copy()
+    labels, answers = truth.copy(), predicted.copy()
     if metric.task == "classification":
         labels = labels.astype(np.int64)
         if metric.needs == "labels":
-            given = given.argmax(axis=1) if given.ndim == 2 else (given >= 0.5).astype(np.int64)
+            answers = answers.argmax(axis=1) if answers.ndim == 2 else (answers >= 0.5).astype(np.int64)
     try:
-        value = metric.call(labels, given)
+        value = metric.call(labels, answers)
     except MetricFailed:
         raise
     except Exception as error:  # functions of users raise any exception

@@ -161,8 +161,8 @@ def allowed(dataset: DatasetVersion, positions: Sequence[int], *, released: str)
     if not free or not positions:
         return frozenset()
     ordered = sorted(positions)
-    known = earlier.known(restage.rows_at(dataset, ordered))
-    return frozenset(position for position, was in zip(ordered, known, strict=True) if was in free)
+    contents = earlier.known(restage.rows_at(dataset, ordered))
+    return frozenset(position for position, was in zip(ordered, contents, strict=True) if was in free)
 
 
 def partitions(quarantine: str) -> list[str]:

@@ -78,10 +78,10 @@ class Releases(NamedTuple):
         import numpy as np
 
         table = _table(part)
-        known = np.array([int(was, 16) for was in self.latest], np.uint64)
-        hits = np.isin(digests.rows(table), known)
+        released = np.array([int(was, 16) for was in self.latest], np.uint64)
+        hits = np.isin(digests.rows(table), released)
         for _, then in self._as_then(table):
-            hits |= np.isin(digests.rows(then), known)
+            hits |= np.isin(digests.rows(then), released)
         return np.flatnonzero(hits)
 
     def _as_then(self, table: pa.Table) -> Iterator[tuple[frozenset[str], pa.Table]]:

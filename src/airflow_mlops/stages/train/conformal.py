@@ -22,27 +22,29 @@ if TYPE_CHECKING:
 _DEFAULT = "sklearn.ensemble.HistGradientBoostingRegressor"
 
 
-def parts(data: fitting.Data, asked: PredictionIntervals | None) -> tuple[fitting.Data, fitting.Data | None]:
+def parts(
+    data: fitting.Data, section: PredictionIntervals | None
+) -> tuple[fitting.Data, fitting.Data | None]:
     """Return the rows that a model is fitted to, and the later ones that its bounds are calibrated on.
 
     Rows of one time stay together; of groups, only the later rows of new ones are there to calibrate on.
 
-    :param asked: None if the model is to have no bounds; there are no rows to calibrate on then.
+    :param section: None if the model is to have no bounds; there are no rows to calibrate on then.
     :raises NotEnoughData: if either part has too few rows, with the number that it needs.
     """
     import numpy as np
 
-    if asked is None:
+    if section is None:
         return data, None
     rows = data.times.size
-    first = int(rows * (1 - asked.calibration))
+    first = int(rows * (1 - section.calibration))
     cut = int(np.searchsorted(data.times, data.times[first]))
-    least = max(LEAST_ROWS, intervals.least_rows(asked.coverage))
+    least = max(LEAST_ROWS, intervals.least_rows(section.coverage))
     held = folds.validated(data, folds.Fold(cut, rows))
     if held.labels.size < least or cut < LEAST_ROWS:
         raise NotEnoughData(
             f"train.intervals: of {rows:,} training rows, {cut:,} are to fit and the latest {held.labels.size:,} to calibrate on; "
-            f"{LEAST_ROWS} and, for a coverage of {asked.coverage:g}, {least:,} are needed: train on more rows, or change "
+            f"{LEAST_ROWS} and, for a coverage of {section.coverage:g}, {least:,} are needed: train on more rows, or change "
             "train.intervals.calibration."
         )
     return data.between(0, cut), held
@@ -60,11 +62,11 @@ def calibrate(
     """
     import numpy as np
 
-    asked = recipe.intervals
-    assert asked is not None
+    section = recipe.intervals
+    assert section is not None
     low = high = None
-    if asked.method == "quantile":
-        miss = (1 - asked.coverage) / 2
+    if section.method == "quantile":
+        miss = (1 - section.coverage) / 2
         low, high = (_quantile(recipe, params, data, level) for level in (miss, 1 - miss))
     name = fitting.name_of(recipe, params)
     values = fitting.predicted(fitted, held, recipe.task, name)
@@ -74,10 +76,10 @@ def calibrate(
             f"{name} predicts what is no finite number, so that its bounds cannot be calibrated"
         )
     facts = CalibratedIntervals(
-        coverage=asked.coverage,
-        method=asked.method,
+        coverage=section.coverage,
+        method=section.method,
         rows=held.labels.size,
-        margin=intervals.margin(held.labels, bounds, asked.coverage),
+        margin=intervals.margin(held.labels, bounds, section.coverage),
     )
     intervals.keep(fitted, intervals.Conformal(facts, low, high))
 

@@ -10,9 +10,9 @@ from airflow_mlops.stages.evaluate.gates.evidence import Evidence, GateOutcome
 
 def judge(evidence: Evidence) -> GateOutcome:
     """Compare the share of the holdout's values that lie between their bounds with what was asked for."""
-    asked, tolerance = evidence.candidate.intervals, evidence.gates.intervals
-    if asked is None or tolerance is None:
+    section, tolerance = evidence.candidate.intervals, evidence.gates.intervals
+    if section is None or tolerance is None:
         return GateOutcome()
     observed, interval = evidence.metrics.get(COVERAGE), evidence.intervals.get(COVERAGE)
     n = evidence.judged.truth.size
-    return GateOutcome([coverage(observed, interval, asked.coverage, tolerance, n, LEAST_ROWS)])
+    return GateOutcome([coverage(observed, interval, section.coverage, tolerance, n, LEAST_ROWS)])
