@@ -44,6 +44,8 @@ class Approval(Section):
             raise ValueError(f"two people cannot both be {self.users[0]!r}; name another user, or none")
         if self.people == "none" and (self.users or self.override):
             raise ValueError("asks nobody, so users and override have no effect; write people: one, or two")
+        if self.people == "none" and self.timeout != timedelta(days=7):
+            raise ValueError("asks nobody, so timeout has no effect; write people: one, or two")
         return self
 
     @model_serializer

@@ -260,3 +260,10 @@ class Skew(Section):
     severity: Severity = Field(
         default=Severity.WARN, description="What follows when values are skewed: `warn` or `block`."
     )
+
+    @field_validator("severity")
+    @classmethod
+    def _of_no_row(cls, value: Severity) -> Severity:
+        if value is Severity.QUARANTINE:
+            raise ValueError("cannot be quarantine, as no single row is skewed; write warn or block")
+        return value

@@ -157,9 +157,23 @@ class DataSpec(Section):
             raise ValueError(wrong)
         return value
 
+    @field_validator("labels")
+    @classmethod
+    def _matched_apart(cls, value: Labels) -> Labels:
+        usual = Labels()
+        Problems.raise_any(
+            ((name,), "is for labels that come apart from the data: write labels.source, or leave it out")
+            for name in ("max_unmatched", "on_unmatched")
+            if value.source is None and getattr(value, name) != getattr(usual, name)
+        )
+        return value
+
     @field_validator("features")
     @classmethod
     def _features(cls, value: Features | None, info: ValidationInfo) -> Features | None:
+        if value and value.missing and not value.numeric:
+            why = "adds a column for each number that has gaps, and numeric lists none; leave it out"
+            raise Problems([(("missing",), why)])
         roles = dict.fromkeys(info.data.get("key", ()), "in the key, which only identifies a row")
         roles[info.data.get("event_time")] = "the event time, which only orders rows"
         roles[info.data.get("target")] = "the target, so the model would see what it predicts"

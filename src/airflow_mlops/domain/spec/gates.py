@@ -20,6 +20,7 @@ from airflow_mlops.domain.spec.fields import (
     Whole,
     other_task,
 )
+from airflow_mlops.domain.spec.intervals import TOLERANCE
 from airflow_mlops.domain.spec.loading import Place, describe
 from airflow_mlops.domain.spec.problems import Problems, did_you_mean
 from airflow_mlops.domain.spec.section import Section
@@ -185,7 +186,7 @@ class Gates(Section):
         "share of positives, on average; `null` for any.",
     )
     intervals: Share | None = Field(
-        default=0.05,
+        default=TOLERANCE,
         description="How far the share of true values between the bounds may lie from `train.intervals.coverage`; `null` for "
         "any.",
     )

@@ -9,6 +9,9 @@ from pydantic import Field
 from airflow_mlops.domain.spec.fields import Number
 from airflow_mlops.domain.spec.section import Section
 
+TOLERANCE = 0.05
+"""How far the share of true values between the bounds may lie from what it is to be, where a spec says nothing."""
+
 
 class PredictionIntervals(Section):
     """Bounds between which a share of the true values lies, calibrated on rows that the model was not fitted to."""

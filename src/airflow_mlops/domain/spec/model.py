@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
 from airflow_mlops.domain.calendars import Calendar
 from airflow_mlops.domain.metrics import Metric, Task
-from airflow_mlops.domain.spec import loading, rows
+from airflow_mlops.domain.spec import idle, loading, rows
 from airflow_mlops.domain.spec.alerts import Alerts
 from airflow_mlops.domain.spec.candidates import Candidate
 from airflow_mlops.domain.spec.class_gates import ClassGates
@@ -135,8 +135,11 @@ class ModelSpec(NamesOwnMetrics, DataSpec):
     @classmethod
     def _train(cls, value: Train, info: ValidationInfo) -> Train:
         task = info.data.get("task")
-        Problems.raise_any([*rows.problems(value, info.data), *_costless(info, {("metric",): value.metric})])
-        return value if task is None else value.of_task(task, len(info.data.get("classes", ())))
+        ranked: dict[Place, str | None] = {("metric",): value.metric}
+        classes = info.data.get("classes", ())
+        always = idle.always_right({place: name for place, name in ranked.items() if name}, classes)
+        Problems.raise_any([*rows.problems(value, info.data), *_costless(info, ranked), *always])
+        return value if task is None else value.of_task(task, len(classes))
 
     @field_validator("gates")
     @classmethod
@@ -146,7 +149,8 @@ class ModelSpec(NamesOwnMetrics, DataSpec):
             shadow = getattr(info.data.get("score"), "shadow", True)
             complaints = value.problems(task, info.data.get("target", ""), metric, shadow=shadow)
             closed = rows.closed_forms(info.data.get("train"), value.versus_champion)
-            Problems.raise_any([*complaints, *_costless(info, value.measured), *closed])
+            idling = _idle(idle.in_gates, value, info)
+            Problems.raise_any([*complaints, *_costless(info, value.measured), *closed, *idling])
         if value.classes:
             of_classes = value.classes.problems(info.data.get("classes", ()))
             Problems.raise_any((("classes", *place), text) for place, text in of_classes)
@@ -159,7 +163,16 @@ class ModelSpec(NamesOwnMetrics, DataSpec):
             named: dict[Place, str] = {
                 ("performance", "floor", name): name for name in value.performance.floor
             }
-            Problems.raise_any([*value.problems(task), *_costless(info, named)])
+            idling = _idle(idle.in_monitoring, value, info)
+            Problems.raise_any([*value.problems(task), *_costless(info, named), *idling])
+        return value
+
+    @field_validator("retrain")
+    @classmethod
+    def _retrain(cls, value: Retrain, info: ValidationInfo) -> Retrain:
+        task, train, monitor = (info.data.get(name) for name in ("task", "train", "monitor"))
+        if task and train and monitor:
+            Problems.raise_any(idle.in_rules(value.when, monitor.performance, train, task))
         return value
 
     @classmethod
@@ -173,3 +186,13 @@ class ModelSpec(NamesOwnMetrics, DataSpec):
 def _costless(info: ValidationInfo, metrics: Mapping[Place, str | None]) -> list[tuple[Place, str]]:
     # A decision that is wrong is missing here, and has a complaint of its own.
     return costless(info.data["decision"], metrics) if "decision" in info.data else []
+
+
+def _idle(
+    complaints: Callable[[Any, Train, Task, Any], Iterable[tuple[Place, str]]],
+    value: Any,
+    info: ValidationInfo,
+) -> Iterable[tuple[Place, str]]:
+    # A training or classes that are wrong are missing here, and have complaints of their own.
+    train = info.data.get("train")
+    return complaints(value, train, info.data["task"], info.data.get("classes", ())) if train else ()

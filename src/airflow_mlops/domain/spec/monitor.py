@@ -19,6 +19,7 @@ from airflow_mlops.domain.spec.fields import (
     Share,
     other_task,
 )
+from airflow_mlops.domain.spec.intervals import TOLERANCE
 from airflow_mlops.domain.spec.loading import Place
 from airflow_mlops.domain.spec.section import Section
 
@@ -54,7 +55,7 @@ class PerformancePolicy(Section):
         "`null` for not. It needs the extra `concept`.",
     )
     intervals: Share | None = Field(
-        default=0.05,
+        default=TOLERANCE,
         description="How far the share of true values between the bounds may lie from `train.intervals.coverage`; `null` for "
         "any. It decides nothing by itself.",
     )

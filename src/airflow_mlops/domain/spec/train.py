@@ -138,7 +138,9 @@ class Train(NamesOwnMetrics):
         complaints += (
             (("candidates", position, "calibrate"), "is for classification; leave it out")
             for position, candidate in enumerate(self.candidates)
-            if task is Task.REGRESSION and any(part.calibrate for part in candidate.parts())
+            if task is Task.REGRESSION
+            # A detector has a complaint of its own: it is for classification, and calibrated there.
+            and any(part.calibrate for part in candidate.parts() if part.estimator not in DETECTORS)
         )
         complaints += (
             (("candidates", position), why)

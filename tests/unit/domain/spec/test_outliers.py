@@ -64,3 +64,10 @@ def test_a_member_of_an_ensemble_is_calibrated_as_well() -> None:
     forest, linear = {FOREST: {}}, {"sklearn.linear_model.LogisticRegression": {}}
     with pytest.raises(SpecError, match="IsolationForest looks for outliers without labels"):
         spec({"ensemble": {"of": [forest, linear], "method": "voting", "calibrate": "sigmoid"}})
+
+
+def test_a_detector_of_a_regression_is_told_once() -> None:
+    with pytest.raises(SpecError) as raised:
+        spec({FOREST: {"calibrate": "sigmoid"}}, task="regression")
+    (problem,) = raised.value.problems
+    assert problem.endswith("predicts no number: write task: classification with a target of two classes")
