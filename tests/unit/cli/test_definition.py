@@ -26,5 +26,6 @@ def test_the_command_group_costs_other_commands_nothing() -> None:
         [sys.executable, "-c", COST], env=ENVIRONMENT, capture_output=True, text=True, check=True
     )
     seconds, *modules = run.stdout.split()
-    assert set(modules) <= {"airflow_mlops", "airflow_mlops.cli", "airflow_mlops.cli.definition"}
+    ours = {name for name in modules if not name.startswith("airflow_mlops.cli")}
+    assert ours <= {"airflow_mlops"}
     assert float(seconds) < 0.1

@@ -1,0 +1,107 @@
+"""Commands about models and their specs."""
+
+from __future__ import annotations
+
+from airflow_mlops.cli.commands.command import (
+    FILE,
+    FORCE,
+    MODEL,
+    OUTPUT,
+    Command,
+    Group,
+    argument,
+    command,
+    group,
+)
+
+
+def models() -> tuple[Command | Group, ...]:
+    """Return the commands about models."""
+    spec = group(
+        "spec",
+        "Specs of models",
+        command(
+            "check",
+            "spec",
+            "Validate a spec, and print every problem with its place; what its last file tells, if it is on this machine",
+            FILE,
+            argument(
+                "--data", action="store_true", help="look at the last file of its sources wherever it is"
+            ),
+        ),
+        command("schema", "spec", "Print the JSON Schema of a spec, for editors"),
+    )
+    suggest = command(
+        "suggest",
+        "suggest",
+        "Learn expectations from published partitions, and write them as YAML to review",
+        MODEL,
+        argument(
+            "--partitions", type=int, help="how many of the latest partitions to learn from; all without it"
+        ),
+        argument("--output-file", help="file to write; printed without it"),
+        FORCE,
+    )
+    history = command(
+        "history",
+        "history",
+        "Print what became of a model's champion: who or what moved it, when, why, on which evidence",
+        MODEL,
+        argument("--version", help="version of the registered model: print its whole story"),
+        OUTPUT,
+    )
+    rollback = command(
+        "rollback",
+        "rollback",
+        "Give the champion alias back to an earlier version, at once and without the scheduler",
+        MODEL,
+        argument("--to", help="version to go back to; without it the one before the champion"),
+        argument("--reason", required=True, help="why; it is kept in the ledger"),
+    )
+    adopt = command(
+        "adopt",
+        "adopt",
+        "Make a version champion or challenger that the ledger does not know, on a person's responsibility",
+        MODEL,
+        argument("version", help="version of the registered model"),
+        argument(
+            "--challenger", action="store_true", help="it predicts beside the champion, and is never promoted"
+        ),
+        argument("--reason", required=True, help="why; it is kept in the ledger"),
+    )
+    reproduce = command(
+        "reproduce",
+        "reproduce",
+        "Train a version again from the data and the recipe recorded with it, and compare",
+        MODEL,
+        argument("version", help="version of the registered model"),
+    )
+    replay = command(
+        "replay",
+        "replay",
+        "Run retrain policies over the recorded partitions, and compare what each comes to",
+        argument(
+            "model",
+            help="path of a spec, or name of a model whose models/<name>.yaml lies beside the DAG files",
+        ),
+        argument(
+            "--policy",
+            action="append",
+            default=[],
+            metavar="FILE",
+            help="YAML file with any of retrain, monitor, gates; repeatable",
+        ),
+        argument(
+            "--without",
+            action="append",
+            default=[],
+            metavar="NAME",
+            help="leave out current, never, every_partition or oracle; repeatable",
+        ),
+        argument("--from", dest="first", help="first partition"),
+        argument("--to", dest="last", help="last partition"),
+        argument("--jobs", type=int, help="processes; as many as processors without it"),
+        argument("--output", help="folder to write; replay-<model> without it"),
+        argument("--quiet", metavar="FIRST..LAST", help="count false alarms of drift there; or all"),
+    )
+    return spec, suggest, history, rollback, adopt, reproduce, replay

@@ -1,0 +1,41 @@
+"""The program ``airflow-mlops``: the commands of ``airflow mlops``, each with no more of Airflow than it needs."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from collections.abc import Sequence
+from importlib import import_module
+
+from airflow_mlops import __version__
+from airflow_mlops.cli.commands.command import Command, Group
+from airflow_mlops.cli.commands.everything import everything
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Run the command that the words of a command line name.
+
+    :param words: without the program's name; those of this process if they are left out.
+    :raises SystemExit: if they name no command, or the command fails.
+    """
+    group = everything()
+    parser = ArgumentParser("airflow-mlops", description=group.help)
+    parser.add_argument("--version", action="version", version=__version__)
+    _add(parser, group)
+    args = parser.parse_args(words)
+    module, _, function = args.function.rpartition(".")
+    getattr(import_module(module), function)(args)
+
+
+def _add(parser: ArgumentParser, group: Group) -> None:
+    below = parser.add_subparsers(metavar="COMMAND", required=True)
+    for command in group.commands:
+        _fill(below.add_parser(command.name, help=command.help, description=command.help), command)
+
+
+def _fill(parser: ArgumentParser, command: Command | Group) -> None:
+    if isinstance(command, Group):
+        _add(parser, command)
+        return
+    for flags, settings in command.arguments:
+        parser.add_argument(*flags, **settings)
+    parser.set_defaults(function=command.function)
