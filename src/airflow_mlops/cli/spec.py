@@ -7,14 +7,17 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from airflow_mlops.cli import terminal
+from airflow_mlops.cli import first_rows, terminal
 
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Mapping, Sequence
 
+    import pyarrow as pa
+
     from airflow_mlops.domain.spec.model import ModelSpec
     from airflow_mlops.domain.spec.source import Source
+    from airflow_mlops.stores.sources.samples import Beginning
 
 
 def check(args: Namespace) -> None:
@@ -53,7 +56,10 @@ def check(args: Namespace) -> None:
 
 
 def _of_data(spec: ModelSpec, *, everywhere: bool) -> tuple[list[str], list[str]]:
-    """Return what the last file of each source tells, and what is wrong with it."""
+    """Return what the last file of each source tells, and what is wrong with it.
+
+    :param everywhere: look at files elsewhere too, and at labels and features.
+    """
     # A transform may make, or rename, any column.
     needed = () if spec.transform else _columns(spec)
     types = spec.features.types if spec.features and not spec.transform else {}
@@ -68,9 +74,14 @@ def _of_data(spec: ModelSpec, *, everywhere: bool) -> tuple[list[str], list[str]
         ("labels.source", spec.labels.source, (*spec.key, spec.target), labels, False),
     ):
         if source is not None and source.files is not None:
-            said, wrong = _of_files(
+            said, wrong, rows = _of_files(
                 source, names, expected, spec.pii, keeps_apart=apart, everywhere=everywhere
             )
+            if everywhere and rows is not None:
+                labels_of_rows, wrong_labels = first_rows.of_labels(spec, rows)
+                said += labels_of_rows
+                wrong += wrong_labels
+                said += first_rows.of_features(spec, rows) if source is spec.source else []
             lines += [f"{place}.files: {line}" for line in said]
             problems += [f"{place}.files: {line}" for line in wrong]
     return lines, problems
@@ -93,8 +104,8 @@ def _of_files(
     *,
     keeps_apart: bool,
     everywhere: bool,
-) -> tuple[list[str], list[str]]:
-    """Return what the last file of a source tells, such as options that would read its numbers, and what is wrong with it.
+) -> tuple[list[str], list[str], pa.Table | None]:
+    """Return what the last file of a source tells, such as options that would read its numbers, what is wrong, and its first rows.
 
     :param names: columns that it must have.
     :param expected: types that columns must have.
@@ -108,15 +119,15 @@ def _of_files(
     files = from_spec(source)
     assert isinstance(files, FileSource)
     if not everywhere and ("://" in files.path or files.conn_id is not None):
-        return [], []
+        return [], [], None
     try:
         there = files.files(None)
         if not there:
             missing = f"no look at the data: there is no file {files.describe(None)}"
-            return [], [missing] if everywhere else []
+            return [], [missing] if everywhere else [], None
         sample = samples.look(there[-1], expected, pii)
     except (OSError, ValueError, EOFError) as error:
-        return [], [f"no look at the data: {error}"]
+        return [], [f"no look at the data: {error}"], None
     columns = {column.casefold(): column for column in sample.columns}
     absent = [name for name in dict.fromkeys(names) if columns and name not in columns.values()]
     ends = (
@@ -134,7 +145,14 @@ def _of_files(
             else f"; it has {', '.join(sample.columns)[:500]}"
         )
         wrong.append(f"{there[-1].name} has no column {name!r}{hint}")
-    return [*sample.advice, *(unreadable if keeps_apart else ())], wrong
+    looked = [_looked(there[-1].name, sample)] if everywhere else []
+    return [*looked, *sample.advice, *(unreadable if keeps_apart else ())], wrong, sample.rows
+
+
+def _looked(file: str, sample: Beginning) -> str:
+    count = sample.rows.num_rows if sample.rows is not None else 0
+    rows = f"{count:,} row{'' if count == 1 else 's'}"
+    return f"looked at {f'all {rows}' if sample.is_whole else f'the first {rows}'} of {file}, the last file"
 
 
 def schema(args: Namespace) -> None:

@@ -90,12 +90,14 @@ def test_columns_that_the_last_file_lacks_are_named(
     with pytest.raises(SystemExit) as ended:
         mlops("spec", "check", str(file), "--data")
     assert ended.value.code == "\n".join(problems)
-    assert capsys.readouterr().out == ""
+    looked = f"source.files: looked at all 1 row of {data}, the last file\n"
+    label = "source.files: 'late' has 1 class: 0 (1); a training needs rows of two\n"
+    assert capsys.readouterr().out == looked + label
     mlops("spec", "check", str(file))
     assert capsys.readouterr().out.splitlines()[1:] == problems
     file.write_text(f"{spec}transform: flights:prepare\n")
     mlops("spec", "check", str(file), "--data")
-    assert capsys.readouterr().out == f"{file}: flights is valid.\n"
+    assert capsys.readouterr().out == f"{file}: flights is valid.\n{looked}{label}"
 
 
 def test_columns_of_weights_groups_and_parts_that_the_last_file_lacks_are_named(tmp_path: Path) -> None:

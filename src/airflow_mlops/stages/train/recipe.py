@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from airflow_mlops.domain.facts.recipe import Recipe, TrainingConfig
 from airflow_mlops.domain.facts.results import DatasetVersion, Split
@@ -26,11 +26,17 @@ def derive_features(dataset: DatasetVersion, target: str, besides: Collection[st
     others = {*dataset.key, dataset.event_time, target, *((labels.LABELLED_AT,) if dataset.labels else ())}
     others |= {name for name in besides if name is not None}
     left = {name: kind for name, kind in dataset.columns.items() if name not in others}
-    return Features(
-        numeric=tuple(name for name, kind in left.items() if kind.startswith(_NUMERIC)),
-        categorical=tuple(name for name, kind in left.items() if kind.startswith(_TEXT)),
-        dates=tuple(name for name, kind in left.items() if kind.startswith(_TIMES)),
-    )
+    kinds = by_type(left)
+    return Features(numeric=kinds["numeric"], categorical=kinds["categorical"], dates=kinds["dates"])
+
+
+def by_type(columns: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    """Return columns by what their Arrow types make them as features; those of other types are left out."""
+    kinds = {"numeric": _NUMERIC, "categorical": _TEXT, "dates": _TIMES}
+    return {
+        kind: tuple(name for name, arrow in columns.items() if arrow.startswith(prefixes))
+        for kind, prefixes in kinds.items()
+    }
 
 
 def recipe_of(

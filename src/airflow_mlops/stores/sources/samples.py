@@ -27,11 +27,15 @@ class Beginning(NamedTuple):
     :param columns: its columns; empty if the first rows cannot tell.
     :param advice: which options would read columns that look like numbers or times, and which values are to be corrected.
     :param unreadable: which values are none of the types that their columns must have, and the option that would read them.
+    :param rows: these rows; None if there are none.
+    :param is_whole: whether the file has no further ones.
     """
 
     columns: Sequence[str]
     advice: Sequence[str]
     unreadable: Sequence[str] = ()
+    rows: pa.Table | None = None
+    is_whole: bool = True
 
 
 def look(file: File, expected: Mapping[str, str], pii: Collection[str] = ()) -> Beginning:
@@ -42,7 +46,9 @@ def look(file: File, expected: Mapping[str, str], pii: Collection[str] = ()) -> 
     :raises SourceUnreadable: if the file cannot be read; the message names the option that helps, if one does.
     """
     if file.format == "parquet":
-        return _sample(file, islice(files.read([file], file.name), 1), pii)
+        batches = files.read([file], file.name)
+        sample = _sample(file, islice(batches, 1), pii)
+        return sample._replace(is_whole=next(batches, None) is None)
     with file.open_text() as text:
         beginning = text.read(_BYTES)
     with tempfile.NamedTemporaryFile(prefix="airflow-mlops-", suffix=f".{file.format}") as raw:
@@ -55,23 +61,28 @@ def look(file: File, expected: Mapping[str, str], pii: Collection[str] = ()) -> 
         part = File(fsspec.filesystem("file"), raw.name, file.name, layout)
         sample = _sample(part, files.read([part], file.name, marks=expected), pii)
         # A key of JSON may stand further on.
-        is_whole = file.format == "csv" or len(beginning) < _BYTES
-        return sample if is_whole else sample._replace(columns=())
+        is_whole = len(beginning) < _BYTES
+        columns = sample.columns if is_whole or file.format == "csv" else ()
+        return sample._replace(columns=columns, is_whole=is_whole)
 
 
 def _sample(file: File, batches: Iterator[pa.RecordBatch], pii: Collection[str]) -> Beginning:
     import pyarrow as pa
 
-    columns: Sequence[str] = ()
+    parts: list[pa.Table] = []
     looks, tally = Looks(file.layout.notation), Tally()
     for batch in batches:
         rows, cells = taken(pa.Table.from_batches([batch]))
         looks.add(rows)
         tally.add(rows, cells)
-        columns = rows.column_names
+        parts.append(rows)
     hints = (advice(hint, [file], masked=hint.column in pii) for hint in looks.hints())
+    table = pa.concat_tables(parts, promote_options="permissive") if parts else None
     return Beginning(
-        columns, [said for said in hints if said], [_unreadable(tally, name, pii) for name in tally.counts]
+        table.column_names if table is not None else (),
+        [said for said in hints if said],
+        [_unreadable(tally, name, pii) for name in tally.counts],
+        table,
     )
 
 
