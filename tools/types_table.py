@@ -58,7 +58,7 @@ DATABASE: Mapping[str, Any] = MappingProxyType(
 """Types of PostgreSQL, each with a value as its driver hands it over; a type may stand for several."""
 
 TEXTS = (
-    "7", "1.5", "1e300", "18446744073709551615", "+1", ".5", "0x10", "1e400", "inf", "true", "TRUE", "2013-01", "2013-01-02", "2013-01-02T03:04:05Z", "2013-01-02 05:04:05+02:00",
+    "7", "1.5", "1e300", "18446744073709551615", "+1", ".5", "0x10", "1e400", "inf", "true", "TRUE", "2013-01", "2013-01-02", "2013-01-02T03:04:05Z", "2013-01-02T03:04:05.678Z", "2013-01-02T03:04:05.1234567", "2013-01-02 05:04:05+02:00",
     "08:00:00", "a",
 )  # fmt: skip
 """Values in files of text; in JSON, those that are no numbers or truth values stand in quotes."""

@@ -202,6 +202,18 @@ def test_what_is_missing_in_csv(store: Store) -> None:
     assert "-" not in NULLS
 
 
+@pytest.mark.parametrize("blank", [" ", "   ", "\t", " " * 255, '" "'])
+@pytest.mark.parametrize("notation", [{}, {"decimal": ",", "thousands": "."}], ids=["plain", "notation"])
+def test_a_field_of_blanks_is_missing_in_a_column_that_is_no_text(
+    store: Store, blank: str, notation: dict[str, Any]
+) -> None:
+    content = f"number;day;flag;text;none\n7;2024-01-05;true;x;{blank}\n{blank};{blank};{blank};{blank};\n"
+    table = read(one(store, content.encode(), delimiter=";", **notation))
+    last = table.slice(1).to_pylist()[0]
+    assert last == {"number": None, "day": None, "flag": None, "text": blank.strip('"'), "none": None}
+    assert [str(kind) for kind in table.schema.types] == ["int64", "date32[day]", "bool", "string", "null"]
+
+
 @pytest.mark.parametrize(
     ("content", "rows"),
     [

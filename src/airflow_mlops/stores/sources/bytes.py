@@ -21,6 +21,9 @@ COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
 NULLS = ("", "NA", "N/A", "n/a", "#N/A", "NULL", "Null", "null", "NaN", "nan", "None")
 """What counts as missing in a column of numbers, times or truth values; in text only an empty field does."""
 
+_BLANKS = ("\t", *(" " * width for width in range(1, 256)))
+"""Fields of nothing but blanks, as databases pad them: missing in such a column too."""
+
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -46,6 +49,11 @@ class Layout:
     types: dict[str, str] = field(default_factory=dict, hash=False)
     escape: str | None = None
     notation: Notation = Notation()
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """All texts that count as missing in a column of CSV that is no text."""
+        return "", *self.nulls, *_BLANKS
 
     def __post_init__(self) -> None:
         """Check the escape of sources that are written by hand."""

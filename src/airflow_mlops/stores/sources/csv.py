@@ -85,7 +85,7 @@ def batches(file: File, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
                 if pa.types.is_string(field.type)
                 else column
                 if column.type == field.type
-                else layout.notation.read(field.name, column, field.type, layout.nulls)
+                else layout.notation.read(field.name, column, field.type, layout.missing)
                 for field, column in zip(schema, batch.columns, strict=True)
             ]
             several_lines = several_lines or any(map(_has_line_end, batch.columns))
@@ -102,7 +102,7 @@ def without_nulls(file: File, column: pa.Array) -> pa.Array:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    missing = pc.is_in(column, value_set=pa.array(["", *file.layout.nulls], pa.string()))
+    missing = pc.is_in(column, value_set=pa.array(file.layout.missing, pa.string()))
     return pc.if_else(missing, pa.scalar(None, pa.string()), column)
 
 
@@ -128,7 +128,7 @@ def _reader(
         ),
         convert_options=arrow.ConvertOptions(
             column_types=dict(types),
-            null_values=["", *layout.nulls],
+            null_values=layout.missing,
             strings_can_be_null=nulls_in_text,
             check_utf8=False,
         ),
@@ -194,6 +194,17 @@ def holding(column: pa.StringArray, former: pa.DataType, is_number: bool) -> pa.
         if _holds(kind, column):
             return kind
     return pa.string()
+
+
+def time_or_text(texts: pa.StringArray) -> pa.DataType:
+    """Return the type of texts that Arrow's reader of JSON takes for text, as it does times with fractions of a second."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    are_times = pc.all(
+        pc.match_substring_regex(texts, r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d:"), min_count=1
+    ).as_py()
+    return holding(texts, pa.null(), is_number=False) if are_times else pa.string()
 
 
 def _holds(kind: pa.DataType, column: pa.StringArray) -> bool:

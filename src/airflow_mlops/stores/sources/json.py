@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from airflow_mlops.exceptions import SourceUnreadable
 from airflow_mlops.stores.arrow import arrow_type, is_beyond_exact, unsigned, wider
+from airflow_mlops.stores.sources import csv
 from airflow_mlops.stores.sources.batches import ROWS
 from airflow_mlops.stores.sources.bytes import File
 from airflow_mlops.stores.sources.nesting import DEEPEST, too_deep
@@ -83,6 +84,8 @@ def _inferred(file: File, line: int, block: bytes, raw: Mapping[str, pa.DataType
             kind = unsigned() if _is_unsigned(file, line, block, field.name, raw) else kind
         if pa.types.is_timestamp(kind) and re.search(f'{_OFFSET}"'.encode(), block):
             kind = _time(file, line, block, field, raw)
+        if pa.types.is_string(kind) and field.name not in {*raw, *file.layout.types}:
+            kind = csv.time_or_text(rows[field.name].combine_chunks())
         yield pa.field(field.name, kind)
 
 

@@ -72,17 +72,20 @@ class Notation:
             return times(column, self.times[name])
         return numbers(column, self.decimal, self.thousands, percent=name in self.percent)
 
-    def read(self, name: str, column: pa.StringArray, kind: pa.DataType, nulls: Sequence[str]) -> pa.Array:
+    def read(self, name: str, column: pa.StringArray, kind: pa.DataType, missing: Sequence[str]) -> pa.Array:
         """Return the values of texts that are all of this notation.
 
+        :param missing: texts that count as missing.
         :raises pa.ArrowInvalid: if one is none.
         """
         import pyarrow as pa
         import pyarrow.compute as pc
         from pyarrow import types
 
-        missing = pc.is_in(column, value_set=pa.array(["", *nulls], pa.string()))
-        texts = pc.if_else(missing, pa.scalar(None, pa.string()), column)
+        if types.is_null(kind):
+            return pa.nulls(len(column))
+        is_missing = pc.is_in(column, value_set=pa.array(missing, pa.string()))
+        texts = pc.if_else(is_missing, pa.scalar(None, pa.string()), column)
         is_number = types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind)
         if name not in self.times and not is_number:
             return (pc.ascii_trim(texts, " \t") if types.is_date(kind) else texts).cast(kind)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -194,6 +195,7 @@ def parquet_of(store: Store, text: str) -> Source:
 def test_digits_of_a_second_beyond_the_sixth_are_cut_off(store: Store, text: str, key: list[str]) -> None:
     sources = [
         store.csv(f"id,at,seen\n1,{text},{text}\n"),
+        store.lines(f'{{"id": 1, "at": "{text}", "seen": "{text}"}}\n'),
         frame_of(text),
         parquet_of(store, text),
     ]
@@ -210,6 +212,30 @@ def test_text_with_more_digits_of_a_second_is_an_event_time(store: Store, text: 
     for source in (lines, store.parquet(table), PythonSource(lambda partition: table)):
         store.publish(source)
         assert store.column("at") == [CUT]
+
+
+@pytest.mark.parametrize(
+    ("texts", "kind"),
+    [
+        (["2013-01-02T03:04:05.678Z", "2013-01-02T03:04:05Z", None], "timestamp[us, tz=UTC]"),
+        (["2013-01-02 05:04:05.678+02:00", "2013-01-02T03:04:05.1234567Z"], "timestamp[us, tz=UTC]"),
+        (["2013-01-02T03:04:05.678", "2013-01-02T03:04:05.678Z"], "string"),
+        (["2013-01-02T03:04:05.678Z", "later"], "string"),
+        (["2013-02-31T03:04:05.678Z"], "string"),
+    ],
+)
+def test_times_of_json_have_fractions_of_a_second_as_those_of_csv(
+    store: Store, texts: list[str | None], kind: str
+) -> None:
+    lines = "".join(
+        f'{{"id": {number}, "at": "2013-01-02", "seen": {json.dumps(text)}}}\n'
+        for number, text in enumerate(texts)
+    )
+    rows = "".join(f"{number},2013-01-02,{text or ''}\n" for number, text in enumerate(texts))
+    assert store.publish(store.lines(lines)).columns["seen"] == kind
+    read = store.column("seen")
+    assert store.publish(store.csv(f"id,at,seen\n{rows}")).columns["seen"] == kind
+    assert store.column("seen") == read
 
 
 def test_times_before_1970_are_cut_off_downwards_too() -> None:

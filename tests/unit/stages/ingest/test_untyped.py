@@ -68,6 +68,19 @@ def csvs(folder: Path, values: dict[Partition, list[Any]]) -> Source:
     return FileSource(f"{folder}/{{partition}}.csv")
 
 
+def padded(folder: Path, values: dict[Partition, list[Any]]) -> Source:
+    source = csvs(folder, values)
+    for partition in values:
+        path = folder / f"{partition.key}.csv"
+        path.write_text(path.read_text().replace("Z,\n", "Z,  \n"))
+    return source
+
+
+def commas(folder: Path, values: dict[Partition, list[Any]]) -> Source:
+    path = str(csvs(folder, values).describe(None)).replace("*", "{partition}")
+    return FileSource(path, decimal=",")
+
+
 @dataclass(frozen=True)
 class Table:
     """A table of a database, as the source of its rows."""
@@ -98,7 +111,7 @@ def database(folder: Path, values: dict[Partition, list[Any]]) -> Source:
     return Table(engine)
 
 
-SOURCES: list[Write] = [frames, batches, parquets, json_lines, csvs, database]
+SOURCES: list[Write] = [frames, batches, parquets, json_lines, csvs, padded, commas, database]
 
 
 class Store:
