@@ -143,6 +143,11 @@ def test_types_that_are_known_late_hold_for_all_rows(postgres: str) -> None:
         ("select 1/0", SourceUnreadable, "division by zero"),
         ("select 1 as a, 2 as a", SourceUnreadable, "the column 'a' is there twice"),
         ("select :day", SourceUnreadable, "refers to :day; it may refer to :start, :end and :partition"),
+        (
+            "select (repeat('[', 5000) || repeat(']', 5000))::jsonb as document",
+            SourceUnreadable,
+            "JSON is nested deeper than Python reads",
+        ),
         ("select * from no_such_table", SourceMissing, 'a table does not exist: relation "no_such_table"'),
     ],
 )

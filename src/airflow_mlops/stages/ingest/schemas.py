@@ -160,6 +160,8 @@ class Columns:
             )
         if problems := list(self._differences(lost, new, schema)):
             raise SchemaMismatch(f"{self._where} has another schema: {'; '.join(problems)}")
+        if new and self._published is not None:
+            refuse([*self._published.names, *new], f"with {self._where}, the dataset")
 
     def _check_later(self, names: Sequence[str]) -> None:
         former = self._names or []

@@ -99,6 +99,10 @@ def _connected(engine: Engine, partition: Partition | None, where: str) -> Itera
             yield connection
     except SQLAlchemyError as error:
         raise _explained(error, where) from error
+    except RecursionError:
+        raise SourceUnreadable(
+            f"{where}: a value of JSON is nested deeper than Python reads; cast it to text in the query, or leave it out"
+        ) from None
     finally:
         engine.dispose()
 

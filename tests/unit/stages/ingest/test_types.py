@@ -18,6 +18,7 @@ from pyarrow import parquet
 
 from airflow_mlops.domain.facts.results import DatasetVersion
 from airflow_mlops.domain.partitions import Partition
+from airflow_mlops.domain.spec.data import SchemaPolicy
 from airflow_mlops.exceptions import BadRows, SchemaMismatch, SourceUnreadable
 from airflow_mlops.hooks.source_files import FileSource
 from airflow_mlops.hooks.sources import PythonSource, Source
@@ -481,6 +482,20 @@ def test_names_that_differ_only_in_capital_letters_are_refused(store: Store) -> 
     with pytest.raises(SchemaMismatch, match="has 'x', 'X', which differ only in capital letters"):
         store.publish(PythonSource(lambda partition: table))
     assert not (store.folder / "store").exists()
+
+
+@pytest.mark.parametrize("policy", list(SchemaPolicy))
+def test_a_later_column_that_differs_from_another_only_in_capital_letters_is_refused(
+    store: Store, policy: SchemaPolicy
+) -> None:
+    def table(partition: Partition, name: str) -> pa.Table:
+        return pa.table({"id": [1], "at": [partition.start], name: [1]})
+
+    store.publish(PythonSource(lambda partition: table(partition, "x")))
+    with pytest.raises(SchemaMismatch, match="'X'"):
+        store.publish(PythonSource(lambda partition: table(partition, "X")), FEBRUARY, policy=policy)
+    store.publish(PythonSource(lambda partition: table(partition, "x")), FEBRUARY, policy=policy)
+    assert store.column("x") == [1, 1]
 
 
 def test_a_table_may_have_thousands_of_columns(store: Store) -> None:
