@@ -84,7 +84,7 @@ def _inferred(file: File, line: int, block: bytes, raw: Mapping[str, pa.DataType
             kind = unsigned() if _is_unsigned(file, line, block, field.name, raw) else kind
         if pa.types.is_timestamp(kind) and re.search(f'{_OFFSET}"'.encode(), block):
             kind = _time(file, line, block, field, raw)
-        if pa.types.is_string(kind) and field.name not in {*raw, *file.layout.types}:
+        if pa.types.is_string(field.type) and field.name not in {*raw, *file.layout.types}:
             kind = csv.time_or_text(rows[field.name].combine_chunks())
         yield pa.field(field.name, kind)
 
