@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import logging
+import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -265,7 +266,7 @@ def _build(expectations: Sequence[Expectation]) -> list[GxExpectation]:
             refused = [f"no such expectation{near(expectation.expectation, registered)}"]
         except ValidationError as error:
             refused = _refused(error.errors(), kind)
-        except (GreatExpectationsError, TypeError, ValueError) as error:
+        except (GreatExpectationsError, re.error, TypeError, ValueError) as error:
             refused = [str(error)]
         problems += [f"{expectation.expectation}: {refusal}" for refusal in refused]
     if problems:

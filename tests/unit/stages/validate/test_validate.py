@@ -243,6 +243,7 @@ def test_comparing_missing_integers_is_an_error_that_says_what_to_write():
         ("column_values_to_be_between", {"colum": "x", "min": 0}, ["column: field required", "colum: no such argument; did you mean column?", "min: no such argument; did you mean min_value?"]),
         ("column_values_to_be_between", {"column": "x", "min_value": 0, "mostly": 7}, ["mostly: ensure this value is less than or equal to 1.0"]),
         ("column_values_to_be_between", {"column": "x"}, ["min_value and max_value cannot both be None"]),
+        ("column_values_to_match_strftime_format", {"column": "x", "strftime_format": "%Y%Y"}, ["redefinition of group name 'Y'"]),
         ("column_values_to_be_unique", {"column": "x", "result_format": "BASIC"}, ["result_format: is set by validation itself"]),
     ],
 )  # fmt: skip
