@@ -23,8 +23,6 @@ def show(args: Namespace) -> None:
 
     :raises SystemExit: if there is no such dataset.
     """
-    from airflow.cli.simple_table import AirflowConsole
-
     from airflow_mlops.stores.tables import tables
 
     if args.name is None:
@@ -39,7 +37,7 @@ def show(args: Namespace) -> None:
             raise SystemExit(f"Partition {args.partition} of {args.name!r} was never published.")
     columns = terminal.width() if args.output == "table" else None
     is_narrow = columns is not None and columns < terminal.WIDE
-    AirflowConsole().print_as(data=commits, output=args.output, mapper=_narrow if is_narrow else _columns)
+    terminal.print_as(commits, args.output, _narrow if is_narrow else _columns)
     if args.output == "table":
         if is_narrow:
             print(
@@ -55,8 +53,6 @@ def diff(args: Namespace) -> None:
 
     :raises SystemExit: if there is no such dataset or version.
     """
-    from airflow.cli.simple_table import AirflowConsole
-
     with _exit_on_error():
         versions = {commit.version.version: commit.version for commit in _commits(args.name)}
     after = max(versions) if args.after is None else args.after
@@ -65,9 +61,7 @@ def diff(args: Namespace) -> None:
             raise SystemExit(
                 f"Version {number} of {args.name!r} published nothing; those that did are {_some(sorted(versions))}."
             )
-    AirflowConsole().print_as(
-        data=list(_differences(versions[args.before], versions[after])), output=args.output
-    )
+    terminal.print_as(list(_differences(versions[args.before], versions[after])), args.output)
 
 
 def export(args: Namespace) -> None:
@@ -153,12 +147,10 @@ def _commits(name: str) -> list[Commit]:
 
 
 def _show_all(output: str) -> None:
-    from airflow.cli.simple_table import AirflowConsole
-
     rows = _all()
     unread = [row for row in rows if isinstance(row["partitions"], str)] if output == "table" else []
     if read := [row for row in rows if row not in unread]:
-        AirflowConsole().print_as(data=read, output=output)
+        terminal.print_as(read, output)
     for row in unread:
         # A sentence makes every column of a table narrow.
         print(terminal.wrapped(f"{row['name']}: {row['partitions']}"))

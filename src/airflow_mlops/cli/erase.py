@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from airflow_mlops.cli import terminal
 from airflow_mlops.cli.places import table_uri
 
 if TYPE_CHECKING:
@@ -75,8 +76,6 @@ def erasures(args: Namespace) -> None:
 
     :raises SystemExit: if nothing was.
     """
-    from airflow.cli.simple_table import AirflowConsole
-
     from airflow_mlops.stages.erase import erase as stage
 
     with _errors():
@@ -96,7 +95,7 @@ def erasures(args: Namespace) -> None:
         }
         for at, step, by, reason, facts in record
     ]
-    AirflowConsole().print_as(data=rows, output=args.output)
+    terminal.print_as(rows, args.output)
 
 
 @contextmanager

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airflow_mlops.cli.ledger_table import WIDTH, action_of, events, facts, printable, table, write
+from airflow_mlops.cli.ledger_table import action_of, events, facts, table, write
 from airflow_mlops.cli.places import table_uri
+from airflow_mlops.cli.terminal import printable
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -33,7 +34,7 @@ def history(args: Namespace) -> None:
         raise SystemExit(f"There is no ledger of {args.model!r} at {uri}: nothing was decided on it yet.")
     console = AirflowConsole()
     if args.output == "table":
-        console.print(table(rows), width=min(console.width, WIDTH))
+        console.print(table(rows))
     elif args.output == "plain":
         console.print_as(data=events(rows), output="plain", mapper=_columns)
     else:

@@ -6,13 +6,12 @@ import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from airflow_mlops.cli import terminal
+
 if TYPE_CHECKING:
     from rich.table import Table
 
     from airflow_mlops.stores.registry.ledger import Row
-
-WIDTH = 140
-"""Largest number of characters in a line of a table; a narrower terminal has fewer."""
 
 
 def write(console: Any, document: Any, output: str) -> None:
@@ -52,29 +51,12 @@ def events(rows: Iterable[Row]) -> list[Row]:
 
 def table(rows: Iterable[Row]) -> Table:
     """Return a table with one line a decision or move, and its evidence below the reason."""
-    from airflow.cli.simple_table import SimpleTable
-
-    page = SimpleTable(show_header=True)  # type: ignore[no-untyped-call]
-    page.leading = 1
-    for name in ("when (UTC)", "partition", "what", "champion"):
-        page.add_column(name, no_wrap=True)
-    page.add_column("why", overflow="fold")
-    for row in events(rows):
-        cells = (f"{row.at:%Y-%m-%d %H:%M}", row.partition, action_of(row), _moved(row), "\n".join(_why(row)))
-        page.add_row(*map(shown, cells))
-    return page
-
-
-def shown(text: object) -> Any:
-    """Return text that a terminal shows literally, without markup and control codes."""
-    from rich.text import Text
-
-    return Text(printable(str(text)))
-
-
-def printable(text: str) -> str:
-    """Return text without control codes, which a terminal would obey."""
-    return "".join(character if character.isprintable() or character == "\n" else "�" for character in text)
+    names = ("when (UTC)", "partition", "what", "champion", "why")
+    cells = (
+        (f"{row.at:%Y-%m-%d %H:%M}", row.partition, action_of(row), _moved(row), "\n".join(_why(row)))
+        for row in events(rows)
+    )
+    return terminal.table(names, cells, leading=1)
 
 
 def action_of(row: Row) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from airflow_mlops.cli import terminal
 from airflow_mlops.cli.places import table_uri
 
 if TYPE_CHECKING:
@@ -18,13 +19,11 @@ def show(args: Namespace) -> None:
 
     :raises SystemExit: if there are none, or no such model.
     """
-    from airflow.cli.simple_table import AirflowConsole
-
     from airflow_mlops.stages.ingest import quarantine
 
     aside = _aside(args.model, args.partition)
     counts = quarantine.summary(aside, table_uri(args.model, "released"), args.partition)
-    AirflowConsole().print_as(data=counts, output=args.output, mapper=_columns)
+    terminal.print_as(counts, args.output, _columns)
 
 
 def export(args: Namespace) -> None:

@@ -6,16 +6,23 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from airflow_mlops.cli import terminal
+from airflow_mlops.domain.facts.results import Action
 
 if TYPE_CHECKING:
     from argparse import Namespace
 
     from rich.console import Console
+    from rich.table import Table
 
-    from airflow_mlops.domain.facts.replay import Replay, Summary
+    from airflow_mlops.domain.facts.replay import Rate, Replay, Summary
     from airflow_mlops.domain.spec.model import ModelSpec
     from airflow_mlops.domain.spec.replay import Policy
+
+_REFUSALS = 12
+"""Most refusals that are told of a policy."""
 
 
 def replay(args: Namespace) -> None:
@@ -39,9 +46,10 @@ def replay(args: Namespace) -> None:
         ) from error
     except KeyboardInterrupt:
         raise SystemExit("Stopped; the same command goes on from here.") from None
-    console.print(_policies_page(outcome))
-    if outcome.rates:
-        console.print(_rates_page(outcome))
+    for page in _pages(outcome):
+        console.print(page)
+    for refusal in _refusals(outcome):
+        print(terminal.wrapped(refusal))
     span = f"{outcome.partitions[0]} to {outcome.partitions[-1]}"
     print(f"{outcome.model}, {span}: {folder}/replay.json and {folder}/replay.png tell each partition.")
 
@@ -151,40 +159,44 @@ def _progress(console: Console) -> Iterator[Callable[[str, int], Callable[[], No
         yield begin
 
 
-def _policies_page(outcome: Replay) -> Any:
-    from airflow.cli.simple_table import SimpleTable
+def _pages(outcome: Replay) -> Iterator[Table]:
+    """Yield what each policy did, what came of it, what did not pass, and how often it cried in quiet partitions."""
+    room = min(terminal.width() or terminal.PIPE, terminal.WIDE)
+    did = [_did(summary, len(outcome.partitions)) for summary in outcome.summaries]
+    names = ("policy", "trained", "promoted", "alarms", "by drift", "by performance")
+    yield terminal.table(names, did, room=room)
+    came = [_came(summary) for summary in outcome.summaries]
+    mean = f"mean {outcome.metric}"
+    yield terminal.table(("policy", mean, "worst", "degraded", "seconds"), came, room=room)
+    refused = [
+        (summary.name, str(summary.refused), ", ".join(f"{gate} {n}" for gate, n in summary.gates.items()))
+        for summary in outcome.summaries
+        if summary.refused
+    ]
+    if refused:
+        yield terminal.table(
+            ("policy", "not promoted", "how many each gate did not let pass"), refused, room=room
+        )
+    if outcome.rates:
+        of_rates = ("drift policy of", "threshold", "cried in quiet partitions", "rate", "95 % interval")
+        yield terminal.table(of_rates, [_rate(rate) for rate in outcome.rates], room=room)
 
-    page = SimpleTable(show_header=True)  # type: ignore[no-untyped-call]
-    for name in (
-        "policy",
-        "trained",
-        "promoted",
-        "alarms",
-        f"mean {outcome.metric}",
-        "worst",
-        "degraded",
-        "seconds",
-    ):
-        page.add_column(name)
-    for summary in outcome.summaries:
-        page.add_row(*_row(summary, len(outcome.partitions)))
-    return page
 
-
-def _row(summary: Summary, partitions: int) -> tuple[str, ...]:
+def _did(summary: Summary, partitions: int) -> tuple[str, ...]:
     from airflow_mlops.domain.facts.replay import ORACLE
 
-    alarms = f"{summary.alarms} (drift {summary.drift_alarms}, performance {summary.performance_alarms})"
     promoted = f"{summary.promotions} of {summary.retrainings}"
     if summary.name == ORACLE:
         promoted = f"{summary.promotions} changes"
     taken = f", {summary.rollbacks} taken back" if summary.rollbacks else ""
+    alarms = map(str, (summary.alarms, summary.drift_alarms, summary.performance_alarms))
+    return (summary.name, f"{summary.retrainings} in {partitions}", f"{promoted}{taken}", *alarms)
+
+
+def _came(summary: Summary) -> tuple[str, ...]:
     days = f" ({summary.degraded_days:g} days)" if summary.degraded else ""
     return (
         summary.name,
-        f"{summary.retrainings} in {partitions}",
-        f"{promoted}{taken}",
-        alarms,
         _shown(summary.mean),
         f"{_shown(summary.worst)} ({summary.worst_partition})" if summary.worst_partition else "–",
         "no floor" if summary.degraded is None else f"{summary.degraded} of {summary.served}{days}",
@@ -192,19 +204,27 @@ def _row(summary: Summary, partitions: int) -> tuple[str, ...]:
     )
 
 
+def _rate(rate: Rate) -> tuple[str, ...]:
+    low, high = rate.interval or (0.0, 1.0)
+    share = f"{rate.alarms / rate.judged:.0%}" if rate.judged else "–"
+    cried = f"{rate.alarms} of {rate.judged}"
+    return rate.policy, f"{rate.threshold:g}", cried, share, f"{low:.0%} to {high:.0%}"
+
+
+def _refusals(outcome: Replay) -> Iterator[str]:
+    """Yield why nothing was promoted, of each policy that has trained and never promoted."""
+    for summary in outcome.summaries:
+        if summary.promotions or not summary.refused:
+            continue
+        refused = [
+            point for point in outcome.points[summary.name] if point.action in (Action.REFUSED, Action.FAILED)
+        ]
+        yield f"{summary.name}: nothing was promoted."
+        for point in refused[:_REFUSALS]:
+            yield f"  {point.partition}: {terminal.printable(point.reason)}"
+        if len(refused) > _REFUSALS:
+            yield f"  … and {len(refused) - _REFUSALS} more in replay.json."
+
+
 def _shown(value: float | None) -> str:
     return "–" if value is None else f"{value:.4f}"
-
-
-def _rates_page(outcome: Replay) -> Any:
-    from airflow.cli.simple_table import SimpleTable
-
-    page = SimpleTable(show_header=True)  # type: ignore[no-untyped-call]
-    for name in ("drift policy of", "threshold", "cried in quiet partitions", "rate", "95 % interval"):
-        page.add_column(name)
-    for rate in outcome.rates:
-        low, high = rate.interval or (0.0, 1.0)
-        share = f"{rate.alarms / rate.judged:.0%}" if rate.judged else "–"
-        cried = f"{rate.alarms} of {rate.judged}"
-        page.add_row(rate.policy, f"{rate.threshold:g}", cried, share, f"{low:.0%} to {high:.0%}")
-    return page

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from airflow_mlops.cli import terminal
+
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Callable
@@ -69,17 +71,10 @@ def _progress(console: Console) -> Iterator[Callable[[str], None]]:
 
 
 def _print(console: Console, reproduction: Reproduction) -> None:
-    from airflow.cli.simple_table import SimpleTable
-
-    from airflow_mlops.cli.ledger_table import shown
-
-    page = SimpleTable(show_header=True)  # type: ignore[no-untyped-call]
-    for name in ("what", "", "found"):
-        page.add_column(name, overflow="fold")
-    for check in (*reproduction.environment, *reproduction.outcome):
-        word = {"PASS": "same", "FAIL": "differs", "INCONCLUSIVE": "unknown"}[check.verdict]
-        page.add_row(check.name, word, shown(check.reason))
-    console.print(page)
+    words = {"PASS": "same", "FAIL": "differs", "INCONCLUSIVE": "unknown"}
+    checks = (*reproduction.environment, *reproduction.outcome)
+    cells = ((check.name, words[check.verdict], check.reason) for check in checks)
+    console.print(terminal.table(("what", "", "found"), cells))
 
 
 def _failed(checks: Iterable[Check]) -> list[Check]:

@@ -6,7 +6,9 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_mlops.cli.ledger_table import WIDTH, facts, shown, table, write
+from airflow_mlops.cli import terminal
+from airflow_mlops.cli.ledger_table import facts, table, write
+from airflow_mlops.cli.terminal import WIDE, shown
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -53,7 +55,7 @@ def tell(model: str, version: str, rows: Sequence[Row], output: str) -> None:
         }
         write(console, story, output)
         return
-    width = min(console.width, WIDTH)
+    width = min(console.width, WIDE)
     console.print(shown(f"{model} version {version}: {standing}\n"))
     for part in (_grid(training), _gates(checks), table(about)):
         if part.row_count:
@@ -182,17 +184,8 @@ def _pairs(values: dict[str, Any]) -> str:
 
 
 def _gates(checks: Sequence[Check]) -> Table:
-    from airflow.cli.simple_table import SimpleTable
-
-    page = SimpleTable(show_header=True)  # type: ignore[no-untyped-call]
-    for name in ("gate", "slice", "verdict"):
-        page.add_column(name, overflow="fold")
-    page.add_column("why", overflow="fold")
-    for check in checks:
-        page.add_row(
-            shown(check.name),
-            shown(check.slice or ""),
-            check.verdict,
-            shown(f"{check.reason} (expected {check.expected})"),
-        )
-    return page
+    cells = (
+        (check.name, check.slice or "", check.verdict, f"{check.reason} (expected {check.expected})")
+        for check in checks
+    )
+    return terminal.table(("gate", "slice", "verdict", "why"), cells)

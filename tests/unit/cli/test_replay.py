@@ -65,14 +65,33 @@ def test_policies_are_replayed_in_processes_and_printed_and_written(
         output=str(output), quiet="all",
     )  # fmt: skip
     out = capsys.readouterr().out
-    page = out.partition("cried in quiet partitions")[0]
-    rows = {line.split("|")[0].strip(): line for line in page.splitlines() if "|" in line}
+    did, came, *_ = out.split("policy ")[1:]
+    rows = {line.split("|")[0].strip(): line for line in did.splitlines() if "|" in line}
     assert "1 in 3" in rows["patient"]
+    rows = {line.split("|")[0].strip(): line for line in came.splitlines() if "|" in line}
     assert "0 of 1" in rows["never"]
+    assert max(len(line) for line in out.splitlines() if "|" in line) <= 80
     assert "cried in quiet partitions" in out
     written = json.loads((output / "replay.json").read_text())
     assert list(written["points"]) == ["patient", "never"]
     assert (output / "replay.png").exists()
+
+
+def test_of_a_policy_that_promoted_nothing_each_refusal_is_told(
+    store: History, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for key in ("2013-01", "2013-02", "2013-03"):
+        store.publish(key)
+    (tmp_path / "strict.yaml").write_text("gates: {floor: {roc_auc: 0.999}}")
+    mlops(
+        policy=[str(tmp_path / "strict.yaml")], without=["every_partition", "oracle", "current", "never"],
+        output=str(tmp_path / "out"),
+    )  # fmt: skip
+    out = capsys.readouterr().out
+    assert "floor.roc_auc" in out.partition("strict: nothing was promoted.")[0]
+    refusals = [line for line in out.splitlines() if line.startswith("  2013-0")]
+    assert refusals
+    assert all("floor.roc_auc: 0." in line and "is not >= 0.999" in line for line in refusals)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -57,6 +58,7 @@ class Summary(Fact):
     :param served: number of partitions that had a model; the figures on quality are about these.
     :param retrainings: number of partitions in which a model was trained.
     :param refused: number of trainings whose best candidate did not become champion.
+    :param gates: how many of these each gate did not let pass.
     :param rollbacks: number of champions that were taken back.
     :param alarms: number of partitions whose health failed, by drift, performance or age.
     :param mean: mean of the metric over the partitions.
@@ -82,6 +84,7 @@ class Summary(Fact):
     degraded: int | None
     degraded_days: float | None
     seconds: float
+    gates: dict[str, int] = Field(default_factory=dict, exclude_if=lambda gates: not gates)
 
 
 class Rate(Fact):
@@ -175,12 +178,20 @@ def summarise(
     :param floor: worst value allowed of each metric; the same for all policies, so that they can be compared.
     """
     health = [step.health for step in steps]
-    actions = [step.decision.action for step in steps if step.trained]
+    decisions = [step.decision for step in steps if step.trained]
+    actions = [decision.action for decision in decisions]
+    gates = Counter(
+        name
+        for decision in decisions
+        if decision.action is not Action.PROMOTED
+        for name in {check.name for check in decision.checks if check.verdict is not Verdict.PASS}
+    )
     return Summary(
         name=name,
         retrainings=sum(bool(step.retrain.retrain) for step in steps),
         promotions=actions.count(Action.PROMOTED),
         refused=sum(action is not Action.PROMOTED for action in actions),
+        gates=dict(sorted(gates.items(), key=lambda gate: (-gate[1], gate[0]))),
         rollbacks=sum(step.restored is not None for step in steps),
         alarms=sum(report.verdict is Verdict.FAIL for report in health),
         drift_alarms=sum(report.drift.verdict is Verdict.FAIL for report in health),

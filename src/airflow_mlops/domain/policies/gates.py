@@ -104,12 +104,14 @@ def _improvement(metric: str, comparison: Comparison, margin: float) -> tuple[Ve
         return INCONCLUSIVE, comparison.problem or f"{metric} could not be measured for both models"
     gain = comparison.observed - comparison.baseline
     gain = gain if metric_of(metric).greater_is_better else -gain
-    sentence = f"improvement {gain:+.4g}"
+    sentence = f"improvement {signed(gain)}"
     if comparison.problem or comparison.interval is None:
         return INCONCLUSIVE, f"{sentence}, but {comparison.problem or 'its interval could not be estimated'}"
     if gain < margin:
         return FAIL, f"{sentence} is below {margin:g}"
     low, high = comparison.interval
+    if low == high == gain == margin == 0:
+        return INCONCLUSIVE, f"no improvement: {metric} is the same for both"
     sentence += (
         f" with interval {span(comparison.interval)}{f' ({comparison.how})' if comparison.how else ''}"
     )
@@ -206,9 +208,14 @@ def number(value: float | None) -> str:
     return "unknown" if value is None else f"{value:.6g}"
 
 
+def signed(difference: float) -> str:
+    """Return a difference as text, with its sign unless it is none."""
+    return f"{difference:+.4g}" if difference else "0"
+
+
 def span(interval: Interval | None) -> str:
     """Return an interval as text."""
-    return f"{interval[0]:+.4g} to {interval[1]:+.4g}" if interval else "unknown"
+    return f"{signed(interval[0])} to {signed(interval[1])}" if interval else "unknown"
 
 
 def _bound(bound: float, greater_is_better: bool) -> str:

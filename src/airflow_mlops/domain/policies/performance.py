@@ -10,7 +10,7 @@ from typing import Any
 from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.facts.performance import Judgement, Measured
 from airflow_mlops.domain.metrics import metric_of
-from airflow_mlops.domain.policies.gates import FAIL, INCONCLUSIVE, PASS, number
+from airflow_mlops.domain.policies.gates import FAIL, INCONCLUSIVE, PASS, number, signed
 
 USUAL = 6
 """Number of earlier partitions whose median number of predictions counts as usual."""
@@ -71,7 +71,8 @@ def baseline(metric: str, measured: Measured | None, naive: float | None, margin
     else:
         gain = -worse_by(metric, value, naive)
         verdict = PASS if gain > margin else FAIL
-        reason = f"{metric} {number(value)} is {gain:+.4g} better than the {number(naive)} of a constant"
+        better = f"{signed(gain)} better than" if gain else "no better than"
+        reason = f"{metric} {number(value)} is {better} the {number(naive)} of a constant"
     return Check(
         name="baseline",
         verdict=verdict,

@@ -195,7 +195,9 @@ def _difference(name: str, ours: float | None, theirs: float | None) -> str:
         return ""
     difference = ours - theirs
     metric = find(name)
-    if metric is None or not difference:
+    if not difference:
+        return "0"
+    if metric is None:
         return f"{difference:+.4g}"
     return f"{difference:+.4g}, {'better' if (difference > 0) == metric.greater_is_better else 'worse'}"
 

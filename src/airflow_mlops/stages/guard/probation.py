@@ -12,6 +12,7 @@ from airflow_mlops.domain.facts.question import Question
 from airflow_mlops.domain.facts.results import Action, DatasetVersion, ModelRef
 from airflow_mlops.domain.metrics import metric_of
 from airflow_mlops.domain.partitions import Partition
+from airflow_mlops.domain.policies.gates import signed, span
 from airflow_mlops.exceptions import (
     DigestMismatch,
     ModelNotFound,
@@ -163,13 +164,13 @@ def verdict_of(
         return INCONCLUSIVE, f"{metric} could not be measured for both versions"
     sign = 1 if metric_of(metric).greater_is_better else -1
     sentence = f"{metric} {comparison.observed:.4g}, and {comparison.baseline:.4g} of {other}: "
-    sentence += f"improvement {sign * (comparison.observed - comparison.baseline):+.4g}"
+    sentence += f"improvement {signed(sign * (comparison.observed - comparison.baseline))}"
     if comparison.interval is None:
         return INCONCLUSIVE, f"{sentence}, but {comparison.problem or 'its interval could not be estimated'}"
     low, high = comparison.interval
     # Not -margin, which would be written as -0 for a margin of 0.
     least = 0 - margin
-    sentence += f" with interval {low:+.4g} to {high:+.4g}"
+    sentence += f" with interval {span(comparison.interval)}"
     if high < least:
         return FAIL, f"{sentence} lies below {least:g}"
     if low > least:

@@ -29,6 +29,7 @@ def step(
     drift: str = "PASS",
     performance: str = "PASS",
     trained: tuple[str, ...] = (),
+    checks: tuple[Check, ...] = (),
 ) -> Step:
     dataset = DatasetVersion(
         name="flights", uri="file:///x", version=0, grain="month", partition=partition, rows=1, digest="d", columns={},
@@ -43,7 +44,7 @@ def step(
         model="flights", partition=partition, retrain=bool(trained), checks=(), dataset=dataset, reason=""
     )
     decision = PromotionDecision(
-        model="flights", partition=partition, action=action, before=None, after=None, reason=""
+        model="flights", partition=partition, action=action, before=None, after=None, reason="", checks=checks
     )
     return Step(
         partition=partition, served=MODEL if quality is not None else None, health=health, retrain=retrain,
@@ -68,6 +69,22 @@ def test_a_summary_counts_what_a_policy_did_and_what_became_of_it() -> None:
         performance_alarms=1, mean=(0.7 + 0.5 + 0.66) / 3, worst=0.5, worst_partition="2013-03",
         degraded=1, degraded_days=31.0, seconds=4.0,
     )  # fmt: skip
+
+
+def test_a_summary_names_the_gates_that_refused_and_how_often() -> None:
+    better, weak = check("versus_champion.roc_auc", "INCONCLUSIVE"), check("floor.roc_auc", "FAIL")
+    found = summarise(
+        "patient",
+        [
+            step("2013-01", None, Action.PROMOTED, trained=("1",), checks=(weak,)),
+            step("2013-02", 0.7, Action.REFUSED, trained=("2",), checks=(check("leakage", "PASS"), better)),
+            step("2013-03", 0.7, Action.REFUSED, trained=("3",), checks=(better, better, weak)),
+            step("2013-04", 0.7, Action.KEPT, checks=(weak,)),
+        ],
+        **YARDSTICK,
+    )
+    assert list(found.gates.items()) == [("versus_champion.roc_auc", 2), ("floor.roc_auc", 1)]
+    assert "gates" not in summarise("x", [step("2013-01", 0.7)], **YARDSTICK).to_dict()
 
 
 def test_without_a_floor_nothing_is_degraded_and_without_a_model_nothing_is_known() -> None:

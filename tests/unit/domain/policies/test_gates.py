@@ -126,6 +126,21 @@ def test_a_candidate_passes_only_if_its_whole_interval_lies_above_the_margin(
     assert gates.versus_champion(metric, found, margin, 500).verdict is expected
 
 
+@pytest.mark.parametrize(
+    ("metric", "observed", "interval", "margin", "reason"),
+    [
+        ("log_loss", 0.7, (-0.0, 0.0), 0.0, "no improvement: log_loss is the same for both"),
+        ("log_loss", 0.7, (-0.0, 0.0), -0.1, "improvement 0 with interval 0 to 0 lies above -0.1"),
+        ("log_loss", 0.7, (-0.1, 0.0), 0.0, "improvement 0 with interval -0.1 to 0 does not lie above 0: it may be chance"),
+        ("roc_auc", 0.7, (0.0, 0.0), 0.1, "improvement 0 is below 0.1"),
+    ],
+)  # fmt: skip
+def test_an_improvement_of_nothing_has_no_sign(
+    metric: str, observed: float, interval: tuple[float, float], margin: float, reason: str
+) -> None:
+    assert gates.versus_champion(metric, Comparison(observed, 0.7, interval), margin, 500).reason == reason
+
+
 def test_a_first_model_passes_and_a_champion_that_cannot_be_measured_does_not_make_it_one() -> None:
     nothing = Comparison(0.6, None)
     first = gates.versus_champion("roc_auc", nothing, 0.0, 500, has_champion=False)
