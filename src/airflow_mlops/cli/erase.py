@@ -175,6 +175,11 @@ def _print(planned: Erasure) -> None:
         print(_line(part))
     if planned.models:
         print(f"Cannot be trained again afterwards: {', '.join(planned.models)}.")
+    if planned.keeping:
+        print(
+            f"Keep rows that they were fitted to, in the model itself: {', '.join(planned.keeping)}. Train again, and remove "
+            "these versions and their runs."
+        )
     if planned.validations:
         print(f"Reports on validation lose their samples: {', '.join(planned.validations)}.")
     if planned.notices:

@@ -7,6 +7,35 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+KEEP_ROWS = frozenset(
+    {
+        "GaussianProcessClassifier",
+        "GaussianProcessRegressor",
+        "KNeighborsClassifier",
+        "KNeighborsRegressor",
+        "KernelRidge",
+        "LabelPropagation",
+        "LabelSpreading",
+        "LocalOutlierFactor",
+        "NuSVC",
+        "NuSVR",
+        "OneClassSVM",
+        "RadiusNeighborsClassifier",
+        "RadiusNeighborsRegressor",
+        "SVC",
+        "SVR",
+    }
+)
+"""Estimators of scikit-learn that keep rows they were fitted to, all or some, as what they predict by."""
+
+
+def may_keep_rows(estimator: str) -> bool:
+    """Tell whether a fitted estimator holds rows that it was fitted to; one that a function builds may.
+
+    :param estimator: as a candidate names it.
+    """
+    return ":" in estimator or estimator.rpartition(".")[2] in KEEP_ROWS
+
 
 @dataclass(frozen=True)
 class EstimatorPackage:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
+from airflow_mlops.domain.estimators import may_keep_rows
+from airflow_mlops.domain.spec.candidates import Candidate
 from airflow_mlops.exceptions import ModelNotFound, RegistryUnavailable
 from airflow_mlops.stores import damage
 from airflow_mlops.stores.registry import ledger, registry
@@ -61,6 +63,27 @@ def learned_from(client: Client, uri: str) -> dict[str, int]:
         for number in _tables(client, version, uri):
             models[f"version {version.version} of {version.name!r}"] = number
     return models
+
+
+def keeping_rows(client: Client, models: Collection[str]) -> dict[str, str]:
+    """Return which model versions hold rows that they were fitted to, or may hold some, with the estimator that does.
+
+    :param models: versions, as :func:`learned_from` names them.
+    :raises RegistryUnavailable: if MLflow does not answer.
+    :raises DigestMismatch: see :func:`airflow_mlops.stores.registry.registry.tags`.
+    """
+    keeping: dict[str, str] = {}
+    for version in registry.versions(client) if models else ():
+        name = f"version {version.version} of {version.name!r}"
+        recipe = registry.tags(client, version).get("mlops.recipe") if name in models else None
+        if recipe is None:
+            continue
+        with damage.errors(f"The tag mlops.recipe of {name}", ModelNotFound):
+            candidate = Candidate.from_dict(json.loads(recipe)["candidate"])
+        estimators = {part.estimator for part in candidate.parts() if may_keep_rows(part.estimator)}
+        if estimators:
+            keeping[name] = ", ".join(sorted(estimators))
+    return keeping
 
 
 def _tables(client: Client, version: Any, uri: str) -> list[int]:

@@ -18,6 +18,7 @@ from sqlalchemy import text
 
 from airflow_mlops.domain.facts.results import DatasetVersion, ModelRef
 from airflow_mlops.domain.facts.validation import Sample
+from airflow_mlops.domain.spec.candidates import Candidate
 from airflow_mlops.exceptions import NotReproduced, TableUnreadable, WriteConflict
 from airflow_mlops.hooks.outputs import SqlWriter
 from airflow_mlops.learning.labels import labels
@@ -236,6 +237,21 @@ def test_the_record_says_who_when_why_how_many_and_no_value(history: History, ca
         ("begun", "3", "passenger"),
         ("done", "3", "passenger"),
     ]
+
+
+def test_a_model_that_keeps_rows_is_named_with_what_keeps_them(history: History, capsys: Capture) -> None:
+    history.publish("2013-01", passengers("2013-01", 3))
+    dataset = history.publish("2013-02", passengers("2013-02"))
+    history.train(dataset)
+    outliers = {"sklearn.neighbors.LocalOutlierFactor": {"novelty": True, "calibrate": "sigmoid"}}
+    history.train(dataset, candidate=Candidate.from_dict(outliers))
+    erase("--where", f"passenger={PERSON}")
+    said = capsys.readouterr().out
+    assert "Cannot be trained again afterwards: version 1 of 'flights', version 2 of 'flights'." in said
+    keeper = "version 2 of 'flights' (sklearn.neighbors.LocalOutlierFactor)"
+    assert f"Keep rows that they were fitted to, in the model itself: {keeper}." in said
+    erase_person()
+    assert stage.erasures(history.uri("erasures"))[-1][4].keeping == (keeper,)
 
 
 def test_what_cannot_be_repeated_afterwards_says_why(history: History, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from airflow_mlops.domain.checks import Fact
 
 
@@ -45,6 +47,7 @@ class Erasure(Fact):
     :param columns: columns whose values chose the rows.
     :param subjects: how many combinations of values chose them.
     :param models: versions of models that cannot be trained again, as they learned from what is gone.
+    :param keeping: those of them whose estimators keep rows that they were fitted to, or may, each with its estimator.
     :param validations: partitions whose reports on validation lose their samples of rows and values.
     :param pages: report pages with such samples, which are deleted, by their path below the folder of reports.
     :param notices: notices in the outbox that lose their samples of rows and values.
@@ -57,6 +60,7 @@ class Erasure(Fact):
     subjects: int
     tables: tuple[TableErasure, ...]
     models: tuple[str, ...] = ()
+    keeping: tuple[str, ...] = Field(default=(), exclude_if=lambda models: not models)
     validations: tuple[str, ...] = ()
     pages: tuple[str, ...] = ()
     notices: int = 0

@@ -66,6 +66,10 @@ def plan(
         subjects=len(theirs.chosen.combinations),
         tables=tuple(parts),
         models=tuple(sorted(models)),
+        keeping=tuple(
+            f"{model} ({estimators})"
+            for model, estimators in sorted(retention.keeping_rows(client, models).items())
+        ),
     )
     touched = facts.touched(*SOURCES)
     pages = (places.page_of(name, partition, kind) for partition in touched for kind in samples.PAGES)
