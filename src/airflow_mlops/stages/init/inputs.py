@@ -9,6 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.spec.source import SUFFIXES
 from airflow_mlops.exceptions import SourceMissing, SourceUnreadable
 from airflow_mlops.stages.init import dialect, partition_names
@@ -34,6 +35,7 @@ class Input:
     :param files: none if they come from elsewhere.
     :param named: partitions that the names of files hold; None if they hold none.
     :param table: connection and table, if they are rows of a database.
+    :param part: returns the rows of a partition of a database whose column of times has a name.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Input:
     files: Sequence[File] = ()
     named: NamedPartitions | None = None
     table: tuple[str, str] | None = None
+    part: Callable[[Partition, str], Iterator[pa.RecordBatch]] | None = None
 
     def rows_of(self, key: str) -> Iterator[pa.RecordBatch]:
         """Yield the rows of a partition that the names of files hold."""
@@ -105,6 +108,11 @@ def of_path(data: Path) -> Input:
             f"{data} has files of several formats, {', '.join(formats)}; name those of one"
         )
     named = partition_names.find(data.absolute(), paths) if data.is_dir() else None
+    if named is not None:
+        # Files of one partition stand together, so that rows by partition are in the order of all rows.
+        pairs = sorted(zip(named.keys, range(len(files)), strict=True))
+        files = [files[place] for _, place in pairs]
+        named = named._replace(keys=tuple(key for key, _ in pairs))
     found = dialect.find(files)
     files = dialect.written(files, found.options)
     options = dict(found.options)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -140,6 +140,15 @@ def _add_hours(column: ColumnLook, values: pa.ChunkedArray) -> None:
         return
     for part in pc.value_counts(pc.floor_temporal(moments.drop_null(), unit="hour")).to_pylist():
         column.hours[part["values"]] += part["counts"]
+
+
+def in_utc(rows: pa.Table, names: Collection[str]) -> pa.Table:
+    """Return rows with the times of some columns as tables keep them."""
+    for name in names:
+        moments = times(rows[name])
+        if moments is not None:
+            rows = rows.set_column(rows.column_names.index(name), name, moments)
+    return rows
 
 
 def _distinct(column: pa.ChunkedArray) -> int:

@@ -11,12 +11,11 @@ from airflow_mlops.domain.metrics import Task
 from airflow_mlops.domain.spec.data import Features
 from airflow_mlops.exceptions import SchemaMismatch
 from airflow_mlops.stages.init import column_names
-from airflow_mlops.stages.init.look import SAMPLE, ColumnLook, Look, times
+from airflow_mlops.stages.init.look import SAMPLE, ColumnLook, Look, in_utc
 from airflow_mlops.stages.validate.profiles import WORDS, is_number
 
 if TYPE_CHECKING:
     import numpy as np
-    import pyarrow as pa
 
 LEAKS = 0.99
 """ROC AUC, or R2, of one feature alone from which it is taken for a copy of the target, as the gate `leakage` has it."""
@@ -178,7 +177,7 @@ def _alone(look: Look, roles: Sequence[Role], target: str, task: Task) -> dict[s
     if used is None:
         return {}
     used = used.model_copy(update={"text": ()})
-    rows, labels = pipeline.labels(_with_times(look.sample, used.dates), target, str(task))
+    rows, labels = pipeline.labels(in_utc(look.sample, used.dates), target, str(task))
     frame = pipeline.frame(rows, used)
     if task is Task.REGRESSION:
         scores = leakage.alone(frame, used, labels, str(task))
@@ -207,11 +206,3 @@ def _texts(labels: np.ndarray) -> np.ndarray:
     import numpy as np
 
     return np.array([class_name(value) for value in labels.tolist()], object)
-
-
-def _with_times(rows: pa.Table, names: Collection[str]) -> pa.Table:
-    for name in names:
-        moments = times(rows[name])
-        if moments is not None:
-            rows = rows.set_column(rows.column_names.index(name), name, moments)
-    return rows

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 _WIDTH = 80
 """Characters in a line of a comment."""
+_NOT_NULL = "expect_column_values_to_not_be_null"
+_WITHOUT_VALUES = ("expect_column_values_to_be_of_type", _NOT_NULL)
+"""Expectations that show no value of their column."""
 
 
 def suggest(uri: str, partitions: int | None = None) -> str:
@@ -47,27 +50,51 @@ def suggest(uri: str, partitions: int | None = None) -> str:
         )
         for field in schema
     ]
-    whole = [
-        expectations.row_count({key: newest[key].rows for key in there}, learned),
-        expectations.unique(latest.key),
-    ]
+    rows = {key: newest[key].rows for key in there}
     count = sum(newest[key].rows for key in learned)
     span = learned[0] if len(learned) == 1 else f"{learned[0]} … {learned[-1]}"
     lines = [
         f"# Learned from {counted(len(learned), 'partition')} of {latest.name} ({span}), {counted(count, 'row')}.",
         "# Review it, then paste it into the spec.",
         *_notations(tables.batches(uri, version=table.version(), partition=learned[-1]), learned[-1]),
-        "validate:",
     ]
-    for suggestion in whole:
+    section = section_of(columns, rows, learned, latest.key, latest.event_time, latest.grain)
+    return "\n".join([*chain.from_iterable(map(_wrapped, lines)), *section]) + "\n"
+
+
+def section_of(
+    columns: Sequence[ProfiledColumn],
+    rows: Mapping[str, int],
+    learned: Sequence[str],
+    key: Sequence[str],
+    event_time: str,
+    grain: str,
+    *,
+    pii: Collection[str] = (),
+    may_lack: Collection[str] = (),
+    advises: bool = True,
+) -> list[str]:
+    """Return the lines of the section `validate` that partitions let one write.
+
+    :param columns: as they are published, each with its profiles of the partitions to learn from.
+    :param rows: number of rows by partition, those that are not learned from included.
+    :param learned: keys of the partitions to learn from, in order.
+    :param pii: columns whose values are not shown.
+    :param may_lack: columns of which nothing says that they have a value, such as labels that come later.
+    :param advises: whether to say which columns of text are features by their words.
+    """
+    lines = ["validate:"]
+    for suggestion in (expectations.row_count(rows, learned), expectations.unique(key)):
         lines += _lines(suggestion)
     for column in columns:
-        lines += ["", *profiles.as_text(column.name, column.profiles)]
-        if column.name == latest.event_time:
-            lines.append(expectations.freshness(column, learned, latest.grain))
-        for suggestion in expectations.of_column(column, key=latest.key, event_time=latest.event_time):
-            lines += _lines(suggestion)
-    return "\n".join(chain.from_iterable(map(_wrapped, lines))) + "\n"
+        lines += ["", *(profiles.as_text(column.name, column.profiles) if advises else ())]
+        if column.name == event_time:
+            lines.append(expectations.freshness(column, learned, grain))
+        for suggestion in expectations.of_column(column, key=key, event_time=event_time):
+            is_shown = column.name not in pii or suggestion.name in _WITHOUT_VALUES
+            if is_shown and not (column.name in may_lack and suggestion.name == _NOT_NULL):
+                lines += _lines(suggestion)
+    return list(chain.from_iterable(map(_wrapped, lines)))
 
 
 def _wrapped(line: str) -> list[str]:

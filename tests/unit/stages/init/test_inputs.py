@@ -18,7 +18,7 @@ def dirty(folder: Path, rows: int = 300) -> Path:
     lines = ["Kunde;Datum;Umsatz;Rabatt;PLZ;Stadt"]
     for row in range(rows):
         day = date(2024, 1, 1) + timedelta(days=row)
-        amount = "-" if row % 30 == 7 else f"{1 + row % 3}.{row:03},{row % 100:02}"
+        amount = "-" if row % 30 == 7 else f"{1 + row % 3}.{row % 1000:03},{row % 100:02}"
         lines.append(
             f"K{row};{day:%d.%m.%Y};{amount};{row % 30},5 %;{1000 + row:05};{'Köln' if row % 2 else 'Bonn'}"
         )
