@@ -27,7 +27,7 @@ from airflow_mlops.exceptions import UnknownPartition
 
 BY_METRIC = "by metric: the least of a score, the greatest of a loss or an error."
 """How a floor is read, for descriptions of keys."""
-RESERVED_COLUMNS = ("_partition", "_reasons", "_was", "_unreadable")
+RESERVED_COLUMNS = ("_partition", "_reasons", "_was", "_unreadable", "_reason", "_by", "_at", "_columns")
 """Columns that our tables add to the columns of the data."""
 RESERVED_NAMES = ("artifacts", "changes", "reports")
 """Folders of the storage that are no dataset's."""
@@ -70,7 +70,7 @@ def _line(value: str) -> str:
 
 
 def _column(value: str) -> str:
-    if _line(value) in RESERVED_COLUMNS:
+    if _line(value).casefold() in RESERVED_COLUMNS:
         raise ValueError(f"{value!r} is a column that our tables add; rename yours")
     return value
 

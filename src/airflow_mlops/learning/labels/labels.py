@@ -50,7 +50,7 @@ def ingest(
 
     :param data: URI of the published data; None means data that is not a table of ours, so that nobody knows its keys.
     :param ambiguous: as of :func:`write`, as is ``classes``.
-    :param pii: columns whose values no message about cells that cannot be read shows.
+    :param pii: columns whose values no message about cells that cannot be read, or are no class, shows.
     :raises SourceMissing: if the source has nothing for the partition.
     :raises SchemaMismatch: if a cell of another column cannot be read; else errors are those of :func:`write`.
     """
@@ -66,7 +66,7 @@ def ingest(
     read = reading.read(source, partition, types, keys, expected, early, unnamed, pii)
     if read is None:
         return LabelsReport(partition=partition.key, rows=0, new=0, empty=0, contradictory=0)
-    strangers = read.labelled(target, task, classes, f"the labels of partition {partition.key}")
+    strangers = read.labelled(target, task, classes, f"the labels of partition {partition.key}", pii)
     report = write(
         uri,
         read.rows,
@@ -78,6 +78,7 @@ def ingest(
         data=data,
         ambiguous=ambiguous,
         classes=classes,
+        pii=pii,
     )
     return read.counted(report, strangers)
 
@@ -94,6 +95,7 @@ def write(
     data: str | None = None,
     ambiguous: str | None = None,
     classes: tuple[str, ...] = (),
+    pii: Collection[str] = (),
 ) -> LabelsReport:
     """Add labels to the table. A label that is there already changes nothing, and the order of runs does not matter.
 
@@ -108,6 +110,7 @@ def write(
     :param ambiguous: which one is meant by a time without an offset that occurs twice in the time zone of the partition:
         ``earlier`` or ``later``; None refuses it.
     :param classes: names of the classes that labels may have; none takes any text, and of numbers 0 and 1.
+    :param pii: columns whose values no message shows.
     :raises OtherPartitions: if the data has partitions of another length or time zone.
     :raises SchemaMismatch: if a column is missing or of a wrong type, or a label is none of the classes.
     :raises BadRows: if a key or time is missing, or the clocks of the time zone show a time twice or never.
@@ -123,7 +126,7 @@ def write(
     prepared = _columns(tables.normalise(rows), partition, [*key], event_time, target, task, where)
     labelled, values = pipeline.labels(prepared, target, task)
     if task == "classification":
-        label_classes.refuse_others(values, classes, target, where)
+        label_classes.refuse_others(values, classes, target, where, masked=target in pii)
     column = label_classes.column_of(values, as_text=are_texts(classes))
     labelled = labelled.set_column(labelled.column_names.index(target), target, column)
     fitting, misfits, retyped = matching.fitted(labelled, key, columns or labelled.schema, where)

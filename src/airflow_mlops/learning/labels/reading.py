@@ -38,17 +38,20 @@ class Brought(NamedTuple):
     strangers: pa.Table
     retyped: dict[str, tuple[str, str]]
 
-    def labelled(self, target: str, task: str, classes: tuple[str, ...], where: str) -> int:
+    def labelled(
+        self, target: str, task: str, classes: tuple[str, ...], where: str, pii: Collection[str] = ()
+    ) -> int:
         """Return how many of the strangers have a label.
 
         :param where: what the labels are, for messages.
+        :param pii: columns whose values no message shows.
         :raises SchemaMismatch: if the label of one is none.
         """
         if target not in self.strangers.column_names:
             return 0
         labelled, values = pipeline.labels(self.strangers, target, task)
         if task == "classification":
-            label_classes.refuse_others(values, classes, target, where)
+            label_classes.refuse_others(values, classes, target, where, masked=target in pii)
         return int(labelled.num_rows)
 
     def counted(self, report: LabelsReport, labelled: int) -> LabelsReport:

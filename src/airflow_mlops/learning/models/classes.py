@@ -75,13 +75,26 @@ def is_one_of(labels: np.ndarray, classes: Sequence[str], target: str) -> np.nda
     return inside
 
 
-def refuse_others(labels: np.ndarray, classes: Sequence[str], target: str, where: str) -> None:
+def refuse_others(
+    labels: np.ndarray, classes: Sequence[str], target: str, where: str, *, masked: bool = False
+) -> None:
     """Refuse labels that are none of the classes.
 
     :param classes: none takes any text, and of numbers 0 and 1.
     :param where: what the labels are, for the message.
-    :raises SchemaMismatch: with their number and the first of them.
+    :param masked: whether the labels may not be shown.
+    :raises SchemaMismatch: with their number and the first of them, unless they may not be shown.
     """
+    if masked:
+        try:
+            refuse_others(labels, classes, target, where)
+        except SchemaMismatch:
+            # The error before shows them.
+            raise SchemaMismatch(
+                f"{where}: of {labels.size:,} values of {target!r} some are none of the classes; they are not shown, as pii lists "
+                "their column. Name them in classes, or correct the labels."
+            ) from None
+        return
     if not classes and labels.dtype != object:
         classes = BINARY
     if not classes or is_one_of(labels, classes, target).all():

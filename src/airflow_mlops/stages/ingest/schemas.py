@@ -245,7 +245,8 @@ def refuse(names: Sequence[str], where: str) -> None:
         raise SchemaMismatch(
             f"{where} has {_list(alike)}, which differ only in capital letters; rename or leave out one of them"
         )
-    if reserved := [name for name in names if name in RESERVED_COLUMNS]:
+    # A Delta table takes them for the same in other letters too.
+    if reserved := [name for name in names if name.casefold() in RESERVED_COLUMNS]:
         raise SchemaMismatch(f"{where} has {_list(reserved)}, which our tables add; rename it")
 
 

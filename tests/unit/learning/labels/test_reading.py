@@ -289,3 +289,26 @@ def test_labels_that_are_personal_data_are_not_shown(
         said = str(error)
     assert "line 4 of" in said + caplog.text
     assert "SECRET" not in said + caplog.text
+
+
+@pytest.mark.parametrize("key", [5, 9])
+@pytest.mark.parametrize(
+    ("classes", "label"),
+    [(("no", "yes"), "SECRET"), (("1", "2"), "4711"), ((), "4711"), (("0", "1"), "0.4711")],
+)
+def test_labels_that_are_personal_data_and_no_class_are_not_shown(
+    store: Store, classes: tuple[str, ...], label: str, key: int
+) -> None:
+    store.publish([5, 6])
+    said = {}
+    for pii in ([], ["y"]):
+        with pytest.raises(SchemaMismatch) as raised:
+            labels.ingest(
+                store.csv(f"{key};2013-01-02;{label}"), month("2013-01"), uri=store.labels, key=["id"], event_time="at",
+                target="y", task="classification", data=store.data, classes=classes, pii=pii,
+            )  # fmt: skip
+        said[bool(pii)] = str(raised.value)
+    assert label in said[False]
+    assert label not in said[True]
+    assert raised.value.__cause__ is None
+    assert "of 1 values of 'y' some are none of the classes" in said[True]
