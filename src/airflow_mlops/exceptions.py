@@ -179,7 +179,7 @@ class NoDecision(TimeoutError):
 
 
 class ClusterUnavailable(ConnectionError):
-    """A Dask scheduler that trials are fitted on does not answer. A retry can help."""
+    """A Dask scheduler that trials are fitted on does not answer, or was lost on the way. A retry can help."""
 
 
 class MailUndelivered(ConnectionError):

@@ -181,6 +181,9 @@ def test_a_line_is_named_also_in_a_file_with_an_escape(tmp_path: Path) -> None:
         ({"decimal": ","}, ["9223372036854775808", "1"], [9223372036854775808, 1]),
         ({"percent": ["x"]}, ["12.5 %", "0.1%", "-3\u00a0%", ""], [0.125, 0.001, -0.03, None]),
         ({"percent": ["x"], "decimal": ",", "thousands": "."}, ["12,5%", "1.234,5 %"], [0.125, 12.345]),
+        ({"percent": ["x"]}, [f"1{309 * '0'}%", f"0.{400 * '0'}1%"], [1e307, 0.0]),
+        ({"decimal": ","}, ["1,5e308", "-Infinity", "inf"], [1.5e308, float("-inf"), float("inf")]),
+        ({"decimal": ","}, ["1,5", "1e400"], ["1,5", "1e400"]),
     ],
 )  # fmt: skip
 def test_numbers_are_read_as_they_are_written(
@@ -377,7 +380,7 @@ def test_a_value_is_the_same_however_far_down_the_file_its_type_is_found(
 @pytest.mark.parametrize(
     ("text", "options"),
     [
-        *((text, {"percent": ["x"]}) for text in ("nan%", "inf %", "-Infinity%")),
+        *((text, {"percent": ["x"]}) for text in ("nan%", "inf %", "-Infinity%", f"1{320 * '0'}%", f"-{400 * '9'}.5 %")),
         *((f"31.12.2025 10:00 {z}", {"times": {"x": "%d.%m.%Y %H:%M %z"}}) for z in ("+25:00", "+0199", "-24:00", "+1:00")),
     ],
 )  # fmt: skip

@@ -95,6 +95,10 @@ class Notation:
         return plain.cast(kind)
 
 
+_HUGE = r"\d{308}|[eE]\+?\d{3}"
+"""What a number that may be too large for a double holds: digits before its point, or an exponent."""
+
+
 def numbers(
     column: pa.StringArray, decimal: str, thousands: str | None, *, percent: bool = False
 ) -> pa.StringArray:
@@ -122,7 +126,18 @@ def numbers(
     if percent:
         # The power of ten is left to the parser: to divide by 100 would round a second time.
         text = pc.replace_substring_regex(text, f"{end}$", "e-2")
-    return pc.if_else(matches, text, pa.scalar(None, pa.string()))
+    plain = pc.if_else(matches, text, pa.scalar(None, pa.string()))
+    return _finite(plain) if pc.any(pc.match_substring_regex(plain, _HUGE)).as_py() else plain
+
+
+def _finite(numbers: pa.StringArray) -> pa.StringArray:
+    """Return numbers without those that are too large for a double, which would be read as infinite."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    is_endless = pc.is_inf(numbers.cast(pa.float64()))
+    is_too_large = pc.and_(is_endless, pc.match_substring_regex(numbers, r"\d"))
+    return pc.if_else(is_too_large, pa.scalar(None, pa.string()), numbers)
 
 
 def times(column: pa.StringArray, format: str) -> pa.StringArray:

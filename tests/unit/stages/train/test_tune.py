@@ -411,6 +411,31 @@ def test_a_dask_scheduler_that_does_not_answer_is_named() -> None:
 
 
 @pytest.mark.slow
+def test_a_dask_cluster_that_is_lost_on_the_way_is_named_and_retried() -> None:
+    from dask import config
+    from distributed import LocalCluster
+    from joblib import delayed
+
+    recipe = recipe_of(tree(max_depth=[1, 2]), parallel=2)
+    with (
+        config.set({"distributed.comm.timeouts.connect": "500ms"}),
+        LocalCluster(n_workers=1, threads_per_worker=1, host="127.0.0.1", dashboard_address=None) as cluster,
+    ):
+        address = cluster.scheduler_address
+        with pools.opened(address, make_data(), recipe) as pool, pytest.raises(ZeroDivisionError):
+            pool([delayed(divmod)(1, 0)])
+
+        def lose() -> None:
+            with pools.opened(address, make_data(), recipe) as pool:
+                assert pool([delayed(divmod)(7, 2)]) == [(3, 1)]
+                cluster.close()
+                pool([delayed(divmod)(1, 1)])
+
+        with pytest.raises(ClusterUnavailable, match=f"cluster at {address} was lost while it fitted"):
+            lose()
+
+
+@pytest.mark.slow
 def test_trials_on_a_dask_cluster_find_what_threads_find(monkeypatch: pytest.MonkeyPatch) -> None:
     from distributed import LocalCluster
 
