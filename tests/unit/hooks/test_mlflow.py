@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
+from time import monotonic
 from typing import Any
 from unittest import mock
 
@@ -216,6 +217,18 @@ def test_the_password_is_masked_before_anything_can_log_it() -> None:
 
     connect(host="mlflow", login="ada", password="secret-4", extra={"token": "secret-5"}).get_conn()
     assert redact("sent secret-4 and secret-5") == "sent *** and ***"
+
+
+def test_a_database_that_is_down_is_told_at_once_and_may_be_tried_again() -> None:
+    address = "postgresql+psycopg2://ada:secret-6@127.0.0.1:9/mlflow"
+    with mock.patch.dict(os.environ, {"AIRFLOW__MLOPS__TRACKING_URI": address}):
+        config.tracking_uri.cache_clear()
+        begun = monotonic()
+        with pytest.raises(RegistryUnavailable, match="database cannot be opened") as raised:
+            MlflowHook().get_conn()
+    # MLflow itself tries for 102 s.
+    assert monotonic() - begun < 30
+    assert "secret-6" not in "".join(traceback.format_exception(raised.value))
 
 
 def first_look(barrier: Any) -> int:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from airflow_mlops.domain.addresses import DATABASES
+
 if TYPE_CHECKING:
     from typing import TypeAlias
 
@@ -16,10 +18,24 @@ if TYPE_CHECKING:
 
 
 def connect(uri: str) -> Client:
-    """Return a client for tracking and registry at one address; if that is a database, it is opened."""
+    """Return a client for tracking and registry at one address; if that is a database, it is opened.
+
+    :raises sqlalchemy.exc.SQLAlchemyError: if a database does not answer.
+    """
     from mlflow import MlflowClient
 
+    _knock(uri)
     return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+def _knock(uri: str) -> None:
+    """Open a database once, if there is one to reach: MLflow itself says only after 100 s that it is down."""
+    scheme = uri.partition(":")[0].partition("+")[0]
+    if scheme == "sqlite" or scheme not in DATABASES:
+        return
+    import sqlalchemy as sa
+
+    sa.create_engine(uri, poolclass=sa.NullPool).connect().close()
 
 
 def probe(client: Client) -> None:
