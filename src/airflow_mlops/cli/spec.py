@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def check(args: Namespace) -> None:
-    """Validate a spec file, with the suites and the functions of metrics that it names; look at the last file of its sources.
+    """Validate a spec file, with the suites, functions and candidates that it names; look at the last file of its sources.
 
     Files elsewhere than on this machine are looked at only with ``--data``.
 
@@ -37,12 +37,12 @@ def check(args: Namespace) -> None:
     except (SpecError, OSError) as error:
         raise SystemExit(str(error)) from None
     problems = list(suites.check(spec.expectations))
-    if spec.train.metrics:
-        from airflow_mlops.learning.models import own_metrics
+    from airflow_mlops.learning.models import candidates, own_metrics
 
-        # A DAG file finds what lies beside it; its specs lie there too, or in a folder below.
-        folder = Path(args.file).resolve().parent
-        problems += own_metrics.problems(spec.train.metrics, [folder, folder.parent])
+    # A DAG file finds what lies beside it; its specs lie there too, or in a folder below.
+    folder = Path(args.file).resolve().parent
+    problems += own_metrics.problems(spec.train.metrics, [folder, folder.parent])
+    problems += candidates.problems(spec, [folder, folder.parent])
     if problems:
         raise SystemExit("\n".join(problems))
     lines, problems = _of_data(spec, everywhere=args.data)

@@ -202,3 +202,31 @@ def test_a_suite_that_a_spec_names_and_that_is_not_there_is_a_problem(tmp_path: 
     with pytest.raises(SystemExit) as ended:
         mlops("spec", "check", str(file))
     assert f"There is no suite at {tmp_path}/suites/flights.json" in str(ended.value.code)
+
+
+def test_candidates_that_take_no_weights_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "flights.yaml"
+    (tmp_path / "beside_flights.py").write_text(
+        "from sklearn.neighbors import KNeighborsClassifier\n\n\ndef near():\n    return KNeighborsClassifier()\n"
+    )
+    candidates = (
+        "[sklearn.linear_model.LogisticRegression, sklearn.svm.LinearSVC: {calibrate: sigmoid}, "
+        "sklearn.neighbors.KNeighborsClassifier, ensemble: {of: [LogisticRegression, KNeighborsClassifier], method: voting}, "
+        "'beside_flights:near', 'beside_flights:far']"
+    )
+    file.write_text(f"{SPEC}train: {{candidates: {candidates}}}\n")
+    mlops("spec", "check", str(file))
+    assert capsys.readouterr().out == f"{file}: flights is valid.\n"
+    file.write_text(f"{SPEC}train: {{weights: tonnage, candidates: {candidates}}}\n")
+    with pytest.raises(SystemExit) as ended:
+        mlops("spec", "check", str(file))
+    problems = str(ended.value.code).splitlines()
+    why = "KNeighborsClassifier cannot be fitted with sample weights: linear models, trees"
+    names = ["KNeighborsClassifier", "voting", "near"]
+    for position, name, problem in zip((2, 3, 4), names, problems, strict=False):
+        assert problem.startswith(f"train.candidates[{position}]: {name!r}: {why}")
+        assert problem.endswith("; take it out, or leave train.weights out")
+    assert len(problems) == 4
+    assert problems[3].startswith("train.candidates[5]: 'far': beside_flights:far cannot be imported: Attrib")

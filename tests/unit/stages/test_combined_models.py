@@ -36,6 +36,10 @@ def graded(key: str) -> pa.Table:
     rows = rows_of(key)
     delay = rows["delay"].to_numpy()
     grade = np.where(delay < -10, "early", np.where(delay < 15, "on time", "late"))
+    flights = np.asarray(rows["flight"])
+    rows = rows.append_column("tail", pa.array(flights // 5)).append_column(
+        "tonnage", pa.array(1.0 + flights % 3)
+    )
     return rows.drop_columns(["late", "delay"]).append_column("grade", pa.array(grade))
 
 
@@ -119,14 +123,30 @@ def test_a_class_with_too_few_rows_for_spans_fails_the_training_and_is_named() -
         train.fit(rows, recipe, {})
 
 
-@pytest.mark.parametrize(
-    "setting", [{"weights": "distance"}, {"class_weight": "balanced"}, {"groups": "origin"}]
-)
-def test_weights_and_groups_that_its_parts_would_not_keep_are_refused(setting: dict[str, Any]) -> None:
+@pytest.mark.parametrize("candidate", [STACKED, MACHINE], ids=["stacked", "calibrated"])
+def test_with_weights_and_groups_it_loads_in_a_fresh_process_and_is_made_again(
+    candidate: Candidate, world: World
+) -> None:
+    trained = world.history.train(
+        world.february, candidate=candidate, target="grade", features=FEATURES, metric="log_loss",
+        weights="tonnage", class_weight="balanced", groups="tail",
+    )  # fmt: skip
+    assert trained.digest not in (world.stacked.digest, world.champion.digest)
+    evaluation = evaluate.evaluate_candidates(
+        [trained], client=world.history.client, dataset=world.february, champion=None,
+        gates=Gates(floor={"accuracy": 0.3}),
+    )  # fmt: skip
+    assert {check.name: check.verdict for check in evaluation.checks}["blessing"] is Verdict.PASS
+    again = reproduce.reproduce(world.history.client, MODEL, trained.version)
+    assert (again.reproduced, again.digest) == (True, trained.digest)
+
+
+def test_a_class_of_too_few_groups_for_spans_fails_the_training_and_is_named() -> None:
     rows = pa.concat_tables([graded("2013-01"), graded("2013-02")])
-    for candidate in (STACKED, MACHINE):
-        recipe = make_recipe(
-            rows, candidate=candidate, target="grade", features=FEATURES, metric="log_loss", **setting
-        )
-        with pytest.raises(TrainingFailed, match=r"cannot be fitted with sample weights|learns from spans"):
-            train.fit(rows, recipe, {})
+    tails = np.where(np.asarray(rows["grade"]) == "late", 0, 1 + np.arange(rows.num_rows) % 50)
+    recipe = make_recipe(
+        changed(rows, tail=pa.array(tails)), candidate=MACHINE, target="grade", features=FEATURES,
+        metric="log_loss", groups="tail",
+    )  # fmt: skip
+    with pytest.raises(TrainingFailed, match="there are 1 groups of train.groups with rows of class 'late'"):
+        train.fit(changed(rows, tail=pa.array(tails)), recipe, {})

@@ -18,6 +18,7 @@ from pydantic import (
 from airflow_mlops.domain.estimators import PACKAGES
 from airflow_mlops.domain.spec.fields import Json, Line
 from airflow_mlops.domain.spec.loading import Place, describe
+from airflow_mlops.domain.spec.outliers import DETECTORS
 from airflow_mlops.domain.spec.problems import Problems, explain, one_of
 from airflow_mlops.domain.spec.search import Range, Space
 from airflow_mlops.domain.spec.section import Section, short_form, short_schema
@@ -113,17 +114,21 @@ class Candidate(Section):
 
     def against_groups(self) -> str:
         """Return why a candidate cannot be fitted to rows of groups; "" if it can."""
-        learning = [
-            "calibrate" if part.calibrate else "stacking"
-            for part in self.parts()
-            if part.calibrate or part.method == "stacking"
-        ]
-        if not learning:
+        apart = self.calibrate or self.method == "stacking"
+        for part in self.parts():
+            if part.estimator.endswith("CV") and (apart or part.calibrate):
+                return (
+                    f"{part.estimator} splits rows of its own within calibrate or stacking, where rows of one group of "
+                    f"train.groups would stand on both sides: take {part.estimator[:-2]} with a search, or leave groups out"
+                )
+        return ""
+
+    def against_weights(self) -> str:
+        """Return why a candidate cannot be fitted with sample weights, as far as its name says; "" if it may be."""
+        detectors = [part for part in self.parts() if part.estimator in DETECTORS]
+        if not detectors:
             return ""
-        return (
-            f"{learning[0]} learns from spans of the training rows, and rows of one group of train.groups would stand on both "
-            "sides of them: take voting, or leave groups out"
-        )
+        return f"{detectors[0].name} looks for outliers among rows that all count alike: take a classifier"
 
     def parts(self) -> Iterator[Candidate]:
         """Yield the candidate, and each member of an ensemble."""

@@ -148,6 +148,12 @@ class Train(NamesOwnMetrics):
             if (why := candidate.against_groups()) and self.groups
         )
         complaints += (
+            (("candidates", position), f"{why}, or leave {setting} out")
+            for position, candidate in enumerate(self.candidates)
+            for setting in ("weights", "class_weight")
+            if getattr(self, setting) is not None and (why := candidate.against_weights())
+        )
+        complaints += (
             (("candidates", position), why)
             for position, candidate in enumerate(self.candidates)
             for part in candidate.parts()

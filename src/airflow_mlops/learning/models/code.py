@@ -6,6 +6,7 @@ import ast
 import hashlib
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.abc import InspectLoader
@@ -60,6 +61,19 @@ def find(path: str) -> Function:
             "into the module itself, or into an installed package"
         )
     return Function(version(path, source), source, function)
+
+
+@contextmanager
+def importable(folders: Iterable[Path]) -> Iterator[None]:
+    """Let modules be imported from some folders too, such as those that DAG files lie in."""
+    added = [str(folder) for folder in folders]
+    sys.path[:0] = added
+    try:
+        yield
+    finally:
+        # Not what it was before: what is imported may add to it.
+        for folder in added:
+            sys.path.remove(folder)
 
 
 def outside(path: str, folders: Iterable[Path]) -> str | None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from airflow_mlops.learning.models import routing
+from airflow_mlops.learning.models.routing import SPANS
+
 if TYPE_CHECKING:
     import numpy as np
     from sklearn.base import BaseEstimator
     from sklearn.pipeline import Pipeline
-
-SPANS = 5
-"""Spans of the training rows in the order of time; what was predicted for each, by a model of the others, is what a combined
-model learns from. Of a classifier they are fifths of each class, so that a rare one is in all of them."""
 
 
 def calibrated(model: Pipeline, method: str) -> BaseEstimator:
@@ -50,11 +49,41 @@ def ensemble(members: list[tuple[str, Pipeline]], method: str, task: str) -> Bas
     return sk.StackingRegressor(members, RidgeCV(), cv=SPANS, n_jobs=1)
 
 
-def too_few(unfitted: Pipeline, labels: np.ndarray, classes: tuple[str, ...]) -> str:
-    """Return why the rows of a classifier cannot be split into its spans; "" if they can, or need not be.
+def too_few(
+    unfitted: Pipeline, labels: np.ndarray, classes: tuple[str, ...], groups: np.ndarray | None = None
+) -> str:
+    """Return why rows cannot be split into the spans of a model; "" if they can, or need not be.
 
-    :param labels: codes of the classes.
+    The spans are in the order of time, of a classifier fifths of each class, so that a rare one is in all of them; with groups
+    they are of whole groups instead.
+
+    :param labels: codes of the classes, or the numbers of a regression.
+    :param groups: number of each row's group; None if there are none.
     """
+    import numpy as np
+    from sklearn.base import is_classifier
+
+    if groups is not None and routing.splitting(unfitted):
+        return _too_few_groups(labels if is_classifier(unfitted) else np.zeros(labels.size), classes, groups)
+    return _too_few_rows(unfitted, labels, classes) if is_classifier(unfitted) else ""
+
+
+def _too_few_groups(labels: np.ndarray, classes: tuple[str, ...], groups: np.ndarray) -> str:
+    import numpy as np
+
+    codes = np.unique(labels)
+    counts = [np.unique(groups[labels == code]).size for code in codes]
+    if min(counts) >= SPANS:
+        return ""
+    least = int(np.argmin(counts))
+    of_class = f" with rows of class {classes[int(codes[least])]!r}" if len(codes) > 1 else ""
+    return (
+        f"there are {counts[least]} groups of train.groups{of_class}, and what it learns from needs {SPANS}, one for each span: "
+        "take a longer window, or a candidate without calibrate, stacking and estimators with a cv"
+    )
+
+
+def _too_few_rows(unfitted: Pipeline, labels: np.ndarray, classes: tuple[str, ...]) -> str:
     import numpy as np
     from sklearn.calibration import CalibratedClassifierCV
     from sklearn.ensemble import StackingClassifier

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_mlops.domain.estimators import PACKAGES, EstimatorPackage
 from airflow_mlops.domain.spec import outliers
 from airflow_mlops.exceptions import TrainingFailed, UntrustedModel
-from airflow_mlops.learning.models import aliases, code, skops_file
+from airflow_mlops.learning.models import aliases, code, routing, skops_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -92,8 +92,18 @@ def weights_argument(model: BaseEstimator) -> str | None:
     hands_on = inspect.Parameter.VAR_KEYWORD in kinds and type(model).__module__.startswith("sklearn.")
     if not (has_fit_parameter(model, "sample_weight") or hands_on):
         return None
-    takes = all(has_fit_parameter(part, "sample_weight") for part in _parts(model))
+    takes = all(weights_argument(part) == "sample_weight" for part in _parts(model))
     return "sample_weight" if takes else None
+
+
+def against_weights(model: BaseEstimator) -> str:
+    """Return why an estimator cannot be fitted with sample weights; "" if it can, by itself or by :mod:`.routing`."""
+    if weights_argument(model) is not None or not (part := routing.unweighted(model)):
+        return ""
+    return (
+        f"{part} cannot be fitted with sample weights: linear models, trees, forests and gradient boosting can, of scikit-learn, "
+        "LightGBM and XGBoost"
+    )
 
 
 def _parts(model: BaseEstimator) -> Iterator[BaseEstimator]:

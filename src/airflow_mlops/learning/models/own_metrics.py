@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -52,9 +51,7 @@ def problems(own: Mapping[str, OwnMetric], folders: Sequence[Path]) -> Iterator[
 
     :param folders: where modules are looked for besides, such as those that DAG files lie in.
     """
-    added = [str(folder) for folder in folders]
-    sys.path[:0] = added
-    try:
+    with code.importable(folders):
         for name, metric in own.items():
             try:
                 inspect.signature(function(metric.function).call).bind("labels", "predictions")
@@ -62,10 +59,6 @@ def problems(own: Mapping[str, OwnMetric], folders: Sequence[Path]) -> Iterator[
                 yield f"train.metrics.{name}.function: {error}"
             except TypeError as error:
                 yield f"train.metrics.{name}.function: {metric.function} must take labels and predictions: {error}"
-    finally:
-        # Not what it was before: what is imported may add to it.
-        for folder in added:
-            sys.path.remove(folder)
 
 
 def file(name: str) -> str:

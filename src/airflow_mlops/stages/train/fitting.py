@@ -10,7 +10,7 @@ from airflow_mlops.domain.classes import BINARY
 from airflow_mlops.domain.facts.recipe import LEAST_OF_A_CLASS, LEAST_ROWS
 from airflow_mlops.exceptions import NotEnoughData, SchemaMismatch, TrainingFailed
 from airflow_mlops.learning.labels import groups, weights
-from airflow_mlops.learning.models import classes, combine, estimators, models, pipeline
+from airflow_mlops.learning.models import classes, combine, estimators, models, pipeline, routing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -182,14 +182,10 @@ def build(
         categories=categories,
         classes=classes,
     )
-    if recipe.groups and (why := recipe.candidate.against_groups()):
-        raise TrainingFailed(f"Candidate {recipe.candidate.name!r}: {why}.")
     for name, setting in (("weights", recipe.weights), ("class_weight", recipe.class_weight)):
-        if setting is not None and estimators.weights_argument(unfitted) is None:
+        if setting is not None and (why := estimators.against_weights(unfitted)):
             raise TrainingFailed(
-                f"Candidate {recipe.candidate.name!r}: {type(unfitted['model']).__name__} cannot be fitted with sample weights, "
-                f"and the spec has train.{name}. Linear models, trees, forests and gradient boosting can, of scikit-learn, "
-                "LightGBM and XGBoost."
+                f"Candidate {recipe.candidate.name!r}: {why}, and the spec has train.{name}."
             )
     return unfitted
 
@@ -222,21 +218,28 @@ def fit(unfitted: Pipeline, data: Data, threads: int, name: str) -> Pipeline:
             raise NotEnoughData(
                 f"All {labels.size} rows to fit on have the label {data.classes[data.labels[0]]}."
             )
-        if problem := combine.too_few(unfitted, data.labels, data.classes):
-            raise TrainingFailed(f"{name}: {problem}.")
+    if problem := combine.too_few(unfitted, data.labels, data.classes, data.groups):
+        raise TrainingFailed(f"{name}: {problem}.")
     # In threads: processes would import everything again, copy the rows, and outlive a task that is killed. OpenMP's
     # limit holds for this thread alone; bounded() sets that of BLAS.
     limits = threadpool_limits(threads, user_api="openmp")
-    sample_weights, argument = data.sample_weights(), estimators.weights_argument(unfitted)
-    weighted = {} if sample_weights is None or argument is None else {argument: sample_weights}
     with parallel_config("threading", n_jobs=threads), limits:
         try:
-            fitted = unfitted.fit(data.frame, labels, **weighted)
+            fitted = _fitted(unfitted, data, labels)
         except Exception as error:  # functions of users, LightGBM and others raise any exception
             raise TrainingFailed(f"{name}: {error}") from error
     if seen.size:
         classes.keep(fitted, data.classes, seen.tolist())
     return fitted
+
+
+def _fitted(unfitted: Pipeline, data: Data, labels: np.ndarray) -> Pipeline:
+    weights, argument = data.sample_weights(), estimators.weights_argument(unfitted)
+    groups = data.groups if routing.splitting(unfitted) else None
+    if groups is None and (weights is None or argument is not None):
+        weighted = {} if weights is None or argument is None else {argument: weights}
+        return unfitted.fit(data.frame, labels, **weighted)
+    return routing.fit(unfitted, data.frame, labels, weights=weights, groups=groups)
 
 
 def predicted(model: Pipeline, data: Data, task: str, name: str) -> np.ndarray:

@@ -79,20 +79,34 @@ def test_an_ensemble_that_cannot_be_says_why(body: dict[str, Any], words: str) -
         train({"my_models:built": {}}, {"ensemble": body})
 
 
-@pytest.mark.parametrize(
-    ("candidate", "word"),
-    [
-        ({"sklearn.svm.LinearSVC": {"calibrate": "sigmoid"}}, "calibrate"),
-        ({"ensemble": {"of": BOTH, "method": "stacking"}}, "stacking"),
-        ({"ensemble": {"of": BOTH, "method": "voting", "calibrate": "isotonic"}}, "calibrate"),
-    ],
-)
-def test_rows_of_one_group_stay_on_one_side_of_every_split(candidate: dict[str, Any], word: str) -> None:
-    section = train(candidate).model_copy(update={"groups": "customer"})
-    with pytest.raises(SpecError, match=rf"candidates\[2\]: {word} learns from spans of the training rows"):
-        raise_of(section, Task.CLASSIFICATION)
-    voting = train({"ensemble": {"of": BOTH, "method": "voting"}})
-    raise_of(voting.model_copy(update={"groups": "customer"}), Task.CLASSIFICATION)
+def test_what_splits_rows_of_its_own_is_refused_within_what_splits_by_groups() -> None:
+    searching: dict[str, Any] = {"sklearn.linear_model.LogisticRegressionCV": {}}
+    within: list[dict[str, Any]] = [
+        {"sklearn.linear_model.LogisticRegressionCV": {"calibrate": "sigmoid"}},
+        {"ensemble": {"of": [searching, LINEAR], "method": "stacking"}},
+    ]
+    for candidate in within:
+        section = train(candidate).model_copy(update={"groups": "customer"})
+        with pytest.raises(
+            SpecError,
+            match=r"candidates\[2\]: sklearn.linear_model.LogisticRegressionCV splits rows of its own",
+        ):
+            raise_of(section, Task.CLASSIFICATION)
+        raise_of(train(candidate), Task.CLASSIFICATION)
+    kept_apart: list[dict[str, Any]] = [
+        {"sklearn.svm.LinearSVC": {"calibrate": "sigmoid"}},
+        {"ensemble": {"of": BOTH, "method": "stacking"}},
+    ]
+    for candidate in kept_apart:
+        raise_of(train(candidate).model_copy(update={"groups": "customer"}), Task.CLASSIFICATION)
+
+
+def test_a_detector_of_outliers_takes_no_weights() -> None:
+    detector = train({"sklearn.ensemble.IsolationForest": {"calibrate": "sigmoid"}})
+    for name, value in (("weights", "amount"), ("class_weight", "balanced")):
+        why = rf"candidates\[2\]: IsolationForest looks for outliers among rows that all count alike: .* leave {name} out"
+        with pytest.raises(SpecError, match=why):
+            raise_of(detector.model_copy(update={name: value}), Task.CLASSIFICATION)
 
 
 def test_members_belong_to_ensembles_only() -> None:
