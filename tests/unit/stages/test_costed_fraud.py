@@ -19,7 +19,8 @@ from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.facts.performance import Judgement
 from airflow_mlops.domain.facts.question import Question
 from airflow_mlops.domain.facts.results import Action, DatasetVersion, Evaluation, ModelRef, TrainedModel
-from airflow_mlops.domain.spec.decision import Costs, Decision
+from airflow_mlops.domain.spec.costs import Costs
+from airflow_mlops.domain.spec.decision import Decision
 from airflow_mlops.domain.spec.model import Candidate, Features, Gates, ModelSpec, PerformancePolicy
 from airflow_mlops.exceptions import NotEnoughData, SchemaMismatch
 from airflow_mlops.learning.labels import labels

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Self
 from pydantic import Field, field_validator, model_validator
 
 from airflow_mlops.domain.checks import Fact
-from airflow_mlops.domain.classes import BINARY, are_texts, class_name
-from airflow_mlops.domain.spec.decision import Costs, Decision, costless
+from airflow_mlops.domain.classes import BINARY, are_texts, class_name, union
+from airflow_mlops.domain.spec.costs import ClassCosts, CostMatrix, Costs
+from airflow_mlops.domain.spec.decision import Decision, costless
 from airflow_mlops.domain.spec.own_metrics import OwnMetric
 
 if TYPE_CHECKING:
@@ -59,13 +60,18 @@ class Question(Fact):
         return self
 
     @property
-    def costs(self) -> Costs | None:
+    def costs(self) -> Costs | ClassCosts | None:
         """What metrics count mistakes by; None if nothing says what they cost."""
         return self.decision.costs if self.decision else None
 
-    def costs_of(self, order: Sequence[str]) -> Costs | None:
-        """Return the costs for classes in another order, as of a version from before the spec turned them, or named none."""
+    def costs_of(self, order: Sequence[str]) -> Costs | CostMatrix | None:
+        """Return the costs for classes in another order, as of a version from before the spec turned them, or named none.
+
+        Those by the names of classes are also of the classes that the spec names besides.
+        """
         costs = self.costs
+        if isinstance(costs, ClassCosts):
+            return costs.among(union(order, self.classes))
         # Labels come as numbers or as texts; only of 0 and 1, and of texts that are no numbers, the names tell their order.
         ordered = BINARY if set(order) == set(BINARY) else sorted(order) if are_texts(order) else order
         is_turned = len(order) == len(BINARY) and tuple(order) == (self.classes or tuple(ordered))[::-1]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 
-from airflow_mlops.domain.classes import BINARY
+from airflow_mlops.domain.classes import BINARY, class_name
 from airflow_mlops.domain.metrics import F_BETA, Task, metric_of, of_decisions
+from airflow_mlops.domain.spec.costs import AnyCosts, ClassCosts, CostMatrix, Costs
 from airflow_mlops.domain.spec.fields import MetricName, Number
 from airflow_mlops.domain.spec.loading import Place
 from airflow_mlops.domain.spec.section import Section
@@ -17,6 +18,8 @@ CHOOSING = ("f1", "f1_weighted", "balanced_accuracy", "matthews", "quadratic_kap
 """Metrics that a threshold can be chosen by: each is worse both with too few and with too many rows called positive."""
 COST = "expected_cost"
 """The metric that needs costs."""
+BY_CLASS = "write decision: {costs: {true class: {chosen class: cost}, default: cost}}"
+"""How costs of more than two classes are written."""
 
 
 def _chooses(name: str) -> str:
@@ -32,43 +35,14 @@ def _chooses(name: str) -> str:
     return name
 
 
-class Costs(Section):
-    """What the two mistakes of a classifier cost, in any unit; a right decision costs nothing."""
-
-    false_positive: Annotated[Number, Field(gt=0, le=1e12)] = Field(
-        description="Cost of a row that is called positive and is not, such as a false alarm."
-    )
-    false_negative: Annotated[Number, Field(gt=0, le=1e12)] = Field(
-        description="Cost of a positive row that is not called so, such as a missed fraud."
-    )
-
-    @property
-    def threshold(self) -> float:
-        """The threshold of least cost for probabilities that are right: Elkan, The Foundations of Cost-Sensitive Learning (2001)."""
-        return self.false_positive / (self.false_positive + self.false_negative)
-
-    @property
-    def turned(self) -> Costs:
-        """The same costs if the other class is the positive one."""
-        return Costs(false_positive=self.false_negative, false_negative=self.false_positive)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _of_two_classes(cls, value: Any) -> Any:
-        if isinstance(value, dict) and any(isinstance(part, dict) for part in value.values()):
-            raise ValueError(
-                "takes false_positive and false_negative, for two classes; of more than two the most probable one is chosen, "
-                "whatever mistakes cost"
-            )
-        return value
-
-
 class Decision(Section):
-    """From which probability on a row is put in the second of two classes: one of the three keys says it."""
+    """From which probability on a row is put in the second of two classes: one of the three keys says it. Of more, `costs` can."""
 
-    costs: Costs | None = Field(
+    costs: AnyCosts | None = Field(
         default=None,
-        description="Take the threshold of least cost on the validation rows of the training, which its model was not fitted to.",
+        description="What mistakes cost. Of two classes: take the threshold of least cost on the validation rows of the training, which "
+        "its model was not fitted to. Of more, `{true class: {chosen class: cost}}`, with a `default` for pairs that are not named: choose "
+        "the class of least expected cost.",
     )
     metric: (
         Annotated[
@@ -84,6 +58,10 @@ class Decision(Section):
         default=None, description="Take this threshold, above 0 and below 1."
     )
 
+    def counted(self, classes: Sequence[str]) -> Costs | CostMatrix | None:
+        """Return what metrics count mistakes by, for a version of some classes; None if nothing says what they cost."""
+        return self.costs.among(classes) if isinstance(self.costs, ClassCosts) else self.costs
+
     @model_validator(mode="after")
     def _one_of_three(self) -> Decision:
         named = [name for name in ("costs", "metric", "threshold") if getattr(self, name) is not None]
@@ -94,17 +72,23 @@ class Decision(Section):
         return self
 
 
-def unfit(task: Task | None, classes: Sequence[str | int]) -> str:
-    """Return why a model can have no decision; "" if it can.
+def unfit(decision: Decision, task: Task | None, classes: Sequence[str | int]) -> list[tuple[Place, str]]:
+    """Return why a model can have no such decision, with places; nothing if it can.
 
     :param task: None if that is not known.
     :param classes: those that the spec names.
     """
     if task is Task.REGRESSION:
-        return "is for classification: a predicted number is no decision; leave it out"
-    if len(classes) > len(BINARY):
-        return f"is for two classes, and classes names {len(classes)}, of which the most probable is chosen; leave it out"
-    return ""
+        return [((), "is for classification: a predicted number is no decision; leave it out")]
+    names = [class_name(label) for label in classes]
+    if names and isinstance(decision.costs, ClassCosts):
+        return [(("costs", *place), why) for place, why in decision.costs.problems(names)]
+    if len(names) > len(BINARY) and isinstance(decision.costs, Costs):
+        return [(("costs",), f"is of two classes, and classes names {len(names)}: {BY_CLASS}")]
+    if len(names) > len(BINARY):
+        why = f"is for two classes, and classes names {len(names)}, of which the most probable is chosen; leave it out, or {BY_CLASS}"
+        return [((), why)]
+    return []
 
 
 def costless(decision: Decision | None, metrics: Mapping[Place, str | None]) -> list[tuple[Place, str]]:

@@ -15,9 +15,10 @@ from airflow_mlops.domain.spec import idle, loading, rows
 from airflow_mlops.domain.spec.alerts import Alerts
 from airflow_mlops.domain.spec.candidates import Candidate
 from airflow_mlops.domain.spec.class_gates import ClassGates
+from airflow_mlops.domain.spec.costs import ClassCosts, Costs
 from airflow_mlops.domain.spec.data import Expectation, Features, Labels, SchemaPolicy, Skew, Suite
 from airflow_mlops.domain.spec.dataset import DataSpec
-from airflow_mlops.domain.spec.decision import Costs, Decision, costless, unfit
+from airflow_mlops.domain.spec.decision import Decision, costless, unfit
 from airflow_mlops.domain.spec.fields import KofN
 from airflow_mlops.domain.spec.gates import (
     Fairness,
@@ -43,6 +44,7 @@ __all__ = [
     "AutoRollback",
     "Budget",
     "Candidate",
+    "ClassCosts",
     "ClassGates",
     "Costs",
     "Decision",
@@ -84,7 +86,8 @@ class ModelSpec(NamesOwnMetrics, DataSpec):
     decision: Decision | None = Field(
         default=None,
         exclude_if=lambda decision: decision is None,
-        description="From which probability on a row is put in the second of two classes; `null` for 0.5.",
+        description="From which probability on a row is put in the second of two classes, or what mistakes cost; `null` for 0.5, and of "
+        "more classes the most probable one.",
     )
     train: Train = Field(
         default_factory=Train, validate_default=True, description="What is trained, on which rows."
@@ -127,8 +130,8 @@ class ModelSpec(NamesOwnMetrics, DataSpec):
     @field_validator("decision")
     @classmethod
     def _decision(cls, value: Decision | None, info: ValidationInfo) -> Decision | None:
-        if value is not None and (wrong := unfit(info.data.get("task"), info.data.get("classes", ()))):
-            raise ValueError(wrong)
+        if value is not None:
+            Problems.raise_any(unfit(value, info.data.get("task"), info.data.get("classes", ())))
         return value
 
     @field_validator("train")

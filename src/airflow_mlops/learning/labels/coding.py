@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from airflow_mlops.domain.facts.question import Question
-    from airflow_mlops.domain.spec.decision import Costs
+    from airflow_mlops.domain.spec.costs import CostMatrix, Costs
 
 TRUTH = "_truth"
 """Column of the label; null while it is not known, or if labels contradict each other."""
@@ -69,7 +69,9 @@ class Coding(NamedTuple):
         strange = [name for name in there if name not in self.judged] if rows.num_rows else []
         return self._replace(judged=union(self.judged, strange))
 
-    def comparable(self, metrics: Mapping[str, float], costs: Costs | None = None) -> dict[str, float]:
+    def comparable(
+        self, metrics: Mapping[str, float], costs: Costs | CostMatrix | None = None
+    ) -> dict[str, float]:
         """Return the metrics of an earlier evaluation that mean the same: none of one class, if there are more by now.
 
         :param costs: what mistakes cost then; a cost by others is left out.

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
     from sklearn.pipeline import Pipeline
 
-_OURS = ("airflow_mlops.learning.models.outliers.OutlierScore",)
+_OURS = (
+    "airflow_mlops.learning.models.least_cost.LeastCost",
+    "airflow_mlops.learning.models.outliers.OutlierScore",
+)
 # Beyond the types that skops itself trusts: scikit-learn's estimators and the functions and containers of NumPy and
 # SciPy. Trees, splines and boosters hold indices that are followed without checking bounds; they are
 # safe here because the digest is checked before anything is loaded.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from airflow_mlops.domain.facts.decision import HALF, DecisionRule
 from airflow_mlops.domain.metrics import metric_of, of_decisions
+from airflow_mlops.domain.spec.costs import CostMatrix, Costs
 from airflow_mlops.domain.spec.gates import RATES
 from airflow_mlops.learning.statistics import counts
 
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
 
 
 def chosen(predicted: np.ndarray, rule: DecisionRule = HALF) -> np.ndarray:
-    """Return the code of the class that each row is put in: 1 of two from the threshold on, else the most probable one.
+    """Return the code of the class that each row is put in: 1 of two from the threshold on, of more the most probable one.
+
+    With a matrix of costs it is the one of least expected cost.
 
     :param predicted: probability of class 1 of two, or of more classes a probability for each, one column a class.
     :param rule: of the version; one that tells apart two of more classes has the positions of those two.
@@ -26,7 +29,11 @@ def chosen(predicted: np.ndarray, rule: DecisionRule = HALF) -> np.ndarray:
     import numpy as np
 
     codes: np.ndarray
-    if rule.threshold == HALF.threshold:
+    if rule.matrix is not None and predicted.ndim == 2:
+        # Elkan, The Foundations of Cost-Sensitive Learning (2001): the least sum over true classes of probability times cost.
+        places = np.array(rule.places)
+        codes = places[(predicted[:, places] @ np.array(rule.matrix)).argmin(axis=1)]
+    elif rule.usual:
         codes = predicted.argmax(axis=1) if predicted.ndim == 2 else predicted >= HALF.threshold
     elif predicted.ndim == 1:
         # The version may have its two classes the other way round.
@@ -45,7 +52,7 @@ def decided(measure: str, predicted: np.ndarray, rule: DecisionRule = HALF) -> n
     """
     import numpy as np
 
-    if rule.threshold == HALF.threshold or not (measure in RATES or of_decisions(measure)):
+    if rule.usual or not (measure in RATES or of_decisions(measure)):
         return predicted
     codes = chosen(predicted, rule)
     if predicted.ndim == 1:
@@ -54,17 +61,35 @@ def decided(measure: str, predicted: np.ndarray, rule: DecisionRule = HALF) -> n
 
 
 def costs(truth: np.ndarray, predicted: np.ndarray, rule: DecisionRule) -> np.ndarray:
-    """Return what the decision about each row costs; not a number without costs, or with more than two classes.
+    """Return what the decision about each row costs; not a number without costs, or where these do not say it.
 
     :param predicted: as :func:`decided` returns it.
     """
     import numpy as np
 
+    if isinstance(rule.costs, CostMatrix):
+        return _costs_among(truth, predicted, rule.costs)
     if rule.costs is None or predicted.ndim > 1:
         return np.full(truth.size, math.nan)
     called = predicted >= HALF.threshold
     missed, alarmed = (truth == 1) & ~called, (truth == 0) & called
     return np.asarray(rule.costs.false_negative * missed + rule.costs.false_positive * alarmed)
+
+
+def _costs_among(truth: np.ndarray, predicted: np.ndarray, costs: CostMatrix) -> np.ndarray:
+    import numpy as np
+
+    called = (
+        predicted.argmax(axis=1) if predicted.ndim == 2 else (predicted >= HALF.threshold).astype(np.int64)
+    )
+    width = max(2, predicted.shape[1] if predicted.ndim == 2 else 2, len(costs.rows))
+    other = math.nan if costs.other is None else costs.other
+    # A label that is none of the classes has the code -1, and so the last row.
+    table = np.full((width + 1, width), other)
+    np.fill_diagonal(table, 0.0)
+    rows = np.array(costs.rows, dtype=float)
+    table[: len(rows), : len(rows)] = rows
+    return np.asarray(table[truth.astype(np.int64), called])
 
 
 def _accuracy(positives: float, negatives: float, right: float, wrong: float) -> float:
@@ -101,7 +126,8 @@ def best(truth: np.ndarray, scores: np.ndarray, decision: Decision, weights: np.
     """
     import numpy as np
 
-    usual = decision.costs.threshold if decision.costs else HALF.threshold
+    costs = decision.costs if isinstance(decision.costs, Costs) else None
+    usual = costs.threshold if costs else HALF.threshold
     order = np.argsort(-scores, kind="stable")
     ranked, labels = scores[order], truth[order]
     counted = np.ones(order.size) if weights is None else np.asarray(weights, dtype=float)[order]
@@ -123,7 +149,7 @@ def best(truth: np.ndarray, scores: np.ndarray, decision: Decision, weights: np.
     low, high = float(lowers[place]), float(uppers[place])
     middle = (low + high) / 2
     threshold = usual if low < usual <= high else middle if low < middle else high
-    sign = -1 if decision.costs else 1
+    sign = -1 if costs else 1
     return Cut(threshold, sign * float(values[place]), float((right + wrong)[place] / (right + wrong)[-1]))
 
 
@@ -133,7 +159,7 @@ def _values(
     """Return how good each cut is: the metric, or the cost of a row below zero."""
     import numpy as np
 
-    if decision.costs:
+    if isinstance(decision.costs, Costs):
         lost = decision.costs.false_negative * (positives - right) + decision.costs.false_positive * wrong
         return np.asarray(-lost / (positives + negatives))
     name = str(decision.metric)

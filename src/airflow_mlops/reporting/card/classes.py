@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.domain.classes import BINARY
+from airflow_mlops.domain.spec.costs import CostMatrix, Costs
 from airflow_mlops.reporting.words import number
 
 if TYPE_CHECKING:
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from airflow_mlops.domain.facts.results import Evaluation, TrainedModel
 
 _CLASSES = 30
+_COSTS = 12
 
 
 def predicts(candidate: TrainedModel) -> str:
@@ -26,11 +28,28 @@ def predicts(candidate: TrainedModel) -> str:
 
 
 def decides(classes: Sequence[str], rule: DecisionRule) -> str:
-    """Return from which probability on a model of two classes puts a row in the second, and why, in words."""
+    """Return from which probability on a model of two classes puts a row in the second, or what it weighs, and why, in words."""
+    if isinstance(rule.costs, CostMatrix):
+        return f"{rule.reason}: {'; '.join(_costs(classes, rule.costs))}"
     costs = ""
-    if rule.costs:
+    if isinstance(rule.costs, Costs):
         costs = f"; a false positive costs {rule.costs.false_positive:g}, a false negative {rule.costs.false_negative:g}"
     return f"{(classes or BINARY)[1]} from a probability of {rule.threshold:.4g} on ({rule.reason}){costs}"
+
+
+def _costs(classes: Sequence[str], costs: CostMatrix) -> Iterator[str]:
+    """Yield what mistakes cost, the dearest first."""
+    mistakes = [
+        (cost or 0.0, true, chosen)
+        for true, row in zip(classes, costs.rows, strict=False)
+        for chosen, cost in zip(classes, row, strict=False)
+        if true != chosen
+    ]
+    mistakes.sort(key=lambda mistake: -mistake[0])
+    for cost, true, chosen in mistakes[:_COSTS]:
+        yield f"{true} as {chosen} costs {cost:g}"
+    if len(mistakes) > _COSTS:
+        yield f"and {len(mistakes) - _COSTS:,} more"
 
 
 def measured(evaluation: Evaluation) -> Iterator[tuple[Any, ...]]:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.facts.decision import HALF, DecisionRule
 from airflow_mlops.domain.metrics import measured as measured_names
+from airflow_mlops.domain.spec.costs import CostMatrix
+from airflow_mlops.domain.spec.decision import COST
 from airflow_mlops.learning.statistics import measures
 from airflow_mlops.stages.performance.calibration import (
     LEAST_ROWS,
@@ -122,18 +124,19 @@ def estimate(
     bootstrap draw of the calibrations, and its interval comes from their deviation.
 
     :param scores: finite probabilities of each class, one column a class.
-    :param rule: by which a model of two of the classes puts a row in one of them.
+    :param rule: by which a model puts a row in one of the classes, or in one of two of them, and what mistakes cost.
     """
     import numpy as np
 
     random = np.random.default_rng(seed)
     rows, width = scores.shape
     count = max(1, min(rows, _CELLS // width))
-    drawn: dict[str, list[float]] = {name: [] for name in measured_names("classification")}
+    costs = [COST] if isinstance(rule.costs, CostMatrix) else []
+    drawn: dict[str, list[float]] = {name: [] for name in measured_names("classification", costs)}
     for line in range(1, LINES + 1):
         chosen = scores[random.choice(rows, count, replace=False)]
         labels = _drawn(_calibrated(chosen, calibrations, line), random)
-        for name, value in measures.metrics(labels, chosen, "classification", rule=rule).items():
+        for name, value in measures.metrics(labels, chosen, "classification", costs, rule=rule).items():
             if value is not None:
                 drawn[name].append(value)
     estimates = {}

@@ -11,6 +11,7 @@ from airflow_mlops.domain.facts.performance import CONFIDENCE, Measured
 from airflow_mlops.domain.metrics import measured as metrics_of
 from airflow_mlops.domain.metrics import metric_of
 from airflow_mlops.domain.predictions import INTERVAL
+from airflow_mlops.domain.spec.costs import CostMatrix, Costs
 from airflow_mlops.domain.spec.decision import COST
 from airflow_mlops.learning.labels.coding import Coding
 from airflow_mlops.learning.statistics import coverage, measures, resampling
@@ -106,11 +107,24 @@ def naive(
     else:
         constant = np.full(truth.size, prior)
     costs, weights = coding.decision.costs, coding.weights_of(rows)
-    # A share is a probability that is right, so costs say at once what to do about all rows; of more classes than two, of which
-    # a version may be from before the spec had costs, the most probable one is chosen.
-    costly = costs if len(coding.own) == len(BINARY) else None
-    rule = DecisionRule(threshold=costly.threshold, costs=costly) if costly else HALF
-    return measures.metrics(truth, constant, coding.task, [metric], rule=rule, weights=weights)
+    return measures.metrics(
+        truth, constant, coding.task, [metric], rule=_at_once(costs, coding.own), weights=weights
+    )
+
+
+def _at_once(costs: Costs | CostMatrix | None, own: Sequence[str]) -> DecisionRule:
+    """Return what costs say to do about all rows alike: a share is a probability that is right.
+
+    Of more classes than two, of which a version may be from before the spec had costs of each pair, the most probable one is chosen.
+    """
+    if isinstance(costs, CostMatrix) and len(own) > len(BINARY):
+        rows = [[cost for cost in row[: len(own)] if cost is not None] for row in costs.rows[: len(own)]]
+        known = all(len(row) == len(own) for row in rows)
+        matrix = tuple(map(tuple, rows)) if known else None
+        return DecisionRule(costs=costs, matrix=matrix, places=tuple(range(len(own))))
+    if isinstance(costs, Costs) and len(own) == len(BINARY):
+        return DecisionRule(threshold=costs.threshold, costs=costs)
+    return HALF
 
 
 def slices(

@@ -91,7 +91,7 @@ def _digest(subject: Subject, joined: Joined, scored: Partition, coding: Coding)
         names = "\n".join([*coding.own, "", *coding.judged])
         parts.append(hashlib.sha256(names.encode("utf-8", "surrogatepass")).hexdigest()[:16])
     if coding.decision != HALF:
-        decided = coding.decision.model_dump_json(include={"threshold", "costs"})
+        decided = coding.decision.model_dump_json(include={"threshold", "costs", "matrix"})
         parts.append(hashlib.sha256(decided.encode()).hexdigest()[:16])
     if truth.question.weights is not None:
         parts.append(truth.question.weights)

@@ -261,7 +261,8 @@ def _metrics(recorded: Record, recipe: Recipe, rows: pa.Table, fitted: Pipeline)
     frame = pipeline.frame(labelled_rows, pipeline.features_of(fitted))
     predicted, bounds = intervals.predict(fitted, frame, recipe.task)
     named = [name for name in recorded.holdout if find(name)]
-    rule = thresholds.of(fitted, costs=recipe.decision.costs if recipe.decision else None)
+    costs = recipe.decision.counted(names) if recipe.decision else None
+    rule = thresholds.of(fitted, costs=costs)
     weighed = weights.of(labelled_rows, recipe.weights, recipe.dataset.key)
     measured = measures.metrics(truth, predicted, recipe.task, named, rule=rule, weights=weighed)
     measured |= coverage.values(truth, *bounds) if bounds else {}

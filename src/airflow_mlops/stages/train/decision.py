@@ -10,6 +10,8 @@ from airflow_mlops.domain.classes import BINARY
 from airflow_mlops.domain.facts.decision import HALF, DecisionRule
 from airflow_mlops.domain.facts.recipe import LEAST_OF_A_CLASS
 from airflow_mlops.domain.metrics import of_decisions
+from airflow_mlops.domain.spec.costs import ClassCosts, Costs
+from airflow_mlops.domain.spec.decision import BY_CLASS
 from airflow_mlops.exceptions import NotEnoughData, SchemaMismatch
 from airflow_mlops.learning.statistics import decisions
 from airflow_mlops.stages.train import folds
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from airflow_mlops.domain.facts.recipe import Recipe
-    from airflow_mlops.domain.spec.decision import Costs, Decision
+    from airflow_mlops.domain.spec.decision import Decision
     from airflow_mlops.stages.train.fitting import Data
 
 log = logging.getLogger(__name__)
@@ -42,10 +44,12 @@ def choose(
     decision = recipe.decision
     if decision is None:
         return None, ""
+    if isinstance(decision.costs, ClassCosts):
+        return _least_cost(recipe, data, decision.costs), ""
     if len(data.classes) != len(BINARY):
         raise SchemaMismatch(
             f"decision is for two classes, and {recipe.target!r} has {len(data.classes)}: {', '.join(data.classes[:5])}, …; of "
-            "more than two the most probable one is chosen. Leave decision out."
+            f"more than two the most probable one is chosen. Leave decision out, or {BY_CLASS}."
         )
     if decision.threshold is not None:
         return DecisionRule(threshold=decision.threshold, reason="set by the spec"), ""
@@ -64,9 +68,39 @@ def choose(
     cut = decisions.best(truth, scores, decision, weights)
     aim = "least cost" if decision.costs else f"best {decision.metric}"
     reason = f"{aim}, {cut.value:.4g}, on {rows}, of which {positives:,} are {data.classes[1]}"
+    rule = DecisionRule(threshold=cut.threshold, reason=reason, positive=cut.positive)
+    return rule.counting(_of_two(decision)), ""
+
+
+def _least_cost(recipe: Recipe, data: Data, costs: ClassCosts) -> DecisionRule:
+    """Return the decision that weighs costs by the probabilities of a model that is fitted to the rows; it needs no rows apart.
+
+    Weights of classes multiply the odds of a class, and so its costs are divided by them: Elkan, as above, on changed base rates.
+    """
+    import numpy as np
+
+    if problems := [*costs.problems(data.classes)]:
+        place, why = problems[0]
+        where = ".".join(("decision", "costs", *map(str, place)))
+        raise SchemaMismatch(
+            f"{where}: {why}. The classes of {recipe.target!r} in the training rows are {', '.join(data.classes[:10])}; classes can "
+            "name others."
+        )
+    counted, seen = costs.among(data.classes), np.unique(data.labels)
+    rows, fitted = data.weights, data.sample_weights()
+    matrix = []
+    for true in seen:
+        there = data.labels == true
+        weight = float(there.sum() if rows is None else rows[there].sum())
+        weighed = weight if fitted is None else float(fitted[there].sum())
+        share = weight / weighed if weight > 0 and weighed > 0 else 1.0
+        matrix.append(tuple(float(counted.rows[true][chosen] or 0) * share for chosen in seen))
     return DecisionRule(
-        threshold=cut.threshold, costs=decision.costs, reason=reason, positive=cut.positive
-    ), ""
+        costs=counted,
+        matrix=tuple(matrix),
+        places=tuple(int(code) for code in seen),
+        reason="by least expected cost",
+    )
 
 
 def _on_no_rows(decision: Decision, data: Data, why: str) -> tuple[DecisionRule, str]:
@@ -74,15 +108,20 @@ def _on_no_rows(decision: Decision, data: Data, why: str) -> tuple[DecisionRule,
 
     :param why: why there are too few rows to choose a threshold on.
     """
-    if decision.costs is None:
+    costs = _of_two(decision)
+    if costs is None:
         raise NotEnoughData(
             f"{why}; {LEAST_OF_A_CLASS} of either class are needed to choose a threshold by {decision.metric} (decision.metric), and "
             "both among the rows before them. Raise train.folds or train.window, or write decision: {threshold: …}."
         )
     remark = f"{why}, too few to choose a threshold on: it is the one that costs imply"
     log.warning("%s.", remark)
-    rule = DecisionRule(threshold=_implied(decision.costs, data), reason="implied by the costs")
-    return rule.counting(decision.costs), remark
+    rule = DecisionRule(threshold=_implied(costs, data), reason="implied by the costs")
+    return rule.counting(costs), remark
+
+
+def _of_two(decision: Decision) -> Costs | None:
+    return decision.costs if isinstance(decision.costs, Costs) else None
 
 
 def _implied(costs: Costs, data: Data) -> float:
@@ -105,21 +144,26 @@ def _implied(costs: Costs, data: Data) -> float:
     return negative / (positive + negative) if positive + negative else costs.threshold
 
 
-def suiting(recipe: Recipe, data: Data, predicted: np.ndarray) -> DecisionRule:
+def suiting(recipe: Recipe, data: Data, predicted: np.ndarray, fitted: Data) -> DecisionRule:
     """Return the decision by which a candidate is ranked on validation rows: at the threshold that suits them best.
 
     Candidates are ranked alike so, each a little too well; the holdout, which chooses nothing, judges the best one.
 
     :param data: the validation rows.
     :param predicted: predictions of a model that was not fitted to these rows.
+    :param fitted: the rows that it was fitted to.
     """
     decision = recipe.decision
-    if decision is None or predicted.ndim > 1 or not data.labels.size or not of_decisions(recipe.metric):
+    if decision is None or not data.labels.size or not of_decisions(recipe.metric):
+        return HALF
+    if isinstance(decision.costs, ClassCosts) and predicted.ndim > 1:
+        return _least_cost(recipe, fitted, decision.costs)
+    if predicted.ndim > 1:
         return HALF
     if decision.threshold is not None:
         return DecisionRule(threshold=decision.threshold)
     cut = decisions.best(data.labels, predicted, decision, data.weights)
-    return DecisionRule(threshold=cut.threshold, costs=decision.costs)
+    return DecisionRule(threshold=cut.threshold).counting(_of_two(decision))
 
 
 def _day(time: np.datetime64) -> str:

@@ -270,7 +270,7 @@ def _log_facts(client: Client, run: Run, job: jobs.Job, chosen: _Chosen) -> None
     counts: dict[str, Any] = {"train_rows": chosen.rows, "trials": chosen.trials}
     if bounds := intervals.of(chosen.model):
         counts["calibration_rows"] = bounds.facts.rows
-    if chosen.decision:
+    if chosen.decision and chosen.decision.matrix is None:
         counts["threshold"] = chosen.decision.threshold
     tracking.log_params(client, run.info.run_id, {**counts, **params})
     tracking.log_metrics(client, run.info.run_id, "inner", {job.recipe.metric: chosen.score})

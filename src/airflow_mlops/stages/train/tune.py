@@ -276,10 +276,11 @@ def _measure(
 
     began, name = monotonic(), fitting.name_of(recipe, params)
     try:
-        model = fitting.fit(clone(unfitted), data.between(0, fold.cut), n_threads, name)
+        before = data.between(0, fold.cut)
+        model = fitting.fit(clone(unfitted), before, n_threads, name)
         later = folds.validated(data, fold)
         predicted = fitting.predicted(model, later, recipe.task, name)
-        rule = decision.suiting(recipe, later, predicted)
+        rule = decision.suiting(recipe, later, predicted, before)
         value = measures.measure(recipe.metric, later.labels, predicted, rule=rule, weights=later.weights)
     except TrainingFailed as error:
         return _Measurement(None, monotonic() - began, str(error))

@@ -47,11 +47,21 @@ def test_a_spec_without_a_decision_is_written_as_ever() -> None:
         ({"decision": {"threshold": 0}}, "decision.threshold: must be above 0"),
         ({"decision": {"costs": {"false_positive": 0, "false_negative": 1}}}, "must be above 0, not 0"),
         ({"decision": {"costs": {"false_positive": 1}}}, "costs.false_negative: is required"),
-        ({"decision": {"costs": {"a": {"b": 1}}}}, "of more than two the most probable one is chosen"),
+        (
+            {"decision": {"costs": {"a": {"b": 1}}}},
+            "costs: names classes, and there are two, a and b: write costs",
+        ),
         ({"decision": {"metric": "recall"}}, "it is best with all rows called positive"),
         ({"decision": {"metric": "roc_auc"}}, "which no threshold changes; allowed: f1"),
         ({"decision": {"metric": "expected_cost"}}, "is what costs choose by"),
-        ({"decision": COSTS, "classes": ["a", "b", "c"]}, "is for two classes, and classes names 3"),
+        (
+            {"decision": {"threshold": 0.2}, "classes": ["a", "b", "c"]},
+            "is for two classes, and classes names 3",
+        ),
+        (
+            {"decision": COSTS, "classes": ["a", "b", "c"]},
+            "decision.costs: is of two classes, and classes names 3: write",
+        ),
         ({"decision": COSTS, "task": "regression"}, "is for classification"),
         ({"train": {"metric": "expected_cost"}}, "train.metric: expected_cost needs costs"),
         (

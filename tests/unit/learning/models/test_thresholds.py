@@ -11,7 +11,8 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 from airflow_mlops.domain.facts.decision import HALF, DecisionRule
-from airflow_mlops.learning.models import models, skops_file, thresholds
+from airflow_mlops.learning.models import classes, models, skops_file, thresholds
+from airflow_mlops.learning.statistics import decisions
 from scores import make_scores
 
 
@@ -55,3 +56,33 @@ def test_the_digest_covers_the_threshold(tmp_path: Path) -> None:
         skops_file.save(model, tmp_path / "model.skops")
         digests.add(skops_file.digest(tmp_path / "model.skops"))
     assert len(digests) == 2
+
+
+def test_a_pipeline_of_many_classes_chooses_what_costs_least(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    frame = pd.DataFrame({"score": random.normal(size=300)})
+    truth = np.digitize(frame["score"] + random.normal(size=300), [-0.5, 0.5])
+    model = Pipeline([("prepare", StandardScaler()), ("model", LogisticRegression())]).fit(frame, truth)
+    # The third of four classes was not seen.
+    classes.keep(model, ("a", "b", "x", "c"), (0, 1, 3))
+    before = model.predict_proba(frame)
+    costs = ((0.0, 1.0, 2.0), (4.0, 0.0, 1.0), (40.0, 8.0, 0.0))
+    rule = DecisionRule(matrix=costs, places=(0, 1, 3), reason="by least expected cost")
+    thresholds.keep(model, rule)
+    skops_file.save(model, tmp_path / "model.skops")
+    loaded = skops_file.load(tmp_path / "model.skops", skops_file.digest(tmp_path / "model.skops"))
+    np.testing.assert_array_equal(loaded.predict_proba(frame), before)
+    np.testing.assert_array_equal(loaded.predict(frame), (before @ np.array(costs)).argmin(axis=1))
+    kept = thresholds.of(loaded)
+    assert (kept.matrix, kept.places) == (costs, (0, 1, 3))
+    chosen = decisions.chosen(models.predicted(loaded, frame, "classification"), kept)
+    np.testing.assert_array_equal(chosen, np.array([0, 1, 3])[loaded.predict(frame)])
+    assert isinstance(thresholds.estimator_of(loaded), LogisticRegression)
+    assert any(line.startswith("airflow-mlops>=") for line in models.requirements(loaded))
+    dearer = Pipeline([("prepare", StandardScaler()), ("model", LogisticRegression())]).fit(frame, truth)
+    classes.keep(dearer, ("a", "b", "x", "c"), (0, 1, 3))
+    thresholds.keep(
+        dearer, rule.model_copy(update={"matrix": ((0.0, 1.0, 2.0), *costs[1:2], (41.0, 8.0, 0.0))})
+    )
+    skops_file.save(dearer, tmp_path / "dearer.skops")
+    assert skops_file.digest(tmp_path / "dearer.skops") != skops_file.digest(tmp_path / "model.skops")

@@ -9,7 +9,8 @@ from sklearn import metrics as sk
 
 from airflow_mlops.domain.facts.decision import DecisionRule
 from airflow_mlops.domain.metrics import METRICS, OF_DECISIONS
-from airflow_mlops.domain.spec.decision import CHOOSING, Costs, Decision
+from airflow_mlops.domain.spec.costs import CostMatrix, Costs
+from airflow_mlops.domain.spec.decision import CHOOSING, Decision
 from airflow_mlops.domain.spec.gates import RATES
 from airflow_mlops.learning.statistics import decisions, measures, paired, resampling
 from airflow_mlops.learning.statistics.statistic import statistic
@@ -189,3 +190,82 @@ def test_weights_that_cannot_be_summed_without_rounding_choose_a_threshold_too(m
         value = measures.measure(metric or "expected_cost", truth, scores, rule=rule, weights=weights)
         assert cut.value == pytest.approx(value, rel=1e-9, abs=1e-12)
         assert cut.positive == pytest.approx(np.average(scores >= cut.threshold, weights=weights))
+
+
+COST_OF = np.array([[0, 1, 2.5], [4, 0, 1], [40, 8, 0]])
+MATRIX = CostMatrix(rows=tuple(map(tuple, COST_OF.tolist())), other=3)
+LEAST = DecisionRule(costs=MATRIX, matrix=tuple(map(tuple, COST_OF.tolist())), places=(0, 1, 2))
+
+
+def three() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    random = np.random.default_rng(5)
+    probabilities = random.dirichlet([4, 2, 1], 400)
+    truth = np.array([random.choice(3, p=row) for row in probabilities])
+    return truth, probabilities, random.gamma(1.0, size=400)
+
+
+def test_of_many_classes_the_one_of_least_expected_cost_is_chosen() -> None:
+    truth, probabilities, weights = three()
+    by_hand = np.array(
+        [
+            min(range(3), key=lambda put: sum(share * COST_OF[true][put] for true, share in enumerate(row)))
+            for row in probabilities
+        ]
+    )
+    assert np.array_equal(decisions.chosen(probabilities, LEAST), by_hand)
+    assert np.sum(by_hand != probabilities.argmax(axis=1)) > 50
+    confusion = sk.confusion_matrix(truth, by_hand, labels=[0, 1, 2], sample_weight=weights)
+    expected = float((confusion * COST_OF).sum() / weights.sum())
+    measured = measures.measure("expected_cost", truth, probabilities, rule=LEAST, weights=weights)
+    assert measured == pytest.approx(expected, rel=1e-12)
+    one = statistic("expected_cost", truth, probabilities, blocks(400), LEAST, weights)
+    assert one.compute(np.ones(28, int)) == pytest.approx(expected, rel=1e-12)
+    accuracy = measures.measure("accuracy", truth, probabilities, rule=LEAST)
+    assert accuracy == pytest.approx(sk.accuracy_score(truth, by_hand), rel=1e-12)
+    # No decision changes probabilities.
+    assert measures.measure("log_loss", truth, probabilities, rule=LEAST) == measures.measure(
+        "log_loss", truth, probabilities
+    )
+    # The most probable class costs more, as it should on rows whose probabilities are right.
+    usual = measures.measure("expected_cost", truth, probabilities, rule=DecisionRule(costs=MATRIX))
+    least = measures.measure("expected_cost", truth, probabilities, rule=LEAST)
+    assert usual is not None
+    assert least is not None
+    assert least < usual
+
+
+def test_where_all_mistakes_cost_alike_the_most_probable_class_costs_least() -> None:
+    _, probabilities, _ = three()
+    alike = LEAST.model_copy(update={"matrix": ((0.0, 7.0, 7.0), (7.0, 0.0, 7.0), (7.0, 7.0, 0.0))})
+    assert np.array_equal(decisions.chosen(probabilities, alike), probabilities.argmax(axis=1))
+
+
+def test_a_version_chooses_among_its_own_classes_whatever_others_are_judged() -> None:
+    _, probabilities, _ = three()
+    wide = np.zeros((400, 5))
+    wide[:, [3, 0, 4]] = probabilities
+    rule = LEAST.among(("a", "b", "c"), ("b", "x", "y", "a", "c"))
+    assert rule.places == (3, 0, 4)
+    own = decisions.chosen(probabilities, LEAST)
+    assert np.array_equal(decisions.chosen(wide, rule), np.array([3, 0, 4])[own])
+
+
+def test_what_a_label_of_no_class_costs_is_the_default_or_not_known() -> None:
+    probabilities = np.eye(3)[[0, 1, 2, 0]]
+    truth = np.array([0, 2, 2, -1])
+    rule = DecisionRule(costs=MATRIX)
+    assert decisions.costs(truth, probabilities, rule).tolist() == [0, 8, 0, 3]
+    unknown = DecisionRule(costs=MATRIX.model_copy(update={"other": None}))
+    assert measures.measure("expected_cost", truth, probabilities, rule=unknown) is None
+    # A row of weight 0 says nothing, so that its class need not be known.
+    weights = np.array([1.0, 1, 2, 0])
+    assert measures.measure("expected_cost", truth, probabilities, rule=unknown, weights=weights) == 2
+    # A class beyond those that the costs are of, chosen or true.
+    wide = np.eye(4)[[3, 3, 0, 1]]
+    assert decisions.costs(np.array([3, 0, 3, 1]), wide, rule).tolist() == [0, 3, 3, 0]
+
+
+def test_a_version_of_two_classes_is_measured_by_costs_of_more() -> None:
+    rule = DecisionRule(costs=MATRIX)
+    truth, scores = np.array([0, 1, 1, 0]), np.array([0.7, 0.2, 0.9, 0.1])
+    assert decisions.costs(truth, scores, rule).tolist() == [1, 4, 0, 0]

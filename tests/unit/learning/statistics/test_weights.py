@@ -10,7 +10,8 @@ from sklearn import metrics as sk
 
 from airflow_mlops.domain.facts.decision import DecisionRule
 from airflow_mlops.domain.metrics import names
-from airflow_mlops.domain.spec.decision import Costs, Decision
+from airflow_mlops.domain.spec.costs import Costs
+from airflow_mlops.domain.spec.decision import Decision
 from airflow_mlops.exceptions import SpecError
 from airflow_mlops.learning.statistics import decisions, measures, paired, resampling
 from airflow_mlops.learning.statistics.slices import Judged, spans

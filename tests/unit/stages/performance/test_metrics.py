@@ -5,7 +5,8 @@ import pyarrow as pa
 import pytest
 
 from airflow_mlops.domain.facts.question import Question
-from airflow_mlops.domain.spec.decision import Costs, Decision
+from airflow_mlops.domain.spec.costs import Costs
+from airflow_mlops.domain.spec.decision import Decision
 from airflow_mlops.learning.labels.coding import TRUTH, Coding
 from airflow_mlops.stages.performance import metrics
 
