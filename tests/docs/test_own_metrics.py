@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
+import time
 from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,6 +47,27 @@ def test_the_check_finds_the_function_beside_the_dag_file(
     with own_metrics.known(spec.train.metrics, spec.task):
         value = measures.measure("penalty", np.array([3.0, 1.0]), np.array([2.0, 2.0]))
     assert value == pytest.approx((2 * 1 + 0.1 * 1) / 2)
+
+
+def test_with_weights_the_function_takes_them_or_the_check_says_what_to_add(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, code = project / "models" / "parcels.yaml", project / "parcel_metrics.py"
+    file.write_text(YAML.replace("train:\n", "train:\n  weights: value\n"))
+    code.write_text("def penalty(hours, promised): ...")
+    with pytest.raises(SystemExit) as raised:
+        check(project)
+    assert str(raised.value) == (
+        "train.metrics.penalty.function: parcel_metrics:penalty gets no weights, and there are train.weights: "
+        "add a parameter sample_weight to penalty, or leave weights out"
+    )
+    for taking in ("sample_weight=None", "sample_weight", "*, sample_weight", "**more"):
+        sys.modules.pop("parcel_metrics", None)
+        own_metrics.function.cache_clear()
+        code.write_text(f"def penalty(hours, promised, {taking}): ...")
+        os.utime(code, ns=(time.time_ns(), time.time_ns() + 10**9 * len(taking)))
+        check(project)
+        assert "parcels is valid" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,8 @@ def check(args: Namespace) -> None:
 
     # A DAG file finds what lies beside it; its specs lie there too, or in a folder below.
     folder = Path(args.file).resolve().parent
-    problems += own_metrics.problems(spec.train.metrics, [folder, folder.parent])
+    weighted = spec.train.weights is not None
+    problems += own_metrics.problems(spec.train.metrics, [folder, folder.parent], weighted=weighted)
     problems += candidates.problems(spec, [folder, folder.parent])
     if problems:
         raise SystemExit("\n".join(problems))

@@ -276,7 +276,7 @@ def test_a_weight_for_a_class_is_that_of_scikit_learn_by_its_name() -> None:
 def test_an_estimator_that_takes_no_weights_is_refused_by_name(setting: dict[str, Any]) -> None:
     neighbours = Candidate(estimator="sklearn.neighbors.KNeighborsClassifier")
     [name] = setting
-    with pytest.raises(TrainingFailed, match=rf"KNeighborsClassifier cannot be .* train\.{name}\. Linear"):
+    with pytest.raises(TrainingFailed, match=rf"KNeighborsClassifier cannot be .* train\.{name}\."):
         train.fit(ROWS, make_recipe(ROWS, candidate=neighbours, **setting), {})
 
 

@@ -122,8 +122,6 @@ def problems(train: RowSettings, others: Mapping[str, Any]) -> Iterator[tuple[Pl
         yield ("weights",), f"{train.weights!r} is a feature too; it can only be one of the two"
     if train.weights in PREDICTION_COLUMNS:
         yield ("weights",), f"{train.weights!r} is a column of the predictions table; rename it in the source"
-    if train.weights is not None and (own := getattr(train, "metrics", {})):
-        yield ("weights",), f"cannot weigh the metric {min(own)!r}, whose function gets no weights: keep one"
     if train.weights is not None and train.weights == train.groups:
         yield ("groups",), f"{train.groups!r} is the column of weights"
     classes = [class_name(label) for label in others.get("classes", ())]

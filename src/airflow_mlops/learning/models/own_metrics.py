@@ -46,19 +46,42 @@ def function(path: str) -> code.Function:
         raise MetricFailed(str(error)) from error
 
 
-def problems(own: Mapping[str, OwnMetric], folders: Sequence[Path]) -> Iterator[str]:
-    """Yield what is wrong with the functions of metrics: that one cannot be imported, or does not take two arrays.
+def problems(
+    own: Mapping[str, OwnMetric], folders: Sequence[Path], *, weighted: bool = False
+) -> Iterator[str]:
+    """Yield what is wrong with the functions of metrics: that one cannot be imported, or does not take what it is to get.
 
     :param folders: where modules are looked for besides, such as those that DAG files lie in.
+    :param weighted: whether rows have weights, which each function has to take.
     """
     with code.importable(folders):
         for name, metric in own.items():
-            try:
-                inspect.signature(function(metric.function).call).bind("labels", "predictions")
-            except (MetricFailed, ValueError) as error:
-                yield f"train.metrics.{name}.function: {error}"
-            except TypeError as error:
-                yield f"train.metrics.{name}.function: {metric.function} must take labels and predictions: {error}"
+            if why := _unfit(metric.function, weighted=weighted):
+                yield f"train.metrics.{name}.function: {why}"
+
+
+def _unfit(path: str, *, weighted: bool) -> str:
+    """Return why a function cannot compute a metric; "" if it can."""
+    try:
+        signature = inspect.signature(function(path).call)
+    except (MetricFailed, ValueError) as error:
+        return str(error)
+    weights = {"sample_weight": "weights"} if weighted else {}
+    try:
+        signature.bind("labels", "predictions", **weights)
+    except TypeError as error:
+        if weighted and not _takes(signature, "sample_weight"):
+            name = path.partition(":")[2]
+            return f"{path} gets no weights, and there are train.weights: add a parameter sample_weight to {name}, or leave weights out"
+        return f"{path} must take labels and predictions: {error}"
+    return ""
+
+
+def _takes(signature: inspect.Signature, name: str) -> bool:
+    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    parameters = signature.parameters
+    named = name in parameters and parameters[name].kind in kinds
+    return named or any(part.kind is inspect.Parameter.VAR_KEYWORD for part in parameters.values())
 
 
 def file(name: str) -> str:
@@ -72,7 +95,16 @@ def known(own: Mapping[str, OwnMetric], task: str) -> AbstractContextManager[Non
 
 
 def _callable(metric: metrics.Metric) -> metrics.Metric:
-    return replace(metric, call=lambda *arrays: function(metric.function).call(*arrays))
+    def call(*arrays: Any, **weights: Any) -> Any:
+        called = function(metric.function).call
+        if weights and not _takes(inspect.signature(called), *weights):
+            name = metric.function.partition(":")[2]
+            raise MetricFailed(
+                f"{metric.name}: {metric.function} gets no weights, and there are train.weights: add a parameter sample_weight to {name}"
+            )
+        return called(*arrays, **weights)
+
+    return replace(metric, call=call)
 
 
 def scoped(holder: Callable[..., Holder]) -> Callable[[Callable[P, R]], Callable[P, R]]:

@@ -73,7 +73,7 @@ def measure(
         truth, predicted, weights = truth[counted], predicted[counted], weights[counted]
     predicted, named = decisions.decided(metric, predicted, rule), metric_of(metric)
     if named.function:
-        value = own.measure(named, truth, predicted, weighted=weights is not None)
+        value = own.measure(named, truth, predicted, weights)
     elif named.task == "regression":
         value = _regression(named, truth, predicted, weights)
     elif metric == COST:

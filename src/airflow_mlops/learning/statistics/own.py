@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def measure(metric: Metric, truth: np.ndarray, predicted: np.ndarray, *, weighted: bool = False) -> float:
+def measure(
+    metric: Metric, truth: np.ndarray, predicted: np.ndarray, weights: np.ndarray | None = None
+) -> float:
     """Call the function of a metric; not a number where it returns none, or one beyond the metric's range.
 
     It gets copies of the labels and the predictions as ``numpy`` arrays, row for row: values of a regression; of a
@@ -25,12 +27,10 @@ def measure(metric: Metric, truth: np.ndarray, predicted: np.ndarray, *, weighte
     probability of the second of two, a column of probabilities for each of more, or, for a metric that needs labels, the
     codes of the chosen classes.
 
-    :param weighted: whether rows count differently, which the function does not know.
-    :raises MetricFailed: if the function fails, or returns anything but a number, or rows are weighted.
+    :param weights: how much each row counts, which the function gets as ``sample_weight``; None if all count alike.
+    :raises MetricFailed: if the function fails, or returns anything but a number, or takes no weights where there are some.
     """
-    if weighted:
-        raise MetricFailed(f"{metric.name}: {metric.function} gets no weights, and there are train.weights")
-    value = _value(metric, truth, predicted)
+    value = _value(metric, truth, predicted, weights)
     if not metric.low <= value <= metric.high:
         log.warning(
             "%s is undefined on %d rows: %s returned %g, where a number from %g to %g is needed",
@@ -41,18 +41,26 @@ def measure(metric: Metric, truth: np.ndarray, predicted: np.ndarray, *, weighte
 
 
 def drawn(
-    metric: Metric, truth: np.ndarray, predicted: np.ndarray, codes: np.ndarray
+    metric: Metric,
+    truth: np.ndarray,
+    predicted: np.ndarray,
+    codes: np.ndarray,
+    weights: np.ndarray | None = None,
 ) -> Callable[[np.ndarray], float]:
     """Return a function that computes a metric of drawn blocks; not a number where it fails on a draw.
 
     :param codes: the block of each row.
+    :param weights: how much each row counts; None if all count alike.
     """
     import numpy as np
 
+    # As where all rows are measured: a row of weight 0 says nothing.
+    counted = np.ones(truth.size, np.int64) if weights is None else (weights > 0).astype(np.int64)
+
     def compute(times: np.ndarray) -> float:
-        rows = np.repeat(np.arange(truth.size), times[codes])
+        rows = np.repeat(np.arange(truth.size), times[codes] * counted)
         try:
-            value = _value(metric, truth[rows], predicted[rows])
+            value = _value(metric, truth[rows], predicted[rows], None if weights is None else weights[rows])
         except MetricFailed:
             # Such as on a draw with one class only; on all rows it is an error.
             return math.nan
@@ -61,7 +69,7 @@ def drawn(
     return compute
 
 
-def _value(metric: Metric, truth: np.ndarray, predicted: np.ndarray) -> float:
+def _value(metric: Metric, truth: np.ndarray, predicted: np.ndarray, weights: np.ndarray | None) -> float:
     import numpy as np
 
     if metric.call is None:
@@ -72,7 +80,7 @@ def _value(metric: Metric, truth: np.ndarray, predicted: np.ndarray) -> float:
         if metric.needs == "labels":
             answers = answers.argmax(axis=1) if answers.ndim == 2 else (answers >= 0.5).astype(np.int64)
     try:
-        value = metric.call(labels, answers)
+        value = metric.call(labels, answers, **({} if weights is None else {"sample_weight": weights.copy()}))
     except MetricFailed:
         raise
     except Exception as error:  # functions of users raise any exception

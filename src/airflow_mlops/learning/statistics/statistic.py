@@ -48,7 +48,7 @@ def statistic(
         truth, predicted = multiclass.confidence(truth, predicted)
     named = find(measure)
     if named and named.function:
-        compute = own.drawn(named, truth, predicted, blocks.codes)
+        compute = own.drawn(named, truth, predicted, blocks.codes, weights)
     elif measure == "median_absolute_error":
         compute = errors.median(truth, predicted, blocks.codes, counted)
     elif measure in multiclass.RANKED:

@@ -41,7 +41,9 @@ class Calibration:
         return probabilities
 
 
-def calibrate(truth: np.ndarray, scores: np.ndarray, seed: int = 0) -> Calibration:
+def calibrate(
+    truth: np.ndarray, scores: np.ndarray, seed: int = 0, weights: np.ndarray | None = None
+) -> Calibration:
     """Fit a calibration to rows with labels; with too few rows, it has no points.
 
     Many rows are fitted by isotonic regression: Zadrozny and Elkan, Transforming Classifier Scores into
@@ -50,6 +52,8 @@ def calibrate(truth: np.ndarray, scores: np.ndarray, seed: int = 0) -> Calibrati
     Probabilistic Outputs for Support Vector Machines (1999).
 
     :param truth: labels 0 and 1.
+    :param weights: how much each row counts; shares are of weights then, so that an estimate is right also where rows of one score
+        differ in their labels by how much they count. None: all count alike.
     """
     import numpy as np
     from threadpoolctl import threadpool_limits
@@ -61,7 +65,11 @@ def calibrate(truth: np.ndarray, scores: np.ndarray, seed: int = 0) -> Calibrati
     draws = [np.arange(truth.size), *random.integers(0, truth.size, (LINES, truth.size))]
     # These fits are so small that several threads would only wait for each other.
     with threadpool_limits(1):
-        return Calibration(points, np.array([_line(truth[draw], scores[draw], points) for draw in draws]))
+        lines = [
+            _line(truth[draw], scores[draw], points, None if weights is None else weights[draw])
+            for draw in draws
+        ]
+        return Calibration(points, np.array(lines))
 
 
 def calibratable(truth: np.ndarray) -> bool:
@@ -78,18 +86,21 @@ def grid(scores: np.ndarray) -> np.ndarray:
     return points
 
 
-def _line(truth: np.ndarray, scores: np.ndarray, points: np.ndarray) -> np.ndarray:
+def _line(
+    truth: np.ndarray, scores: np.ndarray, points: np.ndarray, weights: np.ndarray | None
+) -> np.ndarray:
     import numpy as np
     from scipy.special import logit
     from sklearn.isotonic import IsotonicRegression
     from sklearn.linear_model import LogisticRegression
 
     if truth.size >= MANY_ROWS:
-        isotonic = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(scores, truth)
+        isotonic = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(scores, truth, weights)
         return np.asarray(isotonic.predict(points))
     tiny = 1e-6
     logits, point_logits = (logit(np.clip(part, tiny, 1 - tiny)).reshape(-1, 1) for part in (scores, points))
-    return np.asarray(LogisticRegression(C=1e6).fit(logits, truth).predict_proba(point_logits)[:, 1])
+    fitted = LogisticRegression(C=1e6).fit(logits, truth, weights)
+    return np.asarray(fitted.predict_proba(point_logits)[:, 1])
 
 
 def measured(name: str, value: float, error: float | None, n: int) -> Measured:

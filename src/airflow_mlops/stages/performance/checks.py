@@ -15,6 +15,7 @@ from airflow_mlops.domain.policies.intervals import coverage
 from airflow_mlops.domain.predictions import MODEL_DIGEST, MODEL_VERSION, PROBABILITIES, SCORE, SCORED_AT
 from airflow_mlops.domain.spec.class_gates import ClassGates
 from airflow_mlops.domain.spec.gates import Slices
+from airflow_mlops.exceptions import SchemaMismatch
 from airflow_mlops.learning.labels.coding import TRUTH, Coding
 from airflow_mlops.learning.labels.join import MATURED, made_by
 from airflow_mlops.learning.models import intervals as bounds
@@ -102,10 +103,6 @@ def estimates(
     """Check the estimated performance of the partition and the error of earlier estimates, of classifiers."""
     if subject.question.task != "classification":
         return
-    if subject.question.weights is not None:
-        why = "it takes every row for equal, and train.weights weighs them: wait for the labels"
-        yield performance.unknown("estimate", "an estimate", why)
-        return
     mine = [judgement for judgement in history if judgement.predictor == predictor_of(champion)]
     now = next(
         (judgement for judgement in mine if judgement.scored == judgement.as_of == subject.run.key), None
@@ -131,6 +128,7 @@ def estimates(
             f"there are no predictions, or no holdout of {LEAST_ROWS} rows with labels, {LEAST_ROWS // 10} of either of two "
             "classes, to calibrate them by"
         )
+        why = _without_weights(subject, champion, models) or why
         yield performance.unknown("estimate", expected, why)
     else:
         coding = models.coding(predictor_of(champion))
@@ -141,6 +139,16 @@ def estimates(
         yield performance.as_estimate(check, metric)
     if history:
         yield performance.estimate_error(subject.question.metric, mine, policy.min_rows)
+
+
+def _without_weights(subject: Subject, champion: ModelRef, models: Models) -> str:
+    """Return why predictions cannot be weighted, as where weights come with the labels; "" if they can, or need not be."""
+    try:
+        rows = _predictions(subject, champion)
+        models.coding(predictor_of(champion)).weights_of(rows, subject.truth.key)
+    except SchemaMismatch as error:
+        return f"an estimate needs the weight of each row. {str(error).rstrip('.')}"
+    return ""
 
 
 def served(
@@ -191,8 +199,11 @@ def feedback(window: MaturedWindow, coding: Coding, policy: PerformancePolicy) -
 def _predictions(subject: Subject, champion: ModelRef) -> pa.Table:
     there = tables.dataset(subject.predictions_uri).schema.names
     columns = [SCORE, *([PROBABILITIES] if PROBABILITIES in there else []), MODEL_VERSION, MODEL_DIGEST]
+    weights = [subject.question.weights] if subject.question.weights else []
+    columns += subject.truth.key if weights else []
     rows = tables.read(subject.predictions_uri, partition=subject.run.key, columns=columns)
-    return rows.filter(made_by(predictor_of(champion)))
+    rows = rows.filter(made_by(predictor_of(champion)))
+    return subject.truth.with_columns(rows, subject.run, weights, "train.weights") if weights else rows
 
 
 def _counts(subject: Subject) -> dict[str, int]:

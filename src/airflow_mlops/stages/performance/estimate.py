@@ -23,7 +23,11 @@ _DRAWN = 20_000
 
 
 def estimate(
-    scores: np.ndarray, calibration: Calibration, seed: int = 0, rule: DecisionRule = HALF
+    scores: np.ndarray,
+    calibration: Calibration,
+    seed: int = 0,
+    rule: DecisionRule = HALF,
+    counted: np.ndarray | None = None,
 ) -> dict[str, Measured]:
     """Estimate every metric of classification: a row counts as label 1 and as label 0 by its probability.
 
@@ -34,16 +38,19 @@ def estimate(
 
     :param scores: scores of the model.
     :param rule: from which score on the model calls a row positive, and what mistakes cost.
+    :param counted: how much each row counts; None if all count alike.
     """
     import numpy as np
 
     probabilities = calibration(scores)
     truth = np.r_[np.ones(scores.size), np.zeros(scores.size)]
     weights = np.r_[probabilities, 1 - probabilities]
+    if counted is not None:
+        weights *= np.r_[counted, counted]
     both = np.r_[scores, scores]
     some = weights > 0
     estimates = {name: _weighted(name, truth[some], both[some], weights[some], rule) for name in _names(rule)}
-    errors = _errors(scores, calibration, seed, rule)
+    errors = _errors(scores, calibration, seed, rule, counted)
     return {
         name: measured(name, value, errors[name], scores.size)
         for name, value in estimates.items()
@@ -78,7 +85,7 @@ def _weighted(
 
 
 def _errors(
-    scores: np.ndarray, calibration: Calibration, seed: int, rule: DecisionRule
+    scores: np.ndarray, calibration: Calibration, seed: int, rule: DecisionRule, counted: np.ndarray | None
 ) -> dict[str, float | None]:
     """Return the standard error of each metric, from labels drawn with each line of the calibration."""
     import numpy as np
@@ -87,9 +94,11 @@ def _errors(
     count = min(scores.size, _DRAWN)
     drawn: dict[str, list[float]] = {name: [] for name in _names(rule)}
     for line in range(1, len(calibration.shares)):
-        chosen = random.choice(scores, count, replace=False)
+        places = random.choice(scores.size, count, replace=False)
+        chosen, weights = scores[places], None if counted is None else counted[places]
         labels = (random.random(count) < calibration(chosen, line)).astype(float)
-        for name, value in measures.metrics(labels, chosen, "classification", drawn, rule=rule).items():
+        values = measures.metrics(labels, chosen, "classification", drawn, rule=rule, weights=weights)
+        for name, value in values.items():
             if value is not None:
                 drawn[name].append(value)
     return {

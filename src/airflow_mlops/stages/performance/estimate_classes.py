@@ -32,7 +32,9 @@ _TINY = 1e-6
 _WEAK = 1e6
 
 
-def calibrate_each(truth: np.ndarray, scores: np.ndarray, seed: int = 0) -> list[Calibration]:
+def calibrate_each(
+    truth: np.ndarray, scores: np.ndarray, seed: int = 0, weights: np.ndarray | None = None
+) -> list[Calibration]:
     """Fit a calibration to each class; that of a class with too few rows has no points.
 
     Curves that are fitted apart and then scaled to a sum of 1 are calibrated no more: accuracy comes out too high by 0.01. So
@@ -43,6 +45,7 @@ def calibrate_each(truth: np.ndarray, scores: np.ndarray, seed: int = 0) -> list
 
     :param truth: codes of classes.
     :param scores: probability of each class, one column a class.
+    :param weights: how much each row counts; None if all count alike.
     :return: nothing if there are too few rows; curves are shares of a class only once they are scaled to a sum of 1.
     """
     import numpy as np
@@ -51,9 +54,9 @@ def calibrate_each(truth: np.ndarray, scores: np.ndarray, seed: int = 0) -> list
         return []
     classes = range(scores.shape[1])
     if truth.size >= MANY_ROWS:
-        return [calibrate((truth == code).astype(float), scores[:, code], seed) for code in classes]
+        return [calibrate((truth == code).astype(float), scores[:, code], seed, weights) for code in classes]
     enough = np.array([calibratable(truth == code) for code in classes])
-    slopes, intercepts = np.split(_scalings(truth, _logs(scores), enough, seed), 2, axis=1)
+    slopes, intercepts = np.split(_scalings(truth, _logs(scores), enough, seed, weights), 2, axis=1)
     calibrations = []
     for code in classes:
         points = grid(scores[:, code]) if enough[code] else np.empty(0)
@@ -62,17 +65,20 @@ def calibrate_each(truth: np.ndarray, scores: np.ndarray, seed: int = 0) -> list
     return calibrations
 
 
-def _scalings(truth: np.ndarray, logs: np.ndarray, free: np.ndarray, seed: int) -> np.ndarray:
+def _scalings(
+    truth: np.ndarray, logs: np.ndarray, free: np.ndarray, seed: int, weights: np.ndarray | None
+) -> np.ndarray:
     """Return one :func:`_scaling` a row: that of all rows, then those of bootstrap draws of them."""
     import numpy as np
     from threadpoolctl import threadpool_limits
 
     random, size, codes = np.random.default_rng(seed), truth.size, truth.astype(int)
+    counted = np.ones(size) if weights is None else weights
     # These fits are so small that several threads would only wait for each other.
     with threadpool_limits(1):
-        start = _scaling(codes, logs, np.ones(size), free, np.repeat([1.0, 0.0], free.size))
+        start = _scaling(codes, logs, counted, free, np.repeat([1.0, 0.0], free.size))
         draws = [np.bincount(random.integers(0, size, size), minlength=size) for _ in range(LINES)]
-        return np.array([start, *(_scaling(codes, logs, weights, free, start) for weights in draws)])
+        return np.array([start, *(_scaling(codes, logs, draw * counted, free, start) for draw in draws)])
 
 
 def _logs(scores: np.ndarray) -> np.ndarray:
@@ -115,7 +121,11 @@ def _scaling(
 
 
 def estimate(
-    scores: np.ndarray, calibrations: Sequence[Calibration], seed: int = 0, rule: DecisionRule = HALF
+    scores: np.ndarray,
+    calibrations: Sequence[Calibration],
+    seed: int = 0,
+    rule: DecisionRule = HALF,
+    counted: np.ndarray | None = None,
 ) -> dict[str, Measured]:
     """Estimate every metric of classification by labels that are drawn with the calibrated probabilities.
 
@@ -125,6 +135,7 @@ def estimate(
 
     :param scores: finite probabilities of each class, one column a class.
     :param rule: by which a model puts a row in one of the classes, or in one of two of them, and what mistakes cost.
+    :param counted: how much each row counts; None if all count alike.
     """
     import numpy as np
 
@@ -134,16 +145,18 @@ def estimate(
     costs = [COST] if isinstance(rule.costs, CostMatrix) else []
     drawn: dict[str, list[float]] = {name: [] for name in measured_names("classification", costs)}
     for line in range(1, LINES + 1):
-        chosen = scores[random.choice(rows, count, replace=False)]
+        places = random.choice(rows, count, replace=False)
+        chosen, weights = scores[places], None if counted is None else counted[places]
         labels = _drawn(_calibrated(chosen, calibrations, line), random)
-        for name, value in measures.metrics(labels, chosen, "classification", costs, rule=rule).items():
+        values = measures.metrics(labels, chosen, "classification", costs, rule=rule, weights=weights)
+        for name, value in values.items():
             if value is not None:
                 drawn[name].append(value)
     estimates = {}
-    for name, values in drawn.items():
-        if 2 * len(values) > LINES:
-            error = float(np.std(values, ddof=1))
-            estimates[name] = measured(name, float(np.mean(values)), error, rows)
+    for name, numbers in drawn.items():
+        if 2 * len(numbers) > LINES:
+            error = float(np.std(numbers, ddof=1))
+            estimates[name] = measured(name, float(np.mean(numbers)), error, rows)
     return estimates
 
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_WEIGHTS = "weights"
 CALIBRATION = "monitor/calibration.json"
 """Path of a version's calibration among the artifacts of its run."""
 OF_CLASSES = "monitor/calibrations.json"
@@ -47,17 +48,26 @@ def of(
     stays the same, and the training data is read only once.
 
     :param coding: how labels are compared with the predictions.
-    :param rows: columns of the predictions.
+    :param rows: columns of the predictions, and the column of weights if rows have some.
     :raises RegistryUnavailable: if MLflow does not answer.
     """
     scores = coding.predictions(rows)
-    scores = scores[measures.finite(scores)]
+    finite = measures.finite(scores)
+    try:
+        weights = coding.weights_of(rows)
+    except SchemaMismatch as error:
+        # They may come with the labels.
+        log.warning("performance is not estimated for version %s: %s", ref.version, error)
+        return {}
+    scores, weights = scores[finite], None if weights is None else weights[finite]
+    if weights is not None and not weights.any():
+        return {}
     calibrations = _kept(client, ref, coding) or _made(client, ref, training, coding)
     if not calibrations or not any(part.scores.size for part in calibrations) or not len(scores):
         return {}
     if not coding.many:
-        return estimate.estimate(scores, calibrations[0], rule=coding.decision)
-    return estimate_classes.estimate(scores, calibrations, rule=coding.decision)
+        return estimate.estimate(scores, calibrations[0], rule=coding.decision, counted=weights)
+    return estimate_classes.estimate(scores, calibrations, rule=coding.decision, counted=weights)
 
 
 def _kept(client: Client, ref: ModelRef, coding: Coding) -> list[Calibration]:
@@ -78,6 +88,8 @@ def _kept(client: Client, ref: ModelRef, coding: Coding) -> list[Calibration]:
             if scores.size and shares.shape[1:] != scores.shape:
                 raise ValueError("as many shares as scores are needed")
             calibrations.append(Calibration(scores, shares))
+        if kept.get(_WEIGHTS) != coding.weights:
+            return []
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         # The file is copied, so a task that was killed may have left half of it.
         log.warning("%s of run %s is damaged and made again: %s", path, ref.run_id, error)
@@ -95,6 +107,7 @@ def _made(client: Client, ref: ModelRef, training: Training, coding: Coding) -> 
             return []
         fitted = models.load_version(client, ref)
         scores = models.predict(fitted, rows, coding.task, coding.judged)
+        weights = coding.weights_of(rows, source.key)
     except (
         TableMissing,
         TableUnreadable,
@@ -106,11 +119,14 @@ def _made(client: Client, ref: ModelRef, training: Training, coding: Coding) -> 
         log.warning("performance cannot be estimated for version %s: %s", ref.version, error)
         return []
     calibrations = (
-        estimate_classes.calibrate_each(truth, scores) if coding.many else [calibrate(truth, scores)]
+        estimate_classes.calibrate_each(truth, scores, weights=weights)
+        if coding.many
+        else [calibrate(truth, scores, weights=weights)]
     )
+    by = {} if coding.weights is None else {_WEIGHTS: coding.weights}
     content = [{"scores": part.scores.tolist(), "shares": part.shares.tolist()} for part in calibrations]
     if coding.many:
-        artifacts.write_json(client, ref.run_id, OF_CLASSES, {"of_each": content})
+        artifacts.write_json(client, ref.run_id, OF_CLASSES, {"of_each": content, **by})
     else:
-        artifacts.write_json(client, ref.run_id, CALIBRATION, content[0])
+        artifacts.write_json(client, ref.run_id, CALIBRATION, {**content[0], **by})
     return calibrations

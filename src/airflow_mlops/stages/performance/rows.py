@@ -116,8 +116,7 @@ def _measure(
         coding, judged = Coding.of(subject.question, ()), labelled.slice(0, 0)
     trained, prior = models.training(predictor), models.prior(predictor)
     estimated: dict[str, Measured] = {}
-    weighted = truth.question.weights is not None
-    if scored == moment and trained is not None and truth.question.task == "classification" and not weighted:
+    if scored == moment and trained is not None and truth.question.task == "classification":
         estimated = estimates.of(subject.client, *trained, coding, joined.rows)
     return Judgement(
         scored=scored.key,

@@ -184,9 +184,7 @@ def build(
     )
     for name, setting in (("weights", recipe.weights), ("class_weight", recipe.class_weight)):
         if setting is not None and (why := estimators.against_weights(unfitted)):
-            raise TrainingFailed(
-                f"Candidate {recipe.candidate.name!r}: {why}, and the spec has train.{name}."
-            )
+            raise TrainingFailed(f"Candidate {recipe.candidate.name!r}: {why}; the spec has train.{name}.")
     return unfitted
 
 

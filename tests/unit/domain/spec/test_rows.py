@@ -49,10 +49,6 @@ def test_a_question_without_weights_is_written_as_before() -> None:
         ({"weights": "score"}, "train.weights: 'score' is a column of the predictions table"),
         ({"groups": "departure"}, "train.groups: 'departure' is the event time"),
         ({"groups": "value", "weights": "value"}, "train.groups: 'value' is the column of weights"),
-        (
-            {"weights": "value", "metrics": {"profit": {"function": "math:fsum", "greater_is_better": True}}},
-            "train.weights: cannot weigh the metric 'profit'",
-        ),
         ({"class_weight": "even"}, "train.class_weight: must be balanced, or a weight for each class"),
         ({"class_weight": {}}, "train.class_weight: must be balanced"),
         (

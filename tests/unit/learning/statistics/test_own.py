@@ -147,3 +147,36 @@ def test_a_draw_that_it_fails_on_is_left_out_of_the_interval() -> None:
         computed = statistic("mine", truth, predicted, blocks(240, "hour"))
         assert np.isnan(computed.compute((truth == 0).astype(np.int64)))
         assert computed.compute(np.ones(240, np.int64)) == pytest.approx(sk.roc_auc_score(truth, predicted))
+
+
+def test_weights_are_handed_to_the_function_where_rows_have_some() -> None:
+    truth, predicted = values()
+    weights = np.random.default_rng(4).integers(0, 3, truth.size).astype(float)
+    with own(sk.mean_absolute_error):
+        expected = sk.mean_absolute_error(truth, predicted, sample_weight=weights)
+        assert measures.measure("mine", truth, predicted, weights=weights) == pytest.approx(
+            expected, rel=1e-12
+        )
+        days = blocks(truth.size)
+        drawn = statistic("mine", truth, predicted, days, weights=weights)
+        ours = statistic("mae", truth, predicted, days, weights=weights)
+        for times in (np.ones(days.count, int), np.arange(days.count) % 3):
+            assert drawn.compute(times) == pytest.approx(ours.compute(times), rel=1e-12)
+
+
+def test_a_function_sees_no_rows_that_weigh_nothing() -> None:
+    truth, predicted = values()
+    weights = (np.arange(truth.size) % 2).astype(float)
+    rows: list[int] = []
+
+    def count(labels: np.ndarray, _: np.ndarray, sample_weight: np.ndarray) -> int:
+        assert (sample_weight > 0).all()
+        sample_weight[:] = 0  # its own copy
+        rows.append(labels.size)
+        return 1
+
+    with own(count):
+        measures.measure("mine", truth, predicted, weights=weights)
+        statistic("mine", truth, predicted, blocks(truth.size), weights=weights).compute(np.ones(10, int))
+    assert rows == [120, 120]
+    assert weights.sum() == 120

@@ -8,6 +8,8 @@ import pyarrow as pa
 import pytest
 
 from airflow_mlops.domain.classes import BINARY
+from airflow_mlops.domain.facts.decision import DecisionRule
+from airflow_mlops.domain.spec.costs import CostMatrix
 from airflow_mlops.learning.labels.coding import Coding
 from airflow_mlops.learning.models import models
 from airflow_mlops.learning.statistics import measures
@@ -165,3 +167,57 @@ def test_a_model_of_many_classes_without_any_mistake_is_estimated_as_one() -> No
     calibrations = estimate_classes.calibrate_each(truth, certain)
     assert all(np.isfinite(calibration.shares).all() for calibration in calibrations)
     assert estimate_classes.estimate(certain, calibrations)["accuracy"].value == pytest.approx(1, abs=0.001)
+
+
+def weighed(seed: int, rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return labels, scores and weights; of rows of one score, those with the label count more."""
+    truth, scores = draw(seed, rows)
+    random = np.random.default_rng(seed + 100)
+    return truth, scores, random.gamma(1.0, size=rows) * np.where(truth == 1, 3.0, 1.0)
+
+
+@pytest.mark.parametrize("rows", [3000, 12_000], ids=["logistic", "isotonic"])
+def test_weighted_rows_are_estimated_as_labels_will_say_with_their_weights(rows: int) -> None:
+    truth, scores, weights = weighed(0, rows)
+    calibrated = calibrate(truth, scores, weights=weights)
+    later, now, counted = weighed(1, 6000)
+    found = estimate.estimate(now, calibrated, counted=counted)
+    expected = measures.metrics(later, now, "classification", weights=counted)
+    blind = estimate.estimate(now, calibrate(truth, scores))
+    for name, guess in found.items():
+        assert guess.value == pytest.approx(expected[name], abs=0.1 if name == "log_loss" else 0.05), name
+        assert guess.low < guess.value < guess.high
+    # What takes every row for equal is far from it.
+    assert abs(blind["f1"].value - (expected["f1"] or 0)) > 0.1
+
+
+def test_weights_that_are_all_alike_change_no_estimate() -> None:
+    truth, scores = draw(0, 3000)
+    ones = np.ones(3000)
+    alike = estimate.estimate(scores, calibrate(truth, scores, weights=2 * ones), counted=2 * ones)
+    for name, guess in estimate.estimate(scores, calibrate(truth, scores)).items():
+        assert alike[name].value == pytest.approx(guess.value, abs=1e-4), name
+
+
+def of_three(seed: int, rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    random = np.random.default_rng(seed)
+    likely = random.dirichlet([3, 2, 1], rows)
+    truth = (likely.cumsum(axis=1) < random.random((rows, 1))).sum(axis=1)
+    sure = likely**1.7
+    return truth, sure / sure.sum(axis=1, keepdims=True), np.where(truth == 2, 4.0, 1.0)
+
+
+@pytest.mark.parametrize("rows", [3000, 12_000], ids=["scaled", "isotonic"])
+def test_weights_and_costs_of_many_classes_are_estimated_too(rows: int) -> None:
+    truth, scores, weights = of_three(0, rows)
+    calibrated = estimate_classes.calibrate_each(truth, scores, weights=weights)
+    later, now, counted = of_three(1, 4000)
+    costs = CostMatrix(rows=((0, 1, 2), (4, 0, 1), (30, 8, 0)))
+    matrix = ((0.0, 1.0, 2.0), (4.0, 0.0, 1.0), (30.0, 8.0, 0.0))
+    rule = DecisionRule(costs=costs, matrix=matrix, places=(0, 1, 2))
+    found = estimate_classes.estimate(now, calibrated, rule=rule, counted=counted)
+    expected = measures.metrics(later, now, "classification", ["expected_cost"], rule=rule, weights=counted)
+    assert found.keys() == expected.keys()
+    for name, guess in found.items():
+        size = 0.1 * (expected[name] or 0) if name == "expected_cost" else 0.05
+        assert guess.value == pytest.approx(expected[name], abs=size), name

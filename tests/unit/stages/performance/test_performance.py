@@ -4,18 +4,21 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
 from airflow_mlops.domain.checks import Check, Verdict
+from airflow_mlops.domain.classes import BINARY
 from airflow_mlops.domain.facts.question import Question
 from airflow_mlops.domain.facts.results import DatasetVersion, ModelRef
 from airflow_mlops.domain.spec.model import PerformancePolicy
 from airflow_mlops.exceptions import RegistryUnavailable
 from airflow_mlops.learning.labels import labels
+from airflow_mlops.learning.labels.coding import Coding
 from airflow_mlops.learning.labels.join import Truth
-from airflow_mlops.stages.performance import calibration, performance
+from airflow_mlops.stages.performance import calibration, estimate, estimates, performance
 from airflow_mlops.stages.score import score
 from airflow_mlops.stores.registry import tracking
 from airflow_mlops.stores.tables import tables
@@ -310,3 +313,43 @@ def test_an_estimate_is_made_before_labels_come_and_held_to_them_later(
     assert april["estimate.error"].observed < 0.1
     again = others_of(history, serve(history, "2013-03", champion), champion, **late)
     assert again == march
+
+
+@pytest.mark.parametrize("missing", [False, True], ids=["weights", "none yet"])
+@pytest.mark.parametrize("kept", [True, False], ids=["history", "none"])
+def test_an_estimate_is_weighted_or_says_which_column_it_lacks(
+    history: History, monkeypatch: pytest.MonkeyPatch, *, kept: bool, missing: bool
+) -> None:
+    monkeypatch.setattr(calibration, "LEAST_ROWS", 100)
+
+    def weighed(key: str) -> pa.Table:
+        rows = rows_of(key)
+        stormy = rows["wind"].fill_null(0).to_numpy() > 0.5
+        return rows.append_column("worth", pa.array(np.where(stormy, 10.0, 1.0)))
+
+    history.publish("2013-01", weighed("2013-01"))
+    trained = history.train(history.publish("2013-02", weighed("2013-02")), weights="worth")
+    champion = history.crown(trained, "2013-02")
+    rows = weighed("2013-03")
+    if missing:
+        rows = changed(rows, worth=pa.array([*rows["worth"].to_pylist()[:-3], None, None, None]))
+    march = serve(history, "2013-03", champion, rows)
+    policy = PerformancePolicy(floor={"roc_auc": 0.6})
+    settings = asked_of(history, march, policy, delay=timedelta(days=31), weights="worth")
+    uri = history.uri("performance") if kept else None
+    answer = performance.performance(history.client, champion=champion, performance_uri=uri, **settings)
+    [check] = [check for check in answer.others if check.name == "estimate"]
+    if missing:
+        assert check.verdict is Verdict.INCONCLUSIVE
+        assert check.reason.startswith("an estimate needs the weight of each row. train.weights: 3 of ")
+        assert "values of 'worth' are missing" in check.reason
+        return
+    assert check.verdict is Verdict.PASS, check.reason
+    served = tables.read(history.uri("predictions"), partition="2013-03").sort_by("flight")
+    weights = weighed("2013-03").sort_by("flight")["worth"].to_numpy()
+    coding = Coding("late", "classification", BINARY, BINARY, weights="worth")
+    [curve] = estimates._kept(history.client, champion, coding)
+    expected = estimate.estimate(served["score"].to_numpy(), curve, counted=weights)["roc_auc"]
+    assert check.observed == pytest.approx(expected.value, rel=1e-9)
+    # Who weighs no rows any more has another calibration.
+    assert estimates._kept(history.client, champion, coding._replace(weights=None)) == []
