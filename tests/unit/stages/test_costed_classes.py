@@ -20,6 +20,7 @@ from airflow_mlops.exceptions import SchemaMismatch
 from airflow_mlops.learning.labels.join import Truth
 from airflow_mlops.learning.models import models, pipeline, thresholds
 from airflow_mlops.reporting.card import classes as card
+from airflow_mlops.stages.drift import reference
 from airflow_mlops.stages.evaluate import evaluate
 from airflow_mlops.stages.performance import performance
 from airflow_mlops.stages.promote import adopt
@@ -150,6 +151,7 @@ def test_an_adopted_version_scores_by_its_decision_and_its_quality_is_what_it_co
     by_cost = (probabilities @ COST_OF).argmin(axis=1)
     assert written["prediction"].to_pylist() == NAMES[by_cost].tolist()
     assert (by_cost != probabilities.argmax(axis=1)).any()
+    np.testing.assert_array_equal(written["score"], probabilities[np.arange(by_cost.size), by_cost])
     judgement = performance.performance(
         history.client, truth=Truth(world.march, QUESTION), champion=champion,
         policy=PerformancePolicy(min_rows=50, floor={"expected_cost": 10.0}),
@@ -164,6 +166,19 @@ def test_an_adopted_version_scores_by_its_decision_and_its_quality_is_what_it_co
     shares = np.bincount(np.searchsorted(NAMES, graded("2013-01")["grade"].to_pylist()), minlength=3)
     constant = COST_OF[truth, (shares @ COST_OF).argmin()].mean()
     assert others["baseline"].baseline == pytest.approx(constant, rel=1e-9), others["baseline"]
+
+
+def test_drift_compares_classes_that_are_chosen_by_the_same_costs(world: World) -> None:
+    ref = ref_of(world.costed)
+    training = registry.training(world.history.client, ref)
+    chosen, features = [], []
+    for rows in reference._rows(world.history.client, ref, training, None):
+        chosen += rows[reference.PREDICTION].to_pylist()
+        features.append(rows)
+    model = models.load_version(world.history.client, ref)
+    probabilities = models.predict(model, pa.concat_tables(features), "classification")
+    assert chosen == NAMES[(probabilities @ COST_OF).argmin(axis=1)].tolist()
+    assert chosen != NAMES[probabilities.argmax(axis=1)].tolist()
 
 
 @pytest.mark.parametrize("class_weight", ["balanced", {"late": 5.0}])

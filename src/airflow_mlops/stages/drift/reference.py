@@ -12,7 +12,7 @@ from airflow_mlops.domain.calendars import Calendar
 from airflow_mlops.domain.classes import BINARY
 from airflow_mlops.domain.facts.results import ModelRef
 from airflow_mlops.learning.labels import labelled
-from airflow_mlops.learning.models import classes, models
+from airflow_mlops.learning.models import classes, models, thresholds
 from airflow_mlops.learning.statistics import decisions
 from airflow_mlops.learning.summaries import summary, table
 from airflow_mlops.learning.summaries.build import Summariser
@@ -138,12 +138,12 @@ def _rows(client: Client, champion: ModelRef, training: Training, target: str | 
 
 
 def _chosen(fitted: Pipeline, predicted: np.ndarray) -> pa.Array:
-    """Return the names of the most probable classes."""
+    """Return the names of the classes that rows are put in."""
     import numpy as np
     import pyarrow as pa
 
     names = np.array(classes.of(fitted).names, dtype=object)
-    return pa.array(names[decisions.chosen(predicted)], pa.string())
+    return pa.array(names[decisions.chosen(predicted, thresholds.of(fitted))], pa.string())
 
 
 def _apart(rows: pa.Table, time: str, season: str | None, zone: tzinfo) -> Iterator[tuple[str, pa.Table]]:

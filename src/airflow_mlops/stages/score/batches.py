@@ -109,10 +109,14 @@ class Scorer(NamedTuple):
 
 
 def _of_classes(predicted: np.ndarray, names: np.ndarray, rule: DecisionRule) -> Scores:
-    chosen = names[decisions.chosen(predicted, rule)]
+    import numpy as np
+
+    codes = decisions.chosen(predicted, rule)
     if predicted.ndim == 1:
-        return Scores(predicted, chosen=chosen)
-    return Scores(predicted.max(axis=1), chosen=chosen, probabilities=predicted)
+        return Scores(predicted, chosen=names[codes])
+    # Not the greatest one, where costs decide.
+    score = predicted[np.arange(codes.size), codes]
+    return Scores(score, chosen=names[codes], probabilities=predicted)
 
 
 def scorer(client: Client, ref: ModelRef, task: str) -> Scorer:
