@@ -1,0 +1,135 @@
+"""The decision on one partition: whether to train, what was trained, and who is champion, as the DAG ``<model>.train`` decides."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from airflow_mlops.domain.facts.recipe import TrainingConfig
+from airflow_mlops.domain.facts.results import Action, DatasetVersion, Evaluation, PromotionDecision
+from airflow_mlops.domain.facts.retraining import RetrainDecision, suggested
+from airflow_mlops.exceptions import RETRYABLE
+from airflow_mlops.reporting.card import card
+from airflow_mlops.reporting.questions.promotion import ApprovalQuestion
+from airflow_mlops.stages.decide import decide
+from airflow_mlops.stages.evaluate import evaluate
+from airflow_mlops.stages.loop.plan import LoopPlan
+from airflow_mlops.stages.monitor import health
+from airflow_mlops.stages.promote import promote
+from airflow_mlops.stages.train import jobs, split, train
+from airflow_mlops.stages.train.recipe import recipe_of
+from airflow_mlops.stores.registry import champions, ledger
+
+log = logging.getLogger(__name__)
+
+
+class PersonNeeded(Exception):
+    """A person has to decide before the loop can go on; the message is what."""
+
+
+def decided(plan: LoopPlan, dataset: DatasetVersion) -> PromotionDecision:
+    """Decide whether to train, train, judge, promote, and record the one decision on the partition.
+
+    A training that fails is a decision, too: the champion stays.
+
+    :raises PersonNeeded: if the spec leaves the retraining or the promotion to people. Nothing is decided then.
+    """
+    dataset = plan.with_labels(dataset)
+    retrain = _retrain(plan, dataset)
+    if suggested(retrain):
+        raise PersonNeeded(f"whether to train at {dataset.partition}: {retrain.reason}")
+    if not retrain.retrain:
+        return _record(plan, retrain, action=Action.KEPT, checks=retrain.checks, reason=retrain.reason)
+    try:
+        evaluation = _evaluated(plan, dataset)
+    except RETRYABLE:
+        raise
+    except (ValueError, LookupError, RuntimeError) as error:
+        log.exception("%s %s: the training failed", plan.spec.name, dataset.partition)
+        return _record(plan, retrain, action=Action.FAILED, reason=str(error))
+    question = ApprovalQuestion(evaluation=evaluation, policy=plan.spec.gates.approval)
+    if plan.spec.gates.approval.people != "none" and question.moot is None:
+        raise PersonNeeded(question.subject)
+    decision = promote.promote(
+        plan.client,
+        ledger_uri=plan.uri("ledger"),
+        evaluation=evaluation,
+        key=f"{plan.run_of(dataset.partition, 'train')}/promote",
+        actor=plan.actor,
+        serving=plan.spec.gates.serving,
+        shadow=plan.spec.gates.shadow,
+    )
+    if decision.action is Action.PROMOTED:
+        _describe(plan, evaluation, decision)
+    return decision
+
+
+def _retrain(plan: LoopPlan, dataset: DatasetVersion) -> RetrainDecision:
+    spec = plan.spec
+    return decide(
+        model=spec.name,
+        dataset=dataset,
+        champion=champions.current(plan.client, plan.uri("ledger"), spec.name).champion,
+        policy=spec.retrain,
+        health=health.history(plan.uri("monitoring"), dataset.partition),
+        decisions=ledger.attempts(plan.uri("ledger")),
+        shortage=split.shortage(dataset, spec.train.holdout, spec.train.window, spec.labels.delay),
+        delay=spec.labels.delay,
+    )
+
+
+def _evaluated(plan: LoopPlan, dataset: DatasetVersion) -> Evaluation:
+    spec = plan.spec
+    config = TrainingConfig.of(spec)
+    bounds = split.split_of(dataset, spec.train.holdout, spec.train.window, spec.labels.delay)
+    candidates = []
+    for candidate in spec.train.candidates:
+        recipe = recipe_of(config, dataset, bounds, candidate, spec.name)
+        key = f"{plan.run_of(dataset.partition, 'train')}/{candidate.name}/{jobs.Job.of(recipe).identity()}"
+        candidates.append(
+            train.train_candidate(
+                recipe, client=plan.client, key=key, tags={}, artifacts=plan.artifacts, dask=plan.dask
+            )
+        )
+    evaluation = evaluate.evaluate_candidates(
+        candidates,
+        client=plan.client,
+        dataset=candidates[0].dataset,
+        champion=champions.current(plan.client, plan.uri("ledger"), spec.name).champion,
+        gates=spec.gates,
+    )
+    _describe(plan, evaluation)
+    return evaluation
+
+
+def _describe(plan: LoopPlan, evaluation: Evaluation, decision: PromotionDecision | None = None) -> None:
+    """Keep the model card; the decision holds without it."""
+    spec = plan.spec
+    try:
+        html = card.write(
+            plan.client,
+            evaluation,
+            validation_uri=plan.uri("validation"),
+            description=spec.description,
+            owner=spec.owner,
+            decision=decision,
+        )
+        plan.page(evaluation.partition, "model_card", html)
+    except Exception:
+        log.exception("The model card of %s is missing", spec.name)
+
+
+def _record(plan: LoopPlan, retrain: RetrainDecision, **facts: Any) -> PromotionDecision:
+    moves = ledger.moves(plan.uri("ledger"))
+    version, digest = (moves[-1].after, moves[-1].digest) if moves else (None, None)
+    decision = PromotionDecision(
+        model=plan.spec.name,
+        partition=retrain.partition,
+        before=version,
+        after=version,
+        digest=digest,
+        key=plan.run_of(retrain.partition, "train"),
+        **facts,
+    )
+    ledger.record_decision(plan.uri("ledger"), decision, actor=plan.actor)
+    return decision

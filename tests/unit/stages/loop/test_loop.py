@@ -1,0 +1,214 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from airflow_mlops.domain.checks import Verdict
+from airflow_mlops.domain.facts.results import Action
+from airflow_mlops.domain.partitions import Partition
+from airflow_mlops.domain.spec.model import ModelSpec
+from airflow_mlops.exceptions import RegistryUnavailable
+from airflow_mlops.learning.models import models
+from airflow_mlops.stages.loop import loop
+from airflow_mlops.stages.loop.plan import LoopPlan
+from airflow_mlops.stores.registry import ledger, registry
+from airflow_mlops.stores.sources.python import PythonSource
+from airflow_mlops.stores.tables import tables
+from history import month, rows_of
+from synthetic import make_client
+
+pytestmark = pytest.mark.slow  # fits, and processes that bless
+
+KEYS = ("2013-01", "2013-02", "2013-03")
+SPEC: dict[str, Any] = {
+    "name": "flights",
+    "task": "classification",
+    "target": "late",
+    "key": ["flight"],
+    "event_time": "departure",
+    "partition": "month",
+    "features": {"numeric": ["distance", "wind"], "categorical": ["carrier", "origin"]},
+    "source": {"python": "nowhere:read"},
+    "validate": [{"expect_column_values_to_be_between": {"column": "distance", "min_value": 0}}],
+    "train": {"candidates": ["sklearn.linear_model.LogisticRegression"]},
+    "retrain": {"when": {"every": 1}},
+}
+
+
+class World:
+    """A model's folder, and pages by their names."""
+
+    def __init__(self, folder: Path, **changes: Any) -> None:
+        self.folder = folder
+        self.client = make_client(folder)
+        self.pages: dict[str, bytes] = {}
+        self.rows = {key: rows_of(key) for key in KEYS}
+        self.change(**changes)
+
+    def change(self, **changes: Any) -> None:
+        self.plan = LoopPlan(
+            spec=ModelSpec.from_dict(SPEC | changes),
+            client=self.client,
+            source=PythonSource(self.read),
+            storage=f"file://{self.folder}/storage",
+            write=self.pages.__setitem__,
+            actor="ann",
+            artifacts=f"file://{self.folder}/artifacts",
+        )
+
+    def read(self, partition: Partition | None) -> pa.Table | None:
+        return self.rows.get(partition.key) if partition else None
+
+    def run(self, *keys: str) -> list[Any]:
+        return list(loop.run(self.plan, [month(key) for key in keys or KEYS]))
+
+    @property
+    def champion(self) -> str | None:
+        return registry.champion_version(self.client, "flights")
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[World, list[Any], list[tuple[str, str]]]:
+    world = World(tmp_path_factory.mktemp("loop"))
+    begun: list[tuple[str, str]] = []
+    partitions = [month(key) for key in KEYS]
+    steps = list(
+        loop.run(world.plan, partitions, lambda partition, stage: begun.append((partition.key, stage)))
+    )
+    return world, steps, begun
+
+
+def test_each_partition_goes_through_all_stages(told: tuple[World, list[Any], list[tuple[str, str]]]) -> None:
+    world, steps, begun = told
+    assert begun == [(key, stage) for key in KEYS for stage in loop.STAGES]
+    assert [step.partition for step in steps] == [*KEYS]
+    assert [step.dataset.rows for step in steps] == [world.rows[key].num_rows for key in KEYS]
+    assert [step.validation.verdict for step in steps] == [Verdict.PASS] * 3
+    assert not any(step.problem or step.waiting for step in steps)
+
+
+def test_what_was_decided_is_in_the_ledger_and_moved_the_alias(
+    told: tuple[World, list[Any], list[tuple[str, str]]],
+) -> None:
+    world, steps, _ = told
+    recorded = ledger.decisions(world.plan.uri("ledger"))
+    assert [decision.action for decision in recorded] == [step.decision.action for step in steps]
+    assert steps[0].decision.action is Action.KEPT  # nothing to hold out
+    assert steps[1].decision.action is Action.PROMOTED
+    assert world.champion == steps[-1].decision.after
+    assert {row.actor for row in ledger.rows(world.plan.uri("ledger"))} == {"ann"}
+
+
+def test_a_partition_is_scored_by_the_champion_of_its_time(
+    told: tuple[World, list[Any], list[tuple[str, str]]],
+) -> None:
+    world, steps, _ = told
+    assert [step.scoring.rows for step in steps] == [0, 0, world.rows["2013-03"].num_rows]
+    predictions = tables.read(world.plan.uri("predictions"), partition="2013-03")
+    champion = registry.version(world.client, "flights", str(steps[1].decision.after))
+    loaded = models.load_version(world.client, champion)
+    rows = tables.read(world.plan.uri("data"), partition="2013-03")
+    expected = dict(
+        zip(rows["flight"].to_pylist(), models.predict(loaded, rows, "classification"), strict=True)
+    )
+    scores = dict(zip(predictions["flight"].to_pylist(), predictions["score"].to_pylist(), strict=True))
+    assert scores == expected
+
+
+def test_pages_are_those_of_the_tasks(told: tuple[World, list[Any], list[tuple[str, str]]]) -> None:
+    world, _, _ = told
+    assert {
+        "flights/2013-01/validation.html",
+        "flights/2013-02/model_card.html",
+        "flights/2013-03/drift.html",
+    } <= set(world.pages)
+    assert b"promoted" in world.pages["flights/2013-02/model_card.html"].lower()
+
+
+def test_what_was_decided_is_not_decided_again(told: tuple[World, list[Any], list[tuple[str, str]]]) -> None:
+    world, _, _ = told
+    april = month("2013-04")
+    assert loop.undecided(world.plan, map(month, KEYS)) == ([], [])
+    assert loop.undecided(world.plan, [april, month("2012-12")]) == ([april], [month("2012-12")])
+
+
+def test_bad_rows_are_left_out_and_the_loop_goes_on(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    negative = world.rows["2013-02"].set_column(
+        2, "distance", pa.array([-1.0] * world.rows["2013-02"].num_rows)
+    )
+    world.rows["2013-02"] = negative
+    del world.rows["2013-03"]
+    first, bad, missing = world.run()
+    assert first.decision is not None
+    assert bad.validation.verdict is Verdict.FAIL
+    assert "distance is below 0 in 237 rows" in bad.problem
+    assert (bad.dataset, bad.decision) == (None, None)
+    assert "2013-03" in missing.problem
+    assert tables.published(world.plan.uri("data"), "2013-02") is None
+    assert "flights/2013-02/validation.html" in world.pages
+
+
+def test_a_training_that_fails_is_a_decision_and_is_made_again(tmp_path: Path) -> None:
+    world = World(tmp_path, train={"candidates": [{"sklearn.linear_model.LogisticRegression": {"C": -1}}]})
+    _, failed = world.run("2013-01", "2013-02")
+    assert failed.decision.action is Action.FAILED
+    assert "C" in failed.problem
+    assert loop.undecided(world.plan, map(month, KEYS[:2])) == ([month("2013-02")], [])
+    world.change()
+    (mended,) = world.run("2013-02")
+    assert mended.decision.action is Action.PROMOTED
+    assert world.champion == mended.decision.after
+
+
+def test_the_loop_stops_where_a_person_has_to_approve(tmp_path: Path) -> None:
+    world = World(tmp_path, gates={"approval": "one"})
+    _, waiting = world.run()
+    assert waiting.waiting == "Promote version 1 of flights? Partition 2013-02"
+    assert waiting.decision is None
+    assert world.champion is None
+    assert loop.undecided(world.plan, map(month, KEYS))[0] == [month("2013-02"), month("2013-03")]
+    (again,) = world.run("2013-02")
+    assert again.waiting == waiting.waiting  # not trained a second time
+
+
+def test_the_loop_stops_where_a_person_has_to_agree_to_train(tmp_path: Path) -> None:
+    world = World(tmp_path, retrain={"when": {"every": 1}, "mode": "suggest"})
+    steps = world.run()
+    assert steps[1].decision.action is Action.PROMOTED  # nobody is asked about a first model
+    assert steps[2].waiting.startswith("whether to train at 2013-03: ")
+    assert steps[2].decision is None
+
+
+def test_an_outage_ends_the_run_which_goes_on_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(tmp_path)
+
+    def away(*_: object, **__: object) -> None:
+        raise RegistryUnavailable("MLflow does not answer")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(registry, "set_champion", away)
+        with pytest.raises(RegistryUnavailable):
+            world.run("2013-01", "2013-02")
+    assert world.champion is None
+    (step,) = world.run("2013-02")
+    assert step.decision.action is Action.PROMOTED
+    assert world.champion == "1"
+
+
+def test_labels_that_come_late_are_taken_in(tmp_path: Path) -> None:
+    labels = {key: rows_of(key).select(["flight", "departure", "late"]) for key in KEYS}
+
+    def known(partition: Partition | None) -> pa.Table | None:
+        assert partition is not None
+        return labels.get(partition.key)
+
+    world = World(tmp_path, labels={"source": {"python": "nowhere:labels"}})
+    world.rows = {key: rows.drop_columns(["late"]) for key, rows in world.rows.items()}
+    object.__setattr__(world.plan, "labels", PythonSource(known))
+    steps = world.run()
+    assert steps[1].decision.action is Action.PROMOTED, steps[1]
+    assert steps[2].health.metrics["roc_auc"] is not None
