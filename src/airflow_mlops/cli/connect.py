@@ -13,9 +13,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def mlflow() -> Client:
+def mlflow(*, configured: bool = False) -> Client:
     """Return a client for the MLflow that tasks use.
 
+    :param configured: use ``[mlops] tracking_uri`` even if there is a connection ``mlflow_default``.
     :raises LookupError: if another connection than ``mlflow_default`` is configured and does not exist.
     :raises RegistryUnavailable: if MLflow's database cannot be opened.
     :raises ValueError: if the connection has no host, or has an unknown extra.
@@ -27,10 +28,12 @@ def mlflow() -> Client:
     class Hook(MlflowHook):
         @classmethod
         def get_connection(cls, conn_id: str) -> Any:
+            if configured:
+                raise AirflowNotFoundException(f"The connection {conn_id!r} is not used.")
             return _connection(conn_id)
 
     try:
-        return Hook().get_conn()
+        return Hook(Hook.default_conn_name if configured else None).get_conn()
     except AirflowNotFoundException as error:
         raise LookupError(str(error)) from error
 

@@ -6,9 +6,10 @@ from airflow_mlops.cli.commands.command import Group
 from airflow_mlops.cli.commands.data import datasets, quarantine
 from airflow_mlops.cli.commands.models import models
 from airflow_mlops.cli.commands.privacy import privacy
+from airflow_mlops.cli.commands.work import work
 
 
 def everything() -> Group:
     """Return the group of all commands."""
-    commands = (*models(), *privacy(), datasets(), quarantine())
+    commands = (*work(), *models(), *privacy(), datasets(), quarantine())
     return Group("mlops", "Continuous training of models", commands)

@@ -1,0 +1,239 @@
+"""``airflow mlops run``."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from rich.console import Console
+
+    from airflow_mlops.domain.facts.loop import LoopStep
+    from airflow_mlops.domain.partitions import Partition
+    from airflow_mlops.domain.spec.model import ModelSpec
+    from airflow_mlops.stages.loop.loop import Begin
+    from airflow_mlops.stages.loop.plan import LoopPlan
+    from airflow_mlops.stores.sources.source import Source
+
+FAILED = 1
+"""Exit code if a partition was left out or a training failed."""
+WAITING = 3
+"""Exit code if a person has to decide before the loop can go on."""
+
+
+def run(args: Namespace) -> None:
+    """Take the partitions of a source through the loop, and print what was decided.
+
+    :raises SystemExit: with code 1 if something failed, and 3 if a person has to decide.
+    """
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    # MLflow tells of each table that it makes.
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+    try:
+        _place(args)
+        spec, folder = _spec(args.spec)
+        plan = _plan(spec, folder, own=args.storage is not None)
+        partitions = _partitions(plan, args, console)
+        _log(console)
+        with _progress(console, partitions) as begin:
+            from airflow_mlops.stages.loop import loop
+
+            steps = list(loop.run(plan, partitions, begin))
+    except KeyboardInterrupt:
+        raise SystemExit("Stopped; the same command goes on from here.") from None
+    except (LookupError, OSError, RuntimeError, ValueError) as error:
+        raise SystemExit(str(error)) from error
+    _print(plan, steps, as_json=args.json)
+    if code := _code(steps):
+        raise SystemExit(code)
+
+
+def _place(args: Namespace) -> None:
+    """Set the options of this process for a storage of its own."""
+    if args.storage is None:
+        if args.tracking_uri is not None:
+            raise ValueError("--tracking-uri needs --storage: a ledger and its MLflow belong together.")
+        return
+    folder = None if "://" in args.storage else Path(args.storage).resolve()
+    storage = args.storage if folder is None else folder.as_uri()
+    tracking = args.tracking_uri
+    if tracking is None:
+        if folder is None and not storage.startswith("file:///"):
+            raise ValueError(
+                f"--tracking-uri is missing: MLflow has no database in {storage}; name its MLflow."
+            )
+        tracking = f"sqlite://{storage.removeprefix('file://')}/mlflow.db"
+    os.environ["AIRFLOW__MLOPS__STORAGE"] = storage
+    os.environ["AIRFLOW__MLOPS__REPORTS"] = ""
+    os.environ["AIRFLOW__MLOPS__TRACKING_URI"] = tracking
+
+
+def _spec(name: str) -> tuple[ModelSpec, Path]:
+    """Read a spec, and let its functions be imported as a DAG file beside it imports them."""
+    from airflow_mlops.cli.connect import find_code
+    from airflow_mlops.cli.replay import find_spec
+    from airflow_mlops.domain.spec.model import ModelSpec
+
+    if not Path(name).is_file():
+        return find_spec(name, find_code()), Path.cwd()
+    path = Path(name).resolve()
+    sys.path += [str(path.parent), str(path.parent.parent)]
+    return ModelSpec.load(path), path.parent
+
+
+def _plan(spec: ModelSpec, folder: Path, *, own: bool) -> LoopPlan:
+    from airflow_mlops import config
+    from airflow_mlops.cli.connect import mlflow
+    from airflow_mlops.cli.rollback import person
+    from airflow_mlops.hooks import outputs
+    from airflow_mlops.hooks.mlflow import MlflowHook
+    from airflow_mlops.hooks.sources import from_spec
+    from airflow_mlops.runs import write_report
+    from airflow_mlops.stages.loop.plan import LoopPlan
+
+    late = spec.labels.source
+    return LoopPlan(
+        spec=spec,
+        client=mlflow(configured=own),
+        source=from_spec(spec.source),
+        labels=None if late is None else from_spec(late),
+        outputs=[outputs.from_spec(output) for output in spec.score.outputs],
+        storage=config.storage(),
+        write=write_report,
+        actor=person(),
+        folder=folder,
+        artifacts=MlflowHook().artifact_location(spec.name),
+        dask=config.dask_scheduler() or None,
+    )
+
+
+def _partitions(plan: LoopPlan, args: Namespace, console: Console) -> list[Partition]:
+    """Return the partitions to take through the loop: those of the source that are still to be decided."""
+    from airflow_mlops.stages.loop import loop
+
+    present = list(_present(plan.spec, plan.source, args.first, args.last))
+    if not present:
+        where = plan.source.describe(None)
+        raise LookupError(
+            f"There is no partition between {args.first or 'the first'} and {args.last or 'the last'} in {where}."
+        )
+    partitions, late = loop.undecided(plan, present)
+    if late:
+        names = ", ".join(partition.key for partition in late[:5])
+        more = f" and {len(late) - 5} more" if len(late) > 5 else ""
+        text = f"{names}{more}: a later partition has been decided already, so that nothing is decided on them any more"
+        if not partitions:
+            raise LookupError(f"{text}.")
+        console.print(f"Left out {text}.", style="yellow", highlight=False)
+    if not partitions and not late:
+        console.print(f"Nothing to do: {present[0]} to {present[-1]} are decided.", highlight=False)
+    return partitions
+
+
+def _present(spec: ModelSpec, source: Source, first: str | None, last: str | None) -> Iterator[Partition]:
+    """Yield the partitions that a source has, from one to another; None means the spec's, or all there are.
+
+    :raises ValueError: if the source cannot tell which it has, and neither names the first.
+    """
+    from airflow_mlops.domain.partitions import Partition
+    from airflow_mlops.exceptions import UnknownPartition
+
+    bounds = [key and Partition.parse(key, spec.grain) for key in (first or spec.start, last or spec.end)]
+    low, high = bounds
+    keys = _keys(spec, source)
+    if keys:
+        partitions = sorted(Partition.parse(key, spec.grain) for key in keys)
+    elif low:
+        partitions = list(low.through(high or Partition.containing(datetime.now(UTC), spec.grain).shift(-1)))
+    else:
+        raise UnknownPartition(
+            f"{source.describe(None)} does not tell which partitions there are: give --from, or start in the spec."
+        )
+    for partition in partitions:
+        if (not low or low <= partition) and (not high or partition <= high):
+            yield partition
+
+
+def _keys(spec: ModelSpec, source: Source) -> set[str]:
+    from airflow_mlops.hooks.source_files import FileSource
+
+    if not isinstance(source, FileSource):
+        return set()
+    keys = {source.key_of(file, spec.grain) for file in source.files(None)}
+    return {key for key in keys if key is not None}
+
+
+def _log(console: Console) -> None:
+    """Show warnings above the progress bar, in place of all that Airflow's tasks log to the output."""
+    from rich.logging import RichHandler
+
+    handler = RichHandler(console=console, show_time=False, show_path=False, show_level=False)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler], force=True)
+
+
+@contextmanager
+def _progress(console: Console, partitions: Sequence[Partition]) -> Iterator[Begin]:
+    """Show which stage of which partition is at work; in a file or a pipe, a line for each partition."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from airflow_mlops.stages.loop.loop import STAGES
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        bar = progress.add_task("", total=len(partitions) * len(STAGES))
+
+        def begin(partition: Partition, stage: str) -> None:
+            place = partitions.index(partition)
+            done = place * len(STAGES) + STAGES.index(stage)
+            progress.update(bar, description=f"{partition} {stage}", completed=done)
+            if not console.is_terminal and stage == STAGES[0]:
+                console.print(f"{partition} ({place + 1} of {len(partitions)})", highlight=False)
+
+        yield begin
+
+
+def _print(plan: LoopPlan, steps: Sequence[LoopStep], *, as_json: bool) -> None:
+    from rich.console import Console
+
+    from airflow_mlops.local.decisions import DecisionTable, stories
+
+    spec = plan.spec
+    if as_json:
+        facts = [step.to_dict() for step in steps]
+        print(json.dumps({"model": spec.name, "storage": plan.storage, "partitions": facts}, indent=2))
+        return
+    if not steps:
+        return
+    console = Console()
+    keys = [step.partition for step in steps]
+    console.print(DecisionTable(spec.name, spec.metric.name, stories(plan.storage, spec.name, keys)))
+    for step in steps:
+        if step.problem and step.validation is None:
+            console.print(f"[red]✗[/red] {step.partition}: ", end="")
+            console.print(step.problem, markup=False, highlight=False)
+    for step in steps:
+        if step.waiting:
+            console.print("\n[yellow]Waiting for a person[/yellow]: ", end="")
+            console.print(step.waiting, markup=False, highlight=False)
+            console.print(
+                f"Decide it in Airflow: the DAG {spec.name}.train asks at {step.partition}. Or take the approval out of "
+                "the spec, and run this again.",
+                highlight=False,
+            )
+
+
+def _code(steps: Sequence[LoopStep]) -> int:
+    if any(step.waiting for step in steps):
+        return WAITING
+    return FAILED if any(step.problem for step in steps) else 0

@@ -1,0 +1,149 @@
+"""What was decided at each partition, as people read it: a line of signs for each, and its story below in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from airflow_mlops.domain.checks import Verdict
+from airflow_mlops.domain.facts.results import Action, HealthReport, PromotionDecision
+from airflow_mlops.domain.facts.validation import ValidationReport
+from airflow_mlops.reporting.words import number
+from airflow_mlops.stages.monitor.health import history
+from airflow_mlops.stores.registry import ledger
+from airflow_mlops.stores.tables import tables
+
+SIGNS = {
+    Verdict.PASS: ("✓", "green"),
+    Verdict.FAIL: ("✗", "red"),
+    Verdict.INCONCLUSIVE: ("?", "yellow"),
+}
+"""The sign and the colour of each verdict; the sign says it without the colour."""
+
+_NONE = Text("–", "dim")
+_ACTIONS = {Action.PROMOTED: "green", Action.REFUSED: "yellow", Action.FAILED: "red"}
+
+
+class PartitionStory(NamedTuple):
+    """What the tables of a model say of one partition; what it has not come to is None.
+
+    :param rows: rows that were published.
+    """
+
+    partition: str
+    rows: int | None
+    validation: ValidationReport | None
+    health: HealthReport | None
+    decision: PromotionDecision | None
+
+
+class DecisionTable(NamedTuple):
+    """The stories of some partitions of a model, for a terminal of any width.
+
+    :param metric: by which candidates are ranked; the column of it is what the champion reached.
+    """
+
+    model: str
+    metric: str
+    stories: Sequence[PartitionStory]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Show a line for each partition, then the reasons."""
+        page = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+        page.add_column("partition", no_wrap=True)
+        page.add_column("rows", justify="right", no_wrap=True)
+        for name in ("data", "drift", "quality"):
+            page.add_column(name, justify="center", no_wrap=True)
+        page.add_column(self.metric, justify="right", no_wrap=True)
+        for name in ("decision", "champion"):
+            page.add_column(name, no_wrap=True)
+        for story in self.stories:
+            page.add_row(*_cells(story, self.metric))
+        yield Text(f"{self.model}: what was decided", "bold")
+        yield page
+        yield Text()
+        for story in self.stories:
+            if told := " ".join(sentences(story)):
+                yield Text(story.partition, "bold")
+                yield Padding(Text(told, overflow="fold"), (0, 0, 0, 2))
+        signs = (f"{sign} {verdict}" for verdict, (sign, _) in SIGNS.items())
+        yield Text(", ".join(signs), "dim")
+
+
+def stories(storage: str, model: str, partitions: Sequence[str]) -> list[PartitionStory]:
+    """Read what the tables of a model say of some partitions.
+
+    :param storage: URI under which the tables are.
+    """
+    validations = _validations(tables.uri_of(storage, model, "validation"))
+    health = {
+        report.partition: report
+        for report in history(tables.uri_of(storage, model, "monitoring"), max(partitions, default=""))
+    }
+    rows = ledger.rows(tables.uri_of(storage, model, "ledger"))
+    data = tables.uri_of(storage, model, "data")
+
+    def story(key: str) -> PartitionStory:
+        dataset = tables.published(data, key)
+        return PartitionStory(
+            key,
+            dataset.rows if dataset else None,
+            validations.get(key),
+            health.get(key),
+            ledger.decision(rows, key),
+        )
+
+    return [story(key) for key in partitions]
+
+
+def sentences(story: PartitionStory) -> Iterator[str]:
+    """Say what happened at a partition, and why: what was wrong with it first, and the decision last."""
+    if story.validation is not None and story.validation.verdict is not Verdict.PASS:
+        yield _sentence("Data", story.validation.reason)
+    if story.health is not None:
+        for name, check in (("Drift", story.health.drift), ("Quality", story.health.performance)):
+            if check.verdict is Verdict.FAIL:
+                yield _sentence(name, check.reason)
+    if story.decision is not None:
+        yield _sentence(str(story.decision.action).capitalize(), story.decision.reason)
+
+
+def _sentence(about: str, reason: str) -> str:
+    text = " ".join(reason.split()).rstrip(".")
+    return f"{about}: {text}." if text else f"{about}."
+
+
+def _cells(story: PartitionStory, metric: str) -> Iterator[Text]:
+    yield Text(story.partition)
+    yield _NONE if story.rows is None else Text(f"{story.rows:,}")
+    yield _sign(story.validation.verdict if story.validation else None)
+    health = story.health
+    served = health is not None and health.champion is not None
+    yield _sign(health.drift.verdict if health and served else None)
+    yield _sign(health.performance.verdict if health and served else None)
+    value = health.metrics.get(metric) if health else None
+    yield _NONE if value is None else Text(number(value))
+    decision = story.decision
+    yield _NONE if decision is None else Text(str(decision.action), _ACTIONS.get(decision.action, ""))
+    yield _NONE if decision is None else Text(_champion(decision))
+
+
+def _champion(decision: PromotionDecision) -> str:
+    before, after = decision.before or "–", decision.after or "–"
+    return after if before == after else f"{before} → {after}"
+
+
+def _sign(verdict: Verdict | None) -> Text:
+    return _NONE if verdict is None else Text(*SIGNS[verdict])
+
+
+def _validations(uri: str) -> dict[str, ValidationReport]:
+    if not tables.exists(uri):
+        return {}
+    rows = tables.read(uri, columns=["partition", "report"]).to_pylist()
+    return {row["partition"]: ValidationReport.model_validate_json(row["report"]) for row in rows}

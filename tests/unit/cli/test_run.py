@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from airflow_mlops.domain.facts.loop import LoopStep
+from airflow_mlops.domain.facts.results import Action
+from airflow_mlops.stores.registry import ledger
+from history import rows_of
+
+pytestmark = pytest.mark.slow  # fits, in processes of their own
+
+KEYS = ("2013-01", "2013-02", "2013-03")
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A folder with three months of flights, and a spec of a model of them."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    for key in KEYS:
+        pq.write_table(rows_of(key), folder / f"{key}.parquet")
+    write(tmp_path)
+    return tmp_path
+
+
+def write(project: Path, **changes: object) -> None:
+    spec = {
+        "name": "flights",
+        "task": "classification",
+        "target": "late",
+        "key": ["flight"],
+        "event_time": "departure",
+        "partition": "month",
+        "features": {"numeric": ["distance", "wind"], "categorical": ["carrier", "origin"]},
+        "source": {"files": f"{project}/data/{{partition}}.parquet"},
+        "train": {"candidates": ["sklearn.linear_model.LogisticRegression"]},
+    }
+    (project / "models").mkdir(exist_ok=True)
+    (project / "models" / "flights.yaml").write_text(yaml.safe_dump(spec | changes))
+
+
+def run(project: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    program = "from airflow_mlops.cli.main import main; main()"
+    command = [sys.executable, "-c", program, "run", "models/flights.yaml", "--storage", "store", *words]
+    return subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+
+
+def test_the_partitions_of_a_folder_go_through_the_loop(project: Path) -> None:
+    first = run(project, "--to", "2013-02")
+    assert first.returncode == 0, first.stderr
+    assert first.stderr.splitlines() == ["2013-01 (1 of 2)", "2013-02 (2 of 2)"]
+    lines = first.stdout.splitlines()
+    assert all(len(line) <= 80 for line in lines)
+    assert lines[0] == "flights: what was decided"
+    assert lines[3].split()[:3] == ["2013-02", f"{rows_of('2013-02').num_rows}", "✓"]
+    assert lines[3].split()[-4:] == ["promoted", "–", "→", "1"]
+    rest = run(project, "--json")
+    assert rest.returncode == 0, rest.stderr
+    document = json.loads(rest.stdout)
+    assert (document["model"], document["storage"]) == ("flights", f"file://{project}/store")
+    (step,) = map(LoopStep.from_dict, document["partitions"])
+    assert step.partition == "2013-03"
+    assert step.scoring is not None
+    assert step.scoring.rows == rows_of("2013-03").num_rows
+    assert (project / "store" / "reports" / "flights" / "2013-03" / "validation.html").exists()
+    again = run(project)
+    assert (again.returncode, again.stdout) == (0, "")
+    assert again.stderr == "Nothing to do: 2013-01 to 2013-03 are decided.\n"
+
+
+def test_what_fails_or_waits_is_in_the_exit_code(project: Path) -> None:
+    write(project, gates={"approval": "one"})
+    waiting = run(project)
+    assert waiting.returncode == 3
+    words = " ".join(waiting.stdout.split())
+    assert "Waiting for a person: Promote version 1 of flights? Partition 2013-02" in words
+    assert "the DAG flights.train asks at 2013-02" in words
+    write(project, train={"candidates": [{"sklearn.linear_model.LogisticRegression": {"C": -1}}]})
+    failed = run(project, "--to", "2013-02")
+    assert failed.returncode == 1
+    assert "Failed: Candidate 'LogisticRegression'" in " ".join(failed.stdout.split())
+    decisions = ledger.decisions(f"file://{project}/store/flights/ledger")
+    assert [decision.action for decision in decisions] == [Action.KEPT, Action.FAILED]
+    write(project)
+    assert run(project, "--from", "2013-03").returncode == 0
+    late = run(project, "--to", "2013-02")
+    assert late.returncode == 1
+    assert late.stderr.startswith("2013-02: a later partition has been decided already")
+
+
+def test_what_cannot_be_run_is_said_before_anything_is_read(project: Path) -> None:
+    for words, problem in (
+        (["--from", "2014-01"], "There is no partition between 2014-01 and the last in "),
+        (["--from", "january"], "'january' is no month partition; write it as %Y-%m"),
+        (
+            ["--storage", "s3://bucket/mlops"],
+            "--tracking-uri is missing: MLflow has no database in s3://bucket/mlops",
+        ),
+    ):
+        answer = run(project, *words)
+        assert answer.returncode == 1
+        assert answer.stderr.startswith(problem)
+    write(project, source={"sql": {"conn_id": "warehouse", "query": "select 1"}})
+    assert "give --from, or start in the spec" in run(project).stderr
+    assert not (project / "store" / "flights").exists()
