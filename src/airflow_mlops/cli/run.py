@@ -73,7 +73,7 @@ def _place(args: Namespace) -> None:
             raise ValueError(
                 f"--tracking-uri is missing: MLflow has no database in {storage}; name its MLflow."
             )
-        tracking = f"sqlite://{storage.removeprefix('file://')}/mlflow.db"
+        tracking = f"sqlite:///{storage.removeprefix('file://')}/mlflow.db"
     os.environ["AIRFLOW__MLOPS__STORAGE"] = storage
     os.environ["AIRFLOW__MLOPS__REPORTS"] = ""
     os.environ["AIRFLOW__MLOPS__TRACKING_URI"] = tracking
@@ -205,7 +205,9 @@ def _progress(console: Console, partitions: Sequence[Partition]) -> Iterator[Beg
 
 def _print(plan: LoopPlan, steps: Sequence[LoopStep], *, as_json: bool) -> None:
     from rich.console import Console
+    from rich.text import Text
 
+    from airflow_mlops.domain.checks import Verdict
     from airflow_mlops.local.decisions import DecisionTable, stories
 
     spec = plan.spec
@@ -219,9 +221,9 @@ def _print(plan: LoopPlan, steps: Sequence[LoopStep], *, as_json: bool) -> None:
     keys = [step.partition for step in steps]
     console.print(DecisionTable(spec.name, spec.metric.name, stories(plan.storage, spec.name, keys)))
     for step in steps:
-        if step.problem and step.validation is None:
-            console.print(f"[red]✗[/red] {step.partition}: ", end="")
-            console.print(step.problem, markup=False, highlight=False)
+        told = step.decision is not None or (step.validation and step.validation.verdict is Verdict.FAIL)
+        if step.problem and not told:
+            console.print(Text.assemble((f"✗ {step.partition}: ", "red"), step.problem))
     for step in steps:
         if step.waiting:
             console.print("\n[yellow]Waiting for a person[/yellow]: ", end="")

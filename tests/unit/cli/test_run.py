@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -49,7 +50,11 @@ def write(project: Path, **changes: object) -> None:
 def run(project: Path, *words: str) -> subprocess.CompletedProcess[str]:
     program = "from airflow_mlops.cli.main import main; main()"
     command = [sys.executable, "-c", program, "run", "models/flights.yaml", "--storage", "store", *words]
-    return subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+    # Unit test mode writes to the output.
+    environment = os.environ | {"AIRFLOW__CORE__UNIT_TEST_MODE": "False"}
+    return subprocess.run(
+        command, cwd=project, env=environment, capture_output=True, text=True, check=False
+    )
 
 
 def test_the_partitions_of_a_folder_go_through_the_loop(project: Path) -> None:
@@ -57,7 +62,7 @@ def test_the_partitions_of_a_folder_go_through_the_loop(project: Path) -> None:
     assert first.returncode == 0, first.stderr
     assert first.stderr.splitlines() == ["2013-01 (1 of 2)", "2013-02 (2 of 2)"]
     lines = first.stdout.splitlines()
-    assert all(len(line) <= 80 for line in lines)
+    assert [line for line in lines if len(line) > 80] == []
     assert lines[0] == "flights: what was decided"
     assert lines[3].split()[:3] == ["2013-02", f"{rows_of('2013-02').num_rows}", "✓"]
     assert lines[3].split()[-4:] == ["promoted", "–", "→", "1"]
@@ -73,6 +78,8 @@ def test_the_partitions_of_a_folder_go_through_the_loop(project: Path) -> None:
     again = run(project)
     assert (again.returncode, again.stdout) == (0, "")
     assert again.stderr == "Nothing to do: 2013-01 to 2013-03 are decided.\n"
+    assert (project / "store" / "mlflow.db").exists()
+    assert sorted(path.name for path in project.iterdir()) == ["data", "models", "store"]
 
 
 def test_what_fails_or_waits_is_in_the_exit_code(project: Path) -> None:
@@ -107,6 +114,14 @@ def test_what_cannot_be_run_is_said_before_anything_is_read(project: Path) -> No
         answer = run(project, *words)
         assert answer.returncode == 1
         assert answer.stderr.startswith(problem)
-    write(project, source={"sql": {"conn_id": "warehouse", "query": "select 1"}})
+    write(
+        project,
+        source={
+            "sql": {
+                "conn_id": "warehouse",
+                "query": "select * from flights where departure >= :start and departure < :end",
+            }
+        },
+    )
     assert "give --from, or start in the spec" in run(project).stderr
     assert not (project / "store" / "flights").exists()
