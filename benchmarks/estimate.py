@@ -8,11 +8,15 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from sklearn.base import ClassifierMixin
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
 
 from airflow_mlops.domain.classes import BINARY
 from airflow_mlops.domain.predictions import SCORE
@@ -28,7 +32,21 @@ TRIALS = int(os.environ.get("BENCHMARK_TRIALS", "200"))
 
 _METRICS = ("roc_auc", "log_loss", "brier", "accuracy")
 _LARGE = 200_000
-_CLASSES = 5
+_MODELS = {
+    "logistic regression": lambda: LogisticRegression(max_iter=500),
+    "gradient boosting": lambda: HistGradientBoostingClassifier(max_iter=50, random_state=0),
+    "random forest": lambda: RandomForestClassifier(100, random_state=0),
+}
+_FITTED = (
+    ("too sure", 5, 3_000),
+    ("too sure", 5, 20_000),
+    ("logistic regression", 3, 1_000),
+    ("gradient boosting", 5, 3_000),
+    ("random forest", 5, 3_000),
+    ("random forest", 5, 10_000),
+    ("random forest", 10, 30_000),
+)
+"""Models of many classes, and rows that they are calibrated on."""
 # Added to the second seed of a trial: equal seeds would make rows and days depend on each other.
 _OTHER = 1_000_000
 _START = datetime(2013, 1, 1, tzinfo=UTC)
@@ -73,13 +91,16 @@ def compare(progress: Callable[[str], None]) -> Iterator[Result]:
             )
             if other and (errors := _cbpe(other, holdout, shift)):
                 yield Result(f"CBPE of {peer.NAME}: {case}", *errors)
-    for shift in (0.0, 0.7):
-        progress(f"{_CLASSES} classes, shift {shift}")
-        yield _result(
-            f"estimate: {_CLASSES} classes, holdout of 3,000, 2,000 rows, rare class shifted by {shift:g}",
-            lambda seed, shift=shift: _of_many(seed, shift),
-            max(TRIALS // 4, 2),
-        )
+    for model, classes, holdout in _FITTED:
+        for shift in (0.0, 0.7):
+            progress(f"{model}, {classes} classes, {holdout} rows of holdout, shift {shift}")
+            yield _result(
+                f"estimate: {model}, {classes} classes, holdout of {holdout:,}, 2,000 rows, shifted by {shift:g}",
+                lambda seed, model=model, classes=classes, holdout=holdout, shift=shift: _of_many(
+                    seed, model, classes, holdout, shift
+                ),
+                max(TRIALS // 4, 2),
+            )
     for days, swing in ((28, 0.0), (28, 0.25), (10, 0.25)):
         progress(f"{days} days")
         yield _result(
@@ -109,22 +130,60 @@ def _estimated(seed: int, holdout: int, shift: float) -> dict[str, tuple[float, 
 
 
 def _draw_many(seed: int, rows: int, shift: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
-    """Return classes, the last of them rare, and the probabilities of a model that is too sure of itself."""
+    """Return five classes, the last of them rare, and the probabilities of a model that is too sure of itself."""
     random = np.random.default_rng(seed)
-    logits = random.normal([0.0] * (_CLASSES - 1) + [shift - 1.5], 1.0, (rows, _CLASSES))
+    logits = random.normal([0.0] * 4 + [shift - 1.5], 1.0, (rows, 5))
     likely, sure = (np.exp(scale * logits) for scale in (1.0, 2.0))
     likely, sure = (part / part.sum(axis=1, keepdims=True) for part in (likely, sure))
-    return (likely.cumsum(axis=1) < random.random((rows, 1))).sum(axis=1), sure
+    return _classes(likely, random), sure
 
 
-def _of_many(seed: int, shift: float) -> dict[str, tuple[float, float, float, float]]:
-    calibrations = estimate_classes.calibrate_each(*_draw_many(seed, 3_000))
-    truth, scores = _draw_many(seed + _OTHER, 2_000, shift)
-    estimates = estimate_classes.estimate(scores, calibrations)
+def _classes(likely: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    return (likely.cumsum(axis=1)[:, :-1] < random.random((len(likely), 1))).sum(axis=1)
+
+
+def _world(seed: int, rows: int, classes: int, shift: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+    """Return eight features, of which three shift, and classes that depend on their curves and products; a tenth are chance."""
+    fixed, random = np.random.default_rng(classes), np.random.default_rng(seed)
+    lines, curves, products = (size * fixed.normal(size=(8, classes)) for size in (1.0, 0.65, 0.4))
+    features = random.normal(size=(rows, 8)) + shift * (np.arange(8) < 3)
+    logits = (
+        features @ lines + np.sin(1.5 * features) @ curves + (features * np.roll(features, 1, 1)) @ products
+    )
+    logits -= 1.5 * (np.arange(classes) == classes - 1)
+    likely = np.exp(logits - logits.max(axis=1, keepdims=True))
+    likely = 0.9 * likely / likely.sum(axis=1, keepdims=True) + 0.1 / classes
+    return features, _classes(likely, random)
+
+
+@cache
+def _model(model: str, classes: int) -> ClassifierMixin:
+    return _MODELS[model]().fit(*_world(_LARGE, 6_000, classes))
+
+
+def _predicted(
+    seed: int, rows: int, model: str, classes: int, shift: float = 0.0
+) -> tuple[np.ndarray, np.ndarray]:
+    if model not in _MODELS:
+        return _draw_many(seed, rows, shift)
+    features, truth = _world(seed, rows, classes, shift)
+    return truth, _model(model, classes).predict_proba(features)
+
+
+@cache
+def _calibrated(seed: int, model: str, classes: int, holdout: int) -> estimate_classes.Calibration:
+    return estimate_classes.calibrate(*_predicted(seed, holdout, model, classes))
+
+
+def _of_many(
+    seed: int, model: str, classes: int, holdout: int, shift: float
+) -> dict[str, tuple[float, float, float, float]]:
+    calibration = _calibrated(seed, model, classes, holdout)
+    truth, scores = _predicted(seed + _OTHER, 2_000, model, classes, shift)
+    estimates = estimate_classes.estimate(scores, calibration)
     return {
         name: (estimated.value, estimated.low, estimated.high, measures.measure(name, truth, scores))
         for name, estimated in estimates.items()
-        if name in _METRICS
     }
 
 
@@ -205,7 +264,7 @@ def _result(
 ) -> Result:
     trials = [trial(seed) for seed in range(count)]
     error, bias, covered = {}, {}, {}
-    for name in _METRICS:
+    for name in trials[0]:
         value, low, high, truth = np.array([figures[name] for figures in trials], dtype=float).T
         error[name] = float(np.abs(value - truth).mean())
         bias[name] = float((value - truth).mean())

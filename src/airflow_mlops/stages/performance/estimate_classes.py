@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+import math
+from typing import TYPE_CHECKING, NamedTuple
 
 from airflow_mlops.domain.facts.decision import HALF, DecisionRule
+from airflow_mlops.domain.facts.performance import CONFIDENCE
 from airflow_mlops.domain.metrics import measured as measured_names
 from airflow_mlops.domain.spec.costs import CostMatrix
 from airflow_mlops.domain.spec.decision import COST
 from airflow_mlops.learning.statistics import measures
-from airflow_mlops.stages.performance.calibration import (
-    LEAST_ROWS,
-    LINES,
-    MANY_ROWS,
-    Calibration,
-    calibratable,
-    calibrate,
-    grid,
-    measured,
-)
+from airflow_mlops.stages.performance.calibration import LEAST_ROWS, LINES, measured
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,149 +20,208 @@ if TYPE_CHECKING:
 
 _CELLS = 200_000
 """Probabilities that are drawn by at a time: with more rows only the share of chance in the interval would fall."""
+_FITTED = 1_000_000
+"""Probabilities that a calibration is fitted to."""
 _TINY = 1e-6
-_WEAK = 1e6
+_WEAK = 1e-3
+"""A penalty that only bounds what rows leave open."""
+TERMS = 5
+"""What the probability of a class depends on: see :func:`_terms`."""
+_LOGS = 1
+"""Place of the log probability among the terms."""
 
 
-def calibrate_each(
+class Calibration(NamedTuple):
+    """How probable each class is by the probabilities that a model gives all of them: a softmax of their :func:`_terms`.
+
+    :param coefficients: by line, class and term: first the line that fits the rows, then the lines that fit random draws
+        of the rows.
+    """
+
+    coefficients: np.ndarray
+
+    def __call__(self, scores: np.ndarray, line: int = 0) -> np.ndarray:
+        """Return the probability of each class, one column a class.
+
+        :param line: 0 for the line that fits the rows; more for those of random draws.
+        """
+        import numpy as np
+        from scipy.special import softmax
+
+        logits = np.einsum("rct,ct->rc", _terms(scores), self.coefficients[line])
+        probabilities: np.ndarray = softmax(logits, axis=1)
+        return probabilities
+
+    def fits(self, classes: int) -> bool:
+        """Tell whether it was made by this build, of so many classes, and has only finite numbers."""
+        import numpy as np
+
+        shape = (1 + LINES, classes, TERMS)
+        return self.coefficients.shape == shape and bool(np.isfinite(self.coefficients).all())
+
+
+def calibrate(
     truth: np.ndarray, scores: np.ndarray, seed: int = 0, weights: np.ndarray | None = None
-) -> list[Calibration]:
-    """Fit a calibration to each class; that of a class with too few rows has no points.
+) -> Calibration | None:
+    """Fit one calibration to all classes; None if there are too few rows, or rows of one class only.
 
-    Curves that are fitted apart and then scaled to a sum of 1 are calibrated no more: accuracy comes out too high by 0.01. So
-    the curves of all classes are fitted together, by a slope and an intercept of each class's log probability (vector scaling:
-    Guo and others, On Calibration of Modern Neural Networks, 2017). Many rows are fitted by isotonic regression, which knows
-    no such form, each class against the rest: Zadrozny and Elkan, Transforming Classifier Scores into Accurate Multiclass
-    Probability Estimates (2002).
+    Curves that are fitted apart and then scaled to a sum of 1, as scikit-learn and NannyML do, are calibrated no more:
+    accuracy comes out too high by 0.01 for a model that is too sure of itself, and too low for a random forest. So all
+    classes are fitted together, by maximum likelihood of a softmax, as in vector scaling: Guo and others, On Calibration of
+    Modern Neural Networks (2017). Beside a class's log probability it has the terms that the metrics are sums of. At the
+    maximum, labels and probabilities agree in the sum of each term: that is why what is estimated for the rows themselves
+    is what was measured on them, whatever form the model's scores have (van der Laan and Rubin, Targeted Maximum
+    Likelihood Learning, 2006).
 
     :param truth: codes of classes.
     :param scores: probability of each class, one column a class.
     :param weights: how much each row counts; None if all count alike.
-    :return: nothing if there are too few rows; curves are shares of a class only once they are scaled to a sum of 1.
     """
-    import numpy as np
-
-    if truth.size < LEAST_ROWS:
-        return []
-    classes = range(scores.shape[1])
-    if truth.size >= MANY_ROWS:
-        return [calibrate((truth == code).astype(float), scores[:, code], seed, weights) for code in classes]
-    enough = np.array([calibratable(truth == code) for code in classes])
-    slopes, intercepts = np.split(_scalings(truth, _logs(scores), enough, seed, weights), 2, axis=1)
-    calibrations = []
-    for code in classes:
-        points = grid(scores[:, code]) if enough[code] else np.empty(0)
-        curves = np.exp(np.outer(slopes[:, code], _logs(points)) + intercepts[:, code, None])
-        calibrations.append(Calibration(points, curves))
-    return calibrations
-
-
-def _scalings(
-    truth: np.ndarray, logs: np.ndarray, free: np.ndarray, seed: int, weights: np.ndarray | None
-) -> np.ndarray:
-    """Return one :func:`_scaling` a row: that of all rows, then those of bootstrap draws of them."""
     import numpy as np
     from threadpoolctl import threadpool_limits
 
-    random, size, codes = np.random.default_rng(seed), truth.size, truth.astype(int)
-    counted = np.ones(size) if weights is None else weights
+    width, random = scores.shape[1], np.random.default_rng(seed)
+    counted = np.ones(truth.size) if weights is None else weights
+    truth, scores, counted = truth[counted > 0], scores[counted > 0], counted[counted > 0]
+    if truth.size < LEAST_ROWS or np.unique(truth).size < 2:
+        return None
+    if truth.size > (most := max(_FITTED // width, 20_000)):
+        drawn = random.choice(truth.size, most, replace=False)
+        truth, scores, counted = truth[drawn], scores[drawn], counted[drawn]
+    codes, size, terms = truth.astype(int), truth.size, _terms(scores)
+    start = np.zeros((1 + width, terms.shape[2]))
+    start[0, _LOGS] = 1
     # These fits are so small that several threads would only wait for each other.
     with threadpool_limits(1):
-        start = _scaling(codes, logs, counted, free, np.repeat([1.0, 0.0], free.size))
-        draws = [np.bincount(random.integers(0, size, size), minlength=size) for _ in range(LINES)]
-        return np.array([start, *(_scaling(codes, logs, draw * counted, free, start) for draw in draws)])
+        lines = [_fitted(codes, terms, counted / counted.mean(), start)]
+        for _ in range(LINES):
+            again = counted * np.bincount(random.integers(0, size, size), minlength=size)
+            some = again > 0
+            lines.append(_fitted(codes[some], terms[some], again[some] / counted.mean(), lines[0]))
+    return Calibration(np.array([_coefficients(line) for line in lines]))
 
 
-def _logs(scores: np.ndarray) -> np.ndarray:
+def _terms(scores: np.ndarray) -> np.ndarray:
+    """Return, by row and class, what the probability of a class depends on, beside an intercept.
+
+    Its log probability, and how far that is below the least that is told apart otherwise (log loss is the sum of both);
+    whether it is the most probable class (accuracy and F1 are sums of it); its probability (the Brier score).
+    """
     import numpy as np
 
-    logs: np.ndarray = np.log(np.clip(scores, _TINY, 1))
-    return logs
+    logs, least = np.log(np.clip(scores, _TINY, 1)), np.finfo(float).eps
+    first = np.arange(scores.shape[1]) == scores.argmax(axis=1)[:, None]
+    below = np.log(np.clip(scores, least, 1)) - logs
+    terms: np.ndarray = np.stack([np.ones_like(logs), logs, below, first, scores], axis=2)
+    return terms
 
 
-def _scaling(
-    truth: np.ndarray, logs: np.ndarray, weights: np.ndarray, free: np.ndarray, start: np.ndarray
-) -> np.ndarray:
-    """Return the slope of each class, then the intercepts, that make the labels most likely.
+def _coefficients(parameters: np.ndarray) -> np.ndarray:
+    """Return the coefficients of each class: those that all classes share, and what is its own."""
+    coefficients: np.ndarray = parameters[0] + parameters[1:]
+    return coefficients
 
-    :param free: whether a class is fitted; the scores of others stay as they are.
+
+def _fitted(truth: np.ndarray, terms: np.ndarray, weights: np.ndarray, start: np.ndarray) -> np.ndarray:
+    """Return the parameters that make the labels most likely: a row that all classes share, then one for each class.
+
+    What is a class's own is held near 0, so that a class of few rows is calibrated by what holds for the others; one
+    without any row has nothing of its own.
     """
     import numpy as np
     from scipy.optimize import minimize
     from scipy.special import log_softmax
 
-    rows, both = np.arange(truth.size), np.r_[free, free]
-    shares = weights / weights.sum()
+    rows, (_, width, count) = np.arange(truth.size), terms.shape
+    there = np.bincount(truth, minlength=width) > 0
+    total, spread = weights.sum(), np.square(terms.std(axis=(0, 1)))
+    ridge = np.concatenate([np.full((1, count), _WEAK), np.tile(spread + _WEAK, (width, 1))]) / total
+    kept = np.zeros_like(start)
+    kept[0, _LOGS] = 1
 
-    def loss(parameters: np.ndarray) -> tuple[float, np.ndarray]:
-        slopes, intercepts = np.split(parameters, 2)
-        likely = log_softmax(logs * slopes + intercepts, axis=1)
+    def log_probabilities(parameters: np.ndarray) -> np.ndarray:
+        likely: np.ndarray = log_softmax(np.einsum("rct,ct->rc", terms, _coefficients(parameters)), axis=1)
+        return likely
+
+    # Steps are measured by the curvature at the start, class by class, since the terms of one class depend on each other.
+    sure = np.exp(log_probabilities(start))
+    weighted = sure * (1 - sure) * (weights / total)[:, None]
+    bends = np.stack([(terms * weighted[:, :, None])[:, code].T @ terms[:, code] for code in range(width)])
+    bends = np.concatenate([bends.sum(axis=0)[None], bends]) + ridge[:, :, None] * np.eye(count)
+    scale = np.linalg.inv(np.linalg.cholesky(bends)).transpose(0, 2, 1) * np.r_[True, there][:, None, None]
+
+    def at(steps: np.ndarray) -> np.ndarray:
+        moved: np.ndarray = start + np.einsum("ctu,cu->ct", scale, steps.reshape(start.shape))
+        return moved
+
+    def loss(steps: np.ndarray) -> tuple[float, np.ndarray]:
+        parameters = at(steps)
+        likely, away = log_probabilities(parameters), parameters - kept
         off = np.exp(likely)
         off[rows, truth] -= 1
-        off *= shares[:, None]
-        gradient = np.r_[(off * logs).sum(axis=0), off.sum(axis=0)]
-        # As weak as the penalty of two classes: it only bounds the slopes of classes without any mistake.
-        value = -(shares @ likely[rows, truth]) + parameters @ parameters / (2 * _WEAK * truth.size)
-        return float(value), (gradient + parameters / (_WEAK * truth.size)) * both
+        off *= (weights / total)[:, None]
+        own = np.einsum("rc,rct->ct", off, terms)
+        gradient = np.concatenate([own.sum(axis=0)[None], own]) + ridge * away
+        value = -(weights @ likely[rows, truth]) / total + (ridge * away**2).sum() / 2
+        return float(value), np.einsum("ctu,ct->cu", scale, gradient).ravel()
 
-    # Far below the chance in the rows, which is of the order of parameters / rows; without it hundreds of
-    # classes would take minutes.
-    options = {"ftol": 1e-6}
-    fitted: np.ndarray = minimize(loss, start, jac=True, method="L-BFGS-B", options=options).x
-    return fitted
+    # Far below the chance in the rows, which is of the order of parameters / rows.
+    options = {"ftol": 1e-7}
+    return at(minimize(loss, np.zeros(start.size), jac=True, method="L-BFGS-B", options=options).x)
 
 
 def estimate(
     scores: np.ndarray,
-    calibrations: Sequence[Calibration],
+    calibration: Calibration,
     seed: int = 0,
     rule: DecisionRule = HALF,
     counted: np.ndarray | None = None,
 ) -> dict[str, Measured]:
     """Estimate every metric of classification by labels that are drawn with the calibrated probabilities.
 
-    CBPE as for two classes (:func:`airflow_mlops.stages.performance.estimate.estimate`), with the curves of the classes scaled
-    to a sum of 1. The estimate is the mean of the metric over the draws of labels, one for each
-    bootstrap draw of the calibrations, and its interval comes from their deviation.
+    CBPE as for two classes (:func:`airflow_mlops.stages.performance.estimate.estimate`). The estimate is the mean of the
+    metric over draws of labels, and its interval comes from the deviation of the metric over as many draws, one for each
+    bootstrap draw of the calibration.
 
     :param scores: finite probabilities of each class, one column a class.
     :param rule: by which a model puts a row in one of the classes, or in one of two of them, and what mistakes cost.
     :param counted: how much each row counts; None if all count alike.
     """
     import numpy as np
+    from scipy.special import ndtri, stdtrit
 
     random = np.random.default_rng(seed)
     rows, width = scores.shape
     count = max(1, min(rows, _CELLS // width))
     costs = [COST] if isinstance(rule.costs, CostMatrix) else []
-    drawn: dict[str, list[float]] = {name: [] for name in measured_names("classification", costs)}
+    drawn: dict[str, list[tuple[float, float]]] = {
+        name: [] for name in measured_names("classification", costs)
+    }
     for line in range(1, LINES + 1):
         places = random.choice(rows, count, replace=False)
         chosen, weights = scores[places], None if counted is None else counted[places]
-        labels = _drawn(_calibrated(chosen, calibrations, line), random)
-        values = measures.metrics(labels, chosen, "classification", costs, rule=rule, weights=weights)
-        for name, value in values.items():
-            if value is not None:
-                drawn[name].append(value)
+        likely, unsure = (
+            measures.metrics(
+                _drawn(calibration(chosen, part), random),
+                chosen,
+                "classification",
+                costs,
+                rule=rule,
+                weights=weights,
+            )
+            for part in (0, line)
+        )
+        for name, value in likely.items():
+            if value is not None and (other := unsure[name]) is not None:
+                drawn[name].append((value, other))
     estimates = {}
-    for name, numbers in drawn.items():
-        if 2 * len(numbers) > LINES:
-            error = float(np.std(numbers, ddof=1))
-            estimates[name] = measured(name, float(np.mean(numbers)), error, rows)
+    # The value is a mean of so many draws, and the deviation is Student's.
+    wider = math.sqrt(1 + 1 / LINES) * stdtrit(LINES - 1, (1 + CONFIDENCE) / 2) / ndtri((1 + CONFIDENCE) / 2)
+    for name, values in drawn.items():
+        if 2 * len(values) > LINES:
+            value, error = np.mean(values, axis=0)[0], np.std(values, axis=0, ddof=1)[1]
+            estimates[name] = measured(name, float(value), float(error * wider), rows)
     return estimates
-
-
-def _calibrated(scores: np.ndarray, calibrations: Sequence[Calibration], line: int) -> np.ndarray:
-    import numpy as np
-
-    columns = [
-        calibration(scores[:, code], line) if calibration.scores.size else scores[:, code]
-        for code, calibration in enumerate(calibrations)
-    ]
-    probabilities = np.stack(columns, axis=1)
-    total = probabilities.sum(axis=1, keepdims=True)
-    shares: np.ndarray = np.where(total > 0, probabilities / np.where(total > 0, total, 1), scores)
-    return shares
 
 
 def _drawn(probabilities: np.ndarray, random: np.random.Generator) -> np.ndarray:

@@ -36,7 +36,8 @@ _WEIGHTS = "weights"
 CALIBRATION = "monitor/calibration.json"
 """Path of a version's calibration among the artifacts of its run."""
 OF_CLASSES = "monitor/calibrations.json"
-"""Path of the calibrations of more than two classes, in the order of the classes."""
+"""Path of the calibration of more than two classes, in the order of the classes."""
+_Calibration = Calibration | estimate_classes.Calibration
 
 
 def of(
@@ -62,49 +63,51 @@ def of(
     scores, weights = scores[finite], None if weights is None else weights[finite]
     if weights is not None and not weights.any():
         return {}
-    calibrations = _kept(client, ref, coding) or _made(client, ref, training, coding)
-    if not calibrations or not any(part.scores.size for part in calibrations) or not len(scores):
+    calibration = _kept(client, ref, coding) or _made(client, ref, training, coding)
+    if calibration is None or not len(scores):
         return {}
-    if not coding.many:
-        return estimate.estimate(scores, calibrations[0], rule=coding.decision, counted=weights)
-    return estimate_classes.estimate(scores, calibrations, rule=coding.decision, counted=weights)
+    if isinstance(calibration, estimate_classes.Calibration):
+        return estimate_classes.estimate(scores, calibration, rule=coding.decision, counted=weights)
+    if not calibration.scores.size:
+        return {}
+    return estimate.estimate(scores, calibration, rule=coding.decision, counted=weights)
 
 
-def _kept(client: Client, ref: ModelRef, coding: Coding) -> list[Calibration]:
+def _kept(client: Client, ref: ModelRef, coding: Coding) -> _Calibration | None:
     import numpy as np
 
     path = OF_CLASSES if coding.many else CALIBRATION
     try:
         content = artifacts.read(client, ref.run_id, path)
     except ModelNotFound:
-        return []
+        return None
     if content is None:
-        return []
+        return None
     try:
         kept = json.loads(content)
-        calibrations = []
-        for part in kept["of_each"] if coding.many else [kept]:
-            scores, shares = (np.array(part[name], dtype=float) for name in ("scores", "shares"))
-            if scores.size and shares.shape[1:] != scores.shape:
-                raise ValueError("as many shares as scores are needed")
-            calibrations.append(Calibration(scores, shares))
         if kept.get(_WEIGHTS) != coding.weights:
-            return []
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        # The file is copied, so a task that was killed may have left half of it.
-        log.warning("%s of run %s is damaged and made again: %s", path, ref.run_id, error)
-        return []
-    # The spec may name more classes by now.
-    return calibrations if not coding.many or len(calibrations) == len(coding.judged) else []
+            return None
+        if coding.many:
+            of_classes = estimate_classes.Calibration(np.array(kept["coefficients"], dtype=float))
+            # The spec may name more classes by now.
+            return of_classes if of_classes.fits(len(coding.judged)) else None
+        scores, shares = (np.array(kept[name], dtype=float) for name in ("scores", "shares"))
+        if scores.size and shares.shape[1:] != scores.shape:
+            raise ValueError("as many shares as scores are needed")
+        return Calibration(scores, shares)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        # The file is copied, so a task that was killed may have left half of it; a former build wrote another form.
+        log.warning("%s of run %s cannot be read and is made again: %s", path, ref.run_id, error)
+        return None
 
 
-def _made(client: Client, ref: ModelRef, training: Training, coding: Coding) -> list[Calibration]:
+def _made(client: Client, ref: ModelRef, training: Training, coding: Coding) -> _Calibration | None:
     source, split = training.dataset, training.split
     try:
         rows = labelled.read(source, since=split.cut, until=split.end)
         rows, truth = pipeline.labelled(rows, coding.target, coding.task, coding.judged)
         if not rows.num_rows:
-            return []
+            return None
         fitted = models.load_version(client, ref)
         scores = models.predict(fitted, rows, coding.task, coding.judged)
         weights = coding.weights_of(rows, source.key)
@@ -117,16 +120,15 @@ def _made(client: Client, ref: ModelRef, training: Training, coding: Coding) -> 
         UntrustedModel,
     ) as error:
         log.warning("performance cannot be estimated for version %s: %s", ref.version, error)
-        return []
-    calibrations = (
-        estimate_classes.calibrate_each(truth, scores, weights=weights)
-        if coding.many
-        else [calibrate(truth, scores, weights=weights)]
-    )
+        return None
     by = {} if coding.weights is None else {_WEIGHTS: coding.weights}
-    content = [{"scores": part.scores.tolist(), "shares": part.shares.tolist()} for part in calibrations]
     if coding.many:
-        artifacts.write_json(client, ref.run_id, OF_CLASSES, {"of_each": content, **by})
-    else:
-        artifacts.write_json(client, ref.run_id, CALIBRATION, {**content[0], **by})
-    return calibrations
+        of_classes = estimate_classes.calibrate(truth, scores, weights=weights)
+        if of_classes is not None:
+            content = {"coefficients": of_classes.coefficients.tolist()}
+            artifacts.write_json(client, ref.run_id, OF_CLASSES, {**content, **by})
+        return of_classes
+    calibration = calibrate(truth, scores, weights=weights)
+    content = {"scores": calibration.scores.tolist(), "shares": calibration.shares.tolist()}
+    artifacts.write_json(client, ref.run_id, CALIBRATION, {**content, **by})
+    return calibration
