@@ -98,10 +98,10 @@ def describe(column: ColumnLook) -> str:
     return "times" if column.hours else "texts"
 
 
-def times(look: Look, besides: Collection[str] = ()) -> list[str]:
+def times(look: Look, besides: Collection[str] = (), *, is_named: bool = False) -> list[str]:
     """Return the columns that can be event times, the likeliest first.
 
-    They have a time in each row, more than one, of years in which there may be events.
+    They have a time in each row, and unless a person names them more than one, of years in which there may be events.
     """
     able = [
         name
@@ -109,10 +109,7 @@ def times(look: Look, besides: Collection[str] = ()) -> list[str]:
         if name not in besides
         and column.hours
         and sum(column.hours.values()) == column.rows
-        and len(column.hours) > 1
-        and _YEARS[0] <= min(column.hours).year
-        and max(column.hours).year < _YEARS[1]
-        and not column_names.is_personal(name)
+        and (is_named or _is_likely(column))
     ]
     order = list(look.columns)
     return sorted(able, key=lambda name: (_or_last(column_names.time_place(name)), order.index(name)))
@@ -220,6 +217,11 @@ def delay(column: ColumnLook, labelled_until: datetime | None, until: datetime) 
 
 def _middle(counts: Collection[int]) -> int:
     return sorted(counts)[len(counts) // 2] if counts else 0
+
+
+def _is_likely(column: ColumnLook) -> bool:
+    years = _YEARS[0] <= min(column.hours).year <= max(column.hours).year < _YEARS[1]
+    return years and len(column.hours) > 1 and not column_names.is_personal(column.name)
 
 
 def _or_last(place: int | None) -> int:

@@ -105,8 +105,7 @@ def make(data: Input, look: Look, answers: Answers, reasons: Mapping[str, str]) 
     if event_time is None and answers.as_of is not None:
         event_time = column_names.unused(AS_OF, look.columns)
         added[event_time] = (
-            f"{answers.as_of:%Y-%m-%d}, as told, plus less than a second by a digest of the key: the order is random, so that the "
-            "latest rows, which judge, are a random part"
+            f"{answers.as_of:%Y-%m-%d}, as told; microseconds by a digest of the key make the order random, and its latest rows judge"
         )
     elif event_time is None:
         event_time = column_names.unused(PERIOD, look.columns)
@@ -176,13 +175,16 @@ def source(plan: Plan, folder: Path) -> dict[str, Any]:
         return {"files": {"path": f"{folder.absolute().as_posix()}/{{partition}}.parquet"}}
     if plan.data.table is not None:
         connection, table = plan.data.table
-        time = quoted(plan.event_time)
-        query = f"select * from {table} where {time} >= :start and {time} < :end"  # noqa: S608 - a name, checked
-        return {"sql": {"conn_id": connection, "query": query}}
+        return {"sql": {"conn_id": connection, "query": of_partition(table, plan.event_time)}}
     assert plan.data.named is not None
     return {"files": {"path": plan.data.named.path, **plan.data.options}}
 
 
-def quoted(name: str) -> str:
-    """Return a column as SQL names it."""
-    return name if re.fullmatch(r"[a-z_][a-z0-9_]*", name) else '"' + name.replace('"', '""') + '"'
+def of_partition(table: str, time: str) -> str:
+    """Return the query for the rows of a partition.
+
+    :param table: its name, which is taken as it is.
+    :param time: column of the event time.
+    """
+    name = time if re.fullmatch(r"[a-z_][a-z0-9_]*", time) else '"' + time.replace('"', '""') + '"'
+    return f"select * from {table} where {name} >= :start and {name} < :end"  # noqa: S608 - names

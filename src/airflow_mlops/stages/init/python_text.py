@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -27,7 +28,7 @@ SPEC = Path(__file__).parent / "{spec}"
 def test_the_spec_is_valid() -> None:
     spec = ModelSpec.load(SPEC)
     assert spec.name == "{name}"
-    assert spec.target == {target!r}
+    assert spec.target == {target}
     assert spec.target not in spec.features.names
 '''
 _WORKFLOW = """# Checks every model of this repository; written by `airflow-mlops init --ci`.
@@ -59,7 +60,8 @@ def test(name: str, target: str, spec: Path, tests: Path) -> str:
     :param tests: folder of tests.
     """
     where = Path(os.path.relpath(spec.absolute(), tests.absolute())).as_posix()
-    return _TEST.format(name=name, target=target, spec=where, tests=tests.name)
+    written = json.dumps(target, ensure_ascii=False)
+    return _TEST.format(name=name, target=written, spec=where, tests=tests.name)
 
 
 def workflow(root: Path, specs: Path, tests: Path) -> str:
