@@ -78,7 +78,10 @@ def _why(row: Row) -> list[str]:
     evidence = row.evidence
     lines = [row.reason]
     # A decision to keep the champion has no gates but rules of the retrain policy, which its reason names already.
-    if row.action in (Action.PROMOTED, Action.REFUSED, Action.CHALLENGING) and evidence.checks:
+    if (
+        row.action in (Action.PROMOTED, Action.REFUSED, Action.CHALLENGING, Action.RECORDED)
+        and evidence.checks
+    ):
         lines.append(_gates(row))
     if evidence.trained_on is not None:
         learned = evidence.trained_on

@@ -21,7 +21,8 @@ from airflow_mlops.exceptions import ApprovalMissing
 from airflow_mlops.reporting.alerts.notice import Link
 from airflow_mlops.reporting.questions import promotion
 from airflow_mlops.reporting.questions.promotion import ApprovalQuestion
-from airflow_mlops.runs import push
+from airflow_mlops.runs import push, table_uri
+from airflow_mlops.stores.registry import champions
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -79,8 +80,13 @@ class PromotionApprovalOperator(ApprovalOperator):
         :raises TaskAwaitingInput: to leave the worker until somebody answers.
         """
         question = self._question()
-        if question.moot is not None:
-            self.log.info("nobody is asked: %s", question.moot)
+        evaluation = question.evaluation
+        latest = champions.overtaken(table_uri(evaluation.model, "ledger"), evaluation.partition)
+        moot = (
+            question.moot if latest is None else f"{latest} has been decided already, so the champion stays"
+        )
+        if moot is not None:
+            self.log.info("nobody is asked: %s", moot)
             return None
         return self._ask(context, question, datetime.now(UTC) + question.policy.timeout)
 

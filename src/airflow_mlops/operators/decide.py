@@ -14,6 +14,7 @@ from airflow_mlops.domain.facts.results import Action, DatasetVersion
 from airflow_mlops.domain.facts.retraining import RetrainDecision, suggested
 from airflow_mlops.domain.spec.model import Retrain
 from airflow_mlops.domain.spec.section import Section
+from airflow_mlops.exceptions import SpecError
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.runs import dataset_of, push, request_of, run_of, table_uri, with_labels
 from airflow_mlops.stages import decide
@@ -35,6 +36,7 @@ class TrainRequest(Section):
 
     reason: str | None = None
     force: StrictBool = False
+    record: StrictBool = False
     window: Annotated[StrictInt, Field(ge=1)] | None = None
 
 
@@ -44,7 +46,8 @@ class DecideOperator(BaseOperator, SkipMixin):
     Returns the :class:`~airflow_mlops.domain.facts.retraining.RetrainDecision` as a dict and pushes the pinned
     :class:`~airflow_mlops.domain.facts.results.DatasetVersion` as XCom ``dataset``. A partition that has its decision
     already is not decided again, unless this is requested by the run's ``force`` or by an event of an asset in
-    ``requests``. Where the policy leaves the decision to a person, put a
+    ``requests``. A partition before others that were decided already trains nothing, unless the run's ``record`` asks for a
+    candidate that is judged for the record, by the champion and the facts of that time. Where the policy leaves the decision to a person, put a
     :class:`~airflow_mlops.operators.suggest.RetrainSuggestionOperator` behind this one.
 
     :param model: name of the model.
@@ -115,7 +118,7 @@ class DecideOperator(BaseOperator, SkipMixin):
     def _decide(self, context: Context, dataset: DatasetVersion) -> RetrainDecision:
         request, uri = self._request(context), table_uri(self.model, "ledger")
         rows = ledger.rows(uri)
-        if not request.force and (reason := self._settled(context, dataset.partition, rows)):
+        if reason := self._settled(context, dataset.partition, rows, request):
             return RetrainDecision(
                 model=self.model,
                 partition=dataset.partition,
@@ -127,12 +130,15 @@ class DecideOperator(BaseOperator, SkipMixin):
         return decide.decide(
             model=self.model,
             dataset=dataset,
-            champion=champions.current(MlflowHook(self.mlflow_conn_id).get_conn(), uri, self.model).champion,
+            champion=champions.to_beat(
+                MlflowHook(self.mlflow_conn_id).get_conn(), uri, self.model, dataset.partition
+            ).champion,
             policy=self.policy,
             health=health.history(table_uri(self.model, "monitoring"), dataset.partition),
             decisions=ledger.attempts(rows),
             shortage=split.shortage(dataset, self.holdout, self.window, self.delay),
             force=request.force,
+            record=request.record,
             reason=request.reason,
             delay=self.delay,
         )
@@ -153,13 +159,29 @@ class DecideOperator(BaseOperator, SkipMixin):
                 why = " ".join(reason.split())[:_REASON] if isinstance(reason, str) else ""
                 yield why or f"an event of the asset {asset.name}"
 
-    def _settled(self, context: Context, partition: str, rows: Sequence[Row]) -> str | None:
-        """Return why a partition is not decided again; None if it has to be decided."""
-        latest = ledger.latest_partition(rows)
-        if latest is not None and latest > partition:
+    def _settled(
+        self, context: Context, partition: str, rows: Sequence[Row], request: TrainRequest
+    ) -> str | None:
+        """Return why a partition is not decided again; None if it has to be decided.
+
+        :raises SpecError: if it is to be decided for the record, and is not past.
+        """
+        latest = champions.overtaken(rows, partition)
+        if latest is None and request.record:
+            problem = f"record: no partition after {partition} has been decided, so it is decided like any other: leave it out"
+            raise SpecError([problem], "request")
+        if latest is not None and not request.record:
             # The champion may have been trained on later data than a candidate of this partition.
-            return f"later partitions, up to {latest}, have been decided already"
+            return (
+                f"later partitions, up to {latest}, have been decided already, so nothing is trained: to judge a candidate of "
+                f'{partition} for the record, which moves no champion, start this DAG for it with {{"record": true}}'
+            )
+        if request.force:
+            return None
         former = ledger.decision(rows, partition)
+        if latest is not None and former is not None and not former.checks:
+            # It was passed over, or its training failed: no policy and no gate has judged it yet.
+            return None
         # A key is the name of its run, or begins with it and a slash: one run id may be the beginning of another.
         if (
             former is None

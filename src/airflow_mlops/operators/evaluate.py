@@ -62,7 +62,7 @@ class EvaluateOperator(BaseOperator):
             candidates,
             client=client,
             dataset=candidates[0].dataset,
-            champion=self._champion(client, candidates[0].model),
+            champion=self._champion(client, candidates[0]),
             gates=self.gates or Gates(),
         )
         push(context, "mlflow_run", evaluation.candidate.run_id)
@@ -74,8 +74,9 @@ class EvaluateOperator(BaseOperator):
         self._keep_card(context, client, evaluation)
         return evaluation.to_dict()
 
-    def _champion(self, client: Client, model: str) -> ModelRef | None:
-        standing = champions.current(client, table_uri(model, "ledger"), model)
+    def _champion(self, client: Client, candidate: TrainedModel) -> ModelRef | None:
+        model, partition = candidate.model, candidate.dataset.partition
+        standing = champions.to_beat(client, table_uri(model, "ledger"), model, partition)
         if standing.problem:
             self.log.warning("%s: %s", model, standing.problem)
         return standing.champion

@@ -18,7 +18,7 @@ from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.links import MlflowRunLink
 from airflow_mlops.runs import dataset_of, push, push_facts, request_of, run_of, save_report, table_uri
 from airflow_mlops.stages.promote import promote
-from airflow_mlops.stores.registry import ledger
+from airflow_mlops.stores.registry import champions, ledger
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -79,19 +79,24 @@ class PromoteOperator(BaseOperator):
         :raises ApprovalMissing: if fewer people approved than have to, or one of them approved twice.
         """
         evaluation = Evaluation.from_dict(self.evaluation)
-        outcome = approval(
-            answers_of(self.approvals),
-            evaluation.candidate.version,
-            evaluation.verdict,
-            people=self.people,
-            override=self.override,
-        )
+        ledger_uri = table_uri(evaluation.model, "ledger")
+        key, outcome = f"{run_of(context)}/{self.task_id}", None
+        # Nobody is asked about a candidate that is judged for the record.
+        past = champions.overtaken(ledger_uri, evaluation.partition) is not None
+        if not past or ledger.begun(ledger_uri, key) is not None:
+            outcome = approval(
+                answers_of(self.approvals),
+                evaluation.candidate.version,
+                evaluation.verdict,
+                people=self.people,
+                override=self.override,
+            )
         client = MlflowHook(self.mlflow_conn_id).get_conn()
         decision = promote.promote(
             client,
-            ledger_uri=table_uri(evaluation.model, "ledger"),
+            ledger_uri=ledger_uri,
             evaluation=evaluation,
-            key=f"{run_of(context)}/{self.task_id}",
+            key=key,
             actor=run_of(context),
             approval=outcome,
             serving=self.serving,

@@ -12,7 +12,7 @@ from airflow_mlops.domain.facts.results import Action, Evaluation, PromotionDeci
 from airflow_mlops.domain.facts.retraining import RetrainDecision
 from airflow_mlops.exceptions import TrainingFailed
 from airflow_mlops.runs import dataset_of, push_facts, run_of, table_uri
-from airflow_mlops.stores.registry import ledger
+from airflow_mlops.stores.registry import champions, ledger
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -60,7 +60,10 @@ class RecordOperator(BaseOperator):
         if decision.action is Action.FAILED:
             settled = ledger.decision(uri, decision.partition)
             if settled is None or settled.action is Action.FAILED:
-                ledger.record_decision(uri, decision, actor=run_of(context))
+                # Later partitions do not look back at a training that failed after they were decided.
+                past = champions.overtaken(uri, decision.partition) is not None
+                left = decision.model_copy(update={"action": Action.KEPT}) if past else decision
+                ledger.record_decision(uri, left, actor=run_of(context))
             raise TrainingFailed(decision.reason)
         ledger.record_decision(uri, decision, actor=run_of(context))
         moved = f"champion {decision.before} → {decision.after}"
@@ -82,7 +85,8 @@ class RecordOperator(BaseOperator):
             )
         if not retrain.retrain:
             former = ledger.decision(uri, retrain.partition)
-            if former is not None and former.action is not Action.FAILED:
+            passed_over = former is not None and not former.checks and retrain.checks
+            if former is not None and former.action is not Action.FAILED and not passed_over:
                 return former
             kept = {"checks": retrain.checks, "reason": retrain.reason}
             return self._kept(context, retrain.partition).model_copy(update=kept)
@@ -105,8 +109,13 @@ class RecordOperator(BaseOperator):
 
     def _kept(self, context: Context, partition: str) -> PromotionDecision:
         # By the ledger alone: the decision has to be recorded whatever state MLflow is in.
-        moves = ledger.moves(table_uri(self.model, "ledger"))
-        version, digest = (moves[-1].after, moves[-1].digest) if moves else (None, None)
+        rows = ledger.rows(table_uri(self.model, "ledger"))
+        if champions.overtaken(rows, partition):
+            version = ledger.champion_as_of(rows, partition)
+            digest = version and champions.digest_as_of(rows, version, partition)
+        else:
+            moves = ledger.moves(rows)
+            version, digest = (moves[-1].after, moves[-1].digest) if moves else (None, None)
         return PromotionDecision(
             model=self.model,
             partition=partition,

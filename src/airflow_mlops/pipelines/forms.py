@@ -20,6 +20,13 @@ def train(spec: ModelSpec) -> dict[str, Param]:
             title="Train whatever the policy says",
             description="Without it, the retrain policy decides and says why.",
         ),
+        "record": Param(
+            False,
+            type="boolean",
+            title="For the record",
+            description="Of a partition before others that were decided already: a candidate is trained and judged as of that "
+            "partition, and the champion stays.",
+        ),
         "window": Param(
             None,
             type=["null", "integer"],

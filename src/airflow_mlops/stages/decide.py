@@ -11,6 +11,7 @@ from airflow_mlops.domain.facts.results import DatasetVersion, HealthReport, Mod
 from airflow_mlops.domain.facts.retraining import Fresh, RetrainDecision, Situation
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.policies import retraining
+from airflow_mlops.domain.spec.retrain import Mode
 from airflow_mlops.learning.labels import maturity
 from airflow_mlops.stores.tables import tables
 
@@ -28,6 +29,7 @@ def decide(
     decisions: Sequence[PromotionDecision],
     shortage: str | None = None,
     force: bool = False,
+    record: bool = False,
     reason: str | None = None,
     delay: timedelta = timedelta(0),
 ) -> RetrainDecision:
@@ -37,6 +39,7 @@ def decide(
     :param decisions: the latest decision on each partition.
     :param shortage: why there is too little data to train on; None if there is enough.
     :param force: retrain whatever the policy says.
+    :param record: decide for the record: whoever asks for that has said yes to what the policy only suggests.
     :param reason: why it was forced.
     :param delay: how long after its event time a label is known.
     """
@@ -54,6 +57,8 @@ def decide(
     if policy.when.rows is not None or policy.skip_unchanged:
         since = situation.last_attempt or situation.trained_through
         situation = replace(situation, fresh=fresh(dataset, since, delay, situation.seen))
+    if record and policy.mode is Mode.SUGGEST:
+        policy = policy.model_copy(update={"mode": Mode.AUTO})
     answer = retraining.retrain(policy, situation)
     return RetrainDecision(
         model=model,

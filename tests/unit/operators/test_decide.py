@@ -32,7 +32,7 @@ def history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[History
 
 
 def train_run(key: str | None = "2013-02", **changes: Any) -> Run:
-    form = {"reason": None, "force": False, "window": None}
+    form = {"reason": None, "force": False, "record": False, "window": None}
     return Run(f"{MODEL}.train", key, form=form, **changes)
 
 
@@ -112,7 +112,56 @@ def test_a_partition_before_the_last_decision_is_not_decided_any_more(history: H
     history.decide("2013-03")
     decision = decided(train_run("2013-02"))
     assert not decision.retrain
-    assert decision.reason == "later partitions, up to 2013-03, have been decided already"
+    assert decision.reason.startswith(
+        "later partitions, up to 2013-03, have been decided already, so nothing is trained"
+    )
+    assert 'start this DAG for it with {"record": true}' in decision.reason
+    assert decided(train_run("2013-02", conf={"force": True})) == decision
+
+
+def test_a_past_partition_is_decided_for_the_record_by_the_champion_of_its_time(history: History) -> None:
+    for key in ("2013-01", "2013-02", "2013-03"):
+        history.publish(key)
+    history.crown(history.train(history.publish("2013-02")), "2013-03")
+    # Of February there was no champion; the one of March is none of a first model's.
+    decision = decided(train_run("2013-02", conf={"record": True}))
+    assert decision.retrain
+    assert decision.reason == "first_model: there is no champion yet"
+
+
+def test_a_partition_that_was_passed_over_is_decided_for_the_record_once(history: History) -> None:
+    for key in ("2013-01", "2013-02", "2013-03"):
+        history.publish(key)
+    history.decide("2013-03")
+    history.decide("2013-02", reason="later partitions have been decided already")
+    assert decided(train_run("2013-02", conf={"record": True})).retrain
+    judged = Check(name="floor.roc_auc", verdict=Verdict.PASS, expected="0.6", reason="good")
+    history.decide("2013-02", Action.RECORDED, checks=(judged,), reason="for the record", key="another/run")
+    again = decided(train_run("2013-02", conf={"record": True}))
+    assert not again.retrain
+    assert again.reason == "2013-02 was decided before: recorded: for the record"
+    assert decided(train_run("2013-02", conf={"record": True, "force": True})).retrain
+
+
+def test_the_latest_partition_is_not_decided_for_the_record(history: History) -> None:
+    for key in ("2013-01", "2013-02"):
+        history.publish(key)
+    history.decide("2013-02")
+    with pytest.raises(SpecError, match="record: no partition after 2013-02 has been decided"):
+        decided(train_run("2013-02", conf={"record": True}))
+
+
+def test_who_asks_for_the_record_has_said_yes_to_what_is_only_suggested(history: History) -> None:
+    history.publish("2013-01")
+    history.crown(history.train(history.publish("2013-02")), "2013-02")
+    for key in ("2013-03", "2013-04"):
+        history.publish(key)
+    drifted(history, "2013-03")
+    history.decide("2013-04")
+    policy = QUIET.model_copy(update={"mode": Mode.SUGGEST})
+    decision = decided(train_run("2013-03", conf={"record": True}), policy=policy)
+    assert decision.retrain
+    assert not suggested(decision)
 
 
 def test_a_retry_of_the_run_that_decided_decides_again(history: History) -> None:

@@ -304,6 +304,93 @@ def test_deciding_that_failed_is_recorded_on_the_runs_partition_or_the_latest(
     assert decision.action is Action.FAILED
 
 
+def past(history: History) -> tuple[ModelRef, TrainedModel]:
+    """Crown a version at February, decide March, and return the champion and a candidate of January."""
+    history.publish("2013-01")
+    champion = history.crown(history.train(history.publish("2013-02")), "2013-02")
+    history.decide("2013-03", before=champion.version, after=champion.version)
+    return champion, history.train(history.publish("2013-02"), candidate=STIFF)
+
+
+@pytest.mark.parametrize("verdict", [Verdict.PASS, Verdict.FAIL])
+def test_a_candidate_of_a_past_partition_is_judged_for_the_record_and_nobody_is_asked(
+    history: History, verdict: Verdict
+) -> None:
+    champion, candidate = past(history)
+    run, uri = train_run("2013-01"), history.uri("ledger")
+    judged = make_evaluation(candidate, verdict=verdict, partition="2013-01")
+    with pytest.raises(AirflowSkipException, match="for the record, as 2013-03 has been decided already"):
+        promoted(run, judged, people="one")
+    decision = recorded(
+        run, retrain=make_retrain(history, True, "2013-01"), evaluation=judged, promote="skipped",
+        promotion=PromotionDecision.from_dict(run.pushed["decision"]),
+    )  # fmt: skip
+    assert (decision.action, decision.before, decision.after) == (Action.RECORDED, None, None)
+    assert (decision.candidate, decision.checks) == (candidate.version, judged.checks)
+    assert f"the gates say {verdict}" in decision.reason
+    assert registry.champion_version(history.client, MODEL) == champion.version
+    # Later partitions neither get it, nor count it as a training.
+    assert ledger.latest_partition(uri) == "2013-03"
+    assert [ledger.champion_as_of(uri, key) for key in ("2013-01", "2013-03", "2013-04")] == [None, "1", "1"]
+    assert [attempt.partition for attempt in ledger.attempts(uri)] == ["2013-02"]
+
+
+def test_a_candidate_of_a_past_partition_is_judged_against_the_champion_of_its_time(history: History) -> None:
+    past(history)
+    client, uri = history.client, history.uri("ledger")
+    assert champions.to_beat(client, uri, MODEL, "2013-02").champion is None
+    assert (
+        champions.to_beat(client, uri, MODEL, "2013-03").champion
+        == champions.current(client, uri, MODEL).champion
+    )
+
+
+def test_a_past_partition_that_trains_nothing_keeps_the_champion_of_its_time(history: History) -> None:
+    past(history)
+    passed_over = make_retrain(history, False, "2013-01").model_copy(update={"checks": ()})
+    decision = recorded(train_run("2013-01"), retrain=passed_over)
+    assert (decision.action, decision.before, decision.after) == (Action.KEPT, None, None)
+    # It was decided for the record after that, and by the policy there was nothing to train.
+    ruled = recorded(train_run("2013-01", run_id="run-2"), retrain=make_retrain(history, False, "2013-01"))
+    assert (ruled.action, ruled.before, ruled.checks) == (Action.KEPT, None, (RULE,))
+    assert decision_on(history, "2013-01") == ruled
+
+
+def test_a_training_of_a_past_partition_that_failed_is_none_that_later_ones_look_back_at(
+    history: History,
+) -> None:
+    past(history)
+    with pytest.raises(TrainingFailed):
+        recorded(train_run("2013-01"), retrain=make_retrain(history, True, "2013-01"), train="failed")
+    decision = decision_on(history, "2013-01")
+    assert decision is not None
+    assert (decision.action, decision.reason) == (Action.KEPT, "train failed in flights.train/run-1")
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_a_promotion_that_was_killed_ends_for_the_record_unless_the_alias_has_moved(
+    history: History, moved: bool
+) -> None:
+    trained = train(history)
+    evaluation, uri = make_evaluation(trained, partition="2013-01"), history.uri("ledger")
+    begun = make_decision(
+        "2013-01", Action.PROMOTED, after=trained.version, candidate=trained.version, digest=trained.digest,
+        key="flights.train/run-1/promote",
+    )  # fmt: skip
+    ledger.record(uri, RowKind.INTENT, begun, actor="killed")
+    if moved:
+        registry.set_champion(history.client, MODEL, trained.version)
+    history.decide("2013-02")
+    run = train_run("2013-01")
+    if moved:
+        assert promoted(run, evaluation) == begun
+    else:
+        with pytest.raises(AirflowSkipException, match="for the record"):
+            promoted(run, evaluation)
+    assert (registry.champion_version(history.client, MODEL) == trained.version) is moved
+    assert list(ledger.pending(uri)) == []
+
+
 def rolled_back(conf: dict[str, Any] | None, run_id: str = "run-1", **changes: Any) -> PromotionDecision:
     run = Run(f"{MODEL}.rollback", run_id=run_id, conf=conf, form={"to": None, "reason": None})
     try:

@@ -112,7 +112,7 @@ def test_a_task_process_builds_only_the_dag_of_its_task(monkeypatch: pytest.Monk
 
 def test_the_train_form_asks_for_reason_force_and_window() -> None:
     params = build()["parcels.train"].params
-    assert set(params) == {"reason", "force", "window"}
+    assert set(params) == {"reason", "force", "record", "window"}
     assert params.get_param("window").schema["minimum"] == 1
 
 

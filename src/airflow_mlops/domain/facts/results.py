@@ -197,6 +197,7 @@ class Action(StrEnum):
     ``restored`` means that the alias was put back after somebody had moved it outside of the ledger. ``challenging`` means
     that the candidate predicts beside the champion, which stays; ``dropped`` means that it no longer does so. ``adopted``
     and ``beside`` mean that a person has taken responsibility for a champion, or a challenger, that no gate has let through.
+    ``recorded`` means that a candidate was judged for the record only, because later partitions had been decided already.
     """
 
     PROMOTED = "promoted"
@@ -209,6 +210,7 @@ class Action(StrEnum):
     DROPPED = "dropped"
     ADOPTED = "adopted"
     BESIDE = "beside"
+    RECORDED = "recorded"
 
 
 class TrainingData(Fact):

@@ -91,7 +91,7 @@ def resume(
                 "trigger a new run to move it again."
             )
         return begun.evidence
-    if not _is_there(client, begun.evidence):
+    if not is_there(client, begun.evidence):
         try:
             if begun.action is not Action.DROPPED:
                 verify(client, registry.version(client, begun.evidence.model, str(target)), begun.digest)
@@ -111,12 +111,12 @@ def withdraw(client: Client, ledger_uri: str, begun: Row, why: str, actor: str) 
 
     :raises PromotionConflict: if the alias has moved already.
     """
-    if begun.action in CHALLENGES and (begun.kind is RowKind.DONE or _is_there(client, begun.evidence)):
+    if begun.action in CHALLENGES and (begun.kind is RowKind.DONE or is_there(client, begun.evidence)):
         raise PromotionConflict(
             f"{why}; but {begun.key} has made version {_target(begun.evidence)} the challenger before that was known. Delete "
             f"the alias {CHALLENGER} in MLflow: that ends its trial."
         )
-    if begun.kind is RowKind.DONE or _is_there(client, begun.evidence):
+    if begun.kind is RowKind.DONE or is_there(client, begun.evidence):
         raise PromotionConflict(
             f"{why}; but {begun.key} has made version {begun.after} the champion before that was known. Take it back with "
             f"`airflow mlops rollback {begun.evidence.model} --reason …`."
@@ -157,7 +157,7 @@ def settle(
         if other.key == key:
             continue
         challenges = other.action in CHALLENGES
-        if _is_there(client, other.evidence) if challenges else other.after == current:
+        if is_there(client, other.evidence) if challenges else other.after == current:
             # Somebody else may end the move at this moment.
             with suppress(PromotionConflict):
                 _finish(client, ledger_uri, other.evidence, actor)
@@ -195,7 +195,7 @@ def _target(decision: PromotionDecision) -> str | None:
     return decision.candidate if decision.action in CHALLENGES else decision.after
 
 
-def _is_there(client: Client, decision: PromotionDecision) -> bool:
+def is_there(client: Client, decision: PromotionDecision) -> bool:
     """Return whether the alias is where a decision moves it."""
     name = CHALLENGER if decision.action in CHALLENGES else registry.CHAMPION
     version = registry.alias_version(client, decision.model, name)
@@ -212,7 +212,7 @@ def _challenge(client: Client, ledger_uri: str, decision: PromotionDecision) -> 
             f"Version {candidate} of {model!r} was judged against {named(decision.before)}, but the champion is "
             f"{named(champion)} now; decide again."
         )
-    if _is_there(client, decision):
+    if is_there(client, decision):
         return
     _refuse_ended_claim(ledger_uri, decision)
     failure: Exception | None = None
@@ -226,7 +226,7 @@ def _challenge(client: Client, ledger_uri: str, decision: PromotionDecision) -> 
             raise
         failure = error
     # MLflow's reply can be lost, so the alias itself counts.
-    if not _is_there(client, decision):
+    if not is_there(client, decision):
         raise failure or PromotionConflict(
             f"Somebody else moves the alias {CHALLENGER} of {model!r}; decide again."
         )

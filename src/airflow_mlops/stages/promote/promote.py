@@ -18,7 +18,8 @@ from airflow_mlops.exceptions import (
 )
 from airflow_mlops.learning.bless.check import BLESSING, blessed, blessing_of
 from airflow_mlops.stages.promote import former, moves
-from airflow_mlops.stores.registry import ledger, registry
+from airflow_mlops.stores.registry import champions, ledger, registry
+from airflow_mlops.stores.registry.ledger import RowKind
 
 if TYPE_CHECKING:
     from airflow_mlops.stores.registry.client import Client
@@ -56,8 +57,8 @@ def promote(
     :param serving: what loading and predicting may cost if the candidate is blessed here; None means the defaults.
     :param shadow: the trial beside the champion that the candidate has to pass first, which
         :mod:`airflow_mlops.stages.shadow.shadow` judges; None for no trial. A first champion has no trial.
-    :return: action PROMOTED, or CHALLENGING with ``shadow``; REFUSED if the verdict or a person is against it; KEPT if the
-        candidate is the champion already.
+    :return: action PROMOTED, or CHALLENGING with ``shadow``; RECORDED, with what would have been, if a later partition has been
+        decided by now; REFUSED if the verdict or a person is against it; KEPT if the candidate is the champion already.
     :raises PromotionConflict: if the champion has changed by now, is being moved by somebody else, has been lost while a
         former one is still there, or was moved to the candidate before a gate or a person turned against it.
     :raises ModelNotFound: if the candidate's version does not exist or is not ready.
@@ -67,10 +68,13 @@ def promote(
     candidate, champion = evaluation.candidate, evaluation.champion
     before = champion.version if champion else None
     begun, against = ledger.begun(ledger_uri, key), _against(evaluation, approval)
+    past = _past(ledger_uri, evaluation)
     if begun is not None:
-        if against is None or _judged_as_champion(client, evaluation, approval):
+        moved = begun.kind is RowKind.DONE or moves.is_there(client, begun.evidence)
+        veto = against if moved else past or against
+        if veto is None or _judged_as_champion(client, evaluation, approval):
             return moves.resume(client, ledger_uri, begun, candidate.version, actor)
-        moves.withdraw(client, ledger_uri, begun, against, actor)
+        moves.withdraw(client, ledger_uri, begun, veto, actor)
     decision = PromotionDecision(
         model=evaluation.model, partition=evaluation.partition, action=Action.PROMOTED, before=before,
         after=candidate.version, digest=candidate.digest, checks=evaluation.checks, metrics=evaluation.metrics,
@@ -80,9 +84,12 @@ def promote(
             features=candidate.features, texts=candidate.texts,
         ),
     )  # fmt: skip
-    if against is not None:
-        refused = {"action": Action.REFUSED, "after": before, "digest": champion.digest if champion else None}
-        refused["reason"] = against
+    if past is not None or against is not None:
+        refused: dict[str, object] = {"after": before, "digest": champion.digest if champion else None}
+        refused |= {"action": Action.REFUSED, "reason": against}
+        if past is not None:
+            # No training that later partitions look back at.
+            refused |= {"action": Action.RECORDED, "reason": past, "trained_on": None}
         return ledger.record_decision(ledger_uri, decision.model_copy(update=refused), actor=actor).evidence
     if before == candidate.version:
         kept = {"action": Action.KEPT, "reason": f"version {before} is the champion already"}
@@ -164,6 +171,13 @@ def _against(evaluation: Evaluation, approval: ApprovalOutcome | None) -> str | 
     if blessing is not None and blessing.verdict is not Verdict.PASS:
         return f"nobody can let a model through that failed its blessing: {blessing.reason}"
     return None
+
+
+def _past(ledger_uri: str, evaluation: Evaluation) -> str | None:
+    """Return what is recorded of a candidate of a partition before others that were decided; None if there are none."""
+    latest = champions.overtaken(ledger_uri, evaluation.partition)
+    gates = f"the gates say {evaluation.verdict}: {evaluation.reason}"
+    return latest and f"for the record, as {latest} has been decided already; {gates}"
 
 
 def _judged_as_champion(client: Client, evaluation: Evaluation, approval: ApprovalOutcome | None) -> bool:

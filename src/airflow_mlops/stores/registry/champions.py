@@ -82,6 +82,28 @@ def current(client: Client, ledger_uri: str, model: str) -> Standing:
     return _astray(client, model, last, aliased)
 
 
+def overtaken(source: str | Sequence[Row], partition: str) -> str | None:
+    """Return the latest partition that was decided on, if it is later than this one; None if none is.
+
+    What is decided on a partition from then on is for the record: a candidate of that time, which has seen less, never follows
+    what later data has decided.
+    """
+    latest = ledger.latest_partition(source)
+    return latest if latest is not None and latest > partition else None
+
+
+def to_beat(client: Client, ledger_uri: str, model: str, partition: str) -> Standing:
+    """Return the champion that a candidate of a partition is judged against.
+
+    That is the champion of its time once later partitions have been decided. The errors are those of :func:`current` and
+    :func:`as_of`.
+    """
+    rows = ledger.rows(ledger_uri)
+    if overtaken(rows, partition):
+        return Standing(as_of(client, rows, model, partition), live=False)
+    return current(client, ledger_uri, model)
+
+
 def _last_move(rows: Sequence[Row]) -> Row | None:
     moves = ledger.moves(rows)
     return moves[-1] if moves else None
