@@ -11,7 +11,7 @@ from pathlib import Path
 
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.local.airflow import LocalAirflow, LocalAirflowError
-from airflow_mlops.local.replay import STAGES, LocalReplay
+from airflow_mlops.local.catch_up import STAGES, CatchUp
 from benchmarks.comparison import RUNS, Comparison
 
 MODEL = "breast_cancer"
@@ -151,7 +151,7 @@ def _tutorial(folder: Path) -> Installation:
 
 
 def _turn(ours: Installation, partition: Partition) -> Taken:
-    replay = LocalReplay(ours.airflow, MODEL, partition, partition)
+    replay = CatchUp(ours.airflow, MODEL, partition, partition)
     ours.trigger(f"{MODEL}.ingest", partition.key)
     ours.airflow.wait(replay.ended, f"partition {partition}", seconds=_DEADLINE)
     errors = [line for failure in replay.failures() for line in replay.errors(failure)]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.local.replay import STAGES, LocalReplay, StageRun
+from airflow_mlops.local.catch_up import STAGES, CatchUp, StageRun
 from airflow_mlops.stores.registry import ledger
 from airflow_mlops.stores.tables import tables
 from deployment import Deployment
@@ -82,7 +82,7 @@ class Shop:
         lines = [",".join(row) for row in [["id", "at", "weight", "email", "late"], *table]]
         (self.deployment.home / "orders" / f"{month}.csv").write_text("\n".join(lines) + "\n")
 
-    def clear(self, replay: LocalReplay, partition: Partition) -> dict[str, StageRun]:
+    def clear(self, replay: CatchUp, partition: Partition) -> dict[str, StageRun]:
         """Run a partition again as the documentation says, and return the runs of all stages that follow."""
         before = replay.states()[partition.key]
         self.deployment.airflow.run(
@@ -120,7 +120,7 @@ def told(shop: Shop) -> dict[str, Any]:
     airflow = shop.deployment.airflow
     shop.write("2013-01", rows("2013-01", light=5))
     shop.write("2013-02", rows("2013-02", lost=3))
-    replay = LocalReplay(airflow, MODEL, JANUARY, FEBRUARY)
+    replay = CatchUp(airflow, MODEL, JANUARY, FEBRUARY)
     replay.start()
     airflow.wait(replay.ended, "the months to end", seconds=180, interval=1)
     seen["warned"], seen["stopped"] = replay.states()["2013-01"], replay.states()["2013-02"]

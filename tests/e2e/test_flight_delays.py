@@ -12,8 +12,8 @@ from airflow_mlops.domain.checks import Verdict
 from airflow_mlops.domain.facts.results import Action, PromotionDecision
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.local.airflow import LocalAirflow
+from airflow_mlops.local.catch_up import STAGES, CatchUp
 from airflow_mlops.local.demo import MODEL
-from airflow_mlops.local.replay import STAGES, LocalReplay
 from airflow_mlops.local.summary import validations
 from airflow_mlops.stages.monitor import health
 from airflow_mlops.stores.registry import champions, ledger, registry
@@ -42,7 +42,7 @@ class Story:
     """A replayed loop and where it keeps its state."""
 
     deployment: Deployment
-    replay: LocalReplay
+    replay: CatchUp
 
     @property
     def airflow(self) -> LocalAirflow:
@@ -58,12 +58,12 @@ class Story:
         return [ledger.decision(self.uri("ledger"), partition.key) for partition in self.replay.partitions]
 
 
-def run(replay: LocalReplay) -> None:
+def run(replay: CatchUp) -> None:
     replay.start()
     replay.airflow.wait(replay.ended, "the replay to end", seconds=480, interval=1)
 
 
-def approve(replay: LocalReplay, partition: str) -> str:
+def approve(replay: CatchUp, partition: str) -> str:
     """Wait until a person is asked, say yes, and return what was asked."""
     replay.airflow.wait(lambda: "train" in replay.states()[partition], "training to start", seconds=120)
     train = replay.states()[partition]["train"]
@@ -76,7 +76,7 @@ def approve(replay: LocalReplay, partition: str) -> str:
 @pytest.fixture(scope="module")
 def story(deployment: Deployment) -> Story:
     deployment.deploy({}, *(f"{MODEL}.{stage}" for stage in STAGES))
-    replay = LocalReplay(deployment.airflow, MODEL, FIRST, LAST)
+    replay = CatchUp(deployment.airflow, MODEL, FIRST, LAST)
     run(replay)
     return Story(deployment, replay)
 
@@ -188,7 +188,7 @@ def test_a_partition_that_cannot_be_read_stops_its_chain_and_nothing_else(story:
     rows = "".join(f"{i},2013-01-{i % 28 + 1:02d},{i % 7}.5,{i % 3 == 0:d}\n" for i in range(600))
     (folder / "2013-01.csv").write_text("id,at,weight,late\n" + rows)
     (folder / "2013-02.csv").write_text("id,at,heaviness,late\n" + rows.replace("2013-01-", "2013-02-"))
-    replay = LocalReplay(story.airflow, "crates", FIRST, FIRST.shift(1))
+    replay = CatchUp(story.airflow, "crates", FIRST, FIRST.shift(1))
     replay.start()
     # Nobody has been asked about flight delays; whoever made the parcels' spec wants to be.
     assert "first model" in approve(replay, "2013-01")
@@ -213,7 +213,7 @@ def test_running_the_same_backfill_again_changes_nothing(story: Story) -> None:
     rows = {name: tables.read(story.uri(name)).num_rows for name in names}
     champion = champions.current(story.client(), story.uri("ledger"), MODEL).champion
     versions = len(story.client().search_model_versions(f"name = '{MODEL}'"))
-    again = LocalReplay(story.airflow, MODEL, FIRST, LAST, again=True)
+    again = CatchUp(story.airflow, MODEL, FIRST, LAST, again=True)
     run(again)
     assert not again.failures()
     assert {name: tables.digest(tables.read(story.uri(name))) for name in names[:2]} == before

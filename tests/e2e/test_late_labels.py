@@ -13,7 +13,7 @@ import pytest
 
 from airflow_mlops.domain.facts.results import Action
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.local.replay import STAGES, LocalReplay
+from airflow_mlops.local.catch_up import STAGES, CatchUp
 from airflow_mlops.stores.registry import ledger, registry
 from airflow_mlops.stores.tables import tables
 from deployment import Deployment
@@ -83,7 +83,7 @@ def write(folder: Path) -> None:
         late = known[::5]
 
 
-def asked(replay: LocalReplay, partition: str, user: str, choice: str, reason: str) -> dict[str, Any]:
+def asked(replay: CatchUp, partition: str, user: str, choice: str, reason: str) -> dict[str, Any]:
     """Wait until a person is asked whether to train, answer, and return the form."""
     replay.airflow.wait(
         lambda: "train" in replay.states().get(partition, {}), f"{partition} to be decided", seconds=180
@@ -104,7 +104,7 @@ def told(deployment: Deployment) -> dict[str, Any]:
     files = {"loans.yaml": SPEC.format(folder=folder), "loans.py": DAG_FILE}
     deployment.deploy(files, *(f"{MODEL}.{stage}" for stage in STAGES))
     first, last = (Partition.parse(key, "month") for key in (MONTHS[0], MONTHS[-1]))
-    replay = LocalReplay(deployment.airflow, MODEL, first, last)
+    replay = CatchUp(deployment.airflow, MODEL, first, last)
     replay.start()
     seen: dict[str, Any] = {"form": asked(replay, MONTHS[1], "alice", "Approve", "the market has turned")}
     asked(replay, MONTHS[3], "bob", "Reject", "not again")

@@ -12,7 +12,7 @@ from sklearn import metrics as sk
 from airflow_mlops.domain.facts.performance import Judgement
 from airflow_mlops.domain.facts.results import Action
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.local.replay import STAGES, LocalReplay
+from airflow_mlops.local.catch_up import STAGES, CatchUp
 from airflow_mlops.stages.performance import judge
 from airflow_mlops.stores.registry import ledger
 from airflow_mlops.stores.tables import tables
@@ -38,7 +38,7 @@ class Loops(NamedTuple):
     """
 
     deployment: Deployment
-    replays: dict[str, LocalReplay]
+    replays: dict[str, CatchUp]
     truth: dict[str, dict[str, dict[str, Any]]]
 
     def served(self, name: str, month: str) -> tuple[pa.Table, np.ndarray]:
@@ -62,7 +62,7 @@ def loops(deployment: Deployment) -> Loops:
     files["questions.py"] = _DAG_FILE.format(names=tuple(SUBJECTS))
     deployment.deploy(files, *(f"{name}.{stage}" for name in SUBJECTS for stage in STAGES))
     first, last = (Partition.parse(key, "month") for key in (MONTHS[0], MONTHS[-1]))
-    replays = {name: LocalReplay(deployment.airflow, name, first, last) for name in SUBJECTS}
+    replays = {name: CatchUp(deployment.airflow, name, first, last) for name in SUBJECTS}
     for replay in replays.values():
         replay.start()
     for name, replay in replays.items():

@@ -13,12 +13,14 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import httpx
+
+from airflow_mlops.local.api import AirflowApi, ApiError
 
 COMPONENTS = {
     "api-server": ["api-server", "--workers", "1"],
@@ -26,13 +28,11 @@ COMPONENTS = {
     "dag-processor": ["dag-processor"],
     "triggerer": ["triggerer", "--skip-serve-logs"],
 }
-PATIENCE = 180.0
-"""Seconds in which the API has to answer; a machine that is busy with tasks makes it slow."""
 _NEEDED_BYTES = 1_000_000_000
 _PDEATHSIG = 1
 
 
-class LocalAirflowError(RuntimeError):
+class LocalAirflowError(ApiError):
     """Airflow could not be started here, or stopped answering. A retry cannot help until the cause is removed."""
 
 
@@ -49,7 +49,7 @@ def _die_with_parent() -> None:
         ctypes.CDLL(None).prctl(_PDEATHSIG, signal.SIGTERM)
 
 
-class LocalAirflow:
+class LocalAirflow(AirflowApi):
     """An Airflow with LocalExecutor and SQLite that runs inside a ``with`` block.
 
     :param home: its folder, which is created if needed and kept afterwards.
@@ -60,6 +60,8 @@ class LocalAirflow:
     :param settings: more options, as ``AIRFLOW__SECTION__OPTION`` variables.
     :raises LocalAirflowError: on entering, if the port is taken, the disk is full or a process does not come up.
     """
+
+    error = LocalAirflowError
 
     def __init__(
         self,
@@ -78,8 +80,7 @@ class LocalAirflow:
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.environment = self._environment(dags.resolve(), plugins, parallelism) | dict(settings or {})
         # The settings may have changed the base URL, e.g. to one with a path.
-        self.url = self.environment["AIRFLOW__API__BASE_URL"]
-        self._client = httpx.Client(base_url=self.url, timeout=30)
+        super().__init__(self.environment["AIRFLOW__API__BASE_URL"])
 
     def _environment(self, dags: Path, plugins: Path | None, parallelism: int) -> dict[str, str]:
         return {
@@ -122,7 +123,7 @@ class LocalAirflow:
             for name, arguments in COMPONENTS.items():
                 self._start(name, arguments)
             self.wait(self._healthy, "Airflow to be healthy", seconds=180)
-            self._log_in()
+            self.log_in("admin", self.password)
         except BaseException:
             self.stop()
             raise
@@ -198,21 +199,6 @@ class LocalAirflow:
                 time.sleep(0.1)
         self.processes.clear()
 
-    def wait(self, condition: Callable[[], Any], what: str, seconds: float, interval: float = 0.5) -> Any:
-        """Wait until ``condition`` returns something true, and return that.
-
-        :raises LocalAirflowError: after ``seconds``, or as soon as a process has died.
-        """
-        deadline = time.monotonic() + seconds
-        while not (answer := condition()):
-            self.check_alive()
-            if time.monotonic() > deadline:
-                raise LocalAirflowError(
-                    f"Waited {seconds:.0f} s in vain for {what}; logs are in {self.home / 'logs'}."
-                )
-            time.sleep(interval)
-        return answer
-
     def check_alive(self) -> None:
         """Check that all processes are running.
 
@@ -236,36 +222,8 @@ class LocalAirflow:
             for part in ("scheduler", "dag_processor", "triggerer")
         )
 
-    def _log_in(self) -> None:
-        answer = self._ask("POST", "/auth/token", json={"username": "admin", "password": self.password})
-        answer.raise_for_status()
-        self._client.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+    def _where(self) -> str:
+        return f"; logs are in {self.home / 'logs'}"
 
-    def call(self, method: str, path: str, **arguments: Any) -> Any:
-        """Call Airflow's REST API, e.g. ``call("GET", "dags")``.
-
-        :raises LocalAirflowError: if the answer is an error, or none came within :data:`PATIENCE`.
-        """
-        answer = self._ask(method, f"/api/v2/{path}", **arguments)
-        if answer.is_error:
-            raise LocalAirflowError(f"{method} {path} answered {answer.status_code}: {answer.text[:500]}")
-        return answer.json() if answer.content else None
-
-    def _ask(self, method: str, path: str, **arguments: Any) -> httpx.Response:
-        # What changes something is sent once, and waited for; what only reads is asked for again.
-        reads = method == "GET"
-        timeout = self._client.timeout if reads else PATIENCE
-        deadline = time.monotonic() + PATIENCE
-        while True:
-            try:
-                return self._client.request(method, path, timeout=timeout, **arguments)
-            except httpx.TransportError as error:
-                self.check_alive()
-                repeatable = reads or isinstance(error, httpx.ConnectError)
-                if not repeatable or time.monotonic() > deadline:
-                    raise LocalAirflowError(
-                        f"Airflow's API server did not answer {method} {path} within {PATIENCE:.0f} s "
-                        f"({type(error).__name__}). Its processes are alive, so this machine is probably busy with "
-                        f"something else: try again when it is not. Logs are in {self.home / 'logs'}."
-                    ) from error
-                time.sleep(0.5)
+    def _silence(self) -> str:
+        return "Its processes are alive, so this machine is probably busy with something else: try again when it is not."

@@ -13,15 +13,13 @@ from types import FrameType
 from typing import IO
 
 from rich.console import Console
-from rich.live import Live
 from rich.markup import escape
-from rich.spinner import Spinner
-from rich.table import Table
 
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.local import summary
 from airflow_mlops.local.airflow import LocalAirflow, LocalAirflowError, free_port
-from airflow_mlops.local.replay import STAGES, LocalReplay, StageRun
+from airflow_mlops.local.catch_up import CatchUp
+from airflow_mlops.local.progress import follow
 
 MODEL = "flight_delays"
 LOCK = "demo.lock"
@@ -90,9 +88,9 @@ def _replay(
         console.print(
             f"Airflow is up after {time.monotonic() - began:.0f} s: {airflow.url}  (admin / {airflow.password})"
         )
-        replay = LocalReplay(airflow, MODEL, *span)
+        replay = CatchUp(airflow, MODEL, *span)
         replay.start()
-        _follow(replay, console)
+        follow(replay, console)
         console.print(summary.table(airflow, home / "storage", MODEL, replay.partitions))
         for run in replay.failures():
             for line in replay.errors(run):
@@ -133,38 +131,6 @@ def demo_settings(home: Path) -> dict[str, str]:
         "AIRFLOW__MLOPS__MLFLOW_URL": f"http://127.0.0.1:{free_port()}",
         "AIRFLOW__MLOPS__PRELOAD": "True",
     }
-
-
-def _follow(replay: LocalReplay, console: Console) -> None:
-    with Live(console=console, refresh_per_second=8, transient=True) as live:
-        while True:
-            states = replay.states()
-            live.update(_progress(states))
-            if replay.ended():
-                return
-            replay.airflow.check_alive()
-            time.sleep(1)
-
-
-def _progress(states: dict[str, dict[str, StageRun]]) -> Table:
-    table = Table(title="Replaying partitions through the DAGs", title_justify="left")
-    table.add_column("partition")
-    for stage in STAGES:
-        table.add_column(f"{MODEL}.{stage}", min_width=12)
-    for partition, stages in states.items():
-        table.add_row(partition, *(_cell(stages.get(stage)) for stage in STAGES))
-    return table
-
-
-def _cell(run: StageRun | None) -> str | Spinner:
-    if run is None:
-        return "[dim]·[/dim]"
-    seconds = f" {run.seconds:.0f} s" if run.seconds is not None else ""
-    if run.state == "running":
-        return Spinner("dots", text=f"running{seconds}")
-    return {"success": f"[green]✓[/green]{seconds}", "failed": f"[red]✗ failed[/red]{seconds}"}.get(
-        run.state, run.state
-    )
 
 
 if __name__ == "__main__":

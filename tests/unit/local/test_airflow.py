@@ -22,7 +22,7 @@ import pytest
 
 from airflow_mlops.local import demo
 from airflow_mlops.local.airflow import LocalAirflow, LocalAirflowError, free_port
-from airflow_mlops.local.replay import LocalReplay
+from airflow_mlops.local.catch_up import CatchUp
 from history import month
 
 # Stands in for the `airflow` command: a real Airflow takes half a minute, and the end-to-end test has one.
@@ -244,7 +244,7 @@ def test_what_changes_something_is_sent_once_and_waited_for(tmp_path: Path) -> N
 def test_an_api_that_never_answers_is_told_with_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
-    monkeypatch.setattr("airflow_mlops.local.airflow.PATIENCE", 0.3)
+    monkeypatch.setattr("airflow_mlops.local.api.PATIENCE", 0.3)
     with SlowApi(slow=100).airflow(tmp_path) as airflow, pytest.raises(LocalAirflowError) as failed:
         airflow.call(method, "backfills")
     assert f"did not answer {method} /api/v2/backfills within 0 s (ReadTimeout)" in str(failed.value)
@@ -257,10 +257,10 @@ def test_the_demo_ends_with_a_sentence_if_the_api_never_answers(
 ) -> None:
     def follow(*_: Any) -> int:
         with SlowApi(slow=100).airflow(tmp_path) as airflow:
-            LocalReplay(airflow, "flights", month("2013-01"), month("2013-02")).states()
+            CatchUp(airflow, "flights", month("2013-01"), month("2013-02")).states()
         return 0
 
-    monkeypatch.setattr("airflow_mlops.local.airflow.PATIENCE", 0.3)
+    monkeypatch.setattr("airflow_mlops.local.api.PATIENCE", 0.3)
     monkeypatch.setattr(demo, "_run", follow)
     assert demo.main([]) == 1
     said = capsys.readouterr().out

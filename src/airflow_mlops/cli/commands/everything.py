@@ -5,6 +5,7 @@ from __future__ import annotations
 from airflow_mlops.cli.commands.begin import begin
 from airflow_mlops.cli.commands.command import Group
 from airflow_mlops.cli.commands.data import datasets, quarantine
+from airflow_mlops.cli.commands.local import local
 from airflow_mlops.cli.commands.models import models
 from airflow_mlops.cli.commands.privacy import privacy
 from airflow_mlops.cli.commands.work import work
@@ -12,5 +13,5 @@ from airflow_mlops.cli.commands.work import work
 
 def everything() -> Group:
     """Return the group of all commands."""
-    commands = (begin(), *work(), *models(), *privacy(), datasets(), quarantine())
+    commands = (begin(), *work(), *local(), *models(), *privacy(), datasets(), quarantine())
     return Group("mlops", "Continuous training of models", commands)

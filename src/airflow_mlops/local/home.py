@@ -1,0 +1,82 @@
+"""The folder in which a local Airflow keeps its state between starts, beside its folder of DAG files."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+NAME = ".airflow-mlops"
+_LOCK = "running.lock"
+_RUNNING = "running.json"
+
+
+@dataclass(frozen=True)
+class Running:
+    """An Airflow that is running, and how to log in to it.
+
+    :param url: where people open it.
+    """
+
+    url: str
+    user: str
+    password: str
+
+
+def of(dags: Path) -> Path:
+    """Return the folder of the local Airflow of a folder of DAG files."""
+    return dags.resolve().parent / NAME
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep a folder for this process alone.
+
+    :raises BlockingIOError: if another process has it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    # Nothing in it is for a repository: data, models, the password.
+    (folder / ".gitignore").write_text("*\n")
+    with (folder / _LOCK).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+
+
+def write(folder: Path, running: Running) -> None:
+    """Say how to reach the Airflow of a folder that is locked, to this user only."""
+    file = folder / _RUNNING
+    file.unlink(missing_ok=True)
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
+        json.dump(asdict(running), out)
+
+
+def running(folder: Path) -> Running | None:
+    """Return how to reach the Airflow of a folder; None if none is running."""
+    try:
+        with locked_by_nobody(folder):
+            return None
+    except BlockingIOError:
+        pass
+    except FileNotFoundError:
+        return None
+    try:
+        return Running(**json.loads((folder / _RUNNING).read_text()))
+    except (FileNotFoundError, ValueError, TypeError):
+        # It is just starting.
+        return None
+
+
+@contextmanager
+def locked_by_nobody(folder: Path) -> Iterator[None]:
+    """Hold the lock of a folder that is there, without making one.
+
+    :raises BlockingIOError: if a process has it.
+    :raises FileNotFoundError: if there never was one.
+    """
+    with (folder / _LOCK).open("r") as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        yield

@@ -1,0 +1,109 @@
+"""The progress of partitions through their DAGs, and what was decided at each, for a terminal or a pipe."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+from rich.console import Console
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from airflow_mlops.domain.facts.results import PromotionDecision
+from airflow_mlops.local.catch_up import STAGES, CatchUp, StageRun, partition_ended
+
+_LINES = 15
+States = Mapping[str, Mapping[str, StageRun]]
+
+
+def follow(catch_up: CatchUp, console: Console, interval: float = 1) -> None:
+    """Show how the partitions go on, until each has been decided or has failed."""
+    if not console.is_terminal:
+        _tell(catch_up, console, interval)
+        return
+    with Live(console=console, refresh_per_second=8, transient=True) as live:
+        while True:
+            states = catch_up.states()
+            live.update(_progress(catch_up.model, states))
+            if _over(catch_up, states):
+                return
+            catch_up.airflow.check_alive()
+            time.sleep(interval)
+
+
+def _tell(catch_up: CatchUp, console: Console, interval: float) -> None:
+    """Print a line whenever a run has changed its state."""
+    before: dict[tuple[str, str], str] = {}
+    while True:
+        states = catch_up.states()
+        for partition, stages in states.items():
+            for stage in STAGES:
+                run = stages.get(stage)
+                if run is not None and before.get((partition, run.run_id)) != run.state:
+                    before[partition, run.run_id] = run.state
+                    seconds = f" {run.seconds:.0f} s" if run.seconds is not None else ""
+                    console.print(Text(f"{partition} {stage} {run.state}{seconds}"), soft_wrap=True)
+        if _over(catch_up, states):
+            return
+        catch_up.airflow.check_alive()
+        time.sleep(interval)
+
+
+def _over(catch_up: CatchUp, states: States) -> bool:
+    ended = all(partition_ended(stages) for stages in states.values())
+    return ended and not catch_up.start_records()
+
+
+def _progress(model: str, states: States) -> Table:
+    ended = [partition for partition, stages in states.items() if partition_ended(stages)]
+    table = Table(
+        title=f"{model}: {len(ended)} of {len(states)} partitions are through", title_justify="left"
+    )
+    table.add_column("partition")
+    for stage in STAGES:
+        table.add_column(stage, min_width=12)
+    # Of many, those that are under way and those before them.
+    begun = [partition for partition, stages in states.items() if len(stages) > 1]
+    shown = states if len(states) <= _LINES else begun[-_LINES:]
+    for partition in shown:
+        table.add_row(partition, *(_cell(states[partition].get(stage)) for stage in STAGES))
+    return table
+
+
+def _cell(run: StageRun | None) -> str | Spinner:
+    if run is None:
+        return "[dim]·[/dim]"
+    seconds = f" {run.seconds:.0f} s" if run.seconds is not None else ""
+    if run.state == "running":
+        return Spinner("dots", text=f"running{seconds}")
+    return {"success": f"[green]✓[/green]{seconds}", "failed": f"[red]✗ failed[/red]{seconds}"}.get(
+        run.state, run.state
+    )
+
+
+def told(catch_up: CatchUp, console: Console) -> bool:
+    """Print what was decided at each partition and what failed, and tell whether all went well."""
+    decisions = catch_up.decisions()
+    table = Table(title=f"{catch_up.model}: what was decided, and why", title_justify="left", show_lines=True)
+    for name in ("partition", "decision", "champion"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("why", overflow="fold")
+    for partition in catch_up.partitions:
+        table.add_row(partition.key, *_decision(decisions.get(partition.key)))
+    console.print(table)
+    failures = catch_up.failures()
+    for run in failures:
+        for line in catch_up.errors(run):
+            console.print(Text(f"✗ {line}", style="red"), soft_wrap=True)
+    return not failures
+
+
+def _decision(decision: PromotionDecision | None) -> tuple[Text | str, ...]:
+    if decision is None:
+        return "–", "–", "–"
+    champion = decision.after or "–"
+    if decision.before != decision.after:
+        champion = f"{decision.before or '–'} → {champion}"
+    return Text(decision.action, style="bold"), Text(champion), Text(decision.reason)
