@@ -13,8 +13,8 @@ from typing import Any
 
 from mlflow import MlflowClient
 
+from airflow_mlops.local import home as homes
 from airflow_mlops.local.airflow import LocalAirflow, free_port
-from airflow_mlops.local.demo import demo_settings
 from airflow_mlops.stores.tables import tables
 from mail_server import Inbox, in_thread
 from people import SETTINGS
@@ -93,7 +93,7 @@ def deployed(home: Path) -> Iterator[Deployment]:
         extra = {"from_email": "airflow@example.com", "disable_ssl": True, "disable_tls": True}
         smtp = {"conn_type": "smtp", "host": "127.0.0.1", "port": inbox.port, "extra": extra}
         settings = {
-            **demo_settings(home),
+            **homes.settings(home, free_port()),
             **SETTINGS,
             "AIRFLOW__API__BASE_URL": url,
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",

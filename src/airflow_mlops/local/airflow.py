@@ -21,6 +21,7 @@ from typing import Self
 import httpx
 
 from airflow_mlops.local.api import AirflowApi, ApiError
+from airflow_mlops.local.durations import Durations
 
 COMPONENTS = {
     "api-server": ["api-server", "--workers", "1"],
@@ -43,6 +44,17 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def is_free(port: int) -> bool:
+    """Tell whether nobody has a TCP port of 127.0.0.1."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
 def _die_with_parent() -> None:
     # However this process ends, even by SIGKILL, Airflow must not go on running.
     with contextlib.suppress(OSError, AttributeError):
@@ -58,6 +70,7 @@ class LocalAirflow(AirflowApi):
     :param port: port of the API server and UI; None means a free one.
     :param parallelism: largest number of tasks that run at the same time.
     :param settings: more options, as ``AIRFLOW__SECTION__OPTION`` variables.
+    :param durations: how long its start takes, step by step; None says nothing of it.
     :raises LocalAirflowError: on entering, if the port is taken, the disk is full or a process does not come up.
     """
 
@@ -72,10 +85,12 @@ class LocalAirflow(AirflowApi):
         port: int | None = None,
         parallelism: int = 4,
         settings: Mapping[str, str] | None = None,
+        durations: Durations | None = None,
     ) -> None:
         self.home = home.resolve()
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
+        self.durations = durations or Durations()
         self.password = secrets.token_urlsafe(9)
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.environment = self._environment(dags.resolve(), plugins, parallelism) | dict(settings or {})
@@ -111,6 +126,7 @@ class LocalAirflow(AirflowApi):
             "DO_NOT_TRACK": "true",
             "GX_ANALYTICS_ENABLED": "false",
             "MLFLOW_DISABLE_TELEMETRY": "true",
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
             # Waiting threads of OpenMP would otherwise spin, and tasks that run at the same time would starve each other.
             "OMP_WAIT_POLICY": "PASSIVE",
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
@@ -119,10 +135,12 @@ class LocalAirflow(AirflowApi):
     def __enter__(self) -> Self:
         try:
             self._check_room()
-            self._prepare()
-            for name, arguments in COMPONENTS.items():
-                self._start(name, arguments)
-            self.wait(self._healthy, "Airflow to be healthy", seconds=180)
+            with self.durations.step("Airflow's database is made, or brought up to date"):
+                self._prepare()
+            with self.durations.step("Airflow's scheduler, DAG processor, triggerer and API server start"):
+                for name, arguments in COMPONENTS.items():
+                    self._start(name, arguments)
+                self.wait(self._healthy, "Airflow to be healthy", seconds=180)
             self.log_in("admin", self.password)
         except BaseException:
             self.stop()
@@ -141,14 +159,10 @@ class LocalAirflow(AirflowApi):
             raise LocalAirflowError(
                 f"The disk of {self.home} is too full: 1 GB is needed, {free / 1e9:.1f} GB are free."
             )
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", self.port))
-            except OSError:
-                raise LocalAirflowError(
-                    f"Port {self.port} of 127.0.0.1 is in use; choose another one with --port, or none for a free one."
-                ) from None
+        if not is_free(self.port):
+            raise LocalAirflowError(
+                f"Port {self.port} of 127.0.0.1 is in use; choose another one with --port, or none for a free one."
+            )
 
     def _prepare(self) -> None:
         (self.home / "logs").mkdir(exist_ok=True)
@@ -172,9 +186,16 @@ class LocalAirflow(AirflowApi):
         return done.stdout
 
     def _start(self, name: str, arguments: list[str]) -> None:
+        self.run_beside(name, "airflow", *arguments)
+
+    def run_beside(self, name: str, module: str, *arguments: str) -> None:
+        """Start ``python -m module`` as one more process, which is watched and stopped with the others.
+
+        :param name: of its log.
+        """
         with (self.home / "logs" / f"{name}.log").open("wb") as log:
             self.processes[name] = subprocess.Popen(
-                [sys.executable, "-m", "airflow", *arguments],
+                [sys.executable, "-m", module, *arguments],
                 env=self.environment,
                 cwd=self.home,
                 stdin=subprocess.DEVNULL,

@@ -8,6 +8,7 @@ import shutil
 import signal
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from types import FrameType
 from typing import IO
@@ -15,15 +16,21 @@ from typing import IO
 from rich.console import Console
 from rich.markup import escape
 
+from airflow_mlops.domain.facts.results import Action, PromotionDecision
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.local import summary
-from airflow_mlops.local.airflow import LocalAirflow, LocalAirflowError, free_port
+from airflow_mlops.local import home as homes
+from airflow_mlops.local import serve, summary
+from airflow_mlops.local.airflow import LocalAirflow, LocalAirflowError
+from airflow_mlops.local.api import ApiError
 from airflow_mlops.local.catch_up import CatchUp
+from airflow_mlops.local.durations import Durations
 from airflow_mlops.local.progress import follow
 
 MODEL = "flight_delays"
 LOCK = "demo.lock"
 """File that marks a folder as a demo's, and is locked while the demo runs."""
+DURATIONS = "durations.json"
+"""File with how long the last start took, which stays from one demo to the next."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -36,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         console.print("\nStopped: everything that the demo started has ended.")
         return 130
-    except (LocalAirflowError, OSError, ValueError) as error:
+    except (ApiError, OSError, ValueError) as error:
         console.print(f"[red]The demo could not go on.[/red] {escape(str(error))}")
         return 1
 
@@ -75,16 +82,21 @@ def _run(options: argparse.Namespace, console: Console) -> int:
 def _replay(
     options: argparse.Namespace, console: Console, home: Path, span: tuple[Partition, Partition], began: float
 ) -> int:
-    settings = demo_settings(home)
-    (home / "mlflow-port").write_text(settings["AIRFLOW__MLOPS__MLFLOW_URL"].rpartition(":")[2])
+    at = serve.ports(home, options.port)
+    mlops = homes.settings(home, at.mlflow)
+    (home / "mlflow-port").write_text(str(at.mlflow))
     console.print(f"Starting Airflow in {escape(str(home))} (logs are in airflow/logs) …")
-    with LocalAirflow(
-        home / "airflow",
-        options.dags,
-        plugins=Path("plugins").resolve(),
-        port=options.port,
-        settings=settings,
-    ) as airflow:
+    with (
+        serve.mail_page(home, at) if options.keep else nullcontext() as mailbox,
+        LocalAirflow(
+            home / "airflow",
+            _mailing(options.dags, home / "dags") if mailbox else options.dags,
+            plugins=Path("plugins").resolve(),
+            port=at.airflow,
+            settings=mlops | (serve.mail_settings(at) if mailbox else {}),
+            durations=Durations(home / DURATIONS, lambda sentence: console.print(sentence, markup=False)),
+        ) as airflow,
+    ):
         console.print(
             f"Airflow is up after {time.monotonic() - began:.0f} s: {airflow.url}  (admin / {airflow.password})"
         )
@@ -96,13 +108,45 @@ def _replay(
             for line in replay.errors(run):
                 console.print(f"[red]✗[/red] {escape(line)}")
         console.print(f"The replay took {time.monotonic() - began:.0f} s after installation.")
-        console.print("MLflow's UI on what is left in the folder: [bold]make ui[/bold]")
         if options.keep:
-            console.print(f"Airflow stays up: {airflow.url}  (admin / {airflow.password}). Ctrl-C stops it.")
+            mlflow = serve.mlflow(airflow, home, at)
+            promoted = [
+                decision for decision in replay.decisions().values() if decision.action is Action.PROMOTED
+            ]
+            for what, page in _worth_opening(airflow.url, mlflow, mailbox, promoted).items():
+                console.print(f"  {what:<22}{page}", markup=False, soft_wrap=True)
+            console.print(
+                f"Airflow stays up (admin / {airflow.password}). Ctrl-C stops it and MLflow.", markup=False
+            )
             while True:
                 airflow.check_alive()
                 time.sleep(1)
+        console.print("MLflow's UI on what is left in the folder: [bold]make ui[/bold]")
         return 1 if replay.failures() else 0
+
+
+def _mailing(dags: Path, copy: Path) -> Path:
+    """Copy the DAG files, and have the spec mail, which costs each DAG a task: what is shown is there to be read."""
+    shutil.copytree(dags, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    with (copy / "models" / f"{MODEL}.yaml").open("a") as spec:
+        spec.write(
+            "\nalerts: {email: [you@localhost], events: [failure, validation, health, promotion, approval]}\n"
+        )
+    return copy
+
+
+def _worth_opening(
+    airflow: str, mlflow: str, mailbox: str | None, promoted: list[PromotionDecision]
+) -> dict[str, str]:
+    """Return the pages that tell the story best."""
+    pages = {
+        "the decisions": f"{airflow}/dags/{MODEL}.train/runs",
+        "the loop, by partition": f"{airflow}/dags/{MODEL}.monitor",
+        "the versions": f"{mlflow}/#/models/{MODEL}",
+    }
+    if promoted:
+        pages["the model card"] = f"{airflow}/mlops/reports/{MODEL}/{promoted[-1].partition}/model_card.html"
+    return pages | {"the mails": mailbox or "are not caught: pip install airflow-mlops[local]"}
 
 
 def _begin_anew(home: Path) -> IO[str]:
@@ -118,19 +162,9 @@ def _begin_anew(home: Path) -> IO[str]:
     for path in home.iterdir():
         if path.is_dir():
             shutil.rmtree(path)
-        elif path.name != LOCK:
+        elif path.name not in (LOCK, DURATIONS):
             path.unlink()
     return lock
-
-
-def demo_settings(home: Path) -> dict[str, str]:
-    """Return the ``[mlops]`` options of a demo in a folder."""
-    return {
-        "AIRFLOW__MLOPS__STORAGE": f"file://{home}/storage",
-        "AIRFLOW__MLOPS__TRACKING_URI": f"sqlite:///{home}/mlflow.db",
-        "AIRFLOW__MLOPS__MLFLOW_URL": f"http://127.0.0.1:{free_port()}",
-        "AIRFLOW__MLOPS__PRELOAD": "True",
-    }
 
 
 if __name__ == "__main__":

@@ -80,3 +80,18 @@ def locked_by_nobody(folder: Path) -> Iterator[None]:
     with (folder / _LOCK).open("r") as lock:
         fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
         yield
+
+
+def settings(folder: Path, mlflow_port: int) -> dict[str, str]:
+    """Return the ``[mlops]`` options of an Airflow that keeps all of its state in a folder."""
+    return {
+        "AIRFLOW__MLOPS__STORAGE": f"file://{folder}/storage",
+        "AIRFLOW__MLOPS__TRACKING_URI": tracking_uri(folder),
+        "AIRFLOW__MLOPS__MLFLOW_URL": f"http://127.0.0.1:{mlflow_port}",
+        "AIRFLOW__MLOPS__PRELOAD": "True",
+    }
+
+
+def tracking_uri(folder: Path) -> str:
+    """Return the place of MLflow's database in a folder."""
+    return f"sqlite:///{folder}/mlflow.db"

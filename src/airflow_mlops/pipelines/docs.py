@@ -45,7 +45,8 @@ TASKS = {
     "shadow": "Compares the challenger with the champion on rows whose labels have matured. Makes a challenger on trial the "
     "champion after enough clean partitions in a row, and drops one that fails.",
     "verdict": "Puts drift, performance and staleness together and keeps them in the monitoring table.",
-    "decide": "Applies the retrain policy to what is recorded, and says why or why not.",
+    "decide": "Applies the retrain policy to what is recorded, and says why or why not. A partition before others that were "
+    "decided already trains nothing, unless the run asks for the record.",
     "suggest": "Waits for a person to say whether to retrain, when a rule asks for it.",
     "train": "Searches for the parameters of one candidate, fits it on the rows before the holdout and registers it as a model "
     "version. The trials are nested runs of its MLflow run.",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from airflow_mlops.local import demo, ui
+from airflow_mlops.local import demo, home, ui
 
 
 @pytest.fixture(autouse=True)
@@ -63,10 +63,10 @@ def test_an_unknown_option_is_refused(tmp_path: Path, capsys: pytest.CaptureFixt
 
 
 def test_state_of_a_demo_lies_in_its_folder(tmp_path: Path) -> None:
-    settings = demo.demo_settings(tmp_path)
+    settings = home.settings(tmp_path, 5001)
     assert settings["AIRFLOW__MLOPS__STORAGE"] == f"file://{tmp_path}/storage"
     assert settings["AIRFLOW__MLOPS__TRACKING_URI"] == f"sqlite:///{tmp_path}/mlflow.db"
-    assert settings["AIRFLOW__MLOPS__MLFLOW_URL"].startswith("http://127.0.0.1:")
+    assert settings["AIRFLOW__MLOPS__MLFLOW_URL"] == "http://127.0.0.1:5001"
 
 
 def test_mlflow_is_not_opened_before_there_was_a_demo(tmp_path: Path) -> None:

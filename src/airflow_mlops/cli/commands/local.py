@@ -28,4 +28,13 @@ def local() -> tuple[Command, ...]:
         DAGS,
         function="catch_up",
     )
-    return (catch_up,)
+    start = command(
+        "start",
+        "start",
+        "Run a complete Airflow on a folder of DAG files, with MLflow's pages and a mailbox, until Ctrl-C",
+        DAGS,
+        argument(
+            "--port", type=int, help="of Airflow's pages; without it that of the last start, or a free one"
+        ),
+    )
+    return start, catch_up
