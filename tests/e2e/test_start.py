@@ -47,7 +47,7 @@ continuous_training(ModelSpec.from_dict({{
 def write_month(folder: Path, key: str) -> None:
     start = month(key).start
     rows = [
-        f"{key}-{number},{start:%Y-%m}-{1 + number % 28:02} 10:00,{number % 7},{number % 7 > 3}"
+        f"{key}-{number},{start:%Y-%m}-{1 + number % 28:02} 10:00,{number % 7},{(number % 7 > 3) != (number % 11 == 0)}"
         for number in range(280)
     ]
     (folder / f"{key}.csv").write_text("\n".join(["id,at,weight,late", *rows]) + "\n")
@@ -135,10 +135,8 @@ def test_history_is_decided_in_order_and_before_the_newest_partition(
 ) -> None:
     assert caught_up.returncode == 0, caught_up.stdout + caught_up.stderr
     started.api.wait(lambda: ledger.decision(started.ledger, NEWEST), "the newest partition", seconds=300)
-    assert [row.partition for row in ledger.rows(started.ledger) if row.kind in ("done", "decision")] == [
-        *HISTORY,
-        NEWEST,
-    ]
+    decided = (row.partition for row in ledger.rows(started.ledger) if row.kind in ("done", "decision"))
+    assert [*dict.fromkeys(decided)] == [*HISTORY, NEWEST]
     for key in HISTORY:
         assert f"{key} train success" in caught_up.stdout
     assert "promoted" in caught_up.stdout

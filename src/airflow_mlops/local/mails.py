@@ -124,5 +124,5 @@ def _body(mail: EmailMessage) -> str:
 
 
 def _read(file: Path) -> EmailMessage:
-    mail: EmailMessage = email.message_from_bytes(file.read_bytes(), policy=email.policy.default)  # type: ignore[assignment,arg-type]
+    mail: EmailMessage = email.message_from_bytes(file.read_bytes(), policy=email.policy.default)
     return mail
