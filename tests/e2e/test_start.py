@@ -72,9 +72,9 @@ class Started:
         raise AssertionError("".join(self.said))
 
     def url(self, what: str) -> str:
-        found = re.search(rf"^  {what} +(http://\S+)", "".join(self.said), re.MULTILINE)
-        assert found is not None
-        return found[1]
+        line = re.search(rf"^  {what} +(http://\S+)", "".join(self.said), re.MULTILINE)
+        assert line is not None
+        return line[1]
 
     def catch_up(self, first: str, last: str, *more: str) -> subprocess.CompletedProcess[str]:
         words = (

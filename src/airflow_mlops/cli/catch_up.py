@@ -41,7 +41,7 @@ def catch_up(args: Namespace) -> None:
             soft_wrap=True,
         )
         progress.follow(catch_up, console)
-        done = progress.told(catch_up, console)
+        done = progress.summarize(catch_up, console)
     except (ApiError, OSError, ValueError) as error:
         raise SystemExit(str(error)) from error
     except KeyboardInterrupt:

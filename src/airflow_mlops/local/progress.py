@@ -83,7 +83,7 @@ def _cell(run: StageRun | None) -> str | Spinner:
     )
 
 
-def told(catch_up: CatchUp, console: Console) -> bool:
+def summarize(catch_up: CatchUp, console: Console) -> bool:
     """Print what was decided at each partition and what failed, and tell whether all went well."""
     decisions = catch_up.decisions()
     table = Table(title=f"{catch_up.model}: what was decided, and why", title_justify="left", show_lines=True)

@@ -123,7 +123,7 @@ def through(catch_up: CatchUp) -> str:
     console = Console(file=StringIO(), width=80)
     catch_up.start(patience=0)
     progress.follow(catch_up, console, interval=0)
-    progress.told(catch_up, console)
+    progress.summarize(catch_up, console)
     return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
 
 

@@ -7,7 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from airflow_mlops import ModelSpec
+from airflow_mlops.domain.facts.results import Action
 from airflow_mlops.local import demo, home, ui
+from history import make_decision
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(autouse=True)
@@ -72,3 +77,20 @@ def test_state_of_a_demo_lies_in_its_folder(tmp_path: Path) -> None:
 def test_mlflow_is_not_opened_before_there_was_a_demo(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="run make demo first"):
         ui.main(tmp_path)
+
+
+def test_a_demo_that_is_kept_mails_from_a_copy_of_its_spec(tmp_path: Path) -> None:
+    dags = demo._mailing(ROOT / "dags", tmp_path / "dags")
+    spec = ModelSpec.load(dags / f"models/{demo.MODEL}.yaml")
+    assert spec.alerts.email == ("you@localhost",)
+    assert not ModelSpec.load(ROOT / f"dags/models/{demo.MODEL}.yaml").alerts.email
+    assert (dags / f"{demo.MODEL}.py").exists()
+
+
+def test_five_pages_are_worth_opening() -> None:
+    airflow, mlflow, mailbox = "http://127.0.0.1:8080", "http://127.0.0.1:5000", "http://127.0.0.1:8025"
+    promoted = [make_decision(key, Action.PROMOTED) for key in ("2013-02", "2013-03")]
+    pages = demo._worth_opening(airflow, mlflow, mailbox, promoted)
+    assert len(pages) == 5
+    assert pages["the model card"].endswith("/mlops/reports/flight_delays/2013-03/model_card.html")
+    assert "pip install" in demo._worth_opening(airflow, mlflow, None, [])["the mails"]
