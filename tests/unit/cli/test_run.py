@@ -52,9 +52,7 @@ def run(project: Path, *words: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", program, "run", "models/flights.yaml", "--storage", "store", *words]
     # Unit test mode writes to the output.
     environment = os.environ | {"AIRFLOW__CORE__UNIT_TEST_MODE": "False"}
-    return subprocess.run(
-        command, cwd=project, env=environment, capture_output=True, text=True, check=False
-    )
+    return subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
 
 
 def test_the_partitions_of_a_folder_go_through_the_loop(project: Path) -> None:
