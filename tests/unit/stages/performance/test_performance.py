@@ -348,8 +348,9 @@ def test_an_estimate_is_weighted_or_says_which_column_it_lacks(
     served = tables.read(history.uri("predictions"), partition="2013-03").sort_by("flight")
     weights = weighed("2013-03").sort_by("flight")["worth"].to_numpy()
     coding = Coding("late", "classification", BINARY, BINARY, weights="worth")
-    [curve] = estimates._kept(history.client, champion, coding)
+    curve = estimates._kept(history.client, champion, coding)
+    assert isinstance(curve, calibration.Calibration)
     expected = estimate.estimate(served["score"].to_numpy(), curve, counted=weights)["roc_auc"]
     assert check.observed == pytest.approx(expected.value, rel=1e-9)
     # Who weighs no rows any more has another calibration.
-    assert estimates._kept(history.client, champion, coding._replace(weights=None)) == []
+    assert estimates._kept(history.client, champion, coding._replace(weights=None)) is None
