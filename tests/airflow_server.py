@@ -121,9 +121,10 @@ class AirflowServer:
             run["state"] = "queued"
             self.failing.discard(run["partition_key"])
             return 200, {}
-        if rest.endswith("/taskInstances/record/xcomEntries/return_value"):
-            decision = self.decisions.get(run_id)
-            return (200, {"value": decision.to_dict()}) if decision else (404, {"detail": "no XCom"})
+        if "/xcomEntries/" in rest:
+            decision = self.decisions.get(run_id) if "/record/" in rest else None
+            value = decision.to_dict() if decision else {"rows": 1234} if "/publish/" in rest else None
+            return (200, {"value": value}) if value else (404, {"detail": "no XCom"})
         return 200, {"task_instances": []}
 
 

@@ -14,7 +14,6 @@ from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.local.airflow import LocalAirflow
 from airflow_mlops.local.catch_up import STAGES, CatchUp
 from airflow_mlops.local.demo import MODEL
-from airflow_mlops.local.summary import validations
 from airflow_mlops.stages.monitor import health
 from airflow_mlops.stores.registry import champions, ledger, registry
 from airflow_mlops.stores.tables import tables
@@ -98,8 +97,11 @@ def test_no_row_is_lost_or_doubled(story: Story) -> None:
 
 
 def test_each_partition_was_validated(story: Story) -> None:
-    reports = validations(story.airflow, MODEL)
-    assert [reports[partition.key]["verdict"] for partition in story.replay.partitions] == ["PASS"] * 4
+    facts = [
+        story.replay.fact(stages, "ingest", "validate", "validation")
+        for stages in story.replay.states().values()
+    ]
+    assert [fact["verdict"] for fact in facts if fact] == ["PASS"] * 4
 
 
 def test_there_are_several_versions_and_exactly_one_champion(story: Story) -> None:

@@ -77,7 +77,8 @@ class CatchUp:
         :raises ApiError: if a DAG is missing, or its file does not import; or, before anything is started, if history would
             be decided after what is newer, and not for the record.
         """
-        dags = self.airflow.wait(self._parsed, f"the DAGs of {self.model}", seconds=patience)
+        names = f"the DAGs {self.model}.ingest, .score, .monitor and .train: is the name right, and may you see them"
+        dags = self.airflow.wait(self._parsed, names, seconds=patience)
         self._plan()
         self._poll()
         self._refuse_overtaken()
@@ -220,20 +221,29 @@ class CatchUp:
         """Return what was decided at each partition, from what its training run has recorded."""
         decisions = {}
         for key, stages in self.states().items():
-            run = stages.get("train")
-            if run is None or run.state != "success":
-                continue
-            path = f"dags/{run.dag_id}/dagRuns/{run.run_id}/taskInstances/record/xcomEntries/return_value"
-            try:
-                value = self.airflow.call("GET", path)["value"]
-            except ApiError as error:
-                if error.status != 404:
-                    raise
-                continue
-            decisions[key] = PromotionDecision.from_dict(
-                json.loads(value) if isinstance(value, str) else value
-            )
+            if record := self.fact(stages, "train", "record"):
+                decisions[key] = PromotionDecision.from_dict(record)
         return decisions
+
+    def fact(
+        self, stages: Mapping[str, StageRun], stage: str, task: str, key: str = "return_value"
+    ) -> dict[str, Any] | None:
+        """Return what a task of a partition has said; None if its run did not succeed, or the task was skipped.
+
+        :param key: of the XCom.
+        """
+        run = stages.get(stage)
+        if run is None or run.state != "success":
+            return None
+        path = f"dags/{run.dag_id}/dagRuns/{run.run_id}/taskInstances/{task}/xcomEntries/{key}"
+        try:
+            value = self.airflow.call("GET", path)["value"]
+        except ApiError as error:
+            if error.status != 404:
+                raise
+            return None
+        fact: dict[str, Any] | None = json.loads(value) if isinstance(value, str) else value
+        return fact
 
     def errors(self, run: StageRun) -> list[str]:
         """Return the errors of the failed tasks of a run, one line a task."""

@@ -19,12 +19,12 @@ from rich.markup import escape
 from airflow_mlops.domain.facts.results import Action, PromotionDecision
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.local import home as homes
-from airflow_mlops.local import serve, summary
+from airflow_mlops.local import serve
 from airflow_mlops.local.airflow import LocalAirflow, LocalAirflowError
 from airflow_mlops.local.api import ApiError
 from airflow_mlops.local.catch_up import CatchUp
 from airflow_mlops.local.durations import Durations
-from airflow_mlops.local.progress import follow
+from airflow_mlops.local.progress import follow, summarize
 
 MODEL = "flight_delays"
 LOCK = "demo.lock"
@@ -103,10 +103,7 @@ def _replay(
         replay = CatchUp(airflow, MODEL, *span)
         replay.start()
         follow(replay, console)
-        console.print(summary.table(airflow, home / "storage", MODEL, replay.partitions))
-        for run in replay.failures():
-            for line in replay.errors(run):
-                console.print(f"[red]✗[/red] {escape(line)}")
+        done = summarize(replay, console)
         console.print(f"The replay took {time.monotonic() - began:.0f} s after installation.")
         if options.keep:
             mlflow = serve.mlflow(airflow, home, at)
@@ -122,7 +119,7 @@ def _replay(
                 airflow.check_alive()
                 time.sleep(1)
         console.print("MLflow's UI on what is left in the folder: [bold]make ui[/bold]")
-        return 1 if replay.failures() else 0
+        return 0 if done else 1
 
 
 def _mailing(dags: Path, copy: Path) -> Path:

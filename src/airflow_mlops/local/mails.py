@@ -7,6 +7,7 @@ import email
 import email.policy
 import itertools
 import json
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from email.message import EmailMessage
@@ -58,6 +59,8 @@ def catching(folder: Path, smtp_port: int, page_port: int) -> Iterator[str]:
     """
     from aiosmtpd.controller import Controller
 
+    # Of each connection it says when it came and went.
+    logging.getLogger("mail.log").setLevel(logging.ERROR)
     controller = Controller(Keeper(folder), hostname="127.0.0.1", port=smtp_port)
     controller.start()
     try:

@@ -11,8 +11,10 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from airflow_mlops.domain.facts.results import PromotionDecision
+from airflow_mlops.domain.facts.results import HealthReport, PromotionDecision
+from airflow_mlops.domain.facts.validation import ValidationReport
 from airflow_mlops.local.catch_up import STAGES, CatchUp, StageRun, partition_ended
+from airflow_mlops.local.decisions import DecisionTable, PartitionStory
 
 _LINES = 15
 States = Mapping[str, Mapping[str, StageRun]]
@@ -85,14 +87,9 @@ def _cell(run: StageRun | None) -> str | Spinner:
 
 def summarize(catch_up: CatchUp, console: Console) -> bool:
     """Print what was decided at each partition and what failed, and tell whether all went well."""
-    decisions = catch_up.decisions()
-    table = Table(title=f"{catch_up.model}: what was decided, and why", title_justify="left", show_lines=True)
-    for name in ("partition", "decision", "champion"):
-        table.add_column(name, no_wrap=True)
-    table.add_column("why", overflow="fold")
-    for partition in catch_up.partitions:
-        table.add_row(partition.key, *_decision(decisions.get(partition.key)))
-    console.print(table)
+    states = catch_up.states()
+    stories = [_story(catch_up, key, stages) for key, stages in states.items()]
+    console.print(DecisionTable(catch_up.model, _metric(catch_up, states), stories))
     failures = catch_up.failures()
     for run in failures:
         for line in catch_up.errors(run):
@@ -100,10 +97,21 @@ def summarize(catch_up: CatchUp, console: Console) -> bool:
     return not failures
 
 
-def _decision(decision: PromotionDecision | None) -> tuple[Text | str, ...]:
-    if decision is None:
-        return "–", "–", "–"
-    champion = decision.after or "–"
-    if decision.before != decision.after:
-        champion = f"{decision.before or '–'} → {champion}"
-    return Text(decision.action, style="bold"), Text(champion), Text(decision.reason)
+def _story(catch_up: CatchUp, partition: str, stages: Mapping[str, StageRun]) -> PartitionStory:
+    dataset = catch_up.fact(stages, "ingest", "publish")
+    validation = catch_up.fact(stages, "ingest", "validate", "validation")
+    health = catch_up.fact(stages, "monitor", "verdict")
+    decision = catch_up.fact(stages, "train", "record")
+    return PartitionStory(
+        partition,
+        dataset["rows"] if dataset else None,
+        ValidationReport.from_dict(validation) if validation else None,
+        HealthReport.from_dict(health) if health else None,
+        PromotionDecision.from_dict(decision) if decision else None,
+    )
+
+
+def _metric(catch_up: CatchUp, states: States) -> str:
+    """Return the metric by which candidates are ranked, from the first training."""
+    evaluations = (catch_up.fact(stages, "train", "evaluate") for stages in states.values())
+    return next((evaluation["candidate"]["metric"] for evaluation in evaluations if evaluation), "metric")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -135,6 +136,7 @@ def test_history_is_decided_in_order_before_what_the_schedule_starts() -> None:
     # Whatever an event starts is unpaused before the event comes.
     assert server.unpaused == ["train", "monitor", "score", "ingest"]
     assert "2013-02 score success 1 s" in said
+    assert re.search(r"2013-02 +1,234 +– .* kept", said)
     assert max(map(len, said.splitlines())) <= 80
 
 
@@ -191,6 +193,15 @@ def test_a_second_call_goes_on_where_the_first_has_stopped() -> None:
         through(months(server))
     assert [key for key, _ in server.decided] == ["2013-01", "2013-02", "2013-03"]
     assert sum(run["dag_id"] == "flights.ingest" for run in server.runs) == 3
+
+
+def test_dags_that_are_not_there_are_named() -> None:
+    with serving(AirflowServer()) as server:
+        catch_up = CatchUp(AirflowApi(server.url, TOKEN), "parcels", month("2013-01"), month("2013-01"))
+        with pytest.raises(
+            ApiError, match=r"parcels\.ingest, \.score, \.monitor and \.train: is the name right"
+        ):
+            catch_up.start(patience=0)
 
 
 def test_a_span_that_the_schedule_does_not_have_is_refused() -> None:
