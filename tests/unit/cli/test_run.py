@@ -80,6 +80,7 @@ def test_the_partitions_of_a_folder_go_through_the_loop(project: Path) -> None:
     assert sorted(path.name for path in project.iterdir()) == ["data", "models", "store"]
 
 
+@pytest.mark.thorough
 def test_what_fails_or_waits_is_in_the_exit_code(project: Path) -> None:
     write(project, gates={"approval": "one"})
     waiting = run(project)
