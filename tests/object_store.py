@@ -53,7 +53,8 @@ class Store:
 
     def start(self, script: str) -> subprocess.Popen[str]:
         """Run Python code as a process that uses this store."""
-        environment = os.environ | self.environment | {"PYTHONPATH": str(Path(__file__).parent)}
+        paths = [str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+        environment = os.environ | self.environment | {"PYTHONPATH": os.pathsep.join(paths)}
         return subprocess.Popen(
             [sys.executable, "-c", script], env=environment, text=True,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE,

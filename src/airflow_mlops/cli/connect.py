@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from airflow_mlops.hooks.mlflow import MlflowHook
     from airflow_mlops.stores.registry.client import Client
 
 log = logging.getLogger(__name__)
@@ -23,38 +24,62 @@ def mlflow(*, configured: bool = False) -> Client:
     """
     from airflow.sdk.exceptions import AirflowNotFoundException
 
-    from airflow_mlops.hooks.mlflow import MlflowHook
-
-    class Hook(MlflowHook):
-        @classmethod
-        def get_connection(cls, conn_id: str) -> Any:
-            if configured:
-                raise AirflowNotFoundException(f"The connection {conn_id!r} is not used.")
-            return _connection(conn_id)
-
     try:
-        return Hook(Hook.default_conn_name if configured else None).get_conn()
+        return _hook(configured=configured).get_conn()
     except AirflowNotFoundException as error:
         raise LookupError(str(error)) from error
 
 
-def _connection(conn_id: str) -> Any:
+def mlflow_address() -> str:
+    """Return the address of the MLflow that tasks use, which may hold a password, without asking there.
+
+    :raises LookupError: as :func:`mlflow` does.
+    :raises ValueError: if the connection has no host, or has an unknown extra.
+    """
+    from airflow.sdk.exceptions import AirflowNotFoundException
+
+    try:
+        return _hook(configured=False).address()
+    except AirflowNotFoundException as error:
+        raise LookupError(str(error)) from error
+
+
+def _hook(*, configured: bool) -> MlflowHook:
+    from airflow.sdk.exceptions import AirflowNotFoundException
+
+    from airflow_mlops.hooks import mlflow as hooks
+
+    class Hook(hooks.MlflowHook):
+        @classmethod
+        def get_connection(cls, conn_id: str) -> Any:
+            if configured:
+                raise AirflowNotFoundException(f"The connection {conn_id!r} is not used.")
+            return connection(conn_id)
+
+    return Hook(Hook.default_conn_name if configured else None)
+
+
+def connection(conn_id: str) -> Any:
     """Return a connection from the secrets backends of Airflow's server processes.
 
     Outside of a task, hooks only look into the environment. They would miss a connection that is stored in Airflow's
     database, and the command would use another MLflow than the tasks.
+
+    :raises AirflowNotFoundException: if none of them has it.
     """
     from airflow.sdk.configuration import ensure_secrets_loaded
     from airflow.sdk.exceptions import AirflowNotFoundException
+    from airflow.sdk.log import mask_secret
 
     for backend in ensure_secrets_loaded():
         try:
-            connection = backend.get_connection(conn_id=conn_id)
+            stored = backend.get_connection(conn_id=conn_id)
         except Exception as error:  # noqa: BLE001 - backends raise what they like, and the next one may have it
             log.warning("%s cannot be asked for %s: %s", type(backend).__name__, conn_id, error)
         else:
-            if connection is not None:
-                return connection
+            if stored is not None:
+                mask_secret(stored.password)
+                return stored
     raise AirflowNotFoundException(f"The connection {conn_id!r} does not exist.")
 
 

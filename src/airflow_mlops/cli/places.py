@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,6 +53,18 @@ def specs_of(model: str, folders: Sequence[Path]) -> Iterator[Path]:
 
     :param folders: folders with DAG files.
     """
+    return (path for path, spec in _mappings(folders) if spec.get("name") == model)
+
+
+def spec_files(folders: Sequence[Path]) -> Iterator[Path]:
+    """Yield the files that look like specs of models.
+
+    :param folders: folders with DAG files.
+    """
+    return (path for path, spec in _mappings(folders) if {"name", "source"} <= set(spec))
+
+
+def _mappings(folders: Sequence[Path]) -> Iterator[tuple[Path, dict[Any, Any]]]:
     import yaml
 
     for folder in folders:
@@ -61,5 +73,5 @@ def specs_of(model: str, folders: Sequence[Path]) -> Iterator[Path]:
                 spec = yaml.safe_load(path.read_text(encoding="utf-8"))
             except (OSError, ValueError, RecursionError, yaml.YAMLError):
                 continue
-            if isinstance(spec, dict) and spec.get("name") == model:
-                yield path
+            if isinstance(spec, dict):
+                yield path, spec

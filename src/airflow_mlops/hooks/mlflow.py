@@ -90,12 +90,20 @@ class MlflowHook(BaseHook):
             message = shown(f"MLflow's database cannot be opened: {error}")
             raise RegistryUnavailable(message) from shown_cause(error)
 
+    def address(self) -> str:
+        """Return the address of MLflow; it may hold a password.
+
+        :raises AirflowNotFoundException: if a connection other than ``mlflow_default`` does not exist.
+        :raises SettingRefused: if the connection has no host, or an extra that is unknown.
+        """
+        return self._resolve()[0]
+
     def artifact_location(self, experiment: str) -> str | None:
         """Return where a new experiment keeps artifacts: under ``[mlops] storage`` if MLflow is a database without server.
 
         :return: None if there is a server, which then decides.
         """
-        scheme = self._resolve()[0].partition(":")[0].partition("+")[0]
+        scheme = self.address().partition(":")[0].partition("+")[0]
         return f"{config.storage()}/artifacts/{experiment}" if scheme in DATABASES else None
 
     def test_connection(self) -> tuple[bool, str]:

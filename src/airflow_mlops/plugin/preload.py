@@ -114,12 +114,17 @@ def _list_packages() -> None:
         log.warning("Could not read the list of packages: %s: %s", type(error).__name__, error)
 
 
-def _scheduler_forks_tasks() -> bool:
+def start_method() -> str:
+    """Return how the scheduler starts the processes of tasks: only ``fork`` hands on what is imported."""
     from airflow.utils.process_utils import resolve_mp_start_method
 
+    return str(resolve_mp_start_method("scheduler") or multiprocessing.get_start_method())
+
+
+def _scheduler_forks_tasks() -> bool:
     if "LocalExecutor" not in conf.get("core", "executor"):
         return False
-    method = resolve_mp_start_method("scheduler") or multiprocessing.get_start_method()
+    method = start_method()
     if method != "fork":
         log.warning("[mlops] preload needs [scheduler] mp_start_method = fork; it is %s.", method)
     return method == "fork"

@@ -7,11 +7,12 @@ from airflow_mlops.cli.commands.command import Group
 from airflow_mlops.cli.commands.data import datasets, quarantine
 from airflow_mlops.cli.commands.local import local
 from airflow_mlops.cli.commands.models import models
+from airflow_mlops.cli.commands.operate import operate
 from airflow_mlops.cli.commands.privacy import privacy
 from airflow_mlops.cli.commands.work import work
 
 
 def everything() -> Group:
     """Return the group of all commands."""
-    commands = (begin(), *work(), *local(), *models(), *privacy(), datasets(), quarantine())
+    commands = (begin(), *work(), *local(), *models(), *operate(), *privacy(), datasets(), quarantine())
     return Group("mlops", "Continuous training of models", commands)

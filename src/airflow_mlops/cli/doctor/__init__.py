@@ -1,0 +1,3 @@
+"""The checks of ``airflow mlops doctor``: each looks at one thing that a deployment needs."""
+
+from __future__ import annotations

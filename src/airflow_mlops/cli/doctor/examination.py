@@ -1,0 +1,100 @@
+"""A check in a process of its own: whatever it runs into, the doctor says so and goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from typing import NamedTuple
+
+from airflow_mlops.cli.doctor.finding import Finding, failed, unexpected
+
+
+class Check(NamedTuple):
+    """Something to look at.
+
+    :param look: returns what it sees, one finding or more.
+    :param seconds: after which it is given up.
+    """
+
+    name: str
+    look: Callable[[], Sequence[Finding]]
+    seconds: float
+
+
+def examine(check: Check) -> list[Finding]:
+    """Return what a check sees; an error, a crash or a limit of time that was missed is a finding too.
+
+    A thread would not do: some libraries hold the interpreter while they wait for a server.
+    """
+    context = get_context("fork")
+    reader, writer = context.Pipe(duplex=False)
+    process = context.Process(target=_answer, args=(check, reader, writer))
+    with warnings.catch_warnings():
+        # Python warns of threads, which a fork does not copy; nothing here has started any that the check needs.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        process.start()
+    writer.close()
+    try:
+        if not reader.poll(check.seconds):
+            return [_late(check)]
+        return [Finding.from_dict(fields) for fields in json.loads(reader.recv_bytes())]
+    except EOFError:
+        process.join(1)
+        return [_crashed(check, process.exitcode)]
+    finally:
+        process.kill()
+        process.join()
+        reader.close()
+
+
+def _answer(check: Check, reader: Connection, writer: Connection) -> None:
+    reader.close()
+    _detach()
+    try:
+        findings = list(check.look())
+    except BaseException as error:  # noqa: BLE001 - also what libraries end a process with
+        findings = [unexpected(check.name, error)]
+    writer.send_bytes(json.dumps([_without_secrets(finding) for finding in findings]).encode())
+
+
+def _detach() -> None:
+    """Keep what libraries print away from the report, and leave the parent's connections to the database alone."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for descriptor in (1, 2):
+        os.dup2(nowhere, descriptor)
+    sys.stdout = sys.stderr = os.fdopen(nowhere, "w")
+    from airflow import settings
+
+    if settings.engine is not None:
+        settings.engine.dispose(close=False)
+
+
+def _without_secrets(finding: Finding) -> dict[str, str]:
+    from airflow.sdk.log import redact  # type: ignore[attr-defined]
+
+    from airflow_mlops.domain.addresses import shown
+
+    return {name: str(redact(shown(text))) for name, text in finding.to_dict().items()}
+
+
+def _late(check: Check) -> Finding:
+    return failed(
+        check.name,
+        f"There was no answer within {check.seconds:.0f} s",
+        "What it looks at hangs, or this machine is very busy; tasks would wait for it alike",
+        "see whether the server, the disk or the database behind it answers, and run the doctor again",
+    )
+
+
+def _crashed(check: Check, code: int | None) -> Finding:
+    return failed(
+        check.name,
+        f"The process of the check ended with code {code}",
+        "A library crashed, or the machine had no memory left; a task would end in the same way",
+        "look at the memory, and install the versions of airflow_mlops/constraints.txt",
+    )

@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import ViewType
+
+from airflow_mlops.cli.doctor import registry
+from airflow_mlops.cli.doctor.finding import Status
+from airflow_mlops.local.airflow import free_port
+
+Configure = Callable[[str, str], None]
+
+pytestmark = pytest.mark.slow  # MLflow's database takes seconds to make
+
+
+@pytest.fixture(autouse=True)
+def _settings_of_mlflow_are_those_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (
+        "MLFLOW_HTTP_REQUEST_TIMEOUT",
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES",
+        "MLFLOW_ALLOW_HTTP_REDIRECTS",
+    ):
+        monkeypatch.setenv(name, os.environ.get(name, "1"))
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> str:
+    uri = f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db"
+    client = MlflowClient(uri, uri)
+    client.create_registered_model("flights")
+    return uri
+
+
+def test_a_database_that_is_not_there_yet_is_not_made(
+    configure: Configure, dags: Path, tmp_path: Path
+) -> None:
+    configure("tracking_uri", f"sqlite:///{tmp_path}/mlflow.db")
+    (finding,) = registry.look()
+    assert finding.status is Status.SKIPPED
+    assert f"{tmp_path}/mlflow.db, is not there yet" in finding.observation
+    assert not (tmp_path / "mlflow.db").exists()
+
+
+def test_a_store_takes_a_model_that_is_gone_afterwards(
+    configure: Configure, dags: Path, database: str
+) -> None:
+    configure("tracking_uri", database)
+    (finding,) = registry.look()
+    assert finding.status is Status.PASS
+    assert "has 1 registered models, and took and removed one more" in finding.observation
+    client = MlflowClient(database, database)
+    assert [model.name for model in client.search_registered_models()] == ["flights"]
+    assert [one.name for one in client.search_experiments(view_type=ViewType.ALL)] == ["Default"]
+
+
+def test_a_database_that_cannot_be_written_to_is_named(database: str) -> None:
+    client = MlflowClient(database, database)
+    file = f"file:{database.removeprefix('sqlite:///')}?mode=ro&uri=true"
+    closed = MlflowClient(f"sqlite:///{file}", f"sqlite:///{file}")
+    assert closed.search_registered_models()
+    (finding,) = registry.rights(closed, "the database")
+    assert finding.status is Status.FAIL
+    assert "the database can be read, and refuses to register and remove a model" in finding.observation
+    assert [model.name for model in client.search_registered_models()] == ["flights"]
+
+
+def test_an_experiment_that_was_deleted_is_named(
+    configure: Configure, spec: Callable[[str], None], database: str
+) -> None:
+    configure("tracking_uri", database)
+    spec("")
+    client = MlflowClient(database, database)
+    experiment = client.create_experiment("flights")
+    assert [finding.status for finding in registry.look()] == [Status.PASS]
+    client.delete_experiment(experiment)
+    _, finding = registry.look()
+    assert finding.status is Status.FAIL
+    assert finding.observation == "The experiment 'flights' is deleted"
+
+
+def test_a_server_that_is_away_and_a_connection_that_is_missing_are_named(
+    configure: Configure, dags: Path
+) -> None:
+    configure("tracking_uri", f"http://127.0.0.1:{free_port()}")
+    (finding,) = registry.look()
+    assert finding.status is Status.FAIL
+    assert "refused" in finding.observation
+    configure("mlflow_conn_id", "mlflow_production")
+    (finding,) = registry.look()
+    assert finding.status is Status.FAIL
+    assert "'mlflow_production' does not exist" in finding.observation
+
+
+class Refuses(BaseHTTPRequestHandler):
+    """A server of another version that lets nobody in."""
+
+    def do_GET(self) -> None:
+        is_version = self.path == "/version"
+        self.send_response(200 if is_version else 401)
+        self.end_headers()
+        self.wfile.write(b"2.9.0" if is_version else b"You are not authenticated.")
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def stranger() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Refuses)
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    yield f"127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+
+
+def test_a_wrong_password_is_named_and_not_shown(
+    configure: Configure, dags: Path, stranger: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_MLFLOW_DEFAULT", f"http://ada:hunter2-secret@{stranger}/http")
+    (finding,) = registry.look()
+    assert finding.status is Status.FAIL
+    assert "401" in finding.observation
+    assert "hunter2" not in str(finding)
+
+
+def test_a_server_of_another_version_is_named(stranger: str) -> None:
+    (finding,) = registry._release(f"http://{stranger}")
+    assert finding.status is Status.WARN
+    assert finding.observation.startswith("The server is 2.9.0, and the client here 3.")
