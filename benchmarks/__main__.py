@@ -14,6 +14,7 @@ from rich.console import Console
 WORKS = (
     "loop",
     "parse",
+    "check",
     "ingest",
     "validation",
     "tuning",

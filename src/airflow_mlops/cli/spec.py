@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from airflow_mlops.cli import first_rows, terminal
+from airflow_mlops.cli import first_rows, spec_code, spec_files, terminal
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -21,44 +21,40 @@ if TYPE_CHECKING:
 
 
 def check(args: Namespace) -> None:
-    """Validate a spec file, with the suites, functions and candidates that it names; look at the last file of its sources.
+    """Validate a spec file, with the suites, estimators and functions that it names, against the last file of its sources.
 
-    Files elsewhere than on this machine are looked at only with ``--data``.
+    Data elsewhere than on this machine is looked at only with ``--data``, and none with ``--no-data``, which imports no
+    estimators either.
 
-    :raises SystemExit: if the spec or a suite is wrong or cannot be read, with all problems and code 1; with ``--data``
-        also if the last file lacks a column, or no file can be looked at.
+    :raises SystemExit: if something is wrong or cannot be read, with all problems and code 1.
     """
     from airflow_mlops.domain.spec.model import ModelSpec
     from airflow_mlops.exceptions import SpecError
     from airflow_mlops.stages.validate import suites
 
+    if args.data and args.no_data:
+        raise SystemExit("--data looks at the data wherever it is, and --no-data at none: give one of them.")
     try:
         spec = ModelSpec.load(args.file)
     except (SpecError, OSError) as error:
         raise SystemExit(str(error)) from None
-    problems = list(suites.check(spec.expectations))
-    from airflow_mlops.learning.models import candidates, own_metrics
-
     # A DAG file finds what lies beside it; its specs lie there too, or in a folder below.
     folder = Path(args.file).resolve().parent
-    weighted = spec.train.weights is not None
-    problems += own_metrics.problems(spec.train.metrics, [folder, folder.parent], weighted=weighted)
-    problems += candidates.problems(spec, [folder, folder.parent])
-    if problems:
-        raise SystemExit("\n".join(problems))
-    lines, problems = _of_data(spec, everywhere=args.data)
-    if not (problems and args.data):
+    problems = [*suites.check(spec.expectations)]
+    problems += spec_code.problems(spec, [folder, folder.parent], builds=not args.no_data)
+    lines, wrong = ([], []) if args.no_data else _of_data(spec, folder, everywhere=args.data)
+    if not (problems + wrong):
         print(f"{args.file}: {spec.name} is valid.")
-        lines += problems
     for line in lines:
         print(terminal.wrapped(line))
-    if problems and args.data:
-        raise SystemExit("\n".join(map(terminal.wrapped, problems)))
+    if problems + wrong:
+        raise SystemExit("\n".join(map(terminal.wrapped, problems + wrong)))
 
 
-def _of_data(spec: ModelSpec, *, everywhere: bool) -> tuple[list[str], list[str]]:
+def _of_data(spec: ModelSpec, folder: Path, *, everywhere: bool) -> tuple[list[str], list[str]]:
     """Return what the last file of each source tells, and what is wrong with it.
 
+    :param folder: that the spec lies in.
     :param everywhere: look at files elsewhere too, and at labels and features.
     """
     # A transform may make, or rename, any column.
@@ -76,7 +72,12 @@ def _of_data(spec: ModelSpec, *, everywhere: bool) -> tuple[list[str], list[str]
     ):
         if source is not None and source.files is not None:
             said, wrong, rows = _of_files(
-                source, names, expected, spec.pii, keeps_apart=apart, everywhere=everywhere
+                source, names, expected, spec.pii, folder, keeps_apart=apart, everywhere=everywhere
+            )
+            wrong += (
+                spec_files.of_bounds(spec, source.files, everywhere=everywhere)
+                if source is spec.source
+                else []
             )
             if everywhere and rows is not None:
                 labels_of_rows, wrong_labels = first_rows.of_labels(spec, rows)
@@ -102,6 +103,7 @@ def _of_files(
     names: Sequence[str],
     expected: Mapping[str, str],
     pii: Sequence[str],
+    folder: Path,
     *,
     keeps_apart: bool,
     everywhere: bool,
@@ -111,21 +113,18 @@ def _of_files(
     :param names: columns that it must have.
     :param expected: types that columns must have.
     :param pii: columns whose values are not shown.
+    :param folder: that the spec lies in.
     :param keeps_apart: whether rows with other values are set aside.
     """
-    from airflow_mlops.hooks.source_files import FileSource
-    from airflow_mlops.hooks.sources import from_spec
     from airflow_mlops.stores.sources import samples
 
-    files = from_spec(source)
-    assert isinstance(files, FileSource)
-    if not everywhere and ("://" in files.path or files.conn_id is not None):
+    assert source.files is not None
+    if not everywhere and not spec_files.is_local(source.files):
         return [], [], None
     try:
-        there = files.files(None)
+        there = spec_files.listed(source.files)
         if not there:
-            missing = f"no look at the data: there is no file {files.describe(None)}"
-            return [], [missing] if everywhere else [], None
+            return [], [spec_files.missing(source.files, folder)], None
         sample = samples.look(there[-1], expected, pii)
     except (OSError, ValueError, EOFError) as error:
         return [], [f"no look at the data: {error}"], None

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import errno
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.addresses import problem_of, shown, shown_cause
-from airflow_mlops.domain.calendars import Calendar
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.domain.spec.source import SUFFIXES
 from airflow_mlops.exceptions import SourceChanging, SourceMissing, SourceUnreadable
 from airflow_mlops.hooks.source_sql import missing_connection
-from airflow_mlops.stores.sources.bytes import NULLS, File, Layout
+from airflow_mlops.stores.sources import listing
+from airflow_mlops.stores.sources.bytes import NULLS, File
 from airflow_mlops.stores.sources.notation import Notation
-from airflow_mlops.stores.sources.paths import bare, expression, fill, fixed_folder, is_pattern, without_login
+from airflow_mlops.stores.sources.paths import bare, fill, fixed_folder, is_pattern, without_login
 from airflow_mlops.stores.sources.source import ADDED_LATER
 
 if TYPE_CHECKING:
@@ -168,17 +165,9 @@ class FileSource:
             if _is_away(error):
                 raise SourceMissing(f"{where} cannot be reached: {why}") from shown_cause(error)
             raise SourceUnreadable(f"{where} cannot be listed: {why}") from shown_cause(error)
-        layout = Layout(
-            self.format,
-            self.delimiter,
-            self.encoding,
-            tuple(self.nulls),
-            dict(self.types),
-            self.escape,
-            self.notation,
-        )
+        layout = listing.layout(self)
         if _is_local(root):
-            _refuse_outside(paths, self.open(fixed_folder(self.path)).path)
+            listing.refuse_outside(paths, self.open(fixed_folder(self.path)).path)
         return [
             File(
                 root.fs,
@@ -195,22 +184,7 @@ class FileSource:
         :param grain: length of a partition; None returns the text in place of ``{partition}`` as it is.
         """
         pattern = self.open(fixed_folder(self.path)).fs._strip_protocol(bare(self.path))
-        # A folder may stand for a file; its parts lie in it.
-        match = re.fullmatch(expression(str(pattern), grain) + "(?:/[^/]+)?", file.path)
-        parts = match.groupdict() if match else {}
-        try:
-            if "partition" in parts:
-                return Partition.parse(parts["partition"], grain).key if grain else parts["partition"]
-            if "year" not in parts or grain is None:
-                return None
-            year, month, day, hour = (
-                int(parts.get(name, first))
-                for name, first in (("year", 1), ("month", 1), ("day", 1), ("hour", 0))
-            )
-            clock = datetime(year, month, day, hour, tzinfo=Calendar(grain).zone)
-            return Partition.containing(clock, grain).key
-        except ValueError:
-            return None
+        return listing.key_of(str(pattern), file.path, grain)
 
     def open(self, path: str) -> ObjectStoragePath:
         import fsspec
@@ -243,36 +217,7 @@ class FileSource:
         return opened
 
     def _list(self, root: ObjectStoragePath) -> list[str]:
-        if not is_pattern(root.path):
-            path = str(root.fs._strip_protocol(root.path))
-            if root.fs.isfile(root.path):
-                return [path]
-            return _parts(root.fs, path) if root.fs.isdir(root.path) else []
-        infos: dict[str, Any] = root.fs.glob(root.path, detail=True)
-        paths = [(path, info["type"] == "directory") for path, info in infos.items() if not _is_hidden(path)]
-        files = {path for path, is_folder in paths if not is_folder}
-        for path, is_folder in paths:
-            if is_folder and path.endswith(SUFFIXES):
-                files.update(_parts(root.fs, path))
-        return sorted(files)
-
-
-def _parts(fs: Any, folder: str) -> list[str]:
-    """List the files of a folder that stands for one file, as Spark writes it; none while it is still being written."""
-    infos = fs.ls(folder, detail=True)
-    if any(info["name"].rstrip("/").endswith("/_temporary") for info in infos):
-        return []
-    shown = [info for info in infos if not _is_hidden(info["name"].rstrip("/"))]
-    if folders := [info["name"] for info in shown if info["type"] == "directory"]:
-        raise SourceUnreadable(
-            f"{folder} has folders of its own, such as {folders[0]}, whose names may hold columns; name the files, as "
-            f"in {folder}/*/*.parquet, or write it without partitionBy"
-        )
-    return sorted(info["name"] for info in shown)
-
-
-def _is_hidden(path: str) -> bool:
-    return path.rpartition("/")[2].startswith((".", "_"))
+        return listing.paths(root.fs, root.path)
 
 
 def _is_away(error: Exception) -> bool:
@@ -287,13 +232,3 @@ def _is_away(error: Exception) -> bool:
 
 def _is_local(path: ObjectStoragePath) -> bool:
     return path.protocol in ("", "file", "local")
-
-
-def _refuse_outside(paths: list[str], folder: str) -> None:
-    home = os.path.realpath(folder)
-    for path in paths:
-        real = os.path.realpath(path)
-        if os.path.commonpath([home, real]) != home:
-            raise SourceUnreadable(
-                f"{path} leads to {real}, outside of {home}; copy the file there, or name its own folder"
-            )

@@ -26,8 +26,14 @@ def mlops(*command: str) -> None:
 def test_a_valid_spec_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "flights.yaml"
     file.write_text(SPEC)
-    mlops("spec", "check", str(file))
+    mlops("spec", "check", str(file), "--no-data")
     assert capsys.readouterr().out == f"{file}: flights is valid.\n"
+    with pytest.raises(
+        SystemExit, match=r"^source.files: no look at the data: there is no file /data/\*.parquet$"
+    ):
+        mlops("spec", "check", str(file))
+    with pytest.raises(SystemExit, match="give one of them"):
+        mlops("spec", "check", str(file), "--no-data", "--data")
 
 
 def test_the_last_file_of_a_source_tells_what_is_written_otherwise(
@@ -50,9 +56,10 @@ def test_the_last_file_of_a_source_tells_what_is_written_otherwise(
         "types: {x: string} if it is text"
     )
     assert "write times: {at: '%d.%m.%Y'}" in hints[0]
-    (tmp_path / "2026-02.csv").write_text('id,at,x\n1,2026-01-01,"5\\" x"\n')
-    mlops("spec", "check", str(file))
-    assert capsys.readouterr().out.endswith("write escape: \\\n")
+    (tmp_path / "2026-02.csv").write_text('id,at,late,x\n1,2026-01-01,0,"5\\" x"\n')
+    with pytest.raises(SystemExit) as ended:
+        mlops("spec", "check", str(file))
+    assert str(ended.value.code).endswith("write escape: \\")
 
 
 def test_data_elsewhere_is_looked_at_when_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -63,7 +70,8 @@ def test_data_elsewhere_is_looked_at_when_asked(tmp_path: Path, capsys: pytest.C
     with pytest.raises(SystemExit) as ended:
         mlops("spec", "check", str(file), "--data")
     assert ended.value.code == "source.files: no look at the data: there is no file memory://nothing/*.csv"
-    file.write_text(SPEC.replace('files: "/data/{partition}.parquet"', "python: flights:read"))
+    (tmp_path / "flights_elsewhere.py").write_text("def read(partition): ...\n")
+    file.write_text(SPEC.replace('files: "/data/{partition}.parquet"', "python: flights_elsewhere:read"))
     with pytest.raises(SystemExit, match="^source: no look at the data: --data looks at files only$"):
         mlops("spec", "check", str(file), "--data")
     assert capsys.readouterr().out == ""
@@ -93,9 +101,11 @@ def test_columns_that_the_last_file_lacks_are_named(
     looked = f"source.files: looked at all 1 row of {data}, the last file\n"
     label = "source.files: 'late' has 1 class: 0 (1); a training needs rows of two\n"
     assert capsys.readouterr().out == looked + label
-    mlops("spec", "check", str(file))
-    assert capsys.readouterr().out.splitlines()[1:] == problems
-    file.write_text(f"{spec}transform: flights:prepare\n")
+    with pytest.raises(SystemExit) as ended:
+        mlops("spec", "check", str(file))
+    assert ended.value.code == "\n".join(problems)
+    (tmp_path / "flights_prepared.py").write_text("def prepare(rows): return rows\n")
+    file.write_text(f"{spec}transform: flights_prepared:prepare\n")
     mlops("spec", "check", str(file), "--data")
     assert capsys.readouterr().out == f"{file}: flights is valid.\n{looked}{label}"
 
@@ -141,7 +151,8 @@ def test_values_that_are_no_numbers_are_told_as_the_run_will_treat_them(
     mlops("spec", "check", str(file), "--data")
     out = capsys.readouterr().out
     assert f"{said}line 288 of 2026-01.csv, line 289 of 2026-01.csv; their rows are set aside\n" in out
-    file.write_text(f"{spec}transform: flights:prepare\npii: [x]\n")
+    (tmp_path / "flights_prepared.py").write_text("def prepare(rows): return rows\n")
+    file.write_text(f"{spec}transform: flights_prepared:prepare\npii: [x]\n")
     mlops("spec", "check", str(file), "--data")
     out = capsys.readouterr().out
     assert f"2 of 288 values are no numbers: line 288 of {data}, line 289 of {data}; correct" in out
@@ -156,8 +167,9 @@ def test_values_of_personal_data_are_in_no_output_of_a_check(
     file.write_text(SPEC.replace('"/data/{partition}.parquet"', files) + "pii: [x, seen, pay]\n")
     rows = "".join(f"{number};2026-01-01;SECRET;SECRET;{number + 1}7,5;0\n" for number in range(9))
     (tmp_path / "2026-01.csv").write_text(f"id;at;x;seen;pay;late\n{rows}")
-    mlops("spec", "check", str(file))
-    out = capsys.readouterr().out
+    with pytest.raises(SystemExit) as ended:
+        mlops("spec", "check", str(file))
+    out = f"{capsys.readouterr().out}{ended.value.code}"
     assert "'x' cannot be read as double in 9 of 9 values: line 2 of 2026-01.csv" in out
     assert "'seen' cannot be read as a time in 9 of 9 values: line 2 of 2026-01.csv" in out
     assert "'pay' is text, and looks like numbers in another notation: line 2 of" in out
@@ -216,10 +228,15 @@ def test_candidates_that_take_no_weights_are_named(
         "sklearn.neighbors.KNeighborsClassifier, ensemble: {of: [LogisticRegression, KNeighborsClassifier], method: voting}, "
         "'beside_flights:near', 'beside_flights:far']"
     )
-    file.write_text(f"{SPEC}train: {{candidates: {candidates}}}\n")
-    mlops("spec", "check", str(file))
-    assert capsys.readouterr().out == f"{file}: flights is valid.\n"
-    file.write_text(f"{SPEC}train: {{weights: tonnage, candidates: {candidates}}}\n")
+    (tmp_path / "2026-01.csv").write_text("id,at,late,tonnage\n1,2026-01-01,0,1.5\n")
+    spec = SPEC.replace("/data/{partition}.parquet", f"{tmp_path}/{{partition}}.csv")
+    file.write_text(f"{spec}train: {{candidates: {candidates}}}\n")
+    with pytest.raises(
+        SystemExit,
+        match=r"^train.candidates\[5\]: 'far': beside_flights:far cannot be imported: Attrib[^\n]*$",
+    ):
+        mlops("spec", "check", str(file))
+    file.write_text(f"{spec}train: {{weights: tonnage, candidates: {candidates}}}\n")
     with pytest.raises(SystemExit) as ended:
         mlops("spec", "check", str(file))
     problems = str(ended.value.code).splitlines()

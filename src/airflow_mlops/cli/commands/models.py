@@ -23,10 +23,18 @@ def models() -> tuple[Command | Group, ...]:
         command(
             "check",
             "spec",
-            "Validate a spec, and print every problem with its place; what its last file tells, if it is on this machine",
+            "Validate a spec, the estimators and functions that it names, and the last file of its sources on this machine; "
+            "print every problem",
             FILE,
             argument(
-                "--data", action="store_true", help="look at the last file of its sources wherever it is"
+                "--data",
+                action="store_true",
+                help="look at the last file of its sources wherever it is, and at labels",
+            ),
+            argument(
+                "--no-data",
+                action="store_true",
+                help="look at no data, and import no estimators: in seconds, in CI",
             ),
         ),
         command("schema", "spec", "Print the JSON Schema of a spec, for editors"),

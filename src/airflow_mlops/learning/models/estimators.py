@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Collection, Iterator, Mapping
-from difflib import get_close_matches
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.domain.estimators import PACKAGES, EstimatorPackage
 from airflow_mlops.domain.spec import outliers
+from airflow_mlops.domain.spec.estimator_index import hint
 from airflow_mlops.exceptions import TrainingFailed, UntrustedModel
 from airflow_mlops.learning.models import aliases, code, routing, skops_file
 
@@ -167,7 +167,7 @@ def _arguments(function: Callable[..., Any]) -> tuple[str, Collection[str] | Non
 
 
 def _class(candidate: Candidate, task: str) -> type[BaseEstimator]:
-    from sklearn.base import BaseEstimator, ClassifierMixin, OutlierMixin, RegressorMixin
+    from sklearn.base import OutlierMixin
 
     place, _, name = candidate.estimator.rpartition(".")
     package = place.partition(".")[0]
@@ -177,16 +177,23 @@ def _class(candidate: Candidate, task: str) -> type[BaseEstimator]:
     if isinstance(named, type) and issubclass(named, OutlierMixin):
         # Whether it suits the task is said in words of its own.
         return named
+    fitting = classes(_module(candidate, place), task)
+    if name not in fitting:
+        raise _failed(candidate, f"{place} has no {name!r} for {task}{hint(name, fitting)}")
+    return fitting[name]
+
+
+def classes(module: Any, task: str) -> dict[str, type[BaseEstimator]]:
+    """Return the estimators of a module that may be fitted to a task and stored, by name."""
+    from sklearn.base import BaseEstimator, ClassifierMixin, OutlierMixin, RegressorMixin
+
     mixin = (ClassifierMixin, OutlierMixin) if task == "classification" else RegressorMixin
-    fitting = {
+    return {
         key: value
-        for key, value in vars(_module(candidate, place)).items()
+        for key, value in vars(module).items()
         if isinstance(value, type) and issubclass(value, mixin) and issubclass(value, BaseEstimator)
         if not inspect.isabstract(value) and skops_file.is_trusted(value)
     }
-    if name not in fitting:
-        raise _failed(candidate, f"{place} has no {name!r} for {task}{_hint(name, fitting)}")
-    return fitting[name]
 
 
 def _module(candidate: Candidate, place: str) -> Any:
@@ -210,7 +217,7 @@ def _create(
     names: Collection[str],
     seed: int,
 ) -> BaseEstimator:
-    parameters = _parameters(kind)
+    parameters = parameters_of(kind)
     _check_parameters(candidate, names, kind.__name__, parameters)
     settings: dict[str, Any] = {"random_state": seed} if "random_state" in parameters else {}
     if "novelty" in parameters:
@@ -223,7 +230,8 @@ def _create(
         raise _failed(candidate, f"{error}; {_FUNCTION}") from error
 
 
-def _parameters(kind: type[BaseEstimator]) -> set[str]:
+def parameters_of(kind: type[BaseEstimator]) -> set[str]:
+    """Return the names of the parameters that an estimator takes, other names of them included."""
     package = _package(kind)
     names = set(kind._get_param_names())
     if package.inherits_parameters:
@@ -264,16 +272,7 @@ def _check_parameters(
 ) -> None:
     for name in names:
         if parameters is not None and name not in parameters:
-            raise _failed(candidate, f"{where} has no parameter {name!r}{_hint(name, parameters)}")
-
-
-def _hint(name: str, choices: Collection[str]) -> str:
-    close = get_close_matches(name, choices, n=3)
-    return (
-        f"; did you mean {' or '.join(close)}?"
-        if close
-        else f"; it has {', '.join(sorted(choices)) or 'none'}."
-    )
+            raise _failed(candidate, f"{where} has no parameter {name!r}{hint(name, parameters)}")
 
 
 def _package(kind: type) -> EstimatorPackage:
