@@ -34,7 +34,7 @@ def project(tmp_path: Path) -> Iterator[Path]:
 
 
 def check(project: Path) -> None:
-    cli.check(Namespace(file=str(project / "models" / "parcels.yaml"), data=False))
+    cli.check(Namespace(file=str(project / "models" / "parcels.yaml"), data=False, no_data=True))
 
 
 def test_the_check_finds_the_function_beside_the_dag_file(

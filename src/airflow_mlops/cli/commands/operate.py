@@ -11,6 +11,6 @@ def operate() -> tuple[Command, ...]:
         "doctor",
         "doctor.doctor",
         "Look at everything that a deployment needs: how it is, what that means, what to do; ends with 1 if something fails",
-        argument("--json", action="store_true", help="print the findings as JSON"),
+        argument("--json", action="store_true", help="print it as JSON"),
     )
     return (doctor,)

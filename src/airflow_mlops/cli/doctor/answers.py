@@ -11,7 +11,7 @@ from urllib.request import urlopen
 _SECONDS = 10
 
 
-class Answer(NamedTuple):
+class WebAnswer(NamedTuple):
     """An answer.
 
     :param date: what the server's clock shows; None if it does not tell.
@@ -22,18 +22,18 @@ class Answer(NamedTuple):
     date: datetime | None
 
 
-def ask(url: str) -> Answer | None:
+def ask(url: str) -> WebAnswer | None:
     """Return the answer of a server, be it a refusal; None if there is none.
 
     :param url: begins with ``http://`` or ``https://``.
     """
     try:
         with urlopen(url, timeout=_SECONDS) as reply:
-            return Answer(
+            return WebAnswer(
                 reply.status, reply.read(200).decode(errors="replace").strip(), _date(reply.headers)
             )
     except HTTPError as error:
-        return Answer(error.code, "", _date(error.headers))
+        return WebAnswer(error.code, "", _date(error.headers))
     except (URLError, OSError, ValueError):
         return None
 

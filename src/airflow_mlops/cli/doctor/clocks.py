@@ -9,13 +9,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from airflow_mlops.cli.doctor.answers import ask
-from airflow_mlops.cli.doctor.finding import Finding, failed, passed, skipped, warned
+from airflow_mlops.cli.doctor.diagnosis import Diagnosis, failed, passed, skipped, warned
 
 FAR = 60.0
 """Seconds by which clocks may differ."""
 
 
-def look() -> list[Finding]:
+def look() -> list[Diagnosis]:
     """Hold this machine's clock to those of Airflow's database, of the storage and of MLflow."""
     ahead: dict[str, float] = {}
     for name, clock in (("Airflow's database", _database), ("the storage", _storage), ("MLflow", _mlflow)):
@@ -26,7 +26,7 @@ def look() -> list[Finding]:
     return compare(ahead)
 
 
-def compare(ahead: Mapping[str, float]) -> list[Finding]:
+def compare(ahead: Mapping[str, float]) -> list[Diagnosis]:
     """Judge differences of clocks.
 
     :param ahead: by how many seconds each clock is ahead of this machine's.
@@ -80,7 +80,7 @@ def _mlflow() -> datetime | None:
     return answer.date if answer else None
 
 
-def zones() -> list[Finding]:
+def zones() -> list[Diagnosis]:
     """Hold the time zones of specs to that of the deployment."""
     from airflow.sdk import conf
 
@@ -90,7 +90,7 @@ def zones() -> list[Finding]:
     return compare_zones(default, {spec.name: spec.timezone for spec in models.specs().valid})
 
 
-def compare_zones(default: str, of_specs: Mapping[str, str]) -> list[Finding]:
+def compare_zones(default: str, of_specs: Mapping[str, str]) -> list[Diagnosis]:
     """Judge time zones.
 
     :param default: ``[core] default_timezone``.

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 
-from airflow_mlops.cli.doctor.finding import Finding, failed, passed, skipped, warned
+from airflow_mlops.cli.doctor.diagnosis import Diagnosis, failed, passed, skipped, warned
 
 
-def look() -> list[Finding]:
+def look() -> list[Diagnosis]:
     """Read every option as a task would, and name those that nobody reads."""
     from airflow_mlops import config
     from airflow_mlops.exceptions import SettingRefused
@@ -42,7 +42,7 @@ def _names() -> list[str]:
     return sorted({name.removesuffix("_cmd").removesuffix("_secret") for name in section})
 
 
-def _unknown(name: str, options: list[str]) -> Finding:
+def _unknown(name: str, options: list[str]) -> Diagnosis:
     close = get_close_matches(name, options, n=1)
     return warned(
         "configuration",
@@ -52,7 +52,7 @@ def _unknown(name: str, options: list[str]) -> Finding:
     )
 
 
-def preload() -> list[Finding]:
+def preload() -> list[Diagnosis]:
     """Tell whether ``[mlops] preload`` is on, and whether the executor here can use it."""
     from airflow.sdk import conf
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from airflow_mlops.cli.doctor.finding import Finding, failed, passed, skipped
+from airflow_mlops.cli.doctor.diagnosis import Diagnosis, failed, passed, skipped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-def look() -> list[Finding]:
+def look() -> list[Diagnosis]:
     """Look for each connection, in the secrets backends of Airflow's processes."""
     from airflow.sdk.exceptions import AirflowNotFoundException
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airflow_mlops.cli.doctor.finding import Finding, brief, failed, passed, skipped, warned
+from airflow_mlops.cli.doctor.diagnosis import Diagnosis, brief, failed, passed, skipped, warned
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -19,14 +19,14 @@ _SERVICES = {
 }
 
 
-def files() -> list[Finding]:
+def files() -> list[Diagnosis]:
     """Parse the DAG files as the DAG processor does, and read the specs beside them.
 
     What the processor itself has recorded is of its last pass, and of none before it was ever started.
     """
     from airflow_mlops.cli.doctor import models
 
-    lines: list[Finding] = []
+    lines: list[Diagnosis] = []
     for folder in models.folders():
         lines += parse(folder) if folder.is_dir() else [_missing(folder)]
     lines += [
@@ -41,7 +41,7 @@ def files() -> list[Finding]:
     return lines
 
 
-def _missing(folder: Path) -> Finding:
+def _missing(folder: Path) -> Diagnosis:
     return failed(
         "DAG files",
         f"The folder {folder} is not there",
@@ -50,7 +50,7 @@ def _missing(folder: Path) -> Finding:
     )
 
 
-def parse(folder: Path) -> list[Finding]:
+def parse(folder: Path) -> list[Diagnosis]:
     """Parse the DAG files of a folder."""
     from airflow.dag_processing.dagbag import BundleDagBag
 
@@ -107,7 +107,7 @@ def _left_out(folder: Path) -> list[Path]:
     ]
 
 
-def look() -> list[Finding]:
+def look() -> list[Diagnosis]:
     """Ask Airflow's database which services are alive, and which DAGs of models are paused or not seen."""
     from airflow.utils.session import create_session  # noqa: TID251 - a command is no task, and has the database
     from sqlalchemy.exc import SQLAlchemyError
@@ -137,7 +137,7 @@ def _alive(session: Session) -> set[str]:
     return {str(job.job_type) for job in jobs if job.is_alive()}
 
 
-def services(alive: Iterable[str]) -> list[Finding]:
+def services(alive: Iterable[str]) -> list[Diagnosis]:
     """Name the services that do not run.
 
     :param alive: types of jobs with a fresh heartbeat.
@@ -177,7 +177,7 @@ def _paused(session: Session) -> dict[str, bool]:
     return {dag_id: bool(is_paused) for dag_id, is_paused in rows}
 
 
-def states(paused: Mapping[str, bool], names: Sequence[str]) -> list[Finding]:
+def states(paused: Mapping[str, bool], names: Sequence[str]) -> list[Diagnosis]:
     """Name the DAGs of models that are paused, and the models that Airflow has no DAGs of.
 
     :param paused: whether it is, of each DAG of a model that Airflow has.

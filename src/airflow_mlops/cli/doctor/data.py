@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from airflow_mlops.cli.doctor.finding import Finding, brief, failed, passed, skipped, warned
+from airflow_mlops.cli.doctor.diagnosis import Diagnosis, brief, failed, passed, skipped, warned
 from airflow_mlops.domain.partitions import Partition
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from airflow_mlops.hooks.source_files import FileSource
 
 
-def look() -> list[Finding]:
+def look() -> list[Diagnosis]:
     """Look for the partition of each model that its schedule has reached."""
     from airflow_mlops.cli.doctor import models
 
@@ -22,7 +22,7 @@ def look() -> list[Finding]:
     return lines or [skipped("data", "There is no spec beside the DAG files")]
 
 
-def of_model(spec: ModelSpec, now: datetime) -> Finding:
+def of_model(spec: ModelSpec, now: datetime) -> Diagnosis:
     """Hold the data of a model to its schedule."""
     from airflow_mlops.exceptions import SourceMissing, SourceUnreadable
     from airflow_mlops.hooks.source_files import FileSource
@@ -68,7 +68,7 @@ def reached(spec: ModelSpec, now: datetime) -> Partition:
     return min(due, Partition.parse(spec.end, calendar)) if spec.end else due
 
 
-def _of_files(spec: ModelSpec, source: FileSource, due: Partition) -> Finding:
+def _of_files(spec: ModelSpec, source: FileSource, due: Partition) -> Diagnosis:
     files = source.files(None)
     if not files:
         return failed(
@@ -90,7 +90,7 @@ def _of_files(spec: ModelSpec, source: FileSource, due: Partition) -> Finding:
     return _held_to_bounds(spec, partitions, due)
 
 
-def _held_to_bounds(spec: ModelSpec, partitions: list[Partition], due: Partition) -> Finding:
+def _held_to_bounds(spec: ModelSpec, partitions: list[Partition], due: Partition) -> Diagnosis:
     first, last = partitions[0], partitions[-1]
     there = f"{spec.name} has files of {len(set(partitions))} partitions, {first} to {last}"
     if spec.start and Partition.parse(spec.start, spec.grain) > last:
@@ -112,7 +112,7 @@ def _held_to_bounds(spec: ModelSpec, partitions: list[Partition], due: Partition
     return passed("data", f"{there}; its schedule has reached {due}")
 
 
-def _stale(spec: ModelSpec, due: Partition, state: str) -> Finding:
+def _stale(spec: ModelSpec, due: Partition, state: str) -> Diagnosis:
     return warned(
         "data",
         f"The schedule of {spec.name} has reached {due}, and {state}",

@@ -19,31 +19,31 @@ from airflow_mlops.cli.doctor import (
     storage,
     versions,
 )
-from airflow_mlops.cli.doctor.examination import Check, examine
-from airflow_mlops.cli.doctor.finding import Status
+from airflow_mlops.cli.doctor.diagnosis import Condition
+from airflow_mlops.cli.doctor.examination import Examination, examine
 
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Sequence
 
-    from airflow_mlops.cli.doctor.finding import Finding
+    from airflow_mlops.cli.doctor.diagnosis import Diagnosis
 
 CHECKS = (
-    Check("versions", versions.look, 30),
-    Check("installation", installation.look, 60),
-    Check("configuration", configuration.look, 30),
-    Check("disks", storage.disks, 20),
-    Check("storage", storage.look, 90),
-    Check("pages", storage.pages, 60),
-    Check("MLflow", registry.look, 90),
-    Check("connections", connections.look, 60),
-    Check("mail", mail.look, 40),
-    Check("DAG files", dags.files, 120),
-    Check("DAGs", dags.look, 60),
-    Check("data", data.look, 120),
-    Check("preload", configuration.preload, 30),
-    Check("time zones", clocks.zones, 30),
-    Check("clock", clocks.look, 30),
+    Examination("versions", versions.look, 30),
+    Examination("installation", installation.look, 60),
+    Examination("configuration", configuration.look, 30),
+    Examination("disks", storage.disks, 20),
+    Examination("storage", storage.look, 90),
+    Examination("pages", storage.pages, 60),
+    Examination("MLflow", registry.look, 90),
+    Examination("connections", connections.look, 60),
+    Examination("mail", mail.look, 40),
+    Examination("DAG files", dags.files, 120),
+    Examination("DAGs", dags.look, 60),
+    Examination("data", data.look, 120),
+    Examination("preload", configuration.preload, 30),
+    Examination("time zones", clocks.zones, 30),
+    Examination("clock", clocks.look, 30),
 )
 """What the doctor looks at, in order: what others rest on comes first."""
 
@@ -56,26 +56,27 @@ def doctor(args: Namespace) -> None:
     # Loaded once, before the processes of the checks are forked.
     import airflow.sdk  # noqa: F401
 
-    findings: list[Finding] = []
+    diagnoses: list[Diagnosis] = []
     for check in CHECKS:
         seen = examine(check)
-        findings += seen
+        diagnoses += seen
         if not args.json:
-            for finding in seen:
-                print(terminal.wrapped(str(finding)), flush=True)
-    is_healthy = all(finding.status is not Status.FAIL for finding in findings)
+            for diagnosis in seen:
+                print(terminal.wrapped(str(diagnosis)), flush=True)
+    is_healthy = all(diagnosis.status is not Condition.FAIL for diagnosis in diagnoses)
     if args.json:
         print(
             json.dumps(
-                {"healthy": is_healthy, "findings": [finding.to_dict() for finding in findings]}, indent=2
+                {"healthy": is_healthy, "diagnoses": [diagnosis.to_dict() for diagnosis in diagnoses]},
+                indent=2,
             )
         )
     else:
-        print(_summary(findings))
+        print(_summary(diagnoses))
     if not is_healthy:
         sys.exit(1)
 
 
-def _summary(findings: Sequence[Finding]) -> str:
-    counts = {status: sum(finding.status is status for finding in findings) for status in Status}
+def _summary(diagnoses: Sequence[Diagnosis]) -> str:
+    counts = {status: sum(diagnosis.status is status for diagnosis in diagnoses) for status in Condition}
     return ", ".join(f"{count} {status}" for status, count in counts.items())

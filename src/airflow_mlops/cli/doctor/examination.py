@@ -11,23 +11,23 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from typing import NamedTuple
 
-from airflow_mlops.cli.doctor.finding import Finding, failed, unexpected
+from airflow_mlops.cli.doctor.diagnosis import Diagnosis, failed, unexpected
 
 
-class Check(NamedTuple):
+class Examination(NamedTuple):
     """Something to look at.
 
-    :param look: returns what it sees, one finding or more.
+    :param look: returns what it sees, one diagnosis or more.
     :param seconds: after which it is given up.
     """
 
     name: str
-    look: Callable[[], Sequence[Finding]]
+    look: Callable[[], Sequence[Diagnosis]]
     seconds: float
 
 
-def examine(check: Check) -> list[Finding]:
-    """Return what a check sees; an error, a crash or a limit of time that was missed is a finding too.
+def examine(check: Examination) -> list[Diagnosis]:
+    """Return what a check sees; an error, a crash or a limit of time that was missed is a diagnosis too.
 
     A thread would not do: some libraries hold the interpreter while they wait for a server.
     """
@@ -42,7 +42,7 @@ def examine(check: Check) -> list[Finding]:
     try:
         if not reader.poll(check.seconds):
             return [_late(check)]
-        return [Finding.from_dict(fields) for fields in json.loads(reader.recv_bytes())]
+        return [Diagnosis.from_dict(fields) for fields in json.loads(reader.recv_bytes())]
     except EOFError:
         process.join(1)
         return [_crashed(check, process.exitcode)]
@@ -52,14 +52,14 @@ def examine(check: Check) -> list[Finding]:
         reader.close()
 
 
-def _answer(check: Check, reader: Connection, writer: Connection) -> None:
+def _answer(check: Examination, reader: Connection, writer: Connection) -> None:
     reader.close()
     _detach()
     try:
-        findings = list(check.look())
+        diagnoses = list(check.look())
     except BaseException as error:  # noqa: BLE001 - also what libraries end a process with
-        findings = [unexpected(check.name, error)]
-    writer.send_bytes(json.dumps([_without_secrets(finding) for finding in findings]).encode())
+        diagnoses = [unexpected(check.name, error)]
+    writer.send_bytes(json.dumps([_without_secrets(diagnosis) for diagnosis in diagnoses]).encode())
 
 
 def _detach() -> None:
@@ -74,15 +74,15 @@ def _detach() -> None:
         settings.engine.dispose(close=False)
 
 
-def _without_secrets(finding: Finding) -> dict[str, str]:
+def _without_secrets(diagnosis: Diagnosis) -> dict[str, str]:
     from airflow.sdk.log import redact  # type: ignore[attr-defined]
 
     from airflow_mlops.domain.addresses import shown
 
-    return {name: str(redact(shown(text))) for name, text in finding.to_dict().items()}
+    return {name: str(redact(shown(text))) for name, text in diagnosis.to_dict().items()}
 
 
-def _late(check: Check) -> Finding:
+def _late(check: Examination) -> Diagnosis:
     return failed(
         check.name,
         f"There was no answer within {check.seconds:.0f} s",
@@ -91,7 +91,7 @@ def _late(check: Check) -> Finding:
     )
 
 
-def _crashed(check: Check, code: int | None) -> Finding:
+def _crashed(check: Examination, code: int | None) -> Diagnosis:
     return failed(
         check.name,
         f"The process of the check ended with code {code}",

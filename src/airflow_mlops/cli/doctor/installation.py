@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from airflow_mlops.cli.doctor.finding import Finding, brief, failed, passed, warned
+from airflow_mlops.cli.doctor.diagnosis import Diagnosis, brief, failed, passed, warned
 
 _PROVIDER = "airflow-mlops"
 _PLUGIN = "airflow_mlops"
 
 
-def look() -> list[Finding]:
+def look() -> list[Diagnosis]:
     """Look for the provider, the plugin, and files that hide the package."""
     return [provider(), *plugin(), *shadows()]
 
 
-def provider() -> Finding:
+def provider() -> Diagnosis:
     """Tell whether Airflow lists our provider."""
     from airflow.providers_manager import ProvidersManager
 
@@ -30,7 +30,7 @@ def provider() -> Finding:
     return passed("provider", f"Airflow lists {_PROVIDER} {providers[_PROVIDER].version}")
 
 
-def plugin() -> list[Finding]:
+def plugin() -> list[Diagnosis]:
     """Tell whether Airflow has loaded our plugin, and which plugins it could not load."""
     from airflow import plugins_manager
 
@@ -58,7 +58,7 @@ def plugin() -> list[Finding]:
     ]
 
 
-def shadows() -> list[Finding]:
+def shadows() -> list[Diagnosis]:
     """Name files that are imported instead of the package."""
     from airflow import settings
 

@@ -6,12 +6,12 @@ import smtplib
 import ssl
 from typing import Any
 
-from airflow_mlops.cli.doctor.finding import Finding, brief, failed, passed, skipped
+from airflow_mlops.cli.doctor.diagnosis import Diagnosis, brief, failed, passed, skipped
 
 _WAIT = "Alerts wait in the outbox, and nobody learns of failures"
 
 
-def look() -> list[Finding]:
+def look() -> list[Diagnosis]:
     """Greet the server of the SMTP connection, and log in."""
     from airflow.sdk.exceptions import AirflowNotFoundException
 
@@ -37,7 +37,7 @@ def look() -> list[Finding]:
     return [_greet(name, connection)]
 
 
-def _greet(name: str, connection: Any) -> Finding:
+def _greet(name: str, connection: Any) -> Diagnosis:
     from airflow.providers.smtp.hooks.smtp import SmtpHook
 
     class Hook(SmtpHook):

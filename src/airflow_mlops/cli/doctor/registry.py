@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from airflow_mlops.cli.doctor.answers import ask
-from airflow_mlops.cli.doctor.finding import Finding, brief, failed, passed, skipped, warned
+from airflow_mlops.cli.doctor.diagnosis import Diagnosis, brief, failed, passed, skipped, warned
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,7 +18,7 @@ _PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_MAX_RETRI
 _ALL = "No model can be trained, promoted or scored"
 
 
-def look() -> list[Finding]:
+def look() -> list[Diagnosis]:
     """Reach MLflow as tasks do, read what it has, and register a model that is removed at once."""
     from airflow_mlops.cli import connect
     from airflow_mlops.cli.doctor import models
@@ -53,7 +53,7 @@ def place_of(address: str) -> str:
     return parts.netloc.rpartition("@")[2]
 
 
-def rights(client: Client, place: str) -> list[Finding]:
+def rights(client: Client, place: str) -> list[Diagnosis]:
     """Tell whether this user may read, register and remove.
 
     :raises RegistryUnavailable: if MLflow does not answer.
@@ -78,7 +78,7 @@ def rights(client: Client, place: str) -> list[Finding]:
     ]
 
 
-def deleted(client: Client, names: Iterable[str]) -> list[Finding]:
+def deleted(client: Client, names: Iterable[str]) -> list[Diagnosis]:
     """Name the experiments that were deleted: MLflow keeps their names taken."""
     from airflow_mlops.stores.registry import rehearsal
 
@@ -94,7 +94,7 @@ def deleted(client: Client, names: Iterable[str]) -> list[Finding]:
     ]
 
 
-def _release(address: str) -> list[Finding]:
+def _release(address: str) -> list[Diagnosis]:
     from importlib.metadata import version
 
     if not address.startswith(("http://", "https://")):

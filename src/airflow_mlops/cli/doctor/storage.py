@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from airflow_mlops.cli.doctor.finding import Finding, brief, failed, passed, skipped, warned
+from airflow_mlops.cli.doctor.diagnosis import Diagnosis, brief, failed, passed, skipped, warned
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,7 +22,7 @@ NOTHING = 100_000_000
 _SHARED = ("CeleryExecutor", "KubernetesExecutor", "EdgeExecutor")
 
 
-def look() -> list[Finding]:
+def look() -> list[Diagnosis]:
     """Go through what stages do to the storage: write, replace, read and remove a table, with two writers at once."""
     from airflow_mlops import config
     from airflow_mlops.domain.addresses import shown
@@ -31,7 +31,7 @@ def look() -> list[Finding]:
     return [*_shared(storage, config.tracking_uri()), table(storage, shown(storage))]
 
 
-def table(storage: str, name: str) -> Finding:
+def table(storage: str, name: str) -> Diagnosis:
     """Rehearse on a storage.
 
     :param name: the storage as people may read it.
@@ -67,7 +67,7 @@ def table(storage: str, name: str) -> Finding:
     return passed("storage", f"In {name} a table was written, replaced, read and removed{two}")
 
 
-def pages() -> list[Finding]:
+def pages() -> list[Diagnosis]:
     """Write, read and remove a page where reports go, if that is not the storage."""
     from airflow_mlops import config
     from airflow_mlops.domain.addresses import shown
@@ -105,7 +105,7 @@ def pages() -> list[Finding]:
     return [passed("pages", f"In {name} a page was written, read and removed")]
 
 
-def _shared(storage: str, tracking_uri: str) -> list[Finding]:
+def _shared(storage: str, tracking_uri: str) -> list[Diagnosis]:
     """Warn of what lies on one machine's disk, where tasks run on several."""
     from airflow.sdk import conf
 
@@ -125,7 +125,7 @@ def _shared(storage: str, tracking_uri: str) -> list[Finding]:
     ]
 
 
-def disks() -> list[Finding]:
+def disks() -> list[Diagnosis]:
     """Tell how much room there is where data, pages and Airflow's own files lie."""
     from airflow.configuration import AIRFLOW_HOME
 
@@ -143,7 +143,7 @@ def disks() -> list[Finding]:
     return room(folders)
 
 
-def room(folders: Mapping[str, Path]) -> list[Finding]:
+def room(folders: Mapping[str, Path]) -> list[Diagnosis]:
     """Tell how much room there is on the disks of folders, each disk once.
 
     :param folders: by what they are for; one that is not there yet is looked for where it would be made.
@@ -155,7 +155,7 @@ def room(folders: Mapping[str, Path]) -> list[Finding]:
     return [_room(" and ".join(uses), path) for uses, path in devices.values()]
 
 
-def _room(uses: str, path: Path) -> Finding:
+def _room(uses: str, path: Path) -> Diagnosis:
     free = shutil.disk_usage(path).free
     state = os.statvfs(path)
     amount = f"The disk of {uses} has {free / 1e9:.1f} GB left"

@@ -7,7 +7,7 @@ from importlib.metadata import Distribution, PackageNotFoundError, distributions
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from airflow_mlops.cli.doctor.finding import Finding, failed, passed, warned
+from airflow_mlops.cli.doctor.diagnosis import Diagnosis, failed, passed, warned
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
@@ -16,7 +16,7 @@ _NAME = "airflow-mlops"
 _CONSTRAINTS = Path(__file__).parents[2] / "constraints.txt"
 
 
-def look() -> list[Finding]:
+def look() -> list[Diagnosis]:
     """Hold what is installed to the metadata of this distribution, and to known traps."""
     try:
         requirements = requires(_NAME) or []
@@ -45,7 +45,7 @@ def installed(name: str) -> str | None:
         return None
 
 
-def requirements_line(requirements: Iterable[str], version_of: Callable[[str], str | None]) -> Finding:
+def requirements_line(requirements: Iterable[str], version_of: Callable[[str], str | None]) -> Diagnosis:
     """Hold versions to requirements; those of extras count only where the package is installed.
 
     :param requirements: as the metadata of a distribution writes them.
@@ -99,7 +99,7 @@ def _untested(
             yield name, there, exact
 
 
-def conflicts(others: Iterable[Distribution], requirements: Iterable[str]) -> list[Finding]:
+def conflicts(others: Iterable[Distribution], requirements: Iterable[str]) -> list[Diagnosis]:
     """Return what other packages say of the libraries that this one needs, where it does not hold.
 
     :param others: installed distributions.
@@ -131,7 +131,7 @@ def conflicts(others: Iterable[Distribution], requirements: Iterable[str]) -> li
     return lines
 
 
-def traps(version_of: Callable[[str], str | None]) -> list[Finding]:
+def traps(version_of: Callable[[str], str | None]) -> list[Diagnosis]:
     """Return what no metadata rules out, and does not work."""
     both = [f"{name} {there}" for name in ("xgboost", "xgboost-cpu") if (there := version_of(name))]
     if len(both) < 2:
@@ -152,7 +152,7 @@ def _canonical(name: str) -> str:
     return str(canonicalize_name(name))
 
 
-def _code() -> list[Finding]:
+def _code() -> list[Diagnosis]:
     from airflow_mlops import __version__
 
     there = installed(_NAME)

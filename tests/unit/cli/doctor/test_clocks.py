@@ -8,7 +8,7 @@ from threading import Thread
 import pytest
 
 from airflow_mlops.cli.doctor import clocks
-from airflow_mlops.cli.doctor.finding import Status
+from airflow_mlops.cli.doctor.diagnosis import Condition
 
 Configure = Callable[[str, str], None]
 
@@ -39,9 +39,9 @@ def late() -> Iterator[str]:
 
 def test_clocks_of_database_and_disk_are_read(configure: Configure, tmp_path: Path) -> None:
     configure("storage", tmp_path.as_uri())
-    (finding,) = clocks.look()
-    assert finding.status is Status.PASS
-    assert finding.observation.endswith("of Airflow's database, the storage")
+    (diagnosis,) = clocks.look()
+    assert diagnosis.status is Condition.PASS
+    assert diagnosis.observation.endswith("of Airflow's database, the storage")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -52,22 +52,24 @@ def test_servers_with_other_clocks_are_named(
     configure("tracking_uri", late)
     monkeypatch.setenv("AWS_ENDPOINT_URL", late)
     storage, mlflow = clocks.look()
-    assert (storage.status, mlflow.status) == (Status.FAIL, Status.FAIL)
+    assert (storage.status, mlflow.status) == (Condition.FAIL, Condition.FAIL)
     assert "The clock of the storage is" in storage.observation
     assert "The clock of MLflow is" in mlflow.observation
 
 
 def test_a_minute_is_the_limit() -> None:
-    assert [finding.status for finding in clocks.compare({"x": 59.0, "y": -59.0})] == [Status.PASS]
-    (finding,) = clocks.compare({"x": 1.0, "y": -61.0})
-    assert finding.observation == "The clock of y is 61 s behind this machine's"
-    assert [finding.status for finding in clocks.compare({})] == [Status.SKIPPED]
+    assert [diagnosis.status for diagnosis in clocks.compare({"x": 59.0, "y": -59.0})] == [Condition.PASS]
+    (diagnosis,) = clocks.compare({"x": 1.0, "y": -61.0})
+    assert diagnosis.observation == "The clock of y is 61 s behind this machine's"
+    assert [diagnosis.status for diagnosis in clocks.compare({})] == [Condition.SKIPPED]
 
 
 def test_a_spec_without_a_zone_in_a_deployment_with_one_is_named() -> None:
-    assert [finding.status for finding in clocks.compare_zones("utc", {"a": "UTC"})] == [Status.PASS]
-    assert [finding.status for finding in clocks.compare_zones("utc", {"a": "Asia/Tokyo"})] == [Status.PASS]
-    (finding,) = clocks.compare_zones("Europe/Berlin", {"a": "UTC", "b": "Europe/Berlin"})
-    assert finding.status is Status.WARN
-    assert "the partitions of a begin at midnight UTC" in finding.observation
-    assert [finding.status for finding in clocks.compare_zones("utc", {})] == [Status.SKIPPED]
+    assert [diagnosis.status for diagnosis in clocks.compare_zones("utc", {"a": "UTC"})] == [Condition.PASS]
+    assert [diagnosis.status for diagnosis in clocks.compare_zones("utc", {"a": "Asia/Tokyo"})] == [
+        Condition.PASS
+    ]
+    (diagnosis,) = clocks.compare_zones("Europe/Berlin", {"a": "UTC", "b": "Europe/Berlin"})
+    assert diagnosis.status is Condition.WARN
+    assert "the partitions of a begin at midnight UTC" in diagnosis.observation
+    assert [diagnosis.status for diagnosis in clocks.compare_zones("utc", {})] == [Condition.SKIPPED]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from airflow_mlops.cli.doctor import dags as look_at
-from airflow_mlops.cli.doctor.finding import Status
+from airflow_mlops.cli.doctor.diagnosis import Condition
 
 DAG_FILE = '''
 """DAGs of a model."""
@@ -19,26 +19,26 @@ continuous_training(ModelSpec.load("models/flights.yaml"))
 def test_dag_files_that_can_be_parsed_pass(dags: Path, spec: Callable[[str], None]) -> None:
     spec("")
     (dags / "flights.py").write_text(DAG_FILE)
-    (finding,) = look_at.files()
-    assert finding.status is Status.PASS
-    assert finding.observation.endswith("can be parsed: 5 DAGs, 5 of them of models")
+    (diagnosis,) = look_at.files()
+    assert diagnosis.status is Condition.PASS
+    assert diagnosis.observation.endswith("can be parsed: 5 DAGs, 5 of them of models")
 
 
 def test_a_folder_that_is_missing_or_empty_is_named(dags: Path) -> None:
-    (finding,) = look_at.files()
-    assert finding.status is Status.WARN
-    assert "holds no DAG" in finding.observation
+    (diagnosis,) = look_at.files()
+    assert diagnosis.status is Condition.WARN
+    assert "holds no DAG" in diagnosis.observation
     dags.rmdir()
-    (finding,) = look_at.files()
-    assert finding.status is Status.FAIL
-    assert finding.observation == f"The folder {dags} is not there"
+    (diagnosis,) = look_at.files()
+    assert diagnosis.status is Condition.FAIL
+    assert diagnosis.observation == f"The folder {dags} is not there"
 
 
 def test_an_import_error_and_a_spec_that_is_wrong_are_named(dags: Path, spec: Callable[[str], None]) -> None:
     spec("targett: late\n")
     (dags / "broken.py").write_text('"""A DAG for airflow."""\nimport nothing_of_this_name\n')
     broken, wrong = look_at.files()
-    assert (broken.status, wrong.status) == (Status.FAIL, Status.FAIL)
+    assert (broken.status, wrong.status) == (Condition.FAIL, Condition.FAIL)
     assert (
         "broken.py cannot be imported: ModuleNotFoundError: No module named 'nothing_of_this_name'"
         in broken.observation
@@ -49,22 +49,22 @@ def test_an_import_error_and_a_spec_that_is_wrong_are_named(dags: Path, spec: Ca
 def test_a_dag_file_that_airflow_skips_is_named(dags: Path, spec: Callable[[str], None]) -> None:
     spec("")
     (dags / "flights.py").write_text(DAG_FILE.replace("DAGs of a model", "My model"))
-    (finding,) = look_at.files()
-    assert finding.status is Status.WARN
-    assert f"{dags / 'flights.py'} imports airflow_mlops, and Airflow skips it" in finding.observation
+    (diagnosis,) = look_at.files()
+    assert diagnosis.status is Condition.WARN
+    assert f"{dags / 'flights.py'} imports airflow_mlops, and Airflow skips it" in diagnosis.observation
 
 
 def test_paused_dags_are_named() -> None:
     paused = {"flights.ingest": True, "flights.score": True, "flights.train": False, "parcels.ingest": False}
     flights, late, parcels = look_at.states(paused, ["flights", "parcels", "late"])
-    assert (flights.status, flights.observation) == (Status.WARN, "Paused: flights.ingest, flights.score")
+    assert (flights.status, flights.observation) == (Condition.WARN, "Paused: flights.ingest, flights.score")
     assert flights.fix == "airflow dags unpause flights.ingest … and the others"
     assert (late.status, late.observation) == (
-        Status.WARN,
+        Condition.WARN,
         "There is a spec of late, and Airflow has no DAGs of it",
     )
-    assert (parcels.status, parcels.observation) == (Status.PASS, "No DAG of parcels is paused")
-    assert [finding.status for finding in look_at.states({}, [])] == [Status.SKIPPED]
+    assert (parcels.status, parcels.observation) == (Condition.PASS, "No DAG of parcels is paused")
+    assert [diagnosis.status for diagnosis in look_at.states({}, [])] == [Condition.SKIPPED]
 
 
 @pytest.fixture
@@ -83,10 +83,10 @@ def database() -> Iterator[None]:
 
 
 def test_a_database_without_tables_is_named(dags: Path) -> None:
-    (finding,) = look_at.look()
-    assert finding.status is Status.FAIL
-    assert "no such table" in finding.observation
-    assert finding.fix.startswith("airflow db migrate")
+    (diagnosis,) = look_at.look()
+    assert diagnosis.status is Condition.FAIL
+    assert "no such table" in diagnosis.observation
+    assert diagnosis.fix.startswith("airflow db migrate")
 
 
 def test_paused_dags_and_dead_services_are_read_from_the_database(
@@ -100,7 +100,7 @@ def test_paused_dags_and_dead_services_are_read_from_the_database(
 
     spec("")
     services, unseen = look_at.look()
-    assert (services.status, unseen.status) == (Status.WARN, Status.WARN)
+    assert (services.status, unseen.status) == (Condition.WARN, Condition.WARN)
     assert "Neither scheduler nor" in services.observation
     now = timezone.utcnow()
     with create_session() as session:
@@ -117,6 +117,6 @@ def test_paused_dags_and_dead_services_are_read_from_the_database(
             job.job_type = kind
             session.add(job)
     triggerer, paused = look_at.look()
-    assert triggerer.status is Status.FAIL
+    assert triggerer.status is Condition.FAIL
     assert triggerer.observation == "The triggerer has no fresh heartbeat"
-    assert (paused.status, paused.observation) == (Status.WARN, "Paused: flights.train")
+    assert (paused.status, paused.observation) == (Condition.WARN, "Paused: flights.train")

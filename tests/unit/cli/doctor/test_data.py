@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from airflow_mlops.cli.doctor import data, models
-from airflow_mlops.cli.doctor.finding import Finding, Status
+from airflow_mlops.cli.doctor.diagnosis import Condition, Diagnosis
 
 NOW = datetime(2026, 4, 15, tzinfo=UTC)
 
@@ -18,7 +18,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
-def look(write: Callable[[str], None], more: str = "", now: datetime = NOW) -> Finding:
+def look(write: Callable[[str], None], more: str = "", now: datetime = NOW) -> Diagnosis:
     write(more)
     (spec,) = models.specs().valid
     return data.of_model(spec, now)
@@ -27,10 +27,10 @@ def look(write: Callable[[str], None], more: str = "", now: datetime = NOW) -> F
 def test_files_up_to_the_newest_partition_pass(spec: Callable[[str], None], folder: Path) -> None:
     for key in ("2026-02", "2026-03"):
         (folder / f"{key}.csv").touch()
-    finding = look(spec)
-    assert finding.status is Status.PASS
+    diagnosis = look(spec)
+    assert diagnosis.status is Condition.PASS
     assert (
-        finding.observation
+        diagnosis.observation
         == "flights has files of 2 partitions, 2026-02 to 2026-03; its schedule has reached 2026-03"
     )
 
@@ -51,28 +51,28 @@ def test_data_that_no_run_reads_or_that_does_not_come_is_named(
     spec: Callable[[str], None], folder: Path, key: str, more: str, words: str
 ) -> None:
     (folder / f"{key}.csv").touch()
-    finding = look(spec, more)
-    assert finding.status is Status.WARN
-    assert words in finding.observation
+    diagnosis = look(spec, more)
+    assert diagnosis.status is Condition.WARN
+    assert words in diagnosis.observation
 
 
 def test_history_with_an_end_is_not_stale(spec: Callable[[str], None], folder: Path) -> None:
     (folder / "2013-12.csv").touch()
-    assert look(spec).status is Status.WARN
-    assert look(spec, "start: 2013-01\nend: 2013-12\n").status is Status.PASS
+    assert look(spec).status is Condition.WARN
+    assert look(spec, "start: 2013-01\nend: 2013-12\n").status is Condition.PASS
 
 
 def test_a_folder_without_files_and_files_of_another_form_are_named(
     spec: Callable[[str], None], folder: Path
 ) -> None:
-    finding = look(spec)
-    assert finding.status is Status.FAIL
-    assert finding.observation == f"flights has no file {folder}/*.csv"
+    diagnosis = look(spec)
+    assert diagnosis.status is Condition.FAIL
+    assert diagnosis.observation == f"flights has no file {folder}/*.csv"
     (folder / "January.csv").touch()
-    finding = look(spec)
-    assert finding.status is Status.FAIL
-    assert "None of the 1 files of flights" in finding.observation
-    assert "name the files as 2026-03" in finding.fix
+    diagnosis = look(spec)
+    assert diagnosis.status is Condition.FAIL
+    assert "None of the 1 files of flights" in diagnosis.observation
+    assert "name the files as 2026-03" in diagnosis.fix
     (folder / "January.csv").unlink()
     folder.rmdir()
     assert look(spec).observation == f"flights has no file {folder}/*.csv"
@@ -98,11 +98,11 @@ def test_a_source_that_is_a_function_is_asked_whether_data_is_there(
     file = dags / "models" / "flights.yaml"
     text = file.read_text()
     start = text.index("source:")
-    for arrived, status in (("none", Status.WARN), ("some", Status.PASS), ("absent", Status.FAIL)):
+    for arrived, status in (("none", Condition.WARN), ("some", Condition.PASS), ("absent", Condition.FAIL)):
         function = f"{{function: 'arrivals_of_doctor:read', arrived: 'arrivals_of_doctor:{arrived}'}}"
         file.write_text(f"{text[:start]}source: {{python: {function}}}\n")
         (described,) = models.specs().valid
         assert data.of_model(described, NOW).status is status
     file.write_text(f"{text[:start]}source: {{python: 'arrivals_of_doctor:read'}}\n")
     (described,) = models.specs().valid
-    assert data.of_model(described, NOW).status is Status.SKIPPED
+    assert data.of_model(described, NOW).status is Condition.SKIPPED

@@ -55,11 +55,13 @@ def test_every_trap_of_a_deployment_is_named_at_once_and_none_hides_another(tmp_
     assert report["healthy"] is False
     assert "hunter2" not in output
     worst = {}
-    for finding in report["findings"]:
-        worst.setdefault(finding["check"], []).append(finding["status"])
+    for diagnosis in report["diagnoses"]:
+        worst.setdefault(diagnosis["check"], []).append(diagnosis["status"])
     assert {name for name, states in worst.items() if "FAIL" in states} == {
         "configuration", "storage", "pages", "MLflow", "connections", "mail", "DAG files", "Airflow's database", "data",
     }  # fmt: skip
     assert worst["preload"] == ["WARN"]
     assert worst["provider"] == ["PASS"]
-    assert all(finding["fix"] for finding in report["findings"] if finding["status"] in ("WARN", "FAIL"))
+    assert all(
+        diagnosis["fix"] for diagnosis in report["diagnoses"] if diagnosis["status"] in ("WARN", "FAIL")
+    )

@@ -8,29 +8,29 @@ from collections.abc import Sequence
 
 import pytest
 
-from airflow_mlops.cli.doctor.examination import Check, examine
-from airflow_mlops.cli.doctor.finding import Finding, Status, passed, warned
+from airflow_mlops.cli.doctor.diagnosis import Condition, Diagnosis, passed, warned
+from airflow_mlops.cli.doctor.examination import Examination, examine
 
 
-def fails() -> Sequence[Finding]:
+def fails() -> Sequence[Diagnosis]:
     raise ZeroDivisionError("no share of nothing")
 
 
-def ends() -> Sequence[Finding]:
+def ends() -> Sequence[Diagnosis]:
     raise SystemExit("a library ends the process")
 
 
-def hangs() -> Sequence[Finding]:
+def hangs() -> Sequence[Diagnosis]:
     time.sleep(600)
     raise AssertionError
 
 
-def crashes() -> Sequence[Finding]:
+def crashes() -> Sequence[Diagnosis]:
     os.kill(os.getpid(), signal.SIGKILL)
     raise AssertionError
 
 
-def tells() -> Sequence[Finding]:
+def tells() -> Sequence[Diagnosis]:
     from airflow.sdk.log import mask_secret
 
     mask_secret("opensesame")
@@ -40,9 +40,9 @@ def tells() -> Sequence[Finding]:
 
 
 def test_what_a_check_sees_comes_back_without_secrets(capfd: pytest.CaptureFixture[str]) -> None:
-    one, two = examine(Check("a", tells, 60))
-    assert one == Finding("one", Status.PASS, "at postgresql://***@host/x")
-    assert two == Finding("two", Status.WARN, "***", "a", "b")
+    one, two = examine(Examination("a", tells, 60))
+    assert one == Diagnosis("one", Condition.PASS, "at postgresql://***@host/x")
+    assert two == Diagnosis("two", Condition.WARN, "***", "a", "b")
     assert "prints" not in capfd.readouterr().out
 
 
@@ -50,23 +50,23 @@ def test_what_a_check_sees_comes_back_without_secrets(capfd: pytest.CaptureFixtu
     ("look", "words"), [(fails, "ZeroDivisionError: no share"), (ends, "a library ends")]
 )
 def test_an_error_is_a_finding(look: object, words: str) -> None:
-    (finding,) = examine(Check("a", look, 60))  # type: ignore[arg-type]
-    assert finding.status is Status.FAIL
-    assert words in finding.observation
+    (diagnosis,) = examine(Examination("a", look, 60))  # type: ignore[arg-type]
+    assert diagnosis.status is Condition.FAIL
+    assert words in diagnosis.observation
 
 
 def test_a_check_that_hangs_is_given_up() -> None:
     begun = time.monotonic()
-    (finding,) = examine(Check("a", hangs, 0.2))
-    assert (finding.status, finding.check) == (Status.FAIL, "a")
-    assert "no answer within" in finding.observation
+    (diagnosis,) = examine(Examination("a", hangs, 0.2))
+    assert (diagnosis.status, diagnosis.check) == (Condition.FAIL, "a")
+    assert "no answer within" in diagnosis.observation
     assert time.monotonic() - begun < 60
 
 
 def test_a_check_that_crashes_is_a_finding() -> None:
-    (finding,) = examine(Check("a", crashes, 60))
-    assert finding.status is Status.FAIL
-    assert f"ended with code {-signal.SIGKILL}" in finding.observation
+    (diagnosis,) = examine(Examination("a", crashes, 60))
+    assert diagnosis.status is Condition.FAIL
+    assert f"ended with code {-signal.SIGKILL}" in diagnosis.observation
 
 
 def test_a_line_says_how_it_is_what_that_means_and_what_to_do() -> None:

@@ -6,20 +6,20 @@ from types import SimpleNamespace
 import pytest
 
 from airflow_mlops.cli.doctor import installation
-from airflow_mlops.cli.doctor.finding import Status
+from airflow_mlops.cli.doctor.diagnosis import Condition
 
 
 def test_provider_and_plugin_are_registered_here() -> None:
-    assert [finding.status for finding in installation.look()] == [Status.PASS, Status.PASS]
+    assert [diagnosis.status for diagnosis in installation.look()] == [Condition.PASS, Condition.PASS]
 
 
 def test_a_provider_that_airflow_does_not_list_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "airflow.providers_manager.ProvidersManager", lambda: SimpleNamespace(providers={"other": None})
     )
-    finding = installation.provider()
-    assert finding.status is Status.FAIL
-    assert "does not list airflow-mlops among its 1 providers" in finding.observation
+    diagnosis = installation.provider()
+    assert diagnosis.status is Condition.FAIL
+    assert "does not list airflow-mlops among its 1 providers" in diagnosis.observation
 
 
 def test_a_plugin_that_is_missing_and_one_that_takes_its_name_are_named(
@@ -31,7 +31,7 @@ def test_a_plugin_that_is_missing_and_one_that_takes_its_name_are_named(
         lambda: {"shop.py": "Plugin 'airflow_mlops' already registered"},
     )
     missing, twice = installation.plugin()
-    assert (missing.status, twice.status) == (Status.FAIL, Status.WARN)
+    assert (missing.status, twice.status) == (Condition.FAIL, Condition.WARN)
     assert "shop.py: Plugin 'airflow_mlops' already registered" in twice.observation
 
 
@@ -39,6 +39,6 @@ def test_a_file_that_hides_the_package_is_named(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setattr("airflow.settings.PLUGINS_FOLDER", str(tmp_path))
     assert installation.shadows() == []
     (tmp_path / "airflow_mlops.py").touch()
-    (finding,) = installation.shadows()
-    assert finding.status is Status.FAIL
-    assert str(tmp_path / "airflow_mlops.py") in finding.observation
+    (diagnosis,) = installation.shadows()
+    assert diagnosis.status is Condition.FAIL
+    assert str(tmp_path / "airflow_mlops.py") in diagnosis.observation

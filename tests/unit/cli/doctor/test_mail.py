@@ -9,8 +9,8 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
 
 from airflow_mlops.cli.doctor import connections, mail
-from airflow_mlops.cli.doctor.examination import Check, examine
-from airflow_mlops.cli.doctor.finding import Status
+from airflow_mlops.cli.doctor.diagnosis import Condition
+from airflow_mlops.cli.doctor.examination import Examination, examine
 from airflow_mlops.local.airflow import free_port
 from mail_server import Handler
 
@@ -54,56 +54,56 @@ def test_a_server_that_lets_us_in_passes_and_gets_no_mail(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_SMTP_DEFAULT", server.connection())
-    (finding,) = mail.look()
-    assert finding.status is Status.PASS
-    assert "took the login of airflow; mails come from airflow@example.com" in finding.observation
+    (diagnosis,) = mail.look()
+    assert diagnosis.status is Condition.PASS
+    assert "took the login of airflow; mails come from airflow@example.com" in diagnosis.observation
     assert list(server.folder.iterdir()) == []
 
 
 def test_a_wrong_password_is_named_and_not_shown(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_SMTP_DEFAULT", server.connection("not-the-password"))
-    (finding,) = examine(Check("mail", mail.look, 60))
-    assert finding.status is Status.FAIL
-    assert "refuses user and password: 535" in finding.observation
-    assert "not-the-password" not in str(finding)
+    (diagnosis,) = examine(Examination("mail", mail.look, 60))
+    assert diagnosis.status is Condition.FAIL
+    assert "refuses user and password: 535" in diagnosis.observation
+    assert "not-the-password" not in str(diagnosis)
 
 
 def test_a_connection_without_sender_is_named(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_SMTP_DEFAULT", server.connection(from_email=None))
-    (finding,) = mail.look()
-    assert (finding.status, finding.fix) == (Status.FAIL, "set from_email in its extra")
+    (diagnosis,) = mail.look()
+    assert (diagnosis.status, diagnosis.fix) == (Condition.FAIL, "set from_email in its extra")
 
 
 def test_encryption_that_the_server_does_not_speak_is_named(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_SMTP_DEFAULT", server.connection(disable_ssl=False))
-    (finding,) = mail.look()
-    assert finding.status is Status.FAIL
-    assert "do not agree on encryption" in finding.observation
+    (diagnosis,) = mail.look()
+    assert diagnosis.status is Condition.FAIL
+    assert "do not agree on encryption" in diagnosis.observation
 
 
 def test_a_server_that_is_away_is_named(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     away = server.connection().replace(str(server.controller.port), str(free_port()))
     monkeypatch.setenv("AIRFLOW_CONN_SMTP_DEFAULT", away)
-    (finding,) = mail.look()
-    assert finding.status is Status.FAIL
-    assert "Connection refused" in finding.observation
+    (diagnosis,) = mail.look()
+    assert diagnosis.status is Condition.FAIL
+    assert "Connection refused" in diagnosis.observation
 
 
 def test_a_connection_that_is_missing_is_named_where_a_spec_mails(
     configure: Configure, spec: Callable[[str], None]
 ) -> None:
     spec("")
-    assert [finding.status for finding in mail.look()] == [Status.SKIPPED]
-    assert [finding.status for finding in connections.look()] == [Status.SKIPPED]
+    assert [diagnosis.status for diagnosis in mail.look()] == [Condition.SKIPPED]
+    assert [diagnosis.status for diagnosis in connections.look()] == [Condition.SKIPPED]
     spec(ALERTS)
-    (finding,) = mail.look()
-    assert finding.status is Status.FAIL
-    assert "no SMTP connection 'smtp_default', and flights mail alerts" in finding.observation
-    (finding,) = connections.look()
-    assert finding.status is Status.FAIL
-    assert "The connection 'smtp_default' does not exist, and flights name it" in finding.observation
+    (diagnosis,) = mail.look()
+    assert diagnosis.status is Condition.FAIL
+    assert "no SMTP connection 'smtp_default', and flights mail alerts" in diagnosis.observation
+    (diagnosis,) = connections.look()
+    assert diagnosis.status is Condition.FAIL
+    assert "The connection 'smtp_default' does not exist, and flights name it" in diagnosis.observation
 
 
 def test_connections_of_configuration_and_specs_are_looked_for(
@@ -114,12 +114,12 @@ def test_connections_of_configuration_and_specs_are_looked_for(
     file = dags / "models" / "flights.yaml"
     text = file.read_text()
     file.write_text(text.replace('{files: "', '{files: "s3://lake@bucket'))
-    assert [finding.observation.split("'")[1] for finding in connections.look()] == [
+    assert [diagnosis.observation.split("'")[1] for diagnosis in connections.look()] == [
         "lake",
         "mlflow_production",
         "warehouse",
     ]
     for name in ("LAKE", "MLFLOW_PRODUCTION", "WAREHOUSE"):
         monkeypatch.setenv(f"AIRFLOW_CONN_{name}", "http://127.0.0.1")
-    (finding,) = connections.look()
-    assert finding.status is Status.PASS
+    (diagnosis,) = connections.look()
+    assert diagnosis.status is Condition.PASS

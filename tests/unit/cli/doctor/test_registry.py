@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 from mlflow.entities import ViewType
 
 from airflow_mlops.cli.doctor import registry
-from airflow_mlops.cli.doctor.finding import Status
+from airflow_mlops.cli.doctor.diagnosis import Condition
 from airflow_mlops.local.airflow import free_port
 
 Configure = Callable[[str, str], None]
@@ -41,9 +41,9 @@ def test_a_database_that_is_not_there_yet_is_not_made(
     configure: Configure, dags: Path, tmp_path: Path
 ) -> None:
     configure("tracking_uri", f"sqlite:///{tmp_path}/mlflow.db")
-    (finding,) = registry.look()
-    assert finding.status is Status.SKIPPED
-    assert f"{tmp_path}/mlflow.db, is not there yet" in finding.observation
+    (diagnosis,) = registry.look()
+    assert diagnosis.status is Condition.SKIPPED
+    assert f"{tmp_path}/mlflow.db, is not there yet" in diagnosis.observation
     assert not (tmp_path / "mlflow.db").exists()
 
 
@@ -51,9 +51,9 @@ def test_a_store_takes_a_model_that_is_gone_afterwards(
     configure: Configure, dags: Path, database: str
 ) -> None:
     configure("tracking_uri", database)
-    (finding,) = registry.look()
-    assert finding.status is Status.PASS
-    assert "has 1 registered models, and took and removed one more" in finding.observation
+    (diagnosis,) = registry.look()
+    assert diagnosis.status is Condition.PASS
+    assert "has 1 registered models, and took and removed one more" in diagnosis.observation
     client = MlflowClient(database, database)
     assert [model.name for model in client.search_registered_models()] == ["flights"]
     assert [one.name for one in client.search_experiments(view_type=ViewType.ALL)] == ["Default"]
@@ -64,9 +64,9 @@ def test_a_database_that_cannot_be_written_to_is_named(database: str) -> None:
     file = f"file:{database.removeprefix('sqlite:///')}?mode=ro&uri=true"
     closed = MlflowClient(f"sqlite:///{file}", f"sqlite:///{file}")
     assert closed.search_registered_models()
-    (finding,) = registry.rights(closed, "the database")
-    assert finding.status is Status.FAIL
-    assert "the database can be read, and refuses to register and remove a model" in finding.observation
+    (diagnosis,) = registry.rights(closed, "the database")
+    assert diagnosis.status is Condition.FAIL
+    assert "the database can be read, and refuses to register and remove a model" in diagnosis.observation
     assert [model.name for model in client.search_registered_models()] == ["flights"]
 
 
@@ -77,24 +77,24 @@ def test_an_experiment_that_was_deleted_is_named(
     spec("")
     client = MlflowClient(database, database)
     experiment = client.create_experiment("flights")
-    assert [finding.status for finding in registry.look()] == [Status.PASS]
+    assert [diagnosis.status for diagnosis in registry.look()] == [Condition.PASS]
     client.delete_experiment(experiment)
-    _, finding = registry.look()
-    assert finding.status is Status.FAIL
-    assert finding.observation == "The experiment 'flights' is deleted"
+    _, diagnosis = registry.look()
+    assert diagnosis.status is Condition.FAIL
+    assert diagnosis.observation == "The experiment 'flights' is deleted"
 
 
 def test_a_server_that_is_away_and_a_connection_that_is_missing_are_named(
     configure: Configure, dags: Path
 ) -> None:
     configure("tracking_uri", f"http://127.0.0.1:{free_port()}")
-    (finding,) = registry.look()
-    assert finding.status is Status.FAIL
-    assert "refused" in finding.observation
+    (diagnosis,) = registry.look()
+    assert diagnosis.status is Condition.FAIL
+    assert "refused" in diagnosis.observation
     configure("mlflow_conn_id", "mlflow_production")
-    (finding,) = registry.look()
-    assert finding.status is Status.FAIL
-    assert "'mlflow_production' does not exist" in finding.observation
+    (diagnosis,) = registry.look()
+    assert diagnosis.status is Condition.FAIL
+    assert "'mlflow_production' does not exist" in diagnosis.observation
 
 
 class Refuses(BaseHTTPRequestHandler):
@@ -124,13 +124,13 @@ def test_a_wrong_password_is_named_and_not_shown(
     configure: Configure, dags: Path, stranger: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_MLFLOW_DEFAULT", f"http://ada:hunter2-secret@{stranger}/http")
-    (finding,) = registry.look()
-    assert finding.status is Status.FAIL
-    assert "401" in finding.observation
-    assert "hunter2" not in str(finding)
+    (diagnosis,) = registry.look()
+    assert diagnosis.status is Condition.FAIL
+    assert "401" in diagnosis.observation
+    assert "hunter2" not in str(diagnosis)
 
 
 def test_a_server_of_another_version_is_named(stranger: str) -> None:
-    (finding,) = registry._release(f"http://{stranger}")
-    assert finding.status is Status.WARN
-    assert finding.observation.startswith("The server is 2.9.0, and the client here 3.")
+    (diagnosis,) = registry._release(f"http://{stranger}")
+    assert diagnosis.status is Condition.WARN
+    assert diagnosis.observation.startswith("The server is 2.9.0, and the client here 3.")

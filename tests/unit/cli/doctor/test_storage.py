@@ -9,7 +9,7 @@ import pytest
 
 import full_disk
 from airflow_mlops.cli.doctor import storage
-from airflow_mlops.cli.doctor.finding import Status
+from airflow_mlops.cli.doctor.diagnosis import Condition
 from airflow_mlops.local.airflow import free_port
 from object_store import BUCKET, Store, careless, serving
 
@@ -24,15 +24,15 @@ print("end")
 
 def test_a_folder_is_written_read_and_left_as_it_was(tmp_path: Path) -> None:
     (tmp_path / "kept").touch()
-    finding = storage.table(tmp_path.as_uri(), "the folder")
-    assert finding.status is Status.PASS
+    diagnosis = storage.table(tmp_path.as_uri(), "the folder")
+    assert diagnosis.status is Condition.PASS
     assert os.listdir(tmp_path) == ["kept"]
 
 
 def test_a_folder_that_is_not_there_is_told_and_not_left_behind(tmp_path: Path) -> None:
-    finding = storage.table(f"{tmp_path.as_uri()}/mount/mlops", "the folder")
-    assert finding.status is Status.WARN
-    assert "is not there yet" in finding.observation
+    diagnosis = storage.table(f"{tmp_path.as_uri()}/mount/mlops", "the folder")
+    assert diagnosis.status is Condition.WARN
+    assert "is not there yet" in diagnosis.observation
     assert os.listdir(tmp_path) == []
 
 
@@ -47,16 +47,16 @@ def test_a_folder_that_is_not_there_is_told_and_not_left_behind(tmp_path: Path) 
 def test_a_disk_that_takes_nothing_is_named(tmp_path: Path, refusal: full_disk.Refusal, words: str) -> None:
     with full_disk.disk(tmp_path / "disk") as folder:
         with refusal(folder):
-            finding = storage.table(folder.as_uri(), "the folder")
-        assert finding.status is Status.FAIL
-        assert words in finding.observation
-        assert storage.table(folder.as_uri(), "the folder").status is Status.PASS
+            diagnosis = storage.table(folder.as_uri(), "the folder")
+        assert diagnosis.status is Condition.FAIL
+        assert words in diagnosis.observation
+        assert storage.table(folder.as_uri(), "the folder").status is Condition.PASS
 
 
 def test_a_file_in_place_of_the_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "mlops").touch()
-    finding = storage.table(f"{tmp_path.as_uri()}/mlops", "the folder")
-    assert finding.status is Status.FAIL
+    diagnosis = storage.table(f"{tmp_path.as_uri()}/mlops", "the folder")
+    assert diagnosis.status is Condition.FAIL
 
 
 @pytest.fixture(scope="module")
@@ -79,39 +79,39 @@ def test_a_store_with_conditional_put_passes_and_one_without_is_named(store: Sto
 
 
 def test_a_store_that_is_away_or_unknown_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    finding = storage.table("gopher://bucket/mlops", "the bucket")
-    assert finding.status is Status.FAIL
-    assert "no place for tables" in finding.observation
+    diagnosis = storage.table("gopher://bucket/mlops", "the bucket")
+    assert diagnosis.status is Condition.FAIL
+    assert "no place for tables" in diagnosis.observation
 
 
 def test_room_is_told_of_each_disk_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (finding,) = storage.room({"AIRFLOW_HOME": tmp_path, "[mlops] storage": tmp_path / "not" / "there"})
-    assert "The disk of AIRFLOW_HOME and [mlops] storage has" in finding.observation
+    (diagnosis,) = storage.room({"AIRFLOW_HOME": tmp_path, "[mlops] storage": tmp_path / "not" / "there"})
+    assert "The disk of AIRFLOW_HOME and [mlops] storage has" in diagnosis.observation
     monkeypatch.setattr(storage, "LITTLE", 1 << 60)
-    assert [finding.status for finding in storage.room({"x": tmp_path})] == [Status.WARN]
+    assert [diagnosis.status for diagnosis in storage.room({"x": tmp_path})] == [Condition.WARN]
     with full_disk.disk(tmp_path / "small") as folder:
-        (finding,) = storage.room({"x": folder})
-        assert (finding.status, finding.observation) == (Status.FAIL, "The disk of x has 0.0 GB left")
+        (diagnosis,) = storage.room({"x": folder})
+        assert (diagnosis.status, diagnosis.observation) == (Condition.FAIL, "The disk of x has 0.0 GB left")
 
 
 def test_disks_of_one_machine_under_tasks_of_several_are_named(
     configure: Configure, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     configure("storage", tmp_path.as_uri())
-    assert [finding.status for finding in storage.look()] == [Status.PASS]
+    assert [diagnosis.status for diagnosis in storage.look()] == [Condition.PASS]
     monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", "CeleryExecutor")
     tables, models, _ = storage.look()
-    assert (tables.status, models.status) == (Status.WARN, Status.WARN)
+    assert (tables.status, models.status) == (Condition.WARN, Condition.WARN)
     assert "[mlops] storage lies on a disk" in tables.observation
     assert "[mlops] tracking_uri lies on a disk" in models.observation
 
 
 def test_pages_elsewhere_are_written_too(configure: Configure, tmp_path: Path) -> None:
     configure("storage", f"{tmp_path.as_uri()}/mlops")
-    assert [finding.status for finding in storage.pages()] == [Status.SKIPPED]
+    assert [diagnosis.status for diagnosis in storage.pages()] == [Condition.SKIPPED]
     configure("reports", f"{tmp_path.as_uri()}/pages")
-    assert [finding.status for finding in storage.pages()] == [Status.PASS]
+    assert [diagnosis.status for diagnosis in storage.pages()] == [Condition.PASS]
     assert os.listdir(tmp_path / "pages") == []
     (tmp_path / "file").touch()
     configure("reports", f"{tmp_path.as_uri()}/file/pages")
-    assert [finding.status for finding in storage.pages()] == [Status.FAIL]
+    assert [diagnosis.status for diagnosis in storage.pages()] == [Condition.FAIL]

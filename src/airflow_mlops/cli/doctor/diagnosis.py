@@ -9,7 +9,7 @@ from typing import Any
 _LONGEST = 700
 
 
-class Status(StrEnum):
+class Condition(StrEnum):
     """How a check ended. SKIPPED: what it looks at is not in use, or cannot be seen from here."""
 
     PASS = "PASS"
@@ -19,7 +19,7 @@ class Status(StrEnum):
 
 
 @dataclass(frozen=True)
-class Finding:
+class Diagnosis:
     """One line of the doctor.
 
     :param check: name of the check.
@@ -29,7 +29,7 @@ class Finding:
     """
 
     check: str
-    status: Status
+    status: Condition
     observation: str
     meaning: str = ""
     fix: str = ""
@@ -44,32 +44,32 @@ class Finding:
         return {**asdict(self), "status": self.status.value}
 
     @classmethod
-    def from_dict(cls, fields: dict[str, Any]) -> Finding:
-        """Rebuild a finding."""
-        return cls(**{**fields, "status": Status(fields["status"])})
+    def from_dict(cls, fields: dict[str, Any]) -> Diagnosis:
+        """Rebuild a diagnosis."""
+        return cls(**{**fields, "status": Condition(fields["status"])})
 
 
-def passed(check: str, observation: str) -> Finding:
+def passed(check: str, observation: str) -> Diagnosis:
     """Return that all is well."""
-    return Finding(check, Status.PASS, observation)
+    return Diagnosis(check, Condition.PASS, observation)
 
 
-def warned(check: str, observation: str, meaning: str, fix: str) -> Finding:
+def warned(check: str, observation: str, meaning: str, fix: str) -> Diagnosis:
     """Return what works, and may not do what people expect of it."""
-    return Finding(check, Status.WARN, observation, meaning, fix)
+    return Diagnosis(check, Condition.WARN, observation, meaning, fix)
 
 
-def failed(check: str, observation: str, meaning: str, fix: str) -> Finding:
+def failed(check: str, observation: str, meaning: str, fix: str) -> Diagnosis:
     """Return what stops models from being trained, promoted, scored or watched."""
-    return Finding(check, Status.FAIL, observation, meaning, fix)
+    return Diagnosis(check, Condition.FAIL, observation, meaning, fix)
 
 
-def skipped(check: str, observation: str) -> Finding:
+def skipped(check: str, observation: str) -> Diagnosis:
     """Return why there was nothing to look at."""
-    return Finding(check, Status.SKIPPED, observation)
+    return Diagnosis(check, Condition.SKIPPED, observation)
 
 
-def unexpected(check: str, error: BaseException) -> Finding:
+def unexpected(check: str, error: BaseException) -> Diagnosis:
     """Return an error that the check itself has no words for."""
     return failed(
         check,
