@@ -120,7 +120,7 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
     finally:
         process.send_signal(signal.SIGINT)
         try:
-            process.wait(60)
+            assert process.wait(60) == 130
         finally:
             process.kill()
 

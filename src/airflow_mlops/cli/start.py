@@ -29,7 +29,9 @@ def start(args: Namespace) -> None:
     if not dags.is_dir():
         raise SystemExit(f"There is no folder {dags}; name that of your DAG files with --dags.")
     folder = home.of(dags)
-    signal.signal(signal.SIGTERM, _interrupt)
+    # SIGINT too: a shell has its background jobs ignore it.
+    for stop in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(stop, _interrupt)
     try:
         with home.locked(folder), _serving(dags, folder, args.port) as airflow:
             while True:

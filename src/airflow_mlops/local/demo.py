@@ -37,7 +37,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the demo and return an exit code."""
     options = _parser().parse_args(arguments)
     console = Console()
-    signal.signal(signal.SIGTERM, _interrupt)
+    # SIGINT too: a shell has its background jobs ignore it.
+    for stop in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(stop, _interrupt)
     try:
         return _run(options, console)
     except KeyboardInterrupt:
@@ -111,7 +113,7 @@ def _replay(
                 decision for decision in replay.decisions().values() if decision.action is Action.PROMOTED
             ]
             for what, page in _worth_opening(airflow.url, mlflow, mailbox, promoted).items():
-                console.print(f"  {what:<22}{page}", markup=False, soft_wrap=True)
+                console.print(f"  {what:<24}{page}", markup=False, soft_wrap=True)
             console.print(
                 f"Airflow stays up (admin / {airflow.password}). Ctrl-C stops it and MLflow.", markup=False
             )

@@ -14,6 +14,14 @@ from airflow_mlops.local.api import TOKEN as VARIABLE
 from airflow_server import TOKEN, AirflowServer, serving
 from history import MODEL
 
+# Whoever starts the tests may have had it ignored.
+DRIVER = """
+import signal
+from airflow_mlops.cli.main import main
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+main({words!r})
+"""
 MONTHS = ["catch-up", MODEL, "--from", "2013-01", "--to", "2013-02"]
 
 
@@ -88,7 +96,7 @@ def test_after_ctrl_c_it_says_how_to_go_on() -> None:
         server.go_on = lambda: None  # type: ignore[method-assign]
         words = [*MONTHS, "--url", server.url]
         with subprocess.Popen(
-            [sys.executable, "-c", f"from airflow_mlops.cli.main import main; main({words!r})"],
+            [sys.executable, "-c", DRIVER.format(words=words)],
             env={**os.environ, VARIABLE: TOKEN}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         ) as process:  # fmt: skip
             assert process.stdout is not None

@@ -14,9 +14,10 @@ from airflow_mlops.local.home import Running
 
 @pytest.fixture(autouse=True)
 def _signals_are_as_they_were() -> Iterator[None]:
-    before = signal.getsignal(signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     yield
-    signal.signal(signal.SIGTERM, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def started(*words: str) -> str:
