@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from airflow_mlops.domain.facts.results import Action
-from airflow_mlops.local.replay import STAGES, LocalReplay
+from airflow_mlops.local.catch_up import STAGES, CatchUp
 from airflow_mlops.stages.monitor import health
 from airflow_mlops.stores.registry import champions, ledger
 from airflow_mlops.stores.tables import tables
@@ -69,7 +69,7 @@ def test_airflow_goes_on_where_run_stopped_and_run_where_airflow_did(deployment:
     assert (january["decision"]["action"], february["decision"]["action"]) == (Action.KEPT, Action.PROMOTED)
 
     deployment.deploy({f"{MODEL}.py": DAG.format(spec=spec)}, *(f"{MODEL}.{stage}" for stage in STAGES))
-    march = LocalReplay(deployment.airflow, MODEL, month("2013-03"), month("2013-03"))
+    march = CatchUp(deployment.airflow, MODEL, month("2013-03"), month("2013-03"))
     march.start()
     deployment.airflow.wait(march.ended, "March to go through the DAGs", seconds=300, interval=1)
     assert not [line for failure in march.failures() for line in march.errors(failure)]
