@@ -1,6 +1,6 @@
 # `make` alone prints the targets. Python and pip are all that has to be present.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo ui test test-all test-fast lint bench constraints clean
+.PHONY: help setup demo ui wheel test test-all test-fast lint bench constraints clean
 .SUFFIXES:
 
 PYTHON ?= python3
@@ -65,6 +65,11 @@ demo: setup ## Replay January to April 2013 through the loop; KEEP=1 leaves ever
 
 ui: setup ## Open the MLflow UI of the last demo
 	@$(PY) -m airflow_mlops.local.ui
+
+wheel: setup ## Build the wheel and the sdist, to be installed elsewhere, into dist/
+	@$(VENV)/bin/uv build --quiet --no-build-isolation --python $(PY) --out-dir dist
+	@cp constraints.txt dist/
+	@ls dist/*.whl
 
 test: setup ## Run the tests, the end-to-end run included
 	@$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(if $(THOROUGH),,-m "not thorough")
