@@ -251,6 +251,83 @@ def test_a_number_of_json_that_is_larger_than_any_is_refused(
     assert text["x"].to_pylist() == ["1.5", digits]
 
 
+@pytest.mark.parametrize("blocks", [1, 2])
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        ([{"a": 2**64 - 1}, {"a": 1}, None], "struct<a: decimal128(20, 0)>"),
+        ([[2**64 - 1, None], [], [3]], "list<item: decimal128(20, 0)>"),
+        ([[[2**63]], [[2**63 - 1]]], "list<item: list<item: decimal128(20, 0)>>"),
+        (
+            [{"a": 2**64 - 1, "b": [{"c": 1e300, "d": 2**64 - 3}]}],
+            "struct<a: decimal128(20, 0), b: list<item: struct<c: double, d: decimal128(20, 0)>>>",
+        ),
+        ([[2**53 + 1], [2**63 - 1]], "list<item: int64>"),
+        ([[2**53, 0.5], [2**70]], "list<item: double>"),
+    ],
+)
+def test_whole_numbers_in_objects_and_lists_of_json_keep_their_digits(
+    store: Store, monkeypatch: pytest.MonkeyPatch, values: list[Any], kind: str, blocks: int
+) -> None:
+    if blocks > 1:
+        monkeypatch.setattr("airflow_mlops.stores.sources.json._BLOCK", 8)
+    content = "".join(json.dumps({"x": value}) + "\n" for value in values).encode()
+    table = read(one(store, content, "jsonl"))
+    assert str(table.schema.field("x").type) == kind
+    assert table["x"].to_pylist() == values
+
+
+def test_the_digits_in_which_javascript_writes_fractions_are_enough(store: Store) -> None:
+    content = b'{"x": [123456789012345680000, 0.5]}\n{"x": [-9223372036854776000]}\n'
+    assert read(one(store, content, "jsonl"))["x"].to_pylist() == [
+        [123456789012345680000.0, 0.5],
+        [-(2.0**63)],
+    ]
+
+
+@pytest.mark.parametrize("blocks", [1, 2])
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("[1]", "[9007199254740993, 0.5]"),
+        ("[0.5]", "[9007199254740993]"),
+        ("[0.5]", "[18446744073709551615]"),
+        ('{"a": [0.5]}', '{"a": [18446744073709551615]}'),
+        ("[[1], [0.5]]", "[[], [-9223372036854775809]]"),
+        ('{"a": {"b": 0.25}}', '{"a": {"b": 18446744073709551615}}'),
+        ('{"a": null}', '{"a": 18446744073709551616001}'),
+        ("[1.5]", "[1e400]"),
+        ("[1.5]", "[" + "9" * 5_000 + "]"),
+    ],
+)
+def test_numbers_in_objects_and_lists_of_json_never_lose_digits_silently(
+    store: Store, monkeypatch: pytest.MonkeyPatch, first: str, second: str, blocks: int
+) -> None:
+    if blocks > 1:
+        monkeypatch.setattr("airflow_mlops.stores.sources.json._BLOCK", 8)
+    content = f'{{"x": {first}}}\n\n{{"x": {second}}}\n'.encode()
+    says = "'x' holds a number, .*: write such numbers as text, or types: {x: string}, which|Number too big"
+    with pytest.raises(SourceUnreadable, match=f"2013-01.jsonl: line 3: ({says})"):
+        read(one(store, content, "jsonl"))
+    text = read(one(store, content, "jsonl", types={"x": "string"}))
+    assert text["x"].to_pylist() == [first, second]
+
+
+def test_a_number_is_exact_in_one_file_and_would_not_be_among_the_fractions_of_another(store: Store) -> None:
+    store.write("2013-01/a.jsonl", b'{"a": [9007199254740993]}\n')
+    store.write("2013-01/b.jsonl", b'{"a": [0.5]}\n')
+    with pytest.raises(
+        SourceUnreadable, match=r"a.jsonl: line 1: 'a' holds a number, in an object or a list"
+    ):
+        read(FileSource(f"{store.url}/{{partition}}/*.jsonl"))
+
+
+def test_objects_and_lists_of_json_are_text_if_types_say_so(store: Store) -> None:
+    values = ['{"a": [1, 0.10, "é\\"", true, null]}', "[]", "true", "7"]
+    content = "".join(f'{{"x": {value}}}\n' for value in [*values, '"x"', "null"]).encode()
+    assert read(one(store, content, "jsonl", types={"x": "string"}))["x"].to_pylist() == [*values, "x", None]
+
+
 @pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "utf-16", "utf-16-le", "utf-8-sig", "gb18030"])
 @pytest.mark.parametrize("suffix", ["csv", "jsonl.gz"])
 def test_text_of_another_encoding_is_read_if_it_is_named(store: Store, encoding: str, suffix: str) -> None:

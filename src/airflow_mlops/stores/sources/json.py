@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -13,8 +14,8 @@ from airflow_mlops.stores.arrow import arrow_type, is_beyond_exact, unsigned, wi
 from airflow_mlops.stores.sources import csv
 from airflow_mlops.stores.sources.batches import ROWS
 from airflow_mlops.stores.sources.bytes import File
+from airflow_mlops.stores.sources.json_text import as_text, exact_type, refuse_rounded
 from airflow_mlops.stores.sources.nesting import DEEPEST, too_deep
-from airflow_mlops.stores.sources.unreadable import is_number
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -24,9 +25,6 @@ _OFFSET = r":\d\d([.,]\d+)?\s?(Z|[+-]\d\d(:?\d\d)?)"
 _BLOCK = 1 << 23
 """Bytes that are parsed at a time, plus the rest of one line."""
 
-# How JSON writes numbers: without a sign before, a zero in front, or a bare point.
-_NUMBER = r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?"
-_DIGITS = 4_000
 _LONGEST = 1 << 26
 """Most bytes of a line, which is in memory as a whole."""
 
@@ -81,7 +79,10 @@ def _inferred(file: File, line: int, block: bytes, raw: Mapping[str, pa.DataType
                     f"{file.name}: row {row + 1:,} after line {line:,}: {field.name!r} is larger than any number: write it as "
                     f"text, or types: {{{field.name}: string}}"
                 )
-            kind = unsigned() if _is_unsigned(file, line, block, field.name, raw) else kind
+            kind = unsigned() if _holds(file, line, block, field.name, raw, pa.uint64()) else kind
+        if pa.types.is_nested(kind):
+            holds = partial(_holds, file, line, block, field.name, raw)
+            kind = exact_type(rows[field.name].combine_chunks(), holds)
         if pa.types.is_timestamp(kind) and re.search(f'{_OFFSET}"'.encode(), block):
             kind = _time(file, line, block, field, raw)
         if pa.types.is_string(field.type) and field.name not in {*raw, *file.layout.types}:
@@ -103,11 +104,14 @@ def _time(
     return pa.timestamp(field.type.unit, "UTC") if has_offset == [True] else field.type
 
 
-def _is_unsigned(file: File, line: int, block: bytes, name: str, raw: Mapping[str, pa.DataType]) -> bool:
+def _holds(
+    file: File, line: int, block: bytes, name: str, raw: Mapping[str, pa.DataType], kind: pa.DataType
+) -> bool:
+    """Tell whether a type holds all values of a key."""
     import pyarrow as pa
 
     try:
-        _parse(file, line, block, pa.schema([(name, pa.uint64())]), raw)
+        _parse(file, line, block, pa.schema([(name, kind)]), raw)
     except SourceUnreadable:
         return False
     return True
@@ -133,10 +137,11 @@ def parsed(
 
     :param line: the number of its first line.
     :param raw: keys whose values are read as the text that stands for them, each with the type that it should have.
+    :raises SourceUnreadable: if a number within an object or a list would lose digits.
     """
-    batches: list[pa.RecordBatch] = (
-        _parse(file, line, block, schema, raw).select(schema.names).combine_chunks().to_batches(ROWS)
-    )
+    rows = _parse(file, line, block, schema, raw).select(schema.names).combine_chunks()
+    refuse_rounded(file, line, block, rows)
+    batches: list[pa.RecordBatch] = rows.to_batches(ROWS)
     return batches
 
 
@@ -174,7 +179,7 @@ def _parse(
         explicit = dict(zip(schema.names, schema.types, strict=True))
     if raw:
         try:
-            return _parsed(file, line, _as_text(block, text, raw), explicit)
+            return _parsed(file, line, as_text(block, text, raw), explicit)
         except (ValueError, TypeError, RecursionError):
             return _parsed(file, line, block, explicit)
     try:
@@ -183,53 +188,10 @@ def _parse(
         if not text:
             raise
         try:
-            as_text = _as_text(block, text)
+            rewritten = as_text(block, text)
         except (ValueError, TypeError, RecursionError):
-            as_text = block
-        return _parsed(file, line, as_text, explicit)
-
-
-def _as_text(
-    block: bytes, names: Sequence[str], raw: Mapping[str, pa.DataType] = MappingProxyType({})
-) -> bytes:
-    """Return a block of lines in which the numbers and truth values of some keys are text, with every digit.
-
-    :param raw: keys whose values are text of the JSON that stands for them; times have no quotes around them, nor have
-        texts that are written as JSON writes numbers, since many programs write long numbers, or decimals, so.
-    """
-    lines = []
-    for text in filter(None, map(bytes.strip, block.split(b"\n"))):
-        row, exact = json.loads(text, parse_int=_whole), json.loads(text, parse_int=str, parse_float=str)
-        for name in row.keys() & set(names):
-            if isinstance(exact[name], bool):
-                row[name] = str(exact[name]).lower()
-            elif isinstance(exact[name], str):
-                row[name] = exact[name]
-        for name in row.keys() & raw.keys():
-            if not isinstance(row[name], str) or not _is_bare(row[name], raw[name]):
-                row[name] = _token(row[name], exact[name])
-        lines.append(json.dumps(row).encode())
-    return b"\n".join([*lines, b""])
-
-
-def _is_bare(text: str, kind: pa.DataType) -> bool:
-    """Tell whether a text stands for a value of a type without its quotes."""
-    import pyarrow as pa
-
-    return pa.types.is_temporal(kind) or (is_number(kind) and re.fullmatch(_NUMBER, text) is not None)
-
-
-def _token(value: object, exact: object) -> str | None:
-    """Return the JSON that stands for a value: numbers with every digit, and text in its quotes."""
-    if value is None:
-        return None
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return str(exact) if is_number else json.dumps(value, ensure_ascii=False)
-
-
-def _whole(digits: str) -> float:
-    """Return a whole number; one of thousands of digits, which Python refuses, is infinite, and Arrow refuses that."""
-    return int(digits) if len(digits) <= _DIGITS else float(digits)
+            rewritten = block
+        return _parsed(file, line, rewritten, explicit)
 
 
 def _parsed(file: File, line: int, block: bytes, explicit: Mapping[str, pa.DataType]) -> pa.Table:
@@ -243,7 +205,9 @@ def _parsed(file: File, line: int, block: bytes, explicit: Mapping[str, pa.DataT
     except pa.ArrowInvalid as error:
         text = " ".join(str(error).split())
         row = re.search(r" in row (\d+)", text)
-        where = f"line {line + int(row[1]):,}" if row else f"after line {line:,}"
+        # Arrow counts the lines that are not empty.
+        places = [place for place, content in enumerate(block.split(b"\n")) if content.strip()] if row else []
+        where = f"line {line + places[int(row[1])]:,}" if row else f"after line {line:,}"
         raise SourceUnreadable(
             f"{file.name}: {where}: {text.removeprefix('JSON parse error: ').replace(row[0] if row else '', '')}{_hint(block)}"
         ) from error

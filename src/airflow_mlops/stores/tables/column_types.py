@@ -252,15 +252,27 @@ def reopened(rows: pa.Table, open_columns: Mapping[str, pa.DataType]) -> pa.Tabl
 
 
 def settled(rows: pa.Table, schema: pa.Schema) -> pa.Table:
-    """Return rows in the types of a schema, which may say more about columns that have no value."""
+    """Return rows in the types of a schema, which may say more about columns that have no value.
+
+    :raises SchemaMismatch: if values of a column would lose digits.
+    """
     import pyarrow as pa
 
-    columns = [
-        pa.chunked_array([pa.nulls(len(rows), field.type)])
-        if rows[field.name].null_count == len(rows)
-        else rows[field.name].cast(field.type)
-        for field in schema
-    ]
+    columns = []
+    for field in schema:
+        column = rows[field.name]
+        try:
+            columns.append(
+                pa.chunked_array([pa.nulls(len(rows), field.type)])
+                if column.null_count == len(rows)
+                else column.cast(field.type)
+            )
+        except pa.ArrowInvalid:
+            # Its text quotes the value, which may be personal.
+            raise SchemaMismatch(
+                f"column {field.name!r} is {column.type}, of which values would lose digits as {field.type}; correct the "
+                "source, or give the column another name"
+            ) from None
     return pa.table(columns, schema)
 
 

@@ -157,7 +157,10 @@ def _others(stack: ExitStack, draft: Draft, table: DeltaTable, schema: pa.Schema
     others = [stack.enter_context(Draft(draft.uri, key)) for key in keys if key != draft.partition]
     for other in others:
         for batch in delta.scan(rows, target.names, ds.field(PARTITION) == other.partition):
-            other.add(column_types.settled(pa.Table.from_batches([batch]), target))
+            try:
+                other.add(column_types.settled(pa.Table.from_batches([batch]), target))
+            except SchemaMismatch as error:
+                raise SchemaMismatch(f"partition {other.partition} of {draft.uri}: {error}") from None
         other.finish()
     return others
 

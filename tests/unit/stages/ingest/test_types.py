@@ -136,6 +136,30 @@ def test_a_published_column_that_grows_beyond_63_bits_is_refused_with_what_would
         store.publish(of_parquet(store, [LARGEST]))
 
 
+@pytest.mark.parametrize("value", ["{}", "[{}]", '{{"a": [{}]}}'])
+def test_unsigned_numbers_within_objects_and_lists_of_json_keep_every_digit(store: Store, value: str) -> None:
+    text = "".join(
+        f'{{"id": {place}, "at": "{AT}", "x": {value.format(number)}}}\n'
+        for place, number in enumerate((5, LARGEST))
+    )
+    assert "decimal128(20, 0)" in store.publish(store.lines(text)).columns["x"]
+    assert str(Decimal(LARGEST)) in str(store.column("x")[1])
+
+
+@pytest.mark.parametrize("value", ["{}", "[{}]"])
+def test_published_numbers_that_fractions_would_round_are_told(store: Store, value: str) -> None:
+    evolve = {"policy": SchemaPolicy.EVOLVE}
+    first = f'{{"id": 1, "at": "{AT}", "x": {value.format(2**53 + 1)}}}\n'
+    store.publish(store.lines(first), **evolve)
+    text = f'{{"id": 2, "at": "2013-02-02T00:00:00Z", "x": {value.format(0.5)}}}\n'
+    (store.folder / "2013-02.jsonl").write_text(text)
+    says = (
+        r"partition 2013-01 of file.*: column 'x' is .*int64.*, of which values would lose digits as .*double"
+    )
+    with pytest.raises(SchemaMismatch, match=says):
+        store.publish(FileSource(f"{store.folder}/{{partition}}.jsonl"), FEBRUARY, **evolve)
+
+
 # --------------------------------------------------------------------------------------------------- types of JSON
 
 
