@@ -255,14 +255,13 @@ def _duration(text: str) -> str:
 
 def _ends(data: Input, target: str, time: str) -> tuple[datetime | None, datetime]:
     """Return the time of the latest row with a label, and of the latest row."""
-    import pyarrow as pa
     import pyarrow.compute as pc
 
-    from airflow_mlops.stages.init.look import in_utc
+    from airflow_mlops.stages.init.look import in_utc, plain
 
     labelled, latest = [], []
     for batch in data.read():
-        rows = in_utc(pa.table({"time": batch[time], "target": batch[target]}), ["time"])
-        labelled.append(pc.max(rows.filter(rows["target"].is_valid())["time"]).as_py())
-        latest.append(pc.max(rows["time"]).as_py())
+        rows = in_utc(plain(batch.select([time, target])), [time])
+        labelled.append(pc.max(rows.filter(rows[target].is_valid())[time]).as_py())
+        latest.append(pc.max(rows[time]).as_py())
     return max(filter(None, labelled), default=None), max(filter(None, latest))

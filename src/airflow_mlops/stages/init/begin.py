@@ -11,11 +11,10 @@ from airflow_mlops.domain.calendars import Calendar
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.spec.model import ModelSpec
 from airflow_mlops.stages.init import guesses, partition_files, python_text, rows, spec_text
-from airflow_mlops.stages.init.look import Look, in_utc
+from airflow_mlops.stages.init.look import Look, in_utc, plain
 from airflow_mlops.stages.init.new_files import NewFiles
 from airflow_mlops.stages.init.partition_profiles import PartitionProfiles, refuse_outside
 from airflow_mlops.stages.init.plan import Plan
-from airflow_mlops.stores.arrow import decoded
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -147,7 +146,7 @@ def _profiles(plan: Plan, look: Look) -> PartitionProfiles:
     columns = [plan.event_time, *plan.roles.named("dates")]
     for partition, batches in _partitions(plan, look):
         for batch in batches:
-            table = _table(batch)
+            table = plain(batch)
             if table.num_rows:
                 table = in_utc(table, columns)
                 refuse_outside(table, plan.event_time, partition, plan.data.name)
@@ -167,9 +166,3 @@ def _partitions(plan: Plan, look: Look) -> Iterator[tuple[Partition, Iterator[pa
     for key in guesses.partitions(look.columns[plan.event_time], plan.answers.grain):
         partition = Partition.parse(key, calendar)
         yield partition, plan.data.part(partition, plan.event_time)
-
-
-def _table(batch: pa.RecordBatch) -> pa.Table:
-    import pyarrow as pa
-
-    return pa.table([decoded(column) for column in batch.columns], names=batch.schema.names)

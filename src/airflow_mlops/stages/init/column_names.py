@@ -46,7 +46,11 @@ def target_place(name: str) -> int | None:
 
 def time_place(name: str) -> int | None:
     """Return how likely a name is one of an event time, likewise."""
-    return _TIMES.index(folded(name)) if folded(name) in _TIMES else None
+    word = folded(name)
+    if word in _TIMES:
+        return _TIMES.index(word)
+    # As likely as the day, which is less exact.
+    return _TIMES.index("day") if re.search(r"(^|_)(at|time|ts|timestamp)$", word) else None
 
 
 def identifies(name: str) -> bool:

@@ -78,12 +78,11 @@ def look(batches: Iterable[pa.RecordBatch], where: str) -> Look:
 
     :raises SourceUnreadable: if there are none.
     """
-    import pyarrow as pa
 
     columns: dict[str, ColumnLook] = {}
     sample, rows = _Sample(), 0
     for batch in batches:
-        table = pa.table([decoded(column) for column in batch.columns], names=batch.schema.names)
+        table = plain(batch)
         for name in table.column_names:
             column = columns.setdefault(name, ColumnLook(name, table.schema.field(name).type))
             for chunk in table[name].chunks:
@@ -98,6 +97,18 @@ def look(batches: Iterable[pa.RecordBatch], where: str) -> Look:
         column.distinct = _distinct(table[name])
         column.whole = _is_whole(table[name])
     return Look(columns, table, rows)
+
+
+def plain(batch: pa.RecordBatch) -> pa.Table:
+    """Return rows with categories as their values, and text of any kind as one."""
+    import pyarrow as pa
+    from pyarrow import types
+
+    columns = [decoded(column) for column in batch.columns]
+    for place, column in enumerate(columns):
+        if types.is_large_string(column.type) or types.is_string_view(column.type):
+            columns[place] = column.cast(pa.string())
+    return pa.table(columns, names=batch.schema.names)
 
 
 def times(column: pa.ChunkedArray) -> pa.ChunkedArray | None:

@@ -10,11 +10,10 @@ from airflow_mlops.domain.calendars import Calendar, Grain
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.exceptions import BadRows, SettingRefused
 from airflow_mlops.stages.init import rows as row_digests
-from airflow_mlops.stages.init.look import in_utc
+from airflow_mlops.stages.init.look import in_utc, plain
 from airflow_mlops.stages.init.partition_profiles import PartitionProfiles
 from airflow_mlops.stages.init.plan import Plan
 from airflow_mlops.stores import disks
-from airflow_mlops.stores.arrow import decoded
 
 if TYPE_CHECKING:
     import numpy as np
@@ -79,7 +78,7 @@ def _batches(plan: Plan) -> Iterator[tuple[str | None, pa.RecordBatch]]:
 def _with_added(plan: Plan, key: str | None, batch: pa.RecordBatch) -> pa.Table:
     import pyarrow as pa
 
-    table = pa.table([decoded(column) for column in batch.columns], names=batch.schema.names)
+    table = plain(batch)
     has_digest = plan.key[0] in plan.added
     names = plan.digested if has_digest else list(plan.key)
     digests = row_digests.digests(table, names) if has_digest or plan.answers.as_of else []

@@ -297,3 +297,36 @@ def test_what_is_written_for_python_runs(tmp_path: Path) -> None:
     workflow = begun.files[2].read_text(encoding="utf-8")
     assert "for spec in dags/models/*.yaml" in workflow
     assert 'python-version: "3.12"}' in workflow
+
+
+@pytest.mark.slow
+def test_parquet_of_pandas_is_taken_whatever_its_types(tmp_path: Path) -> None:
+    count = 1_200
+    times = pd.date_range("2024-01-01", periods=count, freq="6h")
+    frame = pd.DataFrame(
+        {
+            "id": [f"a{row}" for row in range(count)],
+            "at": times,
+            "seen": times.tz_localize("Europe/Berlin") - pd.Timedelta(days=3),
+            "day": times.date,
+            "size": pd.array([None if row % 9 == 0 else row % 50 for row in range(count)], "Int32"),
+            "ratio": pd.array([row % 13 / 13 for row in range(count)], "float32"),
+            "big": pd.array([2**63 + row for row in range(count)], "uint64"),
+            "shop": pd.Categorical([f"s{row % 5}" for row in range(count)]),
+            "tags": [["x"]] * count,
+            "clock": times.time,
+            "none": [None] * count,
+            "open": [row % 7 == 3 for row in range(count)],
+            "late": [(row * 37 % 101) + row % 5 > 60 for row in range(count)],
+        }
+    )
+    frame.to_parquet(tmp_path / "shops.parquet")
+    begun = start(tmp_path, tmp_path / "shops.parquet", "late")
+    spec = ModelSpec.load(begun.files[0])
+    assert (spec.event_time, spec.key, spec.task) == ("at", ("id",), "classification")
+    assert spec.features is not None
+    assert {"size", "ratio", "open"} <= set(spec.features.numeric)
+    assert spec.features.categorical == ("shop", "clock")
+    assert {"seen", "day"} <= set(spec.features.dates)
+    version = published(spec, tmp_path / "store")
+    assert version.columns["shop"] == "string"
