@@ -64,6 +64,34 @@ class SqlSource:
 
         yield from source_sql.batches(self.engine(), self.sql, partition, types, self.describe(partition))
 
+    def marked(
+        self, partition: Partition | None, types: Mapping[str, str], expected: Mapping[str, str]
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield the same rows, with the cells marked that cannot be read as the type of their column.
+
+        This is asked only of columns whose values are of several kinds, such as those of SQLite may be.
+
+        :param expected: Arrow types of columns.
+        """
+        from airflow_mlops.stores.sources import sql as source_sql
+
+        where = self.describe(partition)
+        yield from source_sql.batches(self.engine(), self.sql, partition, types, where, expected)
+
+    @property
+    def has_notation(self) -> bool:
+        """Whether numbers or times are written in a notation of their own, which those of a database are not."""
+        return False
+
+    @property
+    def types(self) -> Mapping[str, str]:
+        """Arrow types that it says columns have; the query says that with CAST."""
+        return {}
+
+    def is_plain(self, *, number: bool) -> bool:
+        """Tell whether text is written as Arrow reads it."""
+        return True
+
     def engine(self) -> Engine:
         from airflow.providers.common.sql.hooks.sql import DbApiHook
         from airflow.sdk import BaseHook

@@ -121,6 +121,13 @@ def test_every_kind_of_value_becomes_one_that_delta_knows(postgres: str) -> None
     assert read(SqlSource("pg", query), nothing="double").schema.field("nothing").type == pa.float64()
 
 
+def test_numbers_of_any_length_in_documents_keep_their_digits(postgres: str) -> None:
+    query = """select '{"a": [18446744073709551615, 9007199254740993, 0.5]}'::jsonb as document"""
+    document = '{"a": [18446744073709551615, 9007199254740993, 0.5]}'
+    assert read(SqlSource("pg", query))["document"].to_pylist() == [document]
+    assert read(SqlSource("pg", query.replace("jsonb", "json")))["document"].to_pylist() == [document]
+
+
 def test_a_value_cannot_become_part_of_the_query(postgres: str) -> None:
     source = SqlSource("pg", f"select * from {postgres} where '%' <> :partition and id % 2 = 1")
     assert read(source)["id"].to_pylist() == [1, 3]
@@ -236,11 +243,21 @@ def test_no_rows_still_have_columns(sqlite: sqlite3.Connection) -> None:
 @pytest.mark.parametrize(
     ("values", "says"),
     [
-        ([(1,), ("x",)], "'a' holds int, str, which make no one type"),
-        ([(1,)] * 10_000 + [("x",)], "'a' is int64 and then string"),
+        (
+            [(1,), ("x",)],
+            r"'a' holds 1 int: '1' \(row 1\), and 1 str: 'x' \(row 2\): values of several kinds make no one type.* cast\(a as text\)",
+        ),
+        (
+            [(1,)] * 10_000 + [("x",)],
+            r"'a' holds 10,000 int: '1' \(row 1\), .*, …, and 1 str: 'x' \(row 10,001\): values of several kinds",
+        ),
+        (
+            [(b"x",), (1.5,)],
+            r"'a' holds 1 bytes: \"x'78'\" \(row 1\), and 1 float: '1.5' \(row 2\): values of several",
+        ),
         ([(1 << 62,), (1.5,)], "'a'"),
     ],
-    ids=["together", "apart", "too large"],
+    ids=["together", "apart", "bytes", "too large"],
 )
 def test_values_of_several_kinds_are_told(sqlite: sqlite3.Connection, values: list[Any], says: str) -> None:
     sqlite.execute("create table flights (a)")
@@ -249,6 +266,11 @@ def test_values_of_several_kinds_are_told(sqlite: sqlite3.Connection, values: li
     sqlite.execute("commit")
     with pytest.raises(SourceUnreadable, match=says):
         read(SqlSource("lite", "select a from flights"), None)
+
+
+def test_a_column_of_the_query_may_not_have_our_name(sqlite: sqlite3.Connection) -> None:
+    with pytest.raises(SourceUnreadable, match="has '_unreadable', which our tables add; rename it"):
+        read(SqlSource("lite", "select 1 as _unreadable"), None)
 
 
 @pytest.mark.parametrize(

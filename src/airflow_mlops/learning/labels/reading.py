@@ -12,6 +12,7 @@ from airflow_mlops.learning.models import classes as label_classes
 from airflow_mlops.learning.models import pipeline
 from airflow_mlops.stores.arrow import arrow_type, is_beyond_exact
 from airflow_mlops.stores.sources import unreadable
+from airflow_mlops.stores.sources.kinds import masking
 from airflow_mlops.stores.sources.source import MarkingSource
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def read(
             for name, kind in marks.items()
             if has_notation or name in expected or name in source.types
         }
-        batches = source.marked(partition, types, said)
+        batches = masking(source.marked(partition, types, said), pii)
     else:
         batches = source.batches(partition, types)
     where = f"the labels of partition {partition.key}"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from airflow_mlops.exceptions import SchemaMismatch
 from airflow_mlops.stages.ingest.releases import REASONS, UNREADABLE
+from airflow_mlops.stores.sources.kinds import masking
 from airflow_mlops.stores.sources.source import MarkingSource
 from airflow_mlops.stores.sources.unreadable import (
     Cell,
@@ -92,10 +93,11 @@ class Unreadable:
         self._marking = source if isinstance(source, MarkingSource) else None
         if not isinstance(source, MarkingSource):
             return source.batches(partition, published)
-        if self._is_prepared:
-            return source.marked(partition, published, {})
-        names = {name: str(kind) for name, kind in self._expected.items()}
-        return source.marked(partition, published, {self._event_time: "timestamp[us, tz=UTC]", **names})
+        expected: dict[str, str] = {}
+        if not self._is_prepared:
+            names = {name: str(kind) for name, kind in self._expected.items()}
+            expected = {self._event_time: "timestamp[us, tz=UTC]", **names}
+        return masking(source.marked(partition, published, expected), self._pii)
 
     def taken(self, rows: pa.Table) -> tuple[pa.Table, Cells]:
         """Return the rows of a batch as the dataset has them, and the cells that its source has marked."""

@@ -103,7 +103,11 @@ def settled(schema: pa.Schema, types: Mapping[str, str] | None) -> pa.Schema:
 
 
 def spooled(
-    batches: Iterable[pa.RecordBatch], types: Mapping[str, str] | None, where: str
+    batches: Iterable[pa.RecordBatch],
+    types: Mapping[str, str] | None,
+    where: str,
+    planned: Callable[[pa.Schema], pa.Schema] = lambda schema: schema,
+    read: Callable[[pa.RecordBatch, pa.Schema, str], pa.RecordBatch] = cast,
 ) -> Iterator[pa.RecordBatch]:
     """Yield batches in one schema that is known only after the last batch; a temporary file holds them until then.
 
@@ -111,6 +115,8 @@ def spooled(
     later, and then fractions.
 
     :param types: types that are already published, for columns without any value.
+    :param planned: returns the schema that batches of a schema will have; it is called after the last batch.
+    :param read: returns a batch in the schema of all.
     :raises SourceUnreadable: if the types of a column cannot be reconciled.
     :raises StoreUnavailable: if the disk of temporary files is full.
     """
@@ -131,9 +137,9 @@ def spooled(
         if writer is None:
             return
         writer.close()
-        schema = settled(unify((("", part) for part in written), where), types)
+        schema = settled(unify((("", planned(part)) for part in written), where), types)
         raw.seek(0)
         file = pa.PythonFile(raw, "r")
         for _ in written:
             for batch in pa.ipc.open_stream(file):
-                yield cast(batch, schema, where)
+                yield read(batch, schema, where)

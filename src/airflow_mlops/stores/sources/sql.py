@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.domain.partitions import Partition
@@ -15,6 +16,8 @@ from airflow_mlops.domain.spec.source import PARAMETERS
 from airflow_mlops.exceptions import SourceMissing, SourceUnreadable
 from airflow_mlops.stores.arrow import unsigned
 from airflow_mlops.stores.sources.batches import distinct, spooled
+from airflow_mlops.stores.sources.kinds import Kinds, as_text
+from airflow_mlops.stores.sources.unreadable import COLUMN
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,17 +34,27 @@ CHUNK = 10_000
 
 
 def batches(
-    engine: Engine, query: str, partition: Partition | None, types: Mapping[str, str] | None, where: str
+    engine: Engine,
+    query: str,
+    partition: Partition | None,
+    types: Mapping[str, str] | None,
+    where: str,
+    expected: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[pa.RecordBatch]:
     """Yield the rows of a query.
 
     :param query: may refer to ``:start``, ``:end`` and ``:partition``, which are bound and never become part of its text.
     :param where: the name of the query in messages.
+    :param expected: types that columns of several kinds of values are read as; cells that are none are marked, in the column
+        that :mod:`~airflow_mlops.stores.sources.unreadable` adds.
     :raises SourceMissing: if the database cannot be reached, or a table does not exist.
     :raises SourceUnreadable: if the query is wrong, or a column has values of several kinds.
     """
     # Types are known only after the last row; by then the connection is closed.
-    yield from spooled(_fetched(engine, query, partition, where), types, where)
+    kinds = Kinds(expected, where)
+    yield from spooled(
+        _fetched(engine, query, partition, where, kinds), types, where, kinds.planned, kinds.read
+    )
 
 
 def count(engine: Engine, query: str, partition: Partition | None, where: str) -> int:
@@ -61,7 +74,9 @@ def first_row(engine: Engine, query: str, partition: Partition | None, where: st
     return tuple(row) if row is not None else None
 
 
-def _fetched(engine: Engine, query: str, partition: Partition | None, where: str) -> Iterator[pa.RecordBatch]:
+def _fetched(
+    engine: Engine, query: str, partition: Partition | None, where: str, kinds: Kinds
+) -> Iterator[pa.RecordBatch]:
     import pyarrow as pa
 
     timezone = partition.grain.timezone if partition else "UTC"
@@ -73,14 +88,19 @@ def _fetched(engine: Engine, query: str, partition: Partition | None, where: str
             raise SourceUnreadable(f"{where} returns no rows; write a query that selects some")
         names = list(cursor.keys())
         distinct(names, where)
+        if COLUMN in names:
+            raise SourceUnreadable(f"{where} has {COLUMN!r}, which our tables add; rename it")
         empty = True
         for rows in cursor.partitions(CHUNK):
             empty = False
+            cells = list(zip(*rows, strict=True))
+            several = kinds.add(names, cells)
             columns = [
-                column(name, values, where, timezone)
-                for name, values in zip(names, zip(*rows, strict=True), strict=True)
+                as_text(values) if name in several else column(name, values, where, timezone)
+                for name, values in zip(names, cells, strict=True)
             ]
-            yield pa.record_batch(columns, names=names)
+            yield kinds.look(pa.record_batch(columns, names=names))
+        kinds.check()
         if empty:
             yield pa.record_batch([pa.nulls(0)] * len(names), names=names)
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+import sqlite3
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,8 @@ import pyarrow as pa
 import pytest
 
 from airflow_mlops.domain.facts.labels import LabelsReport, Unmatched
-from airflow_mlops.exceptions import SchemaMismatch
-from airflow_mlops.hooks.sources import FileSource
+from airflow_mlops.exceptions import SchemaMismatch, SourceUnreadable
+from airflow_mlops.hooks.sources import FileSource, SqlSource
 from airflow_mlops.learning.labels import labels
 from airflow_mlops.stores.sources.python import PythonSource
 from airflow_mlops.stores.tables import tables
@@ -289,6 +290,28 @@ def test_labels_that_are_personal_data_are_not_shown(
         said = str(error)
     assert "line 4 of" in said + caplog.text
     assert "SECRET" not in said + caplog.text
+
+
+@pytest.mark.parametrize("task", ["classification", "regression"])
+@pytest.mark.parametrize("pii", [[], ["y"]])
+def test_labels_of_several_kinds_in_a_database_are_told_and_not_shown_where_personal(
+    store: Store, monkeypatch: pytest.MonkeyPatch, task: str, pii: list[str]
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_LITE", f"sqlite:///{store.folder}/labels.db")
+    with sqlite3.connect(store.folder / "labels.db") as connection:
+        connection.execute("create table labels (id integer, at text, y)")
+        rows = [(5, "2013-01-02", 1), (6, "2013-01-02", 0.5), (7, "2013-01-02", "SECRET")]
+        connection.executemany("insert into labels values (?, ?, ?)", rows)
+    connection.close()
+    store.publish([5, 6, 7])
+    with pytest.raises((SchemaMismatch, SourceUnreadable)) as raised:
+        labels.ingest(
+            SqlSource("lite", "select * from labels order by id"), month("2013-01"), uri=store.labels, key=["id"],
+            event_time="at", target="y", task=task, data=store.data, pii=pii,
+        )  # fmt: skip
+    assert "'y'" in str(raised.value)
+    assert "row 3" in str(raised.value)
+    assert ("SECRET" in str(raised.value)) is not bool(pii)
 
 
 @pytest.mark.parametrize("key", [5, 9])
