@@ -13,6 +13,8 @@ from airflow_mlops.stores.tables import places
 
 SECTION = "mlops"
 
+_instead: dict[str, str] = {}
+
 
 @cache
 def storage() -> str:
@@ -81,8 +83,13 @@ def decision_timeout() -> timedelta:
     return timedelta(seconds=int(value))
 
 
+def use(**options: str) -> None:
+    """Use other values than the configured ones in this process, for commands; before any option is read."""
+    _instead.update(options)
+
+
 def _get(option: str) -> str:
-    return str(conf.get(SECTION, option)).strip()
+    return str(_instead[option] if option in _instead else conf.get(SECTION, option)).strip()
 
 
 def _folder(option: str, value: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -38,14 +37,12 @@ def run(args: Namespace) -> None:
     from rich.console import Console
 
     console = Console(stderr=True)
-    # MLflow tells of each table that it makes.
-    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     try:
         _place(args)
         spec, folder = _spec(args.spec)
+        _log(console)
         plan = _plan(spec, folder, own=args.storage is not None)
         partitions = _partitions(plan, args, console)
-        _log(console)
         with _progress(console, partitions) as begin:
             from airflow_mlops.stages.loop import loop
 
@@ -61,6 +58,8 @@ def run(args: Namespace) -> None:
 
 def _place(args: Namespace) -> None:
     """Set the options of this process for a storage of its own."""
+    from airflow_mlops import config
+
     if args.storage is None:
         if args.tracking_uri is not None:
             raise ValueError("--tracking-uri needs --storage: a ledger and its MLflow belong together.")
@@ -74,9 +73,7 @@ def _place(args: Namespace) -> None:
                 f"--tracking-uri is missing: MLflow has no database in {storage}; name its MLflow."
             )
         tracking = f"sqlite:///{storage.removeprefix('file://')}/mlflow.db"
-    os.environ["AIRFLOW__MLOPS__STORAGE"] = storage
-    os.environ["AIRFLOW__MLOPS__REPORTS"] = ""
-    os.environ["AIRFLOW__MLOPS__TRACKING_URI"] = tracking
+    config.use(storage=storage, reports="", tracking_uri=tracking)
 
 
 def _spec(name: str) -> tuple[ModelSpec, Path]:
@@ -176,10 +173,12 @@ def _keys(spec: ModelSpec, source: Source) -> set[str]:
 
 def _log(console: Console) -> None:
     """Show warnings above the progress bar, in place of all that Airflow's tasks log to the output."""
+    import mlflow  # noqa: F401 - sets up its own log, which tells of each table that it makes
     from rich.logging import RichHandler
 
     handler = RichHandler(console=console, show_time=False, show_path=False, show_level=False)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler], force=True)
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
 
 
 @contextmanager
