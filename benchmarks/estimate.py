@@ -171,7 +171,7 @@ def _predicted(
 
 
 @cache
-def _calibrated(seed: int, model: str, classes: int, holdout: int) -> estimate_classes.Calibration:
+def _calibrated(seed: int, model: str, classes: int, holdout: int) -> estimate_classes.SoftmaxCalibration:
     return estimate_classes.calibrate(*_predicted(seed, holdout, model, classes))
 
 

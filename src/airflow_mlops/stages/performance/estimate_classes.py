@@ -31,7 +31,7 @@ _LOGS = 1
 """Place of the log probability among the terms."""
 
 
-class Calibration(NamedTuple):
+class SoftmaxCalibration(NamedTuple):
     """How probable each class is by the probabilities that a model gives all of them: a softmax of their :func:`_terms`.
 
     :param coefficients: by line, class and term: first the line that fits the rows, then the lines that fit random draws
@@ -62,7 +62,7 @@ class Calibration(NamedTuple):
 
 def calibrate(
     truth: np.ndarray, scores: np.ndarray, seed: int = 0, weights: np.ndarray | None = None
-) -> Calibration | None:
+) -> SoftmaxCalibration | None:
     """Fit one calibration to all classes; None if there are too few rows, or rows of one class only.
 
     Curves that are fitted apart and then scaled to a sum of 1, as scikit-learn and NannyML do, are calibrated no more:
@@ -98,7 +98,7 @@ def calibrate(
             again = counted * np.bincount(random.integers(0, size, size), minlength=size)
             some = again > 0
             lines.append(_fitted(codes[some], terms[some], again[some] / counted.mean(), lines[0]))
-    return Calibration(np.array([_coefficients(line) for line in lines]))
+    return SoftmaxCalibration(np.array([_coefficients(line) for line in lines]))
 
 
 def _terms(scores: np.ndarray) -> np.ndarray:
@@ -172,7 +172,7 @@ def _fitted(truth: np.ndarray, terms: np.ndarray, weights: np.ndarray, start: np
 
 def estimate(
     scores: np.ndarray,
-    calibration: Calibration,
+    calibration: SoftmaxCalibration,
     seed: int = 0,
     rule: DecisionRule = HALF,
     counted: np.ndarray | None = None,

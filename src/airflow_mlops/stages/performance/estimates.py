@@ -37,7 +37,7 @@ CALIBRATION = "monitor/calibration.json"
 """Path of a version's calibration among the artifacts of its run."""
 OF_CLASSES = "monitor/calibrations.json"
 """Path of the calibration of more than two classes, in the order of the classes."""
-_Calibration = Calibration | estimate_classes.Calibration
+_Calibration = Calibration | estimate_classes.SoftmaxCalibration
 
 
 def of(
@@ -66,7 +66,7 @@ def of(
     calibration = _kept(client, ref, coding) or _made(client, ref, training, coding)
     if calibration is None or not len(scores):
         return {}
-    if isinstance(calibration, estimate_classes.Calibration):
+    if isinstance(calibration, estimate_classes.SoftmaxCalibration):
         return estimate_classes.estimate(scores, calibration, rule=coding.decision, counted=weights)
     if not calibration.scores.size:
         return {}
@@ -88,7 +88,7 @@ def _kept(client: Client, ref: ModelRef, coding: Coding) -> _Calibration | None:
         if kept.get(_WEIGHTS) != coding.weights:
             return None
         if coding.many:
-            of_classes = estimate_classes.Calibration(np.array(kept["coefficients"], dtype=float))
+            of_classes = estimate_classes.SoftmaxCalibration(np.array(kept["coefficients"], dtype=float))
             # The spec may name more classes by now.
             return of_classes if of_classes.fits(len(coding.judged)) else None
         scores, shares = (np.array(kept[name], dtype=float) for name in ("scores", "shares"))
