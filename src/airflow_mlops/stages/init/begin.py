@@ -104,10 +104,10 @@ def begin(
         else:
             profiles = _profiles(plan, look)
         draft = files.write(places.spec, spec_text.text(plan, profiles, places.data))
-        ModelSpec.load(draft)
-        files.write(
-            places.test, python_text.test(places.name, plan.answers.target, places.spec, places.test.parent)
-        )
+        # Two are enough to train on, and to see what a champion does.
+        keys = sorted(profiles.rows)[:2] if ModelSpec.load(draft).source.files else []
+        test = python_text.test(places.name, plan.answers.target, places.spec, places.test.parent, keys)
+        files.write(places.test, test)
         if writes_workflow:
             files.write(places.workflow, workflow)
         # Last, since a scheduler reads it at once.

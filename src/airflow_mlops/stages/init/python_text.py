@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 _DAG = '''"""The five DAGs of the model in models/{name}.yaml."""
@@ -20,10 +21,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from airflow_mlops import ModelSpec
+{packages}
 
 SPEC = Path(__file__).parent / "{spec}"
-
+{partitions}
 
 def test_the_spec_is_valid() -> None:
     spec = ModelSpec.load(SPEC)
@@ -31,6 +32,14 @@ def test_the_spec_is_valid() -> None:
     assert spec.target == {target}
     assert spec.target not in spec.features.names
 '''
+_LOOP_TEST = """
+
+def test_the_first_partitions_go_through_the_loop(mlops: LoopLab) -> None:
+    if not mlops.has_files(SPEC, PARTITIONS):
+        pytest.skip("the data is not on this machine")
+    run = mlops.run_loop(SPEC, PARTITIONS)
+    assert not any(step.problem for step in run.steps), run
+"""
 _WORKFLOW = """# Checks every model of this repository; written by `airflow-mlops init --ci`.
 name: models
 on: [push, pull_request]
@@ -54,14 +63,26 @@ def dag(name: str) -> str:
     return _DAG.format(name=name)
 
 
-def test(name: str, target: str, spec: Path, tests: Path) -> str:
-    """Return the first test of a model.
+def test(name: str, target: str, spec: Path, tests: Path, partitions: Sequence[str]) -> str:
+    """Return the first tests of a model.
 
     :param tests: folder of tests.
+    :param partitions: keys of partitions whose files a test reads; none if there are no files.
     """
     where = Path(os.path.relpath(spec.absolute(), tests.absolute())).as_posix()
-    written = json.dumps(target, ensure_ascii=False)
-    return _TEST.format(name=name, target=written, spec=where, tests=tests.name)
+    quoted = {
+        "target": json.dumps(target, ensure_ascii=False),
+        "name": name,
+        "spec": where,
+        "tests": tests.name,
+    }
+    if not partitions:
+        return _TEST.format(**quoted, packages="from airflow_mlops import ModelSpec", partitions="")
+    packages = (
+        "import pytest\n\nfrom airflow_mlops import ModelSpec\nfrom airflow_mlops.testing import LoopLab"
+    )
+    keys = f"PARTITIONS = {json.dumps(list(partitions))}\n"
+    return _TEST.format(**quoted, packages=packages, partitions=keys) + _LOOP_TEST
 
 
 def workflow(root: Path, specs: Path, tests: Path) -> str:

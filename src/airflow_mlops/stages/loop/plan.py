@@ -31,6 +31,7 @@ class LoopPlan:
     :param folder: in which suites of expectations lie that the spec names by a relative path.
     :param artifacts: where a new experiment keeps artifacts; None leaves that to MLflow.
     :param dask: address of a Dask scheduler for the trials of a search; None fits them here.
+    :param pictures: whether pages and pictures are made that decide nothing, such as model cards and Evidently's reports.
     """
 
     spec: ModelSpec
@@ -44,6 +45,7 @@ class LoopPlan:
     folder: Path | None = None
     artifacts: str | None = None
     dask: str | None = None
+    pictures: bool = True
 
     def uri(self, table: str) -> str:
         """Return the URI of one of the model's tables."""

@@ -129,6 +129,7 @@ def _drift(plan: LoopPlan, dataset: DatasetVersion, champion: ModelRef | None) -
         predictions_uri=plan.uri("predictions"),
         target=plan.spec.target,
         delay=plan.spec.labels.delay,
+        page=plan.pictures,
     )
     if compared.html:
         plan.page(dataset.partition, "drift", compared.html)

@@ -88,7 +88,13 @@ def _evaluated(plan: LoopPlan, dataset: DatasetVersion) -> Evaluation:
         key = f"{plan.run_of(dataset.partition, 'train')}/{candidate.name}/{jobs.Job.of(recipe).identity()}"
         candidates.append(
             train.train_candidate(
-                recipe, client=plan.client, key=key, tags={}, artifacts=plan.artifacts, dask=plan.dask
+                recipe,
+                client=plan.client,
+                key=key,
+                tags={},
+                artifacts=plan.artifacts,
+                dask=plan.dask,
+                pictures=plan.pictures,
             )
         )
     evaluation = evaluate.evaluate_candidates(
@@ -97,6 +103,8 @@ def _evaluated(plan: LoopPlan, dataset: DatasetVersion) -> Evaluation:
         dataset=candidates[0].dataset,
         champion=champions.current(plan.client, plan.uri("ledger"), spec.name).champion,
         gates=spec.gates,
+        # The drift policy may weigh columns by the data of a picture.
+        pictures=plan.pictures or spec.monitor.drift.weights == "importance",
     )
     _describe(plan, evaluation)
     return evaluation
@@ -105,6 +113,8 @@ def _evaluated(plan: LoopPlan, dataset: DatasetVersion) -> Evaluation:
 def _describe(plan: LoopPlan, evaluation: Evaluation, decision: PromotionDecision | None = None) -> None:
     """Keep the model card; the decision holds without it."""
     spec = plan.spec
+    if not plan.pictures:
+        return
     try:
         html = card.write(
             plan.client,
