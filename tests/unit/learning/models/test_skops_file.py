@@ -22,6 +22,7 @@ from threadpoolctl import threadpool_limits
 
 from airflow_mlops.exceptions import DigestMismatch, UntrustedModel
 from airflow_mlops.learning.models import skops_file
+from airflow_mlops.learning.models.least_cost import LeastCost
 from airflow_mlops.learning.models.outliers import OutlierScore
 
 
@@ -122,10 +123,13 @@ def test_a_type_outside_the_allow_list_is_refused_by_name(tmp_path: Path) -> Non
 LIBRARIES = {"sklearn", "scipy", "numpy", "lightgbm", "xgboost", "functools", "collections"}
 
 
-def test_every_trusted_type_is_one_of_the_libraries_we_train_with_or_stands_around_a_detector() -> None:
+OURS = {f"{kind.__module__}.{kind.__qualname__}" for kind in (LeastCost, OutlierScore)}
+
+
+def test_every_trusted_type_is_one_of_the_libraries_we_train_with_or_stands_around_an_estimator() -> None:
     for name in skops_file.trusted_types():
         module, _, attribute = name.rpartition(".")
-        assert name.partition(".")[0] in LIBRARIES or name == f"{OutlierScore.__module__}.OutlierScore"
+        assert name.partition(".")[0] in LIBRARIES or name in OURS
         assert callable(getattr(importlib.import_module(module), attribute)), name
 
 
