@@ -6,7 +6,7 @@ test uses that.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -65,7 +65,9 @@ class LoopRun:
         return decisions[-1].after if decisions else None
 
     def __str__(self) -> str:
-        return "\n".join(_lines(self))
+        from airflow_mlops.stages.loop.story import lines
+
+        return "\n".join(lines(self.steps))
 
 
 @dataclass(frozen=True)
@@ -128,8 +130,7 @@ class LoopLab:
         :param labels: labels by the partition in which they became known, for a spec with ``labels.source``.
         :param delay: in place of ``labels.delay``.
         :param frozen: the champion stays, whatever the retrain policy says: for tests of what monitoring sees.
-        :raises SpecError: if the spec is wrong.
-        :raises Exception: any error that time could heal; what is wrong with data or training is in the steps.
+        :raises SpecError: if the spec is wrong; what is wrong with data or a training is in the steps.
         """
         from airflow_mlops.domain.partitions import Partition
         from airflow_mlops.domain.spec.replay import built_in
@@ -286,22 +287,6 @@ def _steps(run: LoopRun, partition: str | None) -> Sequence[LoopStep]:
 
 def _at(partition: str | None) -> str:
     return "" if partition is None else f" at {partition}"
-
-
-def _lines(run: LoopRun) -> Iterator[str]:
-    """Tell what became of each partition, and what spoke against it, for messages."""
-    from airflow_mlops.domain.checks import Verdict
-
-    for step in run.steps:
-        if step.decision is not None:
-            yield f"  {step.partition}: {step.decision.action}: {step.decision.reason}"
-        else:
-            yield f"  {step.partition}: {step.problem or step.waiting or 'no decision'}"
-        checks = [*(step.decision.checks if step.decision else ())]
-        judged = [check for check in checks if check.verdict is not Verdict.PASS]
-        if step.health is not None:
-            judged += [step.health.drift, step.health.performance, step.health.staleness]
-        yield from (f"    {check.name} {check.verdict}: {check.reason}" for check in judged)
 
 
 @pytest.fixture(scope="session")

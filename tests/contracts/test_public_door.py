@@ -18,7 +18,7 @@ import airflow_mlops
 from contracts.source import HEAVY, PACKAGE, ROOT, tree
 
 MODULES = {
-    "assets", "config", "exceptions", "hooks", "notifications", "operators", "pipelines", "sensors", "triggers",
+    "assets", "config", "exceptions", "hooks", "notifications", "operators", "pipelines", "sensors", "testing", "triggers",
 }  # fmt: skip
 """Of the package, what people import from beside the door."""
 INNER = re.compile(r"\bairflow_mlops[./](?:domain|engines|learning|reporting|stages|stores)\b")

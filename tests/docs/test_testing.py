@@ -12,7 +12,7 @@ import pytest
 
 PAGE = Path(__file__).parents[2] / "docs" / "testing.md"
 
-pytestmark = pytest.mark.slow  # fits
+pytestmark = [pytest.mark.slow, pytest.mark.thorough]  # fits
 
 
 def test_the_tests_of_the_page_pass(tmp_path: Path) -> None:

@@ -261,11 +261,7 @@ class Candidate(Section):
             "type": "object",
             "properties": {
                 **own,
-                "of": {
-                    "type": "array",
-                    "minItems": 2,
-                    "items": {"type": ["string", "object"]},
-                },
+                "of": {"type": "array", "minItems": 2, "items": {"type": ["string", "object"]}},
                 "method": {"enum": ["voting", "stacking"]},
             },
             "required": ["of", "method"],
@@ -290,16 +286,11 @@ def in_place(candidates: tuple[Candidate, ...]) -> tuple[Candidate, ...]:
             elif isinstance(member, str) and (why := by_name[member]._no_member()):
                 complaints.append(((position, "of", place), why))
     Problems.raise_any(complaints)
+
+    def resolved(member: Any) -> Any:
+        return by_name.get(member, member) if isinstance(member, str) else member
+
     return tuple(
-        candidate.model_copy(
-            update={
-                "of": tuple(
-                    by_name.get(member, member) if isinstance(member, str) else member
-                    for member in candidate.of
-                )
-            }
-        )
-        if candidate.of
-        else candidate
+        candidate.model_copy(update={"of": tuple(map(resolved, candidate.of))}) if candidate.of else candidate
         for candidate in candidates
     )

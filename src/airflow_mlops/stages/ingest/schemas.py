@@ -286,12 +286,11 @@ def _alike(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
         return column.cast(kind)
     if not (_is_number(column.type) and _is_number(kind)):
         raise pa.ArrowInvalid(f"{column.type} is not {kind}")
-    converted = column.cast(kind)
-    if pa.types.is_floating(column.type):
-        # Arrow itself makes a fraction less exact without a word.
-        kept_all = pc.all(pc.or_(pc.equal(converted.cast(column.type), column), pc.is_nan(column))).as_py()
-        if kept_all is False:
-            raise pa.ArrowInvalid(f"values would be less exact as {kind}")
+    converted, is_fraction = column.cast(kind), pa.types.is_floating(column.type)
+    # Arrow itself makes a fraction less exact without a word.
+    same = pc.or_(pc.equal(converted.cast(column.type), column), pc.is_nan(column)) if is_fraction else None
+    if same is not None and pc.all(same).as_py() is False:
+        raise pa.ArrowInvalid(f"values would be less exact as {kind}")
     return converted
 
 
