@@ -136,6 +136,7 @@ def test_bad_rows_are_blocked_and_files_of_the_spec_are_read(
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_labels_come_late_by_the_delay_of_the_test(mlops: LoopLab) -> None:
     spec = mlops.spec(SPEC, labels={"source": {"python": "elsewhere:labels"}})
     rows = {month: mlops.rows(spec, month) for month in MONTHS}

@@ -101,6 +101,7 @@ def test_what_fails_or_waits_is_in_the_exit_code(project: Path) -> None:
     assert late.stderr.startswith("2013-02: a later partition has been decided already")
 
 
+@pytest.mark.thorough
 def test_what_cannot_be_run_is_said_before_anything_is_read(project: Path) -> None:
     for words, problem in (
         (["--from", "2014-01"], "There is no partition between 2014-01 and the last in "),

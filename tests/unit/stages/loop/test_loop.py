@@ -175,6 +175,7 @@ def test_the_loop_stops_where_a_person_has_to_approve(tmp_path: Path) -> None:
     assert again.waiting == waiting.waiting  # not trained a second time
 
 
+@pytest.mark.thorough
 def test_the_loop_stops_where_a_person_has_to_agree_to_train(tmp_path: Path) -> None:
     world = World(tmp_path, retrain={"when": {"every": 1}, "mode": "suggest"})
     steps = world.run()
@@ -199,6 +200,7 @@ def test_an_outage_ends_the_run_which_goes_on_later(tmp_path: Path, monkeypatch:
     assert world.champion == "1"
 
 
+@pytest.mark.thorough
 def test_labels_that_come_late_are_taken_in(tmp_path: Path) -> None:
     labels = {key: rows_of(key).select(["flight", "departure", "late"]) for key in KEYS}
 
