@@ -41,7 +41,7 @@ class Questions:
         key: str,
         flag: str,
         question: str,
-        given: str | None,
+        flag_value: str | None,
         guess: Guess | None,
         read: Callable[[str], T],
         missing: str = "",
@@ -49,13 +49,13 @@ class Questions:
         """Return an answer.
 
         :param key: of the spec, under which the reason of a guess is kept.
-        :param given: value of the flag; None if it was left out.
+        :param flag_value: value of the flag; None if it was left out.
         :param read: returns the answer that a text is; it refuses wrong ones.
         :param missing: what to say if there is neither an answer nor a guess.
         :raises SettingRefused: if the flag has a wrong value, or there is no guess and nobody to ask.
         """
-        if given is not None:
-            return read(given)
+        if flag_value is not None:
+            return read(flag_value)
         if self._asks:
             return self._ask(key, question, guess, read)
         if guess is None:
@@ -130,16 +130,16 @@ def answers(args: Namespace, data: Input, look: Look, name: str) -> tuple[Answer
         grain = Grain(args.partition or Grain.DAY)
     else:
         guess = guesses.grain(look.columns[time])
-        asked = "How long is a partition?"
-        grain = questions.answer("partition", "--partition", asked, args.partition, guess, _grain)
+        question = "How long is a partition?"
+        grain = questions.answer("partition", "--partition", question, args.partition, guess, _grain)
     late = Guess("P0D", "the latest rows have a label")
     if time is not None and look.columns[target].missing:
         late = guesses.delay(look.columns[target], *_ends(data, target, time))
     if time is None and args.label_delay is None:
         delay = late.value
     else:
-        asked = "How long until the target of a row is known?"
-        delay = questions.answer("labels", "--label-delay", asked, args.label_delay, late, _duration)
+        question = "How long until the target of a row is known?"
+        delay = questions.answer("labels", "--label-delay", question, args.label_delay, late, _duration)
     questions.refuse_open()
     return Answers(name, target, key, time, grain, delay, as_of), questions.reasons
 

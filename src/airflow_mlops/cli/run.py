@@ -220,8 +220,10 @@ def _print(plan: LoopPlan, steps: Sequence[LoopStep], *, as_json: bool) -> None:
     keys = [step.partition for step in steps]
     console.print(DecisionTable(spec.name, spec.metric.name, stories(plan.storage, spec.name, keys)))
     for step in steps:
-        told = step.decision is not None or (step.validation and step.validation.verdict is Verdict.FAIL)
-        if step.problem and not told:
+        is_in_table = step.decision is not None or (
+            step.validation and step.validation.verdict is Verdict.FAIL
+        )
+        if step.problem and not is_in_table:
             console.print(Text.assemble((f"✗ {step.partition}: ", "red"), step.problem))
     for step in steps:
         if step.waiting:

@@ -197,8 +197,8 @@ def is_unique(rows: pa.Table, names: Collection[str]) -> bool:
 
     from airflow_mlops.stores.tables import digests
 
-    found = digests.rows(rows.select(list(names)))
-    return np.unique(found).size == found.size
+    row_digests = digests.rows(rows.select(list(names)))
+    return np.unique(row_digests).size == row_digests.size
 
 
 def delay(column: ColumnLook, labelled_until: datetime | None, until: datetime) -> Guess:

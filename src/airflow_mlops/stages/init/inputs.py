@@ -113,9 +113,9 @@ def of_path(data: Path) -> Input:
         pairs = sorted(zip(named.keys, range(len(files)), strict=True))
         files = [files[place] for _, place in pairs]
         named = named._replace(keys=tuple(key for key, _ in pairs))
-    found = dialect.find(files)
-    files = dialect.written(files, found.options)
-    options = dict(found.options)
+    written = dialect.find(files)
+    files = dialect.written(files, written.options)
+    options = dict(written.options)
     if named is not None and files[0].format != "parquet":
         # Each partition is read by itself, and its values alone may be of a narrower type.
         options["types"] = {**options.get("types", {}), **_uneven(files, data.name)}
@@ -125,7 +125,7 @@ def of_path(data: Path) -> Input:
         data.name,
         Kept(lambda: source_files.read(files, data.name)),
         options,
-        found.notes,
+        written.notes,
         files,
         named,
     )

@@ -119,8 +119,8 @@ def _at_once(costs: Costs | CostMatrix | None, own: Sequence[str]) -> DecisionRu
     """
     if isinstance(costs, CostMatrix) and len(own) > len(BINARY):
         rows = [[cost for cost in row[: len(own)] if cost is not None] for row in costs.rows[: len(own)]]
-        known = all(len(row) == len(own) for row in rows)
-        matrix = tuple(map(tuple, rows)) if known else None
+        has_each_pair = all(len(row) == len(own) for row in rows)
+        matrix = tuple(map(tuple, rows)) if has_each_pair else None
         return DecisionRule(costs=costs, matrix=matrix, places=tuple(range(len(own))))
     if isinstance(costs, Costs) and len(own) == len(BINARY):
         return DecisionRule(threshold=costs.threshold, costs=costs)

@@ -129,10 +129,10 @@ class Kinds:
         wrong = [name for name in self._several() if not self._is_readable(name)]
         if not wrong:
             return ""
-        told = "; ".join(f"{name!r} holds {self._told(name, masked=name in masked)}" for name in wrong)
+        contents = "; ".join(f"{name!r} holds {self._told(name, masked=name in masked)}" for name in wrong)
         name = wrong[0]
         return (
-            f"{self._where}: {told}: values of several kinds make no one type. Correct them; or, if {name!r} is text, write "
+            f"{self._where}: {contents}: values of several kinds make no one type. Correct them; or, if {name!r} is text, write "
             f"cast({name} as text) as {name} in the query; or, if it is a number and there is no transform, list it under "
             "features.numeric: then numbers that are text are read, and rows with any other text can be set aside "
             "(on_unreadable: quarantine)"
