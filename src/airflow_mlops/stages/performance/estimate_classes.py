@@ -10,7 +10,7 @@ from airflow_mlops.domain.facts.performance import CONFIDENCE
 from airflow_mlops.domain.metrics import measured as measured_names
 from airflow_mlops.domain.spec.costs import CostMatrix
 from airflow_mlops.domain.spec.decision import COST
-from airflow_mlops.learning.statistics import measures
+from airflow_mlops.learning.statistics import decisions, measures
 from airflow_mlops.stages.performance.calibration import LEAST_ROWS, LINES, measured
 
 if TYPE_CHECKING:
@@ -36,9 +36,11 @@ class SoftmaxCalibration(NamedTuple):
 
     :param coefficients: by line, class and term: first the line that fits the rows, then the lines that fit random draws
         of the rows.
+    :param rule: by which the model puts a row in one of the classes, which is one of the terms.
     """
 
     coefficients: np.ndarray
+    rule: DecisionRule = HALF
 
     def __call__(self, scores: np.ndarray, line: int = 0) -> np.ndarray:
         """Return the probability of each class, one column a class.
@@ -48,7 +50,7 @@ class SoftmaxCalibration(NamedTuple):
         import numpy as np
         from scipy.special import softmax
 
-        logits = np.einsum("rct,ct->rc", _terms(scores), self.coefficients[line])
+        logits = np.einsum("rct,ct->rc", _terms(scores, self.rule), self.coefficients[line])
         probabilities: np.ndarray = softmax(logits, axis=1)
         return probabilities
 
@@ -61,7 +63,11 @@ class SoftmaxCalibration(NamedTuple):
 
 
 def calibrate(
-    truth: np.ndarray, scores: np.ndarray, seed: int = 0, weights: np.ndarray | None = None
+    truth: np.ndarray,
+    scores: np.ndarray,
+    seed: int = 0,
+    weights: np.ndarray | None = None,
+    rule: DecisionRule = HALF,
 ) -> SoftmaxCalibration | None:
     """Fit one calibration to all classes; None if there are too few rows, or rows of one class only.
 
@@ -76,6 +82,7 @@ def calibrate(
     :param truth: codes of classes.
     :param scores: probability of each class, one column a class.
     :param weights: how much each row counts; None if all count alike.
+    :param rule: by which the model puts a row in one of the classes.
     """
     import numpy as np
     from threadpoolctl import threadpool_limits
@@ -88,7 +95,7 @@ def calibrate(
     if truth.size > (most := max(_FITTED // width, 20_000)):
         drawn = random.choice(truth.size, most, replace=False)
         truth, scores, counted = truth[drawn], scores[drawn], counted[drawn]
-    codes, size, terms = truth.astype(int), truth.size, _terms(scores)
+    codes, size, terms = truth.astype(int), truth.size, _terms(scores, rule)
     start = np.zeros((1 + width, terms.shape[2]))
     start[0, _LOGS] = 1
     # These fits are so small that several threads would only wait for each other.
@@ -98,21 +105,21 @@ def calibrate(
             again = counted * np.bincount(random.integers(0, size, size), minlength=size)
             some = again > 0
             lines.append(_fitted(codes[some], terms[some], again[some] / counted.mean(), lines[0]))
-    return SoftmaxCalibration(np.array([_coefficients(line) for line in lines]))
+    return SoftmaxCalibration(np.array([_coefficients(line) for line in lines]), rule)
 
 
-def _terms(scores: np.ndarray) -> np.ndarray:
+def _terms(scores: np.ndarray, rule: DecisionRule) -> np.ndarray:
     """Return, by row and class, what the probability of a class depends on, beside an intercept.
 
     Its log probability, and how far that is below the least that is told apart otherwise (log loss is the sum of both);
-    whether it is the most probable class (accuracy and F1 are sums of it); its probability (the Brier score).
+    whether it is the class that the row is put in (accuracy and F1 are sums of it); its probability (the Brier score).
     """
     import numpy as np
 
     logs, least = np.log(np.clip(scores, _TINY, 1)), np.finfo(float).eps
-    first = np.arange(scores.shape[1]) == scores.argmax(axis=1)[:, None]
+    chosen = np.arange(scores.shape[1]) == decisions.chosen(scores, rule)[:, None]
     below = np.log(np.clip(scores, least, 1)) - logs
-    terms: np.ndarray = np.stack([np.ones_like(logs), logs, below, first, scores], axis=2)
+    terms: np.ndarray = np.stack([np.ones_like(logs), logs, below, chosen, scores], axis=2)
     return terms
 
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _WEIGHTS = "weights"
+_DECISION = "decision"
 CALIBRATION = "monitor/calibration.json"
 """Path of a version's calibration among the artifacts of its run."""
 OF_CLASSES = "monitor/calibrations.json"
@@ -88,7 +89,10 @@ def _kept(client: Client, ref: ModelRef, coding: Coding) -> _Calibration | None:
         if kept.get(_WEIGHTS) != coding.weights:
             return None
         if coding.many:
-            of_classes = estimate_classes.SoftmaxCalibration(np.array(kept["coefficients"], dtype=float))
+            if kept.get(_DECISION) != _rule(coding).get(_DECISION):
+                return None
+            coefficients = np.array(kept["coefficients"], dtype=float)
+            of_classes = estimate_classes.SoftmaxCalibration(coefficients, coding.decision)
             # The spec may name more classes by now.
             return of_classes if of_classes.fits(len(coding.judged)) else None
         scores, shares = (np.array(kept[name], dtype=float) for name in ("scores", "shares"))
@@ -123,12 +127,22 @@ def _made(client: Client, ref: ModelRef, training: Training, coding: Coding) -> 
         return None
     by = {} if coding.weights is None else {_WEIGHTS: coding.weights}
     if coding.many:
-        of_classes = estimate_classes.calibrate(truth, scores, weights=weights)
+        of_classes = estimate_classes.calibrate(truth, scores, weights=weights, rule=coding.decision)
         if of_classes is not None:
             content = {"coefficients": of_classes.coefficients.tolist()}
-            artifacts.write_json(client, ref.run_id, OF_CLASSES, {**content, **by})
+            artifacts.write_json(client, ref.run_id, OF_CLASSES, {**content, **by, **_rule(coding)})
         return of_classes
     calibration = calibrate(truth, scores, weights=weights)
     content = {"scores": calibration.scores.tolist(), "shares": calibration.shares.tolist()}
     artifacts.write_json(client, ref.run_id, CALIBRATION, {**content, **by})
     return calibration
+
+
+def _rule(coding: Coding) -> dict[str, object]:
+    """Return what a calibration of many classes depends on beside the rows, unless it is the usual decision."""
+    rule = coding.decision
+    return (
+        {}
+        if rule.usual
+        else {_DECISION: rule.model_dump(mode="json", include={"threshold", "places", "matrix"})}
+    )

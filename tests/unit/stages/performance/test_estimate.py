@@ -13,7 +13,7 @@ from airflow_mlops.domain.spec.costs import CostMatrix
 from airflow_mlops.domain.spec.model import Features
 from airflow_mlops.learning.labels.coding import Coding
 from airflow_mlops.learning.models import models
-from airflow_mlops.learning.statistics import measures
+from airflow_mlops.learning.statistics import decisions, measures
 from airflow_mlops.stages.performance import estimate, estimate_classes, estimates
 from airflow_mlops.stages.performance.calibration import Calibration, calibrate
 from airflow_mlops.stores.registry import artifacts, registry
@@ -180,6 +180,18 @@ def test_scores_of_any_form_are_estimated_on_their_own_rows_as_they_were_measure
     assert (probabilities * scores).sum() == pytest.approx((one_hot * scores).sum(), rel=0.001)
 
 
+def test_classes_chosen_by_costs_are_estimated_on_their_own_rows_as_they_were_measured() -> None:
+    truth, scores, _ = draw_many(0, 3000)
+    costs = np.ones((5, 5)) - np.eye(5)
+    costs[4] *= 12
+    rule = DecisionRule(matrix=tuple(map(tuple, costs.tolist())), places=tuple(range(5)))
+    chosen = decisions.chosen(scores, rule)
+    assert (chosen != scores.argmax(axis=1)).mean() > 0.1
+    calibration = estimate_classes.calibrate(truth, scores, rule=rule)
+    hits = calibration(scores)[np.arange(truth.size), chosen].mean()
+    assert hits == pytest.approx((chosen == truth).mean(), abs=0.0002)
+
+
 def test_a_class_with_few_rows_is_calibrated_by_what_holds_for_the_others() -> None:
     truth, scores, _ = draw_many(0, 1000)
     calibration = estimate_classes.calibrate(truth, scores)
@@ -240,6 +252,16 @@ def test_a_calibration_of_many_classes_that_a_former_build_kept_is_made_again(
     caplog.clear()
     assert estimates.of(history.client, ref, training, coding, predictions) == once
     assert not caplog.text
+    # A calibration is of one way to decide.
+    size = len(training.classes)
+    matrix = tuple(
+        tuple(float(true != other) * (9 if true == 2 else 1) for other in range(size)) for true in range(size)
+    )
+    costly = coding._replace(decision=DecisionRule(matrix=matrix, places=tuple(range(size))))
+    assert (
+        estimates.of(history.client, ref, training, costly, predictions)["accuracy"].value
+        < once["accuracy"].value
+    )
 
 
 def weighed(seed: int, rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
