@@ -67,8 +67,13 @@ def blessed_here(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
     def start(path: Path, digest: str, sample: Path, *, task: str, **_: Any) -> Iterator[Any]:
         yield lambda: process.Blessing(seconds=0.0, **process._predict(path, digest, sample, task))
 
-    if "slow" not in request.keywords:
+    if "fresh_process" not in request.fixturenames:
         monkeypatch.setattr(process, "start", start)
+
+
+@pytest.fixture
+def fresh_process() -> None:
+    """The candidate is blessed as in production."""
 
 
 def ref_of(trained: TrainedModel, **changes: str) -> ModelRef:
@@ -289,7 +294,7 @@ def test_pictures_are_drawn_when_they_are_wanted(client: Any, good: TrainedModel
     assert client.list_artifacts(good.run_id, "plots")
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("fresh_process")
 def test_a_candidate_is_blessed_in_a_fresh_process_with_its_own_requirements(
     client: Any, good: TrainedModel
 ) -> None:
@@ -302,7 +307,7 @@ def test_a_candidate_is_blessed_in_a_fresh_process_with_its_own_requirements(
     assert found["serving.latency"].observed > 0
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("fresh_process")
 def test_other_packages_than_in_training_fail_the_blessing_and_both_are_named(
     client: Any, good: TrainedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:

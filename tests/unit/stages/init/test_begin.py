@@ -288,7 +288,8 @@ def test_the_name_of_a_file_is_the_time_of_rows_without_one(tmp_path: Path) -> N
     assert {str(time) for time in table["period"].to_pylist()} == {"2024-02-01 00:00:00+00:00"}
 
 
-def test_what_is_written_for_python_runs(tmp_path: Path) -> None:
+def test_what_is_written_for_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
     frame = pd.DataFrame({"id": range(120), "x": [row / 7 for row in range(120)], "it's": ["a", "b"] * 60})
     begun = start(tmp_path, written(frame, tmp_path, "t"), "it's", ci=True)
     names = [path.relative_to(tmp_path).as_posix() for path in begun.files]
