@@ -98,6 +98,7 @@ def test_a_server_that_is_killed_once_the_model_is_fitted_finds_it_fitted_once_w
     assert proxy.waiting == 0
 
 
+@pytest.mark.thorough
 def test_a_search_whose_trials_cannot_be_recorded_for_a_while_fits_each_of_them_once(
     server: Server,
     direct: MlflowClient,

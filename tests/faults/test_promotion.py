@@ -58,7 +58,7 @@ class Reader:
 
 @pytest.mark.parametrize(
     ("server", "crowned"),
-    [("sqlite", True), ("sqlite", False), ("postgresql", True)],
+    [pytest.param("sqlite", True, marks=pytest.mark.thorough), ("sqlite", False), ("postgresql", True)],
     ids=["sqlite with a champion", "sqlite for the first time", "postgresql with a champion"],
     indirect=["server"],
 )

@@ -8,7 +8,7 @@ from benchmarks import training
 pytestmark = pytest.mark.slow  # real processes, or fits: seconds each
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_both_sides_find_the_same(tmp_path: Path) -> None:
     work = training.make(tmp_path, 3_000)
     assert len(work.recipe.features.numeric) == training.COLUMNS

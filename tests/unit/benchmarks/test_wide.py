@@ -6,6 +6,8 @@ import pytest
 from benchmarks import wide
 
 
+@pytest.mark.slow
+@pytest.mark.thorough
 def test_each_call_is_measured_on_each_table(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wide, "COLUMNS", (3, 6))
     monkeypatch.setattr(wide, "RUNS", 1)

@@ -123,7 +123,10 @@ def test_a_class_with_too_few_rows_for_spans_fails_the_training_and_is_named() -
         train.fit(rows, recipe, {})
 
 
-@pytest.mark.parametrize("candidate", [STACKED, MACHINE], ids=["stacked", "calibrated"])
+@pytest.mark.parametrize(
+    "candidate",
+    [pytest.param(STACKED, id="stacked", marks=pytest.mark.thorough), pytest.param(MACHINE, id="calibrated")],
+)
 def test_with_weights_and_groups_it_loads_in_a_fresh_process_and_is_made_again(
     candidate: Candidate, world: World
 ) -> None:

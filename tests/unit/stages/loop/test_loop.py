@@ -184,6 +184,7 @@ def test_the_loop_stops_where_a_person_has_to_agree_to_train(tmp_path: Path) -> 
     assert steps[2].decision is None
 
 
+@pytest.mark.thorough
 def test_an_outage_ends_the_run_which_goes_on_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(tmp_path)
 
