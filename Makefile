@@ -1,6 +1,6 @@
 # `make` alone prints the targets. Python and pip are all that has to be present.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo ui wheel test test-all test-fast lint bench constraints clean
+.PHONY: help setup demo ui docs wheel test test-all test-fast lint bench constraints clean
 .SUFFIXES:
 
 PYTHON ?= python3
@@ -66,6 +66,9 @@ demo: setup ## Replay January to April 2013 through the loop; KEEP=1 leaves ever
 ui: setup ## Open the MLflow UI of the last demo
 	@$(PY) -m airflow_mlops.local.ui
 
+docs: setup ## Build the pages of docs/ into site/, to be opened as site/index.html; a broken link is an error
+	@$(VENV)/bin/zensical build --strict --clean
+
 wheel: setup ## Build the wheel and the sdist, to be installed elsewhere, into dist/
 	@$(VENV)/bin/uv build --quiet --no-build-isolation --python $(PY) --out-dir dist
 	@cp constraints.txt dist/
@@ -100,5 +103,5 @@ constraints: ## Choose the versions in constraints.txt again, after pyproject.to
 	  --custom-compile-command "make constraints" pyproject.toml -o constraints.txt
 
 clean: ## Remove what make has made: .venv, .demo, build results, caches
-	@rm -rf $(VENV) .demo build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	@rm -rf $(VENV) .demo .cache build dist site .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 	@find src tests dags plugins benchmarks -type d -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true

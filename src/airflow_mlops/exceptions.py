@@ -28,11 +28,18 @@ class SettingRefused(ValueError):
 
 
 class SourceMissing(FileNotFoundError):
-    """The data of a partition is not there. A retry can help: it may still arrive."""
+    """The data of a partition is not there.
+
+    A retry can help: it may still arrive; else correct the path or the query.
+    """
 
 
 class SourceUnreadable(ValueError):
-    """The data of a partition is there but cannot be read. A retry can help only if it was still being written."""
+    """The data of a partition is there but cannot be read.
+
+    A retry can help only if it was still being written: correct the file that is named, or how the spec's source
+    reads it.
+    """
 
 
 class SourceChanging(OSError):
@@ -44,27 +51,42 @@ class UnknownPartition(ValueError):
 
 
 class OtherPartitions(ValueError):
-    """A dataset has partitions of another length or time zone. A retry cannot help: correct the spec, or name another model."""
+    """A dataset has partitions of another length or time zone.
+
+    A retry cannot help: correct the spec, or name another model.
+    """
 
 
 class EmptyPartition(ValueError):
-    """A source answered with no rows. A retry can help only if the rows come late."""
+    """A source answered with no rows. A retry can help only if the rows come late: look at the path or the query."""
 
 
 class SchemaMismatch(ValueError):
-    """Columns or types differ from what the model or the table expects. A retry cannot help."""
+    """Columns or types differ from what the model or the table expects.
+
+    A retry cannot help: correct the source, or give a dataset that has changed for good another name.
+    """
 
 
 class BadRows(ValueError):
-    """Rows break what a dataset promises: unique keys, event times in the partition. A retry cannot help."""
+    """Rows break what a dataset promises: unique keys, event times in the partition.
+
+    A retry cannot help: correct the rows that are named, or the spec's ``key`` and ``event_time``.
+    """
 
 
 class TransformFailed(ValueError):
-    """The function that prepares features cannot be imported, fails, or breaks its promise. A retry cannot help."""
+    """The function that prepares features cannot be imported, fails, or breaks its promise.
+
+    A retry cannot help: correct the function.
+    """
 
 
 class MetricFailed(ValueError):
-    """A metric of one's own cannot be imported, fails, or returns no number. A retry cannot help: correct its function."""
+    """A metric of one's own cannot be imported, fails, or returns no number.
+
+    A retry cannot help: correct its function.
+    """
 
 
 class FutureJoin(ValueError):
@@ -72,7 +94,10 @@ class FutureJoin(ValueError):
 
 
 class SuiteUnreadable(ValueError):
-    """A suite of expectations is missing, damaged, or not the one that was pinned. A retry cannot help."""
+    """A suite of expectations is missing, damaged, or not the one that was pinned.
+
+    A retry cannot help: correct the file, or its path or digest in the spec.
+    """
 
 
 class OtherValue(ValueError):
@@ -92,7 +117,7 @@ class ValidationErrored(RuntimeError):
 
 
 class TableMissing(FileNotFoundError):
-    """A table that a stage reads does not exist yet. A retry can help once its producer has run."""
+    """A table that a stage reads does not exist yet. A retry can help: the task that writes it may have run by then."""
 
 
 class TableUnreadable(RuntimeError):
@@ -104,7 +129,10 @@ class StoreUnavailable(OSError):
 
 
 class WriteConflict(RuntimeError):
-    """Another writer changed the same rows at the same time. A retry can help."""
+    """Another writer changed the same rows at the same time.
+
+    A retry can help: it works on what the other has written.
+    """
 
 
 class UnsafeStore(RuntimeError):
@@ -124,7 +152,9 @@ class TrainingFailed(RuntimeError):
 
 
 class RegistryUnavailable(ConnectionError):
-    """MLflow cannot be reached, or answers with an error of its own. A retry can help.
+    """MLflow cannot be reached, or answers with an error of its own.
+
+    A retry can help: look at its server and the connection.
 
     :param silent: True if it gave no answer at all, so that to ask again at once would only take as long again.
     """
@@ -135,23 +165,35 @@ class RegistryUnavailable(ConnectionError):
 
 
 class ModelNotFound(LookupError):
-    """A registered model, version or alias does not exist. A retry cannot help."""
+    """A registered model, version or alias does not exist.
+
+    A retry cannot help: name one that MLflow has, or train it.
+    """
 
 
 class DigestMismatch(ValueError):
-    """A model's bytes are not the bytes that were trained. A retry cannot help: roll back."""
+    """A model's bytes are not the bytes that were trained. A retry cannot help: roll back to a version that is whole."""
 
 
 class UntrustedModel(ValueError):
-    """A model holds types outside the allow-list, so it is not loaded. A retry cannot help."""
+    """A model holds types outside the allow-list, so it is not loaded.
+
+    A retry cannot help: build it of scikit-learn, LightGBM, XGBoost, NumPy and SciPy, or install what the message names.
+    """
 
 
 class BlessingFailed(RuntimeError):
-    """A candidate does not load, or does not predict the same, in a fresh process. A retry cannot help."""
+    """A candidate does not load, or does not predict the same, in a fresh process.
+
+    A retry cannot help: install what the message names, or make the candidate one that another process can load.
+    """
 
 
 class MachineBusy(TimeoutError):
-    """A machine under load missed a limit of time, which says nothing about what was to be done. A retry can help."""
+    """A machine under load missed a limit of time, which says nothing about what was to be done.
+
+    A retry can help: run fewer tasks at a time on the machine.
+    """
 
 
 class PromotionConflict(RuntimeError):
@@ -159,7 +201,10 @@ class PromotionConflict(RuntimeError):
 
 
 class PromotionRefused(ValueError):
-    """A promotion was asked for a candidate whose verdict is not PASS. A retry cannot help."""
+    """A promotion was asked for a candidate whose verdict is not PASS.
+
+    A retry cannot help: see which gate it was, and why.
+    """
 
 
 class LeakedRows(ValueError):
@@ -167,11 +212,17 @@ class LeakedRows(ValueError):
 
 
 class ApprovalMissing(PermissionError):
-    """The people who have to approve have not, or one answered twice. A retry cannot help: clear the task to ask again."""
+    """The people who have to approve have not, or one answered twice.
+
+    A retry cannot help: clear the task to ask again.
+    """
 
 
 class NotReproduced(ValueError):
-    """A training cannot be repeated. A retry cannot help."""
+    """A training cannot be repeated.
+
+    A retry cannot help: the message names the data, the package or the seed that is not there any more.
+    """
 
 
 class NoDecision(TimeoutError):
@@ -179,15 +230,21 @@ class NoDecision(TimeoutError):
 
 
 class ClusterUnavailable(ConnectionError):
-    """A Dask scheduler that trials are fitted on does not answer, or was lost on the way. A retry can help."""
+    """A Dask scheduler that trials are fitted on does not answer, or was lost on the way.
+
+    A retry can help: look at ``[mlops] dask_scheduler``.
+    """
 
 
 class MailUndelivered(ConnectionError):
-    """The mail server did not take a mail, which stays in the outbox. A retry can help."""
+    """The mail server did not take a mail, which stays in the outbox. A retry can help: look at the SMTP connection."""
 
 
 class OutputUnavailable(ConnectionError):
-    """A database that predictions go to does not answer, or gave up. A retry can help."""
+    """A database that predictions go to does not answer, or gave up.
+
+    A retry can help: look at the connection that it names.
+    """
 
 
 RETRYABLE: tuple[type[Exception], ...] = (

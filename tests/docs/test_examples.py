@@ -15,7 +15,7 @@ MARKED = re.compile(r"<!-- test: (spec|dag) -->\n```\w+\n(.*?)```", re.DOTALL)
 
 
 def examples() -> list[tuple[str, str, str]]:
-    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
     return [(page.name, kind, text) for page in pages for kind, text in MARKED.findall(page.read_text())]
 
 

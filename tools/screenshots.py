@@ -1,0 +1,126 @@
+"""Take the pictures of the documentation, light and dark: ``python -m tools.screenshots docs/images``.
+
+It runs the demo, which takes some minutes, and opens its pages in a browser. That takes ``pip install playwright`` and a
+Chromium: one of the system, or the one that ``playwright install chromium`` brings.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+MODEL = "flight_delays"
+SIZE = {"width": 1280, "height": 720}
+COLOURS = 128
+"""Colours of a picture: screens have few, and a picture is to be small."""
+# Without these, Debian's Chromium looks for hosts of its maker at each start.
+_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+class Place(NamedTuple):
+    """A running demo."""
+
+    url: str
+    user: str
+    password: str
+
+
+class Shot(NamedTuple):
+    """A picture.
+
+    :param path: below Airflow's address.
+    :param text: what stands on the page once it has come up.
+    """
+
+    name: str
+    path: str
+    text: str
+
+
+SHOTS = (
+    Shot("runs", f"/dags/{MODEL}.train/runs", "2013-04"),
+    Shot("train", f"/dags/{MODEL}.train", "promote"),
+    Shot("drift", f"/mlops/reports/{MODEL}/2013-04/drift.html", "2013-04"),
+)
+
+
+def main(folder: Path) -> None:
+    """Take every picture in both themes, into a folder."""
+    from playwright.sync_api import sync_playwright
+
+    with demo() as place, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=_FLAGS)
+        for theme in ("light", "dark"):
+            page = _logged_in(browser, place, theme)
+            for shot in SHOTS:
+                page.goto(f"{place.url}{shot.path}")
+                page.get_by_text(shot.text).first.wait_for()
+                page.wait_for_load_state("networkidle")
+                page.screenshot(path=folder / f"{shot.name}-{theme}.png")
+                shrink(folder / f"{shot.name}-{theme}.png")
+        browser.close()
+
+
+@contextmanager
+def demo() -> Iterator[Place]:
+    """Run the demo until the block ends, and return where it is once it has replayed its months."""
+    with TemporaryDirectory() as home:
+        command = [sys.executable, "-m", "airflow_mlops.local.demo", "--keep", "--home", home]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            try:
+                yield _up(process)
+            finally:
+                process.send_signal(signal.SIGINT)
+
+
+def _up(process: subprocess.Popen[str]) -> Place:
+    assert process.stdout is not None
+    place = None
+    for line in process.stdout:
+        sys.stdout.write(line)
+        if match := re.search(r"Airflow is up .*: (http\S+)\s+\((\S+) / (\S+)\)", line):
+            place = Place(*match.groups())
+        if place and line.startswith("Airflow stays up"):
+            return place
+    raise SystemExit("The demo ended before its pages could be opened.")
+
+
+def _logged_in(browser: Browser, place: Place, theme: str) -> Page:
+    page = browser.new_context(viewport=SIZE, color_scheme=theme).new_page()
+    page.goto(f"{place.url}/auth/login")
+    page.get_by_label("Username").fill(place.user)
+    page.get_by_label("Password").fill(place.password)
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url(lambda url: "/login" not in url)
+    return page
+
+
+def shrink(path: Path) -> None:
+    """Write a picture again with few colours."""
+    from PIL import Image
+
+    with Image.open(path) as picture:
+        few = picture.convert("RGB").quantize(COLOURS)
+    few.save(path, optimize=True)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
