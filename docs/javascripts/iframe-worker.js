@@ -11,7 +11,11 @@ if (location.protocol === "file:") {
       this.inside = new Promise((resolve) => {
         this.frame.onload = () => {
           const inside = this.frame.contentWindow;
-          inside.postMessage = (data) => this.onmessage?.(new MessageEvent("message", { data }));
+          // As from a worker, an answer is a copy, and comes once the page has done what it is doing.
+          inside.postMessage = (data) => {
+            const event = new MessageEvent("message", { data: structuredClone(data) });
+            setTimeout(() => this.onmessage?.(event));
+          };
           const script = inside.document.createElement("script");
           script.src = address;
           script.onload = () => resolve(inside);
@@ -23,7 +27,8 @@ if (location.protocol === "file:") {
     }
 
     postMessage(data) {
-      this.inside.then((inside) => inside.dispatchEvent(new MessageEvent("message", { data })));
+      const event = new MessageEvent("message", { data: structuredClone(data) });
+      this.inside.then((inside) => setTimeout(() => inside.dispatchEvent(event)));
     }
 
     terminate() {
