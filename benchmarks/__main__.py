@@ -23,6 +23,7 @@ WORKS = (
     "scoring",
     "drift",
     "drift_alarms",
+    "streams",
     "estimate",
     "replay",
     "journal",
