@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from airflow_mlops.domain.spec import specs
 from airflow_mlops.domain.spec.fields import iso
 from airflow_mlops.domain.spec.model import ModelSpec
 from airflow_mlops.domain.spec.problems import keys
@@ -24,7 +25,7 @@ _TABLE = re.compile(r"(?<=<!-- fields -->\n).*(?=<!-- end of fields -->)", re.DO
 
 def schema() -> str:
     """Return the JSON Schema as text."""
-    return json.dumps(ModelSpec.json_schema(), indent=2) + "\n"
+    return json.dumps(specs.json_schema(), indent=2) + "\n"
 
 
 def table() -> str:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from airflow_mlops.domain.facts.results import Evaluation
     from airflow_mlops.domain.partitions import Partition
     from airflow_mlops.domain.spec.approval import Approval
+    from airflow_mlops.domain.spec.dataset import DataSpec
     from airflow_mlops.domain.spec.intervals import PredictionIntervals
     from airflow_mlops.domain.spec.model import (
         Alerts,
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
         VersusChampion,
     )
     from airflow_mlops.domain.spec.own_metrics import OwnMetric
+    from airflow_mlops.domain.spec.specs import load_spec
     from airflow_mlops.hooks.source_files import FileSource
     from airflow_mlops.hooks.source_sql import SqlSource
     from airflow_mlops.hooks.sources import DatasetSource
@@ -77,6 +79,7 @@ __all__ = [
     "ClassCosts",
     "ClassGates",
     "Costs",
+    "DataSpec",
     "DatasetSource",
     "Decision",
     "DeltaSource",
@@ -116,6 +119,7 @@ __all__ = [
     "as_of",
     "champion",
     "continuous_training",
+    "load_spec",
     "load_transform",
     "load_version",
     "predict",
@@ -132,6 +136,7 @@ _SPEC = "airflow_mlops.domain.spec.model"
 _ELSEWHERE = {
     "Approval": "airflow_mlops.domain.spec.approval:Approval",
     "Channel": "airflow_mlops.reporting.alerts.channel:Channel",
+    "DataSpec": "airflow_mlops.domain.spec.dataset:DataSpec",
     "DatasetSource": "airflow_mlops.hooks.sources:DatasetSource",
     "DeltaSource": "airflow_mlops.stores.sources.delta:DeltaSource",
     "Evaluation": "airflow_mlops.domain.facts.results:Evaluation",
@@ -146,6 +151,7 @@ _ELSEWHERE = {
     "as_of": "airflow_mlops.learning.models.asof:as_of",
     "champion": "airflow_mlops.stores.registry.champions:champion",
     "continuous_training": "airflow_mlops.pipelines.continuous_training:continuous_training",
+    "load_spec": "airflow_mlops.domain.spec.specs:load_spec",
     "load_transform": "airflow_mlops.learning.models.transform:of_model",
     "load_version": "airflow_mlops.learning.models.models:load_version",
     "predict": "airflow_mlops.learning.models.models:predict",

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from airflow.dag_processing.dagbag import BundleDagBag
 
-from airflow_mlops import ModelSpec
+from airflow_mlops import load_spec
 
 ROOT = Path(__file__).parents[2]
 MARKED = re.compile(r"<!-- test: (spec|dag) -->\n```\w+\n(.*?)```", re.DOTALL)
@@ -26,7 +26,7 @@ def test_there_are_examples_of_both_kinds() -> None:
 @pytest.mark.parametrize("text", [text for _, kind, text in examples() if kind == "spec"])
 def test_every_spec_in_the_documentation_loads(text: str, tmp_path: Path) -> None:
     (tmp_path / "spec.yaml").write_text(text)
-    assert ModelSpec.load(tmp_path / "spec.yaml").name
+    assert load_spec(tmp_path / "spec.yaml").name
 
 
 @pytest.mark.parametrize("page", sorted({page for page, kind, _ in examples() if kind == "dag"}))

@@ -148,16 +148,19 @@ def _exported(args: Namespace, theirs: DataSubject, uris: Mapping[str, str]) -> 
 def _outputs(args: Namespace) -> list[Writer]:
     """Return the outputs of the model's spec; none of a dataset that has no spec."""
     from airflow_mlops.cli import connect, replay
+    from airflow_mlops.domain.spec.model import ModelSpec
+    from airflow_mlops.domain.spec.specs import read
     from airflow_mlops.hooks import outputs
 
     try:
-        spec = replay.find_spec(args.spec or args.name, connect.find_code())
+        spec = read(replay.find_spec(args.spec or args.name, connect.find_code()))
     except LookupError:
         if args.spec:
             raise
         print(f"There is no spec models/{args.name}.yaml: if predictions go to outputs, name it by --spec.")
         return []
-    return [outputs.from_spec(output) for output in spec.score.outputs]
+    written = spec.score.outputs if isinstance(spec, ModelSpec) else ()
+    return [outputs.from_spec(output) for output in written]
 
 
 def _pages(planned: Erasure) -> Iterator[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from airflow_mlops.domain.spec.model import ModelSpec
+    from airflow_mlops.domain.spec.predicted import PredictionSpec
 
 _LEAST = 20
 """Texts of a column below which nothing is said of how many are alike."""
@@ -21,7 +21,7 @@ _MOST = 20
 _WORD_OF = {"numeric": "numbers", "categorical": "categories", "dates": "times"}
 
 
-def of_labels(spec: ModelSpec, rows: pa.Table) -> tuple[list[str], list[str]]:
+def of_labels(spec: PredictionSpec, rows: pa.Table) -> tuple[list[str], list[str]]:
     """Return what the labels of rows are, and what is wrong with them; nothing of rows without their column."""
     from airflow_mlops.domain.classes import class_name
     from airflow_mlops.exceptions import SchemaMismatch
@@ -58,8 +58,9 @@ def of_labels(spec: ModelSpec, rows: pa.Table) -> tuple[list[str], list[str]]:
     return said, [f"{wrong}; name them there, or correct the labels"]
 
 
-def of_features(spec: ModelSpec, rows: pa.Table) -> list[str]:
+def of_features(spec: PredictionSpec, rows: pa.Table) -> list[str]:
     """Return what the columns are used as where a spec does not say it, and which texts are no categories."""
+    from airflow_mlops.domain.spec.model import ModelSpec
     from airflow_mlops.learning.labels.labels import LABELLED_AT
     from airflow_mlops.stages.train.recipe import by_type
 
@@ -69,11 +70,9 @@ def of_features(spec: ModelSpec, rows: pa.Table) -> list[str]:
         return [*_no_categories(spec.features.categorical, rows)]
     types = {name: str(kind) for name, kind in zip(rows.schema.names, rows.schema.types, strict=True)}
     roles = {spec.event_time: "event time", spec.target: "target", **dict.fromkeys(spec.key, "key")}
-    roles |= {
-        column: use
-        for column, use in ((spec.train.weights, "weights"), (spec.train.groups, "groups"))
-        if column
-    }
+    if isinstance(spec, ModelSpec):
+        uses = ((spec.train.weights, "weights"), (spec.train.groups, "groups"))
+        roles |= {column: use for column, use in uses if column}
     roles |= {LABELLED_AT: "time of labels"} if spec.labels.source else {}
     kinds = by_type({name: kind for name, kind in types.items() if name not in roles})
     used = {name for names in kinds.values() for name in names}

@@ -58,12 +58,13 @@ def _replay(args: Namespace, console: Console) -> tuple[Replay, Path]:
     from airflow_mlops import config
     from airflow_mlops.cli.connect import find_code
     from airflow_mlops.domain.facts.replay import ORACLE
+    from airflow_mlops.domain.spec.model import ModelSpec
     from airflow_mlops.hooks.mlflow import configure
     from airflow_mlops.stages.replay import calibrate
     from airflow_mlops.stages.replay.policies import plan_of, run
 
     folders = find_code()
-    spec = find_spec(args.model, folders)
+    spec = ModelSpec.load(find_spec(args.model, folders))
     policies = _policies(args, spec)
     output = Path(args.output or f"replay-{spec.name}")
     configure(None)
@@ -101,20 +102,18 @@ def _jobs(jobs: int | None) -> int:
     return jobs or processors
 
 
-def find_spec(model: str, folders: Sequence[Path]) -> ModelSpec:
-    """Read a spec, by its path or by the name of a model whose spec is beside the DAG files.
+def find_spec(model: str, folders: Sequence[Path]) -> Path:
+    """Return the file of a spec, by its path or by the name of a model whose spec is beside the DAG files.
 
     :param folders: folders with DAG files.
     :raises LookupError: if there is no such file.
     """
-    from airflow_mlops.domain.spec.model import ModelSpec
-
     if Path(model).is_file():
-        return ModelSpec.load(Path(model).resolve())
+        return Path(model).resolve()
     for folder in folders:
         for path in (folder / "models" / f"{model}.yaml", folder / f"{model}.yaml"):
             if path.is_file():
-                return ModelSpec.load(path)
+                return path
     raise LookupError(
         f"There is no spec {model}, nor models/{model}.yaml beside the DAG files; give the path of the model's spec."
     )

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
     from airflow_mlops.domain.facts.loop import LoopStep
     from airflow_mlops.domain.partitions import Partition
-    from airflow_mlops.domain.spec.model import ModelSpec
+    from airflow_mlops.domain.spec.dataset import DataSpec
     from airflow_mlops.stages.loop.loop import Begin
-    from airflow_mlops.stages.loop.plan import LoopPlan
+    from airflow_mlops.stages.loop.plan import DataPlan
     from airflow_mlops.stores.sources.source import Source
 
 FAILED = 1
@@ -40,12 +40,12 @@ def run(args: Namespace) -> None:
     try:
         _place(args)
         spec, folder = _spec(args.spec)
-        _log(console)
+        _log(console, spec)
         plan = _plan(spec, folder, own=args.storage is not None)
         partitions = _partitions(plan, args, console)
-        with _progress(console, partitions) as begin:
-            from airflow_mlops.stages.loop import loop
+        from airflow_mlops.stages.loop import loop
 
+        with _progress(console, partitions, loop.stages_of(plan)) as begin:
             steps = list(loop.run(plan, partitions, begin))
     except KeyboardInterrupt:
         raise SystemExit("Stopped; the same command goes on from here.") from None
@@ -76,37 +76,41 @@ def _place(args: Namespace) -> None:
     config.use(storage=storage, reports="", tracking_uri=tracking)
 
 
-def _spec(name: str) -> tuple[ModelSpec, Path]:
+def _spec(name: str) -> tuple[DataSpec, Path]:
     """Read a spec, and let its functions be imported as a DAG file beside it imports them."""
     from airflow_mlops.cli.connect import find_code
     from airflow_mlops.cli.replay import find_spec
-    from airflow_mlops.domain.spec.model import ModelSpec
+    from airflow_mlops.domain.spec.specs import read
 
     if not Path(name).is_file():
-        return find_spec(name, find_code()), Path.cwd()
+        return read(find_spec(name, find_code())), Path.cwd()
     path = Path(name).resolve()
     sys.path += [str(path.parent), str(path.parent.parent)]
-    return ModelSpec.load(path), path.parent
+    return read(path), path.parent
 
 
-def _plan(spec: ModelSpec, folder: Path, *, own: bool) -> LoopPlan:
+def _plan(spec: DataSpec, folder: Path, *, own: bool) -> DataPlan:
     from airflow_mlops import config
     from airflow_mlops.cli.connect import mlflow
     from airflow_mlops.cli.rollback import person
+    from airflow_mlops.domain.spec.model import ModelSpec
     from airflow_mlops.hooks import outputs
     from airflow_mlops.hooks.mlflow import MlflowHook
     from airflow_mlops.hooks.sources import from_spec
     from airflow_mlops.runs import write_report
-    from airflow_mlops.stages.loop.plan import LoopPlan
+    from airflow_mlops.stages.loop.plan import DataPlan, LoopPlan
 
+    source, storage = from_spec(spec.source), config.storage()
+    if not isinstance(spec, ModelSpec):
+        return DataPlan(spec=spec, source=source, storage=storage, write=write_report, folder=folder)
     late = spec.labels.source
     return LoopPlan(
         spec=spec,
         client=mlflow(configured=own),
-        source=from_spec(spec.source),
+        source=source,
         labels=None if late is None else from_spec(late),
         outputs=[outputs.from_spec(output) for output in spec.score.outputs],
-        storage=config.storage(),
+        storage=storage,
         write=write_report,
         actor=person(),
         folder=folder,
@@ -115,7 +119,7 @@ def _plan(spec: ModelSpec, folder: Path, *, own: bool) -> LoopPlan:
     )
 
 
-def _partitions(plan: LoopPlan, args: Namespace, console: Console) -> list[Partition]:
+def _partitions(plan: DataPlan, args: Namespace, console: Console) -> list[Partition]:
     """Return the partitions to take through the loop: those of the source that are still to be decided."""
     from airflow_mlops.stages.loop import loop
 
@@ -134,11 +138,12 @@ def _partitions(plan: LoopPlan, args: Namespace, console: Console) -> list[Parti
             raise LookupError(f"{text}.")
         console.print(f"Left out {text}.", style="yellow", highlight=False)
     if not partitions and not late:
-        console.print(f"Nothing to do: {present[0]} to {present[-1]} are decided.", highlight=False)
+        done = "decided" if "train" in loop.stages_of(plan) else "published"
+        console.print(f"Nothing to do: {present[0]} to {present[-1]} are {done}.", highlight=False)
     return partitions
 
 
-def _present(spec: ModelSpec, source: Source, first: str | None, last: str | None) -> Iterator[Partition]:
+def _present(spec: DataSpec, source: Source, first: str | None, last: str | None) -> Iterator[Partition]:
     """Yield the partitions that a source has, from one to another; None means the spec's, or all there are.
 
     :raises ValueError: if the source cannot tell which it has, and neither names the first.
@@ -162,7 +167,7 @@ def _present(spec: ModelSpec, source: Source, first: str | None, last: str | Non
             yield partition
 
 
-def _keys(spec: ModelSpec, source: Source) -> set[str]:
+def _keys(spec: DataSpec, source: Source) -> set[str]:
     from airflow_mlops.hooks.source_files import FileSource
 
     if not isinstance(source, FileSource):
@@ -171,10 +176,14 @@ def _keys(spec: ModelSpec, source: Source) -> set[str]:
     return {key for key in keys if key is not None}
 
 
-def _log(console: Console) -> None:
+def _log(console: Console, spec: DataSpec) -> None:
     """Show warnings above the progress bar, in place of all that Airflow's tasks log to the output."""
-    import mlflow  # noqa: F401 - sets up its own log, which tells of each table that it makes
     from rich.logging import RichHandler
+
+    from airflow_mlops.domain.spec.model import ModelSpec
+
+    if isinstance(spec, ModelSpec):
+        import mlflow  # noqa: F401 - sets up its own log, which tells of each table that it makes
 
     handler = RichHandler(console=console, show_time=False, show_path=False, show_level=False)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler], force=True)
@@ -182,32 +191,31 @@ def _log(console: Console) -> None:
 
 
 @contextmanager
-def _progress(console: Console, partitions: Sequence[Partition]) -> Iterator[Begin]:
+def _progress(console: Console, partitions: Sequence[Partition], stages: Sequence[str]) -> Iterator[Begin]:
     """Show which stage of which partition is at work; in a file or a pipe, a line for each partition."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from airflow_mlops.stages.loop.loop import STAGES
-
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        bar = progress.add_task("", total=len(partitions) * len(STAGES))
+        bar = progress.add_task("", total=len(partitions) * len(stages))
 
         def begin(partition: Partition, stage: str) -> None:
             place = partitions.index(partition)
-            done = place * len(STAGES) + STAGES.index(stage)
+            done = place * len(stages) + stages.index(stage)
             progress.update(bar, description=f"{partition} {stage}", completed=done)
-            if not console.is_terminal and stage == STAGES[0]:
+            if not console.is_terminal and stage == stages[0]:
                 console.print(f"{partition} ({place + 1} of {len(partitions)})", highlight=False)
 
         yield begin
 
 
-def _print(plan: LoopPlan, steps: Sequence[LoopStep], *, as_json: bool) -> None:
+def _print(plan: DataPlan, steps: Sequence[LoopStep], *, as_json: bool) -> None:
     from rich.console import Console
     from rich.text import Text
 
     from airflow_mlops.domain.checks import Verdict
-    from airflow_mlops.local.decisions import DecisionTable, stories
+    from airflow_mlops.domain.spec.model import ModelSpec
+    from airflow_mlops.local.decisions import DataTable, DecisionTable, stories
 
     spec = plan.spec
     if as_json:
@@ -218,7 +226,13 @@ def _print(plan: LoopPlan, steps: Sequence[LoopStep], *, as_json: bool) -> None:
         return
     console = Console()
     keys = [step.partition for step in steps]
-    console.print(DecisionTable(spec.name, spec.metric.name, stories(plan.storage, spec.name, keys)))
+    told = stories(plan.storage, spec.name, keys)
+    table = (
+        DecisionTable(spec.name, spec.metric.name, told)
+        if isinstance(spec, ModelSpec)
+        else DataTable(spec.name, told)
+    )
+    console.print(table)
     for step in steps:
         is_in_table = step.decision is not None or (
             step.validation and step.validation.verdict is Verdict.FAIL

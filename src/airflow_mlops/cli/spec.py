@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from airflow_mlops.domain.spec.model import ModelSpec
+    from airflow_mlops.domain.spec.dataset import DataSpec
     from airflow_mlops.domain.spec.source import Source
     from airflow_mlops.stores.sources.samples import Beginning
 
@@ -29,13 +29,14 @@ def check(args: Namespace) -> None:
     :raises SystemExit: if something is wrong or cannot be read, with all problems and code 1.
     """
     from airflow_mlops.domain.spec.model import ModelSpec
+    from airflow_mlops.domain.spec.specs import load_spec
     from airflow_mlops.exceptions import SpecError
     from airflow_mlops.stages.validate import suites
 
     if args.data and args.no_data:
         raise SystemExit("--data looks at the data wherever it is, and --no-data at none: give one of them.")
     try:
-        spec = ModelSpec.load(args.file)
+        spec = load_spec(args.file)
     except (SpecError, OSError) as error:
         raise SystemExit(str(error)) from None
     # A DAG file finds what lies beside it; its specs lie there too, or in a folder below.
@@ -44,32 +45,39 @@ def check(args: Namespace) -> None:
     problems += spec_code.problems(spec, [folder, folder.parent], builds=not args.no_data)
     lines, wrong = ([], []) if args.no_data else _of_data(spec, folder, everywhere=args.data)
     if not (problems + wrong):
-        print(f"{args.file}: {spec.name} is valid.")
+        kind = (
+            "" if isinstance(spec, ModelSpec) else ": data alone, without task and target no model is trained"
+        )
+        print(terminal.wrapped(f"{args.file}: {spec.name} is valid{kind}."))
     for line in lines:
         print(terminal.wrapped(line))
     if problems + wrong:
         raise SystemExit("\n".join(map(terminal.wrapped, problems + wrong)))
 
 
-def _of_data(spec: ModelSpec, folder: Path, *, everywhere: bool) -> tuple[list[str], list[str]]:
+def _of_data(spec: DataSpec, folder: Path, *, everywhere: bool) -> tuple[list[str], list[str]]:
     """Return what the last file of each source tells, and what is wrong with it.
 
     :param folder: that the spec lies in.
     :param everywhere: look at files elsewhere too, and at labels and features.
     """
+    from airflow_mlops.domain.spec.predicted import PredictionSpec
+
     # A transform may make, or rename, any column.
     needed = () if spec.transform else _columns(spec)
-    types = spec.features.types if spec.features and not spec.transform else {}
-    labels = {spec.target: "double"} if spec.task == "regression" else {}
+    types = {} if spec.transform else spec.types or {}
     keeps_apart = spec.on_unreadable == "quarantine"
+    sources: list[tuple[str, Source | None, Sequence[str], Mapping[str, str], bool]] = [
+        ("source", spec.source, needed, types, keeps_apart)
+    ]
+    if isinstance(spec, PredictionSpec):
+        labels = {spec.target: "double"} if spec.task == "regression" else {}
+        sources.append(("labels.source", spec.labels.source, (*spec.key, spec.target), labels, False))
     lines: list[str] = []
     problems: list[str] = []
     if everywhere and spec.source.files is None:
         problems.append("source: no look at the data: --data looks at files only")
-    for place, source, names, expected, apart in (
-        ("source", spec.source, needed, types, keeps_apart),
-        ("labels.source", spec.labels.source, (*spec.key, spec.target), labels, False),
-    ):
+    for place, source, names, expected, apart in sources:
         if source is not None and source.files is not None:
             said, wrong, rows = _of_files(
                 source, names, expected, spec.pii, folder, keeps_apart=apart, everywhere=everywhere
@@ -79,7 +87,7 @@ def _of_data(spec: ModelSpec, folder: Path, *, everywhere: bool) -> tuple[list[s
                 if source is spec.source
                 else []
             )
-            if everywhere and rows is not None:
+            if everywhere and rows is not None and isinstance(spec, PredictionSpec):
                 labels_of_rows, wrong_labels = first_rows.of_labels(spec, rows)
                 said += labels_of_rows
                 wrong += wrong_labels
@@ -89,13 +97,16 @@ def _of_data(spec: ModelSpec, folder: Path, *, everywhere: bool) -> tuple[list[s
     return lines, problems
 
 
-def _columns(spec: ModelSpec) -> tuple[str, ...]:
+def _columns(spec: DataSpec) -> tuple[str, ...]:
     """Return the columns of the data that the spec names, without those of its expectations."""
-    target = () if spec.labels.source else (spec.target,)
-    features = spec.features.names if spec.features else ()
+    from airflow_mlops.domain.spec.model import ModelSpec
+
+    needed = (*spec.key, spec.event_time, *spec.columns)
+    if not isinstance(spec, ModelSpec):
+        return needed
     rows = [column for column in (spec.train.weights, spec.train.groups) if column is not None]
     apart = [column for part in (spec.gates.slices, spec.gates.fairness) if part for column in part.by]
-    return (*spec.key, spec.event_time, *target, *features, *rows, *apart, *spec.monitor.performance.slices)
+    return (*needed, *rows, *apart, *spec.monitor.performance.slices)
 
 
 def _of_files(
@@ -157,6 +168,6 @@ def _looked(file: str, sample: Beginning) -> str:
 
 def schema(args: Namespace) -> None:
     """Print the JSON Schema of a spec."""
-    from airflow_mlops.domain.spec.model import ModelSpec
+    from airflow_mlops.domain.spec import specs
 
-    print(json.dumps(ModelSpec.json_schema(), indent=2))
+    print(json.dumps(specs.json_schema(), indent=2))

@@ -9,21 +9,24 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from airflow_mlops.domain.spec.model import ModelSpec
+    from airflow_mlops.domain.spec.dataset import DataSpec
 
 
-def problems(spec: ModelSpec, folders: Sequence[Path], *, builds: bool) -> list[str]:
+def problems(spec: DataSpec, folders: Sequence[Path], *, builds: bool) -> list[str]:
     """Return all that is wrong with the estimators, functions and metrics of a spec.
 
     :param folders: where modules are looked for besides, such as those that DAG files lie in.
     :param builds: build each estimator, which imports its library; otherwise names are looked up in an index, if that is of
         the installed version.
     """
+    from airflow_mlops.domain.spec.model import ModelSpec
     from airflow_mlops.learning.models import candidates, code, own_metrics
 
-    weighted = spec.train.weights is not None
     with code.importable(folders):
         functions = list(_of_functions(spec))
+    if not isinstance(spec, ModelSpec):
+        return functions
+    weighted = spec.train.weights is not None
     return [
         *functions,
         *own_metrics.problems(spec.train.metrics, folders, weighted=weighted),
@@ -31,8 +34,9 @@ def problems(spec: ModelSpec, folders: Sequence[Path], *, builds: bool) -> list[
     ]
 
 
-def _of_functions(spec: ModelSpec) -> Iterator[str]:
+def _of_functions(spec: DataSpec) -> Iterator[str]:
     """Yield the functions that cannot be imported, or for which one place of code is not enough."""
+    from airflow_mlops.domain.spec.predicted import PredictionSpec
     from airflow_mlops.exceptions import SourceUnreadable
     from airflow_mlops.learning.models import code
     from airflow_mlops.stores.sources import python
@@ -42,7 +46,8 @@ def _of_functions(spec: ModelSpec) -> Iterator[str]:
             code.find(spec.transform)
         except ImportError as error:
             yield f"transform: {error}"
-    for place, source in (("source", spec.source), ("labels.source", spec.labels.source)):
+    labels = spec.labels.source if isinstance(spec, PredictionSpec) else None
+    for place, source in (("source", spec.source), ("labels.source", labels)):
         if source is None or source.python is None:
             continue
         for key in ("function", "arrived"):

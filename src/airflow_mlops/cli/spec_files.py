@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from airflow_mlops.domain.partitions import Partition
 
 if TYPE_CHECKING:
-    from airflow_mlops.domain.spec.model import ModelSpec
+    from airflow_mlops.domain.spec.dataset import DataSpec
     from airflow_mlops.domain.spec.source import Files
     from airflow_mlops.hooks.source_files import FileSource
     from airflow_mlops.stores.sources.bytes import File
@@ -52,7 +52,7 @@ def missing(files: Files, folder: Path) -> str:
     return f"no look at the data: there is no file {path} in {Path.cwd()}, where relative paths begin, nor beside the spec"
 
 
-def of_bounds(spec: ModelSpec, files: Files, *, everywhere: bool) -> list[str]:
+def of_bounds(spec: DataSpec, files: Files, *, everywhere: bool) -> list[str]:
     """Return what is wrong with first and last partition, given the files there are.
 
     :param everywhere: list files elsewhere too.
@@ -79,7 +79,7 @@ def of_bounds(spec: ModelSpec, files: Files, *, everywhere: bool) -> list[str]:
     return _outside(spec, partitions)
 
 
-def _outside(spec: ModelSpec, partitions: list[Partition]) -> list[str]:
+def _outside(spec: DataSpec, partitions: list[Partition]) -> list[str]:
     if not partitions:
         return []
     first, last = partitions[0], partitions[-1]

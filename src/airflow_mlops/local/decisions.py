@@ -66,13 +66,38 @@ class DecisionTable(NamedTuple):
             page.add_row(*_cells(story, self.metric))
         yield Text(f"{self.model}: what was decided", "bold")
         yield page
-        yield Text()
+        yield from _below(self.stories)
+
+
+class DataTable(NamedTuple):
+    """The stories of some partitions of a dataset without a model, for a terminal of any width."""
+
+    dataset: str
+    stories: Sequence[PartitionStory]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Show a line for each partition, then the reasons."""
+        page = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+        page.add_column("partition", no_wrap=True)
+        for name in ("read", "set aside", "published"):
+            page.add_column(name, justify="right", no_wrap=True)
+        page.add_column("data", justify="center", no_wrap=True)
         for story in self.stories:
-            if told := " ".join(sentences(story)):
-                yield Text(story.partition, "bold")
-                yield Padding(Text(told, overflow="fold"), (0, 0, 0, 2))
-        signs = (f"{sign} {verdict}" for verdict, (sign, _) in SIGNS.items())
-        yield Text(", ".join(signs), "dim")
+            page.add_row(*_cells_of_data(story))
+        yield Text(f"{self.dataset}: what became of the data", "bold")
+        yield page
+        yield from _below(self.stories)
+
+
+def _below(stories: Sequence[PartitionStory]) -> RenderResult:
+    """Show the reasons of some partitions, and what the signs of their table mean."""
+    yield Text()
+    for story in stories:
+        if told := " ".join(sentences(story)):
+            yield Text(story.partition, "bold")
+            yield Padding(Text(told, overflow="fold"), (0, 0, 0, 2))
+    signs = (f"{sign} {verdict}" for verdict, (sign, _) in SIGNS.items())
+    yield Text(", ".join(signs), "dim")
 
 
 def stories(storage: str, model: str, partitions: Sequence[str]) -> list[PartitionStory]:
@@ -103,7 +128,9 @@ def stories(storage: str, model: str, partitions: Sequence[str]) -> list[Partiti
 
 def sentences(story: PartitionStory) -> Iterator[str]:
     """Say what happened at a partition, and why: what was wrong with it first, and the decision last."""
-    if story.validation is not None and story.validation.verdict is not Verdict.PASS:
+    if story.validation is not None and (
+        story.validation.verdict is not Verdict.PASS or story.validation.quarantined
+    ):
         yield _sentence("Data", story.validation.reason)
     if story.health is not None:
         for name, check in (("Drift", story.health.drift), ("Quality", story.health.performance)):
@@ -131,6 +158,15 @@ def _cells(story: PartitionStory, metric: str) -> Iterator[Text]:
     decision = story.decision
     yield _NONE if decision is None else Text(str(decision.action), _ACTIONS.get(decision.action, ""))
     yield _NONE if decision is None else Text(_champion(decision))
+
+
+def _cells_of_data(story: PartitionStory) -> Iterator[Text]:
+    report = story.validation
+    yield Text(story.partition)
+    yield _NONE if report is None else Text(f"{report.rows:,}")
+    yield _NONE if report is None else Text(f"{report.quarantined:,}", "yellow" if report.quarantined else "")
+    yield _NONE if story.rows is None else Text(f"{story.rows:,}")
+    yield _sign(report.verdict if report else None)
 
 
 def _champion(decision: PromotionDecision) -> str:

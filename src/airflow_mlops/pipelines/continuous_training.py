@@ -1,32 +1,31 @@
-"""The five DAGs of a model, which start each other by partitioned assets."""
+"""The DAGs of a spec, which start each other by partitioned assets: five of a model, one of data alone."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from functools import partial
+
 from airflow.sdk import DAG, get_parsing_context
 
+from airflow_mlops.domain.spec.dataset import DataSpec
 from airflow_mlops.domain.spec.model import ModelSpec
 from airflow_mlops.operators.alert import AlertOperator
 from airflow_mlops.pipelines import docs, ingest, monitor, rollback, score, train
 
 
-def continuous_training(spec: ModelSpec) -> tuple[DAG, ...]:
-    """Build the DAGs ``<name>.ingest``, ``.score``, ``.monitor``, ``.train`` and ``.rollback`` of a model.
+def continuous_training(spec: DataSpec) -> tuple[DAG, ...]:
+    """Build the DAGs of a spec: ``<name>.ingest`` of any, and ``.score``, ``.monitor``, ``.train`` and ``.rollback`` of a model.
 
     They register themselves, so a DAG file needs no more than the call. In a task process only the DAG that the task
     belongs to is built.
 
-    :param spec: the model.
+    :param spec: a :class:`~airflow_mlops.domain.spec.model.ModelSpec`, or one that asks for less.
     """
     dag_id = get_parsing_context().dag_id
-    stages = {
-        "ingest": ingest.build,
-        "score": score.build,
-        "monitor": monitor.build,
-        "train": train.build,
-        "rollback": rollback.build,
-    }
     dags = tuple(
-        build(spec) for stage, build in stages.items() if dag_id is None or dag_id == f"{spec.name}.{stage}"
+        build()
+        for stage, build in _stages(spec).items()
+        if dag_id is None or dag_id == f"{spec.name}.{stage}"
     )
     if spec.alerts.email or spec.alerts.warnings:
         for dag in dags:
@@ -34,7 +33,19 @@ def continuous_training(spec: ModelSpec) -> tuple[DAG, ...]:
     return dags
 
 
-def _alert(spec: ModelSpec, dag: DAG) -> None:
+def _stages(spec: DataSpec) -> Mapping[str, Callable[[], DAG]]:
+    data = {"ingest": partial(ingest.build, spec)}
+    if not isinstance(spec, ModelSpec):
+        return data
+    return data | {
+        "score": partial(score.build, spec),
+        "monitor": partial(monitor.build, spec),
+        "train": partial(train.build, spec),
+        "rollback": partial(rollback.build, spec),
+    }
+
+
+def _alert(spec: DataSpec, dag: DAG) -> None:
     others = list(dag.tasks)
     alert = AlertOperator(
         task_id="alert", model=spec.name, alerts=spec.alerts, dag=dag, doc_md=docs.TASKS["alert"]

@@ -1,4 +1,4 @@
-"""What the DAGs of a model have in common."""
+"""What the DAGs of a spec have in common."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 
 from airflow.sdk import DAG, Asset, PartitionedAssetTimetable, conf
 
-from airflow_mlops.domain.spec.model import ModelSpec
+from airflow_mlops.domain.spec.dataset import DataSpec
 from airflow_mlops.pipelines import docs
 from airflow_mlops.pipelines.retry import RETRIES, RETRY_POLICY
 
 
-def new(spec: ModelSpec, stage: str, **arguments: Any) -> DAG:
+def new(spec: DataSpec, stage: str, **arguments: Any) -> DAG:
     """Return an empty DAG of a stage.
 
     :param arguments: further arguments of the DAG, such as its schedule.

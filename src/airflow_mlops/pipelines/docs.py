@@ -1,11 +1,9 @@
-"""Texts about the DAGs and tasks of a model that the Airflow UI shows."""
+"""Texts about the DAGs and tasks of a spec that the Airflow UI shows."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from airflow_mlops.domain.spec.model import ModelSpec
+from airflow_mlops.domain.spec.dataset import DataSpec
+from airflow_mlops.domain.spec.model import ModelSpec
 
 SUMMARY = {
     "ingest": "Read, validate and publish one partition of data",
@@ -25,13 +23,16 @@ _NEXT = {
     ),
     "rollback": "Start it by hand with a reason. It moves one alias, needs no data and takes seconds.",
 }
+_NEXT_OF_DATA = {
+    "ingest": "Its asset `{name}/data` has an event for each partition that is published: DAGs of yours can start by it.",
+}
 
 TASKS = {
     "arrival": "Waits until the partition's data is there and has stopped growing.",
     "ingest": "Reads the partition from its source into the staging table. Missing, empty, truncated or differently "
     "shaped data fails here, and nothing downstream runs.",
-    "validate": "Runs the pre-checks, the Great Expectations suite and the comparison with the champion's training data. "
-    "Rows that break a `quarantine` expectation are "
+    "validate": "Runs the pre-checks, the Great Expectations suite and, of a model, the comparison with the champion's training "
+    "data. Rows that break a `quarantine` expectation are "
     "set aside, a broken `block` expectation stops the partition.",
     "publish": "Copies the partition from staging to the data table in one commit: a new dataset version. The same "
     "content again changes nothing.",
@@ -63,7 +64,8 @@ TASKS = {
 }
 
 
-def page(spec: ModelSpec, stage: str) -> str:
+def page(spec: DataSpec, stage: str) -> str:
     """Return a DAG's page in Markdown."""
     about = f"{spec.description}\n\n" if spec.description else ""
-    return f"### {spec.name}: {stage}\n\n{about}{SUMMARY[stage]}. {_NEXT[stage].format(name=spec.name)}\n"
+    after = (_NEXT if isinstance(spec, ModelSpec) else _NEXT_OF_DATA)[stage]
+    return f"### {spec.name}: {stage}\n\n{about}{SUMMARY[stage]}. {after.format(name=spec.name)}\n"

@@ -11,7 +11,7 @@ from airflow_mlops import assets
 from airflow_mlops.domain.calendars import Calendar
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.spec import schedule as schedules
-from airflow_mlops.domain.spec.model import ModelSpec
+from airflow_mlops.domain.spec.dataset import DataSpec
 from airflow_mlops.hooks.sources import from_spec
 from airflow_mlops.operators.ingest import IngestOperator, PublishOperator
 from airflow_mlops.operators.validate import ValidateOperator
@@ -19,9 +19,8 @@ from airflow_mlops.pipelines import dag, docs
 from airflow_mlops.sensors.partition import NewPartitionSensor
 
 
-def build(spec: ModelSpec) -> DAG:
+def build(spec: DataSpec) -> DAG:
     """Build the DAG that a schedule starts, once for each partition."""
-    features = [*spec.features.names] if spec.features else []
     first = Partition.parse(spec.start, spec.grain) if spec.start else None
     last = Partition.parse(spec.end, spec.grain) if spec.end else None
     calendar = Calendar(spec.grain)
@@ -45,11 +44,11 @@ def build(spec: ModelSpec) -> DAG:
             event_time=spec.event_time,
             grain=spec.grain,
             ambiguous=spec.ambiguous,
-            required=[*features, spec.target] if spec.labels.source is None else features,
+            required=[*spec.columns],
             stage=True,
             schema=spec.schema_policy.value,
             transform=spec.transform,
-            types=spec.features.types if spec.features else None,
+            types=spec.types,
             pii=spec.pii,
             on_unreadable=spec.on_unreadable,
             doc_md=docs.TASKS["ingest"],
@@ -68,12 +67,11 @@ def build(spec: ModelSpec) -> DAG:
             task_id="validate",
             dataset=rows.output,
             expectations=spec.expectations,
-            # The target may be null as yet: labels can come later.
-            required=features,
+            required=[*spec.filled],
             pii=spec.pii,
             max_quarantined=spec.max_quarantined,
             model=spec.name,
-            skew=spec.skew,
+            skew=spec.comparison,
             doc_md=docs.TASKS["validate"],
         )
         PublishOperator(

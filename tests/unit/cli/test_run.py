@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
@@ -125,3 +126,32 @@ def test_what_cannot_be_run_is_said_before_anything_is_read(project: Path) -> No
     )
     assert "give --from, or start in the spec" in run(project).stderr
     assert not (project / "store" / "flights").exists()
+
+
+def test_a_spec_of_data_alone_is_read_and_published_without_an_mlflow(project: Path) -> None:
+    bad = rows_of("2013-02")
+    distance = bad["distance"].to_pylist()
+    bad = bad.set_column(
+        bad.column_names.index("distance"), "distance", pa.array([-1, -1, *distance[2:]], pa.int64())
+    )
+    pq.write_table(bad, project / "data" / "2013-02.parquet")
+    spec = yaml.safe_load((project / "models" / "flights.yaml").read_text())
+    for key in ("task", "target", "features", "train"):
+        del spec[key]
+    between = {"column": "distance", "min_value": 0, "severity": "quarantine"}
+    spec["validate"] = [{"expect_column_values_to_be_between": between}]
+    (project / "models" / "flights.yaml").write_text(yaml.safe_dump(spec))
+    first = run(project, "--to", "2013-02")
+    assert first.returncode == 0, first.stderr
+    lines = first.stdout.splitlines()
+    assert [line for line in lines if len(line) > 80] == []
+    assert lines[:2] == [
+        "flights: what became of the data",
+        "partition  read  set aside  published  data",
+    ]
+    count = bad.num_rows
+    assert lines[3].split() == ["2013-02", f"{count}", "2", f"{count - 2}", "✓"]
+    assert not (project / "store" / "mlflow.db").exists()
+    rest = run(project, "--json")
+    assert [step["partition"] for step in json.loads(rest.stdout)["partitions"]] == ["2013-03"]
+    assert run(project).stderr == "Nothing to do: 2013-01 to 2013-03 are published.\n"

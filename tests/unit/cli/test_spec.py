@@ -219,3 +219,19 @@ def test_the_program_loads_no_more_than_the_check_needs(project: Path, words: An
     assert valid == f"{file}: flights is valid."
     assert "pydantic" in modules
     assert not absent & set(modules.split())
+
+
+def test_a_spec_of_data_alone_is_held_to_its_files(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = write(project)
+    file.write_text(
+        "".join(
+            line for line in file.read_text().splitlines(True) if "task" not in line and "target" not in line
+        )
+    )
+    assert problems(file) == []
+    assert "flights is valid: data alone, without task and target no model" in " ".join(
+        capsys.readouterr().out.split()
+    )
+    file.write_text(file.read_text().replace("[id]", "[nr]"))
+    [problem] = problems(file)
+    assert problem.endswith("2026-01.csv has no column 'nr'; it has id, at, x, late")

@@ -10,7 +10,7 @@ from airflow.sdk.exceptions import ParamValidationError
 from airflow.serialization.serialized_objects import DagSerialization
 from airflow.timetables.base import TimeRestriction
 
-from airflow_mlops import ModelSpec, Partition, continuous_training, exceptions
+from airflow_mlops import DataSpec, ModelSpec, Partition, continuous_training, exceptions
 from airflow_mlops.pipelines.retry import RETRIES, RETRY_POLICY
 
 
@@ -285,3 +285,36 @@ def test_labels_with_a_source_of_their_own_are_brought_before_anything_reads_the
     assert inside["parcels.ingest"].get_task("ingest").required == ["late"]
     assert inside["parcels.train"].get_task("decide").labels is None
     assert not inside["parcels.monitor"].get_task("drift").labels
+
+
+DATA_ALONE = ("name", "key", "event_time", "partition", "start", "end", "source")
+
+
+def data_alone(**changes: Any) -> DataSpec:
+    values = make_spec().to_dict()
+    return DataSpec.from_dict({name: values[name] for name in DATA_ALONE} | changes)
+
+
+def test_a_spec_of_data_alone_becomes_the_dag_of_ingestion() -> None:
+    (dag,) = continuous_training(data_alone(alerts={"email": ["a@example.com"]}))
+    assert dag.dag_id == "parcels.ingest"
+    assert [*dag.task_ids] == ["ingest", "validate", "publish", "alert"]
+    assert [asset.name for asset in dag.get_task("publish").outlets] == ["parcels/data"]
+    assert dag.get_task("validate").skew is None
+    assert "DAGs of yours can start by it" in dag.doc_md
+    assert "parcels.score" not in dag.doc_md
+
+
+def test_the_dag_of_ingestion_is_the_same_once_lines_make_it_a_model() -> None:
+    (alone,), of_model = continuous_training(data_alone()), build()["parcels.ingest"]
+    for name in ("start_date", "end_date", "task_ids", "tags"):
+        assert getattr(alone, name) == getattr(of_model, name)
+    assert alone.timetable.expression == of_model.timetable.expression
+    read, with_target = alone.get_task("ingest"), of_model.get_task("ingest")
+    assert (read.key, read.event_time, read.grain, read.source) == (
+        with_target.key,
+        with_target.event_time,
+        with_target.grain,
+        with_target.source,
+    )
+    assert (read.required, with_target.required) == ([], ["late"])

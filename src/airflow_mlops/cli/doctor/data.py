@@ -9,7 +9,7 @@ from airflow_mlops.cli.doctor.diagnosis import Diagnosis, brief, failed, passed,
 from airflow_mlops.domain.partitions import Partition
 
 if TYPE_CHECKING:
-    from airflow_mlops.domain.spec.model import ModelSpec
+    from airflow_mlops.domain.spec.dataset import DataSpec
     from airflow_mlops.hooks.source_files import FileSource
 
 
@@ -22,7 +22,7 @@ def look() -> list[Diagnosis]:
     return lines or [skipped("data", "There is no spec beside the DAG files")]
 
 
-def of_model(spec: ModelSpec, now: datetime) -> Diagnosis:
+def of_model(spec: DataSpec, now: datetime) -> Diagnosis:
     """Hold the data of a model to its schedule."""
     from airflow_mlops.exceptions import SourceMissing, SourceUnreadable
     from airflow_mlops.hooks.source_files import FileSource
@@ -52,7 +52,7 @@ def of_model(spec: ModelSpec, now: datetime) -> Diagnosis:
     )
 
 
-def reached(spec: ModelSpec, now: datetime) -> Partition:
+def reached(spec: DataSpec, now: datetime) -> Partition:
     """Return the newest partition that the schedule of a model has reached, not after its last one."""
     from croniter import croniter
 
@@ -68,7 +68,7 @@ def reached(spec: ModelSpec, now: datetime) -> Partition:
     return min(due, Partition.parse(spec.end, calendar)) if spec.end else due
 
 
-def _of_files(spec: ModelSpec, source: FileSource, due: Partition) -> Diagnosis:
+def _of_files(spec: DataSpec, source: FileSource, due: Partition) -> Diagnosis:
     files = source.files(None)
     if not files:
         return failed(
@@ -90,7 +90,7 @@ def _of_files(spec: ModelSpec, source: FileSource, due: Partition) -> Diagnosis:
     return _held_to_bounds(spec, partitions, due)
 
 
-def _held_to_bounds(spec: ModelSpec, partitions: list[Partition], due: Partition) -> Diagnosis:
+def _held_to_bounds(spec: DataSpec, partitions: list[Partition], due: Partition) -> Diagnosis:
     first, last = partitions[0], partitions[-1]
     there = f"{spec.name} has files of {len(set(partitions))} partitions, {first} to {last}"
     if spec.start and Partition.parse(spec.start, spec.grain) > last:
@@ -112,7 +112,7 @@ def _held_to_bounds(spec: ModelSpec, partitions: list[Partition], due: Partition
     return passed("data", f"{there}; its schedule has reached {due}")
 
 
-def _stale(spec: ModelSpec, due: Partition, state: str) -> Diagnosis:
+def _stale(spec: DataSpec, due: Partition, state: str) -> Diagnosis:
     return warned(
         "data",
         f"The schedule of {spec.name} has reached {due}, and {state}",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from airflow_mlops.domain.spec.model import ModelSpec
+    from airflow_mlops.domain.spec.dataset import DataSpec
 
 
 class Specs(NamedTuple):
@@ -17,7 +17,7 @@ class Specs(NamedTuple):
     :param problems: what is wrong with the others.
     """
 
-    valid: tuple[ModelSpec, ...]
+    valid: tuple[DataSpec, ...]
     problems: tuple[str, ...]
 
 
@@ -25,14 +25,14 @@ def specs() -> Specs:
     """Read every spec in the folders of DAG files, and in their folders ``models``."""
     from airflow_mlops.cli import places
     from airflow_mlops.cli.connect import find_code
-    from airflow_mlops.domain.spec.model import ModelSpec
+    from airflow_mlops.domain.spec.specs import read
     from airflow_mlops.exceptions import SpecError
 
-    valid: dict[str, ModelSpec] = {}
+    valid: dict[str, DataSpec] = {}
     problems: list[str] = []
     for path in places.spec_files(find_code()):
         try:
-            spec = ModelSpec.load(path)
+            spec = read(path)
         except (SpecError, OSError) as error:
             problems.append(str(error))
         else:

@@ -1,17 +1,19 @@
-"""The part of a spec that says what is predicted, of which rows, and where they come from."""
+"""DataSpec: what a dataset is made of, where its rows come from, and what they are held to."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
-from airflow_mlops.domain.calendars import Grain
-from airflow_mlops.domain.metrics import Task
+from airflow_mlops.domain.calendars import Calendar, Grain
 from airflow_mlops.domain.predictions import PREDICTION_COLUMNS
-from airflow_mlops.domain.spec import bounds, schedule
-from airflow_mlops.domain.spec.classes import Classes, PredictionTask
-from airflow_mlops.domain.spec.data import Features, Labels, Rule, SchemaPolicy, Skew
+from airflow_mlops.domain.spec import bounds, loading, schedule
+from airflow_mlops.domain.spec.alerts import Alerts
+from airflow_mlops.domain.spec.data import Rule, SchemaPolicy, Skew
 from airflow_mlops.domain.spec.fields import (
     Column,
     Columns,
@@ -22,27 +24,29 @@ from airflow_mlops.domain.spec.fields import (
     Text,
     TimeZone,
 )
-from airflow_mlops.domain.spec.problems import Problems
+from airflow_mlops.domain.spec.loading import Document
+from airflow_mlops.domain.spec.problems import spec_error
 from airflow_mlops.domain.spec.section import Section
 from airflow_mlops.domain.spec.source import Function, Source
 
 
-class DataSpec(Section):
-    """What is predicted, of which rows, and where they come from."""
+class Named(Section):
+    """What carries a name of its own: a dataset, or a model of it."""
 
     # The order matters, because a field's validator only sees the fields above it.
     name: Name = Field(
-        description="Names the five DAGs (`<name>.ingest` …), the tables, the experiment and the registered model."
+        description="Names the DAGs (`<name>.ingest` …), the tables, and of a model the experiment and the registered model."
     )
-    description: Text = Field(default="", description="What the model is for; shown on its pages.")
+    description: Text = Field(default="", description="What it is for; shown on its pages.")
     owner: Line = Field(default="mlops", description="Owner of the DAGs.")
-    task: PredictionTask = Field(description="What is predicted: a class or a number.")
-    target: Column = Field(description="Column to predict.")
-    classes: Classes = Field(
-        default=(),
-        description="Classes that the target may have, in order; the second of two is the positive one. By default those of "
-        "the training rows: numbers by value, texts by their characters.",
-    )
+
+
+class DataSpec(Named):
+    """Describe a dataset: where its rows come from, and what they are held to before anybody reads them.
+
+    :raises SpecError: listing everything that is wrong, each with its place.
+    """
+
     key: SomeColumns = Field(description="Columns that together identify a row.")
     event_time: Column = Field(description="Column with the time that a row belongs to.")
     partition: Grain = Field(description="Length of a partition of event time; a week begins on Monday.")
@@ -81,10 +85,6 @@ class DataSpec(Section):
     pii: Columns = Field(
         default=(), description="Columns with personal data: masked in reports, logs and mails."
     )
-    labels: Labels = Field(default_factory=Labels, description="When the truth about a row is known.")
-    features: Features | None = Field(
-        default=None, description="Columns to learn from; `null` for all but key, target and event time."
-    )
     expectations: tuple[Rule, ...] = Field(
         default=(), alias="validate", description="Checks of the data: Great Expectations by name, or suites."
     )
@@ -96,24 +96,64 @@ class DataSpec(Section):
         description="Whether a cell of the data that cannot be read stops all, or its row is set aside. Labels with a source "
         "of their own have no quarantine: a bad key is counted, a bad label or time stops them.",
     )
-    skew: Skew | None = Field(
-        default_factory=Skew,
-        description="Comparison of a partition with the champion's training data; `null` turns it off.",
-    )
+    alerts: Alerts = Field(default_factory=Alerts, description="Who is told of what, and how often.")
 
-    @field_validator("classes")
     @classmethod
-    def _of_its_task(cls, value: tuple[str | int, ...], info: ValidationInfo) -> tuple[str | int, ...]:
-        if value and info.data.get("task") is Task.REGRESSION:
-            raise ValueError("belong to classification; leave them out")
-        return value
+    def load(cls, path: str | Path) -> Self:
+        """Read a YAML file.
 
-    @field_validator("target", "key", "event_time")
+        :param path: a relative path is looked for beside the Python file that calls this, then in the current
+            directory.
+        :raises SpecError: listing everything that is wrong, each with its line.
+        """
+        file = loading.find(path, sys._getframe(1).f_globals.get("__file__"))
+        return cls.of_document(file, loading.read(file))
+
     @classmethod
-    def _beside_predictions(cls, value: str | tuple[str, ...]) -> str | tuple[str, ...]:
-        taken = set(PREDICTION_COLUMNS) & ({value} if isinstance(value, str) else set(value))
-        if taken:
-            raise ValueError(f"{min(taken)!r} is a column of the predictions table; rename it in the source")
+    def of_document(cls, file: Path, document: Document) -> Self:
+        """Return the spec that a YAML file holds.
+
+        :param file: where it was read from; what it names is looked for beside it.
+        :raises SpecError: listing everything that is wrong, each with its line.
+        """
+        try:
+            context = {"folder": file.resolve().parent}
+            spec = cls.model_validate(document.value, by_alias=True, by_name=False, context=context)
+        except ValidationError as error:
+            raise spec_error(cls, file, document, error) from None
+        if document.problems:
+            raise spec_error(cls, file, document)
+        return spec
+
+    @property
+    def grain(self) -> str:
+        """Length of a partition and its time zone in one text, such as ``day Europe/Berlin``."""
+        return str(Calendar.of(self.partition, self.timezone))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns that the data must have besides key and event time."""
+        return ()
+
+    @property
+    def filled(self) -> tuple[str, ...]:
+        """Columns, besides key and event time, that must be there and not be all null."""
+        return ()
+
+    @property
+    def types(self) -> Mapping[str, str] | None:
+        """Arrow types that columns must have; None leaves them to the first values."""
+        return None
+
+    @property
+    def comparison(self) -> Skew | None:
+        """How far a partition may be from a champion's training data; None where it is not compared."""
+        return None
+
+    @field_validator("key", "event_time")
+    @classmethod
+    def _no_prediction(cls, value: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        beside_predictions(value)
         return value
 
     @field_validator("key")
@@ -157,31 +197,12 @@ class DataSpec(Section):
             raise ValueError(wrong)
         return value
 
-    @field_validator("labels")
-    @classmethod
-    def _matched_apart(cls, value: Labels) -> Labels:
-        usual = Labels()
-        Problems.raise_any(
-            ((name,), "is for labels that come apart from the data: write labels.source, or leave it out")
-            for name in ("max_unmatched", "on_unmatched")
-            if value.source is None and getattr(value, name) != getattr(usual, name)
-        )
-        return value
 
-    @field_validator("features")
-    @classmethod
-    def _features(cls, value: Features | None, info: ValidationInfo) -> Features | None:
-        if value and value.missing and not value.numeric:
-            why = "adds a column for each number that has gaps, and numeric lists none; leave it out"
-            raise Problems([(("missing",), why)])
-        roles = dict.fromkeys(info.data.get("key", ()), "in the key, which only identifies a row")
-        roles[info.data.get("event_time")] = "the event time, which only orders rows"
-        roles[info.data.get("target")] = "the target, so the model would see what it predicts"
-        Problems.raise_any(
-            ((kind, position), f"{column!r} is {roles[column]}")
-            for kind, columns in (value.kinds if value else {}).items()
-            for position, column in enumerate(columns)
-            # The event time may be a date feature, because the season and the hour of a row are known before it is scored.
-            if column in roles and (kind, column) != ("dates", info.data.get("event_time"))
-        )
-        return value
+def beside_predictions(columns: str | tuple[str, ...]) -> None:
+    """Refuse a column of the data that the predictions table has, too.
+
+    :raises ValueError: naming it.
+    """
+    taken = set(PREDICTION_COLUMNS) & ({columns} if isinstance(columns, str) else set(columns))
+    if taken:
+        raise ValueError(f"{min(taken)!r} is a column of the predictions table; rename it in the source")

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
-from pydantic import Field, ValidationError, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
-from airflow_mlops.domain.calendars import Calendar
 from airflow_mlops.domain.metrics import Metric, Task
-from airflow_mlops.domain.spec import idle, loading, rows
+from airflow_mlops.domain.spec import idle, rows
 from airflow_mlops.domain.spec.alerts import Alerts
 from airflow_mlops.domain.spec.candidates import Candidate
 from airflow_mlops.domain.spec.class_gates import ClassGates
 from airflow_mlops.domain.spec.costs import ClassCosts, Costs
 from airflow_mlops.domain.spec.data import Expectation, Features, Labels, SchemaPolicy, Skew, Suite
-from airflow_mlops.domain.spec.dataset import DataSpec
 from airflow_mlops.domain.spec.decision import Decision, costless, unfit
 from airflow_mlops.domain.spec.fields import KofN
 from airflow_mlops.domain.spec.gates import (
@@ -31,8 +27,9 @@ from airflow_mlops.domain.spec.gates import (
 )
 from airflow_mlops.domain.spec.loading import Place
 from airflow_mlops.domain.spec.monitor import AutoRollback, DriftPolicy, Monitor, PerformancePolicy
-from airflow_mlops.domain.spec.own_metrics import ONLY_OURS, NamesOwnMetrics
-from airflow_mlops.domain.spec.problems import Problems, spec_error
+from airflow_mlops.domain.spec.own_metrics import NamesOwnMetrics
+from airflow_mlops.domain.spec.predicted import PredictionSpec
+from airflow_mlops.domain.spec.problems import Problems
 from airflow_mlops.domain.spec.retrain import Retrain, RetrainWhen
 from airflow_mlops.domain.spec.score import Score
 from airflow_mlops.domain.spec.search import Range
@@ -76,13 +73,17 @@ __all__ = [
 ]
 
 
-class ModelSpec(NamesOwnMetrics, DataSpec):
+class ModelSpec(NamesOwnMetrics, PredictionSpec):
     """Describe a model: its data, how it is trained, and when it may serve.
 
     :raises SpecError: listing everything that is wrong, each with its place.
     """
 
     # The order matters, because a field's validator only sees the fields above it.
+    skew: Skew | None = Field(
+        default_factory=Skew,
+        description="Comparison of a partition with the champion's training data; `null` turns it off.",
+    )
     decision: Decision | None = Field(
         default=None,
         exclude_if=lambda decision: decision is None,
@@ -96,31 +97,11 @@ class ModelSpec(NamesOwnMetrics, DataSpec):
     gates: Gates = Field(default_factory=Gates, description="What a candidate must pass to become champion.")
     monitor: Monitor = Field(default_factory=Monitor, description="What is watched in production.")
     retrain: Retrain = Field(default_factory=Retrain, description="When to train again.")
-    alerts: Alerts = Field(default_factory=Alerts, description="Who is told of what, and how often.")
-
-    @classmethod
-    def load(cls, path: str | Path) -> Self:
-        """Read a YAML file.
-
-        :param path: a relative path is looked for beside the Python file that calls this, then in the current
-            directory.
-        :raises SpecError: listing everything that is wrong, each with its line.
-        """
-        file = loading.find(path, sys._getframe(1).f_globals.get("__file__"))
-        document = loading.read(file)
-        try:
-            context = {"folder": file.resolve().parent}
-            spec = cls.model_validate(document.value, by_alias=True, by_name=False, context=context)
-        except ValidationError as error:
-            raise spec_error(cls, file, document, error) from None
-        if document.problems:
-            raise spec_error(cls, file, document)
-        return spec
 
     @property
-    def grain(self) -> str:
-        """Length of a partition and its time zone in one text, such as ``day Europe/Berlin``."""
-        return str(Calendar.of(self.partition, self.timezone))
+    def comparison(self) -> Skew | None:
+        """How far a partition may be from the champion's training data."""
+        return self.skew
 
     @property
     def metric(self) -> Metric:
@@ -177,13 +158,6 @@ class ModelSpec(NamesOwnMetrics, DataSpec):
         if task and train and monitor:
             Problems.raise_any(idle.in_rules(value.when, monitor.performance, train, task))
         return value
-
-    @classmethod
-    def json_schema(cls) -> dict[str, Any]:
-        """Return the JSON Schema of the YAML form, for editors."""
-        schema = cls.model_json_schema(by_alias=True, mode="validation")
-        schema["description"] = "A model for airflow-mlops."
-        return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, **ONLY_OURS}
 
 
 def _costless(info: ValidationInfo, metrics: Mapping[Place, str | None]) -> list[tuple[Place, str]]:

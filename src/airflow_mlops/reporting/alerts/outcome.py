@@ -17,8 +17,8 @@ LISTED = 20
 
 _COLLECTED = 50
 _MEANING = {
-    "ingest": "The partition was not published: nothing downstream runs for it. Earlier data and the champion stay as "
-    "they are.",
+    "ingest": "The partition was not published: nothing downstream runs for it. What was published before "
+    "stays as it is, and so does the champion of a model.",
     "score": "The partition has no predictions, so it is neither monitored nor decided on, and later partitions wait "
     "for that decision. The champion stays.",
     "monitor": "The partition has no verdict on the model's health, so nothing is decided on it, and later partitions "
@@ -89,7 +89,8 @@ class Run(Fact):
     def facts(self, *more: tuple[str, str | None]) -> tuple[tuple[str, str], ...]:
         """Return name and value of the facts that are known, the model and the partition first, the run last."""
         about = [
-            ("Model", self.model),
+            # Data need not be that of a model.
+            ("Name" if self.stage == "ingest" else "Model", self.model),
             ("Partition", self.partition),
             *more,
             ("DAG", self.dag),

@@ -163,8 +163,8 @@ def _stopped(run: Run) -> str:
     if run.stage != "ingest":
         return "Tasks that depend on what failed have not run."
     return (
-        "It was not published, and nothing downstream runs for it. What was published before, and the champion, stay "
-        "as they are."
+        "It was not published, and nothing downstream runs for it. What was published before stays as it is, "
+        "and so does the champion of a model."
     )
 
 

@@ -9,7 +9,7 @@ from airflow_mlops.domain.facts.results import DatasetVersion
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.learning.models import transform
 from airflow_mlops.stages.ingest import ingest, quarantine
-from airflow_mlops.stages.loop.plan import LoopPlan
+from airflow_mlops.stages.loop.plan import DataPlan
 from airflow_mlops.stages.validate import skew, suites, validate
 from airflow_mlops.stages.validate.validate import ValidationPolicy
 from airflow_mlops.stores.tables import tables
@@ -18,13 +18,12 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def staged(plan: LoopPlan, partition: Partition) -> DatasetVersion:
+def staged(plan: DataPlan, partition: Partition) -> DatasetVersion:
     """Read a partition into the staging table, which no reader sees.
 
     :raises SourceMissing: if its data is not there; and as :func:`airflow_mlops.stages.ingest.ingest.stage`.
     """
     spec = plan.spec
-    features = spec.features.names if spec.features else ()
     return ingest.stage(
         plan.source,
         partition,
@@ -33,10 +32,10 @@ def staged(plan: LoopPlan, partition: Partition) -> DatasetVersion:
         name=spec.name,
         key=spec.key,
         event_time=spec.event_time,
-        required=(*features, spec.target) if plan.labels is None else features,
+        required=spec.columns,
         policy=spec.schema_policy,
         transform=transform.load(spec.transform) if spec.transform else None,
-        types=spec.features.types if spec.features else None,
+        types=spec.types,
         pii=spec.pii,
         ambiguous=spec.ambiguous,
         unreadable=plan.uri("unreadable") if spec.on_unreadable == "quarantine" else None,
@@ -55,7 +54,7 @@ class CheckedPartition(NamedTuple):
     waiting: pa.Table | None
 
 
-def checked(plan: LoopPlan, dataset: DatasetVersion) -> CheckedPartition:
+def checked(plan: DataPlan, dataset: DatasetVersion) -> CheckedPartition:
     """Check a staged partition by its expectations, and keep the report with its pages."""
     spec, run = plan.spec, plan.run_of(dataset.partition, "ingest")
     released = plan.uri("released")
@@ -66,7 +65,9 @@ def checked(plan: LoopPlan, dataset: DatasetVersion) -> CheckedPartition:
         _policy(plan),
         data=plan.uri("data"),
         allowed=partial(quarantine.allowed, corrected, released=released),
-        skew=partial(skew.check, corrected, spec.skew, ledger_uri=plan.uri("ledger")) if spec.skew else None,
+        skew=partial(skew.check, corrected, spec.comparison, ledger_uri=plan.uri("ledger"))
+        if spec.comparison
+        else None,
         waiting=apart.waiting,
     )
     for kind, html in (("data-docs", outcome.docs), ("validation", outcome.html)):
@@ -76,7 +77,7 @@ def checked(plan: LoopPlan, dataset: DatasetVersion) -> CheckedPartition:
     return CheckedPartition(corrected, outcome, apart.waiting)
 
 
-def published(plan: LoopPlan, partition: CheckedPartition) -> DatasetVersion:
+def published(plan: DataPlan, partition: CheckedPartition) -> DatasetVersion:
     """Set bad rows aside, and publish the others in one commit.
 
     :raises ValidationFailed: if the partition broke an expectation that blocks.
@@ -93,13 +94,12 @@ def published(plan: LoopPlan, partition: CheckedPartition) -> DatasetVersion:
     return tables.published(plan.uri("data"), dataset.partition) or published
 
 
-def _policy(plan: LoopPlan) -> ValidationPolicy:
+def _policy(plan: DataPlan) -> ValidationPolicy:
     spec = plan.spec
     identifiers = (*spec.key, spec.event_time)
     return ValidationPolicy(
         expectations=suites.expand(spec.expectations, folder=plan.folder),
-        # The target may be null as yet: labels can come later.
-        required=[*identifiers, *(spec.features.names if spec.features else ())],
+        required=[*identifiers, *spec.filled],
         identifiers=identifiers,
         pii=spec.pii,
         max_quarantined=spec.max_quarantined,

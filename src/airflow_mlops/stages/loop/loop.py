@@ -10,8 +10,9 @@ from airflow_mlops.domain.facts.results import Action
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.exceptions import RETRYABLE, SourceChanging, SourceMissing
 from airflow_mlops.stages.loop import data, serving, training
-from airflow_mlops.stages.loop.plan import LoopPlan
+from airflow_mlops.stages.loop.plan import DataPlan, LoopPlan
 from airflow_mlops.stores.registry import ledger
+from airflow_mlops.stores.tables import tables
 
 log = logging.getLogger(__name__)
 
@@ -19,14 +20,25 @@ STAGES = ("ingest", "validate", "score", "monitor", "train")
 """The stages of a partition, in order."""
 
 Begin = Callable[[Partition, str], None]
-"""A function that is told of each stage of :data:`STAGES` when it begins."""
+"""A function that is told of each stage when it begins."""
 
 
-def undecided(plan: LoopPlan, partitions: Iterable[Partition]) -> tuple[list[Partition], list[Partition]]:
+def stages_of(plan: DataPlan) -> tuple[str, ...]:
+    """Return the stages of :data:`STAGES` that a plan goes through."""
+    return STAGES if isinstance(plan, LoopPlan) else STAGES[:2]
+
+
+def undecided(plan: DataPlan, partitions: Iterable[Partition]) -> tuple[list[Partition], list[Partition]]:
     """Return the partitions that are still to be decided, and those that no longer can be, in order.
 
     A partition before the last one that was decided cannot: its champion would have learned from less than the present one.
+    Without a model there is nothing to decide but whether a partition is published, which it can be at any time.
     """
+    if not isinstance(plan, LoopPlan):
+        data = plan.uri("data")
+        return [
+            partition for partition in sorted(partitions) if not tables.published(data, partition.key)
+        ], []
     decisions = {decision.partition: decision for decision in ledger.decisions(plan.uri("ledger"))}
     latest = max(decisions, default="")
     open_ones = [
@@ -40,7 +52,7 @@ def undecided(plan: LoopPlan, partitions: Iterable[Partition]) -> tuple[list[Par
     )
 
 
-def run(plan: LoopPlan, partitions: Iterable[Partition], begin: Begin | None = None) -> Iterator[LoopStep]:
+def run(plan: DataPlan, partitions: Iterable[Partition], begin: Begin | None = None) -> Iterator[LoopStep]:
     """Take each partition through the loop, and yield what became of it; stop where a person has to decide.
 
     A partition whose data is wrong is left out, as Airflow's failed runs leave it out, and the loop goes on.
@@ -56,7 +68,7 @@ def run(plan: LoopPlan, partitions: Iterable[Partition], begin: Begin | None = N
             return
 
 
-def step_of(plan: LoopPlan, partition: Partition, begin: Begin | None = None) -> LoopStep:
+def step_of(plan: DataPlan, partition: Partition, begin: Begin | None = None) -> LoopStep:
     """Take one partition through the loop."""
     steps = [LoopStep(partition=partition.key)]
     end = {}
@@ -75,7 +87,7 @@ def step_of(plan: LoopPlan, partition: Partition, begin: Begin | None = None) ->
     return steps[-1].model_copy(update=end)
 
 
-def _steps(plan: LoopPlan, partition: Partition, begin: Begin) -> Iterator[LoopStep]:
+def _steps(plan: DataPlan, partition: Partition, begin: Begin) -> Iterator[LoopStep]:
     """Go through the stages, and yield what is known after each."""
     begin(partition, "ingest")
     staged = data.staged(plan, partition)
@@ -84,8 +96,12 @@ def _steps(plan: LoopPlan, partition: Partition, begin: Begin) -> Iterator[LoopS
     step = LoopStep(partition=partition.key, validation=checked.outcome.report)
     yield step
     dataset = data.published(plan, checked)
+    step = step.model_copy(update={"dataset": dataset})
+    yield step
+    if not isinstance(plan, LoopPlan):
+        return
     begin(partition, "score")
-    step = step.model_copy(update={"dataset": dataset, "scoring": serving.scored(plan, dataset)})
+    step = step.model_copy(update={"scoring": serving.scored(plan, dataset)})
     yield step
     begin(partition, "monitor")
     step = step.model_copy(update={"health": serving.monitored(plan, dataset)})

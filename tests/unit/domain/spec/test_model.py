@@ -15,7 +15,7 @@ from tools import spec_reference
 
 from airflow_mlops.domain.checks import Severity
 from airflow_mlops.domain.partitions import Grain
-from airflow_mlops.domain.spec import loading
+from airflow_mlops.domain.spec import loading, specs
 from airflow_mlops.domain.spec.model import (
     Candidate,
     Expectation,
@@ -454,12 +454,12 @@ def replaced(value: Any, place: tuple[Any, ...], junk: Any) -> Any:
 
 
 def refusals(values: Any) -> list[str]:
-    return [error.message for error in Draft202012Validator(ModelSpec.json_schema()).iter_errors(values)]
+    return [error.message for error in Draft202012Validator(specs.json_schema()).iter_errors(values)]
 
 
 @pytest.mark.parametrize("text", examples())
 def test_the_schema_accepts_the_examples_as_the_loader_and_as_editors_read_them(text: str) -> None:
-    Draft202012Validator.check_schema(ModelSpec.json_schema())
+    Draft202012Validator.check_schema(specs.json_schema())
     assert refusals(loading.parse(text).value) == []
     assert refusals(make_spec().to_dict()) == []
     assert refusals(yaml.load(text, Loader=yaml.SafeLoader)) == []

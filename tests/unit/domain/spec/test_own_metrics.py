@@ -7,6 +7,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from airflow_mlops.domain.metrics import find
+from airflow_mlops.domain.spec import specs
 from airflow_mlops.domain.spec.model import Gates, ModelSpec, Train
 from airflow_mlops.domain.spec.own_metrics import OwnMetric
 from airflow_mlops.exceptions import SpecError
@@ -76,7 +77,7 @@ def test_the_schema_knows_a_name_of_ones_own_only_where_metrics_are_described() 
         "gates": {"floor": {"profit": 5, "f2": 0.1}, "slices": {"by": ["a"], "floor": {"profit": 1}}},
         "monitor": {"performance": {"floor": {"profit": 4}}},
     }
-    schema = Draft202012Validator(ModelSpec.json_schema())
+    schema = Draft202012Validator(specs.json_schema())
     train = {"metric": "profit", "metrics": {"profit": PROFIT}}
     assert schema.is_valid({**SMALLEST, **named, "train": train})
     for section in named:

@@ -14,7 +14,7 @@ flights 2013-03: validation failed
 
 distance is below 0 in 12 rows
 
-Model:        flights
+Name:         flights
 Partition:    2013-03
 Rows:         1,000
 Expectations: 1 of 2 not met
@@ -42,7 +42,7 @@ What happened to the data
 -------------------------
 
 It was not published, and nothing downstream runs for it. What was published
-before, and the champion, stay as they are.
+before stays as it is, and so does the champion of a model.
 
 What to do
 ----------
