@@ -6,6 +6,7 @@ Chromium: one of the system, or the one that ``playwright install chromium`` bri
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import signal
@@ -21,9 +22,12 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 MODEL = "flight_delays"
+LAST = "2013-03"
+"""The last partition of the demo, which promotes a candidate."""
 SIZE = {"width": 1280, "height": 720}
 COLOURS = 128
 """Colours of a picture: screens have few, and a picture is to be small."""
+_PATIENCE = 120_000  # milliseconds: the demo may still have work to do
 # Without these, Debian's Chromium looks for hosts of its maker at each start.
 _FLAGS = [
     "--no-sandbox",
@@ -48,34 +52,44 @@ class Shot(NamedTuple):
 
     :param path: below Airflow's address.
     :param text: what stands on the page once it has come up.
+    :param framed: whether the page shows it in a frame.
     """
 
     name: str
     path: str
     text: str
+    framed: bool = False
 
 
 SHOTS = (
-    Shot("runs", f"/dags/{MODEL}.train/runs", "2013-04"),
-    Shot("train", f"/dags/{MODEL}.train", "promote"),
-    Shot("drift", f"/mlops/reports/{MODEL}/2013-04/drift.html", "2013-04"),
+    Shot("runs", f"/dags/{MODEL}.train/runs", "Success"),
+    Shot("drift", f"/mlops/reports/{MODEL}/{LAST}/drift.html", f"{MODEL} {LAST}", framed=True),
+    Shot("card", f"/mlops/reports/{MODEL}/{LAST}/model_card.html", MODEL),
 )
 
 
 def main(folder: Path) -> None:
-    """Take every picture in both themes, into a folder."""
+    """Run the demo, and take every picture in both themes, into a folder."""
+    with demo() as place:
+        take(place, folder)
+
+
+def take(place: Place, folder: Path) -> None:
+    """Take every picture of a demo that runs."""
     from playwright.sync_api import sync_playwright
 
-    with demo() as place, sync_playwright() as playwright:
+    with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=_FLAGS)
         for theme in ("light", "dark"):
             page = _logged_in(browser, place, theme)
             for shot in SHOTS:
                 page.goto(f"{place.url}{shot.path}")
-                page.get_by_text(shot.text).first.wait_for()
+                scope = page.frame_locator("iframe") if shot.framed else page
+                scope.get_by_text(shot.text).first.wait_for()
                 page.wait_for_load_state("networkidle")
-                page.screenshot(path=folder / f"{shot.name}-{theme}.png")
-                shrink(folder / f"{shot.name}-{theme}.png")
+                file = folder / f"{shot.name}-{theme}.png"
+                page.screenshot(path=file, animations="disabled")
+                shrink(file)
         browser.close()
 
 
@@ -83,8 +97,10 @@ def main(folder: Path) -> None:
 def demo() -> Iterator[Place]:
     """Run the demo until the block ends, and return where it is once it has replayed its months."""
     with TemporaryDirectory() as home:
-        command = [sys.executable, "-m", "airflow_mlops.local.demo", "--keep", "--home", home]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        command = [sys.executable, "-m", "airflow_mlops.local.demo", "--keep", "--to", LAST, "--home", home]
+        # Wide, so that no line is broken.
+        wide = {**os.environ, "COLUMNS": "200"}
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=wide) as process:
             try:
                 yield _up(process)
             finally:
@@ -105,6 +121,7 @@ def _up(process: subprocess.Popen[str]) -> Place:
 
 def _logged_in(browser: Browser, place: Place, theme: str) -> Page:
     page = browser.new_context(viewport=SIZE, color_scheme=theme).new_page()
+    page.set_default_timeout(_PATIENCE)
     page.goto(f"{place.url}/auth/login")
     page.get_by_label("Username").fill(place.user)
     page.get_by_label("Password").fill(place.password)

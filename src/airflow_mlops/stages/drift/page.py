@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -108,12 +109,17 @@ def _escape(text: str) -> str:
     return html.escape(text, quote=False)
 
 
+def _cell(text: str) -> str:
+    # A table shows characters as they are written, so only what could end the script element is escaped.
+    return re.sub(r"<(?=[/!A-Za-z])", "&lt;", text)
+
+
 def _page(title: str, checks: Sequence[Check], widgets: list[Any]) -> str:
     from evidently.core.metric_types import render_widgets
     from evidently.legacy.renderers.html_widgets import group_widget, table_data
 
     facts = [
-        [_escape(check.name), check.verdict, check.expected, check.observed, check.n, _escape(check.reason)]
+        [_cell(check.name), check.verdict, check.expected, check.observed, check.n, _cell(check.reason)]
         for check in checks
     ]
     table = table_data(
