@@ -16,6 +16,7 @@ from airflow.sdk.execution_time.context import OutletEventAccessors
 from airflow_mlops import config
 from airflow_mlops.assets import EXTRA
 from airflow_mlops.domain.facts.statement import Statement
+from airflow_mlops.reporting import notes
 from airflow_mlops.runs import FACTS
 from history import MODEL, History
 
@@ -118,7 +119,12 @@ class Run:
     @property
     def pushed(self) -> dict[str, Any]:
         """What the task executed last has pushed, for anybody to read."""
-        return {key: value for key, value in self.ti.pushed.items() if key != FACTS}
+        return {key: value for key, value in self.ti.pushed.items() if key not in (FACTS, notes.KEY)}
+
+    @property
+    def note(self) -> str:
+        """What the task executed last has to say of its run."""
+        return notes.note([self.ti.pushed.get(notes.KEY)], None, None)
 
     @property
     def stated(self) -> list[Statement]:

@@ -58,9 +58,13 @@ class Asked:
         return answer.status_code
 
     def _client(self, user: str) -> httpx.Client:
-        passwords = self.airflow.home / "simple_auth_manager_passwords.json.generated"
-        login = {"username": user, "password": json.loads(passwords.read_text())[user]}
-        client = httpx.Client(base_url=self.airflow.url, timeout=30)
-        token = client.post("/auth/token", json=login).raise_for_status().json()["access_token"]
-        client.headers["Authorization"] = f"Bearer {token}"
-        return client
+        headers = {"Authorization": f"Bearer {token_of(self.airflow, user)}"}
+        return httpx.Client(base_url=self.airflow.url, headers=headers, timeout=30)
+
+
+def token_of(airflow: LocalAirflow, user: str) -> str:
+    """Log in, and return the token of the session."""
+    passwords = airflow.home / "simple_auth_manager_passwords.json.generated"
+    login = {"username": user, "password": json.loads(passwords.read_text())[user]}
+    answer = httpx.post(f"{airflow.url}/auth/token", json=login, timeout=30).raise_for_status()
+    return str(answer.json()["access_token"])

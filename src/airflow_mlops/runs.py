@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,6 +14,8 @@ from airflow_mlops.domain.spec.section import Section
 from airflow_mlops.exceptions import TableMissing, UnknownPartition
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.learning.labels import labelled
+from airflow_mlops.reporting import notes
+from airflow_mlops.reporting.words import line
 from airflow_mlops.stages.score import score
 from airflow_mlops.stores import disks
 from airflow_mlops.stores.tables import places, tables
@@ -178,3 +181,28 @@ def push_facts(context: Context, *facts: Fact) -> None:
     """
     statements = [fact if isinstance(fact, Statement) else Statement.of(fact) for fact in facts]
     push(context, FACTS, [statement.to_dict() for statement in statements])
+
+
+def conclude(
+    context: Context,
+    about: tuple[str, str],
+    sentence: str,
+    details: Iterable[str] = (),
+    *,
+    loud: bool = False,
+    note: bool = False,
+) -> None:
+    """Log what came of the running task: the sentence first, then details, which Airflow's page of a log folds.
+
+    :param about: name of the model or dataset, and key of the partition.
+    :param loud: whether it is a warning.
+    :param note: whether the sentence also goes into the note of the run.
+    """
+    log.log(logging.WARNING if loud else logging.INFO, "%s %s: %s", *about, line(sentence))
+    if lines := [line(detail) for detail in details]:
+        log.info("::group::Details")
+        for text in lines:
+            log.info("%s", text)
+        log.info("::endgroup::")
+    if note:
+        push(context, notes.KEY, notes.entry(about[1], sentence))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import parse_qs, urljoin, urlsplit
 
+import httpx
 import pytest
 from mlflow import MlflowClient
 
@@ -14,11 +16,12 @@ from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.local.airflow import LocalAirflow
 from airflow_mlops.local.catch_up import STAGES, CatchUp
 from airflow_mlops.local.demo import MODEL
+from airflow_mlops.reporting import notes, sentences
 from airflow_mlops.stages.monitor import health
 from airflow_mlops.stores.registry import champions, ledger, registry
 from airflow_mlops.stores.tables import tables
 from deployment import Deployment
-from people import Asked
+from people import Asked, token_of
 
 FIRST, LAST = Partition.parse("2013-01", "month"), Partition.parse("2013-04", "month")
 
@@ -166,6 +169,37 @@ def test_the_tasks_link_to_their_run_and_report(story: Story) -> None:
     assert "<html" in page.text
 
 
+def note_of(airflow: LocalAirflow, run: Any) -> str:
+    return str(airflow.call("GET", f"dags/{run.dag_id}/dagRuns/{run.run_id}")["note"])
+
+
+def test_the_list_of_runs_reads_as_a_story(story: Story) -> None:
+    keys = [partition.key for partition in story.replay.partitions]
+    states = story.replay.states()
+    told = {stage: [note_of(story.airflow, states[key][stage]) for key in keys] for stage in STAGES}
+    said = [notes.entry(decision.partition, sentences.decided(decision)) for decision in story.decisions()]
+    assert told["train"] == [notes.note([entry], None, None) for entry in said]
+    assert told["score"][0] == "2013-01: there is no champion yet, so nothing is scored"
+    for stage, begin in {"ingest": "published ", "monitor": "health "}.items():
+        assert all(note.startswith(f"{key}: {begin}") for key, note in zip(keys, told[stage], strict=True))
+
+
+def test_a_report_is_shown_to_who_opens_its_address_in_a_mail_and_logs_in(story: Story) -> None:
+    address = f"{story.airflow.url}/mlops/reports/{MODEL}/{LAST.key}/drift.html"
+    with httpx.Client(headers={"Accept": "text/html"}, timeout=30) as browser:
+        assert browser.get(address, headers={"Accept": "*/*"}).status_code == 401
+        login = browser.get(address, follow_redirects=True)
+        assert login.status_code == 200
+        assert urlsplit(str(login.url)).path == "/team/airflow/auth/login"
+        assert "<html" in login.text
+        # The form keeps what it gets in this cookie, and then goes where it is told to.
+        browser.cookies.set("_token", token_of(story.airflow, "alice"), path="/team/airflow")
+        (back,) = parse_qs(urlsplit(str(login.url)).query)["next"]
+        page = browser.get(urljoin(str(login.url), back))
+    assert (str(page.url), page.status_code) == (address, 200)
+    assert "<iframe" in page.text
+
+
 def test_the_model_card_is_linked_from_the_evaluation(story: Story) -> None:
     promoted = next(each for each in story.decisions() if each.action is Action.PROMOTED)
     stages = story.replay.states()[promoted.partition]
@@ -198,6 +232,7 @@ def test_a_partition_that_cannot_be_read_stops_its_chain_and_nothing_else(story:
     states = replay.states()
     assert [run.state for run in states["2013-01"].values()] == ["success"] * 4
     assert {stage: run.state for stage, run in states["2013-02"].items()} == {"ingest": "failed"}
+    assert note_of(story.airflow, states["2013-02"]["ingest"]) == "2013-02: failed in ingest"
     [error] = replay.errors(states["2013-02"]["ingest"])
     for part in ("2013-02.csv", "partition 2013-02", "'weight' is lost", "'heaviness' is new"):
         assert part in error

@@ -10,6 +10,7 @@ from airflow_mlops import runs
 from airflow_mlops.domain.facts.statement import Statement
 from airflow_mlops.domain.spec.section import Section
 from airflow_mlops.exceptions import PlaceRefused, SpecError, TableMissing
+from airflow_mlops.reporting import notes
 from contexts import Run, deploy
 from history import MODEL, History, month
 from notices import make_check, make_report, make_version
@@ -146,3 +147,30 @@ def test_a_report_is_kept_where_it_is_read_from_and_one_that_is_not_there_is_nam
 def test_a_page_of_a_model_that_no_spec_could_name_is_not_written(history: History) -> None:
     with pytest.raises(PlaceRefused, match="is not one folder"):
         runs.save_report(Run().context(), "a#b", "2013-01", "drift", "<p>")
+
+
+def test_what_came_of_a_task_is_logged_first_and_its_details_in_a_fold(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    context = Run().context()
+    with caplog.at_level("INFO"):
+        runs.conclude(context, (MODEL, "2013-01"), "all\nis well", ["a check", "another"])
+    assert [record.getMessage() for record in caplog.records] == [
+        "flights 2013-01: all is well",
+        "::group::Details",
+        "a check",
+        "another",
+        "::endgroup::",
+    ]
+    assert notes.KEY not in context["ti"].pushed
+
+
+def test_what_is_wrong_is_a_warning_and_may_stand_in_the_note_of_the_run(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    run = Run()
+    runs.conclude(run.context(), (MODEL, "2013-01"), "12 rows are broken", loud=True, note=True)
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("WARNING", "flights 2013-01: 12 rows are broken")
+    ]
+    assert run.note == "2013-01: 12 rows are broken"

@@ -21,7 +21,7 @@ from airflow_mlops.exceptions import ApprovalMissing
 from airflow_mlops.reporting.alerts.notice import Link
 from airflow_mlops.reporting.questions import promotion
 from airflow_mlops.reporting.questions.promotion import ApprovalQuestion
-from airflow_mlops.runs import push, table_uri
+from airflow_mlops.runs import conclude, push, table_uri
 from airflow_mlops.stores.registry import champions
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class PromotionApprovalOperator(ApprovalOperator):
             question.moot if latest is None else f"{latest} has been decided already, so the champion stays"
         )
         if moot is not None:
-            self.log.info("nobody is asked: %s", moot)
+            conclude(context, (evaluation.model, evaluation.partition), f"nobody is asked: {moot}")
             return None
         return self._ask(context, question, datetime.now(UTC) + question.policy.timeout)
 
@@ -110,9 +110,9 @@ class PromotionApprovalOperator(ApprovalOperator):
         if isinstance(answer, str):
             self.log.warning("The answer does not count, so it is asked for again: %s", answer)
             return self._ask(context, question, datetime.fromisoformat(until), repeats=asked + 1, why=answer)
-        self.log.info(
-            "%s: %s", f"{answer.person} has {'approved' if answer.approved else 'rejected'}", answer.reason
-        )
+        said = f"{answer.person} has {'approved' if answer.approved else 'rejected'} version {answer.version}"
+        about = (question.evaluation.model, question.evaluation.partition)
+        conclude(context, about, f"{said}: {answer.reason}")
         if not answer.approved:
             self._reject(context, answer)
         return answer.to_dict()

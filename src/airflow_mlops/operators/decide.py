@@ -16,7 +16,8 @@ from airflow_mlops.domain.spec.model import Retrain
 from airflow_mlops.domain.spec.section import Section
 from airflow_mlops.exceptions import SpecError
 from airflow_mlops.hooks.mlflow import MlflowHook
-from airflow_mlops.runs import dataset_of, push, request_of, run_of, table_uri, with_labels
+from airflow_mlops.reporting import sentences
+from airflow_mlops.runs import conclude, dataset_of, push, request_of, run_of, table_uri, with_labels
 from airflow_mlops.stages import decide
 from airflow_mlops.stages.monitor import health
 from airflow_mlops.stages.train import split
@@ -101,12 +102,8 @@ class DecideOperator(BaseOperator, SkipMixin):
         dataset = with_labels(dataset_of(context, self.model, self.partition), self.model, self.labels)
         push(context, "dataset", dataset.to_dict())
         decision = self._decide(context, dataset)
-        for check in decision.checks:
-            self.log.info("%-20s %-12s %s", check.name, check.verdict, check.reason)
-        answer = (
-            "retrain" if decision.retrain else "a person decides" if suggested(decision) else "no retraining"
-        )
-        self.log.info("%s %s: %s: %s", self.model, decision.partition, answer, decision.reason)
+        sentence = sentences.trains(decision, asks=suggested(decision))
+        conclude(context, (self.model, decision.partition), sentence, map(sentences.judged, decision.checks))
         stats.gauge(f"mlops.{self.model}.retrain", float(decision.retrain))
         if not decision.retrain:
             # Skipping ends the task, so its return value is pushed before.

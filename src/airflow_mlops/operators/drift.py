@@ -12,7 +12,17 @@ from airflow_mlops.domain.facts.drift import DriftReport
 from airflow_mlops.domain.facts.statement import Statement
 from airflow_mlops.domain.spec.model import DriftPolicy
 from airflow_mlops.links import ReportLink
-from airflow_mlops.runs import push, push_facts, save_report, subject, table_uri, with_labels, write_report
+from airflow_mlops.reporting import sentences
+from airflow_mlops.runs import (
+    conclude,
+    push,
+    push_facts,
+    save_report,
+    subject,
+    table_uri,
+    with_labels,
+    write_report,
+)
 from airflow_mlops.stages.drift import drift
 
 if TYPE_CHECKING:
@@ -82,8 +92,8 @@ class DriftOperator(BaseOperator):
             write_report(name, compared.picture)
             push(context, "picture", name)
             pages["picture"] = name
-        overall = compared.overall
-        self.log.info("%s %s: drift %s: %s", self.model, dataset.partition, overall.verdict, overall.reason)
-        report = DriftReport(overall=overall, columns=compared.columns)
+        report = DriftReport(overall=compared.overall, columns=compared.columns)
+        about, details = (self.model, dataset.partition), map(sentences.judged, report.columns)
+        conclude(context, about, sentences.judged(report.overall), details)
         push_facts(context, Statement.of(report, **pages))
         return report.to_dict()

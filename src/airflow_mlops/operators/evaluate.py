@@ -11,7 +11,8 @@ from airflow_mlops.domain.facts.results import Evaluation, TrainedModel
 from airflow_mlops.domain.spec.model import Gates
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.links import MlflowRunLink, ReportLink
-from airflow_mlops.runs import push, save_report, table_uri
+from airflow_mlops.reporting import sentences
+from airflow_mlops.runs import conclude, push, save_report, table_uri
 from airflow_mlops.stages.evaluate import evaluate
 from airflow_mlops.stores.registry import champions
 
@@ -66,11 +67,8 @@ class EvaluateOperator(BaseOperator):
             gates=self.gates or Gates(),
         )
         push(context, "mlflow_run", evaluation.candidate.run_id)
-        for check in evaluation.checks:
-            self.log.info("%-24s %-12s %s", check.name, check.verdict, check.reason)
-        self.log.info(
-            "%s %s: %s: %s", evaluation.model, evaluation.partition, evaluation.verdict, evaluation.reason
-        )
+        about, details = (evaluation.model, evaluation.partition), map(sentences.judged, evaluation.checks)
+        conclude(context, about, sentences.evaluated(evaluation), details)
         self._keep_card(context, client, evaluation)
         return evaluation.to_dict()
 

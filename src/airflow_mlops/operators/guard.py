@@ -15,7 +15,8 @@ from airflow_mlops.domain.spec.decision import Decision
 from airflow_mlops.domain.spec.monitor import Monitor
 from airflow_mlops.domain.spec.own_metrics import OwnMetric
 from airflow_mlops.hooks.mlflow import MlflowHook
-from airflow_mlops.runs import dataset_of, push, push_facts, run_of, table_uri, with_labels
+from airflow_mlops.reporting import sentences
+from airflow_mlops.runs import conclude, dataset_of, push, push_facts, run_of, table_uri, with_labels
 from airflow_mlops.stages.guard import guard
 
 if TYPE_CHECKING:
@@ -93,8 +94,13 @@ class GuardOperator(BaseOperator):
             actor=run_of(context),
         )
         loud = Verdict.FAIL in (report.alias.verdict, report.probation.verdict)
-        (self.log.warning if loud else self.log.info)(
-            "%s %s: %s", self.model, report.partition, report.reason
+        conclude(
+            context,
+            (self.model, report.partition),
+            report.reason if report.restored is None else sentences.decided(report.restored),
+            map(sentences.judged, (report.alias, report.probation)),
+            loud=loud,
+            note=report.restored is not None,
         )
         champion = assets.champion(self.model)
         if report.restored is None:

@@ -13,7 +13,8 @@ from airflow_mlops.domain.facts.results import DatasetVersion
 from airflow_mlops.domain.facts.validation import ValidationReport
 from airflow_mlops.domain.spec.data import SchemaPolicy
 from airflow_mlops.learning.models import transform
-from airflow_mlops.runs import partition_of, push_facts, run_of, table_uri
+from airflow_mlops.reporting import sentences
+from airflow_mlops.runs import conclude, partition_of, push_facts, run_of, table_uri
 from airflow_mlops.stages.ingest import ingest
 from airflow_mlops.stores.tables import tables
 
@@ -114,10 +115,12 @@ class IngestOperator(BaseOperator):
             unreadable=unreadable,
             run=run_of(context),
         )
-        self.log.info("%s, from %s", _line(version, "staged"), self.source.describe(partition))
+        details, how = [f"read from {self.source.describe(partition)}"], "staged"
         if not self.stage:
-            version = ingest.publish(version, uri=data, run=run_of(context))
-            self.log.info("%s; %s", _line(version, "published"), _covered(tables.coverage(data)))
+            version, how = ingest.publish(version, uri=data, run=run_of(context)), "published"
+            details.append(_covered(tables.coverage(data)))
+        about = (self.dataset, partition.key)
+        conclude(context, about, sentences.stored(version, how), details, note=not self.stage)
         push_facts(context, version)
         return version.to_dict()
 
@@ -159,21 +162,14 @@ class PublishOperator(BaseOperator):
         version = ingest.publish(staged, uri=data, run=run_of(context))
         report = ValidationReport.from_dict(self.validation) if self.validation else None
         assets.emit(context, assets.data(staged.name), dataset=version, validation=report)
-        self.log.info("%s; %s", _line(version, "published"), _covered(tables.coverage(data)))
+        quarantined = report.quarantined if report else 0
+        sentence, details = (
+            sentences.stored(version, "published", quarantined),
+            [_covered(tables.coverage(data))],
+        )
+        conclude(context, (version.name, version.partition), sentence, details, note=True)
         push_facts(context, version)
         return version.to_dict()
-
-
-def _line(version: DatasetVersion, what: str) -> str:
-    """Describe a partition's version, e.g. ``flights 2013-01: published 27,004 rows × 21 columns as version 3``."""
-    size = f"{version.rows:,} rows × {len(version.columns)} columns"
-    text = f"{version.name} {version.partition}: {what} {size} as version {version.version}"
-    if not version.changed:
-        return f"{version.name} {version.partition}: unchanged, version {version.version} has the same {size}"
-    if version.difference is None:
-        return text
-    rows = version.difference
-    return f"{text} ({rows.added:,} rows added, {rows.removed:,} removed, {rows.changed:,} changed)"
 
 
 def _covered(coverage: Coverage) -> str:

@@ -10,7 +10,8 @@ from airflow.sdk.observability import stats
 
 from airflow_mlops import assets
 from airflow_mlops.domain.checks import Check
-from airflow_mlops.runs import push_facts, subject, table_uri
+from airflow_mlops.reporting import sentences
+from airflow_mlops.runs import conclude, push_facts, subject, table_uri
 from airflow_mlops.stages.monitor import checks, health
 
 if TYPE_CHECKING:
@@ -84,6 +85,8 @@ class HealthOperator(BaseOperator):
         for name, value in checks.gauges(report).items():
             stats.gauge(name, value)
         assets.emit(context, assets.health(self.model), health=report)
-        self.log.info("%s %s: health %s: %s", self.model, report.partition, report.verdict, report.reason)
+        parts = (report.drift, report.performance, report.staleness, *report.others)
+        about, details = (self.model, report.partition), map(sentences.judged, parts)
+        conclude(context, about, sentences.well(report), details, note=True)
         push_facts(context, report)
         return report.to_dict()

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
-from airflow_mlops.domain.checks import Check, Verdict
+from airflow_mlops.domain.checks import Verdict
 from airflow_mlops.domain.classes import class_name
 from airflow_mlops.domain.facts.question import Question
 from airflow_mlops.domain.policies.labels import unmatched
@@ -19,7 +18,8 @@ from airflow_mlops.domain.spec.own_metrics import OwnMetric
 from airflow_mlops.exceptions import BadRows
 from airflow_mlops.learning.labels import labels
 from airflow_mlops.learning.labels.join import Truth
-from airflow_mlops.runs import partition_of, push_facts, subject, table_uri
+from airflow_mlops.reporting import sentences
+from airflow_mlops.runs import conclude, partition_of, push_facts, subject, table_uri
 from airflow_mlops.stages.performance import performance
 
 if TYPE_CHECKING:
@@ -98,8 +98,8 @@ class PerformanceOperator(BaseOperator):
             predictions_uri=table_uri(self.model, "predictions"),
             performance_uri=table_uri(self.model, "performance"),
         )
-        for check in (measured.check, *measured.others):
-            self.log.info("%s %s: %s %s: %s", self.model, dataset.partition, *_line(check))
+        about, details = (self.model, dataset.partition), map(sentences.judged, measured.others)
+        conclude(context, about, sentences.judged(measured.check), details)
         others = [check.to_dict() for check in measured.others]
         return {"check": measured.check.to_dict(), "metrics": measured.metrics, "others": others}
 
@@ -181,27 +181,19 @@ class IngestLabelsOperator(BaseOperator):
         check = unmatched(report, policy.max_unmatched)
         report = report.model_copy(update={"check": check})
         push_facts(context, report)
-        self.log.info(
-            "%s %s: %s labels, %s of them new, from %s; %s rows without a label",
-            *(self.model, partition.key, f"{report.rows:,}", f"{report.new:,}"),
-            *(self.source.describe(partition), f"{report.empty:,}"),
+        # Of labels that all belong to a row there is nothing to say.
+        matched = () if check is None or report.unmatched is None or not report.unmatched.total else (check,)
+        failed = any(check.verdict is Verdict.FAIL for check in matched)
+        conclude(
+            context,
+            (self.model, partition.key),
+            sentences.labelled(report),
+            [f"read from {self.source.describe(partition)}", *map(sentences.judged, matched)],
+            loud=failed or report.contradictory > 0,
         )
-        if report.contradictory:
-            self.log.warning(
-                "%s: %s keys have labels that contradict each other; they are set aside until the source is corrected",
-                *(self.model, f"{report.contradictory:,}"),
+        if check is not None and failed and policy.on_unmatched == "block":
+            raise BadRows(
+                f"{self.model} {partition.key}: {check.reason}. labels.max_unmatched is {policy.max_unmatched:g}: write "
+                f"{', '.join(map(repr, self.key))} and {self.event_time!r} in labels.source as in the data, or raise it."
             )
-        if check is not None and report.unmatched is not None and report.unmatched.total:
-            level = logging.WARNING if check.verdict is Verdict.FAIL else logging.INFO
-            self.log.log(level, "%s %s: %s", self.model, partition.key, check.reason)
-            if check.verdict is Verdict.FAIL and policy.on_unmatched == "block":
-                raise BadRows(
-                    f"{self.model} {partition.key}: {check.reason}. labels.max_unmatched is {policy.max_unmatched:g}: write "
-                    f"{', '.join(map(repr, self.key))} and {self.event_time!r} in labels.source as in the data, or raise it."
-                )
         return report.to_dict()
-
-
-def _line(check: Check) -> tuple[str, str, str]:
-    name = f"{check.name} of {check.slice}" if check.slice else check.name
-    return name, check.verdict.value, check.reason

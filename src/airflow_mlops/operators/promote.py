@@ -16,7 +16,17 @@ from airflow_mlops.domain.spec.section import Section
 from airflow_mlops.exceptions import SpecError
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.links import MlflowRunLink
-from airflow_mlops.runs import dataset_of, push, push_facts, request_of, run_of, save_report, table_uri
+from airflow_mlops.reporting import sentences
+from airflow_mlops.runs import (
+    conclude,
+    dataset_of,
+    push,
+    push_facts,
+    request_of,
+    run_of,
+    save_report,
+    table_uri,
+)
 from airflow_mlops.stages.promote import promote
 from airflow_mlops.stores.registry import champions, ledger
 
@@ -104,7 +114,9 @@ class PromoteOperator(BaseOperator):
         )
         push(context, "mlflow_run", evaluation.candidate.run_id)
         push(context, "decision", decision.to_dict())
-        self.log.info("%s %s: %s: %s", decision.model, decision.partition, decision.action, decision.reason)
+        conclude(
+            context, (decision.model, decision.partition), sentences.decided(decision), [decision.reason]
+        )
         if decision.action is not Action.PROMOTED:
             # If the task succeeded, Airflow would send an event for its outlet, and the champion has not moved.
             raise AirflowSkipException(decision.reason)
@@ -187,7 +199,7 @@ class RollbackOperator(BaseOperator):
             # A partition that is published but not decided yet is the first to get the restored version.
             partition=ledger.latest_partition(uri) or dataset_of(context, self.model).partition,
         )
-        self.log.info("%s: %s: %s", self.model, decision.action, decision.reason)
+        conclude(context, (self.model, decision.partition), sentences.decided(decision), note=True)
         push(context, "decision", decision.to_dict())
         if decision.action is not Action.ROLLED_BACK:
             raise AirflowSkipException(decision.reason)

@@ -11,7 +11,8 @@ from airflow_mlops.domain.facts.approval import ApprovalOutcome, answers_of, ref
 from airflow_mlops.domain.facts.results import Action, Evaluation, PromotionDecision
 from airflow_mlops.domain.facts.retraining import RetrainDecision
 from airflow_mlops.exceptions import TrainingFailed
-from airflow_mlops.runs import dataset_of, push_facts, run_of, table_uri
+from airflow_mlops.reporting import sentences
+from airflow_mlops.runs import conclude, dataset_of, push_facts, run_of, table_uri
 from airflow_mlops.stores.registry import champions, ledger
 
 if TYPE_CHECKING:
@@ -66,10 +67,13 @@ class RecordOperator(BaseOperator):
                 ledger.record_decision(uri, left, actor=run_of(context))
             raise TrainingFailed(decision.reason)
         ledger.record_decision(uri, decision, actor=run_of(context))
-        moved = f"champion {decision.before} → {decision.after}"
-        self.log.info(
-            "%s %s: %s: %s: %s", self.model, decision.partition, moved, decision.action, decision.reason
+        details = (
+            f"champion before: {decision.before or 'none'}; now: {decision.after or 'none'}",
+            decision.reason,
+            *map(sentences.judged, decision.checks),
         )
+        about = (self.model, decision.partition)
+        conclude(context, about, sentences.decided(decision), details, note=True)
         push_facts(context, decision)
         return decision.to_dict()
 

@@ -13,7 +13,8 @@ from airflow_mlops.domain.spec.score import Score
 from airflow_mlops.exceptions import DigestMismatch, ModelNotFound
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.hooks.outputs import from_spec
-from airflow_mlops.runs import dataset_of, push_facts, table_uri
+from airflow_mlops.reporting import sentences
+from airflow_mlops.runs import conclude, dataset_of, push_facts, table_uri
 from airflow_mlops.stages.guard import guard
 from airflow_mlops.stages.score import beside, score
 from airflow_mlops.stores.outputs import tables
@@ -83,7 +84,7 @@ class ScoreOperator(BaseOperator):
             push_facts(context, guard.alias_report(self.model, report.partition, standing))
         report = tables.deliver(report, [from_spec(output) for output in options.outputs])
         assets.emit(context, assets.predictions(self.model), scoring=report)
-        self.log.info("%s %s: %s rows: %s", self.model, report.partition, f"{report.rows:,}", report.reason)
+        conclude(context, (self.model, report.partition), sentences.scored(report), report.outputs, note=True)
         return report.to_dict()
 
     def _beside(self, client: Client, partition: str) -> score.Beside | None:

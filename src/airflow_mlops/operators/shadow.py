@@ -17,7 +17,8 @@ from airflow_mlops.domain.spec.gates import Serving, Shadow
 from airflow_mlops.domain.spec.own_metrics import OwnMetric
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.learning.labels.join import Truth
-from airflow_mlops.runs import dataset_of, push, push_facts, run_of, table_uri
+from airflow_mlops.reporting import sentences
+from airflow_mlops.runs import conclude, dataset_of, push, push_facts, run_of, table_uri
 from airflow_mlops.stages.shadow import shadow
 from airflow_mlops.stages.shadow.shadow import ShadowTrial
 
@@ -104,8 +105,13 @@ class ShadowOperator(BaseOperator):
         )
         report = shadow.check(subject, key=f"{run_of(context)}/{self.task_id}", actor=run_of(context))
         loud = any(check.verdict is Verdict.FAIL for check in report.checks)
-        (self.log.warning if loud else self.log.info)(
-            "%s %s: %s", self.model, report.partition, report.reason
+        conclude(
+            context,
+            (self.model, report.partition),
+            report.reason if report.moved is None else sentences.decided(report.moved),
+            map(sentences.judged, report.checks),
+            loud=loud,
+            note=report.moved is not None,
         )
         champion = assets.champion(self.model)
         if report.moved is not None:

@@ -13,8 +13,9 @@ from airflow.sdk.exceptions import TaskAwaitingInput
 
 from airflow_mlops.alerts import Recipients
 from airflow_mlops.domain.facts.retraining import RetrainDecision, suggested
+from airflow_mlops.reporting import sentences
 from airflow_mlops.reporting.questions import promotion, retraining
-from airflow_mlops.runs import push
+from airflow_mlops.runs import conclude, push
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -70,7 +71,6 @@ class RetrainSuggestionOperator(ApprovalOperator):
         """
         decision = RetrainDecision.from_dict(self.decision)
         if decision.retrain or not suggested(decision):
-            self.log.info("nobody is asked: %s", decision.reason)
             return self._pass_on(context, decision)
         return self._ask(context, decision, datetime.now(UTC) + self.wait)
 
@@ -115,7 +115,8 @@ class RetrainSuggestionOperator(ApprovalOperator):
         raise AssertionError("Airflow has not left the task waiting")
 
     def _pass_on(self, context: Context, decision: RetrainDecision) -> dict[str, Any]:
-        self.log.info("%s %s: %s", decision.model, decision.partition, decision.reason)
+        about, sentence = (decision.model, decision.partition), sentences.trains(decision, asks=False)
+        conclude(context, about, sentence, map(sentences.judged, decision.checks))
         if not decision.retrain:
             # Skipping ends the task, so its return value is pushed before.
             push(context, "return_value", decision.to_dict())

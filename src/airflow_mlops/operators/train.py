@@ -18,7 +18,8 @@ from airflow_mlops.domain.spec.own_metrics import OwnMetric
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.learning import provenance
 from airflow_mlops.links import MlflowRunLink
-from airflow_mlops.runs import push, run_of, with_labels
+from airflow_mlops.reporting import sentences
+from airflow_mlops.runs import conclude, push, run_of, with_labels
 from airflow_mlops.stages.train import jobs, train
 from airflow_mlops.stages.train.recipe import recipe_of
 from airflow_mlops.stages.train.split import split_of
@@ -155,7 +156,14 @@ class TrainOperator(BaseOperator):
             dask=config.dask_scheduler() or None,
         )
         push(context, "mlflow_run", trained.run_id)
+        about = (trained.model, trained.dataset.partition)
+        conclude(context, about, sentences.trained(trained), sentences.recipe(trained))
         return trained.to_dict()
+
+    @property
+    def candidate_name(self) -> str:
+        """Readable name of the candidate, by which Airflow lists the tasks that this one is mapped to."""
+        return Candidate.model_validate(self.candidate).name
 
     def _recipe(self) -> Recipe:
         dataset = DatasetVersion.from_dict(self.dataset)

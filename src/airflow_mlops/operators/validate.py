@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
+from airflow_mlops.domain.checks import Verdict
 from airflow_mlops.domain.facts.results import DatasetVersion
 from airflow_mlops.domain.facts.statement import Statement
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.spec.model import Skew
 from airflow_mlops.links import ReportLink
-from airflow_mlops.runs import push, push_facts, run_of, save_report, table_uri
+from airflow_mlops.reporting import sentences
+from airflow_mlops.runs import conclude, push, push_facts, run_of, save_report, table_uri
 from airflow_mlops.stages.ingest import quarantine
 from airflow_mlops.stages.validate import skew, suites, validate
 from airflow_mlops.stages.validate.validate import ValidationPolicy
@@ -145,10 +147,17 @@ class ValidateOperator(BaseOperator):
         statement = Statement.of(report)
         push(context, "validation", report.to_dict())
         push_facts(context, statement)
+        conclude(
+            context,
+            (report.dataset, report.partition),
+            sentences.validated(report),
+            map(sentences.expectation, report.results),
+            loud=report.verdict is not Verdict.PASS,
+            note=report.verdict is not Verdict.PASS,
+        )
         for kind, html in (("data-docs", validated.docs), ("validation", validated.html)):
             if html is not None:
                 page = save_report(context, report.dataset, report.partition, kind, html)
                 statement = Statement.of(report, report=page)
                 push_facts(context, statement)
-        self.log.info("%s %s: %s: %s", report.dataset, report.partition, report.verdict, report.reason)
         return statement

@@ -11,6 +11,7 @@ from airflow.sdk import DAG, Asset, PartitionedAssetTimetable, conf
 from airflow_mlops.domain.spec.dataset import DataSpec
 from airflow_mlops.pipelines import docs
 from airflow_mlops.pipelines.retry import RETRIES, RETRY_POLICY
+from airflow_mlops.reporting.notes import TAG
 
 
 def new(spec: DataSpec, stage: str, **arguments: Any) -> DAG:
@@ -22,7 +23,7 @@ def new(spec: DataSpec, stage: str, **arguments: Any) -> DAG:
         dag_id=f"{spec.name}.{stage}",
         description=docs.SUMMARY[stage],
         doc_md=docs.page(spec, stage),
-        tags=["mlops", spec.name, stage],
+        tags=[TAG, spec.name, stage],
         catchup=False,
         # The champion is sequential state: two partitions of one stage never run side by side.
         max_active_runs=1,

@@ -55,7 +55,7 @@ def build(spec: ModelSpec) -> DAG:
             ranked=spec.train.ranked,
             seed=spec.train.seed,
             intervals=spec.train.intervals,
-            map_index_template="{{ task.candidate | first }}",
+            map_index_template="{{ task.candidate_name }}",
             doc_md=docs.TASKS["train"],
             **rows,
         ).expand(candidate=[candidate.to_dict() for candidate in candidates])

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import html
 from typing import Annotated
+from urllib.parse import quote, urlsplit
 
 from airflow.api_fastapi.auth.managers.models.resource_details import AccessView
 from airflow.api_fastapi.core_api.security import requires_access_view
-from fastapi import Depends, FastAPI, HTTPException, Path, Response
+from airflow.sdk import conf
+from fastapi import Depends, FastAPI, HTTPException, Path, Request, Response
+from fastapi.exception_handlers import http_exception_handler
+from fastapi.responses import RedirectResponse
 
 from airflow_mlops.runs import report_path
 
@@ -26,6 +30,9 @@ _HEADERS = {
     "X-DNS-Prefetch-Control": "off",
     "Cache-Control": "private, no-cache",
 }
+_STALE = "Invalid JWT token"
+"""What Airflow answers, with 403, to the cookie of a session that it does not know any more."""
+
 # A report is made from data, which is not trusted: `sandbox` without allow-same-origin keeps it from the cookies and the
 # API of Airflow, and the other rules forbid loading from and sending to any place. Evidently's pages carry their scripts,
 # styles and fonts inside.
@@ -61,7 +68,23 @@ def create_app() -> FastAPI:
         openapi_url=None,  # its routes would not be guarded by the dependency
     )
     app.get("/reports/{model}/{partition}/{kind}.html")(report)
+    app.exception_handler(HTTPException)(refused)
     return app
+
+
+async def refused(request: Request, error: HTTPException) -> Response:
+    """Lead a person who is not logged in to Airflow's login, and from there back; tell everything else as JSON.
+
+    A link in a mail is opened by a browser that asks for a page. A program has a token, or asks for something else.
+    """
+    stranger = error.status_code == 401 or (error.status_code, error.detail) == (403, _STALE)
+    browser = request.method == "GET" and "text/html" in request.headers.get("accept", "")
+    if not (stranger and browser) or "authorization" in request.headers:
+        return await http_exception_handler(request, error)
+    # The path alone: where a person ends up must not depend on what a request calls this server.
+    base = urlsplit(conf.get("api", "base_url", fallback="")).path.rstrip("/")
+    login = f"{base}/api/v2/auth/login?next={quote(quote(request.scope['path']), safe='')}"
+    return RedirectResponse(login, 303, {"Cache-Control": "no-store"})
 
 
 def report(model: Segment, partition: Segment, kind: Segment) -> Response:

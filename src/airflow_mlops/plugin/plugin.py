@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.plugins_manager import AirflowPlugin
 
+from airflow_mlops.plugin import notes
+
 if TYPE_CHECKING:
     from fastapi import FastAPI
     from starlette.types import Receive, Scope, Send
@@ -31,7 +33,8 @@ class Pages:
 
 
 class MlopsPlugin(AirflowPlugin):
-    """Show reports at ``/mlops/reports/<model>/<partition>/<kind>.html``."""
+    """Show reports at ``/mlops/reports/<model>/<partition>/<kind>.html``, and write the notes of runs."""
 
     name = "airflow_mlops"
+    listeners: list[Any] = [notes]  # noqa: RUF012
     fastapi_apps: list[Any] = [{"app": Pages(), "url_prefix": "/mlops", "name": "airflow-mlops"}]  # noqa: RUF012

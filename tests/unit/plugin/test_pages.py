@@ -5,12 +5,14 @@ from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pyarrow as pa
 import pytest
 from airflow.api_fastapi.app import create_auth_manager
 from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
-from airflow.api_fastapi.core_api.security import get_user
+from airflow.api_fastapi.core_api.security import get_user, is_safe_url
+from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 
@@ -21,6 +23,8 @@ from airflow_mlops.stages.validate import validate
 
 PAGE = "<html><script>1</script></html>"
 ADDRESS = "/reports/flights/2013-01/drift.html"
+# What a browser asks for when somebody clicks a link.
+CLICK = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
 
 
 @pytest.fixture(autouse=True)
@@ -133,6 +137,49 @@ def test_every_route_is_closed_to_strangers_and_to_users_without_a_role() -> Non
             403,
         )
         assert client(role=None).get(address).status_code == 403
+
+
+@pytest.mark.parametrize("base", ["", "/team/airflow"])
+def test_a_click_of_somebody_who_is_not_logged_in_leads_to_the_login_and_back(
+    base: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", f"https://airflow.example.com{base}")
+    airflow = FastAPI(root_path=base)
+    airflow.mount("/mlops", create_app())
+    browser = TestClient(airflow, headers=CLICK | {"Host": "evil.example.com"}, follow_redirects=False)
+    answer = browser.get(f"{base}/mlops{ADDRESS}")
+    assert (answer.status_code, answer.headers["cache-control"]) == (303, "no-store")
+    login = urlsplit(answer.headers["location"])
+    # No host: a forged one cannot lead anywhere else, and each auth manager has its login behind this path.
+    assert login[:3] == ("", "", f"{base}/api/v2/auth/login")
+    (page,) = parse_qs(login.query)["next"]
+    assert page == f"{base}/mlops{ADDRESS}"
+    assert is_safe_url(page), "Airflow refuses any other"
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 401),
+        ({"Accept": "application/json"}, 401),
+        (CLICK | {"Authorization": "Bearer x"}, 403),
+    ],
+)
+def test_a_program_that_is_not_logged_in_is_answered_as_json(headers: dict[str, str], status: int) -> None:
+    answer = client(known=False).get(ADDRESS, headers=headers, follow_redirects=False)
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/json")
+
+
+def test_a_session_that_airflow_has_forgotten_leads_to_the_login() -> None:
+    browser = client(known=False)
+    browser.cookies.set("_token", "of-another-day")
+    assert browser.get(ADDRESS, headers=CLICK, follow_redirects=False).status_code == 303
+
+
+def test_who_may_not_see_reports_is_told_so_and_not_sent_round_in_circles() -> None:
+    answer = client(role=None).get(ADDRESS, headers=CLICK, follow_redirects=False)
+    assert (answer.status_code, answer.json()) == (403, {"detail": "Forbidden"})
+    assert client().get(ADDRESS.replace("drift", "none"), headers=CLICK).status_code == 404
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from airflow_mlops.cli.doctor.diagnosis import Diagnosis, brief, failed, passed, skipped, warned
+from airflow_mlops.reporting.notes import TAG
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -55,7 +56,7 @@ def parse(folder: Path) -> list[Diagnosis]:
     from airflow.dag_processing.dagbag import BundleDagBag
 
     bag = BundleDagBag(folder, bundle_path=folder)
-    ours = sorted(name for name, dag in bag.dags.items() if "mlops" in (dag.tags or ()))
+    ours = sorted(name for name, dag in bag.dags.items() if TAG in (dag.tags or ()))
     lines = [
         failed(
             "DAG files",
@@ -168,7 +169,7 @@ def _paused(session: Session) -> dict[str, bool]:
     from airflow.models.dag import DagModel, DagTag  # noqa: TID251 - a command is no task, and has the database
     from sqlalchemy import select
 
-    of_models = select(DagTag.dag_id).where(DagTag.name == "mlops")
+    of_models = select(DagTag.dag_id).where(DagTag.name == TAG)
     rows = session.execute(
         select(DagModel.dag_id, DagModel.is_paused).where(
             DagModel.dag_id.in_(of_models), DagModel.is_stale.is_(False)

@@ -172,12 +172,7 @@ def train(
             model_id=logged.model_id,
             tags=tags,
         )
-    trained = _trained(tags, version)
-    ranked = "not ranked" if trained.score is None else f"inner {trained.metric} {trained.score:.4f}"
-    log.info(
-        "%s version %s: %s, %s, %d rows, %.1f s.", model, version, name, ranked, chosen.rows, trained.seconds
-    )
-    return trained
+    return _trained(tags, version)
 
 
 def fit(table: pa.Table, recipe: Recipe, params: Mapping[str, Any]) -> Pipeline:
