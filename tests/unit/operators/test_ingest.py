@@ -85,15 +85,17 @@ def test_without_a_stage_the_partition_is_published_at_once(tmp_path: Path, hist
 
 
 def test_the_same_file_again_publishes_nothing_and_says_so(
-    tmp_path: Path, history: History, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, history: History, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO")
     write(tmp_path, "2013-01", [1.5, 2.5])
     first = publish(run := Run(partition="2013-01"), ingest(run, tmp_path))
     again = publish(run := Run(partition="2013-01", run_id="run-2"), ingest(run, tmp_path))
     assert again == first.model_copy(update={"changed": False})
     assert run.facts(DATA)["dataset"]["changed"] is False
-    said = capfd.readouterr().out
-    assert said.count("flights 2013-01: unchanged, version 1 has the same 2 rows × 4 columns") == 2
+    unchanged = "unchanged, version 1 has the same 2 rows × 4 columns"
+    assert caplog.text.count(f"flights 2013-01: {unchanged}") == 2
+    assert run.note == f"2013-01: {unchanged}"
     assert len(list(tables.versions(history.uri("data")))) == 1
 
 
@@ -177,17 +179,23 @@ def test_a_bad_file_fails_with_file_partition_and_difference_and_leaves_everythi
 
 
 def test_the_log_tells_what_changed_and_how_far_the_dataset_goes(
-    tmp_path: Path, history: History, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, history: History, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO")
     for key in ("2013-01", "2013-04"):
         write(tmp_path, key, [1.5, 2.5])
         ingest(Run(partition=key), tmp_path, stage=False)
     write(tmp_path, "2013-01", [1.5, 9.5, 3.5])
-    ingest(Run(partition="2013-01"), tmp_path, stage=False)
-    said = capfd.readouterr().out
-    assert f"flights 2013-01: staged 2 rows × 4 columns as version 1, from {tmp_path}/2013-01.csv" in said
-    assert "published 3 rows × 4 columns as version 3 (1 rows added, 0 removed, 1 changed)" in said
-    assert "complete from 2013-01 to 2013-01; gaps before 2013-04: 2013-02, 2013-03" in said
+    ingest(run := Run(partition="2013-01"), tmp_path, stage=False)
+    published = "published 3 rows × 4 columns as version 3 (1 rows added, 0 removed, 1 changed)"
+    assert [record.getMessage() for record in caplog.records if record.name == "airflow_mlops.runs"][-5:] == [
+        f"flights 2013-01: {published}",
+        "::group::Details",
+        f"read from {tmp_path}/2013-01.csv",
+        "complete from 2013-01 to 2013-01; gaps before 2013-04: 2013-02, 2013-03",
+        "::endgroup::",
+    ]
+    assert run.note == f"2013-01: {published}"
 
 
 def test_columns_change_as_the_policy_says(tmp_path: Path, history: History) -> None:

@@ -165,7 +165,7 @@ def astray(partition: Any) -> Any:
 
 
 def test_labels_that_belong_to_no_published_row_are_told_and_only_warn(
-    late: Late, capsys: pytest.CaptureFixture[str]
+    late: Late, caplog: pytest.LogCaptureFixture
 ) -> None:
     publish(late, "2013-01", "2013-02")
     run = Run(f"{MODEL}.monitor", "2013-01")
@@ -174,7 +174,8 @@ def test_labels_that_belong_to_no_published_row_are_told_and_only_warn(
     assert report.unmatched.unknown == report.rows - len(range(0, report.rows, 5)) > 0
     assert report.check is not None
     assert report.check.verdict is Verdict.FAIL
-    assert "have a key that the data lacks" in capsys.readouterr().out
+    [warning] = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert "have a key that the data lacks" in warning.getMessage()
     assert [statement.read(LabelsReport) for statement in run.stated] == [report]
 
 
