@@ -56,7 +56,9 @@ class Loads(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         values = dict(attrs)
         if tag != "a" and values.get("rel") not in {"next", "prev"}:
-            self.addresses += [values[name] or "" for name in ("src", "href", "data") if name in values]
+            self.addresses += [
+                values[name] or "" for name in ("src", "srcset", "href", "data") if name in values
+            ]
 
 
 def test_every_page_is_in_the_menu_once() -> None:
@@ -76,6 +78,11 @@ def test_no_page_loads_anything_from_elsewhere(site: Path) -> None:
         assert parser.addresses
         # Where pages are read is not known, so the page of what is missing has absolute paths; these stay here too.
         assert not [address for address in parser.addresses if re.match(r"(https?:)?//", address)], page
+        # The page of what is missing has no place of its own.
+        missing = {
+            address for address in parser.addresses if not (page.parent / address.partition("?")[0]).exists()
+        }
+        assert not missing or page.name == "404.html", f"{page.name}: {missing}"
         # The theme's script brings diagrams from a server.
         assert 'class="mermaid"' not in page.read_text(encoding="utf-8"), page
 

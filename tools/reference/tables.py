@@ -162,6 +162,14 @@ def layouts() -> dict[str, Layout]:
                 "facts": "columns, numbers of rows and files, digests, versions and models, as JSON",
             },
         ),
+        "changes": Layout(
+            "Which models were removed or renamed: one table for all of them, as `<[mlops] storage>/changes`; rows are only added.",
+            "a change",
+            {
+                "at": "when", "what": "`removal begun`, `removed`, `renaming begun` or `renamed`", "model": "its name", "by": "who", "reason": "why",
+                "facts": "what was taken away or moved, as JSON",
+            },
+        ),
     }  # fmt: skip
 
 
