@@ -114,6 +114,12 @@ def run_of(context: Context) -> str:
     return f"{context['dag'].dag_id}/{context['run_id']}"
 
 
+def is_of_run(context: Context, key: str) -> bool:
+    """Tell whether an idempotency key was made by this run."""
+    # It is the name of its run, or begins with it and a slash: one run id may be the beginning of another.
+    return f"{key}/".startswith(f"{run_of(context)}/")
+
+
 def report_path(name: str) -> ObjectStoragePath:
     """Return the path of a report.
 

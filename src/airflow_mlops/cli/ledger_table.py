@@ -94,12 +94,9 @@ def _why(row: Row) -> list[str]:
 
 def _gates(row: Row) -> str:
     from airflow_mlops.domain.checks import Verdict
+    from airflow_mlops.reporting import sentences
 
     checks = row.evidence.checks
     passed = sum(check.verdict is Verdict.PASS for check in checks)
-    sentence = f"{passed} of {len(checks)} gates passed"
-    compared = next((check for check in checks if check.name.startswith("versus_champion.")), None)
-    if compared is not None and compared.observed is not None:
-        sentence += f"; {compared.name.partition('.')[2]} {compared.observed:.4g}"
-        sentence += f", the champion's {compared.baseline:.4g}" if compared.baseline is not None else ""
-    return sentence
+    parts = (f"{passed} of {len(checks)} gates passed", sentences.compared(checks))
+    return "; ".join(part for part in parts if part)

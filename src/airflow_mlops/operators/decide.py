@@ -17,7 +17,7 @@ from airflow_mlops.domain.spec.section import Section
 from airflow_mlops.exceptions import SpecError
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.reporting import sentences
-from airflow_mlops.runs import conclude, dataset_of, push, request_of, run_of, table_uri, with_labels
+from airflow_mlops.runs import conclude, dataset_of, is_of_run, push, request_of, table_uri, with_labels
 from airflow_mlops.stages import decide
 from airflow_mlops.stages.monitor import health
 from airflow_mlops.stages.train import split
@@ -179,11 +179,6 @@ class DecideOperator(BaseOperator, SkipMixin):
         if latest is not None and former is not None and not former.checks:
             # It was passed over, or its training failed: no policy and no gate has judged it yet.
             return None
-        # A key is the name of its run, or begins with it and a slash: one run id may be the beginning of another.
-        if (
-            former is None
-            or former.action is Action.FAILED
-            or f"{former.key}/".startswith(f"{run_of(context)}/")
-        ):
+        if former is None or former.action is Action.FAILED or is_of_run(context, former.key):
             return None
         return f"{partition} was decided before: {former.action}: {former.reason}"

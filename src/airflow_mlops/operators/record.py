@@ -12,7 +12,7 @@ from airflow_mlops.domain.facts.results import Action, Evaluation, PromotionDeci
 from airflow_mlops.domain.facts.retraining import RetrainDecision
 from airflow_mlops.exceptions import TrainingFailed
 from airflow_mlops.reporting import sentences
-from airflow_mlops.runs import conclude, dataset_of, push_facts, run_of, table_uri
+from airflow_mlops.runs import conclude, dataset_of, is_of_run, push_facts, run_of, table_uri
 from airflow_mlops.stores.registry import champions, ledger
 
 if TYPE_CHECKING:
@@ -72,8 +72,9 @@ class RecordOperator(BaseOperator):
             decision.reason,
             *map(sentences.judged, decision.checks),
         )
-        about = (self.model, decision.partition)
-        conclude(context, about, sentences.decided(decision), details, note=True)
+        before = "" if is_of_run(context, decision.key) else "decided before: "
+        sentence = f"{before}{sentences.decided(decision)}"
+        conclude(context, (self.model, decision.partition), sentence, details, note=True)
         push_facts(context, decision)
         return decision.to_dict()
 

@@ -112,7 +112,7 @@ def test_a_table_tells_a_promotion_once_with_who_why_and_on_which_evidence(
     assert "1 → 2" in found
     for evidence in (
         "better beyond chance; approved by anna: looked at it",
-        "2 of 2 gates passed; roc_auc 0.731, the champion's 0.7",
+        "2 of 2 gates passed; roc_auc 0.731 against 0.7",
         "by flights.train/run-2",
     ):
         assert evidence in lines(found)

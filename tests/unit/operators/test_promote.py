@@ -233,6 +233,7 @@ def test_without_retraining_the_champion_is_kept_for_the_policys_reason(history:
     run = train_run("2013-03")
     decision = recorded(run, retrain=make_retrain(history, False, "2013-03"), train="skipped")
     assert (decision.action, decision.reason) == (Action.KEPT, "drift: calm")
+    assert run.note == "2013-03: not trained: drift: calm"
     assert (decision.before, decision.after, decision.digest) == ("1", "1", champion.digest)
     assert (decision.checks, decision.key) == ((RULE,), "flights.train/run-1")
     assert decision_on(history, "2013-03") == decision
@@ -242,8 +243,9 @@ def test_a_settled_partition_keeps_its_decision_and_a_failed_one_gets_a_new_one(
     history.decide("2013-02", Action.FAILED, key="flights.train/run-0")
     kept = recorded(train_run(), retrain=make_retrain(history, False))
     assert kept.action is Action.KEPT
-    again = recorded(train_run(run_id="run-2"), retrain=make_retrain(history, False))
+    again = recorded(run := train_run(run_id="run-2"), retrain=make_retrain(history, False))
     assert again == kept == decision_on(history)
+    assert run.note == "2013-02: decided before: not trained: drift: calm"
 
 
 def test_a_promotion_that_nobody_approved_is_refused_with_the_evidence(history: History) -> None:

@@ -126,6 +126,7 @@ def test_a_blocking_failure_keeps_its_report_before_it_raises(history: History) 
     assert (failed.unexpected, failed.samples) == (1, ("-7",))
     assert (history.folder / "storage/reports" / run.pushed["report"]).exists()
     assert run.stated == [stated(run)]
+    assert f"not published: {report.reason.partition(';')[0]}" in run.note
     assert not tables.exists(history.uri("quarantine"))
 
 
