@@ -182,6 +182,13 @@ class UntrustedModel(ValueError):
     """
 
 
+class ModelRefused(ValueError):
+    """A model that was trained elsewhere cannot be taken in.
+
+    A retry cannot help: log it again, train it otherwise, or allow it in the spec, as the message says.
+    """
+
+
 class BlessingFailed(RuntimeError):
     """A candidate does not load, or does not predict the same, in a fresh process.
 

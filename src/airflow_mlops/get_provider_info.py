@@ -24,6 +24,7 @@ def get_provider_info() -> dict[str, Any]:
             "decide",
             "suggest",
             "train",
+            "elsewhere",
             "evaluate",
             "approve",
             "promote",

@@ -39,6 +39,7 @@ class TrainRequest(Section):
     force: StrictBool = False
     record: StrictBool = False
     window: Annotated[StrictInt, Field(ge=1)] | None = None
+    version: str | None = None
 
 
 class DecideOperator(BaseOperator, SkipMixin):
@@ -61,13 +62,15 @@ class DecideOperator(BaseOperator, SkipMixin):
     :param delay: how long after its event time a label is known.
     :param labels: column of the label in the model's table ``labels``, where
         :class:`~airflow_mlops.operators.performance.IngestLabelsOperator` puts it; None if it is a column of the data.
+    :param elsewhere: registered model in MLflow whose versions somebody else trains: the newest that was not judged yet is judged,
+        whatever the policy says, or the one that the run's ``version`` names; None for models that are trained here.
     :param partition: key of the partition; None means the run's ``partition_key``, or the latest without one.
     :param mlflow_conn_id: MLflow connection; None means ``[mlops] mlflow_conn_id``.
     """
 
     # Without it Airflow forgets the skip where mapped tasks were expanded before this one ran.
     inherits_from_skipmixin = True
-    template_fields: Sequence[str] = ("model", "partition", "window", "mlflow_conn_id")
+    template_fields: Sequence[str] = ("model", "partition", "window", "elsewhere", "mlflow_conn_id")
     ui_color = "#fff3e0"
 
     def __init__(
@@ -81,6 +84,7 @@ class DecideOperator(BaseOperator, SkipMixin):
         window: int | str = "all",
         delay: timedelta = timedelta(0),
         labels: str | None = None,
+        elsewhere: str | None = None,
         partition: str | None = None,
         mlflow_conn_id: str | None = None,
         **kwargs: Any,
@@ -94,6 +98,7 @@ class DecideOperator(BaseOperator, SkipMixin):
         self.window = window
         self.delay = delay
         self.labels = labels
+        self.elsewhere = elsewhere
         self.partition = partition
         self.mlflow_conn_id = mlflow_conn_id
 
@@ -114,6 +119,9 @@ class DecideOperator(BaseOperator, SkipMixin):
 
     def _decide(self, context: Context, dataset: DatasetVersion) -> RetrainDecision:
         request, uri = self._request(context), table_uri(self.model, "ledger")
+        if request.version and not self.elsewhere:
+            problem = "version: its models are trained here, so a run judges what it trains: leave it out"
+            raise SpecError([problem], "request")
         rows = ledger.rows(uri)
         if reason := self._settled(context, dataset.partition, rows, request):
             return RetrainDecision(
@@ -124,12 +132,23 @@ class DecideOperator(BaseOperator, SkipMixin):
                 dataset=dataset,
                 reason=reason,
             )
+        client = MlflowHook(self.mlflow_conn_id).get_conn()
+        if self.elsewhere:
+            return decide.decide_version(
+                client,
+                model=self.model,
+                origin=self.elsewhere,
+                dataset=dataset,
+                rows=rows,
+                split=lambda: split.split_of(dataset, self.holdout, self.window, self.delay),
+                version=request.version,
+                force=request.force,
+                reason=request.reason,
+            )
         return decide.decide(
             model=self.model,
             dataset=dataset,
-            champion=champions.to_beat(
-                MlflowHook(self.mlflow_conn_id).get_conn(), uri, self.model, dataset.partition
-            ).champion,
+            champion=champions.to_beat(client, uri, self.model, dataset.partition).champion,
             policy=self.policy,
             health=health.history(table_uri(self.model, "monitoring"), dataset.partition),
             decisions=ledger.attempts(rows),
@@ -173,7 +192,7 @@ class DecideOperator(BaseOperator, SkipMixin):
                 f"later partitions, up to {latest}, have been decided already, so nothing is trained: to judge a candidate of "
                 f'{partition} for the record, which moves no champion, start this DAG for it with {{"record": true}}'
             )
-        if request.force:
+        if request.force or request.version:
             return None
         former = ledger.decision(rows, partition)
         if latest is not None and former is not None and not former.checks:

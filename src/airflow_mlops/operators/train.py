@@ -151,7 +151,7 @@ class TrainOperator(BaseOperator):
             client=hook.get_conn(),
             # The identity covers data, spec and code, so a run that is cleared after a correction trains again.
             key=f"{run_of(context)}/{self.task_id}/{recipe.candidate.name}/{jobs.Job.of(recipe).identity()}",
-            tags=_tags(context),
+            tags=tags_of(context),
             artifacts=hook.artifact_location(recipe.model),
             dask=config.dask_scheduler() or None,
         )
@@ -190,7 +190,8 @@ class TrainOperator(BaseOperator):
         )
 
 
-def _tags(context: Context) -> dict[str, str]:
+def tags_of(context: Context) -> dict[str, str]:
+    """Return the tags that say which run of Airflow has registered a version."""
     task_instance, dag = context["ti"], context["dag"]
     bundle = getattr(task_instance, "bundle_instance", None)  # which the SDK's protocol does not name
     tags = {

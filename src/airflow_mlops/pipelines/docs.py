@@ -51,6 +51,8 @@ TASKS = {
     "suggest": "Waits for a person to say whether to retrain, when a rule asks for it.",
     "train": "Searches for the parameters of one candidate, fits it on the rows before the holdout and registers it as a model "
     "version. The trials are nested runs of its MLflow run.",
+    "take_in": "Takes in a version that somebody else has trained: loads it once, in a process of its own, tries it on rows of the "
+    "data, and registers it as a version of this model, stored as skops with a digest.",
     "evaluate": "Judges the best candidate and the champion on the same holdout rows, gate by gate; loads the candidate in a fresh "
     "process; writes the model card.",
     "approve": "Waits for a person's word on a candidate that passed its gates. Without an approval nothing is promoted.",

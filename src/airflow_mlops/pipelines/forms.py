@@ -10,6 +10,8 @@ from airflow_mlops.domain.spec.model import ModelSpec
 
 def train(spec: ModelSpec) -> dict[str, Param]:
     """Return the form of a training run that a person starts."""
+    if spec.train.elsewhere:
+        return _judge(spec)
     return {
         "reason": Param(
             None, type=["null", "string"], title="Reason", description="Why this run was started by hand."
@@ -33,6 +35,30 @@ def train(spec: ModelSpec) -> dict[str, Param]:
             minimum=1,
             title="Window",
             description=f"Train on this many partitions; empty means {spec.train.window}, as the spec says.",
+        ),
+    }
+
+
+def _judge(spec: ModelSpec) -> dict[str, Param]:
+    """Return the form of a run that judges a version that was trained elsewhere."""
+    return {
+        "reason": Param(
+            None, type=["null", "string"], title="Reason", description="Why this run was started by hand."
+        ),
+        "version": Param(
+            None,
+            type=["null", "string"],
+            title="Version",
+            pattern="^[0-9]{0,10}$",
+            description=f"Version of {spec.train.elsewhere} to judge, also if it was judged before; empty means the newest, if it "
+            "was not judged yet.",
+        ),
+        "record": Param(
+            False,
+            type="boolean",
+            title="For the record",
+            description="Of a partition before others that were decided already: the version is judged as of that partition, and "
+            "the champion stays.",
         ),
     }
 

@@ -23,42 +23,24 @@ def build(spec: ModelSpec) -> DAG:
     with dag.new(spec, "train", schedule=dag.after(assets.health(spec.name))) as stage:
         rows: dict[str, Any] = {
             "holdout": spec.train.holdout,
-            "window": f"{{{{ params.window or {str(spec.train.window)!r} }}}}",
+            "window": spec.train.window
+            if spec.train.elsewhere
+            else f"{{{{ params.window or {str(spec.train.window)!r} }}}}",
             "delay": spec.labels.delay,
         }
-        candidates = spec.train.candidates
+        first = "take_in" if spec.train.elsewhere else "train"
         decide = DecideOperator(
             task_id="decide",
             model=spec.name,
             policy=spec.retrain,
             labels=spec.target if spec.labels.source is not None else None,
-            skips=[] if spec.retrain.mode is Mode.SUGGEST else ["train"],
+            elsewhere=spec.train.elsewhere,
+            skips=[] if spec.retrain.mode is Mode.SUGGEST else [first],
             doc_md=docs.TASKS["decide"],
             **rows,
         )
         suggested = _suggestion(spec, decide)
-        train = TrainOperator.partial(
-            task_id="train",
-            dataset=XComArg(decide, key="dataset"),
-            target=spec.target,
-            task=spec.task.value,
-            classes=spec.classes,
-            decision=spec.decision,
-            weights=spec.train.weights,
-            class_weight=spec.train.class_weight,
-            groups=spec.train.groups,
-            metric=spec.metric.name,
-            own_metrics=spec.train.metrics,
-            features=spec.features,
-            budget=spec.train.budget,
-            folds=spec.train.folds,
-            ranked=spec.train.ranked,
-            seed=spec.train.seed,
-            intervals=spec.train.intervals,
-            map_index_template="{{ task.candidate_name }}",
-            doc_md=docs.TASKS["train"],
-            **rows,
-        ).expand(candidate=[candidate.to_dict() for candidate in candidates])
+        train = _taken_in(spec, decide, rows) if spec.train.elsewhere else _trained(spec, decide, rows)
         if suggested is not None:
             suggested >> train
         evaluate = EvaluateOperator(
@@ -95,6 +77,56 @@ def build(spec: ModelSpec) -> DAG:
         )
         promote >> record
     return forms.attach(stage, forms.train(spec))
+
+
+def _trained(spec: ModelSpec, decide: DecideOperator, rows: dict[str, Any]) -> Any:
+    """Return the task that trains each candidate."""
+    return TrainOperator.partial(
+        task_id="train",
+        dataset=XComArg(decide, key="dataset"),
+        target=spec.target,
+        task=spec.task.value,
+        classes=spec.classes,
+        decision=spec.decision,
+        weights=spec.train.weights,
+        class_weight=spec.train.class_weight,
+        groups=spec.train.groups,
+        metric=spec.metric.name,
+        own_metrics=spec.train.metrics,
+        features=spec.features,
+        budget=spec.train.budget,
+        folds=spec.train.folds,
+        ranked=spec.train.ranked,
+        seed=spec.train.seed,
+        intervals=spec.train.intervals,
+        map_index_template="{{ task.candidate_name }}",
+        doc_md=docs.TASKS["train"],
+        **rows,
+    ).expand(candidate=[candidate.to_dict() for candidate in spec.train.candidates])
+
+
+def _taken_in(spec: ModelSpec, decide: DecideOperator, rows: dict[str, Any]) -> Any:
+    """Return the task that takes in a version that somebody else has trained."""
+    # Not at the top: most specs train, and each DAG file would import it.
+    from airflow_mlops.operators.elsewhere import TakeInOperator
+
+    return TakeInOperator(
+        task_id="take_in",
+        dataset=XComArg(decide, key="dataset"),
+        origin=str(spec.train.elsewhere),
+        retrain=decide.output,
+        target=spec.target,
+        task=spec.task.value,
+        classes=spec.classes,
+        weights=spec.train.weights,
+        groups=spec.train.groups,
+        metric=spec.metric.name,
+        own_metrics=spec.train.metrics,
+        features=spec.features,
+        trust=spec.train.trust,
+        doc_md=docs.TASKS["take_in"],
+        **rows,
+    )
 
 
 def _suggestion(spec: ModelSpec, decide: DecideOperator) -> Any:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.checks import Verdict
 from airflow_mlops.domain.facts.results import Action
+from airflow_mlops.domain.facts.retraining import VERSION
 from airflow_mlops.reporting.words import line, number
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def decided(decision: PromotionDecision) -> str:
     after, candidate = f"version {decision.after}", f"version {decision.candidate}"
     begin = {
         Action.REFUSED: f"refused {candidate}" if decision.candidate else "refused",
-        Action.KEPT: f"kept {after}" if decision.candidate else "not trained",
+        Action.KEPT: f"kept {after}" if decision.candidate else _idle(decision.checks),
         Action.ROLLED_BACK: f"rolled back to {after}",
         Action.RESTORED: f"put the champion back to {after}",
         Action.CHALLENGING: f"{candidate} is on trial",
@@ -41,6 +42,10 @@ def decided(decision: PromotionDecision) -> str:
         Action.RECORDED: f"judged {candidate} for the record",
     }.get(decision.action, decision.action.value)
     return _because(begin, decision.reason)
+
+
+def _idle(checks: Iterable[Check]) -> str:
+    return "nothing to judge" if any(check.name == VERSION for check in checks) else "not trained"
 
 
 def _promoted(decision: PromotionDecision) -> str:
@@ -71,11 +76,18 @@ def trains(decision: RetrainDecision, *, asks: bool) -> str:
     answer = (
         "trains" if decision.retrain else "a person decides whether to train" if asks else "does not train"
     )
+    if any(check.name == VERSION for check in decision.checks):
+        answer = "takes a version in" if decision.retrain else "takes nothing in"
     return _because(answer, decision.reason)
 
 
 def trained(model: TrainedModel) -> str:
     """Say which version a candidate has become, how it was ranked, and what it has learned from."""
+    if origin := model.origin:
+        return (
+            f"version {origin.version} of {origin.model} is version {model.version}: it was trained elsewhere, before "
+            f"{origin.until:%Y-%m-%d %H:%M}"
+        )
     ranked = (
         "not ranked"
         if model.score is None
@@ -88,7 +100,8 @@ def trained(model: TrainedModel) -> str:
 def recipe(model: TrainedModel) -> Iterator[str]:
     """Say how a candidate was fitted, a line for each part."""
     params = ", ".join(f"{name} {value}" for name, value in model.params.items())
-    yield f"parameters: {params or 'those of the estimator'}"
+    if model.origin is None:
+        yield f"parameters: {params or 'those of the estimator'}"
     if model.trials > 1:
         yield f"chosen by {model.trials} trials"
     yield f"{len(model.features)} features: {', '.join(model.features)}"

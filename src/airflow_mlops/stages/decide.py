@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from airflow_mlops.domain.facts.results import DatasetVersion, HealthReport, ModelRef, PromotionDecision
-from airflow_mlops.domain.facts.retraining import Fresh, RetrainDecision, Situation
+from airflow_mlops.domain.checks import Check, Verdict
+from airflow_mlops.domain.facts.results import (
+    DatasetVersion,
+    HealthReport,
+    ModelRef,
+    PromotionDecision,
+    Split,
+)
+from airflow_mlops.domain.facts.retraining import VERSION, Fresh, RetrainDecision, Situation
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.policies import retraining
 from airflow_mlops.domain.spec.retrain import Mode
+from airflow_mlops.exceptions import NotEnoughData
+from airflow_mlops.learning.elsewhere import span
 from airflow_mlops.learning.labels import maturity
+from airflow_mlops.stores.registry import elsewhere, ledger
+from airflow_mlops.stores.registry.ledger import Row, RowKind
 from airflow_mlops.stores.tables import tables
 
 if TYPE_CHECKING:
     from airflow_mlops.domain.spec.model import Retrain
+    from airflow_mlops.stores.registry.client import Client
+    from airflow_mlops.stores.registry.elsewhere import ForeignVersion
 
 
 def decide(
@@ -68,6 +81,71 @@ def decide(
         dataset=dataset,
         reason=answer.reason,
     )
+
+
+def decide_version(
+    client: Client,
+    *,
+    model: str,
+    origin: str,
+    dataset: DatasetVersion,
+    rows: Sequence[Row],
+    split: Callable[[], Split],
+    version: str | None = None,
+    force: bool = False,
+    reason: str | None = None,
+) -> RetrainDecision:
+    """Decide at one partition whether a version that was trained elsewhere is to be judged: each is, once.
+
+    :param origin: the registered model whose versions somebody else trains.
+    :param rows: of the ledger of the model.
+    :param split: places the holdout.
+    :param version: judge this version, also if it was judged before; None takes the newest.
+    :param force: judge the newest version, also if it was judged before.
+    :param reason: why a person asks for that.
+    :raises ModelNotFound: if there is no such version.
+    :raises ModelRefused: if the version was registered by this package, or its tag ``trained_until`` is no end of time.
+    :raises RegistryUnavailable: if MLflow does not answer.
+    """
+    foreign = elsewhere.version(client, origin, version) if version else elsewhere.newest(client, origin)
+    due, why = False, f"nobody has registered a version of {origin!r} yet"
+    if foreign is not None:
+        due, why = _due(client, model, foreign, rows, again=force or version is not None)
+    if due and foreign is not None:
+        until, _ = span.until_of(foreign, dataset.grain)
+        try:
+            span.after(split(), dataset, until)
+        except NotEnoughData as error:
+            due, why = False, f"{foreign.name} is not judged yet: {error}"
+        else:
+            why = f"{why}: {reason}" if reason else why
+    check = Check(
+        name=VERSION,
+        verdict=Verdict.FAIL if due else Verdict.PASS,
+        expected=f"no version of {origin!r} that is still to be judged",
+        observed=foreign and float(foreign.number),
+        reason=why,
+    )
+    return RetrainDecision(
+        model=model, partition=dataset.partition, retrain=due, checks=(check,), dataset=dataset, reason=why,
+        version=foreign.number if due and foreign is not None else None,
+    )  # fmt: skip
+
+
+def _due(
+    client: Client, model: str, foreign: ForeignVersion, rows: Sequence[Row], *, again: bool
+) -> tuple[bool, str]:
+    if again:
+        return True, f"{foreign.name} was asked for"
+    ours = elsewhere.taken_in(client, model, foreign.origin)
+    ended = ledger.rows(rows).having("kind", RowKind.DECISION, RowKind.DONE) if ours else ()
+    judged = next((row.evidence for row in reversed(ended) if row.evidence.candidate in ours), None)
+    if judged is not None:
+        return (
+            False,
+            f"{foreign.name} was judged at {judged.partition}, as version {judged.candidate}: {judged.action}",
+        )
+    return True, f"{foreign.name} was not judged yet"
 
 
 def fresh(

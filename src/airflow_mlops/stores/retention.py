@@ -10,7 +10,7 @@ from airflow_mlops.domain.estimators import may_keep_rows
 from airflow_mlops.domain.spec.candidates import Candidate
 from airflow_mlops.exceptions import ModelNotFound, RegistryUnavailable
 from airflow_mlops.stores import damage
-from airflow_mlops.stores.registry import ledger, registry
+from airflow_mlops.stores.registry import elsewhere, ledger, registry
 
 if TYPE_CHECKING:
     from airflow_mlops.stores.registry.client import Client
@@ -75,7 +75,12 @@ def keeping_rows(client: Client, models: Collection[str]) -> dict[str, str]:
     keeping: dict[str, str] = {}
     for version in registry.versions(client) if models else ():
         name = f"version {version.version} of {version.name!r}"
-        recipe = registry.tags(client, version).get("mlops.recipe") if name in models else None
+        tags = registry.tags(client, version) if name in models else {}
+        if (parts := tags.get(elsewhere.ESTIMATORS)) is not None:
+            with damage.errors(f"The tag {elsewhere.ESTIMATORS} of {name}", ModelNotFound):
+                keepers = sorted(part for part in json.loads(parts) if may_keep_rows(part))
+            keeping |= {name: ", ".join(keepers)} if keepers else {}
+        recipe = tags.get("mlops.recipe")
         if recipe is None:
             continue
         with damage.errors(f"The tag mlops.recipe of {name}", ModelNotFound):

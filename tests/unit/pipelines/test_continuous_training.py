@@ -318,3 +318,17 @@ def test_the_dag_of_ingestion_is_the_same_once_lines_make_it_a_model() -> None:
         with_target.source,
     )
     assert (read.required, with_target.required) == ([], ["late"])
+
+
+def test_models_that_are_trained_elsewhere_are_taken_in_before_they_are_judged() -> None:
+    train = build(train={"elsewhere": "notebook", "trust": "pickle"})["parcels.train"]
+    assert "train" not in train.task_dict
+    take_in = train.get_task("take_in")
+    assert (take_in.origin, take_in.trust) == ("notebook", "pickle")
+    assert (take_in.upstream_task_ids, take_in.downstream_task_ids) == ({"decide"}, {"evaluate"})
+    assert (train.get_task("decide").elsewhere, train.get_task("decide").skips) == ("notebook", ["take_in"])
+    assert sorted(train.params) == ["reason", "record", "version"]
+    version = train.params.get_param("version")
+    assert [version.resolve(value) for value in (None, "7")] == [None, "7"]
+    with pytest.raises(ParamValidationError):
+        version.resolve("seven")

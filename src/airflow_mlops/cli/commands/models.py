@@ -69,9 +69,24 @@ def models() -> tuple[Command | Group, ...]:
     adopt = command(
         "adopt",
         "adopt",
-        "Make a version champion or challenger that the ledger does not know, on a person's responsibility",
+        "Make a version champion or challenger that the ledger does not know, also one that was trained elsewhere, on a person's "
+        "responsibility",
         MODEL,
         argument("version", help="version of the registered model"),
+        argument(
+            "--of", metavar="NAME", help="registered model in MLflow that the version is of; MODEL without it"
+        ),
+        argument(
+            "--from",
+            dest="first",
+            help="first partition that drift is measured against; of a version trained elsewhere",
+        ),
+        argument("--to", dest="last", help="last partition that drift is measured against"),
+        argument(
+            "--trained-until",
+            metavar="TIME",
+            help="partition, day or time that its training data ends with; without it the version's tag trained_until",
+        ),
         argument(
             "--challenger", action="store_true", help="it predicts beside the champion, and is never promoted"
         ),

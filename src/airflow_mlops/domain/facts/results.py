@@ -12,6 +12,7 @@ from airflow_mlops.domain.checks import Check, Fact, Intervals, Number, Verdict,
 from airflow_mlops.domain.facts.approval import ApprovalOutcome
 from airflow_mlops.domain.facts.decision import DecisionRule
 from airflow_mlops.domain.facts.intervals import CalibratedIntervals
+from airflow_mlops.domain.facts.origin import ForeignOrigin
 from airflow_mlops.domain.spec.own_metrics import OwnMetric
 
 
@@ -112,6 +113,7 @@ class TrainedModel(Fact):
     :param weights: column that says how much each row counts; None means that all count alike.
     :param groups: column whose rows of one value stay on one side of a split; None for none.
     :param texts: those of the features that are used by their words.
+    :param origin: where it comes from, if it was trained elsewhere; None if it was trained here.
     """
 
     model: str
@@ -138,6 +140,7 @@ class TrainedModel(Fact):
     weights: str | None = Field(default=None, exclude_if=lambda column: column is None)
     groups: str | None = Field(default=None, exclude_if=lambda column: column is None)
     texts: tuple[str, ...] = Field(default=(), exclude_if=lambda names: not names)
+    origin: ForeignOrigin | None = Field(default=None, exclude_if=lambda origin: origin is None)
 
 
 class ModelRef(Fact):

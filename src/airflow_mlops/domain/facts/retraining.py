@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from pydantic import Field
+
 from airflow_mlops.domain.checks import Check, Fact, Verdict
 from airflow_mlops.domain.facts.results import Action, DatasetVersion
 from airflow_mlops.domain.facts.scoring import ends_trial
@@ -19,6 +21,8 @@ MODE = "retrain.mode"
 """Name of the check that is INCONCLUSIVE if a person has to decide."""
 ANSWER = "retrain.answer"
 """Name of the check of that person's answer: FAIL asks for retraining, INCONCLUSIVE means no answer in time."""
+VERSION = "retrain.version"
+"""Name of the check of models that are trained elsewhere: FAIL means that a version is to be judged."""
 TRAININGS = {Action.PROMOTED, Action.CHALLENGING, Action.REFUSED, Action.FAILED}
 """Actions of the decisions on runs that trained."""
 
@@ -128,6 +132,7 @@ class RetrainDecision(Fact):
 
     :param checks: every rule of the policy; FAIL means that the rule asks for retraining.
     :param dataset: the dataset version to train on.
+    :param version: the version, trained elsewhere, that is to be judged; None for models that are trained here.
     """
 
     model: str
@@ -136,3 +141,4 @@ class RetrainDecision(Fact):
     checks: tuple[Check, ...]
     dataset: DatasetVersion
     reason: str
+    version: str | None = Field(default=None, exclude_if=lambda number: number is None)

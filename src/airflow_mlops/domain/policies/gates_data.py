@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from airflow_mlops.domain.checks import Check
+from airflow_mlops.domain.facts.origin import ForeignOrigin
 from airflow_mlops.domain.policies.gates import FAIL, INCONCLUSIVE, PASS, number
 
 _NAMED = 5
@@ -64,17 +65,33 @@ def leakage(scores: Mapping[str, float] | None, bound: float, what: str, n: int)
     )
 
 
-def untouched(leaked: int, n: int, examples: Sequence[str], trained: int) -> Check:
+_SAID = {
+    "tag": "as its tag trained_until says",
+    "person": "as a person says",
+    "registration": "as it was registered then",
+}
+
+
+def untouched(
+    leaked: int, n: int, examples: Sequence[str], trained: int, origin: ForeignOrigin | None = None
+) -> Check:
     """Check that no row of the holdout is among the candidate's training rows.
 
+    :param origin: where the candidate comes from, if it was trained elsewhere: its training rows are not known, only until
+        when they may go, by what others say.
     :param leaked: number of holdout rows whose key a training row has.
     :param n: number of holdout rows.
     :param examples: keys of some of the leaked rows.
     :param trained: number of training rows.
     """
     reason = f"none of the {n:,} rows has a key or a time of the {trained:,} training rows"
+    if origin:
+        reason = (
+            f"it was trained elsewhere, on rows that nobody here knows: before {origin.until:%Y-%m-%d %H:%M}, {_SAID[origin.source]}. "
+            f"None of the {n:,} rows is as early, or has the key of the {trained:,} rows before"
+        )
     if leaked:
-        reason = f"{leaked:,} of the {n:,} rows have the key of a training row, such as {', '.join(examples)}: correct the data"
+        reason = f"{leaked:,} of the {n:,} rows have the key of {'an earlier' if origin else 'a training'} row, such as {', '.join(examples)}: correct the data"
     return Check(
         name="leakage.rows",
         verdict=FAIL if leaked else PASS,

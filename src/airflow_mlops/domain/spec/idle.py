@@ -77,6 +77,13 @@ def in_rules(
         yield ("when", "concept"), why
 
 
+def chosen_elsewhere(train: Train, decision: object | None) -> Iterator[tuple[Place, str]]:
+    """Yield a complaint about models of elsewhere whose probabilities a decision would cut, which is done while training."""
+    if train.elsewhere and decision is not None:
+        why = "names models that are trained elsewhere, and `decision` cuts the probabilities of those that are trained here"
+        yield ("elsewhere",), f"{why}; keep one of the two"
+
+
 def always_right(metrics: Mapping[Place, str], classes: Sequence[str | int]) -> Iterator[tuple[Place, str]]:
     """Yield a complaint about each metric that is 1 of every model, because it takes in all of the classes.
 

@@ -121,8 +121,9 @@ class ModelSpec(NamesOwnMetrics, PredictionSpec):
         task = info.data.get("task")
         ranked: dict[Place, str | None] = {("metric",): value.metric}
         classes = info.data.get("classes", ())
+        chosen = idle.chosen_elsewhere(value, info.data.get("decision"))
         always = idle.always_right({place: name for place, name in ranked.items() if name}, classes)
-        Problems.raise_any([*rows.problems(value, info.data), *_costless(info, ranked), *always])
+        Problems.raise_any([*rows.problems(value, info.data), *_costless(info, ranked), *chosen, *always])
         return value if task is None else value.of_task(task, len(classes))
 
     @field_validator("gates")
@@ -156,6 +157,10 @@ class ModelSpec(NamesOwnMetrics, PredictionSpec):
     def _retrain(cls, value: Retrain, info: ValidationInfo) -> Retrain:
         task, train, monitor = (info.data.get(name) for name in ("task", "train", "monitor"))
         if task and train and monitor:
+            if train.elsewhere and value != Retrain():
+                raise ValueError(
+                    f"says when models are trained here, and those of train.elsewhere: {train.elsewhere} are not; leave it out"
+                )
             Problems.raise_any(idle.in_rules(value.when, monitor.performance, train, task))
         return value
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Self
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field
 
 from airflow_mlops.domain.metrics import Metric, Task, metric_of, names
 from airflow_mlops.domain.spec.candidates import Candidate, in_place
-from airflow_mlops.domain.spec.fields import Column, Count, MetricName, Number, Whole, of_another_task
+from airflow_mlops.domain.spec.fields import Column, Count, Line, MetricName, Number, Whole, of_another_task
 from airflow_mlops.domain.spec.intervals import PredictionIntervals
 from airflow_mlops.domain.spec.loading import Place
 from airflow_mlops.domain.spec.outliers import DETECTORS, unfit
@@ -28,6 +29,7 @@ _CANDIDATES: dict[Task, tuple[dict[str, Any], ...]] = {
         {"sklearn.ensemble.HistGradientBoostingRegressor": _GRADIENT_BOOSTING},
     ),
 }
+_OF_FITS = ("candidates", "folds", "intervals", "class_weight", "budget", "seed")
 _OTHER_SUFFIX = {Task.CLASSIFICATION: "Regressor", Task.REGRESSION: "Classifier"}
 
 
@@ -85,7 +87,18 @@ class Train(NamesOwnMetrics):
         description="Metric that candidates are ranked by; by default `roc_auc` for classification, `rmse` for regression.",
     )
     candidates: Annotated[tuple[Candidate, ...], AfterValidator(_names_differ)] = Field(
-        default=(), description="Models to try; by default a linear model and gradient boosting."
+        default=(),
+        description="Models to try; by default a linear model and gradient boosting, and none with `elsewhere`.",
+    )
+    elsewhere: Line | None = Field(
+        default=None,
+        description="Registered model in MLflow whose versions somebody else trains: instead of `candidates`, its newest version is "
+        "judged, once. `null`: candidates are trained here.",
+    )
+    trust: Literal["skops", "pickle"] = Field(
+        default="skops",
+        description="What models that were trained elsewhere may be stored as, to be taken in or adopted: `skops`, which is read without "
+        "running code, or also `pickle`, which runs whatever code is in the file as the worker's user.",
     )
     intervals: PredictionIntervals | None = Field(
         default=None, description="Bounds of the predicted number, of a regression; `null` for none."
@@ -126,7 +139,7 @@ class Train(NamesOwnMetrics):
         :param classes: number of classes of a classification, as far as the spec names them.
         :raises Problems: if the metric, or a candidate, is for the other task.
         """
-        complaints: list[tuple[Place, str]] = []
+        complaints: list[tuple[Place, str]] = [*self._idle_elsewhere()]
         if self.metric and metric_of(self.metric).task != task:
             complaints.append((("metric",), of_another_task(self.metric, task)))
         complaints += (
@@ -172,6 +185,16 @@ class Train(NamesOwnMetrics):
                 if any("class_weight" in {*part.params, *part.search} for part in candidate.parts())
             )
         Problems.raise_any(complaints)
-        default = tuple(Candidate.from_dict(candidate) for candidate in _CANDIDATES[task])
+        named = () if self.elsewhere else _CANDIDATES[task]
+        default = tuple(Candidate.from_dict(candidate) for candidate in named)
         metric = self.metric or names(task)[0]
         return self.model_copy(update={"metric": metric, "candidates": self.candidates or default})
+
+    def _idle_elsewhere(self) -> Iterator[tuple[Place, str]]:
+        """Yield a complaint about each key that says how to train, where nothing is trained."""
+        for name in _OF_FITS if self.elsewhere else ():
+            if getattr(self, name) != type(self).model_fields[name].get_default(call_default_factory=True):
+                yield (
+                    (name,),
+                    f"says how models are trained here, and those of elsewhere: {self.elsewhere} are not: keep one of the two",
+                )

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import pyarrow as pa
+    from sklearn.pipeline import Pipeline
 
     from airflow_mlops.domain.facts.results import ModelRef
     from airflow_mlops.stores.registry.client import Client
@@ -20,8 +21,22 @@ SAMPLE = "blessing/sample.parquet"
 """Run artifact: rows with the predictions that the training process made of them."""
 PREDICTION = "_prediction"
 """Column of :data:`SAMPLE`."""
+ROWS = 200
+"""Most rows of a sample."""
 DIGEST_TAG = "mlops.sample"
 """Tag of versions: the sha256 of the sample that they were logged with."""
+
+
+def predicted(fitted: Pipeline, rows: pa.Table, task: str) -> pa.Table:
+    """Return the last of some rows, with what a model predicts of them in column :data:`PREDICTION`."""
+    import pyarrow as pa
+
+    from airflow_mlops.learning.models import models
+
+    rows = rows.slice(max(0, rows.num_rows - ROWS))
+    predictions = models.predict(fitted, rows, task)
+    column = pa.array(predictions if predictions.ndim == 1 else predictions.tolist())
+    return rows.append_column(PREDICTION, column)
 
 
 def keep(client: Client, run_id: str, rows: pa.Table) -> str:

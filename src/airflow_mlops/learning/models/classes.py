@@ -163,7 +163,8 @@ def arranged(own: ModelClasses, probabilities: np.ndarray, classes: Sequence[str
     import numpy as np
 
     order = tuple(classes)
-    if order == own.names and len(own.seen) == len(order):
+    # A model that was trained elsewhere may have its columns in another order than its classes.
+    if order == own.names and tuple(own.seen) == tuple(range(len(order))):
         return probabilities[:, 1] if len(order) == len(BINARY) else probabilities
     places = {name: place for place, name in enumerate(order)}
     columns = np.zeros((len(probabilities), len(order)))

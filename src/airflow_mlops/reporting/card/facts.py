@@ -240,7 +240,10 @@ def _data(evaluation: Evaluation) -> Iterator[Row]:
     candidate = evaluation.candidate
     dataset, split = candidate.dataset, candidate.split
     yield "Dataset", f"{dataset.name}, version {dataset.version}"
-    yield "Learned from", f"{moment(split.start)} to {moment(split.cut)}: {split.train_rows:,} rows"
+    span = f"{moment(split.start)} to {moment(split.cut)}: {split.train_rows:,} rows"
+    if origin := candidate.origin:
+        yield "Trained elsewhere", f"as {origin.model} {origin.version}, before {moment(origin.until)}"
+    yield "Drift is measured against" if origin else "Learned from", span
     yield "Judged on", f"{moment(split.cut)} to {moment(split.end)}: {split.holdout_rows:,} rows"
     yield "Digest", f"{dataset.digest[:12]}… of partition {dataset.partition}"
     if (labels := dataset.labels) is not None:
@@ -292,4 +295,5 @@ def _lineage(sources: Sources) -> Iterator[Row]:
             "Packages",
             ", ".join(f"{name} {packages[name]}" for name in run_facts["named"] if name in packages),
         )
-    yield "Again", f"airflow mlops reproduce {sources.evaluation.model} {candidate.version}"
+    if candidate.origin is None:
+        yield "Again", f"airflow mlops reproduce {sources.evaluation.model} {candidate.version}"

@@ -10,12 +10,18 @@ from airflow_mlops.domain.checks import Verdict
 from airflow_mlops.domain.classes import BINARY
 
 if TYPE_CHECKING:
+    from airflow_mlops.domain.facts.origin import ForeignOrigin
     from airflow_mlops.domain.facts.results import Evaluation
 
 Row = tuple[Any, ...]
 
 _SHOWN = 40
 _RARE = 0.05
+_WORD = {
+    "tag": "what its tag trained_until says",
+    "person": "what a person says",
+    "registration": "concluded from the time of its registration",
+}
 _FEW = 100
 
 
@@ -23,6 +29,7 @@ def limits(evaluation: Evaluation, seen: Mapping[str, Any], validations: Mapping
     """Yield what a reader should know before trusting a model, in sentences."""
     candidate = evaluation.candidate
     split = candidate.split
+    yield from _elsewhere(candidate.origin)
     yield (
         f"It has seen nothing from {split.cut:%Y-%m-%d} on. How it does later is for monitoring to say: what holds here "
         f"was measured up to {split.end:%Y-%m-%d}."
@@ -54,6 +61,14 @@ def limits(evaluation: Evaluation, seen: Mapping[str, Any], validations: Mapping
     two = candidate.task == "classification" and len(candidate.classes or BINARY) == len(BINARY)
     if two and candidate.decision is None:
         yield "0.5 is where its probabilities are cut for accuracy and f1; another cost of errors needs another cut."
+
+
+def _elsewhere(origin: ForeignOrigin | None) -> Iterator[str]:
+    if origin is not None:
+        yield (
+            "It was trained elsewhere: nobody here knows on which rows, with which parameters, or chosen among how many. That it has "
+            f"not learned from what it is judged on is {_WORD[origin.source]}, and cannot be proved."
+        )
 
 
 def _rows(evaluation: Evaluation) -> Iterator[str]:

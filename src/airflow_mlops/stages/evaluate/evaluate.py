@@ -119,7 +119,7 @@ def evaluate(
     rows = of_new_groups(labelled_rows, seen, best.groups, best.dataset.event_time, best.split)
     rows, truth = pipeline.labelled(rows, best.target, best.task, classes)
     weighed = weights.of(rows, best.weights, best.dataset.key, some=True)
-    untouched = leakage.untouched(rows, seen, best.dataset, best.split)
+    untouched = leakage.untouched(rows, seen, best.dataset, best.split, best.origin)
     blocks = _blocks(gates, best, rows)
     with blessing_of(client, ref, best.task, gates.serving) as (path, wait):
         model = models.load(path, ref.digest)

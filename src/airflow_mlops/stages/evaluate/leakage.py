@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
+    from airflow_mlops.domain.facts.origin import ForeignOrigin
     from airflow_mlops.domain.facts.results import DatasetVersion, Split
     from airflow_mlops.domain.spec.model import Features
 
@@ -29,12 +30,19 @@ MOST_CLASSES = 10
 """Classes, the most frequent ones, that a feature alone is tried on."""
 
 
-def untouched(holdout: pa.Table, seen: pa.Table, dataset: DatasetVersion, split: Split) -> Check:
+def untouched(
+    holdout: pa.Table,
+    seen: pa.Table,
+    dataset: DatasetVersion,
+    split: Split,
+    origin: ForeignOrigin | None = None,
+) -> Check:
     """Prove that no row of the holdout is among those that a candidate learned from, by time and by key.
 
     :param holdout: rows with the dataset's key and event time.
     :param seen: key and event time of the rows before the holdout; more of them do no harm.
     :param split: which rows the candidate learned from.
+    :param origin: where it comes from, if it was trained elsewhere.
     :raises LeakedRows: if rows of the holdout lie outside its span of time: the caller has read the wrong rows.
     """
     import pyarrow.compute as pc
@@ -51,7 +59,7 @@ def untouched(holdout: pa.Table, seen: pa.Table, dataset: DatasetVersion, split:
     examples = [
         ", ".join(str(value) for value in row.values()) for row in leaked.slice(0, _EXAMPLES).to_pylist()
     ]
-    return gates_data.untouched(leaked.num_rows, holdout.num_rows, examples, trained.num_rows)
+    return gates_data.untouched(leaked.num_rows, holdout.num_rows, examples, trained.num_rows, origin)
 
 
 def learned_from(holdout: pa.Table, seen: pa.Table, dataset: DatasetVersion, split: Split) -> int:

@@ -114,7 +114,10 @@ def predict(
     if not_finite := int(np.sum(~measures.finite(predicted))):
         problem = f"version {ref.version} predicts no finite number for {not_finite:,} of {rows.num_rows:,} rows; {_WHAT_NOW}"
         return Rival(ref, None, problem, trained.classes)
-    learned = leakage.learned_from(rows, seen, candidate.dataset, trained.split)
+    span = trained.split
+    if trained.until is not None:
+        span = span.model_copy(update={"cut": min(span.cut, trained.until)})
+    learned = leakage.learned_from(rows, seen, candidate.dataset, span)
     problem = (
         f"version {ref.version} has learned from {learned:,} of the {rows.num_rows:,} rows, so they say nothing about which "
         "is better: judge on later rows"

@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from typing import Any
 
 from airflow_mlops.domain.facts.recipe import TrainingConfig
-from airflow_mlops.domain.facts.results import Action, DatasetVersion, Evaluation, PromotionDecision
+from airflow_mlops.domain.facts.results import (
+    Action,
+    DatasetVersion,
+    Evaluation,
+    PromotionDecision,
+    Split,
+    TrainedModel,
+)
 from airflow_mlops.domain.facts.retraining import RetrainDecision, suggested
+from airflow_mlops.domain.spec.model import ModelSpec
 from airflow_mlops.exceptions import RETRYABLE
 from airflow_mlops.reporting.card import card
 from airflow_mlops.reporting.questions.promotion import ApprovalQuestion
-from airflow_mlops.stages.decide import decide
+from airflow_mlops.stages.decide import decide, decide_version
 from airflow_mlops.stages.evaluate import evaluate
 from airflow_mlops.stages.loop.plan import LoopPlan
 from airflow_mlops.stages.monitor import health
 from airflow_mlops.stages.promote import promote
-from airflow_mlops.stages.train import jobs, split, train
+from airflow_mlops.stages.train import elsewhere, jobs, split, train
 from airflow_mlops.stages.train.recipe import recipe_of
 from airflow_mlops.stores.registry import champions, ledger
+from airflow_mlops.stores.registry import elsewhere as registered
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +51,7 @@ def decided(plan: LoopPlan, dataset: DatasetVersion) -> PromotionDecision:
     if not retrain.retrain:
         return _record(plan, retrain, action=Action.KEPT, checks=retrain.checks, reason=retrain.reason)
     try:
-        evaluation = _evaluated(plan, dataset)
+        evaluation = _evaluated(plan, retrain)
     except RETRYABLE:
         raise
     except (ValueError, LookupError, RuntimeError) as error:
@@ -66,6 +76,15 @@ def decided(plan: LoopPlan, dataset: DatasetVersion) -> PromotionDecision:
 
 def _retrain(plan: LoopPlan, dataset: DatasetVersion) -> RetrainDecision:
     spec = plan.spec
+    if spec.train.elsewhere:
+        return decide_version(
+            plan.client,
+            model=spec.name,
+            origin=spec.train.elsewhere,
+            dataset=dataset,
+            rows=ledger.rows(plan.uri("ledger")),
+            split=lambda: _bounds(spec, dataset),
+        )
     return decide(
         model=spec.name,
         dataset=dataset,
@@ -78,25 +97,41 @@ def _retrain(plan: LoopPlan, dataset: DatasetVersion) -> RetrainDecision:
     )
 
 
-def _evaluated(plan: LoopPlan, dataset: DatasetVersion) -> Evaluation:
-    spec = plan.spec
-    config = TrainingConfig.of(spec)
-    bounds = split.split_of(dataset, spec.train.holdout, spec.train.window, spec.labels.delay)
-    candidates = []
+def _bounds(spec: ModelSpec, dataset: DatasetVersion) -> Split:
+    return split.split_of(dataset, spec.train.holdout, spec.train.window, spec.labels.delay)
+
+
+def _candidates(plan: LoopPlan, retrain: RetrainDecision) -> Iterator[TrainedModel]:
+    """Train each candidate, or take in the version that is to be judged."""
+    spec, dataset, run = plan.spec, retrain.dataset, plan.run_of(retrain.partition, "train")
+    config, bounds = TrainingConfig.of(spec), _bounds(spec, dataset)
+    if spec.train.elsewhere and retrain.version:
+        foreign = registered.version(plan.client, spec.train.elsewhere, retrain.version)
+        yield elsewhere.take_in(
+            elsewhere.Intake.of(spec),
+            foreign,
+            client=plan.client,
+            dataset=dataset,
+            split=bounds,
+            key=run,
+            tags={},
+            artifacts=plan.artifacts,
+        )
     for candidate in spec.train.candidates:
         recipe = recipe_of(config, dataset, bounds, candidate, spec.name)
-        key = f"{plan.run_of(dataset.partition, 'train')}/{candidate.name}/{jobs.Job.of(recipe).identity()}"
-        candidates.append(
-            train.train_candidate(
-                recipe,
-                client=plan.client,
-                key=key,
-                tags={},
-                artifacts=plan.artifacts,
-                dask=plan.dask,
-                pictures=plan.pictures,
-            )
+        yield train.train_candidate(
+            recipe,
+            client=plan.client,
+            key=f"{run}/{candidate.name}/{jobs.Job.of(recipe).identity()}",
+            tags={},
+            artifacts=plan.artifacts,
+            dask=plan.dask,
+            pictures=plan.pictures,
         )
+
+
+def _evaluated(plan: LoopPlan, retrain: RetrainDecision) -> Evaluation:
+    spec, candidates = plan.spec, list(_candidates(plan, retrain))
     evaluation = evaluate.evaluate_candidates(
         candidates,
         client=plan.client,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from airflow_mlops.domain.facts.replay import Replay
 from airflow_mlops.domain.spec.model import ModelSpec
 from airflow_mlops.domain.spec.replay import BUILT_IN, Policy, built_in, read
+from airflow_mlops.exceptions import SpecError
 from airflow_mlops.stages.replay import compare, planning, report, workers
 from airflow_mlops.stages.replay.planning import ReplayPlan
 from airflow_mlops.stages.train import jobs as jobs_of
@@ -70,7 +71,16 @@ def plan_of(
     last: str | None = None,
     searched: Mapping[str, int] | None = None,
 ) -> ReplayPlan:
-    """Return the plan of a replay that keeps its work below its output folder, as for :func:`replay_policies`."""
+    """Return the plan of a replay that keeps its work below its output folder, as for :func:`replay_policies`.
+
+    :raises SpecError: if the models are trained elsewhere.
+    """
+    if spec.train.elsewhere:
+        problem = (
+            f"train.elsewhere: a replay trains models anew, and those of {spec.train.elsewhere} are not trained here; "
+            "give it a copy of the spec with candidates"
+        )
+        raise SpecError([problem], spec.name)
     # One folder a version of this package, because another version may compute other models and metrics.
     folder = output / f"work-{version('airflow-mlops')}"
     return planning.make(spec, storage, folder, first, last, searched)

@@ -39,7 +39,7 @@ from airflow_mlops.learning.statistics import coverage, measures
 from airflow_mlops.stages.reproduce import environments
 from airflow_mlops.stages.train import jobs, train
 from airflow_mlops.stores import damage
-from airflow_mlops.stores.registry import registry, tracking
+from airflow_mlops.stores.registry import elsewhere, registry, tracking
 from airflow_mlops.stores.tables import digests, tables
 
 if TYPE_CHECKING:
@@ -150,6 +150,8 @@ def reproduce(
 def _recipe(recorded: Record, folders: tuple[Path, ...]) -> Recipe:
     ref, text = recorded.trained, recorded.tags.get(jobs.RECIPE)
     whose = f"ersion {ref.version} of {ref.model!r}"
+    if text is None and (origin := recorded.tags.get(elsewhere.ORIGIN)):
+        raise NotReproduced(f"V{whose} was trained elsewhere, as {origin}, and cannot be trained again here.")
     if text is None:
         raise NotReproduced(
             f"V{whose} has no tag {jobs.RECIPE}: it was registered before recipes were kept. Versions that are trained from "

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.partitions import Partition
@@ -18,6 +18,8 @@ from airflow_mlops.stores.registry import registry
 
 if TYPE_CHECKING:
     from airflow_mlops.domain.facts.recipe import Recipe
+    from airflow_mlops.domain.facts.results import DatasetVersion, Split
+    from airflow_mlops.domain.spec.model import Features
     from airflow_mlops.stores.registry.client import Client
 
 RECIPE = "mlops.recipe"
@@ -77,19 +79,16 @@ class Job:
 
     def tags(self) -> dict[str, str]:
         """Return the tags of both the run and the version."""
-        dataset = self.recipe.dataset
-        last = Partition.containing(self.recipe.split.cut - timedelta(microseconds=1), dataset.grain)
+        recipe = self.recipe
         return {
-            "mlops.candidate": self.recipe.candidate.name,
-            "mlops.partition": dataset.partition,
-            "mlops.dataset_digest": dataset.digest,
-            "mlops.dataset_uri": dataset.uri,
-            "mlops.dataset_version": str(dataset.version),
-            "mlops.target": self.recipe.target,
-            "mlops.task": self.recipe.task,
-            "mlops.trained_through": last.key,
-            **({"mlops.labels_version": str(dataset.labels.version)} if dataset.labels else {}),
-            **({transform.VERSION_TAG: self.prepared.version} if self.prepared else {}),
+            **short_tags(
+                recipe.candidate.name,
+                recipe.dataset,
+                recipe.split.cut,
+                recipe.target,
+                recipe.task,
+                self.prepared,
+            ),
             **({FUNCTION: self.function.version} if self.function else {}),
             **({own_metrics.VERSIONS: json.dumps(self._versions())} if self.metrics else {}),
         }
@@ -99,14 +98,50 @@ class Job:
 
     def long_tags(self) -> dict[str, str]:
         """Return the tags that only the version gets."""
-        # A tag of a run holds 8,000 characters; the columns of a wide table need more.
-        return {
-            RECIPE: self.recipe.model_dump_json(),
-            "mlops.dataset": self.recipe.dataset.model_dump_json(),
-            "mlops.features": self.recipe.features.model_dump_json(),
-            "mlops.split": self.recipe.split.model_dump_json(),
-            **({transform.DIGEST_TAG: self.prepared.digest} if self.prepared else {}),
-        }
+        recipe = self.recipe
+        data = data_tags(recipe.dataset, recipe.features, recipe.split, self.prepared)
+        return {RECIPE: recipe.model_dump_json(), **data}
+
+
+def short_tags(
+    candidate: str,
+    dataset: DatasetVersion,
+    until: datetime,
+    target: str,
+    task: str,
+    prepared: transform.Transform | None,
+) -> dict[str, str]:
+    """Return the tags that say what a model was trained on, for both its run and its version.
+
+    :param until: end of its training rows.
+    :param prepared: what prepared the features; None if nothing did.
+    """
+    last = Partition.containing(until - timedelta(microseconds=1), dataset.grain)
+    return {
+        "mlops.candidate": candidate,
+        "mlops.partition": dataset.partition,
+        "mlops.dataset_digest": dataset.digest,
+        "mlops.dataset_uri": dataset.uri,
+        "mlops.dataset_version": str(dataset.version),
+        "mlops.target": target,
+        "mlops.task": task,
+        "mlops.trained_through": last.key,
+        **({"mlops.labels_version": str(dataset.labels.version)} if dataset.labels else {}),
+        **({transform.VERSION_TAG: prepared.version} if prepared else {}),
+    }
+
+
+def data_tags(
+    dataset: DatasetVersion, features: Features, split: Split, prepared: transform.Transform | None
+) -> dict[str, str]:
+    """Return the tags that name a version's data; only versions get them."""
+    # A tag of a run holds 8,000 characters; the columns of a wide table need more.
+    return {
+        "mlops.dataset": dataset.model_dump_json(),
+        "mlops.features": features.model_dump_json(),
+        "mlops.split": split.model_dump_json(),
+        **({transform.DIGEST_TAG: prepared.digest} if prepared else {}),
+    }
 
 
 def searched(client: Client, model: str) -> dict[str, int]:

@@ -29,9 +29,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-
-_SAMPLE_ROWS = 200
-_TRAINED = "mlops.trained"
+TRAINED = "mlops.trained"
+"""Tag of versions: the facts of a :class:`~airflow_mlops.domain.facts.results.TrainedModel`."""
 
 
 class _Chosen(NamedTuple):
@@ -116,7 +115,7 @@ def train(
     former = registration.only_version(client, model, key)
     if former is not None:
         log.info("Version %s of %s was trained under this key already.", former.version, model)
-        trained = _trained(registry.tags(client, former), former.version)
+        trained = trained_of(registry.tags(client, former), former.version)
         tracking.finish(client, trained.run_id)
         return trained
     job = jobs.Job.of(recipe)
@@ -160,7 +159,7 @@ def train(
         }
         facts |= {name: fact for name, fact in settings.items() if fact}
         long_tags = job.cut_tags(chosen.trials) if chosen.cut else job.long_tags()
-        tags = {**tags, **long_tags, "mlops.digest": logged.digest, _TRAINED: json.dumps(facts)}
+        tags = {**tags, **long_tags, "mlops.digest": logged.digest, TRAINED: json.dumps(facts)}
         tags[registry.CLASSES] = json.dumps(chosen.classes)
         tags[sample.DIGEST_TAG] = sample_digest
         version = registration.register(
@@ -172,7 +171,7 @@ def train(
             model_id=logged.model_id,
             tags=tags,
         )
-    return _trained(tags, version)
+    return trained_of(tags, version)
 
 
 def fit(table: pa.Table, recipe: Recipe, params: Mapping[str, Any]) -> Pipeline:
@@ -252,10 +251,14 @@ def _choose(
     )
 
 
-def _trained(tags: Mapping[str, str], version: str) -> TrainedModel:
+def trained_of(tags: Mapping[str, str], version: str) -> TrainedModel:
+    """Return the trained model that the tags of a version describe.
+
+    :raises ModelNotFound: if the tags are damaged.
+    """
     with damage.errors(f"How version {version} was trained", ModelNotFound):
         parts = {name: json.loads(tags[f"mlops.{name}"]) for name in ("dataset", "split")}
-        return TrainedModel.from_dict({**json.loads(tags[_TRAINED]), **parts, "version": str(version)})
+        return TrainedModel.from_dict({**json.loads(tags[TRAINED]), **parts, "version": str(version)})
 
 
 def _log_facts(client: Client, run: Run, job: jobs.Job, chosen: _Chosen) -> None:
@@ -273,14 +276,10 @@ def _log_facts(client: Client, run: Run, job: jobs.Job, chosen: _Chosen) -> None
 
 def _log_sample(client: Client, run: Run, job: jobs.Job, fitted: Pipeline, table: pa.Table) -> str:
     """Log rows with the predictions that a fresh process must repeat, and return their digest."""
-    import pyarrow as pa
-
     split = job.recipe.split
     rows = fitting.between(table, job.recipe, split.start, split.end).select(list(job.recipe.features.names))
-    rows = rows.slice(max(0, rows.num_rows - _SAMPLE_ROWS))
-    predicted = threads.waited(lambda: models.predict(fitted, rows, job.recipe.task), "Predicting")
-    column = pa.array(predicted if predicted.ndim == 1 else predicted.tolist())
-    return sample.keep(client, run.info.run_id, rows.append_column(sample.PREDICTION, column))
+    predicted = threads.waited(lambda: sample.predicted(fitted, rows, job.recipe.task), "Predicting")
+    return sample.keep(client, run.info.run_id, predicted)
 
 
 def _log_curve(client: Client, run: Run, job: jobs.Job, data: fitting.Data, chosen: _Chosen) -> None:

@@ -21,11 +21,14 @@ if TYPE_CHECKING:
 
 CHAMPION = "champion"
 """The alias of the version that makes the predictions."""
-_DIGEST = "mlops.digest"
+DIGEST = "mlops.digest"
+"""Tag of versions: the digest of their content."""
 CLASSES = "mlops.classes"
 """Tag of versions: the classes that a classifier tells apart, as a list."""
 DECISION = "mlops.decision"
 """Tag of versions: the :class:`~airflow_mlops.domain.facts.decision.DecisionRule`; none if 0.5 decides."""
+UNTIL = "mlops.until"
+"""Tag of versions that were trained elsewhere: an event time from which on they have learned from no row."""
 CHALLENGER = "challenger"
 """The alias of the version that predicts beside the champion."""
 
@@ -44,6 +47,8 @@ class Training(NamedTuple):
     :param metrics: metrics on the holdout; empty if the version was never evaluated.
     :param classes: the classes of a classification in the order of the probabilities; none for a regression.
     :param decision: from which probability on the version puts a row in the second of two classes.
+    :param until: an event time from which on it has learned from no row, if it was trained elsewhere; None for the cut of the
+        split.
     """
 
     task: str
@@ -53,6 +58,7 @@ class Training(NamedTuple):
     metrics: dict[str, float]
     classes: tuple[str, ...] = ()
     decision: DecisionRule = HALF
+    until: datetime | None = None
 
 
 # More than a version has; what is longer is shown in part.
@@ -153,8 +159,8 @@ def version(client: MlflowClient, model: str, number: str, recorded: str | None 
     :raises DigestMismatch: if the version has no digest, because it was not registered by this package, or another one
         than was recorded.
     """
-    registered = _get(client, model, number)
-    digest = registered.tags.get(_DIGEST)
+    registered = get(client, model, number)
+    digest = registered.tags.get(DIGEST)
     if not digest or not registered.run_id:
         raise DigestMismatch(
             f"Version {number} of {model!r} was not registered by a training run: without a run and the tag "
@@ -189,6 +195,7 @@ def training(client: MlflowClient, ref: ModelRef) -> Training:
             },
             classes=classes_of(version_tags),
             decision=decision_of(version_tags),
+            until=datetime.fromisoformat(version_tags[UNTIL]) if UNTIL in version_tags else None,
         )
 
 
@@ -240,13 +247,13 @@ def tags(client: MlflowClient, version: ModelVersion) -> dict[str, str]:
 
 
 def _same(client: MlflowClient, ref: ModelRef) -> ModelVersion:
-    registered = _get(client, ref.model, ref.version)
+    registered = get(client, ref.model, ref.version)
     _refuse_other(registered, ref.digest)
     return registered
 
 
 def _refuse_other(registered: ModelVersion, recorded: str) -> None:
-    digest = str(registered.tags.get(_DIGEST))
+    digest = str(registered.tags.get(DIGEST))
     if digest != recorded:
         raise DigestMismatch(
             f"Version {registered.version} of {registered.name!r} is registered with digest {digest[:12]}…, but was recorded "
@@ -254,7 +261,12 @@ def _refuse_other(registered: ModelVersion, recorded: str) -> None:
         )
 
 
-def _get(client: MlflowClient, model: str, number: str) -> ModelVersion:
+def get(client: MlflowClient, model: str, number: str) -> ModelVersion:
+    """Return a version as MLflow has it, whoever has registered it.
+
+    :raises ModelNotFound: if it does not exist or is not ready; the message lists the versions that exist.
+    :raises RegistryUnavailable: if MLflow does not answer.
+    """
     # MLflow answers 400 if the version is not a number, and 500, or not at all, if its database cannot hold the number.
     if number.isascii() and number.isdigit() and len(number) <= _DIGITS and int(number) < 2**31:
         try:
