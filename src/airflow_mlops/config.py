@@ -83,6 +83,11 @@ def decision_timeout() -> timedelta:
     return timedelta(seconds=int(value))
 
 
+def is_default(*options: str) -> bool:
+    """Tell whether options have the values that they have where nobody has configured any."""
+    return all(conf.get(SECTION, option) == conf.get_default_value(SECTION, option) for option in options)
+
+
 def use(**options: str) -> None:
     """Use other values than the configured ones in this process, for commands; before any option is read."""
     _instead.update(options)

@@ -57,7 +57,14 @@ def blocks(*languages: str) -> list[Block]:
 
 
 def test_every_block_says_its_language() -> None:
-    assert {block.language for block in blocks()} == {"console", "mermaid", "python", "text", "yaml"}
+    assert {block.language for block in blocks()} == {
+        "console",
+        "dockerfile",
+        "mermaid",
+        "python",
+        "text",
+        "yaml",
+    }
 
 
 @pytest.mark.parametrize("block", blocks("python"), ids=str)

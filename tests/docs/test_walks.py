@@ -42,19 +42,19 @@ def follow(page: str, folder: Path, *, until: str) -> None:
         assert answer.returncode == 0, f"{line}\n{answer.stdout}{answer.stderr}"
 
 
-def champion(folder: Path, model: str) -> str | None:
-    moves = ledger.moves(tables.uri_of(f"file://{folder}/store", model, "ledger"))
+def champion(storage: Path, model: str) -> str | None:
+    moves = ledger.moves(tables.uri_of(f"file://{storage}", model, "ledger"))
     return moves[-1].after if moves else None
 
 
 def test_the_first_ten_minutes_end_with_a_champion(tmp_path: Path) -> None:
     follow("start.md", tmp_path, until="airflow-mlops start")
-    assert champion(tmp_path, "parcels")
+    assert champion(tmp_path / ".airflow-mlops" / "storage", "parcels")
 
 
 def test_churn_ends_with_a_champion_and_tables_that_have_the_columns_of_the_reference(tmp_path: Path) -> None:
     follow("recipes/churn.md", tmp_path, until="nothing")
-    assert champion(tmp_path, "churn")
+    assert champion(tmp_path / "store", "churn")
     described = layouts()
     for folder in (tmp_path / "store" / "churn").iterdir():
         columns = set(tables.schema_of(tables.dataset(f"file://{folder}").schema)) - {tables.PARTITION}

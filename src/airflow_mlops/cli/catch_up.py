@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from argparse import Namespace
-    from pathlib import Path
 
     from airflow_mlops.domain.partitions import Partition
     from airflow_mlops.local.api import AirflowApi
@@ -31,7 +31,7 @@ def catch_up(args: Namespace) -> None:
 
     console = Console()
     try:
-        first, last = span(args.first, args.last)
+        first, last = _span(args)
         airflow = _airflow(args)
         catch_up = CatchUp(airflow, args.model, first, last, record=args.for_the_record)
         catch_up.start(patience=_SECONDS)
@@ -42,12 +42,38 @@ def catch_up(args: Namespace) -> None:
         )
         progress.follow(catch_up, console)
         done = progress.summarize(catch_up, console)
-    except (ApiError, OSError, ValueError) as error:
+    except (ApiError, LookupError, OSError, ValueError) as error:
         raise SystemExit(str(error)) from error
     except KeyboardInterrupt:
         print("\nAirflow goes on with what was started; the same command follows it again.", file=sys.stderr)
         raise SystemExit(130) from None
     raise SystemExit(0 if done else 1)
+
+
+def _span(args: Namespace) -> tuple[Partition, Partition]:
+    """Return the first and the last partition: as they are named, or as the spec beside the DAG files has them.
+
+    :raises LookupError: if they are not named, and there is no such spec, or no partition of it.
+    :raises ValueError: as :func:`span` does.
+    """
+    if args.first and args.last:
+        return span(args.first, args.last)
+    from airflow_mlops.cli.replay import find_spec
+    from airflow_mlops.cli.span import present
+    from airflow_mlops.domain.spec.specs import read
+    from airflow_mlops.hooks.sources import from_spec
+
+    try:
+        spec = read(find_spec(args.model, [Path(args.dags)]))
+    except LookupError:
+        raise LookupError(
+            f"Name the partitions with --from and --to: {args.dags}/models/{args.model}.yaml, which would tell, is not there."
+        ) from None
+    source = from_spec(spec.source)
+    partitions = list(present(spec, source, args.first, args.last))
+    if not partitions:
+        raise LookupError(f"There is no partition to begin with in {source.describe(None)}.")
+    return partitions[0], partitions[-1]
 
 
 def span(first: str, last: str) -> tuple[Partition, Partition]:
@@ -77,8 +103,6 @@ def _airflow(args: Namespace) -> AirflowApi:
 
     :raises ValueError: if there is no token for the URL, or no Airflow of that folder is running.
     """
-    from pathlib import Path
-
     from airflow_mlops.local import home
     from airflow_mlops.local.api import TOKEN, AirflowApi
 
@@ -90,11 +114,11 @@ def _airflow(args: Namespace) -> AirflowApi:
                 f"{args.url.rstrip('/')}/auth/token, or whatever your login offers."
             )
         return AirflowApi(args.url, token)
-    folder: Path = home.of(Path(args.dags))
+    folder = home.of(Path(args.dags))
     running = home.running(folder)
     if running is None:
         raise ValueError(
-            f"No Airflow of {folder} is running. Start one with `airflow mlops start --dags {args.dags}`, or name another one with "
+            f"No Airflow of {folder} is running. Start one with `airflow-mlops start --dags {args.dags}`, or name another one with "
             "--url."
         )
     airflow = AirflowApi(running.url)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+from argparse import Namespace
+from collections.abc import Callable
 
-from airflow.cli.cli_config import ActionCommand, Arg, CLICommand, GroupCommand, lazy_load_command
+from airflow.cli.cli_config import ActionCommand, Arg, CLICommand, GroupCommand
 from airflow.utils.cli_action_loggers import register_pre_exec_callback
 
 from airflow_mlops.cli.commands.command import Command, Group
@@ -21,7 +23,19 @@ def _of_airflow(command: Command | Group) -> CLICommand:
     if isinstance(command, Group):
         return GroupCommand(command.name, command.help, [*map(_of_airflow, command.commands)])
     arguments = [Arg(flags, **settings) for flags, settings in command.arguments]  # type: ignore[no-untyped-call]
-    return ActionCommand(command.name, command.help, lazy_load_command(command.function), arguments)
+    return ActionCommand(command.name, command.help, _function_of(command.function), arguments)
+
+
+def _function_of(path: str) -> Callable[[Namespace], None]:
+    """Return a function that imports the command's own when it is called."""
+
+    def command(args: Namespace) -> None:
+        from airflow_mlops.cli import main
+
+        main.call(path, args)
+
+    command.__name__ = path.rpartition(".")[2]
+    return command
 
 
 def _warm(**_: object) -> None:

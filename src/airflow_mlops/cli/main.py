@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser
+from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from importlib import import_module
 
 from airflow_mlops import __version__
 from airflow_mlops.cli.commands.command import Command, Group
 from airflow_mlops.cli.commands.everything import everything
+from airflow_mlops.cli.project import choose
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -22,7 +23,16 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--version", action="version", version=__version__)
     _add(parser, group)
     args = parser.parse_args(words)
-    module, _, function = args.function.rpartition(".")
+    call(args.function, args)
+
+
+def call(path: str, args: Namespace) -> None:
+    """Call the function of a command.
+
+    :param path: the function, as a dotted path.
+    """
+    choose(path)
+    module, _, function = path.rpartition(".")
     getattr(import_module(module), function)(args)
 
 

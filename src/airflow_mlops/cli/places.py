@@ -64,6 +64,14 @@ def spec_files(folders: Sequence[Path]) -> Iterator[Path]:
     return (path for path, spec in _mappings(folders) if {"name", "source"} <= set(spec))
 
 
+def models(folders: Sequence[Path]) -> list[str]:
+    """Return the names in files that look like specs of models.
+
+    :param folders: folders with DAG files.
+    """
+    return sorted({str(spec["name"]) for _, spec in _mappings(folders) if {"name", "source"} <= set(spec)})
+
+
 def _mappings(folders: Sequence[Path]) -> Iterator[tuple[Path, dict[Any, Any]]]:
     import yaml
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from airflow_mlops.domain.spec.dataset import DataSpec
     from airflow_mlops.stages.loop.loop import Begin
     from airflow_mlops.stages.loop.plan import DataPlan
-    from airflow_mlops.stores.sources.source import Source
 
 FAILED = 1
 """Exit code if a partition was left out or a training failed."""
@@ -38,10 +37,10 @@ def run(args: Namespace) -> None:
 
     console = Console(stderr=True)
     try:
-        _place(args)
+        own = _place(args)
         spec, folder = _spec(args.spec)
         _log(console, spec)
-        plan = _plan(spec, folder, own=args.storage is not None)
+        plan = _plan(spec, folder, own=args.storage is not None or own is not None)
         partitions = _partitions(plan, args, console)
         from airflow_mlops.stages.loop import loop
 
@@ -52,18 +51,20 @@ def run(args: Namespace) -> None:
     except (LookupError, OSError, RuntimeError, ValueError) as error:
         raise SystemExit(str(error)) from error
     _print(plan, steps, as_json=args.json)
+    if steps and own is not None and not args.json:
+        _print_next(own)
     if code := _code(steps):
         raise SystemExit(code)
 
 
-def _place(args: Namespace) -> None:
-    """Set the options of this process for a storage of its own."""
+def _place(args: Namespace) -> Path | None:
+    """Set the options of this process for a storage of its own; return the folder of DAG files if it is the project's."""
     from airflow_mlops import config
 
     if args.storage is None:
         if args.tracking_uri is not None:
             raise ValueError("--tracking-uri needs --storage: a ledger and its MLflow belong together.")
-        return
+        return _project(args.spec)
     folder = None if "://" in args.storage else Path(args.storage).resolve()
     storage = args.storage if folder is None else folder.as_uri()
     tracking = args.tracking_uri
@@ -74,6 +75,22 @@ def _place(args: Namespace) -> None:
             )
         tracking = f"sqlite:///{storage.removeprefix('file://')}/mlflow.db"
     config.use(storage=storage, reports="", tracking_uri=tracking)
+    return None
+
+
+def _project(name: str) -> Path | None:
+    """Use what is kept beside the folder of DAG files that a spec is in, unless an Airflow has it; return the folder."""
+    from airflow_mlops.cli import project
+    from airflow_mlops.local import home
+
+    path = Path(name).resolve()
+    if not path.is_file():
+        return None
+    dags = path.parent.parent if path.parent.name == "models" else path.parent
+    if not project.use(home.of(dags)):
+        return None
+    home.make(home.of(dags))
+    return dags
 
 
 def _spec(name: str) -> tuple[DataSpec, Path]:
@@ -121,9 +138,10 @@ def _plan(spec: DataSpec, folder: Path, *, own: bool) -> DataPlan:
 
 def _partitions(plan: DataPlan, args: Namespace, console: Console) -> list[Partition]:
     """Return the partitions to take through the loop: those of the source that are still to be decided."""
+    from airflow_mlops.cli.span import present as partitions_of
     from airflow_mlops.stages.loop import loop
 
-    present = list(_present(plan.spec, plan.source, args.first, args.last))
+    present = list(partitions_of(plan.spec, plan.source, args.first, args.last))
     if not present:
         where = plan.source.describe(None)
         raise LookupError(
@@ -143,39 +161,6 @@ def _partitions(plan: DataPlan, args: Namespace, console: Console) -> list[Parti
     return partitions
 
 
-def _present(spec: DataSpec, source: Source, first: str | None, last: str | None) -> Iterator[Partition]:
-    """Yield the partitions that a source has, from one to another; None means the spec's, or all there are.
-
-    :raises ValueError: if the source cannot tell which it has, and neither names the first.
-    """
-    from airflow_mlops.domain.partitions import Partition
-    from airflow_mlops.exceptions import UnknownPartition
-
-    bounds = [key and Partition.parse(key, spec.grain) for key in (first or spec.start, last or spec.end)]
-    low, high = bounds
-    keys = _keys(spec, source)
-    if keys:
-        partitions = sorted(Partition.parse(key, spec.grain) for key in keys)
-    elif low:
-        partitions = list(low.through(high or Partition.containing(datetime.now(UTC), spec.grain).shift(-1)))
-    else:
-        raise UnknownPartition(
-            f"{source.describe(None)} does not tell which partitions there are: give --from, or start in the spec."
-        )
-    for partition in partitions:
-        if (not low or low <= partition) and (not high or partition <= high):
-            yield partition
-
-
-def _keys(spec: DataSpec, source: Source) -> set[str]:
-    from airflow_mlops.hooks.source_files import FileSource
-
-    if not isinstance(source, FileSource):
-        return set()
-    keys = {source.key_of(file, spec.grain) for file in source.files(None)}
-    return {key for key in keys if key is not None}
-
-
 def _log(console: Console, spec: DataSpec) -> None:
     """Show warnings above the progress bar, in place of all that Airflow's tasks log to the output."""
     from rich.logging import RichHandler
@@ -188,6 +173,8 @@ def _log(console: Console, spec: DataSpec) -> None:
     handler = RichHandler(console=console, show_time=False, show_path=False, show_level=False)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler], force=True)
     logging.getLogger("mlflow").setLevel(logging.WARNING)
+    # It warns of an environment without pip, such as one of uv.
+    logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)
 
 
 @contextmanager
@@ -248,6 +235,17 @@ def _print(plan: DataPlan, steps: Sequence[LoopStep], *, as_json: bool) -> None:
                 "the spec, and run this again.",
                 highlight=False,
             )
+
+
+def _print_next(dags: Path) -> None:
+    from airflow_mlops.local import home
+
+    folder = os.path.relpath(dags)
+    where = "" if folder == "dags" else f" --dags {folder}"
+    print(
+        f"\nIt is kept in {os.path.relpath(home.of(dags))}. Airflow and MLflow show it, and go on from there:"
+    )
+    print(f"  airflow-mlops start{where}")
 
 
 def _code(steps: Sequence[LoopStep]) -> int:

@@ -54,9 +54,12 @@ def _interrupt(_signal: int, _frame: FrameType | None) -> None:
 
 @contextmanager
 def _serving(dags: Path, folder: Path, port: int | None) -> Iterator[LocalAirflow]:
+    from airflow_mlops.cli import places
     from airflow_mlops.local import home, serve
     from airflow_mlops.local.airflow import LocalAirflow
     from airflow_mlops.local.durations import Durations
+
+    models = places.models([dags]) or ["MODEL --from FIRST --to LAST"]
 
     def tell(sentence: str) -> None:
         print(sentence, flush=True)
@@ -88,11 +91,17 @@ def _serving(dags: Path, folder: Path, port: int | None) -> Iterator[LocalAirflo
             tell(f"  MLflow   {mlflow}")
             tell(f"  mails    {mailbox or 'are not caught: pip install airflow-mlops[local]'}")
             tell(
-                "New DAGs are paused. To bring a model's history through them, and start them with it:\n"
-                f"  airflow mlops catch-up MODEL --from FIRST --to LAST --dags {dags}\n"
-                "Ctrl-C stops everything; what was done is kept."
+                "New DAGs are paused. To bring a model's history through them, and start them with it, in another terminal:\n"
+                + "".join(f"  airflow-mlops catch-up {model}{_option(dags)}\n" for model in models)
+                + "Ctrl-C stops everything; what was done is kept."
             )
             yield airflow
+
+
+def _option(dags: Path) -> str:
+    """Return the option that names a folder of DAG files as one types it here; none for that of the default."""
+    folder = os.path.relpath(dags)
+    return "" if folder == "dags" else f" --dags {dags if folder.startswith('..') else folder}"
 
 
 _OWN = ("AIRFLOW_CONN_", "AIRFLOW_VAR_")

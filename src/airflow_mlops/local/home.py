@@ -32,15 +32,19 @@ def of(dags: Path) -> Path:
     return dags.resolve().parent / NAME
 
 
+def make(folder: Path) -> None:
+    """Make a folder, if it is not there: nothing in it is for a repository, such as data, models, the password."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / ".gitignore").write_text("*\n")
+
+
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Keep a folder for this process alone.
 
     :raises BlockingIOError: if another process has it.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    # Nothing in it is for a repository: data, models, the password.
-    (folder / ".gitignore").write_text("*\n")
+    make(folder)
     with (folder / _LOCK).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
@@ -85,11 +89,16 @@ def locked_by_nobody(folder: Path) -> Iterator[None]:
 def settings(folder: Path, mlflow_port: int) -> dict[str, str]:
     """Return the ``[mlops]`` options of an Airflow that keeps all of its state in a folder."""
     return {
-        "AIRFLOW__MLOPS__STORAGE": f"file://{folder}/storage",
+        "AIRFLOW__MLOPS__STORAGE": storage(folder),
         "AIRFLOW__MLOPS__TRACKING_URI": tracking_uri(folder),
         "AIRFLOW__MLOPS__MLFLOW_URL": f"http://127.0.0.1:{mlflow_port}",
         "AIRFLOW__MLOPS__PRELOAD": "True",
     }
+
+
+def storage(folder: Path) -> str:
+    """Return the URI of the tables in a folder."""
+    return f"file://{folder}/storage"
 
 
 def tracking_uri(folder: Path) -> str:

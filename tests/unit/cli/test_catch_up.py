@@ -43,6 +43,25 @@ def test_history_goes_through_the_dags_of_an_airflow_anywhere(
     assert "kept in a test" in said
 
 
+def test_without_a_span_it_is_that_of_the_spec_beside_the_dag_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(VARIABLE, TOKEN)
+    (tmp_path / "models").mkdir()
+    for key in ("2013-01", "2013-02", "2013-03"):
+        (tmp_path / f"{key}.csv").touch()
+    (tmp_path / "models" / f"{MODEL}.yaml").write_text(
+        f"name: {MODEL}\ntask: classification\ntarget: late\nkey: [id]\nevent_time: at\npartition: month\n"
+        f"start: 2013-02\nsource: {{files: '{tmp_path}/{{partition}}.csv'}}\n"
+    )
+    with serving(AirflowServer()) as server, pytest.raises(SystemExit) as ended:
+        main.main(["catch-up", MODEL, "--url", server.url, "--dags", str(tmp_path)])
+    assert ended.value.code == 0
+    assert f"2 partitions of {MODEL} go through its DAGs" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match=r"with --from and --to: .*/models/others.yaml, which would tell"):
+        main.main(["catch-up", "others", "--dags", str(tmp_path)])
+
+
 def test_a_token_may_be_in_a_file(tmp_path: Path) -> None:
     (tmp_path / "token").write_text(f"{TOKEN}\n")
     with serving(AirflowServer()) as server:
@@ -84,7 +103,7 @@ def test_keys_that_are_no_span_are_refused(first: str, last: str, problem: str) 
 
 def test_without_a_running_airflow_it_says_how_to_start_one(tmp_path: Path) -> None:
     dags = tmp_path / "dags"
-    assert f"airflow mlops start --dags {dags}" in str(called("--dags", str(dags)))
+    assert f"airflow-mlops start --dags {dags}" in str(called("--dags", str(dags)))
     with home.locked(home.of(dags)):
         pass
     assert "No Airflow of" in str(called("--dags", str(dags)))

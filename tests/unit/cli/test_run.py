@@ -49,10 +49,14 @@ def write(project: Path, **changes: object) -> None:
 
 
 def run(project: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return mlops(project, "run", "models/flights.yaml", "--storage", "store", *words)
+
+
+def mlops(project: Path, *words: str, **settings: str) -> subprocess.CompletedProcess[str]:
     program = "from airflow_mlops.cli.main import main; main()"
-    command = [sys.executable, "-c", program, "run", "models/flights.yaml", "--storage", "store", *words]
+    command = [sys.executable, "-c", program, *words]
     # Unit test mode writes to the output.
-    environment = os.environ | {"AIRFLOW__CORE__UNIT_TEST_MODE": "False"}
+    environment = os.environ | {"AIRFLOW__CORE__UNIT_TEST_MODE": "False"} | settings
     return subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
 
 
@@ -79,6 +83,31 @@ def test_the_partitions_of_a_folder_go_through_the_loop(project: Path) -> None:
     assert again.stderr == "Nothing to do: 2013-01 to 2013-03 are decided.\n"
     assert (project / "store" / "mlflow.db").exists()
     assert sorted(path.name for path in project.iterdir()) == ["data", "models", "store"]
+
+
+@pytest.mark.thorough
+def test_without_a_configuration_it_is_kept_beside_the_dag_files_where_other_commands_find_it(
+    project: Path,
+) -> None:
+    (project / "dags").mkdir()
+    (project / "models").rename(project / "dags" / "models")
+    first = mlops(project, "run", "dags/models/flights.yaml", "--to", "2013-02")
+    assert first.returncode == 0, first.stderr
+    assert first.stdout.endswith("go on from there:\n  airflow-mlops start\n")
+    assert (project / ".airflow-mlops" / ".gitignore").read_text() == "*\n"
+    assert (project / ".airflow-mlops" / "mlflow.db").exists()
+    history = mlops(project, "history", "flights", "-o", "json")
+    assert history.stderr == f"In {project}/.airflow-mlops, as no [mlops] storage is configured.\n"
+    assert json.loads(history.stdout)[-1]["partition"] == "2013-02"
+    # Where an Airflow has these DAG files, or a storage is configured, that is the place.
+    for setting in (
+        {"AIRFLOW__CORE__DAGS_FOLDER": f"{project}/dags"},
+        {"AIRFLOW__MLOPS__STORAGE": f"file://{project}/configured"},
+    ):
+        elsewhere = mlops(project, "history", "flights", **setting)
+        assert elsewhere.returncode == 1
+        assert "There is no ledger of 'flights'" in elsewhere.stderr
+        assert ".airflow-mlops" not in elsewhere.stderr
 
 
 @pytest.mark.thorough

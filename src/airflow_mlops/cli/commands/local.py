@@ -14,14 +14,18 @@ def local() -> tuple[Command, ...]:
         "catch_up",
         "Bring history through a model's DAGs, oldest partition first, follow it, and say what was decided",
         MODEL,
-        argument("--from", dest="first", required=True, help="first partition, such as 2013-01"),
-        argument("--to", dest="last", required=True, help="last partition"),
+        argument(
+            "--from",
+            dest="first",
+            help="first partition, such as 2013-01; that of the spec, or of its source, without it",
+        ),
+        argument("--to", dest="last", help="last partition"),
         argument(
             "--for-the-record",
             action="store_true",
             help="where later partitions were decided already: judge candidates without moving the champion",
         ),
-        argument("--url", help="of an Airflow anywhere; without it the one that `airflow mlops start` runs"),
+        argument("--url", help="of an Airflow anywhere; without it the one that `airflow-mlops start` runs"),
         argument(
             "--token-file", help="file with a token of that Airflow; without it AIRFLOW_MLOPS_TOKEN has it"
         ),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from airflow_mlops.cli import terminal
 from airflow_mlops.cli.doctor import (
     clocks,
+    cluster,
     configuration,
     connections,
     dags,
@@ -36,6 +37,7 @@ CHECKS = (
     Examination("storage", storage.look, 90),
     Examination("pages", storage.pages, 60),
     Examination("MLflow", registry.look, 90),
+    Examination("Dask", cluster.look, 60),
     Examination("connections", connections.look, 60),
     Examination("mail", mail.look, 40),
     Examination("DAG files", dags.files, 120),

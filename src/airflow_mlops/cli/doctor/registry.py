@@ -36,9 +36,11 @@ def look() -> list[Diagnosis]:
     configure(_PATIENCE)
     try:
         client = connect.mlflow()
+        names = [spec.name for spec in models.specs().valid]
         lines = [
             *rights(client, place),
-            *deleted(client, (spec.name for spec in models.specs().valid)),
+            *deleted(client, names),
+            *artifacts(client, address, names),
         ]
     except (RegistryUnavailable, SettingRefused) as error:
         return [failed("MLflow", brief(error), _ALL, "start it, or correct address, user and password")]
@@ -92,6 +94,52 @@ def deleted(client: Client, names: Iterable[str]) -> list[Diagnosis]:
         for name in names
         if rehearsal.is_deleted(client, name)
     ]
+
+
+def artifacts(client: Client, address: str, names: Iterable[str]) -> list[Diagnosis]:
+    """Write, read and remove an artifact where experiments keep theirs, each place once.
+
+    :param names: of experiments; where there is none of them yet, that which a server has for new ones.
+    """
+    from airflow_mlops.stores.registry import rehearsal
+
+    is_server = address.startswith(("http://", "https://"))
+    places = rehearsal.locations(client, names)
+    if not places and is_server:
+        places = rehearsal.locations(client, ["Default"])
+    stores = {location.rstrip("/").rpartition("/")[0]: location for location in places.values()}
+    return [_artifact(client, location, is_server=is_server) for location in stores.values()]
+
+
+def _artifact(client: Client, location: str, *, is_server: bool) -> Diagnosis:
+    from airflow_mlops.domain.addresses import shown
+    from airflow_mlops.stores.registry import rehearsal
+
+    place = shown(location)
+    if is_server and urlsplit(location).scheme in ("", "file"):
+        return warned(
+            "MLflow artifacts",
+            f"The server has its clients keep artifacts in {place}, a folder of whichever machine they run on",
+            "A model that one machine has trained is missing on all others, unless they share that disk",
+            "start the server with --serve-artifacts and --artifacts-destination, or name an object store",
+        )
+    try:
+        is_same = rehearsal.keep(client, location)
+    except Exception as error:  # noqa: BLE001 - each artifact store has errors of its own
+        return failed(
+            "MLflow artifacts",
+            f"{place} cannot be used: {brief(error)}",
+            "Models cannot be kept or loaded, so that nothing is trained or scored",
+            "correct the credentials of that store, its folder's owner, or --artifacts-destination of the server",
+        )
+    if not is_same:
+        return failed(
+            "MLflow artifacts",
+            f"{place} gives other bytes than were written",
+            "Models are damaged, which their digests tell when they are loaded",
+            "look for what rewrites them, such as a proxy",
+        )
+    return passed("MLflow artifacts", f"In {place} an artifact was written, read and removed")
 
 
 def _release(address: str) -> list[Diagnosis]:

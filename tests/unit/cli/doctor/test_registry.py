@@ -71,17 +71,39 @@ def test_a_database_that_cannot_be_written_to_is_named(database: str) -> None:
 
 
 def test_an_experiment_that_was_deleted_is_named(
-    configure: Configure, spec: Callable[[str], None], database: str
+    configure: Configure, spec: Callable[[str], None], database: str, tmp_path: Path
 ) -> None:
     configure("tracking_uri", database)
     spec("")
     client = MlflowClient(database, database)
-    experiment = client.create_experiment("flights")
-    assert [diagnosis.status for diagnosis in registry.look()] == [Condition.PASS]
+    experiment = client.create_experiment("flights", (tmp_path / "artifacts").as_uri())
+    assert [diagnosis.status for diagnosis in registry.look()] == [Condition.PASS, Condition.PASS]
     client.delete_experiment(experiment)
     _, diagnosis = registry.look()
     assert diagnosis.status is Condition.FAIL
     assert diagnosis.observation == "The experiment 'flights' is deleted"
+
+
+def test_artifacts_are_written_read_and_removed_where_experiments_keep_theirs(
+    database: str, tmp_path: Path
+) -> None:
+    client = MlflowClient(database, database)
+    (tmp_path / "file").touch()
+    client.create_experiment("kept", (tmp_path / "artifacts" / "kept").as_uri())
+    client.create_experiment("lost", (tmp_path / "file" / "lost").as_uri())
+    kept, lost = registry.artifacts(client, database, ["kept", "lost", "unknown"])
+    assert kept.status is Condition.PASS
+    assert [path for path in (tmp_path / "artifacts").rglob("*") if path.is_file()] == []
+    assert lost.status is Condition.FAIL
+    assert lost.observation.startswith(f"file://{tmp_path}/file/lost cannot be used: ")
+
+
+def test_a_server_that_has_clients_keep_artifacts_on_their_own_disks_is_named(database: str) -> None:
+    client = MlflowClient(database, database)
+    client.create_experiment("on disk", "/mlruns/1")
+    (diagnosis,) = registry.artifacts(client, "http://mlflow.example.com", ["on disk"])
+    assert diagnosis.status is Condition.WARN
+    assert "keep artifacts in /mlruns/1, a folder of whichever machine they run on" in diagnosis.observation
 
 
 def test_a_server_that_is_away_and_a_connection_that_is_missing_are_named(
@@ -111,8 +133,8 @@ class Refuses(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def stranger() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Refuses)
+def stranger(request: pytest.FixtureRequest) -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), getattr(request, "param", Refuses))
     thread = Thread(target=server.serve_forever)
     thread.start()
     yield f"127.0.0.1:{server.server_port}"
@@ -128,6 +150,31 @@ def test_a_wrong_password_is_named_and_not_shown(
     assert diagnosis.status is Condition.FAIL
     assert "401" in diagnosis.observation
     assert "hunter2" not in str(diagnosis)
+
+
+class Reads(Refuses):
+    """A server that lets a user read, and neither register nor remove."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b'{"registered_models": []}')
+
+    def do_POST(self) -> None:
+        self.send_response(403)
+        self.end_headers()
+        self.wfile.write(b"Permission denied")
+
+
+@pytest.mark.parametrize("stranger", [Reads], indirect=True)
+def test_a_user_without_the_right_to_register_is_named(
+    dags: Path, stranger: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = MlflowClient(f"http://{stranger}", f"http://{stranger}")
+    (diagnosis,) = registry.rights(client, stranger)
+    assert diagnosis.status is Condition.FAIL
+    assert f"{stranger} can be read, and refuses to register and remove a model" in diagnosis.observation
+    assert "403" in diagnosis.observation
 
 
 def test_a_server_of_another_version_is_named(stranger: str) -> None:
