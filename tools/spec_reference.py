@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 from airflow_mlops.domain.spec import specs
 from airflow_mlops.domain.spec.fields import iso
 from airflow_mlops.domain.spec.model import ModelSpec
+from airflow_mlops.domain.spec.monitoring import MonitoringSpec
 from airflow_mlops.domain.spec.problems import keys
 from airflow_mlops.domain.spec.section import Section
 
@@ -30,7 +31,15 @@ def schema() -> str:
 
 def table() -> str:
     """Return a Markdown table of every field."""
-    return "\n".join(["| key | default | meaning |", "|---|---|---|", *_rows(ModelSpec, "")]) + "\n"
+    rows = [
+        *_rows(ModelSpec, ""),
+        *(
+            row.replace("| required |", "|  |")
+            for row in _rows(MonitoringSpec, "")
+            if row.startswith("| `predictions")
+        ),
+    ]
+    return "\n".join(["| key | default | meaning |", "|---|---|---|", *rows]) + "\n"
 
 
 def page(text: str) -> str:

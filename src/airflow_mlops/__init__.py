@@ -47,7 +47,9 @@ if TYPE_CHECKING:
         Train,
         VersusChampion,
     )
+    from airflow_mlops.domain.spec.monitoring import MonitoringSpec
     from airflow_mlops.domain.spec.own_metrics import OwnMetric
+    from airflow_mlops.domain.spec.predictions import Predictions
     from airflow_mlops.domain.spec.specs import load_spec
     from airflow_mlops.hooks.source_files import FileSource
     from airflow_mlops.hooks.source_sql import SqlSource
@@ -94,11 +96,13 @@ __all__ = [
     "Labels",
     "ModelSpec",
     "Monitor",
+    "MonitoringSpec",
     "Notice",
     "OwnMetric",
     "Partition",
     "PerformancePolicy",
     "PredictionIntervals",
+    "Predictions",
     "PythonSource",
     "Range",
     "Receipt",
@@ -141,10 +145,12 @@ _ELSEWHERE = {
     "DeltaSource": "airflow_mlops.stores.sources.delta:DeltaSource",
     "Evaluation": "airflow_mlops.domain.facts.results:Evaluation",
     "FileSource": "airflow_mlops.hooks.source_files:FileSource",
+    "MonitoringSpec": "airflow_mlops.domain.spec.monitoring:MonitoringSpec",
     "Notice": "airflow_mlops.reporting.alerts.notice:Notice",
     "OwnMetric": "airflow_mlops.domain.spec.own_metrics:OwnMetric",
     "Partition": "airflow_mlops.domain.partitions:Partition",
     "PredictionIntervals": "airflow_mlops.domain.spec.intervals:PredictionIntervals",
+    "Predictions": "airflow_mlops.domain.spec.predictions:Predictions",
     "PythonSource": "airflow_mlops.stores.sources.python:PythonSource",
     "Receipt": "airflow_mlops.reporting.alerts.channel:Receipt",
     "SqlSource": "airflow_mlops.hooks.source_sql:SqlSource",

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -111,28 +111,34 @@ def _plan(spec: DataSpec, folder: Path, *, own: bool) -> DataPlan:
     from airflow_mlops.cli.connect import mlflow
     from airflow_mlops.cli.rollback import person
     from airflow_mlops.domain.spec.model import ModelSpec
+    from airflow_mlops.domain.spec.monitoring import MonitoringSpec
+    from airflow_mlops.domain.spec.predicted import PredictionSpec
     from airflow_mlops.hooks import outputs
     from airflow_mlops.hooks.mlflow import MlflowHook
     from airflow_mlops.hooks.sources import from_spec
     from airflow_mlops.runs import write_report
-    from airflow_mlops.stages.loop.plan import DataPlan, LoopPlan
+    from airflow_mlops.stages.loop.plan import DataPlan, LoopPlan, WatchPlan
 
-    source, storage = from_spec(spec.source), config.storage()
-    if not isinstance(spec, ModelSpec):
-        return DataPlan(spec=spec, source=source, storage=storage, write=write_report, folder=folder)
-    late = spec.labels.source
+    common: dict[str, Any] = {
+        "source": from_spec(spec.source),
+        "storage": config.storage(),
+        "write": write_report,
+        "folder": folder,
+    }
+    if not isinstance(spec, PredictionSpec):
+        return DataPlan(spec=spec, **common)
+    common["labels"] = None if spec.labels.source is None else from_spec(spec.labels.source)
+    if isinstance(spec, MonitoringSpec):
+        return WatchPlan(spec=spec, **common)
+    assert isinstance(spec, ModelSpec)
     return LoopPlan(
         spec=spec,
         client=mlflow(configured=own),
-        source=source,
-        labels=None if late is None else from_spec(late),
         outputs=[outputs.from_spec(output) for output in spec.score.outputs],
-        storage=storage,
-        write=write_report,
         actor=person(),
-        folder=folder,
         artifacts=MlflowHook().artifact_location(spec.name),
         dask=config.dask_scheduler() or None,
+        **common,
     )
 
 
@@ -156,7 +162,7 @@ def _partitions(plan: DataPlan, args: Namespace, console: Console) -> list[Parti
             raise LookupError(f"{text}.")
         console.print(f"Left out {text}.", style="yellow", highlight=False)
     if not partitions and not late:
-        done = "decided" if "train" in loop.stages_of(plan) else "published"
+        done = {"train": "decided", "monitor": "judged"}.get(loop.stages_of(plan)[-1], "published")
         console.print(f"Nothing to do: {present[0]} to {present[-1]} are {done}.", highlight=False)
     return partitions
 
@@ -202,6 +208,7 @@ def _print(plan: DataPlan, steps: Sequence[LoopStep], *, as_json: bool) -> None:
 
     from airflow_mlops.domain.checks import Verdict
     from airflow_mlops.domain.spec.model import ModelSpec
+    from airflow_mlops.domain.spec.monitoring import MonitoringSpec
     from airflow_mlops.local.decisions import DataTable, DecisionTable, stories
 
     spec = plan.spec
@@ -214,12 +221,11 @@ def _print(plan: DataPlan, steps: Sequence[LoopStep], *, as_json: bool) -> None:
     console = Console()
     keys = [step.partition for step in steps]
     told = stories(plan.storage, spec.name, keys)
-    table = (
-        DecisionTable(spec.name, spec.metric.name, told)
-        if isinstance(spec, ModelSpec)
-        else DataTable(spec.name, told)
-    )
-    console.print(table)
+    if isinstance(spec, ModelSpec | MonitoringSpec):
+        decides = isinstance(spec, ModelSpec)
+        console.print(DecisionTable(spec.name, spec.metric.name, told, decides))
+    else:
+        console.print(DataTable(spec.name, told))
     for step in steps:
         is_in_table = step.decision is not None or (
             step.validation and step.validation.verdict is Verdict.FAIL

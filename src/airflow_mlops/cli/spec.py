@@ -20,6 +20,13 @@ if TYPE_CHECKING:
     from airflow_mlops.stores.sources.samples import Beginning
 
 
+_KINDS = {
+    "DataSpec": ": data alone, without task and target no model is trained",
+    "MonitoringSpec": ": predictions of another system, which are watched; no model is trained",
+}
+"""What a spec is of that asks for less than a model."""
+
+
 def check(args: Namespace) -> None:
     """Validate a spec file, with the suites, estimators and functions that it names, against the last file of its sources.
 
@@ -28,7 +35,6 @@ def check(args: Namespace) -> None:
 
     :raises SystemExit: if something is wrong or cannot be read, with all problems and code 1.
     """
-    from airflow_mlops.domain.spec.model import ModelSpec
     from airflow_mlops.domain.spec.specs import load_spec
     from airflow_mlops.exceptions import SpecError
     from airflow_mlops.stages.validate import suites
@@ -45,9 +51,7 @@ def check(args: Namespace) -> None:
     problems += spec_code.problems(spec, [folder, folder.parent], builds=not args.no_data)
     lines, wrong = ([], []) if args.no_data else _of_data(spec, folder, everywhere=args.data)
     if not (problems + wrong):
-        kind = (
-            "" if isinstance(spec, ModelSpec) else ": data alone, without task and target no model is trained"
-        )
+        kind = _KINDS.get(type(spec).__name__, "")
         print(terminal.wrapped(f"{args.file}: {spec.name} is valid{kind}."))
     for line in lines:
         print(terminal.wrapped(line))

@@ -46,11 +46,13 @@ class DecisionTable(NamedTuple):
     """The stories of some partitions of a model, for a terminal of any width.
 
     :param metric: by which candidates are ranked; the column of it is what the champion reached.
+    :param decides: False if the model is of another system, and nothing is decided on it here.
     """
 
     model: str
     metric: str
     stories: Sequence[PartitionStory]
+    decides: bool = True
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Show a line for each partition, then the reasons."""
@@ -60,11 +62,12 @@ class DecisionTable(NamedTuple):
         for name in ("data", "drift", "quality"):
             page.add_column(name, justify="center", no_wrap=True)
         page.add_column(self.metric, justify="right", no_wrap=True)
-        for name in ("decision", "champion"):
+        for name in ("decision", "champion") if self.decides else ("version",):
             page.add_column(name, no_wrap=True)
         for story in self.stories:
-            page.add_row(*_cells(story, self.metric))
-        yield Text(f"{self.model}: what was decided", "bold")
+            end = _decided(story) if self.decides else _version(story)
+            page.add_row(*_cells(story, self.metric), *end)
+        yield Text(f"{self.model}: {'what was decided' if self.decides else 'how predictions fare'}", "bold")
         yield page
         yield from _below(self.stories)
 
@@ -155,9 +158,17 @@ def _cells(story: PartitionStory, metric: str) -> Iterator[Text]:
     yield _sign(health.performance.verdict if health and served else None)
     value = health.metrics.get(metric) if health else None
     yield _NONE if value is None else Text(number(value))
+
+
+def _decided(story: PartitionStory) -> Iterator[Text]:
     decision = story.decision
     yield _NONE if decision is None else Text(str(decision.action), _ACTIONS.get(decision.action, ""))
     yield _NONE if decision is None else Text(_champion(decision))
+
+
+def _version(story: PartitionStory) -> Iterator[Text]:
+    version = story.health.champion if story.health else None
+    yield _NONE if version is None else Text(version.version)
 
 
 def _cells_of_data(story: PartitionStory) -> Iterator[Text]:

@@ -1,4 +1,4 @@
-"""The DAGs of a spec, which start each other by partitioned assets: five of a model, one of data alone."""
+"""The DAGs of a spec, which start each other by partitioned assets: five of a model, two of predictions, one of data."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from airflow.sdk import DAG, get_parsing_context
 
 from airflow_mlops.domain.spec.dataset import DataSpec
 from airflow_mlops.domain.spec.model import ModelSpec
+from airflow_mlops.domain.spec.monitoring import MonitoringSpec
 from airflow_mlops.operators.alert import AlertOperator
-from airflow_mlops.pipelines import docs, ingest, monitor, rollback, score, train
+from airflow_mlops.pipelines import docs, ingest, monitor, rollback, score, train, watch
 
 
 def continuous_training(spec: DataSpec) -> tuple[DAG, ...]:
-    """Build the DAGs of a spec: ``<name>.ingest`` of any, and ``.score``, ``.monitor``, ``.train`` and ``.rollback`` of a model.
+    """Build the DAGs of a spec: ``<name>.ingest`` of any, ``.monitor`` of predictions, and the other four of a model.
+
+    Those four are ``.score``, ``.monitor``, ``.train`` and ``.rollback``.
 
     They register themselves, so a DAG file needs no more than the call. In a task process only the DAG that the task
     belongs to is built.
@@ -35,6 +38,8 @@ def continuous_training(spec: DataSpec) -> tuple[DAG, ...]:
 
 def _stages(spec: DataSpec) -> Mapping[str, Callable[[], DAG]]:
     data = {"ingest": partial(ingest.build, spec)}
+    if isinstance(spec, MonitoringSpec):
+        return data | {"monitor": partial(watch.build, spec)}
     if not isinstance(spec, ModelSpec):
         return data
     return data | {

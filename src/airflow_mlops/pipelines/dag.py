@@ -21,7 +21,7 @@ def new(spec: DataSpec, stage: str, **arguments: Any) -> DAG:
     """
     return DAG(
         dag_id=f"{spec.name}.{stage}",
-        description=docs.SUMMARY[stage],
+        description=docs.summary(spec, stage),
         doc_md=docs.page(spec, stage),
         tags=[TAG, spec.name, stage],
         catchup=False,

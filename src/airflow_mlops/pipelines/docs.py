@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from airflow_mlops.domain.spec.dataset import DataSpec
 from airflow_mlops.domain.spec.model import ModelSpec
+from airflow_mlops.domain.spec.monitoring import MonitoringSpec
 
 SUMMARY = {
     "ingest": "Read, validate and publish one partition of data",
@@ -27,6 +28,11 @@ _NEXT_OF_DATA = {
     "ingest": "Its asset `{name}/data` has an event for each partition that is published: DAGs of yours can start by it.",
 }
 
+_NEXT_OF_PREDICTIONS = {
+    "ingest": "Its asset `{name}/data` starts `{name}.monitor` for the same partition.",
+    "monitor": "Its asset `{name}/health` has an event for each verdict: DAGs of yours can start by it.",
+}
+
 TASKS = {
     "arrival": "Waits until the partition's data is there and has stopped growing.",
     "ingest": "Reads the partition from its source into the staging table. Missing, empty, truncated or differently "
@@ -39,6 +45,9 @@ TASKS = {
     "wait": "Waits until the partition before has its decision, so that a backfill replays history in order.",
     "score": "Predicts the partition with the champion, once for each model and data version.",
     "drift": "Compares the partition with the champion's training data by Evidently, column by column.",
+    "predictions": "Takes the predictions of the other system from the published data into the table of predictions.",
+    "watch": "Compares the partition with the reference, judges predictions whose labels have matured, and keeps the verdict in the "
+    "monitoring table.",
     "labels": "Reads the labels that became known during the partition.",
     "performance": "Judges predictions whose labels have matured since the last partition.",
     "guard": "Checks that the champion alias is where the ledger has put it, and takes back a new champion that does worse "
@@ -69,5 +78,21 @@ TASKS = {
 def page(spec: DataSpec, stage: str) -> str:
     """Return a DAG's page in Markdown."""
     about = f"{spec.description}\n\n" if spec.description else ""
-    after = (_NEXT if isinstance(spec, ModelSpec) else _NEXT_OF_DATA)[stage]
-    return f"### {spec.name}: {stage}\n\n{about}{SUMMARY[stage]}. {after.format(name=spec.name)}\n"
+    after = _NEXT_OF_DATA
+    if isinstance(spec, MonitoringSpec):
+        after = _NEXT_OF_PREDICTIONS
+    elif isinstance(spec, ModelSpec):
+        after = _NEXT
+    return (
+        f"### {spec.name}: {stage}\n\n{about}{summary(spec, stage)}. {after[stage].format(name=spec.name)}\n"
+    )
+
+
+def summary(spec: DataSpec, stage: str) -> str:
+    """Return what a DAG does, in a sentence without its full stop."""
+    is_external = isinstance(spec, MonitoringSpec) and stage == "monitor"
+    return (
+        "Measure drift and performance of predictions that another system makes"
+        if is_external
+        else SUMMARY[stage]
+    )

@@ -10,7 +10,7 @@ from airflow.sdk.exceptions import ParamValidationError
 from airflow.serialization.serialized_objects import DagSerialization
 from airflow.timetables.base import TimeRestriction
 
-from airflow_mlops import DataSpec, ModelSpec, Partition, continuous_training, exceptions
+from airflow_mlops import DataSpec, ModelSpec, MonitoringSpec, Partition, continuous_training, exceptions
 from airflow_mlops.pipelines.retry import RETRIES, RETRY_POLICY
 
 
@@ -332,3 +332,22 @@ def test_models_that_are_trained_elsewhere_are_taken_in_before_they_are_judged()
     assert [version.resolve(value) for value in (None, "7")] == [None, "7"]
     with pytest.raises(ParamValidationError):
         version.resolve("seven")
+
+
+def test_predictions_of_another_system_become_two_dags() -> None:
+    values = make_spec().to_dict()
+    whole = {name: values[name] for name in (*DATA_ALONE, "task", "target")}
+    own = {"delay": "P1D", "source": {"files": "/labels/{partition}.csv"}}
+    spec = MonitoringSpec.from_dict(
+        whole | {"predictions": {"probability": "p"}, "labels": own, "alerts": {"email": ["a@example.com"]}}
+    )
+    ingest, monitor = continuous_training(spec)
+    assert (ingest.dag_id, monitor.dag_id) == ("parcels.ingest", "parcels.monitor")
+    assert ingest.get_task("ingest").required == ["p"]
+    assert monitor.timetable.asset_condition.name == "parcels/data"
+    assert [*monitor.task_ids] == ["predictions", "verdict", "labels", "alert"]
+    assert monitor.get_task("verdict").upstream_task_ids == {"predictions", "labels"}
+    outlets = [asset.name for task in monitor.tasks for asset in task.outlets]
+    assert outlets == ["parcels/predictions", "parcels/health"]
+    assert "another system makes" in monitor.description
+    assert "parcels.train" not in ingest.doc_md + monitor.doc_md

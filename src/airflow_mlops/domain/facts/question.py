@@ -10,12 +10,14 @@ from pydantic import Field, field_validator, model_validator
 
 from airflow_mlops.domain.checks import Fact
 from airflow_mlops.domain.classes import BINARY, are_texts, class_name, union
+from airflow_mlops.domain.metrics import Task
 from airflow_mlops.domain.spec.costs import ClassCosts, CostMatrix, Costs
 from airflow_mlops.domain.spec.decision import Decision, costless
 from airflow_mlops.domain.spec.own_metrics import OwnMetric
 
 if TYPE_CHECKING:
     from airflow_mlops.domain.spec.model import ModelSpec
+    from airflow_mlops.domain.spec.monitoring import MonitoringSpec
 
 
 class Question(Fact):
@@ -30,6 +32,7 @@ class Question(Fact):
     :param own_metrics: metrics of one's own by name.
     :param labels: True if the labels are in the model's own labels table; False if they are a column of the data.
     :param weights: column of the data that says how much each row counts; None means that all count alike.
+    :param probabilities: False if only the chosen classes are known, so that a score is 1 or 0.
     """
 
     target: str
@@ -41,6 +44,7 @@ class Question(Fact):
     labels: bool = False
     own_metrics: dict[str, OwnMetric] = Field(default_factory=dict, exclude_if=lambda own: not own)
     weights: str | None = Field(default=None, exclude_if=lambda column: column is None)
+    probabilities: bool = Field(default=True, exclude_if=lambda known: known)
 
     @field_validator("classes", mode="before")
     @classmethod
@@ -90,6 +94,19 @@ class Question(Fact):
             labels=spec.labels.source is not None,
             own_metrics=spec.train.metrics,
             weights=spec.train.weights,
+        )
+
+    @classmethod
+    def of_predictions(cls, spec: MonitoringSpec) -> Self:
+        """Return the question that the predictions of a spec answer."""
+        return cls(
+            target=spec.target,
+            task=spec.task.value,
+            metric=spec.metric.name,
+            classes=tuple(map(class_name, spec.classes)),
+            delay=spec.labels.delay,
+            labels=spec.labels.source is not None,
+            probabilities=spec.task is Task.REGRESSION or spec.predictions.has_probabilities,
         )
 
     @classmethod

@@ -15,6 +15,9 @@ from airflow_mlops.domain.facts.intervals import CalibratedIntervals
 from airflow_mlops.domain.facts.origin import ForeignOrigin
 from airflow_mlops.domain.spec.own_metrics import OwnMetric
 
+EXTERNAL = "external"
+"""In place of a digest, of a version that another system has; and of the version, where that is not told."""
+
 
 class Difference(Fact):
     """How many rows a new version of a partition added, removed and changed; rows are matched by key."""
@@ -154,6 +157,11 @@ class ModelRef(Fact):
     digest: str
     run_id: str
     trained_through: str | None = None
+
+    @property
+    def is_external(self) -> bool:
+        """Whether another system has the version, and only its predictions are known."""
+        return self.digest == EXTERNAL
 
 
 class Evaluation(Fact):

@@ -57,6 +57,12 @@ def staleness(since_training: int | None, bound: int | None) -> Check:
     return Check(name="staleness", verdict=verdict, expected=expected, observed=since_training, reason=reason)
 
 
+def of_any_age() -> Check:
+    """Return the check on the age of a model that another system trains."""
+    reason = "another system trains the model"
+    return Check(name="staleness", verdict=PASS, expected="any age", reason=reason)
+
+
 def performance(
     metrics: Mapping[str, float | None],
     holdout: Mapping[str, float | None],
@@ -64,6 +70,8 @@ def performance(
     metric: str,
     n: int,
     min_rows: int = 100,
+    *,
+    then: str = "at training",
 ) -> Check:
     """Judge the champion on matured labels, by absolute floors and by its drop against its own holdout.
 
@@ -71,13 +79,14 @@ def performance(
     :param holdout: the champion's metrics when it was evaluated.
     :param metric: the metric that models are ranked by, to which ``policy.drop`` applies.
     :param n: number of rows with matured labels; the check is INCONCLUSIVE if they are fewer than ``min_rows``.
+    :param then: when it was evaluated, in words.
     """
     parts = [
         floor(name, metrics.get(name), bound, metric_of(name).greater_is_better, n)
         for name, bound in policy.floor.items()
     ]
     if policy.drop is not None:
-        parts.append(_drop(metric, metrics.get(metric), holdout.get(metric), policy.drop))
+        parts.append(_drop(metric, metrics.get(metric), holdout.get(metric), policy.drop, then))
     expected = "; ".join(f"{part.name} {part.expected}" for part in parts) or "nothing"
     if n < min_rows:
         verdict, reason = INCONCLUSIVE, f"{n} rows with matured labels; {min_rows} are needed"
@@ -100,12 +109,12 @@ def performance(
     )
 
 
-def _drop(metric: str, observed: float | None, baseline: float | None, bound: float) -> Check:
+def _drop(metric: str, observed: float | None, baseline: float | None, bound: float, then: str) -> Check:
     expected = f"<= {bound:g}"
     if observed is None or baseline is None:
-        verdict, reason = INCONCLUSIVE, "not measured both now and at training"
+        verdict, reason = INCONCLUSIVE, f"not measured both now and {then}"
     else:
         drop = baseline - observed if metric_of(metric).greater_is_better else observed - baseline
         verdict = FAIL if drop > bound else PASS
-        reason = f"{number(observed)} is {number(drop)} worse than {number(baseline)} at training"
+        reason = f"{number(observed)} is {number(drop)} worse than {number(baseline)} {then}"
     return Check(name=f"drop.{metric}", verdict=verdict, expected=expected, reason=reason)

@@ -54,19 +54,28 @@ def labels(
     )
 
 
-def baseline(metric: str, measured: Measured | None, naive: float | None, margin: float, least: int) -> Check:
+def baseline(
+    metric: str,
+    measured: Measured | None,
+    naive: float | None,
+    margin: float,
+    least: int,
+    *,
+    gone: str = "the training labels are gone",
+) -> Check:
     """Check that the champion is better than a constant prediction by a margin.
 
     :param measured: the champion's metric; None if it was not measured.
     :param naive: the metric of the constant prediction; None if the training labels are gone.
     :param least: number of labelled rows that a verdict needs.
+    :param gone: why there is no constant, if there is none.
     """
     expected = f"better than a constant prediction by > {margin:g}"
     value = measured.value if measured else None
     rows = measured.n if measured else 0
     if value is None or naive is None or rows < least:
         verdict = INCONCLUSIVE
-        missing = f"{metric} could not be measured" if value is None else "the training labels are gone"
+        missing = f"{metric} could not be measured" if value is None else gone
         reason = f"{rows:,} rows with matured labels; {least} are needed" if rows < least else missing
     else:
         gain = -worse_by(metric, value, naive)

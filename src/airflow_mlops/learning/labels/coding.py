@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from airflow_mlops.domain.classes import BINARY, union
 from airflow_mlops.domain.facts.decision import HALF, DecisionRule
-from airflow_mlops.domain.metrics import of_one_class
+from airflow_mlops.domain.metrics import of_decisions, of_one_class
 from airflow_mlops.domain.predictions import PROBABILITIES, SCORE
 from airflow_mlops.domain.spec.decision import COST
 from airflow_mlops.exceptions import SchemaMismatch
@@ -33,6 +33,7 @@ class Coding(NamedTuple):
     :param judged: classes that labels may have: the version's, and others that the spec names.
     :param decision: from which probability on the version calls a row positive, and what mistakes cost by the spec.
     :param weights: column of the data that says how much each row counts; None means that all count alike.
+    :param probabilities: False if scores are 1 or 0, as only the chosen classes are known.
     """
 
     target: str
@@ -41,6 +42,7 @@ class Coding(NamedTuple):
     judged: tuple[str, ...] = ()
     decision: DecisionRule = HALF
     weights: str | None = None
+    probabilities: bool = True
 
     @classmethod
     def of(cls, question: Question, own: tuple[str, ...], decision: DecisionRule = HALF) -> Self:
@@ -54,7 +56,9 @@ class Coding(NamedTuple):
         own = own or question.classes or BINARY
         rule = decision.counting(question.costs_of(own))
         judged = union(own, question.classes)
-        return cls(question.target, question.task, own, judged, rule, question.weights)
+        return cls(
+            question.target, question.task, own, judged, rule, question.weights, question.probabilities
+        )
 
     def widened(self, rows: pa.Table) -> Self:
         """Return the same with the classes that labels have besides; of 0 and 1 there are none.
@@ -81,6 +85,14 @@ class Coding(NamedTuple):
         if costs != self.decision.costs:
             left_out.add(COST)
         return {name: value for name, value in metrics.items() if name not in left_out}
+
+    def measurable(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Return those of some metrics that can be measured: without probabilities, the ones of chosen classes alone."""
+        return tuple(
+            name
+            for name in names
+            if self.probabilities or self.task != "classification" or of_decisions(name)
+        )
 
     @property
     def many(self) -> bool:

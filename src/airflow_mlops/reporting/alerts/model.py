@@ -38,6 +38,7 @@ def health(
     what = ", ".join(check.name for check in failed) or "health"
     key, *same = [f"{run.health}/{partition}" for partition in since or (report.partition,)]
     champion = report.champion
+    is_external = champion is not None and champion.is_external
     return Notice(
         id=key,
         same=tuple(same),
@@ -46,17 +47,21 @@ def health(
         event=Event.HEALTH,
         status=Status.FAILED,
         levels=(Level.WARNING,),
-        title=f"{report.model} {report.partition}: the champion is in bad health ({what})",
+        title=f"{report.model} {report.partition}: {'the model' if is_external else 'the champion'} is in bad health ({what})",
         badge="BAD HEALTH",
         summary=(report.reason,),
-        facts=run.facts(("Champion", f"version {champion.version}" if champion else None)),
+        facts=run.facts(
+            ("Version" if is_external else "Champion", f"version {champion.version}" if champion else None)
+        ),
         findings=findings([*failed, *drifted]),
         more=max(0, len(failed) + len(drifted) - LISTED),
         passages=(
             Passage(
                 heading="What it means",
-                text="The champion stays and goes on predicting. The retrain policy decides on this partition next.",
-                commands=(f"airflow mlops history {report.model}",),
+                text="Another system makes these predictions, and nothing is done about them here."
+                if is_external
+                else "The champion stays and goes on predicting. The retrain policy decides on this partition next.",
+                commands=() if is_external else (f"airflow mlops history {report.model}",),
             ),
         ),
         links=run.links(*([("Open the drift report", f"/mlops/reports/{page}")] if page else [])),

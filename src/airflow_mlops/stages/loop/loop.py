@@ -10,7 +10,8 @@ from airflow_mlops.domain.facts.results import Action
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.exceptions import RETRYABLE, SourceChanging, SourceMissing
 from airflow_mlops.stages.loop import data, serving, training
-from airflow_mlops.stages.loop.plan import DataPlan, LoopPlan
+from airflow_mlops.stages.loop.plan import DataPlan, LoopPlan, WatchPlan
+from airflow_mlops.stages.monitor import health
 from airflow_mlops.stores.registry import ledger
 from airflow_mlops.stores.tables import tables
 
@@ -25,6 +26,8 @@ Begin = Callable[[Partition, str], None]
 
 def stages_of(plan: DataPlan) -> tuple[str, ...]:
     """Return the stages of :data:`STAGES` that a plan goes through."""
+    if isinstance(plan, WatchPlan):
+        return (*STAGES[:2], "monitor")
     return STAGES if isinstance(plan, LoopPlan) else STAGES[:2]
 
 
@@ -32,8 +35,12 @@ def undecided(plan: DataPlan, partitions: Iterable[Partition]) -> tuple[list[Par
     """Return the partitions that are still to be decided, and those that no longer can be, in order.
 
     A partition before the last one that was decided cannot: its champion would have learned from less than the present one.
-    Without a model there is nothing to decide but whether a partition is published, which it can be at any time.
+    Without a model of ours there is nothing to decide: a partition is published, or another system's predictions are judged, at
+    any time.
     """
+    if isinstance(plan, WatchPlan):
+        judged = {report.partition for report in health.history(plan.uri("monitoring"))}
+        return [partition for partition in sorted(partitions) if partition.key not in judged], []
     if not isinstance(plan, LoopPlan):
         data = plan.uri("data")
         return [
@@ -98,6 +105,9 @@ def _steps(plan: DataPlan, partition: Partition, begin: Begin) -> Iterator[LoopS
     dataset = data.published(plan, checked)
     step = step.model_copy(update={"dataset": dataset})
     yield step
+    if isinstance(plan, WatchPlan):
+        begin(partition, "monitor")
+        yield step.model_copy(update={"health": serving.watched(plan, dataset)})
     if not isinstance(plan, LoopPlan):
         return
     begin(partition, "score")

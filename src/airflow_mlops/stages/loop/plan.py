@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from airflow_mlops.domain.facts.results import DatasetVersion
 from airflow_mlops.domain.spec.dataset import DataSpec
 from airflow_mlops.domain.spec.model import ModelSpec
+from airflow_mlops.domain.spec.monitoring import MonitoringSpec
+from airflow_mlops.domain.spec.predicted import PredictionSpec
 from airflow_mlops.learning.labels import labelled
 from airflow_mlops.stores.outputs.tables import Writer
 from airflow_mlops.stores.sources.source import Source
@@ -51,24 +53,15 @@ class DataPlan:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LoopPlan(DataPlan):
-    """What a run of the loop of a model works with.
+class PredictionPlan(DataPlan):
+    """What a run of the loop works with whose spec asks for predictions to be judged.
 
     :param labels: where labels come from that are not in the data; None if they are.
-    :param outputs: where predictions go beside the Delta table.
-    :param actor: who runs the loop; the ledger names him.
-    :param artifacts: where a new experiment keeps artifacts; None leaves that to MLflow.
-    :param dask: address of a Dask scheduler for the trials of a search; None fits them here.
     :param pictures: whether pages and pictures are made that decide nothing, such as model cards and Evidently's reports.
     """
 
-    spec: ModelSpec
-    client: Client
-    actor: str
+    spec: PredictionSpec
     labels: Source | None = None
-    outputs: Sequence[Writer] = ()
-    artifacts: str | None = None
-    dask: str | None = None
     pictures: bool = True
 
     @property
@@ -81,3 +74,28 @@ class LoopPlan(DataPlan):
         if self.labels_uri is None:
             return dataset
         return labelled.with_labels(dataset, self.labels_uri, self.spec.target)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WatchPlan(PredictionPlan):
+    """What a run of the loop works with whose spec is of another system's predictions."""
+
+    spec: MonitoringSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoopPlan(PredictionPlan):
+    """What a run of the loop of a model works with.
+
+    :param outputs: where predictions go beside the Delta table.
+    :param actor: who runs the loop; the ledger names him.
+    :param artifacts: where a new experiment keeps artifacts; None leaves that to MLflow.
+    :param dask: address of a Dask scheduler for the trials of a search; None fits them here.
+    """
+
+    spec: ModelSpec
+    client: Client
+    actor: str
+    outputs: Sequence[Writer] = ()
+    artifacts: str | None = None
+    dask: str | None = None

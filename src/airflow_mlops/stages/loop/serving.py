@@ -17,12 +17,13 @@ from airflow_mlops.learning.labels import labels
 from airflow_mlops.learning.labels.join import Truth
 from airflow_mlops.stages.drift import compare, drift
 from airflow_mlops.stages.guard import guard
-from airflow_mlops.stages.loop.plan import LoopPlan
+from airflow_mlops.stages.loop.plan import LoopPlan, PredictionPlan, WatchPlan
 from airflow_mlops.stages.monitor import checks, health
 from airflow_mlops.stages.performance import performance
 from airflow_mlops.stages.score import beside, score
 from airflow_mlops.stages.shadow import shadow
 from airflow_mlops.stages.shadow.shadow import ShadowTrial
+from airflow_mlops.stages.watch import predictions, watch
 from airflow_mlops.stores.outputs import tables as outputs
 
 log = logging.getLogger(__name__)
@@ -67,7 +68,7 @@ def monitored(plan: LoopPlan, dataset: DatasetVersion) -> HealthReport:
     :raises BadRows: if more labels belong to no row than ``labels.max_unmatched`` lets pass.
     """
     spec = plan.spec
-    _take_labels(plan, Partition.parse(dataset.partition, spec.grain))
+    take_labels(plan, Partition.parse(dataset.partition, spec.grain))
     champion = score.champion_for(plan.client, plan.uri("ledger"), spec.name, dataset.partition)
     drifted = _drift(plan, dataset, champion)
     measured = performance.performance(
@@ -95,7 +96,23 @@ def monitored(plan: LoopPlan, dataset: DatasetVersion) -> HealthReport:
     return report
 
 
-def _take_labels(plan: LoopPlan, partition: Partition) -> None:
+def watched(plan: WatchPlan, dataset: DatasetVersion) -> HealthReport:
+    """Take another system's predictions from a partition, and labels that have become known, and judge both.
+
+    :raises BadRows: as :func:`take_labels` does, or if a prediction is none.
+    """
+    predictions.take(plan.spec, dataset, plan.uri("predictions"))
+    take_labels(plan, Partition.parse(dataset.partition, plan.spec.grain))
+    report, compared = watch.watch(plan.spec, plan.with_labels(dataset), plan.uri, page=plan.pictures)
+    _draw(plan, dataset.partition, compared)
+    return report
+
+
+def take_labels(plan: PredictionPlan, partition: Partition) -> None:
+    """Take in the labels that have become known during a partition.
+
+    :raises BadRows: if more labels belong to no row than ``labels.max_unmatched`` lets pass.
+    """
     spec = plan.spec
     if plan.labels is None:
         return
@@ -131,11 +148,16 @@ def _drift(plan: LoopPlan, dataset: DatasetVersion, champion: ModelRef | None) -
         delay=plan.spec.labels.delay,
         page=plan.pictures,
     )
-    if compared.html:
-        plan.page(dataset.partition, "drift", compared.html)
-    if compared.picture is not None:
-        plan.write(f"{plan.spec.name}/{dataset.partition}/drift.png", compared.picture)
+    _draw(plan, dataset.partition, compared)
     return compared
+
+
+def _draw(plan: PredictionPlan, partition: str, compared: compare.Drift) -> None:
+    """Keep the page and the picture of drift."""
+    if compared.html:
+        plan.page(partition, "drift", compared.html)
+    if compared.picture is not None:
+        plan.write(f"{plan.spec.name}/{partition}/drift.png", compared.picture)
 
 
 def _guard(plan: LoopPlan, dataset: DatasetVersion) -> None:

@@ -29,7 +29,10 @@ def health(
     :param others: further checks, which are reported and decide nothing here.
     :param staleness: maximum number of partitions that may pass since training; None means any number.
     """
-    age = monitoring.staleness(since_training(champion, dataset.partition, dataset.grain), staleness)
+    if champion is not None and champion.is_external:
+        age = monitoring.of_any_age()
+    else:
+        age = monitoring.staleness(since_training(champion, dataset.partition, dataset.grain), staleness)
     checks = (drift, performance, age)
     return HealthReport(
         model=model,

@@ -18,12 +18,10 @@ from airflow_mlops.domain.spec.gates import Slices
 from airflow_mlops.exceptions import SchemaMismatch
 from airflow_mlops.learning.labels.coding import TRUTH, Coding
 from airflow_mlops.learning.labels.join import MATURED, made_by
-from airflow_mlops.learning.models import intervals as bounds
 from airflow_mlops.learning.statistics import by_class, decisions, resampling
 from airflow_mlops.learning.statistics.slices import Judged, floors
 from airflow_mlops.stages.performance import concept_drift, metrics
 from airflow_mlops.stages.performance.calibration import LEAST_ROWS
-from airflow_mlops.stages.performance.estimates import of as estimates_of
 from airflow_mlops.stages.performance.rows import predictor_of
 from airflow_mlops.stages.performance.subject import Models, Subject
 from airflow_mlops.stages.performance.window import MaturedWindow, stream
@@ -51,7 +49,19 @@ def baseline(
     predictor = predictor_of(champion)
     prior, shares = models.prior(predictor), models.shares(predictor)
     naive = metrics.naive(rows, coding, prior, shares, subject.question.metric).get(subject.question.metric)
-    return performance.baseline(subject.question.metric, measurement, naive, policy.baseline, policy.min_rows)
+    gone = (
+        "the labels of the reference are not known, or not due"
+        if champion.is_external
+        else "the training labels are gone"
+    )
+    return performance.baseline(
+        subject.question.metric, measurement, naive, policy.baseline, policy.min_rows, gone=gone
+    )
+
+
+def then(champion: ModelRef) -> str:
+    """Return when a version was evaluated, in words."""
+    return "in the reference" if champion.is_external else "at training"
 
 
 def slices(subject: Subject, rows: pa.Table, coding: Coding, policy: PerformancePolicy) -> Iterator[Check]:
@@ -86,8 +96,8 @@ def intervals(
     """Check how many of the values whose labels have matured lie between the bounds that the champion predicted."""
     dataset = subject.truth.dataset
     measured = metrics.bounds(rows, coding, dataset.event_time, dataset.grain).get(COVERAGE)
-    if measured is not None:
-        nominal = bounds.nominal(subject.client, champion)
+    nominal = None if measured is None else subject.versions.coverage(champion)
+    if measured is not None and nominal is not None:
         yield coverage(
             measured.value, measured.interval, nominal, policy.intervals, measured.n, policy.min_rows
         )
@@ -101,7 +111,7 @@ def estimates(
     policy: PerformancePolicy,
 ) -> Iterator[Check]:
     """Check the estimated performance of the partition and the error of earlier estimates, of classifiers."""
-    if subject.question.task != "classification":
+    if subject.question.task != "classification" or not subject.question.probabilities:
         return
     mine = [judgement for judgement in history if judgement.predictor == predictor_of(champion)]
     now = next(
@@ -113,7 +123,7 @@ def estimates(
     else:
         rows = _predictions(subject, champion)
         estimated = (
-            estimates_of(subject.client, *trained, models.coding(predictor_of(champion)), rows)
+            subject.versions.estimates(*trained, models.coding(predictor_of(champion)), rows)
             if trained
             else {}
         )
@@ -124,8 +134,9 @@ def estimates(
     )
     if not estimated:
         expected = "an estimate"
+        whose = "reference" if champion.is_external else "holdout"
         why = (
-            f"there are no predictions, or no holdout of {LEAST_ROWS} rows with labels, {LEAST_ROWS // 10} of either of two "
+            f"there are no predictions, or no {whose} of {LEAST_ROWS} rows with labels, {LEAST_ROWS // 10} of either of two "
             "classes, to calibrate them by"
         )
         why = _without_weights(subject, champion, models) or why
@@ -134,7 +145,7 @@ def estimates(
         coding = models.coding(predictor_of(champion))
         holdout = coding.comparable(trained[1].metrics, trained[1].decision.costs) if trained else {}
         check = monitoring.performance(
-            by_metric, holdout, policy, subject.question.metric, n, policy.min_rows
+            by_metric, holdout, policy, subject.question.metric, n, policy.min_rows, then=then(champion)
         )
         yield performance.as_estimate(check, metric)
     if history:

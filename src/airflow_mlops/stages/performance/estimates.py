@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from airflow_mlops.exceptions import (
@@ -38,7 +39,7 @@ CALIBRATION = "monitor/calibration.json"
 """Path of a version's calibration among the artifacts of its run."""
 OF_CLASSES = "monitor/calibrations.json"
 """Path of the calibration of more than two classes, in the order of the classes."""
-_Calibration = Calibration | estimate_classes.SoftmaxCalibration
+ScoreCalibration = Calibration | estimate_classes.SoftmaxCalibration
 
 
 def of(
@@ -53,18 +54,28 @@ def of(
     :param rows: columns of the predictions, and the column of weights if rows have some.
     :raises RegistryUnavailable: if MLflow does not answer.
     """
+    return by(lambda: _kept(client, ref, coding) or _made(client, ref, training, coding), coding, rows)
+
+
+def by(
+    calibration_of: Callable[[], ScoreCalibration | None], coding: Coding, rows: pa.Table
+) -> dict[str, Measured]:
+    """Estimate the metrics of predictions by a calibration; none without rows, or without one.
+
+    :param calibration_of: returns it; it is called only if there is something to estimate.
+    """
     scores = coding.predictions(rows)
     finite = measures.finite(scores)
     try:
         weights = coding.weights_of(rows)
     except SchemaMismatch as error:
         # They may come with the labels.
-        log.warning("performance is not estimated for version %s: %s", ref.version, error)
+        log.warning("performance is not estimated: %s", error)
         return {}
     scores, weights = scores[finite], None if weights is None else weights[finite]
     if weights is not None and not weights.any():
         return {}
-    calibration = _kept(client, ref, coding) or _made(client, ref, training, coding)
+    calibration = calibration_of()
     if calibration is None or not len(scores):
         return {}
     if isinstance(calibration, estimate_classes.SoftmaxCalibration):
@@ -74,7 +85,7 @@ def of(
     return estimate.estimate(scores, calibration, rule=coding.decision, counted=weights)
 
 
-def _kept(client: Client, ref: ModelRef, coding: Coding) -> _Calibration | None:
+def _kept(client: Client, ref: ModelRef, coding: Coding) -> ScoreCalibration | None:
     import numpy as np
 
     path = OF_CLASSES if coding.many else CALIBRATION
@@ -105,7 +116,7 @@ def _kept(client: Client, ref: ModelRef, coding: Coding) -> _Calibration | None:
         return None
 
 
-def _made(client: Client, ref: ModelRef, training: Training, coding: Coding) -> _Calibration | None:
+def _made(client: Client, ref: ModelRef, training: Training, coding: Coding) -> ScoreCalibration | None:
     source, split = training.dataset, training.split
     try:
         rows = labelled.read(source, since=split.cut, until=split.end)

@@ -59,7 +59,7 @@ def every(rows: pa.Table, coding: Coding, event_time: str, grain: str, metric: s
     """
     if not rows.num_rows:
         return {}
-    names = metrics_of(coding.task, [metric, *([COST] if coding.decision.costs else [])])
+    names = coding.measurable(metrics_of(coding.task, [metric, *([COST] if coding.decision.costs else [])]))
     metrics = measured(rows, coding, event_time, grain, names)
     return metrics | bounds(rows, coding, event_time, grain)
 
@@ -107,9 +107,10 @@ def naive(
     else:
         constant = np.full(truth.size, prior)
     costs, weights = coding.decision.costs, coding.weights_of(rows)
-    return measures.metrics(
+    measurements = measures.metrics(
         truth, constant, coding.task, [metric], rule=_at_once(costs, coding.own), weights=weights
     )
+    return {name: measurements[name] for name in coding.measurable(measurements)}
 
 
 def _at_once(costs: Costs | CostMatrix | None, own: Sequence[str]) -> DecisionRule:

@@ -15,6 +15,7 @@ from airflow_mlops.learning.models import own_metrics
 from airflow_mlops.learning.statistics import measures
 from airflow_mlops.stages.performance import checks, judge, window
 from airflow_mlops.stages.performance.metrics import measured
+from airflow_mlops.stages.performance.registered import Registered
 from airflow_mlops.stages.performance.rows import predictor_of
 from airflow_mlops.stages.performance.subject import Models, Subject
 from airflow_mlops.stores.registry import registry
@@ -23,6 +24,7 @@ from airflow_mlops.stores.tables import tables
 if TYPE_CHECKING:
     from airflow_mlops.domain.spec.model import PerformancePolicy
     from airflow_mlops.stores.registry.client import Client
+    from airflow_mlops.stores.registry.registry import Training
 
 
 class Performance(NamedTuple):
@@ -67,9 +69,25 @@ def performance(
     """
     if champion is None:
         return Performance(monitoring.no_champion("performance"), {})
+    subject = Subject(
+        Registered(client, champion.model), predictions_uri, truth, policy.slices, policy.min_rows
+    )
+    return measure(subject, champion, registry.training(client, champion), policy, performance_uri)
+
+
+def measure(
+    subject: Subject,
+    champion: ModelRef,
+    training: Training,
+    policy: PerformancePolicy,
+    performance_uri: str | None = None,
+) -> Performance:
+    """Judge the predictions of one version as :func:`performance` does.
+
+    :param training: what it has learned from, and its metrics then.
+    """
+    truth, predictions_uri = subject.truth, subject.predictions_uri
     dataset, task, metric = truth.dataset, truth.question.task, truth.question.metric
-    subject = Subject(client, champion.model, predictions_uri, truth, policy.slices, policy.min_rows)
-    training = registry.training(client, champion)
     holdout = training.metrics
     if not tables.exists(predictions_uri):
         return Performance(monitoring.performance({}, holdout, policy, metric, 0, policy.min_rows), {})
@@ -81,10 +99,13 @@ def performance(
     weights, metrics = coding.weights_of(rows, dataset.key), {}
     if rows.num_rows:
         metrics = measures.metrics(*coding.arrays(rows), task, named, rule=coding.decision, weights=weights)
+        metrics = {name: metrics[name] for name in coding.measurable(metrics)}
     measurement = None
     if rows.num_rows:
         measurement = measured(rows, coding, dataset.event_time, dataset.grain, [metric])[metric]
-    check = monitoring.performance(metrics, holdout, policy, metric, rows.num_rows, policy.min_rows)
+    check = monitoring.performance(
+        metrics, holdout, policy, metric, rows.num_rows, policy.min_rows, then=checks.then(champion)
+    )
     labels_check = window.labels(matured, policy)
     if measurement is not None:
         check = check.model_copy(update={"interval": measurement.interval})

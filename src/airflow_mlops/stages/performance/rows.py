@@ -13,7 +13,7 @@ from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.predictions import SCORE, Predictor
 from airflow_mlops.learning.labels.coding import TRUTH, Coding
 from airflow_mlops.learning.labels.join import Joined, join
-from airflow_mlops.stages.performance import estimates, metrics
+from airflow_mlops.stages.performance import metrics
 from airflow_mlops.stages.performance.subject import Models, Subject
 from airflow_mlops.stores.tables import tables
 
@@ -117,7 +117,7 @@ def _measure(
     trained, prior = models.training(predictor), models.prior(predictor)
     estimated: dict[str, Measured] = {}
     if scored == moment and trained is not None and truth.question.task == "classification":
-        estimated = estimates.of(subject.client, *trained, coding, joined.rows)
+        estimated = subject.versions.estimates(*trained, coding, joined.rows)
     return Judgement(
         scored=scored.key,
         as_of=moment.key,

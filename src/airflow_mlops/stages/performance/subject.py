@@ -1,11 +1,11 @@
-"""The model whose predictions are judged, and what the registry says of the versions that have made them."""
+"""The model whose predictions are judged, and what is recorded of the versions that have made them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from airflow_mlops.domain.classes import BINARY
 from airflow_mlops.domain.facts.decision import HALF, DecisionRule
@@ -13,40 +13,48 @@ from airflow_mlops.domain.facts.performance import Judgement
 from airflow_mlops.domain.facts.question import Question
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.predictions import PREDICTION, PROBABILITIES, SCORE, Predictor
-from airflow_mlops.exceptions import (
-    DigestMismatch,
-    ModelNotFound,
-    SchemaMismatch,
-    TableMissing,
-    TableUnreadable,
-)
+from airflow_mlops.exceptions import SchemaMismatch, TableMissing, TableUnreadable
 from airflow_mlops.learning.labels.coding import Coding
 from airflow_mlops.learning.labels.join import Truth
 from airflow_mlops.learning.labels.labelled import read
 from airflow_mlops.learning.models import pipeline
-from airflow_mlops.stores.registry import registry
 
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
+    from airflow_mlops.domain.facts.performance import Measured
     from airflow_mlops.domain.facts.results import ModelRef
-    from airflow_mlops.stores.registry.client import Client
     from airflow_mlops.stores.registry.registry import Training
+
+
+class Versions(Protocol):
+    """What is recorded of the versions of a model: by its registry, or by partitions that another system's have predicted."""
+
+    def training(self, predictor: Predictor) -> tuple[ModelRef, Training] | None:
+        """Return a version and what it has learned from; None if nobody knows any more."""
+
+    def estimates(
+        self, ref: ModelRef, training: Training, coding: Coding, rows: pa.Table
+    ) -> dict[str, Measured]:
+        """Estimate the metrics of a version's predictions; none if there are no rows to calibrate on."""
+
+    def coverage(self, ref: ModelRef) -> float | None:
+        """Return the share of values that a version's bounds should hold; None if it has no bounds."""
 
 
 @dataclass(frozen=True)
 class Subject:
     """The model and the predictions that are judged, and the labels that they are judged by.
 
+    :param versions: what is recorded of those that have predicted.
     :param predictions_uri: URI of the table of predictions.
     :param truth: where the labels are, as the run of one partition sees them.
     :param slices: columns whose values are measured as slices of their own.
     :param min_rows: number of rows below which a slice is not measured.
     """
 
-    client: Client
-    model: str
+    versions: Versions
     predictions_uri: str
     truth: Truth
     slices: Sequence[str] = ()
@@ -73,7 +81,7 @@ class Subject:
 
 
 class Models:
-    """Registry data of the versions that have predicted; every version is looked up once.
+    """What is recorded of the versions that have predicted; every version is looked up once.
 
     :param judgements: earlier judgements, which have the mean, or the shares, of the training labels of their versions, and
         their decisions.
@@ -96,18 +104,8 @@ class Models:
     def training(self, predictor: Predictor) -> tuple[ModelRef, Training] | None:
         """Return a version and its training; None if the version was deleted or has another digest, or records none."""
         if predictor not in self._trainings:
-            self._trainings[predictor] = self._recorded(predictor)
+            self._trainings[predictor] = self._subject.versions.training(predictor)
         return self._trainings[predictor]
-
-    def _recorded(self, predictor: Predictor) -> tuple[ModelRef, Training] | None:
-        if predictor.digest is None:
-            return None
-        client, model = self._subject.client, self._subject.model
-        try:
-            ref = registry.version(client, model, predictor.version, predictor.digest)
-            return ref, registry.training(client, ref)
-        except (ModelNotFound, DigestMismatch):
-            return None
 
     def classes(self, predictor: Predictor, rows: pa.Table | None = None) -> tuple[str, ...] | None:
         """Return the classes of a version, none for a regression; None if nobody knows any more in which order they are.

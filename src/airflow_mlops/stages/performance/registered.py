@@ -1,0 +1,49 @@
+"""What the registry says of the versions that have predicted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from airflow_mlops.domain.predictions import Predictor
+from airflow_mlops.exceptions import DigestMismatch, ModelNotFound
+from airflow_mlops.learning.models import intervals
+from airflow_mlops.stages.performance import estimates
+from airflow_mlops.stores.registry import registry
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from airflow_mlops.domain.facts.performance import Measured
+    from airflow_mlops.domain.facts.results import ModelRef
+    from airflow_mlops.learning.labels.coding import Coding
+    from airflow_mlops.stores.registry.client import Client
+    from airflow_mlops.stores.registry.registry import Training
+
+
+@dataclass(frozen=True)
+class Registered:
+    """The versions of a model in the registry."""
+
+    client: Client
+    model: str
+
+    def training(self, predictor: Predictor) -> tuple[ModelRef, Training] | None:
+        """Return a version and its training; None if the version was deleted or has another digest, or records none."""
+        if predictor.digest is None:
+            return None
+        try:
+            ref = registry.version(self.client, self.model, predictor.version, predictor.digest)
+            return ref, registry.training(self.client, ref)
+        except (ModelNotFound, DigestMismatch):
+            return None
+
+    def estimates(
+        self, ref: ModelRef, training: Training, coding: Coding, rows: pa.Table
+    ) -> dict[str, Measured]:
+        """Estimate the metrics of a version's predictions, by a calibration on its holdout."""
+        return estimates.of(self.client, ref, training, coding, rows)
+
+    def coverage(self, ref: ModelRef) -> float | None:
+        """Return the share of values that a version's bounds should hold; None if it has no bounds."""
+        return intervals.nominal(self.client, ref)
