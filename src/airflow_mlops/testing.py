@@ -226,18 +226,16 @@ def assert_refuses(run: LoopRun, check: str | None = None, partition: str | None
     __tracebackhide__ = True
     from airflow_mlops.domain.checks import Verdict
     from airflow_mlops.domain.facts.results import Action
+    from airflow_mlops.reporting.verdicts import subject
 
     decisions = [step.decision for step in _steps(run, partition) if step.decision]
     refusals = [decision for decision in decisions if decision.action is Action.REFUSED]
     if not refusals:
         pytest.fail(f"Nothing was refused{_at(partition)}.\n{run}", pytrace=False)
-    against = [
-        gate.name for refusal in refusals for gate in refusal.checks if gate.verdict is not Verdict.PASS
-    ]
-    if check is not None and not any(_is_named(name, check) for name in against):
-        pytest.fail(
-            f"{check} refused nothing{_at(partition)}, but {', '.join(against)}.\n{run}", pytrace=False
-        )
+    against = [gate for refusal in refusals for gate in refusal.checks if gate.verdict is not Verdict.PASS]
+    if check is not None and not any(_is_named(gate.name, check) for gate in against):
+        others = ", ".join(map(subject, against))
+        pytest.fail(f"{check} refused nothing{_at(partition)}, but {others}.\n{run}", pytrace=False)
 
 
 def assert_blocks(run: LoopRun, expectation: str | None = None, partition: str | None = None) -> None:

@@ -129,7 +129,7 @@ def told(deployment: Deployment) -> dict[str, Any]:
 def test_the_form_shows_the_evidence_and_is_for_the_users_of_the_spec(told: dict[str, Any]) -> None:
     form = told["form"]
     assert form["subject"] == "Promote version 1 of parcels? Partition 2013-01"
-    for part in ("gates were passed", "There is no champion yet", "roc_auc", "| blessing | PASS |"):
+    for part in ("gates were passed", "There is no champion yet", "roc_auc", "| blessing | ✓ PASS |"):
         assert part in form["body"]
     assert f"{told['url']}/mlops/reports/parcels/2013-01/model_card.html" in form["body"]
     assert [user["id"] for user in form["assigned_users"]] == ["alice", "bob"]

@@ -53,7 +53,7 @@ def table(rows: Iterable[Row]) -> Table:
     """Return a table with one line a decision or move, and its evidence below the reason."""
     names = ("when (UTC)", "partition", "what", "champion", "why")
     cells = (
-        (f"{row.at:%Y-%m-%d %H:%M}", row.partition, action_of(row), _moved(row), "\n".join(_why(row)))
+        (f"{row.at:%Y-%m-%d %H:%M}", row.partition, _look(row), _moved(row), "\n".join(_why(row)))
         for row in events(rows)
     )
     return terminal.table(names, cells, leading=1)
@@ -66,6 +66,12 @@ def action_of(row: Row) -> str:
     note = {RowKind.INTENT: " (under way)", RowKind.ABORT: " (given up)"}.get(row.kind, "")
     approval = row.evidence.approval
     return f"{row.action}{note}{' OVERRIDDEN' if approval and approval.overridden else ''}"
+
+
+def _look(row: Row) -> str:
+    from airflow_mlops.reporting.verdicts import appearance
+
+    return f"{appearance(row.action).sign} {action_of(row)}"
 
 
 def _moved(row: Row) -> str:

@@ -55,7 +55,10 @@ def _progress(console: Console) -> Iterator[Callable[[str], None]]:
     """Show each step as it begins, with the time that it takes."""
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    columns = (SpinnerColumn(finished_text="✓"), TextColumn("{task.description}"), TimeElapsedColumn())
+    from airflow_mlops.reporting.verdicts import appearance
+
+    done = appearance("success").sign
+    columns = (SpinnerColumn(finished_text=done), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
 
         def end() -> None:
@@ -71,14 +74,20 @@ def _progress(console: Console) -> Iterator[Callable[[str], None]]:
 
 
 def _print(console: Console, reproduction: Reproduction) -> None:
-    words = {"PASS": "same", "FAIL": "differs", "INCONCLUSIVE": "unknown"}
+    from airflow_mlops.domain.checks import Verdict
+    from airflow_mlops.reporting.verdicts import appearance
+
+    words = {Verdict.PASS: "same", Verdict.FAIL: "differs", Verdict.INCONCLUSIVE: "not known"}
     checks = (*reproduction.environment, *reproduction.outcome)
-    cells = ((check.name, words[check.verdict], check.reason) for check in checks)
+    looks = ((check, appearance(check.verdict)._replace(word=words[check.verdict])) for check in checks)
+    cells = ((check.name, look, check.reason) for check, look in looks)
     console.print(terminal.table(("what", "", "found"), cells))
 
 
 def _failed(checks: Iterable[Check]) -> list[Check]:
-    return [check for check in checks if check.verdict == "FAIL"]
+    from airflow_mlops.domain.checks import Verdict
+
+    return [check for check in checks if check.verdict is Verdict.FAIL]
 
 
 def _names(checks: Iterable[Check]) -> str:

@@ -160,7 +160,10 @@ def _partitions(plan: DataPlan, args: Namespace, console: Console) -> list[Parti
         text = f"{names}{more}: a later partition has been decided already, so that nothing is decided on them any more"
         if not partitions:
             raise LookupError(f"{text}.")
-        console.print(f"Left out {text}.", style="yellow", highlight=False)
+        from airflow_mlops.reporting.verdicts import WARN, appearance
+
+        warning = appearance(WARN)
+        console.print(f"{warning.sign} Left out {text}.", style=warning.terminal, highlight=False)
     if not partitions and not late:
         done = {"train": "decided", "monitor": "judged"}.get(loop.stages_of(plan)[-1], "published")
         console.print(f"Nothing to do: {present[0]} to {present[-1]} are {done}.", highlight=False)
@@ -210,6 +213,7 @@ def _print(plan: DataPlan, steps: Sequence[LoopStep], *, as_json: bool) -> None:
     from airflow_mlops.domain.spec.model import ModelSpec
     from airflow_mlops.domain.spec.monitoring import MonitoringSpec
     from airflow_mlops.local.decisions import DataTable, DecisionTable, stories
+    from airflow_mlops.reporting.verdicts import appearance
 
     spec = plan.spec
     if as_json:
@@ -219,6 +223,7 @@ def _print(plan: DataPlan, steps: Sequence[LoopStep], *, as_json: bool) -> None:
     if not steps:
         return
     console = Console()
+    failed, waits = appearance("failed"), appearance("waiting")
     keys = [step.partition for step in steps]
     told = stories(plan.storage, spec.name, keys)
     if isinstance(spec, ModelSpec | MonitoringSpec):
@@ -231,11 +236,13 @@ def _print(plan: DataPlan, steps: Sequence[LoopStep], *, as_json: bool) -> None:
             step.validation and step.validation.verdict is Verdict.FAIL
         )
         if step.problem and not is_in_table:
-            console.print(Text.assemble((f"✗ {step.partition}: ", "red"), step.problem))
+            console.print(Text.assemble((f"{failed.sign} {step.partition}: ", failed.terminal), step.problem))
     for step in steps:
         if step.waiting:
-            console.print("\n[yellow]Waiting for a person[/yellow]: ", end="")
-            console.print(step.waiting, markup=False, highlight=False)
+            console.print()
+            console.print(
+                Text.assemble((f"{waits.sign} Waiting for a person: ", waits.terminal), step.waiting)
+            )
             console.print(
                 f"Decide it in Airflow: the DAG {spec.name}.train asks at {step.partition}. Or take the approval out of "
                 "the spec, and run this again.",

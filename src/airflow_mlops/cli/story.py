@@ -146,6 +146,8 @@ def _grid(training: dict[str, Any]) -> Table:
 
 
 def _lines(training: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    from airflow_mlops.reporting.verdicts import appearance
+
     dataset, split = training["dataset"], training["split"]
     yield "candidate", f"{training['candidate']} {_pairs(training['params'])}"
     yield "registered", f"{training['registered_at']} with digest {training['digest'][:12]}…"
@@ -160,7 +162,7 @@ def _lines(training: dict[str, Any]) -> Iterator[tuple[str, str]]:
     inner = {training["metric"]: training["score"]} if training["score"] is not None else {}
     yield "inner score", _pairs(inner)
     holdout = f"{split['holdout_rows']:,} rows to {split['end']}"
-    yield "judged on", f"{holdout}: {training['verdict']}" if training["verdict"] else ""
+    yield "judged on", f"{holdout}: {appearance(training['verdict'])}" if training["verdict"] else ""
     yield "", _pairs(training["holdout"])
     yield "remarks", "\n".join(training["remarks"])
     yield "Airflow run", " ".join(training["airflow"].values())
@@ -184,8 +186,10 @@ def _pairs(values: dict[str, Any]) -> str:
 
 
 def _gates(checks: Sequence[Check]) -> Table:
+    from airflow_mlops.reporting.verdicts import of_check
+
     cells = (
-        (check.name, check.slice or "", check.verdict, f"{check.reason} (expected {check.expected})")
+        (check.name, check.slice or "", of_check(check), f"{check.reason} (expected {check.expected})")
         for check in checks
     )
     return terminal.table(("gate", "slice", "verdict", "why"), cells)

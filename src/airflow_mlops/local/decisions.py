@@ -11,22 +11,15 @@ from rich.table import Table
 from rich.text import Text
 
 from airflow_mlops.domain.checks import Verdict
-from airflow_mlops.domain.facts.results import Action, HealthReport, PromotionDecision
+from airflow_mlops.domain.facts.results import HealthReport, PromotionDecision
 from airflow_mlops.domain.facts.validation import ValidationReport
+from airflow_mlops.reporting.verdicts import WARN, Appearance, appearance
 from airflow_mlops.reporting.words import number
 from airflow_mlops.stages.monitor.health import history
 from airflow_mlops.stores.registry import ledger
 from airflow_mlops.stores.tables import tables
 
-SIGNS = {
-    Verdict.PASS: ("✓", "green"),
-    Verdict.FAIL: ("✗", "red"),
-    Verdict.INCONCLUSIVE: ("?", "yellow"),
-}
-"""The sign and the colour of each verdict; the sign says it without the colour."""
-
-_NONE = Text("–", "dim")
-_ACTIONS = {Action.PROMOTED: "green", Action.REFUSED: "yellow", Action.FAILED: "red"}
+_NONE = Text("·", "dim")
 
 
 class PartitionStory(NamedTuple):
@@ -99,8 +92,8 @@ def _below(stories: Sequence[PartitionStory]) -> RenderResult:
         if told := " ".join(sentences(story)):
             yield Text(story.partition, "bold")
             yield Padding(Text(told, overflow="fold"), (0, 0, 0, 2))
-    signs = (f"{sign} {verdict}" for verdict, (sign, _) in SIGNS.items())
-    yield Text(", ".join(signs), "dim")
+    signs = (*map(appearance, Verdict), appearance(WARN))
+    yield Text(", ".join(map(str, signs)), "dim")
 
 
 def stories(storage: str, model: str, partitions: Sequence[str]) -> list[PartitionStory]:
@@ -132,7 +125,7 @@ def stories(storage: str, model: str, partitions: Sequence[str]) -> list[Partiti
 def sentences(story: PartitionStory) -> Iterator[str]:
     """Say what happened at a partition, and why: what was wrong with it first, and the decision last."""
     if story.validation is not None and (
-        story.validation.verdict is not Verdict.PASS or story.validation.quarantined
+        story.validation.warned or story.validation.verdict is not Verdict.PASS
     ):
         yield _sentence("Data", story.validation.reason)
     if story.health is not None:
@@ -151,7 +144,7 @@ def _sentence(about: str, reason: str) -> str:
 def _cells(story: PartitionStory, metric: str) -> Iterator[Text]:
     yield Text(story.partition)
     yield _NONE if story.rows is None else Text(f"{story.rows:,}")
-    yield _sign(story.validation.verdict if story.validation else None)
+    yield _sign(_data(story.validation))
     health = story.health
     served = health is not None and health.champion is not None
     yield _sign(health.drift.verdict if health and served else None)
@@ -162,7 +155,7 @@ def _cells(story: PartitionStory, metric: str) -> Iterator[Text]:
 
 def _decided(story: PartitionStory) -> Iterator[Text]:
     decision = story.decision
-    yield _NONE if decision is None else Text(str(decision.action), _ACTIONS.get(decision.action, ""))
+    yield _NONE if decision is None else _look(appearance(decision.action))
     yield _NONE if decision is None else Text(_champion(decision))
 
 
@@ -175,9 +168,15 @@ def _cells_of_data(story: PartitionStory) -> Iterator[Text]:
     report = story.validation
     yield Text(story.partition)
     yield _NONE if report is None else Text(f"{report.rows:,}")
-    yield _NONE if report is None else Text(f"{report.quarantined:,}", "yellow" if report.quarantined else "")
+    aside = appearance("quarantine").terminal if report and report.quarantined else ""
+    yield _NONE if report is None else Text(f"{report.quarantined:,}", aside)
     yield _NONE if story.rows is None else Text(f"{story.rows:,}")
-    yield _sign(report.verdict if report else None)
+    yield _sign(_data(report))
+
+
+def _data(report: ValidationReport | None) -> str | None:
+    """Return the word for the data of a partition; None if it was not checked."""
+    return None if report is None else WARN if report.warned else report.verdict
 
 
 def _champion(decision: PromotionDecision) -> str:
@@ -185,8 +184,15 @@ def _champion(decision: PromotionDecision) -> str:
     return after if before == after else f"{before} → {after}"
 
 
-def _sign(verdict: Verdict | None) -> Text:
-    return _NONE if verdict is None else Text(*SIGNS[verdict])
+def _sign(word: str | None) -> Text:
+    if word is None:
+        return _NONE
+    look = appearance(word)
+    return Text(look.sign, look.terminal)
+
+
+def _look(look: Appearance) -> Text:
+    return Text(str(look), look.terminal)
 
 
 def _validations(uri: str) -> dict[str, ValidationReport]:

@@ -25,6 +25,7 @@ from airflow_mlops.local.api import ApiError
 from airflow_mlops.local.catch_up import CatchUp
 from airflow_mlops.local.durations import Durations
 from airflow_mlops.local.progress import follow, summarize
+from airflow_mlops.reporting.verdicts import appearance
 
 MODEL = "flight_delays"
 LOCK = "demo.lock"
@@ -46,7 +47,8 @@ def main(arguments: list[str] | None = None) -> int:
         console.print("\nStopped: everything that the demo started has ended.")
         return 130
     except (ApiError, OSError, ValueError) as error:
-        console.print(f"[red]The demo could not go on.[/red] {escape(str(error))}")
+        failed = appearance("failed")
+        console.print(f"[{failed.terminal}]{failed.sign} The demo could not go on.[/] {escape(str(error))}")
         return 1
 
 

@@ -15,6 +15,7 @@ from airflow_mlops.domain.facts.results import HealthReport, PromotionDecision
 from airflow_mlops.domain.facts.validation import ValidationReport
 from airflow_mlops.local.catch_up import STAGES, CatchUp, StageRun, partition_ended
 from airflow_mlops.local.decisions import DecisionTable, PartitionStory
+from airflow_mlops.reporting.verdicts import appearance
 
 _LINES = 15
 States = Mapping[str, Mapping[str, StageRun]]
@@ -80,9 +81,10 @@ def _cell(run: StageRun | None) -> str | Spinner:
     seconds = f" {run.seconds:.0f} s" if run.seconds is not None else ""
     if run.state == "running":
         return Spinner("dots", text=f"running{seconds}")
-    return {"success": f"[green]✓[/green]{seconds}", "failed": f"[red]✗ failed[/red]{seconds}"}.get(
-        run.state, run.state
-    )
+    if run.state not in ("success", "failed"):
+        return run.state
+    look = appearance(run.state)
+    return f"[{look.terminal}]{look.sign if run.state == 'success' else look}[/]{seconds}"
 
 
 def summarize(catch_up: CatchUp, console: Console) -> bool:
@@ -90,10 +92,10 @@ def summarize(catch_up: CatchUp, console: Console) -> bool:
     states = catch_up.states()
     stories = [_story(catch_up, key, stages) for key, stages in states.items()]
     console.print(DecisionTable(catch_up.model, _metric(catch_up, states), stories))
-    failures = catch_up.failures()
+    failures, failed = catch_up.failures(), appearance("failed")
     for run in failures:
         for line in catch_up.errors(run):
-            console.print(Text(f"✗ {line}", style="red"), soft_wrap=True)
+            console.print(Text(f"{failed.sign} {line}", style=failed.terminal), soft_wrap=True)
     return not failures
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, urlsplit
 
+from airflow_mlops.reporting.verdicts import Appearance
 from airflow_mlops.reporting.words import line
 
 if TYPE_CHECKING:
@@ -32,8 +32,8 @@ def escape(value: Any) -> Markup:
         return value
     if isinstance(value, MarkdownLink):
         return _link(value)
-    if isinstance(value, StrEnum):
-        return Markup(f"**{value.value}**")
+    if isinstance(value, Appearance):
+        return Markup(f"**{value}**")
     text = re.sub(r"([\\`*\[\]<|~])", r"\\\1", line(str(value)))
     text = re.sub(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", r"\\_", text)
     text = re.sub(r"&(?=[#\w])", r"\\&", text)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from airflow_mlops.domain.checks import Verdict
 from airflow_mlops.domain.facts.results import Action
 from airflow_mlops.domain.facts.retraining import VERSION
+from airflow_mlops.reporting.verdicts import WARN, appearance, of_check, of_result, subject
 from airflow_mlops.reporting.words import line, number
 
 if TYPE_CHECKING:
@@ -110,34 +111,34 @@ def recipe(model: TrainedModel) -> Iterator[str]:
 
 def evaluated(evaluation: Evaluation) -> str:
     """Say which candidate was best, and whether it passed its gates."""
-    return _because(evaluation.verdict.value, evaluation.reason)
+    return _because(str(appearance(evaluation.verdict)), evaluation.reason)
 
 
 def judged(check: Check) -> str:
     """Say what a check is about, its verdict, and why."""
-    of = f" of {check.slice}" if check.slice else ""
-    return _because(f"{check.name}{of} {check.verdict}", check.reason)
+    return _because(f"{subject(check)} {of_check(check)}", check.reason)
 
 
 def well(report: HealthReport) -> str:
     """Say how the champion is, and why: of one that is not well, what says so."""
+    health = f"health {appearance(report.verdict)}"
     if report.verdict is not Verdict.FAIL:
-        return _because(f"health {report.verdict}", report.reason)
+        return _because(health, report.reason)
     parts = (report.drift, report.performance, report.staleness)
     failed = (f"{check.name}: {check.reason}" for check in parts if check.verdict is Verdict.FAIL)
-    return _because(f"health {report.verdict}", "; ".join(failed))
+    return _because(health, "; ".join(failed))
 
 
 def validated(report: ValidationReport) -> str:
     """Say whether a partition is as expected; where it is not, that it goes no further."""
     stopped = "" if report.verdict is Verdict.PASS else ", not published"
-    return _because(f"{report.verdict}{stopped}", report.reason)
+    return _because(f"{appearance(WARN if report.warned else report.verdict)}{stopped}", report.reason)
 
 
 def expectation(result: ExpectationResult) -> str:
     """Say what an expectation is about, its outcome, and what was observed."""
     of = f" of {result.column}" if result.column else ""
-    return _because(f"{result.expectation}{of} {result.outcome}", result.observed)
+    return _because(f"{result.expectation}{of} {of_result(result)}", result.observed)
 
 
 def stored(version: DatasetVersion, how: str, quarantined: int = 0) -> str:

@@ -13,6 +13,7 @@ from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException
 from airflow_mlops.domain.checks import Verdict
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.learning import threads
+from airflow_mlops.reporting.verdicts import appearance
 from airflow_mlops.runs import dataset_of, table_uri
 from airflow_mlops.stages.monitor import checks
 from airflow_mlops.stores.tables import tables
@@ -118,7 +119,7 @@ class DriftSensor(BaseSensorOperator):
         return Partition.parse(key, published.grain).key if published else key
 
     def _accepted(self, verdict: Verdict, key: str) -> str:
-        sentence = f"{self.check} of {self.model} {key} is {verdict}"
+        sentence = f"{self.check} of {self.model} {key} is {appearance(verdict)}"
         accepted = [Verdict(name) for name in self.verdicts]
         if accepted and verdict not in accepted:
             raise AirflowSkipException(f"{sentence}, not {' or '.join(accepted)}")

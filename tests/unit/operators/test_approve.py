@@ -143,7 +143,7 @@ def test_a_person_is_asked_with_the_evidence_and_a_field_for_the_reason(forms: F
     form = forms.form
     assert form.subject == "Promote version 5 of flights? Partition 2013-04"
     for part in (
-        "| versus_champion | PASS |",
+        "| versus_champion | ✓ PASS |",
         "(https://airflow.example.com/team/mlops/reports/flights/2013-04/model_card.html)",
         "(https://mlflow.example.com/#/runs/run-of-5)",
         "(https://mlflow.example.com/#/runs/run-of-3)",

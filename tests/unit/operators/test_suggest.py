@@ -121,7 +121,7 @@ def test_a_person_is_asked_with_every_rule_and_only_so_long(forms: Forms) -> Non
     assert timedelta(hours=1.99) < waiting.timeout <= timedelta(hours=2)
     (form,) = forms.asked
     assert form.subject == "Retrain flights? Partition 2013-04"
-    assert "| retrain.drift | FAIL |" in form.body
+    assert "| retrain.drift | → asks to train |" in form.body
     assert "http://x.example" not in form.body, "Airflow would make a link of what a reason says"
     assert form.defaults == ["Reject"]
 

@@ -18,7 +18,7 @@ from airflow_mlops.domain.facts.statement import Statement
 from airflow_mlops.domain.facts.validation import ValidationReport
 from airflow_mlops.exceptions import SuiteUnreadable, ValidationErrored, ValidationFailed
 from airflow_mlops.hooks.sources import FileSource, SqlSource
-from airflow_mlops.operators.ingest import PublishOperator
+from airflow_mlops.operators.ingest import IngestOperator, PublishOperator
 from airflow_mlops.operators.validate import ValidateOperator
 from airflow_mlops.stages.ingest import quarantine
 from airflow_mlops.stores.sources.delta import DeltaSource
@@ -99,6 +99,30 @@ def test_bad_rows_are_set_aside_with_the_reason_and_the_good_ones_are_published(
     (bad,) = tables.read(history.uri("quarantine"), partition="2013-01").to_pylist()
     assert bad["wind"] == -7.0
     assert "wind" in bad["_reasons"]
+
+
+def test_a_cleared_run_judges_the_corrected_source_and_a_cleared_task_the_rows_that_were_read_before(
+    tmp_path: Path, history: History
+) -> None:
+    def write(wind: float) -> None:
+        lines = ("flight,departure,wind", f"1,2013-01-05 10:00:00,{wind}", "2,2013-01-06 10:00:00,3", "")
+        (tmp_path / "2013-01.csv").write_text("\n".join(lines))
+
+    def ingest(run: Run) -> DatasetVersion:
+        source = FileSource(f"{tmp_path}/{{partition}}.csv")
+        names = {"dataset": MODEL, "key": ["flight"], "event_time": "departure", "grain": "month"}
+        return DatasetVersion.from_dict(run.execute(IngestOperator, source=source, stage=True, **names))
+
+    write(-7.0)
+    staged = ingest(run := Run(partition="2013-01"))
+    with pytest.raises(ValidationFailed, match="wind"):
+        validate(run, staged, BLOCK)
+    write(7.0)
+    # As the mail says: to clear validate alone judges the rows once more that were read before.
+    with pytest.raises(ValidationFailed, match="wind"):
+        validate(run, staged, BLOCK)
+    publish(run, validate(run, ingest(run), BLOCK))
+    assert winds(history, "data") == [3.0, 7.0]
 
 
 def test_a_retry_finds_the_same_rows_good_and_bad(history: History) -> None:

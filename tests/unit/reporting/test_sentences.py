@@ -50,12 +50,12 @@ def test_a_decision_is_one_sentence_that_begins_with_what_happened(
 
 
 def test_of_a_champion_that_is_not_well_it_is_said_what_says_so() -> None:
-    assert sentences.well(make_health()) == "health FAIL: drift: drift it is"
+    assert sentences.well(make_health()) == "health ✗ FAIL: drift: drift it is"
     assert sentences.well(make_health(Verdict.PASS, reason="all is well")) == "health PASS: all is well"
 
 
 def test_a_partition_that_is_not_as_expected_is_said_to_go_no_further() -> None:
-    assert sentences.validated(make_report()) == "FAIL, not published: distance is below 0 in 12 rows"
+    assert sentences.validated(make_report()) == "✗ FAIL, not published: distance is below 0 in 12 rows"
 
 
 def test_rows_that_were_set_aside_are_counted_with_those_that_were_published() -> None:
@@ -69,7 +69,7 @@ def test_rows_that_were_set_aside_are_counted_with_those_that_were_published() -
 
 def test_a_check_of_a_part_of_the_data_names_the_part() -> None:
     check = make_check("floor.roc_auc", Verdict.FAIL, slice="origin = JFK", reason="0.5 is not >= 0.6")
-    assert sentences.judged(check) == "floor.roc_auc of origin = JFK FAIL: 0.5 is not >= 0.6"
+    assert sentences.judged(check) == "floor.roc_auc of origin = JFK ✗ FAIL: 0.5 is not >= 0.6"
 
 
 def test_a_candidate_says_how_it_was_ranked_and_what_it_learned_from() -> None:

@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
+from airflow_mlops.reporting.verdicts import appearance
+
 _LONGEST = 700
 
 
@@ -37,7 +39,7 @@ class Diagnosis:
     def __str__(self) -> str:
         parts = (self.observation, self.meaning, f"Do: {self.fix}" if self.fix else "")
         sentences = " ".join(_sentence(part) for part in parts if part)
-        return f"{self.status:<8}{self.check}: {sentences}"
+        return f"{appearance(self.status)!s:<10}{self.check}: {sentences}"
 
     def to_dict(self) -> dict[str, str]:
         """Return its fields as JSON values."""

@@ -23,6 +23,8 @@ ANSWER = "retrain.answer"
 """Name of the check of that person's answer: FAIL asks for retraining, INCONCLUSIVE means no answer in time."""
 VERSION = "retrain.version"
 """Name of the check of models that are trained elsewhere: FAIL means that a version is to be judged."""
+HOLDS = {MODE} | {f"retrain.{name}" for name in ("cooldown", "incident", "budget", "new_data", "enough_data")}
+"""Names of the checks whose FAIL keeps a training back; that of all other rules asks for one."""
 TRAININGS = {Action.PROMOTED, Action.CHALLENGING, Action.REFUSED, Action.FAILED}
 """Actions of the decisions on runs that trained."""
 

@@ -28,8 +28,8 @@ def k_of_n(name: str, verdicts: Sequence[Verdict], k: int, n: int) -> Check:
     fails = recent.count(FAIL)
     newest = recent[0] if recent else INCONCLUSIVE
     verdict = INCONCLUSIVE if newest is INCONCLUSIVE else FAIL if newest is FAIL and fails >= k else PASS
-    shown = ", ".join(recent) or "no partition yet"
-    reason = f"{fails} of the last {n} failed ({shown}, newest first)"
+    shown = f"{', '.join(recent) or 'no partition yet'}{', newest first' if len(recent) > 1 else ''}"
+    reason = f"{fails} of the last {n} failed ({shown})"
     expected = f"fewer than {k} of the last {n} failed, or the newest not"
     return Check(
         name=name,
@@ -53,7 +53,7 @@ def staleness(since_training: int | None, bound: int | None) -> Check:
         verdict, reason = INCONCLUSIVE, "it is not known what the champion was trained through"
     else:
         verdict = FAIL if bound is not None and since_training > bound else PASS
-        reason = f"{since_training} partition(s) since the champion's training data ended, {expected} allowed"
+        reason = f"{since_training} partition(s) since the champion's training data ended, {'any age' if bound is None else bound} allowed"
     return Check(name="staleness", verdict=verdict, expected=expected, observed=since_training, reason=reason)
 
 

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Blue and vermilion of the palette of Okabe and Ito (Color Universal Design, 2008), which everyone can tell apart. Lines
-# differ in dashes too, for who prints in grey.
-OURS: dict[str, Any] = {"color": "#0072B2", "linestyle": "-", "linewidth": 1.8}
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+"""Colours of lines, by Okabe and Ito (Color Universal Design, 2008), which everyone can tell apart: blue, vermilion, green, …"""
+
+# Lines differ in dashes too, for who prints in grey.
+OURS: dict[str, Any] = {"color": PALETTE[0], "linestyle": "-", "linewidth": 1.8}
 """How the model itself is drawn."""
-THEIRS: dict[str, Any] = {"color": "#D55E00", "linestyle": "--", "linewidth": 1.5}
+THEIRS: dict[str, Any] = {"color": PALETTE[1], "linestyle": "--", "linewidth": 1.5}
 """How the model that it is compared with is drawn."""
 REFERENCE: dict[str, Any] = {"color": "0.55", "linestyle": ":", "linewidth": 1.2}
 """How chance, or a perfect model, is drawn."""

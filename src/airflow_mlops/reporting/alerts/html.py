@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
-from airflow_mlops.reporting.pages import HEAD
+from airflow_mlops.reporting.pages import BUTTON, HEAD
+from airflow_mlops.reporting.verdicts import COLOURS
 from airflow_mlops.reporting.words import line, percent
 
 if TYPE_CHECKING:
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
 
 # No colour of text or background is set but where both are: the rest is the reader's, light or dark. The lines and the
 # shades between are half transparent for the same reason.
-_COLOURS = {"failed": "#b3261e", "warned": "#8a5300", "recovered": "#14713a", "news": "#0b57d0"}
-
 PICTURE = "picture"
 """Content-ID of the picture in a mail."""
 
@@ -34,7 +33,7 @@ _PAGE = (
 <h2 style="margin:24px 0 8px;font-size:16px;line-height:1.3">{{ text | line }}</h2>
 {%- endmacro -%}
 <div style="max-width:680px;margin:0 auto;padding:16px;font:15px/1.5 -apple-system,'Segoe UI',Roboto,Helvetica,Arial,sans-serif;overflow-wrap:anywhere;word-break:break-word">
-<p style="margin:0 0 8px"><span style="display:inline-block;padding:2px 10px;border-radius:10px;background:{{ colour }};color:#ffffff;font-size:12px;font-weight:700;letter-spacing:.04em">{{ notice.badge | line }}</span></p>
+<p style="margin:0 0 8px"><span style="display:inline-block;padding:2px 10px;border-radius:10px;background:{{ colour }};color:white;font-size:12px;font-weight:700;letter-spacing:.04em">{{ notice.look | string | line }}</span></p>
 <h1 style="margin:0 0 12px;font-size:20px;line-height:1.3">{{ notice.title | line }}</h1>
 {% for sentence in notice.summary -%}
 <p style="margin:0 0 12px;padding:2px 0 2px 12px;border-left:4px solid {{ colour }}">{{ sentence | line }}</p>
@@ -43,7 +42,7 @@ _PAGE = (
 <p style="margin:0 0 12px">
 {%- for link in notice.links %}
 {% if loop.first -%}
-<a href="{{ link.url }}" style="display:inline-block;margin:0 12px 8px 0;padding:8px 16px;border-radius:6px;background:#0b57d0;color:#ffffff;font-weight:600;text-decoration:none">{{ link.label | line }}</a>
+<a href="{{ link.url }}" style="display:inline-block;margin:0 12px 8px 0;padding:8px 16px;border-radius:6px;background:{{ button }};color:white;font-weight:600;text-decoration:none">{{ link.label | line }}</a>
 {%- else -%}
 <a href="{{ link.url }}" style="display:inline-block;margin:0 12px 8px 0;padding:8px 0;color:inherit">{{ link.label | line }}</a>
 {%- endif -%}
@@ -71,7 +70,7 @@ _PAGE = (
 <td style="width:50%;padding:4px 0 10px;vertical-align:top;{{ rule }}"><span style="{{ soft }}">observed</span><br>{{ finding.observed | line }}
 {% if finding.share is not none -%}
 <table role="presentation" cellpadding="0" cellspacing="0" style="border-collapse:collapse;width:100%;margin:4px 0 0"><tr>
-<td style="width:{{ finding.share | width }}%;height:8px;padding:0;background:{{ colour }};font-size:0;line-height:8px">&nbsp;</td>
+<td style="width:{{ finding.share | width }}%;height:8px;padding:0;background:{{ finding.tone | colour if finding.tone else colour }};font-size:0;line-height:8px">&nbsp;</td>
 <td style="height:8px;padding:0;background:rgba(128,128,128,.25);font-size:0;line-height:8px">&nbsp;</td>
 </tr></table>
 <span style="{{ soft }}">{{ finding.share | percent }} of the rows</span>
@@ -120,8 +119,9 @@ def render(notice: Notice, note: str = "", picture: bool = False) -> str:
     :param note: what became of the report; empty if there is none.
     :param picture: whether the mail has one, as part :data:`PICTURE`.
     """
-    colour = _COLOURS[notice.status.value]
-    return _template().render(notice=notice, note=note, colour=colour, picture=PICTURE if picture else "")
+    colour = COLOURS[notice.look.tone].light
+    shown = PICTURE if picture else ""
+    return _template().render(notice=notice, note=note, colour=colour, button=BUTTON, picture=shown)
 
 
 @cache
@@ -131,6 +131,7 @@ def _template() -> Template:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     environment.filters["line"] = line
     environment.filters["percent"] = percent
+    environment.filters["colour"] = lambda tone: COLOURS[tone].light
     # A bar of nothing, or of all, would hide that there is something, or a rest.
     environment.filters["width"] = lambda share: min(99, max(1, round(share * 100)))
     return environment.from_string(_PAGE)

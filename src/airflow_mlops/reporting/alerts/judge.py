@@ -50,7 +50,8 @@ def judge(run: Run, statements: Statements, failed: Sequence[str], history: Hist
     # People are told what happened to the champion, whatever else has failed.
     champion = [*_guarded(run, guarded), *_trials(run, statements)]
     if failed:
-        return News([*(validations or [failure(run, failed)]), *champion])
+        data = [version.digest for version in _facts(statements, DatasetVersion)]
+        return News([*(validations or [failure(run, failed, data)]), *champion])
     well = [] if validations else [run.topic]
     well += [run.alias for report in guarded if report.alias.verdict is Verdict.PASS]
     health_news = _health(run, statements, history)
@@ -87,7 +88,7 @@ def _labels(run: Run, statements: Statements, failed: Sequence[str]) -> Iterator
     for task, report, _ in _stated(statements, LabelsReport):
         stopped = any(is_of(name, task) for name in failed)
         if report.check is not None and report.check.verdict is Verdict.FAIL and (stopped or not failed):
-            yield labels(run, report.check, stopped=stopped)
+            yield labels(run, report, report.check, task=task, stopped=stopped)
 
 
 def _version(statements: Statements, dataset: str) -> DatasetVersion | None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from airflow_mlops.domain.checks import Check
+from airflow_mlops.domain.facts.labels import LabelsReport
 from airflow_mlops.domain.spec.alerts import Event, Level
 from airflow_mlops.reporting.alerts.model import findings
 from airflow_mlops.reporting.alerts.notice import Notice, Passage, Status
-from airflow_mlops.reporting.alerts.outcome import Run
+from airflow_mlops.reporting.alerts.outcome import Run, fingerprint
+from airflow_mlops.reporting.verdicts import WARN
 
 _MEANING = (
     "A label counts for the row of the same key in the partition of its event time. These labels count for none: nothing is "
@@ -17,16 +19,20 @@ _STOPPED = (
 )
 _TODO = (
     "Let labels.source write the key as the data does, and the event time of the row, not that of the label. If it tells of "
-    "more rows than the data has, let it leave them out, or raise labels.max_unmatched. Then clear the task."
+    "more rows than the data has, let it leave them out, or raise labels.max_unmatched. Then clear the task {task}, which reads "
+    "the labels again."
 )
 
 
-def labels(run: Run, check: Check, *, stopped: bool) -> Notice:
+def labels(run: Run, report: LabelsReport, check: Check, *, task: str, stopped: bool) -> Notice:
     """Return the notice that more labels than allowed belong to no published row.
 
+    :param check: the check of the report.
+    :param task: the task that has read the labels.
     :param stopped: whether the run failed by it.
     """
-    key = f"{run.topic}/{check.name}"
+    # Other labels are another problem.
+    key = f"{run.topic}/{check.name}/{fingerprint(stopped, report.rows, report.unmatched)}"
     return Notice(
         id=run.happened(key),
         key=key,
@@ -35,13 +41,13 @@ def labels(run: Run, check: Check, *, stopped: bool) -> Notice:
         status=Status.FAILED if stopped else Status.WARNED,
         levels=(Level.URGENT,) if stopped else (Level.WARNING,),
         title=f"{run.model} {run.partition or run.run_id}: {check.observed:.0%} of the labels belong to no row",
-        badge="FAILED" if stopped else "WARNED",
+        badge=check.verdict.value if stopped else WARN,
         summary=(f"{check.reason}.",),
         facts=run.facts(),
         findings=findings([check]),
         passages=(
             Passage(heading="What it means", text=_MEANING + _STOPPED * stopped),
-            Passage(heading="What to do", text=_TODO),
+            Passage(heading="What to do", text=_TODO.format(task=task)),
         ),
         links=run.links(),
     )

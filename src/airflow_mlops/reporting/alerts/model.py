@@ -10,12 +10,12 @@ from airflow_mlops.domain.facts.results import Action
 from airflow_mlops.domain.spec.alerts import Event, Level
 from airflow_mlops.reporting.alerts.notice import Finding, Notice, Passage, Status
 from airflow_mlops.reporting.alerts.outcome import LISTED, Run
+from airflow_mlops.reporting.verdicts import gravest_first, observed, of_check, subject
+from airflow_mlops.reporting.words import number
 
 if TYPE_CHECKING:
     from airflow_mlops.domain.facts.guard import GuardReport
     from airflow_mlops.domain.facts.results import HealthReport, PromotionDecision
-
-_ORDER = (Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.PASS)
 
 
 def health(
@@ -177,7 +177,7 @@ def promotion(run: Run, decision: PromotionDecision) -> Notice | None:
             ("Candidate's scores", scores),
             *_answers(decision),
         ),
-        findings=findings(sorted(decision.checks, key=lambda check: _ORDER.index(check.verdict))),
+        findings=findings(gravest_first(decision.checks)),
         more=max(0, len(decision.checks) - LISTED),
         passages=(
             Passage(
@@ -202,8 +202,8 @@ def findings(checks: Sequence[Check]) -> tuple[Finding, ...]:
     """Return the first :data:`LISTED` checks as findings of a mail."""
     return tuple(
         Finding(
-            name=check.name + (f" [{check.slice}]" if check.slice else ""),
-            note=check.verdict.value,
+            name=subject(check),
+            note=str(of_check(check)),
             expected=check.expected,
             observed=_observed(check),
         )
@@ -212,9 +212,9 @@ def findings(checks: Sequence[Check]) -> tuple[Finding, ...]:
 
 
 def _observed(check: Check) -> str:
-    if check.observed is None:
-        return check.reason
-    measured = f"{check.observed:.4g}"
-    if check.baseline is not None:
-        measured += f", against {check.baseline:.4g}"
-    return f"{measured}: {check.reason}" if check.reason else measured
+    measured = observed(check)
+    if measured and check.baseline is not None:
+        measured += f", against {number(check.baseline)}"
+    elif check.observed is not None and f"{check.observed:.6g}" in check.reason.split():
+        measured = ""  # the reason has it, with more digits
+    return ": ".join(part for part in (measured, check.reason) if part)

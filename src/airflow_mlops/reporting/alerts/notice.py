@@ -7,6 +7,7 @@ from enum import StrEnum
 from airflow_mlops.domain.checks import Fact, Number
 from airflow_mlops.domain.facts.validation import Sample
 from airflow_mlops.domain.spec.alerts import Event, Level
+from airflow_mlops.reporting.verdicts import Appearance, Tone, appearance
 
 
 class Status(StrEnum):
@@ -22,13 +23,15 @@ class Finding(Fact):
     """One expectation, and what was observed instead.
 
     :param name: subject of the finding: a column, a gate.
-    :param note: more on it in small print: the expectation, its severity.
+    :param note: its verdict and more on it, in small print.
+    :param tone: how grave it is, which says its colour; None means as the notice.
     :param share: share of the rows that are concerned, 0 to 1; None if it is not about rows.
     :param samples: some values that were seen.
     """
 
     name: str
     note: str = ""
+    tone: Tone | None = None
     expected: str
     observed: str
     share: Number = None
@@ -88,3 +91,8 @@ class Notice(Fact):
     links: tuple[Link, ...] = ()
     report: str | None = None
     picture: str | None = None
+
+    @property
+    def look(self) -> Appearance:
+        """How the badge looks: as what it says, or else as the state of the topic."""
+        return appearance(self.badge, self.status)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from urllib.parse import quote
 
-from airflow_mlops.domain.checks import Fact
+from airflow_mlops.domain.checks import Fact, Verdict
 from airflow_mlops.domain.spec.alerts import Event, Level
 from airflow_mlops.reporting.alerts.notice import Link, Notice, Passage, Status
 from airflow_mlops.reporting.words import line
@@ -30,7 +30,7 @@ _MEANING = {
 _OTHERWISE = "Tasks that depend on what failed have not run."
 _TODO = {
     "ingest": "Open the run and read the log of the failed task. Correct the data, its source or the expectation, then "
-    "clear the task: a partition can be read again at any time.",
+    "clear the run: it reads the source again, and a partition can be read at any time.",
 }
 _THEN = "Open the run, read the log of the failed task, mend the cause, then clear the task: it goes on from there."
 
@@ -105,13 +105,19 @@ def some(names: Sequence[str]) -> str:
     return ", ".join(names[:10]) + more
 
 
-def failure(run: Run, tasks: Sequence[str]) -> Notice:
+def fingerprint(*facts: object) -> str:
+    """Return a short digest of facts, by which a problem is told from another one of the same topic."""
+    return hashlib.sha256("\n".join(map(str, facts)).encode()).hexdigest()[:12]
+
+
+def failure(run: Run, tasks: Sequence[str], data: Sequence[str] = ()) -> Notice:
     """Return the notice that a run has failed for good.
 
     :param tasks: the failed tasks, in the order of the DAG; a mapped one as ``train_0``.
+    :param data: digests of the data that the run worked on: the same failure on other data is another problem.
     """
     named = some(tasks)
-    key = f"{run.topic}/{', '.join(tasks)}"
+    key = f"{run.topic}/{', '.join(tasks)}" + (f"/{fingerprint(*data)}" if data else "")
     return Notice(
         id=run.happened(key),
         key=key,
@@ -120,7 +126,7 @@ def failure(run: Run, tasks: Sequence[str]) -> Notice:
         status=Status.FAILED,
         levels=(Level.URGENT,),
         title=f"{run.dag} failed: {named}" + (f" ({run.partition})" if run.partition else ""),
-        badge="FAILED",
+        badge=Verdict.FAIL.value,
         facts=run.facts(("Failed", named)),
         passages=(
             Passage(

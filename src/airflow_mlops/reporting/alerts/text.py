@@ -25,6 +25,7 @@ def render(notice: Notice, note: str = "") -> str:
 
 def _parts(notice: Notice, note: str) -> Iterator[str]:
     title = line(notice.title)
+    yield line(str(notice.look))
     yield f"{title}\n{'=' * min(len(title), _WIDTH)}"
     yield from (_wrap(sentence) for sentence in notice.summary)
     yield _facts(notice.facts)

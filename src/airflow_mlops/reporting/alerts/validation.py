@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
@@ -10,7 +9,8 @@ from urllib.parse import quote, urlencode
 from airflow_mlops.domain.checks import Outcome, Severity, Verdict
 from airflow_mlops.domain.spec.alerts import Event, Level
 from airflow_mlops.reporting.alerts.notice import Finding, Notice, Passage, Status
-from airflow_mlops.reporting.alerts.outcome import LISTED, Run, some
+from airflow_mlops.reporting.alerts.outcome import LISTED, Run, fingerprint, some
+from airflow_mlops.reporting.verdicts import WARN, of_result
 from airflow_mlops.reporting.words import line, percent
 
 if TYPE_CHECKING:
@@ -41,14 +41,8 @@ def validation(
         (result for result in report.results if result.outcome is not Outcome.PASS),
         key=lambda result: (_ORDER.index(result.severity), result.outcome is Outcome.ERROR),
     )
-    # Other data, or other broken expectations, are another problem.
-    about = [
-        f"{report.dataset} {report.partition}",
-        *sorted(f"{result.column} {result.expectation}" for result in broken),
-    ]
-    what = hashlib.sha256("\n".join(about).encode())
     state = ", ".join(failed) or "warned"
-    key = f"{run.topic}/{state}/{what.hexdigest()[:12]}"
+    key = f"{run.topic}/{state}/{_problem(report, broken, dataset)}"
     return Notice(
         id=run.happened(key),
         key=key,
@@ -74,6 +68,20 @@ def validation(
     )
 
 
+def _problem(
+    report: ValidationReport, broken: Sequence[ExpectationResult], dataset: DatasetVersion | None
+) -> str:
+    """Return a digest of what is wrong: other rows, or other expectations that do not hold, are another problem."""
+    about = (report.dataset, report.partition, report.rows, report.quarantined, report.released)
+    results = sorted(
+        f"{result.column} {result.expectation} {result.severity} {result.outcome} {result.unexpected}"
+        for result in broken
+    )
+    # What was observed may hold a time, which is another one each time that the same rows are looked at.
+    rows = [dataset.digest] if dataset else sorted(f"{result.observed} {result.samples}" for result in broken)
+    return fingerprint(*about, *results, *rows)
+
+
 def _title(report: ValidationReport, failed: Sequence[str]) -> str:
     if failed and report.verdict is Verdict.INCONCLUSIVE:
         return "validation could not be completed"
@@ -84,9 +92,7 @@ def _title(report: ValidationReport, failed: Sequence[str]) -> str:
 
 
 def _badge(report: ValidationReport, failed: Sequence[str]) -> str:
-    if not failed:
-        return "WARNING"
-    return "INCONCLUSIVE" if report.verdict is Verdict.INCONCLUSIVE else "FAILED"
+    return report.verdict.value if failed else WARN
 
 
 def _version(dataset: DatasetVersion | None) -> str | None:
@@ -98,11 +104,13 @@ def _version(dataset: DatasetVersion | None) -> str | None:
 
 
 def _finding(result: ExpectationResult) -> Finding:
-    observed = f"{result.unexpected:,} rows: {result.observed}" if result.unexpected else result.observed
-    effect = "could not be evaluated" if result.outcome is Outcome.ERROR else result.severity.value
+    observed = result.observed
+    if result.unexpected and not observed.startswith(f"{result.unexpected:,} of "):
+        observed = f"{result.unexpected:,} rows: {observed}"
     return Finding(
         name=result.column or "table",
-        note=f"{result.expectation}, {effect}",
+        note=f"{of_result(result)}: {result.expectation}",
+        tone=of_result(result).tone,
         expected=_short(result.expected, 300),
         observed=_short(observed, 300),
         share=result.unexpected_share if result.unexpected else None,
@@ -134,8 +142,9 @@ def _passages(
         yield Passage(heading="What happened to the data", text=_stopped(run))
         yield Passage(
             heading="What to do",
-            text="Correct the data, its source or the expectation, then clear the task "
-            f"{failed[0]}: a partition can be read again at any time.",
+            text="Correct the data, its source or the expectation, then clear the run: it reads the source again. To clear "
+            f"{failed[0]} alone judges the rows once more that were read before.",
+            commands=_clear(run),
         )
         return
     yield Passage(heading="What happened to the data", text=_went_on(report))
@@ -149,6 +158,7 @@ def _passages(
                 f"airflow mlops quarantine list {where}",
                 f"airflow mlops quarantine export {where} --output-file rows.csv",
                 f'airflow mlops quarantine release {where} --reason "…"',
+                *_clear(run),
             ),
         )
     if dataset:
@@ -157,6 +167,11 @@ def _passages(
             text="Every published version can be read again.",
             commands=(f"airflow mlops datasets list {dataset.name} --partition {dataset.partition}",),
         )
+
+
+def _clear(run: Run) -> tuple[str, ...]:
+    """Return the command that clears the run; none if no partition names it."""
+    return (f"airflow dags clear {run.dag} --partition-key {run.partition} --yes",) if run.partition else ()
 
 
 def _stopped(run: Run) -> str:

@@ -16,6 +16,7 @@ from airflow_mlops.reporting import markdown
 from airflow_mlops.reporting.card.facts import Row, Sources, gather
 from airflow_mlops.reporting.card.page import render_page
 from airflow_mlops.reporting.card.text import render_markdown
+from airflow_mlops.reporting.verdicts import appearance
 from airflow_mlops.reporting.words import number
 from airflow_mlops.stores.registry import artifacts, registry
 from airflow_mlops.stores.tables import tables
@@ -87,7 +88,7 @@ def describe(
     :raises RegistryUnavailable: if MLflow does not answer.
     """
     measured = f"{metric} {number(metrics.get(metric))} on the holdout"
-    text = f"{decision.action.value} at {decision.partition}: {decision.reason} ({measured}). Model card: {PAGE} of the run."
+    text = f"{appearance(decision.action)} at {decision.partition}: {decision.reason} ({measured}). Model card: {PAGE} of the run."
     registry.describe(client, decision.model, version, str(markdown.escape(text)))
 
 

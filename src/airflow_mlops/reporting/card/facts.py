@@ -6,19 +6,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow_mlops.domain.checks import Check, Verdict
+from airflow_mlops.domain.checks import Check
 from airflow_mlops.domain.metrics import find, metric_of
 from airflow_mlops.domain.spec.candidates import Candidate
 from airflow_mlops.reporting.card import classes, limitations
 from airflow_mlops.reporting.markdown import MarkdownLink
+from airflow_mlops.reporting.verdicts import Appearance, appearance, gravest_first, observed, of_check
 from airflow_mlops.reporting.words import interval, moment, number
 
 if TYPE_CHECKING:
-    from airflow_mlops.domain.facts.results import Action, Evaluation, PromotionDecision
+    from airflow_mlops.domain.facts.results import Evaluation, PromotionDecision
 
 Row = tuple[Any, ...]
 
-_ORDER = (Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.PASS)
 _PARTITIONS = 12
 _RELIED = 5
 _CAPTIONS = {
@@ -62,7 +62,7 @@ class Facts:
     """Everything that a card shows, as text and rows of tables."""
 
     title: str
-    verdict: Verdict | Action
+    verdict: Appearance
     reason: str
     purpose: tuple[str, ...]
     about: tuple[Row, ...]
@@ -89,7 +89,7 @@ def gather(sources: Sources) -> Facts:
     """Gather the facts of a card."""
     evaluation, decision = sources.evaluation, sources.decision
     candidate = evaluation.candidate
-    checks = sorted(evaluation.checks, key=lambda check: _ORDER.index(check.verdict))
+    checks = gravest_first(evaluation.checks)
     champion = evaluation.champion
     head = (
         "Metric",
@@ -102,7 +102,7 @@ def gather(sources: Sources) -> Facts:
     ]
     return Facts(
         title=f"{evaluation.model} version {candidate.version}",
-        verdict=decision.action if decision else evaluation.verdict,
+        verdict=appearance(decision.action if decision else evaluation.verdict),
         reason=decision.reason if decision else evaluation.reason,
         purpose=tuple(part for part in sources.description.split("\n\n") if part.strip()),
         about=tuple(_about(sources)),
@@ -141,9 +141,9 @@ def _about(sources: Sources) -> Iterator[Row]:
         )
     yield "Candidate", candidate.candidate
     yield "As of partition", evaluation.partition
-    yield "Gates", evaluation.verdict
+    yield "Gates", appearance(evaluation.verdict)
     if decision:
-        yield "Decision", decision.action
+        yield "Decision", appearance(decision.action)
         yield "Champion", _moved(decision)
     else:
         yield "Champion before", f"version {evaluation.champion.version}" if evaluation.champion else "none"
@@ -221,19 +221,18 @@ def _pictured(pictures: Sequence[str], *, insights: bool) -> Iterator[Row]:
 
 def _gate(check: Check) -> Row:
     return (
-        check.name, check.verdict, check.expected, *_measured(check), check.reason,
+        check.name, of_check(check), check.expected, *_measured(check), check.reason,
     )  # fmt: skip
 
 
 def _measured(check: Check) -> Row:
-    observed = "" if check.observed is None else number(check.observed)
     baseline = "" if check.baseline is None else number(check.baseline)
-    return observed, baseline, interval(check.interval), "" if check.n is None else f"{check.n:,}"
+    return observed(check), baseline, interval(check.interval), "" if check.n is None else f"{check.n:,}"
 
 
 def _slice(check: Check) -> Row:
-    observed, _, limits, rows = _measured(check)
-    return check.slice, check.name, check.verdict, check.expected, observed, limits, rows
+    value, _, limits, rows = _measured(check)
+    return check.slice, check.name, of_check(check), check.expected, value, limits, rows
 
 
 def _data(evaluation: Evaluation) -> Iterator[Row]:
@@ -260,7 +259,8 @@ def _partitions(sources: Sources) -> Iterator[Row]:
     for key, use in list(partitions.items())[-_PARTITIONS:]:
         verdict, reason, aside = sources.validations.get(key, (None, "not validated", None))
         rows, digest = f"{use['rows']:,}", f"{use['version']} ({use['digest'][:8]})"
-        yield key, use["used for"], digest, rows, None if aside is None else f"{aside:,}", verdict, reason
+        look = verdict and appearance(verdict)
+        yield key, use["used for"], digest, rows, None if aside is None else f"{aside:,}", look, reason
 
 
 def _lineage(sources: Sources) -> Iterator[Row]:

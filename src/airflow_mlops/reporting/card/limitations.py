@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.domain.checks import Verdict
 from airflow_mlops.domain.classes import BINARY
+from airflow_mlops.reporting.verdicts import subject
 
 if TYPE_CHECKING:
     from airflow_mlops.domain.facts.origin import ForeignOrigin
@@ -40,8 +41,7 @@ def limits(evaluation: Evaluation, seen: Mapping[str, Any], validations: Mapping
         yield f"The holdout does not suffice to measure {', '.join(undefined)}; all its rows may have one label."
     for check in evaluation.checks:
         if check.verdict is Verdict.INCONCLUSIVE:
-            about = f" of {check.slice}" if check.slice else ""
-            yield f"Not shown: {check.name}{about}: {check.reason}"
+            yield f"Not shown: {subject(check)}: {check.reason}"
     yield from _rows(evaluation)
     if evaluation.unjudged:
         yield f"Too few rows to judge {evaluation.unjudged}: how it does there is not known."

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from airflow_mlops.reporting.pages import HEAD
+from airflow_mlops.reporting.pages import HEAD, PALETTE
+from airflow_mlops.reporting.verdicts import appearance, css
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -18,18 +19,9 @@ _PAGE = (
     + """\
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
 <title>{{ title }}</title>
-<style>
-:root {
-  color-scheme: light dark;
-  --back: #fff; --text: #1d2430; --soft: #5b6675; --line: #dfe3e8; --head: #f5f7f9; --link: #0b57d0;
-  --good: #14713a; --bad: #b3261e; --open: #8a5300;
-}
-@media (prefers-color-scheme: dark) {
-  :root {
-    --back: #14181f; --text: #e6e9ee; --soft: #a3adba; --line: #303844; --head: #1c222b; --link: #8ab4f8;
-    --good: #6fd394; --bad: #ff9d94; --open: #f2bd66;
-  }
-}
+<style>"""
+    + PALETTE
+    + """\
 * { box-sizing: border-box; }
 body {
   margin: 0 auto; max-width: 76rem; padding: 1.5rem 1rem 4rem; background: var(--back); color: var(--text);
@@ -47,10 +39,11 @@ td { min-width: 5.5rem; max-width: 34rem; overflow-wrap: break-word; } td:last-c
 td:first-child { font-weight: 600; min-width: 8rem; }
 .facts thead { display: none; } .facts td { overflow-wrap: anywhere; min-width: 0; }
 .facts td:first-child { color: var(--soft); font-weight: 400; min-width: 10rem; }
-.good, .bad, .open { white-space: nowrap; } .good { color: var(--good); } .bad { color: var(--bad); } .open { color: var(--open); }
+strong[class] { white-space: nowrap; }
+{{ tones }}
 p:has(img) { display: flex; flex-wrap: wrap; gap: .75rem; max-width: none; }
 img {
-  max-width: 100%; max-height: 18.5rem; padding: .25rem; object-fit: contain; background: #fff;
+  max-width: 100%; max-height: 18.5rem; padding: .25rem; object-fit: contain; background: white;
   border: 1px solid var(--line); border-radius: 6px;
 }
 @media print { body { max-width: none; padding: 0; } h2 { break-after: avoid; } tr, img { break-inside: avoid; } }
@@ -63,11 +56,6 @@ img {
 """
 )
 
-_CLASSES = {
-    "PASS": "good", "promoted": "good", "FAIL": "bad", "failed": "bad", "refused": "bad", "rolled back": "bad",
-    "INCONCLUSIVE": "open", "kept": "open",
-}  # fmt: skip
-
 
 def render_page(markdown: str, title: str, pictures: Mapping[str, bytes]) -> str:
     """Return a card as a page that loads nothing from anywhere, and runs nothing.
@@ -78,7 +66,7 @@ def render_page(markdown: str, title: str, pictures: Mapping[str, bytes]) -> str
     from markupsafe import Markup
 
     body = _markdown().render(markdown, {"pictures": pictures})
-    return _template().render(title=title, body=Markup(body))
+    return _template().render(title=title, body=Markup(body), tones=Markup(css()))
 
 
 @cache
@@ -105,8 +93,13 @@ def _image(self: Any, tokens: Sequence[Any], at: int, options: Any, env: Any) ->
 
 
 def _strong(self: Any, tokens: Sequence[Any], at: int, options: Any, env: Any) -> str:
-    kind = _CLASSES.get(tokens[at + 1].content)
-    return f'<strong class="{kind}">' if kind else "<strong>"
+    # Nothing else in a card is bold.
+    sign, _, word = tokens[at + 1].content.partition(" ")
+    try:
+        look = appearance(word)
+    except KeyError:
+        return "<strong>"
+    return f'<strong class="{look.tone}">' if look.sign == sign else "<strong>"
 
 
 def _table(self: Any, tokens: Sequence[Any], at: int, options: Any, env: Any) -> str:

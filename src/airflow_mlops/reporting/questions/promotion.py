@@ -15,6 +15,7 @@ from airflow_mlops.reporting.alerts.model import findings
 from airflow_mlops.reporting.alerts.notice import Link, Notice, Passage, Status
 from airflow_mlops.reporting.alerts.outcome import LISTED, Run
 from airflow_mlops.reporting.markdown import escape
+from airflow_mlops.reporting.verdicts import appearance, gravest_first, observed, of_check, subject
 from airflow_mlops.reporting.words import line
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ SHORTEST, LONGEST = 3, 1000
 """Signs of a reason."""
 
 _SHOWN = 40
-_ORDER = (Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.PASS)
 
 
 class ApprovalQuestion(NamedTuple):
@@ -50,7 +50,7 @@ class ApprovalQuestion(NamedTuple):
     def moot(self) -> str | None:
         """Why nobody needs to be asked; None if somebody does."""
         if not self.passed and not self.policy.override:
-            return f"{self.evaluation.verdict}: {self.evaluation.reason}"
+            return f"{appearance(self.evaluation.verdict)}: {self.evaluation.reason}"
         if self.first is not None and not self.first.approved:
             return f"{self.first.person} has rejected it already: {self.first.reason}"
         return None
@@ -158,7 +158,7 @@ def notice(
     evaluation = question.evaluation
     happened = run.happened(f"{run.topic}/asked")
     who = ", ".join(question.policy.users) or "everyone who may edit the run"
-    verdict = f"{evaluation.verdict}: {evaluation.reason}"
+    verdict = f"{appearance(evaluation.verdict)}: {evaluation.reason}"
     links = run.links(("Open the form", form), ("Open the model card", card(evaluation)))
     return Notice(
         id=f"{happened}/{repeats}" if repeats else happened,
@@ -180,7 +180,7 @@ def notice(
             ("Approved", f"by {question.first.person}: {question.first.reason}" if question.first else None),
             ("Until", f"{until:%Y-%m-%d %H:%M} UTC"),
         ),
-        findings=findings(sorted(evaluation.checks, key=lambda check: _ORDER.index(check.verdict))),
+        findings=findings(gravest_first(evaluation.checks)),
         more=max(0, len(evaluation.checks) - LISTED),
         passages=(Passage(heading="What an answer does", text=" ".join(_effects(question))),),
         # The form first: mails show the first link as a button.
@@ -204,7 +204,7 @@ def _parts(question: ApprovalQuestion, links: Sequence[Link]) -> Iterator[str]:
         )
     else:
         broken = sum(check.verdict is not Verdict.PASS for check in evaluation.checks)
-        yield f"# ⚠ THE GATES WERE NOT PASSED: {evaluation.verdict}"
+        yield f"# THE GATES WERE NOT PASSED: {appearance(evaluation.verdict)}"
         yield f"**{broken} of {count} gates were not passed.** {shown_as_is(evaluation.reason)}"
     yield (
         f"Candidate: {shown_as_is(_candidate(evaluation))}.  \n"
@@ -249,13 +249,13 @@ def _metrics(evaluation: Evaluation) -> str:
 
 
 def _gates(checks: Sequence[Check]) -> str:
-    shown = sorted(checks, key=lambda check: _ORDER.index(check.verdict))[:_SHOWN]
+    shown = gravest_first(checks)[:_SHOWN]
     rows = [
         (
-            shown_as_is(check.name + (f" [{check.slice}]" if check.slice else "")),
-            check.verdict.value if check.verdict is Verdict.PASS else f"**{check.verdict.value}**",
+            shown_as_is(subject(check)),
+            str(of_check(check)) if check.verdict is Verdict.PASS else f"**{of_check(check)}**",
             shown_as_is(check.expected),
-            _number(check.observed),
+            observed(check) or "–",
             _number(check.baseline),
             _interval(check.interval),
             shown_as_is(check.reason),

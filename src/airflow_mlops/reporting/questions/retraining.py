@@ -12,6 +12,7 @@ from airflow_mlops.reporting.alerts.model import findings
 from airflow_mlops.reporting.alerts.notice import Notice, Passage, Status
 from airflow_mlops.reporting.alerts.outcome import Run
 from airflow_mlops.reporting.questions.promotion import LONGEST, Response, shown_as_is, table
+from airflow_mlops.reporting.verdicts import of_check
 
 _EFFECT = (
     "Approve trains the candidates now; the gates decide on them as ever. Reject keeps the champion, and the same problem "
@@ -31,10 +32,10 @@ def body(decision: RetrainDecision) -> str:
     Reasons are shown literally, whatever they look like.
     """
     rows = [
-        [shown_as_is(cell) for cell in (rule.name, rule.verdict.value, rule.expected, rule.reason)]
+        [shown_as_is(str(cell)) for cell in (rule.name, of_check(rule), rule.expected, rule.reason)]
         for rule in _policy(decision)
     ]
-    rules = table(("rule", "verdict", "expected", "what it says"), rows)
+    rules = table(("rule", "what it does", "unless", "what it says"), rows)
     return "\n\n".join((shown_as_is(decision.reason), rules, _EFFECT)) + "\n"
 
 
@@ -58,7 +59,7 @@ def notice(run: Run, decision: RetrainDecision, until: datetime, repeats: int, w
         # Later partitions wait for this one's decision, so it is not kept for a digest.
         levels=(Level.URGENT,),
         title=subject(decision),
-        badge="RETRAIN?",
+        badge="RETRAIN",
         summary=(*repeat, decision.reason),
         facts=run.facts(("Until", f"{until:%Y-%m-%d %H:%M} UTC")),
         findings=findings(rules),

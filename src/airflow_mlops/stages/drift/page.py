@@ -12,6 +12,7 @@ from airflow_mlops.domain.checks import Check
 from airflow_mlops.learning.summaries import categories
 from airflow_mlops.learning.summaries.distance import STATISTICS
 from airflow_mlops.learning.summaries.summary import Column, ColumnKind
+from airflow_mlops.reporting.verdicts import observed, of_check, subject
 
 if TYPE_CHECKING:
     import numpy as np
@@ -119,7 +120,14 @@ def _page(title: str, checks: Sequence[Check], widgets: list[Any]) -> str:
     from evidently.legacy.renderers.html_widgets import group_widget, table_data
 
     facts = [
-        [_cell(check.name), check.verdict, check.expected, check.observed, check.n, _cell(check.reason)]
+        [
+            _cell(subject(check)),
+            str(of_check(check)),
+            check.expected,
+            observed(check),
+            check.n,
+            _cell(check.reason),
+        ]
         for check in checks
     ]
     table = table_data(

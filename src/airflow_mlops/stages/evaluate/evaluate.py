@@ -21,6 +21,7 @@ from airflow_mlops.learning.models import intervals, models, own_metrics, pipeli
 from airflow_mlops.learning.pictures.pictures import log_evaluation
 from airflow_mlops.learning.statistics import measures, paired
 from airflow_mlops.learning.statistics.slices import Judged
+from airflow_mlops.reporting.verdicts import subject
 from airflow_mlops.stages.evaluate import leakage
 from airflow_mlops.stages.evaluate.gates import table
 from airflow_mlops.stages.evaluate.gates.evidence import Evidence
@@ -115,7 +116,10 @@ def evaluate(
     classes = classes_of(client, best, champion, holdout)
     labelled_rows, _ = pipeline.labelled(holdout, best.target, best.task, classes)
     if not labelled_rows.num_rows:
-        raise NotEnoughData(f"{partition}: none of the {holdout.num_rows} rows of the holdout has a label.")
+        raise NotEnoughData(
+            f"{partition}: none of the {holdout.num_rows} rows of the holdout has a label. Hold out more (train.holdout), or say in "
+            "labels.delay how late labels come."
+        )
     rows = of_new_groups(labelled_rows, seen, best.groups, best.dataset.event_time, best.split)
     rows, truth = pipeline.labelled(rows, best.target, best.task, classes)
     weighed = weights.of(rows, best.weights, best.dataset.key, some=True)
@@ -181,9 +185,7 @@ def _reason(
         decisive: Iterable[Check] = [check for check in checks if check.name.startswith("versus_champion")]
     else:
         clauses, decisive = [], [check for check in checks if check.verdict is verdict]
-    clauses += [
-        f"{check.name}{f' of {check.slice}' if check.slice else ''}: {check.reason}" for check in decisive
-    ]
+    clauses += [f"{subject(check)}: {check.reason}" for check in decisive]
     left_out = f"; too few rows to judge {small}" if small else ""
     if known_groups:
         left_out += f"; {known_groups:,} rows of a {best.groups} that came before are left out"

@@ -89,8 +89,9 @@ def step_of(plan: DataPlan, partition: Partition, begin: Begin | None = None) ->
     except RETRYABLE:
         raise
     except (ValueError, LookupError, RuntimeError) as error:
-        log.warning("%s %s: %s", plan.spec.name, partition, error)
-        end = {"problem": str(error)}
+        about = f"{plan.spec.name} {partition}: "
+        end = {"problem": str(error).removeprefix(about)}
+        log.warning("%s%s", about, end["problem"])
     return steps[-1].model_copy(update=end)
 
 

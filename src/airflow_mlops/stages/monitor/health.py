@@ -29,7 +29,9 @@ def health(
     :param others: further checks, which are reported and decide nothing here.
     :param staleness: maximum number of partitions that may pass since training; None means any number.
     """
-    if champion is not None and champion.is_external:
+    if champion is None:
+        age = monitoring.no_champion("staleness")
+    elif champion.is_external:
         age = monitoring.of_any_age()
     else:
         age = monitoring.staleness(since_training(champion, dataset.partition, dataset.grain), staleness)
@@ -45,7 +47,8 @@ def health(
         metrics=dict(metrics),
         staleness=age,
         others=tuple(others),
-        reason="; ".join(check.reason for check in checks),
+        # Without a champion, all three say the same.
+        reason="; ".join(dict.fromkeys(check.reason for check in checks)),
     )
 
 

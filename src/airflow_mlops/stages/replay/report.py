@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 from airflow_mlops.domain.checks import Verdict
 from airflow_mlops.domain.facts.replay import ORACLE, Point, Replay
 from airflow_mlops.domain.facts.results import Action
-from airflow_mlops.learning.pictures.style import DPI, REFERENCE, label_axes
+from airflow_mlops.learning.pictures.style import DPI, PALETTE, REFERENCE, label_axes
+from airflow_mlops.reporting.verdicts import COLOURS, Tone
 from airflow_mlops.stages.replay.cache import save
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# The palette of Okabe and Ito, as in learning.pictures.style; dashes tell policies of the same colour apart.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+# They tell policies of the same colour apart.
 _DASHES = ("-", "--", "-.")
-_RED = "#D55E00"
+_RED = COLOURS[Tone.BAD].terminal
 _LABELS = 24
 
 
@@ -49,7 +49,7 @@ def draw(replay: Replay) -> Figure:
 
 def _qualities(axes: Any, replay: Replay) -> None:
     for place, (policy, points) in enumerate(replay.points.items()):
-        style = {"color": _COLOURS[place % len(_COLOURS)], "linestyle": _DASHES[place // len(_COLOURS) % 3]}
+        style = {"color": PALETTE[place % len(PALETTE)], "linestyle": _DASHES[place // len(PALETTE) % 3]}
         scores = [point.quality.get(replay.metric) for point in points]
         axes.plot(_finite(scores), label=policy, linewidth=1.6, marker=".", **style)
     if replay.oracle:
@@ -87,9 +87,9 @@ def _events(axes: Any, replay: Replay) -> None:
         alpha=0.25,
         linewidths=0,
     )
-    mark(_promoted, 0, "promoted", marker="^", s=42, color="#0072B2")
+    mark(_promoted, 0, "promoted", marker="^", s=42, color=COLOURS[Tone.GOOD].terminal)
     mark(_refused, 0, "trained in vain", marker="x", s=32, color="0.3")
-    mark(_failed("drift"), 0.3, "drift alarm", marker=".", s=36, color="#E69F00")
+    mark(_failed("drift"), 0.3, "drift alarm", marker=".", s=36, color=COLOURS[Tone.WARN].terminal)
     mark(_failed("performance"), -0.3, "performance alarm", marker="d", s=18, color=_RED)
     axes.set_yticks(range(len(replay.points)), list(replay.points))
     axes.set_ylim(len(replay.points) - 0.5, -0.5)

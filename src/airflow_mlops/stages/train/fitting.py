@@ -214,7 +214,8 @@ def fit(unfitted: Pipeline, data: Data, threads: int, name: str) -> Pipeline:
         seen, labels = np.unique(data.labels, return_inverse=True)
         if seen.size < 2:
             raise NotEnoughData(
-                f"All {labels.size} rows to fit on have the label {data.classes[data.labels[0]]}."
+                f"All {labels.size} rows to fit on have the label {data.classes[data.labels[0]]}: "
+                "a longer train.window, or later partitions, may bring others."
             )
     if problem := combine.too_few(unfitted, data.labels, data.classes, data.groups):
         raise TrainingFailed(f"{name}: {problem}.")

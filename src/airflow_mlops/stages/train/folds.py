@@ -43,7 +43,8 @@ def folds(data: Data, count: int, task: str) -> list[Fold]:
         spans = [fold for fold in spans if np.unique(data.labels[: fold.cut]).size > 1]
     if not spans:
         raise NotEnoughData(
-            f"All of the earliest {bounds[-1]} of {rows} rows to fit on have the label {data.classes[data.labels[0]]}."
+            f"All of the earliest {bounds[-1]} of {rows} rows to fit on have the label {data.classes[data.labels[0]]}: "
+            "a longer train.window, or later partitions, may bring others."
         )
     if not (apart := [fold for fold in spans if validated(data, fold).labels.size]):
         raise NotEnoughData(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
@@ -56,12 +57,50 @@ def place_bounds(
         holdout_rows=times.size - before,
     )
     if min(bounds.train_rows, bounds.holdout_rows) < recipe.LEAST_ROWS:
-        raise NotEnoughData(
-            f"{bounds.train_rows} rows to train on from {bounds.start:%Y-%m-%d %H:%M} to "
-            f"{bounds.cut:%Y-%m-%d %H:%M}, {bounds.holdout_rows} held out until {bounds.end:%Y-%m-%d %H:%M}; "
-            f"each side needs {recipe.LEAST_ROWS}"
-        )
+        first = Partition.containing(_moment(times[0]), partition.grain) if times.size else None
+        raise NotEnoughData(f"{_counted(bounds)}: {_lacking(bounds, holdout, window, delay, first, mature)}")
     return bounds
+
+
+def _counted(bounds: Split) -> str:
+    return (
+        f"{bounds.train_rows:,} rows to train on and {bounds.holdout_rows:,} held out to judge on, where each side needs "
+        f"{recipe.LEAST_ROWS}"
+    )
+
+
+def _lacking(
+    bounds: Split,
+    holdout: int | float,
+    window: Literal["all"] | int,
+    delay: timedelta,
+    first: Partition | None,
+    mature: Partition,
+) -> str:
+    """Return how the rows were split, and what would give each side enough.
+
+    :param first: the partition of the first row; None without rows.
+    :param mature: the last partition whose labels are known.
+    """
+    known = "with known labels" + (
+        f", which take {delay / timedelta(days=1):g} days (labels.delay)" if delay else ""
+    )
+    if isinstance(holdout, float):
+        total = bounds.train_rows + bounds.holdout_rows
+        needed = math.ceil(recipe.LEAST_ROWS / min(holdout, 1 - holdout))
+        return f"train.holdout is {holdout:g} of the {total:,} rows {known}; about {needed:,} such rows are needed"
+    there = 0 if first is None or first > mature else first.steps(mature) + 1
+    span = "" if not there else f", {first}" if there == 1 else f", {first} to {mature}"
+    text = f"train.holdout keeps the last {_partitions(holdout)} to judge on, of the {_partitions(there)} {known}{span}"
+    if (missing := holdout + 1 - there) > 0:
+        return f"{text}; {missing} more {'is' if missing == 1 else 'are'} needed"
+    if bounds.train_rows >= recipe.LEAST_ROWS:
+        return f"{text}; more rows or a longer train.holdout are needed"
+    return f"{text}; more rows{'' if window == 'all' else ' or a longer train.window'} are needed"
+
+
+def _partitions(count: int) -> str:
+    return f"{count} partition{'s' * (count != 1)}"
 
 
 def _at(moment: datetime) -> np.datetime64:
@@ -113,6 +152,6 @@ def split_of(dataset: DatasetVersion, holdout: int | float, window: int | str, d
         if labels is None:
             raise
         raise NotEnoughData(
-            f"{error}, with a label: labels.source has brought {rows.num_rows:,} by the end of {dataset.partition}. If labels "
-            "take longer, say so in labels.delay"
+            f"{error}. Only rows with a label count, and labels.source has brought {rows.num_rows:,} by the end of "
+            f"{dataset.partition}: if labels take longer, say so in labels.delay"
         ) from error

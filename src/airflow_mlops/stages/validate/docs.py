@@ -7,7 +7,9 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from airflow_mlops.domain.checks import Outcome
 from airflow_mlops.reporting.pages import HEAD
+from airflow_mlops.reporting.verdicts import appearance, css
 from airflow_mlops.stages.validate.findings import MASK, SAMPLES, concerns
 from airflow_mlops.stages.validate.gx import quiet
 from airflow_mlops.stages.validate.words import text
@@ -29,17 +31,17 @@ _PAGE = (
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
 <title>{{ page_title }}</title>
 <style>
-:root { color-scheme: light dark; --line: #8884; --good: #14713a; --bad: #b3261e; --back: #8881; }
-@media (prefers-color-scheme: dark) { :root { --good: #6fd394; --bad: #ff9d94; } }
+:root { color-scheme: light dark; --line: #8884; --back: #8881; }
+{{ tones }}
 body { margin: 0 auto; max-width: 80rem; padding: 1.5rem 1rem; font: 15px/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }
 h1 { font-size: 1.35rem; } h5 { font-size: 1.1rem; margin: 1.5rem 0 .3rem; }
 table { border-collapse: collapse; width: 100%; margin: .3rem 0 1rem; }
 th, td { border-bottom: 1px solid var(--line); padding: .35rem .6rem; text-align: left; vertical-align: top; }
 .alert { background: var(--back); padding: .1rem .8rem; margin-top: 1rem; }
 .badge { background: var(--back); border-radius: 3px; padding: 0 .3rem; }
-.text-success { color: var(--good); } .text-danger, .text-warning { color: var(--bad); }
-.fa-check-circle::before { content: "✔"; } .fa-times::before { content: "✘"; }
-.fa-exclamation-triangle::before { content: "⚠"; }
+.text-success { color: var(--good); } .text-danger { color: var(--bad); } .text-warning { color: var(--open); }
+.fa-check-circle::before { content: "{{ signs.PASS }}"; } .fa-times::before { content: "{{ signs.FAIL }}"; }
+.fa-exclamation-triangle::before { content: "{{ signs.ERROR }}"; }
 .cooltip > span, [data-toggle="collapse"] { display: none; }
 a { color: inherit; text-decoration: none; pointer-events: none; }
 @media (max-width: 40rem) { td { display: block; } }
@@ -119,7 +121,9 @@ def _render(entries: Sequence[tuple[Expectation, GxAnswer, bool]], dataset: str,
         view: Any = DefaultJinjaPageView()
         view.env.loader.loaders.insert(0, DictLoader({"page.j2": _PAGE}))
         document = ValidationResultsPageRenderer().render(suite)
-        return str(view.render(document, page_title=_plain(f"Data Docs of {dataset} {partition}")))
+        signs = {outcome.value: appearance(outcome).sign for outcome in Outcome}
+        title = _plain(f"Data Docs of {dataset} {partition}")
+        return str(view.render(document, page_title=title, tones=css(), signs=signs))
 
 
 def _result(expectation: Expectation, answer: GxAnswer, masked: bool) -> ExpectationValidationResult:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import cache
 from typing import TYPE_CHECKING
 
-from airflow_mlops.domain.checks import Outcome
-from airflow_mlops.reporting.pages import HEAD
+from airflow_mlops.reporting.pages import HEAD, PALETTE
+from airflow_mlops.reporting.verdicts import WARN, Tone, appearance, css, of_result
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -16,19 +17,10 @@ if TYPE_CHECKING:
 _PAGE = (
     HEAD
     + """\
-<title>{{ report.dataset }} {{ report.partition }}: {{ report.verdict.value }}</title>
-<style>
-:root {
-  color-scheme: light dark;
-  --back: #fff; --text: #1d2430; --soft: #5b6675; --line: #dfe3e8; --head: #f5f7f9;
-  --pass: #14713a; --fail: #b3261e; --error: #8a5300;
-}
-@media (prefers-color-scheme: dark) {
-  :root {
-    --back: #14181f; --text: #e6e9ee; --soft: #a3adba; --line: #303844; --head: #1c222b;
-    --pass: #6fd394; --fail: #ff9d94; --error: #f2bd66;
-  }
-}
+<title>{{ report.dataset }} {{ report.partition }}: {{ verdict }}</title>
+<style>"""
+    + PALETTE
+    + """\
 * { box-sizing: border-box; }
 body {
   margin: 0 auto; max-width: 90rem; padding: 1.5rem 1rem; background: var(--back); color: var(--text);
@@ -37,7 +29,7 @@ body {
 h1 { margin: 0; font-size: 1.35rem; } h2 { margin: 2rem 0 0; font-size: 1.1rem; } a { color: inherit; }
 p { margin: .5rem 0 1.25rem; max-width: 60rem; }
 .tag { font-weight: 600; white-space: nowrap; }
-.PASS { color: var(--pass); } .FAIL { color: var(--fail); } .ERROR, .INCONCLUSIVE { color: var(--error); }
+{{ tones }}
 dl { display: flex; flex-wrap: wrap; gap: .25rem 2rem; margin: 0 0 1.5rem; }
 dt { color: var(--soft); font-size: .85rem; } dd { margin: 0; font-weight: 600; }
 table { width: 100%; border-collapse: collapse; }
@@ -62,7 +54,7 @@ code { font-size: .85rem; padding: 0 .25rem; border: 1px solid var(--line); bord
 </head>
 <body>
 <h1>{{ report.dataset }} {{ report.partition }}
-<span class="tag {{ report.verdict.value }}">{{ report.verdict.value }}</span></h1>
+<span class="tag {{ verdict.tone }}">{{ verdict }}</span></h1>
 <p>{{ report.reason }}</p>
 <dl>
 <div><dt>Rows</dt><dd>{{ "{:,}".format(report.rows) }}</dd></div>
@@ -70,8 +62,8 @@ code { font-size: .85rem; padding: 0 .25rem; border: 1px solid var(--line); bord
 {% if report.released -%}
 <div><dt>Released</dt><dd>{{ "{:,}".format(report.released) }}</dd></div>
 {% endif -%}
-{% for outcome in outcomes -%}
-<div><dt>{{ outcome.value }}</dt><dd>{{ report.results | selectattr("outcome", "eq", outcome) | list | length }}</dd></div>
+{% for look, count in counts -%}
+<div><dt>{{ look }}</dt><dd>{{ count }}</dd></div>
 {% endfor -%}
 </dl>
 <table>
@@ -80,10 +72,10 @@ code { font-size: .85rem; padding: 0 .25rem; border: 1px solid var(--line); bord
 <th scope="col" class="wide">Expected</th><th scope="col" class="wide">Observed</th><th scope="col" class="number">Broken rows</th>
 <th scope="col" class="number">Share</th><th scope="col" class="wide">Samples</th></tr></thead>
 <tbody>
-{% for check in results -%}
+{% for check, look in results -%}
 <tr>
 <th scope="row">{{ check.column or "table" }} <span class="soft">{{ check.expectation }}</span></th>
-<td data-label="Outcome"><span class="tag {{ check.outcome.value }}">{{ check.outcome.value }}</span></td>
+<td data-label="Outcome"><span class="tag {{ look.tone }}">{{ look }}</span></td>
 <td data-label="Severity" class="word">{{ check.severity.value }}</td>
 <td data-label="Expected">{{ check.expected }}</td>
 <td data-label="Observed">{{ check.observed }}</td>
@@ -123,9 +115,16 @@ def render(report: ValidationReport, *, docs: bool = False) -> str:
     :param docs: whether the Data Docs of Great Expectations are stored beside the page, as
         ``data-docs.html``.
     """
-    order = (Outcome.FAIL, Outcome.ERROR, Outcome.PASS)
-    results = sorted(report.results, key=lambda result: order.index(result.outcome))
-    return _template().render(report=report, results=results, outcomes=tuple(Outcome), docs=docs)
+    from markupsafe import Markup
+
+    order = (Tone.BAD, Tone.WARN, Tone.OPEN, Tone.GOOD)
+    looks = [(result, of_result(result)) for result in report.results]
+    results = sorted(looks, key=lambda shown: order.index(shown[1].tone))
+    counts = Counter(look for _, look in results)
+    verdict = appearance(WARN if report.warned else report.verdict)
+    return _template().render(
+        report=report, verdict=verdict, results=results, counts=counts.items(), docs=docs, tones=Markup(css())
+    )
 
 
 @cache

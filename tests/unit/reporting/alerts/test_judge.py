@@ -168,7 +168,7 @@ def test_labels_that_belong_to_no_row_are_mailed_as_a_warning_or_as_what_stopped
     reason += "'flight' is int64 in labels.source and string in the data."
     assert warning.summary == (reason,)
     [stopped] = judged("labels", labels=[make_labels(180)]).notices
-    assert (stopped.badge, stopped.topic, stopped.status) == ("FAILED", warning.topic, "failed")
+    assert (stopped.badge, stopped.topic, stopped.status) == ("FAIL", warning.topic, "failed")
     assert judged(labels=[make_labels(20)]) == News([], ["flights.ingest/2013-03"])
     # What else has failed is told; that some labels are of no use can wait.
     assert titles(judged("drift", labels=[make_labels(180)])) == ["flights.ingest failed: drift (2013-03)"]

@@ -53,7 +53,7 @@ def test_a_decision_on_the_champion_is_news(action: Action, title: str) -> None:
     assert notice is not None
     assert notice.title == f"flights 2013-06: {title}"
     assert notice.status is Status.NEWS
-    assert [each.name for each in notice.findings] == ["slice [origin=EWR]", "floor"]
+    assert [each.name for each in notice.findings] == ["slice of origin=EWR", "floor"]
     assert dict(notice.facts)["Candidate's scores"] == "roc_auc 0.7123"
 
 

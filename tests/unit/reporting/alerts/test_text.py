@@ -9,6 +9,8 @@ from airflow_mlops.reporting.alerts.validation import validation
 from notices import make_notice, make_report, make_run, make_version
 
 EXPECTED = """\
+✗ FAIL
+
 flights 2013-03: validation failed
 ==================================
 
@@ -33,7 +35,7 @@ Open the dataset's asset:
 Expected and observed
 ---------------------
 
-1. distance: expect_column_values_to_be_between, block
+1. distance: ✗ FAIL: expect_column_values_to_be_between
    expected:  at least 0
    observed:  12 rows: -3 to 4,983 (1.2 % of the rows)
    such as:   -3, -2
@@ -47,8 +49,11 @@ before stays as it is, and so does the champion of a model.
 What to do
 ----------
 
-Correct the data, its source or the expectation, then clear the task
-validate: a partition can be read again at any time.
+Correct the data, its source or the expectation, then clear the run: it
+reads the source again. To clear validate alone judges the rows once more
+that were read before.
+
+    airflow dags clear flights.ingest --partition-key 2013-03 --yes
 
 Sample rows (3)
 ---------------

@@ -24,7 +24,7 @@ def words(notice: Notice) -> str:
 
 def test_a_failed_validation_is_urgent_and_nothing_was_published() -> None:
     notice = failed()
-    assert (notice.status, notice.levels, notice.badge) == (Status.FAILED, (Level.URGENT,), "FAILED")
+    assert (notice.status, notice.levels, notice.badge) == (Status.FAILED, (Level.URGENT,), "FAIL")
     assert "It was not published" in words(notice)
     assert "airflow mlops quarantine" not in words(notice)
 
@@ -43,7 +43,7 @@ def test_an_expectation_that_could_not_be_evaluated_is_no_failed_one() -> None:
         "INCONCLUSIVE",
     )
     [found] = notice.findings
-    assert found.note == "expect_column_values_to_be_between, could not be evaluated"
+    assert found.note == "? ERROR: expect_column_values_to_be_between"
 
 
 def test_rows_set_aside_are_counted_with_how_to_see_and_release_them() -> None:
@@ -62,19 +62,19 @@ def test_the_commands_that_it_names_exist() -> None:
     import argparse
     import shlex
 
-    from airflow.cli.cli_config import GroupCommand
+    from airflow.cli.cli_config import GroupCommand, core_commands
     from airflow.cli.cli_parser import _add_command  # type: ignore[attr-defined]
 
     from airflow_mlops.cli.definition import get_mlops_cli_commands
 
     parser = argparse.ArgumentParser()
     commands = parser.add_subparsers()
-    for group in get_mlops_cli_commands():
+    for group in (*get_mlops_cli_commands(), *(one for one in core_commands if one.name == "dags")):
         assert isinstance(group, GroupCommand)
         _add_command(commands, group)
-    notice = validation(make_run(), make_warning(), dataset=make_version())
-    named = [command for passage in notice.passages for command in passage.commands]
-    assert len(named) == 4
+    notices = (validation(make_run(), make_warning(), dataset=make_version()), failed())
+    named = [command for notice in notices for passage in notice.passages for command in passage.commands]
+    assert len(named) == 6
     for command in named:
         parser.parse_args(shlex.split(command)[1:])
 
@@ -137,6 +137,49 @@ def test_links_lead_below_the_prefix_of_the_base_address(base: str, urls: list[s
 
 
 def test_other_expectations_that_fail_are_other_news() -> None:
-    same, other = failed(rows=999), failed(results=(make_result(column="carrier"),))
-    assert failed().key == same.key != other.key
+    other = failed(results=(make_result(column="carrier"),))
+    assert failed().key == failed().key != other.key
     assert failed().topic == other.topic
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"rows": 999},
+        {"results": (make_result(unexpected=11),)},
+        {"results": (make_result(severity=Severity.QUARANTINE),)},
+    ],
+)
+def test_the_same_expectations_of_other_rows_are_other_news(changes: dict[str, Any]) -> None:
+    assert failed().key != failed(**changes).key
+
+
+def test_other_content_is_other_news_and_what_was_observed_at_another_time_is_not() -> None:
+    def key(digest: str, observed: str = "-3") -> str:
+        report = make_report(results=(make_result(observed=observed),))
+        return validation(make_run(), report, failed=["v"], dataset=make_version(digest=digest)).key
+
+    assert key("a") == key("a", "-4") != key("b")
+
+
+def test_without_a_dataset_the_values_tell_rows_apart() -> None:
+    one, other = (
+        validation(make_run(), make_report(results=(make_result(samples=(value,)),)), failed=["v"]).key
+        for value in ("-3", "-4")
+    )
+    assert one != other
+
+
+def test_more_rows_set_aside_are_other_news() -> None:
+    one, other = (
+        validation(make_run(), make_warning(quarantined=count), dataset=make_version()) for count in (12, 13)
+    )
+    assert one.key != other.key
+
+
+def test_it_says_to_clear_the_run_for_only_that_reads_the_source_again() -> None:
+    passage = next(passage for passage in failed().passages if passage.heading == "What to do")
+    assert "then clear the run: it reads the source again. To clear validate alone judges" in passage.text
+    assert passage.commands == ("airflow dags clear flights.ingest --partition-key 2013-03 --yes",)
+    alone = validation(make_run(partition=None), make_report(), failed=["validate"])
+    assert not any(passage.commands for passage in alone.passages)

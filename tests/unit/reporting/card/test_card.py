@@ -109,11 +109,11 @@ def test_a_card_tells_purpose_results_gates_data_limits_and_lineage(
     assert headings == [
         "Purpose", "Results", "Gates", "Parts of the data", "What it relies on", "Data", "Limits", "Lineage",
     ]  # fmt: skip
-    assert f"# flights version {trained.version}\n\n**INCONCLUSIVE**: one slice is too small" in text
+    assert f"# flights version {trained.version}\n\n**? INCONCLUSIVE**: one slice is too small" in text
     assert row_of(text, "roc_auc") == ["roc_auc", "0.9", "0.88 to 0.92"]
     assert row_of(text, "f1") == ["f1", "undefined", ""]
-    assert row_of(text, "floor.roc_auc")[1:4] == ["**PASS**", r"\>= 0.6", "0.9"]
-    assert row_of(text, "origin=LGA")[1:3] == ["floor.roc_auc", "**INCONCLUSIVE**"]
+    assert row_of(text, "floor.roc_auc")[1:4] == ["**✓ PASS**", r"\>= 0.6", "0.9"]
+    assert row_of(text, "origin=LGA")[1:3] == ["floor.roc_auc", "**? INCONCLUSIVE**"]
     assert row_of(text, "Model digest")[1] == trained.digest
     assert row_of(text, "wind")[1:3] != ["", ""]
     assert "Not shown: floor.roc_auc of origin=LGA: 40 rows do not suffice" in text
@@ -192,8 +192,8 @@ def test_nothing_in_a_card_means_more_than_its_signs(client: Any, trained: Train
     ]
     assert all((each["src"] or "").startswith("data:image/png;base64,") for each in read.of("img"))
     assert set(re.findall(r"<strong[^>]*>(.*?)</strong>", page)) == {
-        "FAIL",
-        "refused",
+        "✗ FAIL",
+        "! refused",
     }
     # Every row of a table has as many cells as its head.
     for block in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
@@ -259,11 +259,11 @@ def test_a_decision_is_told_with_who_approved_and_described_in_the_registry(
         reason="better", approval=ApprovalOutcome(answers=(answer,), overridden=True),
     )  # fmt: skip
     text, page = write(client, make_evaluation(trained), decision=decision)
-    assert "**promoted**: better" in text
+    assert "**✓ promoted**: better" in text
     assert row_of(text, "jo") == ["jo", "approved", "good at all airports", "2026-01-02 00:00"]
     assert row_of(text, "Champion")[1] == f"version 9 before, version {trained.version} now"
     assert row_of(text, "Approved by people")[1] == "although the gates did not pass"
-    assert '<strong class="good">promoted</strong>' in page
+    assert '<strong class="good">✓ promoted</strong>' in page
     described = client.get_model_version("flights", trained.version).description
     assert described.startswith("promoted at 2013-02: better (roc_auc 0.9 on the holdout)")
 
@@ -280,7 +280,7 @@ def test_the_validation_of_each_partition_is_told(client: Any, trained: TrainedM
         )  # fmt: skip
         validate.record(uri, report, "run")
     text, _ = write(client, make_evaluation(trained), validation_uri=uri)
-    assert row_of(text, "2013-02")[4:] == ["3", "**FAIL**", "wind is null"]
+    assert row_of(text, "2013-02")[4:] == ["3", "**✗ FAIL**", "wind is null"]
     assert "Validation did not pass for 2013-02." in text
     assert "3 rows of its partitions were set aside" in text
     assert "2013-05" not in text

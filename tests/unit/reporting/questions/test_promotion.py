@@ -20,6 +20,7 @@ from airflow_mlops.reporting.questions.promotion import (
     notice,
     read_response,
 )
+from airflow_mlops.reporting.verdicts import appearance
 from notices import make_answer, make_candidate, make_check, make_evaluation, make_run
 
 NOW = datetime(2013, 5, 2, tzinfo=UTC)
@@ -46,8 +47,8 @@ def tell(question: ApprovalQuestion, **changes: Any) -> Any:
     ("question", "moot"),
     [
         (make_question(), None),
-        (make_question(Verdict.FAIL), "FAIL: worse by 0.014"),
-        (make_question(Verdict.INCONCLUSIVE), "INCONCLUSIVE: worse by 0.014"),
+        (make_question(Verdict.FAIL), "✗ FAIL: worse by 0.014"),
+        (make_question(Verdict.INCONCLUSIVE), "? INCONCLUSIVE: worse by 0.014"),
         (make_question(Verdict.FAIL, override=True), None),
         (make_question(Verdict.INCONCLUSIVE, override=True), None),
         (make_question(first=make_answer()), None),
@@ -164,7 +165,7 @@ def test_the_form_shows_every_gate_and_metric_beside_the_champion_and_links() ->
         "Champion now: version 3",
         "[Model card](https://a.example/card.html)",
         "| roc_auc | 0.7123 | 0.703 to 0.721 | 0.698 |",
-        r"| versus_champion | PASS | \< 0.3 | 0.71 | 0.698 | 0.004 to 0.023 | versus_champion it is |",
+        r"| versus_champion | ✓ PASS | \< 0.3 | 0.71 | 0.698 | 0.004 to 0.023 | versus_champion it is |",
     ):
         assert part in shown
 
@@ -189,7 +190,9 @@ def test_gates_that_were_not_passed_are_said_first_and_loudly(verdict: Verdict) 
     question = make_question(verdict, override=True)
     assert "NOT passed" in question.subject
     shown = body(question, [])
-    assert shown.startswith(f"# ⚠ THE GATES WERE NOT PASSED: {verdict}\n\n**1 of 2 gates were not passed.**")
+    assert shown.startswith(
+        f"# THE GATES WERE NOT PASSED: {appearance(verdict)}\n\n**1 of 2 gates were not passed.**"
+    )
     assert "Approve overrides the gates, and the ledger says so" in shown
     assert shown.index("versus_champion") < shown.index("| floor |")
 
@@ -214,7 +217,7 @@ def test_what_stands_in_the_data_stays_text() -> None:
 def test_many_gates_are_cut_after_those_that_matter() -> None:
     checks = (*(make_check(f"slice{n}") for n in range(200)), make_check("last", Verdict.FAIL))
     shown = body(ApprovalQuestion(make_evaluation(checks=checks), Approval()), [])
-    assert "| last | **FAIL** |" in shown
+    assert "| last | **✗ FAIL** |" in shown
     assert "… and 161 more gates: see the model card." in shown
 
 
@@ -236,7 +239,7 @@ def test_the_mail_opens_the_form_also_behind_a_prefix_and_names_who_is_asked() -
 def test_a_mail_about_gates_that_were_not_passed_says_so() -> None:
     told = tell(make_question(Verdict.FAIL, override=True))
     assert (told.badge, told.status) == ("GATES NOT PASSED", Status.WARNED)
-    assert told.summary == ("FAIL: worse by 0.014",)
+    assert told.summary == ("✗ FAIL: worse by 0.014",)
 
 
 def test_a_second_mail_says_why_the_answer_was_none() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,12 +18,14 @@ import pytest
 
 from airflow_mlops.domain.facts.recipe import Recipe
 from airflow_mlops.domain.facts.results import ModelRef, TrainedModel
+from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.spec.model import Budget, Candidate, Features
 from airflow_mlops.exceptions import DigestMismatch, NotEnoughData, TrainingFailed, UntrustedModel
 from airflow_mlops.learning.bless.sample import PREDICTION, SAMPLE
 from airflow_mlops.learning.models import models, skops_file
 from airflow_mlops.stages.train import curve, fitting, train, trials
 from airflow_mlops.stages.train.recipe import derive_features
+from airflow_mlops.stages.train.split import place_bounds
 from airflow_mlops.stores.registry import registration, registry, tracking
 from killed_training import MODEL, TRIALS, search
 from synthetic import (
@@ -143,6 +146,44 @@ def test_the_holdout_is_the_latest_partition_with_mature_labels() -> None:
 def test_too_few_rows_on_either_side_are_told_with_their_counts(count: int, changes: dict[str, Any]) -> None:
     with pytest.raises(NotEnoughData, match=r"\d+ rows to train on .* \d+ held out .* needs 50"):
         make_split(make_rows(count), **changes)
+
+
+@pytest.mark.parametrize(
+    ("months", "holdout", "changes", "says"),
+    [
+        (
+            1,
+            1,
+            {},
+            "last 1 partition to judge on, of the 1 partition with known labels, 2013-01; 1 more is needed",
+        ),
+        (
+            2,
+            3,
+            {},
+            "last 3 partitions to judge on, of the 2 partitions with known labels, 2013-01 to 2013-02; 2 more are",
+        ),
+        (
+            1,
+            1,
+            {"delay": timedelta(days=40)},
+            "of the 0 partitions with known labels, which take 40 days (labels.delay); 2 more are needed",
+        ),
+    ],
+)
+def test_where_partitions_are_missing_it_is_told_how_many(
+    months: int, holdout: int, changes: dict[str, Any], says: str
+) -> None:
+    rows = pa.table({"departure": [at(month, 5) for month in range(1, months + 1)] * 60})
+    partition = Partition.parse(f"2013-{months:02}", "month")
+    with pytest.raises(NotEnoughData, match=re.escape(says)):
+        place_bounds(
+            rows["departure"],
+            holdout=holdout,
+            partition=partition,
+            window="all",
+            **{"delay": timedelta(), **changes},
+        )
 
 
 def test_features_are_derived_from_the_types_of_columns() -> None:
