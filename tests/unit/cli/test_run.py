@@ -179,7 +179,7 @@ def test_a_spec_of_data_alone_is_read_and_published_without_an_mlflow(project: P
         "partition  read  set aside  published  data",
     ]
     count = bad.num_rows
-    assert lines[3].split() == ["2013-02", f"{count}", "2", f"{count - 2}", "✓"]
+    assert lines[3].split() == ["2013-02", f"{count}", "2", f"{count - 2}", "!"]
     assert not (project / "store" / "mlflow.db").exists()
     rest = run(project, "--json")
     assert [step["partition"] for step in json.loads(rest.stdout)["partitions"]] == ["2013-03"]

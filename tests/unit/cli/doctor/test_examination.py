@@ -71,5 +71,5 @@ def test_a_check_that_crashes_is_a_finding() -> None:
 
 def test_a_line_says_how_it_is_what_that_means_and_what_to_do() -> None:
     assert str(warned("disk", "It is full", "Nothing is kept.", "make room")) == (
-        "WARN    disk: It is full. Nothing is kept. Do: make room."
+        "! WARN    disk: It is full. Nothing is kept. Do: make room."
     )

@@ -69,11 +69,11 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 def test_a_store_with_conditional_put_passes_and_one_without_is_named(store: Store) -> None:
     look = LOOK.format(bucket=BUCKET, folder=f"doctor-{next(NUMBERS)}")
     line = store.run(look)
-    assert line.startswith("PASS")
+    assert line.startswith("✓ PASS")
     assert "the second of two commits at once was refused" in line
     with careless(store) as proxy:
         line = proxy.run(look)
-    assert line.startswith("FAIL")
+    assert line.startswith("✗ FAIL")
     assert "ignores the header If-None-Match" in line
     assert store.keys("doctor-") == []
 
