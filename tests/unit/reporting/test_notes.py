@@ -4,8 +4,8 @@ from airflow_mlops.reporting.notes import LONGEST, entry, note
 
 
 def test_a_note_names_each_partition_once() -> None:
-    entries = [entry("2013-01", "12 rows"), entry("2013-01", "health PASS"), entry("2013-02", "7 rows")]
-    assert note(entries, None, None) == "2013-01: 12 rows; health PASS; 2013-02: 7 rows"
+    entries = [entry("2013-01", "12 rows"), entry("2013-01", "health ✓ PASS"), entry("2013-02", "7 rows")]
+    assert note(entries, None, None) == "2013-01: 12 rows; health ✓ PASS; 2013-02: 7 rows"
 
 
 def test_a_run_without_a_partition_says_no_more_than_that_it_failed() -> None:

@@ -51,7 +51,7 @@ def test_a_decision_is_one_sentence_that_begins_with_what_happened(
 
 def test_of_a_champion_that_is_not_well_it_is_said_what_says_so() -> None:
     assert sentences.well(make_health()) == "health ✗ FAIL: drift: drift it is"
-    assert sentences.well(make_health(Verdict.PASS, reason="all is well")) == "health PASS: all is well"
+    assert sentences.well(make_health(Verdict.PASS, reason="all is well")) == "health ✓ PASS: all is well"
 
 
 def test_a_partition_that_is_not_as_expected_is_said_to_go_no_further() -> None:
