@@ -53,16 +53,18 @@ class Shot(NamedTuple):
     :param path: below Airflow's address.
     :param text: what stands on the page once it has come up.
     :param framed: whether the page shows it in a frame.
+    :param link: selector of the link on that page which leads to the one that is meant; "" for the page itself.
     """
 
     name: str
     path: str
     text: str
     framed: bool = False
+    link: str = ""
 
 
 SHOTS = (
-    Shot("runs", f"/dags/{MODEL}.train/runs", "Success"),
+    Shot("run", f"/dags/{MODEL}.train/runs", f"{LAST}: promoted", link="td a[href*='/runs/']"),
     Shot("drift", f"/mlops/reports/{MODEL}/{LAST}/drift.html", f"{MODEL} {LAST}", framed=True),
     Shot("card", f"/mlops/reports/{MODEL}/{LAST}/model_card.html", MODEL),
 )
@@ -84,6 +86,8 @@ def take(place: Place, folder: Path) -> None:
             page = _logged_in(browser, place, theme)
             for shot in SHOTS:
                 page.goto(f"{place.url}{shot.path}")
+                if shot.link:
+                    page.locator(shot.link).first.click()
                 scope = page.frame_locator("iframe") if shot.framed else page
                 scope.get_by_text(shot.text).first.wait_for()
                 page.wait_for_load_state("networkidle")
