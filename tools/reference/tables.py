@@ -145,6 +145,15 @@ def layouts() -> dict[str, Layout]:
                 "attempt": "`yes` if the decision has to do with a training",
             },
         ),
+        "specs": Layout(
+            "The spec of each decision, or of data alone of each publication, where it was another than before; rows are only added.",
+            "a spec",
+            {
+                "at": "when it was first used", "partition": "the partition that it was first used for",
+                "spec": "the spec, as JSON, with the expectations of its suites",
+                "code": "version of each function that it names, as JSON",
+            },
+        ),
         "outbox": Layout(
             "Notices that are to be mailed, and what became of them; rows are only added.", "an event",
             {

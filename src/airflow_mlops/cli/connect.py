@@ -30,16 +30,17 @@ def mlflow(*, configured: bool = False) -> Client:
         raise LookupError(str(error)) from error
 
 
-def mlflow_address() -> str:
+def mlflow_address(*, configured: bool = False) -> str:
     """Return the address of the MLflow that tasks use, which may hold a password, without asking there.
 
+    :param configured: as of :func:`mlflow`.
     :raises LookupError: as :func:`mlflow` does.
     :raises ValueError: if the connection has no host, or has an unknown extra.
     """
     from airflow.sdk.exceptions import AirflowNotFoundException
 
     try:
-        return _hook(configured=False).address()
+        return _hook(configured=configured).address()
     except AirflowNotFoundException as error:
         raise LookupError(str(error)) from error
 

@@ -12,6 +12,7 @@ _OTHERS = (
     "start.start",
     "catch_up.catch_up",
     "doctor.doctor.doctor",
+    "plan.plan",
     "run.run",
 )
 """Commands that read no storage, that look at the deployment that is configured, or that choose for themselves."""

@@ -37,10 +37,12 @@ def run(args: Namespace) -> None:
 
     console = Console(stderr=True)
     try:
-        own = _place(args)
-        spec, folder = _spec(args.spec)
-        _log(console, spec)
-        plan = _plan(spec, folder, own=args.storage is not None or own is not None)
+        own = place(args)
+        if own is not None:
+            _make(own)
+        spec, file = load(args.spec)
+        log_to(console, spec)
+        plan = _plan(spec, file.parent, own=args.storage is not None or own is not None)
         partitions = _partitions(plan, args, console)
         from airflow_mlops.stages.loop import loop
 
@@ -57,8 +59,11 @@ def run(args: Namespace) -> None:
         raise SystemExit(code)
 
 
-def _place(args: Namespace) -> Path | None:
-    """Set the options of this process for a storage of its own; return the folder of DAG files if it is the project's."""
+def place(args: Namespace) -> Path | None:
+    """Set the options of this process for a storage of its own; return the folder of DAG files if it is the project's.
+
+    :raises ValueError: if the MLflow that belongs to it is not named.
+    """
     from airflow_mlops import config
 
     if args.storage is None:
@@ -87,23 +92,31 @@ def _project(name: str) -> Path | None:
     if not path.is_file():
         return None
     dags = path.parent.parent if path.parent.name == "models" else path.parent
-    if not project.use(home.of(dags)):
-        return None
+    return dags if project.use(home.of(dags)) else None
+
+
+def _make(dags: Path) -> None:
+    from airflow_mlops.local import home
+
     home.make(home.of(dags))
-    return dags
 
 
-def _spec(name: str) -> tuple[DataSpec, Path]:
-    """Read a spec, and let its functions be imported as a DAG file beside it imports them."""
+def load(name: str) -> tuple[DataSpec, Path]:
+    """Read a spec, and let its functions be imported as a DAG file beside it imports them.
+
+    :param name: path of the spec, or name of a model whose spec lies beside the DAG files.
+    :return: the spec and its file.
+    """
     from airflow_mlops.cli.connect import find_code
     from airflow_mlops.cli.replay import find_spec
     from airflow_mlops.domain.spec.specs import read
 
-    if not Path(name).is_file():
-        return read(find_spec(name, find_code())), Path.cwd()
-    path = Path(name).resolve()
-    sys.path += [str(path.parent), str(path.parent.parent)]
-    return read(path), path.parent
+    if Path(name).is_file():
+        path = Path(name).resolve()
+        sys.path += [str(path.parent), str(path.parent.parent)]
+    else:
+        path = find_spec(name, find_code())
+    return read(path), path
 
 
 def _plan(spec: DataSpec, folder: Path, *, own: bool) -> DataPlan:
@@ -170,7 +183,7 @@ def _partitions(plan: DataPlan, args: Namespace, console: Console) -> list[Parti
     return partitions
 
 
-def _log(console: Console, spec: DataSpec) -> None:
+def log_to(console: Console, spec: DataSpec) -> None:
     """Show warnings above the progress bar, in place of all that Airflow's tasks log to the output."""
     from rich.logging import RichHandler
 

@@ -16,11 +16,13 @@ from airflow_mlops.learning.models import transform
 from airflow_mlops.reporting import sentences
 from airflow_mlops.runs import conclude, partition_of, push_facts, run_of, table_uri
 from airflow_mlops.stages.ingest import ingest
+from airflow_mlops.stages.preview import memory
 from airflow_mlops.stores.tables import tables
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from airflow_mlops.domain.spec.dataset import DataSpec
     from airflow_mlops.stores.sources.source import Source
 
 _GAPS = 5
@@ -145,21 +147,27 @@ class PublishOperator(BaseOperator):
 
     :param dataset: what :class:`ValidateOperator` returned.
     :param validation: its report; None leaves the report out of the asset event.
+    :param spec: of data alone, kept for ``airflow mlops plan``; None keeps none, as where a model's decisions keep theirs.
     """
 
     template_fields: Sequence[str] = ("dataset", "validation")
     ui_color = "#e3f2fd"
 
-    def __init__(self, *, dataset: Any, validation: Any = None, **kwargs: Any) -> None:
+    def __init__(
+        self, *, dataset: Any, validation: Any = None, spec: DataSpec | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.dataset = dataset
         self.validation = validation
+        self.spec = spec
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Copy the partition from staging to data in one commit."""
         staged = DatasetVersion.from_dict(self.dataset)
         data = table_uri(staged.name, "data")
         version = ingest.publish(staged, uri=data, run=run_of(context))
+        if self.spec is not None:
+            memory.remember(table_uri(staged.name, memory.TABLE), self.spec, version.partition)
         report = ValidationReport.from_dict(self.validation) if self.validation else None
         assets.emit(context, assets.data(staged.name), dataset=version, validation=report)
         quarantined = report.quarantined if report else 0

@@ -13,10 +13,13 @@ from airflow_mlops.domain.facts.retraining import RetrainDecision
 from airflow_mlops.exceptions import TrainingFailed
 from airflow_mlops.reporting import sentences
 from airflow_mlops.runs import conclude, dataset_of, is_of_run, push_facts, run_of, table_uri
+from airflow_mlops.stages.preview import memory
 from airflow_mlops.stores.registry import champions, ledger
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from airflow_mlops.domain.spec.model import ModelSpec
 
 
 class RecordOperator(BaseOperator):
@@ -29,6 +32,7 @@ class RecordOperator(BaseOperator):
     :param evaluation: what :class:`EvaluateOperator` returned; None if it did not run.
     :param promotion: task id of the :class:`PromoteOperator`.
     :param approvals: as for :class:`PromoteOperator`; a person's rejection becomes the reason.
+    :param spec: kept beside the ledger, so that ``airflow mlops plan`` can compare a later one with it; None keeps none.
     """
 
     template_fields: Sequence[str] = ("model", "retrain", "evaluation", "approvals")
@@ -42,6 +46,7 @@ class RecordOperator(BaseOperator):
         evaluation: Any,
         promotion: str,
         approvals: Any = None,
+        spec: ModelSpec | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -50,6 +55,7 @@ class RecordOperator(BaseOperator):
         self.evaluation = evaluation
         self.promotion = promotion
         self.approvals = approvals
+        self.spec = spec
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Derive the decision from the tasks, write it to the ledger, and fail if a task failed.
@@ -58,6 +64,8 @@ class RecordOperator(BaseOperator):
         """
         uri = table_uri(self.model, "ledger")
         decision = self._decide(context, uri)
+        if self.spec is not None:
+            memory.remember(table_uri(self.model, memory.TABLE), self.spec, decision.partition)
         if decision.action is Action.FAILED:
             settled = ledger.decision(uri, decision.partition)
             if settled is None or settled.action is Action.FAILED:

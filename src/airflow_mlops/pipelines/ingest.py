@@ -12,6 +12,7 @@ from airflow_mlops.domain.calendars import Calendar
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.spec import schedule as schedules
 from airflow_mlops.domain.spec.dataset import DataSpec
+from airflow_mlops.domain.spec.model import ModelSpec
 from airflow_mlops.hooks.sources import from_spec
 from airflow_mlops.operators.ingest import IngestOperator, PublishOperator
 from airflow_mlops.operators.validate import ValidateOperator
@@ -78,6 +79,7 @@ def build(spec: DataSpec) -> DAG:
             task_id="publish",
             dataset=valid.output,
             validation=XComArg(valid, key="validation"),
+            spec=None if isinstance(spec, ModelSpec) else spec,
             outlets=[assets.data(spec.name)],
             doc_md=docs.TASKS["publish"],
         )

@@ -72,6 +72,7 @@ def build(spec: ModelSpec) -> DAG:
             evaluation=evaluate.output,
             approvals=answers,
             promotion=promote.task_id,
+            spec=spec,
             trigger_rule="all_done",
             doc_md=docs.TASKS["record"],
         )

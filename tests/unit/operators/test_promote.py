@@ -14,9 +14,11 @@ from airflow_mlops.domain.facts.approval import Answer
 from airflow_mlops.domain.facts.results import Action, Evaluation, ModelRef, PromotionDecision, TrainedModel
 from airflow_mlops.domain.facts.retraining import RetrainDecision
 from airflow_mlops.domain.facts.statement import Statement
+from airflow_mlops.domain.spec.model import ModelSpec
 from airflow_mlops.exceptions import ApprovalMissing, SpecError, TrainingFailed
 from airflow_mlops.operators.promote import PromoteOperator, RollbackOperator
 from airflow_mlops.operators.record import RecordOperator
+from airflow_mlops.stages.preview import memory
 from airflow_mlops.stores.registry import champions, ledger, registry
 from airflow_mlops.stores.registry.ledger import RowKind
 from contexts import Run, deploy
@@ -194,6 +196,21 @@ def make_retrain(history: History, answer: bool, key: str = "2013-02") -> Retrai
         model=MODEL, partition=key, retrain=answer, checks=(RULE,), dataset=history.publish(key),
         reason="drift: calm",
     )  # fmt: skip
+
+
+def test_the_spec_of_a_decision_is_kept(history: History) -> None:
+    spec = ModelSpec.from_dict(
+        {
+            "name": MODEL, "task": "classification", "target": "late", "key": ["flight"], "event_time": "departure",
+            "partition": "month", "source": {"python": "nowhere:read"},
+        }
+    )  # fmt: skip
+    kept = make_retrain(history, False).to_dict()
+    train_run().execute(
+        RecordOperator, "record", model=MODEL, promotion="promote", retrain=kept, evaluation=None, spec=spec
+    )
+    former = memory.recall(history.uri(memory.TABLE), MODEL)
+    assert (former.spec, former.label) == (spec, "the spec in force since 2013-02")
 
 
 def decision_on(history: History, key: str = "2013-02") -> PromotionDecision | None:

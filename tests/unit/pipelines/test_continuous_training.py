@@ -44,6 +44,10 @@ def test_a_spec_becomes_five_dags_chained_by_assets() -> None:
         assert f"parcels/{name}" in outlets
 
 
+def test_the_task_that_records_keeps_the_spec_for_a_later_plan() -> None:
+    assert build()["parcels.train"].get_task("record").spec == make_spec()
+
+
 def test_only_one_run_of_a_stage_is_active_and_nothing_is_caught_up() -> None:
     for dag in build().values():
         assert dag.max_active_runs == 1

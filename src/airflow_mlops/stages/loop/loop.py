@@ -12,6 +12,7 @@ from airflow_mlops.exceptions import RETRYABLE, SourceChanging, SourceMissing
 from airflow_mlops.stages.loop import data, serving, training
 from airflow_mlops.stages.loop.plan import DataPlan, LoopPlan, WatchPlan
 from airflow_mlops.stages.monitor import health
+from airflow_mlops.stages.preview import memory
 from airflow_mlops.stores.registry import ledger
 from airflow_mlops.stores.tables import tables
 
@@ -110,6 +111,7 @@ def _steps(plan: DataPlan, partition: Partition, begin: Begin) -> Iterator[LoopS
         begin(partition, "monitor")
         yield step.model_copy(update={"health": serving.watched(plan, dataset)})
     if not isinstance(plan, LoopPlan):
+        memory.remember(plan.uri(memory.TABLE), plan.spec, partition.key, plan.folder)
         return
     begin(partition, "score")
     step = step.model_copy(update={"scoring": serving.scored(plan, dataset)})

@@ -24,6 +24,7 @@ from airflow_mlops.stages.decide import decide, decide_version
 from airflow_mlops.stages.evaluate import evaluate
 from airflow_mlops.stages.loop.plan import LoopPlan
 from airflow_mlops.stages.monitor import health
+from airflow_mlops.stages.preview import memory
 from airflow_mlops.stages.promote import promote
 from airflow_mlops.stages.train import elsewhere, jobs, split, train
 from airflow_mlops.stages.train.recipe import recipe_of
@@ -44,6 +45,7 @@ def decided(plan: LoopPlan, dataset: DatasetVersion) -> PromotionDecision:
 
     :raises PersonNeeded: if the spec leaves the retraining or the promotion to people. Nothing is decided then.
     """
+    memory.remember(plan.uri(memory.TABLE), plan.spec, dataset.partition, plan.folder)
     dataset = plan.with_labels(dataset)
     retrain = _retrain(plan, dataset)
     if suggested(retrain):
