@@ -76,6 +76,18 @@ def test_its_docstring_names_its_parameters(block: type) -> None:
     assert documented - _all_parameters(block) == set()
 
 
+@each_block
+def test_an_operator_says_what_came_of_it_in_the_way_of_all(block: type) -> None:
+    if not block.__module__.startswith("airflow_mlops.operators."):
+        pytest.skip("it waits, or tells people")
+    source = inspect.getsource(block)
+    if block.__name__ in ("AlertOperator", "AnnounceOperator"):
+        assert "conclude(" not in source, "it is about a partition by now"
+    else:
+        assert re.search(r"\bconclude\(\s*context", source)
+        assert "log.info(" not in source, "what came of it stands first, and what led to it in the fold below"
+
+
 @pytest.mark.parametrize(
     "code", ["self.a = a", "super().__init__(**kwargs)", "super().__init__(a=a, b=1, **kwargs)"]
 )

@@ -14,7 +14,17 @@ from airflow_mlops.domain.facts.drift import DriftReport
 from airflow_mlops.domain.facts.statement import Statement
 from airflow_mlops.domain.spec.monitoring import MonitoringSpec
 from airflow_mlops.links import ReportLink
-from airflow_mlops.runs import dataset_of, push, push_facts, save_report, table_uri, with_labels, write_report
+from airflow_mlops.reporting import sentences
+from airflow_mlops.runs import (
+    conclude,
+    dataset_of,
+    push,
+    push_facts,
+    save_report,
+    table_uri,
+    with_labels,
+    write_report,
+)
 from airflow_mlops.stages.monitor import checks
 from airflow_mlops.stages.watch import predictions, watch
 
@@ -46,10 +56,8 @@ class TakePredictionsOperator(BaseOperator):
         taken = predictions.take(self.spec, dataset, table_uri(name, "predictions"))
         without = f"; {taken.without:,} rows without one are left out" if taken.without else ""
         version = taken.version.version if taken.version else "none"
-        self.log.info(
-            "%s %s: %s predictions, most of version %s%s",
-            *(name, dataset.partition, f"{taken.rows:,}", version, without),
-        )
+        sentence = f"{taken.rows:,} predictions, most of version {version}{without}"
+        conclude(context, (name, dataset.partition), sentence)
         return taken.rows
 
 
@@ -89,7 +97,9 @@ class WatchOperator(BaseOperator):
         for name, value in checks.gauges(report).items():
             stats.gauge(name, value)
         assets.emit(context, assets.health(spec.name), health=report)
-        self.log.info("%s %s: health %s: %s", spec.name, report.partition, report.verdict, report.reason)
+        parts = (report.drift, report.performance, report.staleness, *drift.columns, *report.others)
+        about, details = (spec.name, report.partition), map(sentences.judged, parts)
+        conclude(context, about, sentences.well(report), details, note=True)
         compared = DriftReport(overall=drift.overall, columns=drift.columns)
         push_facts(context, Statement.of(compared, **pages), report)
         return report.to_dict()
