@@ -13,6 +13,7 @@ from rich.text import Text
 from airflow_mlops.domain.checks import Verdict
 from airflow_mlops.domain.facts.results import HealthReport, PromotionDecision
 from airflow_mlops.domain.facts.validation import ValidationReport
+from airflow_mlops.reporting.sentences import decided
 from airflow_mlops.reporting.verdicts import WARN, Appearance, appearance
 from airflow_mlops.reporting.words import number
 from airflow_mlops.stages.monitor.health import history
@@ -133,7 +134,8 @@ def sentences(story: PartitionStory) -> Iterator[str]:
             if check.verdict is Verdict.FAIL:
                 yield _sentence(name, check.reason)
     if story.decision is not None:
-        yield _sentence(str(story.decision.action).capitalize(), story.decision.reason)
+        said = decided(story.decision)
+        yield f"{said[0].upper()}{said[1:]}."
 
 
 def _sentence(about: str, reason: str) -> str:
