@@ -13,6 +13,8 @@ from airflow_mlops.cli.commands.command import Command, Group
 from airflow_mlops.cli.commands.everything import everything
 from airflow_mlops.domain.metrics import FAMILIES, METRICS
 from airflow_mlops.domain.predictions import PREDICTION_COLUMNS
+from airflow_mlops.reporting.alerts.entries import COLUMNS
+from airflow_mlops.stores.tables.ordered import AT
 
 FOLDER = Path(__file__).parents[2] / "docs" / "reference"
 
@@ -51,6 +53,10 @@ def test_predictions_have_the_columns_that_are_written() -> None:
     layouts = tables.layouts()
     assert set(layouts["challenger"].columns) == set(PREDICTION_COLUMNS)
     assert set(layouts["predictions"].columns) < set(PREDICTION_COLUMNS)
+
+
+def test_the_outbox_has_the_columns_that_are_written() -> None:
+    assert set(tables.layouts()["outbox"].columns) == {AT, *COLUMNS}
 
 
 def test_a_docstring_becomes_markdown() -> None:
