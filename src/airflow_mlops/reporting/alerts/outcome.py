@@ -21,8 +21,8 @@ _MEANING = {
     "stays as it is, and so does the champion of a model.",
     "score": "The partition has no predictions, so it is neither monitored nor decided on, and later partitions wait "
     "for that decision. The champion stays.",
-    "monitor": "The partition has no verdict on the model's health, so nothing is decided on it, and later partitions "
-    "wait for that decision. The champion stays.",
+    "monitor": "The partition has no verdict on the model's health. If the model is trained here, nothing is decided on the partition, "
+    "later ones wait for that decision, and the champion stays.",
     "train": "The champion stays, unless the task promote had moved it before: `airflow mlops history {model}` tells.",
     "rollback": "The champion stays, unless the task had moved it before it failed: `airflow mlops history {model}` "
     "tells.",

@@ -4,7 +4,7 @@ import pytest
 
 from airflow_mlops.domain.checks import Verdict
 from airflow_mlops.domain.facts.approval import ApprovalOutcome
-from airflow_mlops.domain.facts.results import Action
+from airflow_mlops.domain.facts.results import EXTERNAL, Action, ModelRef
 from airflow_mlops.domain.spec.alerts import Level
 from airflow_mlops.reporting.alerts.model import health, moved, promotion, taken_back
 from airflow_mlops.reporting.alerts.notice import Status
@@ -14,6 +14,15 @@ ASTRAY = make_check(
     "alias", Verdict.FAIL, reason="version 4 is champion, though r made version 5 the champion"
 )
 WORSE = make_check("probation", Verdict.FAIL, reason="worse by 0.02 [0.01, 0.03]")
+
+
+def test_nothing_is_done_here_about_the_bad_health_of_another_system_s_model() -> None:
+    theirs = ModelRef(model="flights", version="7", digest=EXTERNAL, run_id="")
+    notice = health(make_run(dag="flights.monitor"), make_health(champion=theirs))
+    assert notice.title == "flights 2013-06: the model is in bad health (drift)"
+    assert ("Version", "version 7") in notice.facts
+    [passage] = notice.passages
+    assert (passage.text.split(",")[0], passage.commands) == ("Another system makes these predictions", ())
 
 
 def test_bad_health_names_what_drifted_with_expected_and_observed() -> None:
