@@ -30,7 +30,7 @@ def pipeline(estimator: Any = None) -> Any:
         (OneHotEncoder(handle_unknown="ignore"), TEXTS),
         (make_pipeline(SimpleImputer(), StandardScaler()), NUMBERS),
     )
-    return make_pipeline(prepare, estimator or LogisticRegression())
+    return make_pipeline(prepare, LogisticRegression() if estimator is None else estimator)
 
 
 def fitted(rows: pa.Table, estimator: Any = None, target: str = "late", labels: Any = None) -> Any:

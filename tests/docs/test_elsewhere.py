@@ -76,7 +76,7 @@ def test_the_script_of_the_page_is_gated_and_adopted(
         for key in ("2013-01", "2013-02"):
             history.publish(key, pq.read_table(tmp_path / "flights" / f"{key}.parquet"))
         command, *printed = block("runs: adopt").splitlines()
-        main.main([word.strip('"') for word in re.findall(r'"[^"]*"|\S+', command)[2:]])
+        main.main([word.strip('"') for word in re.findall(r'"[^"]*"|\S+', command)[3:]])
         lines = capsys.readouterr().out.splitlines()
         assert lines[0] == printed[0]
         assert lines[1].startswith("drift is measured against ")

@@ -29,7 +29,7 @@ end: 2013-04
 features: {{numeric: [distance, wind], categorical: [carrier, origin]}}
 source: {{files: "{folder}/{{partition}}.parquet"}}
 train: {{elsewhere: their_notebook, trust: pickle}}
-gates: {{versus_champion: {{margin: -1}}}}
+gates: {{versus_champion: {{margin: -0.5}}}}
 """
 DAG = """# Airflow looks for the word DAG in a file before it reads it.
 from airflow_mlops import ModelSpec, continuous_training
@@ -95,8 +95,8 @@ def test_what_served_elsewhere_is_adopted_and_what_a_notebook_registers_is_gated
     assert "version 1 of 'their_notebook' was judged at" in kept.reason
     predictions = tables.read(deployment.uri(MODEL, "predictions"), partition="2013-02")
     assert set(predictions["model_version"].to_pylist()) == {"1"}
-    drift = tables.read(deployment.uri(MODEL, "checks"), columns=["partition", "name"]).to_pylist()
-    assert {"partition": "2013-02", "name": "drift.wind"} in drift
+    drift = tables.read(deployment.uri(MODEL, "checks"), columns=["partition", "check"]).to_pylist()
+    assert {"partition": "2013-02", "check": "drift.wind"} in drift
 
     better = save(fitted(rows_of("2013-02")), folder / "better", "cloudpickle")
     register(client, better, "their_notebook", {"trained_until": "2013-02"})

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle  # noqa: TID251 - as others write models
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,18 @@ def test_a_model_that_was_pickled_is_stored_as_ours_and_predicts_the_same(folder
     assert "sklearn.linear_model._logistic.LogisticRegression" in report["estimators"]
     expected = model.predict_proba(frame_of(ROWS))[:, 1]
     assert models.predict(ours(folder), ROWS, "classification") == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("path", ["lightgbm.LGBMClassifier", "xgboost.XGBClassifier"])
+def test_boosters_of_other_packages_are_taken_in_too(folder: Path, path: str) -> None:
+    package, _, name = path.partition(".")
+    booster = getattr(import_module(package), name)(
+        n_estimators=5, verbosity=0 if package == "xgboost" else -1
+    )
+    model = booster.fit(frame_of(ROWS, ["wind", "distance"]), ROWS["late"].to_numpy(zero_copy_only=False))
+    assert taken(folder, model)["features"] == {"numeric": ["wind", "distance"]}
+    expected = model.predict_proba(frame_of(ROWS, ["wind", "distance"]))[:, 1]
+    assert models.predict(ours(folder), ROWS, "classification") == pytest.approx(expected)
 
 
 def test_columns_come_in_the_order_in_which_the_model_has_learned_them(folder: Path) -> None:

@@ -26,6 +26,7 @@ SPEC: dict[str, Any] = {
 }
 
 
+@pytest.mark.thorough  # operators are shown the same in less
 def test_versions_of_a_notebook_are_judged_once_and_the_better_one_serves(
     mlops: LoopLab, tmp_path: Path
 ) -> None:
@@ -52,6 +53,7 @@ def test_versions_of_a_notebook_are_judged_once_and_the_better_one_serves(
     assert client.get_model_version("flights", "2").tags["mlops.origin"] == "notebook/2"
 
 
+@pytest.mark.thorough  # operators are shown the same in less
 def test_a_version_waits_for_rows_that_it_cannot_have_learned_from(mlops: LoopLab, tmp_path: Path) -> None:
     rows = {key: rows_of(key) for key in ("2013-01", "2013-02", "2013-03")}
     client = mlops._plan(mlops.spec(SPEC), rows, None).client

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,9 @@ def test_a_version_of_a_notebook_becomes_one_that_everything_here_can_work_with(
     named = f"version 1 of {MODEL!r}"
     assert list(retention.learned_from(history.client, history.uri("data"))) == [named]
     assert retention.keeping_rows(history.client, [named]) == {}
+    neighbours = "sklearn.neighbors._classification.KNeighborsClassifier"
+    history.client.set_model_version_tag(MODEL, "1", elsewhere.ESTIMATORS, json.dumps([neighbours]))
+    assert retention.keeping_rows(history.client, [named]) == {named: neighbours}
 
 
 def test_versions_of_ours_are_not_those_of_others(history: History, number: str) -> None:
