@@ -77,7 +77,7 @@ def _print(console: Console, reproduction: Reproduction) -> None:
     from airflow_mlops.domain.checks import Verdict
     from airflow_mlops.reporting.verdicts import appearance
 
-    words = {Verdict.PASS: "same", Verdict.FAIL: "differs", Verdict.INCONCLUSIVE: "not known"}
+    words = {Verdict.PASS: "same", Verdict.FAIL: "differs", Verdict.INCONCLUSIVE: "unknown"}
     checks = (*reproduction.environment, *reproduction.outcome)
     looks = ((check, appearance(check.verdict)._replace(word=words[check.verdict])) for check in checks)
     cells = ((check.name, look, check.reason) for check, look in looks)
