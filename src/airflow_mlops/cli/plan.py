@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.cli import terminal
+from airflow_mlops.domain.checks import Verdict
 from airflow_mlops.domain.facts.preview import Outlook, Part
+from airflow_mlops.reporting.verdicts import COLOURS, WARN, Tone, appearance
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -27,13 +29,21 @@ CHANGES = 3
 BREAKS = 4
 """Exit code if something that works now would stop."""
 _CODES = {Outlook.SAME: 0, Outlook.CHANGES: CHANGES, Outlook.UNKNOWN: CHANGES, Outlook.BREAKS: BREAKS}
-_SIGNS = {
-    Outlook.SAME: ("✓", "green"),
-    Outlook.CHANGES: ("~", "yellow"),
-    Outlook.BREAKS: ("✗", "red"),
-    Outlook.UNKNOWN: ("?", "yellow"),
+_LOOKS = {
+    Outlook.SAME: appearance(Verdict.PASS),
+    Outlook.CHANGES: appearance(WARN)._replace(sign="~"),
+    Outlook.BREAKS: appearance(Verdict.FAIL),
+    Outlook.UNKNOWN: appearance(Verdict.INCONCLUSIVE),
 }
-_HOW = {"added": ("+", "green"), "removed": ("−", "red"), "changed": ("~", "yellow")}
+_SIGNS = {outlook: (look.sign, look.terminal) for outlook, look in _LOOKS.items()}
+_HOW = {
+    how: (sign, COLOURS[tone].terminal)
+    for how, sign, tone in (
+        ("added", "+", Tone.GOOD),
+        ("removed", "−", Tone.BAD),
+        ("changed", "~", Tone.WARN),
+    )
+}
 _LONGEST = 120
 _INDENT = "    "
 _Line = tuple[tuple[str, str], str]
