@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from airflow_mlops.cli.commands.everything import everything
 from airflow_mlops.domain.metrics import FAMILIES, METRICS
 from airflow_mlops.domain.predictions import PREDICTION_COLUMNS
 from airflow_mlops.reporting.alerts.entries import COLUMNS
+from airflow_mlops.stages.preview import memory
 from airflow_mlops.stores.tables.ordered import AT
 
 FOLDER = Path(__file__).parents[2] / "docs" / "reference"
@@ -53,6 +55,14 @@ def test_predictions_have_the_columns_that_are_written() -> None:
     layouts = tables.layouts()
     assert set(layouts["challenger"].columns) == set(PREDICTION_COLUMNS)
     assert set(layouts["predictions"].columns) < set(PREDICTION_COLUMNS)
+
+
+def test_every_table_that_the_code_names_is_described() -> None:
+    named = {memory.TABLE}
+    for module in (FOLDER.parents[1] / "src").rglob("*.py"):
+        named |= set(re.findall(r"""uri\((?:[\w.]+, )?"([a-z]+)"\)""", module.read_text(encoding="utf-8")))
+    assert len(named) > 15
+    assert named <= set(tables.layouts())
 
 
 def test_the_outbox_has_the_columns_that_are_written() -> None:
