@@ -88,6 +88,11 @@ def is_default(*options: str) -> bool:
     return all(conf.get(SECTION, option) == conf.get_default_value(SECTION, option) for option in options)
 
 
+def is_replaced(option: str) -> bool:
+    """Tell whether this process uses another value of an option than the configured one."""
+    return option in _instead
+
+
 def use(**options: str) -> None:
     """Use other values than the configured ones in this process, for commands; before any option is read."""
     _instead.update(options)

@@ -35,8 +35,11 @@ def catch_up(args: Namespace) -> None:
         airflow = _airflow(args)
         catch_up = CatchUp(airflow, args.model, first, last, record=args.for_the_record)
         catch_up.start(patience=_SECONDS)
+        count = len(catch_up.partitions)
+        go = "1 partition of {} goes" if count == 1 else f"{count} partitions of {{}} go"
+        order = "" if count == 1 else ", one after the other"
         console.print(
-            f"{len(catch_up.partitions)} partitions of {args.model} go through its DAGs, one after the other: {airflow.url}",
+            f"{go.format(args.model)} through its DAGs{order}: {airflow.url}",
             markup=False,
             soft_wrap=True,
         )

@@ -14,10 +14,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def mlflow(*, configured: bool = False) -> Client:
-    """Return a client for the MLflow that tasks use.
+def mlflow() -> Client:
+    """Return a client for the MLflow that tasks use, or for that of the storage that this command uses in its place.
 
-    :param configured: use ``[mlops] tracking_uri`` even if there is a connection ``mlflow_default``.
     :raises LookupError: if another connection than ``mlflow_default`` is configured and does not exist.
     :raises RegistryUnavailable: if MLflow's database cannot be opened.
     :raises ValueError: if the connection has no host, or has an unknown extra.
@@ -25,39 +24,40 @@ def mlflow(*, configured: bool = False) -> Client:
     from airflow.sdk.exceptions import AirflowNotFoundException
 
     try:
-        return _hook(configured=configured).get_conn()
+        return _hook().get_conn()
     except AirflowNotFoundException as error:
         raise LookupError(str(error)) from error
 
 
-def mlflow_address(*, configured: bool = False) -> str:
+def mlflow_address() -> str:
     """Return the address of the MLflow that tasks use, which may hold a password, without asking there.
 
-    :param configured: as of :func:`mlflow`.
     :raises LookupError: as :func:`mlflow` does.
     :raises ValueError: if the connection has no host, or has an unknown extra.
     """
     from airflow.sdk.exceptions import AirflowNotFoundException
 
     try:
-        return _hook(configured=configured).address()
+        return _hook().address()
     except AirflowNotFoundException as error:
         raise LookupError(str(error)) from error
 
 
-def _hook(*, configured: bool) -> MlflowHook:
+def _hook() -> MlflowHook:
     from airflow.sdk.exceptions import AirflowNotFoundException
 
+    from airflow_mlops import config
     from airflow_mlops.hooks import mlflow as hooks
 
     class Hook(hooks.MlflowHook):
         @classmethod
         def get_connection(cls, conn_id: str) -> Any:
-            if configured:
+            # A storage of its own has an MLflow of its own, whatever the connection ``mlflow_default`` says.
+            if config.is_replaced("tracking_uri"):
                 raise AirflowNotFoundException(f"The connection {conn_id!r} is not used.")
             return connection(conn_id)
 
-    return Hook(Hook.default_conn_name if configured else None)
+    return Hook(Hook.default_conn_name if config.is_replaced("tracking_uri") else None)
 
 
 def connection(conn_id: str) -> Any:
@@ -76,7 +76,8 @@ def connection(conn_id: str) -> Any:
         try:
             stored = backend.get_connection(conn_id=conn_id)
         except Exception as error:  # noqa: BLE001 - backends raise what they like, and the next one may have it
-            log.warning("%s cannot be asked for %s: %s", type(backend).__name__, conn_id, error)
+            reason = str(error).partition("\n")[0]
+            log.warning("%s cannot be asked for %s: %s", type(backend).__name__, conn_id, reason)
         else:
             if stored is not None:
                 mask_secret(stored.password)
@@ -93,12 +94,28 @@ def find_code() -> list[Path]:
     from pathlib import Path
 
     from airflow import settings
-    from airflow.dag_processing.bundles.manager import DagBundlesManager
 
-    bundles = DagBundlesManager()  # type: ignore[no-untyped-call]
-    folders = [Path(bundle.path) for bundle in bundles.get_all_dag_bundles()]
+    folders = dag_folders()
     for folder in folders:
         if str(folder) not in sys.path:
             sys.path.append(str(folder))
     # Airflow itself has put the folder of the plugins on sys.path.
     return [*folders, *([Path(settings.PLUGINS_FOLDER)] if settings.PLUGINS_FOLDER else [])]
+
+
+def dag_folders() -> list[Path]:
+    """Return the folders of the DAG bundles."""
+    from pathlib import Path
+
+    from airflow.dag_processing.bundles.manager import DagBundlesManager
+
+    class Bundles(DagBundlesManager):
+        @property
+        def log(self) -> Any:
+            # It would say which it has loaded, in the middle of what a command prints.
+            quiet = logging.getLogger(f"{__name__}.bundles")
+            quiet.setLevel(logging.WARNING)
+            return quiet
+
+    bundles = Bundles()  # type: ignore[no-untyped-call]
+    return [Path(bundle.path) for bundle in bundles.get_all_dag_bundles()]

@@ -60,10 +60,10 @@ def plan(args: Namespace) -> None:
     from airflow_mlops.cli import run
 
     try:
-        project = run.place(args)
+        run.place(args)
         spec, file = run.load(args.spec)
         run.log_to(Console(stderr=True), spec)
-        outcome = _preview(args, spec, file, own=args.storage is not None or project is not None)
+        outcome = _preview(args, spec, file)
     except KeyboardInterrupt:
         raise SystemExit("Stopped; nothing was changed.") from None
     except (LookupError, OSError, RuntimeError, ValueError) as error:
@@ -76,7 +76,7 @@ def plan(args: Namespace) -> None:
         raise SystemExit(code)
 
 
-def _preview(args: Namespace, spec: DataSpec, file: Path, *, own: bool) -> Preview:
+def _preview(args: Namespace, spec: DataSpec, file: Path) -> Preview:
     from airflow_mlops import config
     from airflow_mlops.cli import former
     from airflow_mlops.hooks.sources import from_spec
@@ -96,7 +96,7 @@ def _preview(args: Namespace, spec: DataSpec, file: Path, *, own: bool) -> Previ
                 former=before,
                 storage=storage,
                 source=None if args.no_data else from_spec(spec.source),
-                connect=lambda: _mlflow(configured=own),
+                connect=_mlflow,
                 folder=file.parent,
             )
         )
@@ -105,7 +105,7 @@ def _preview(args: Namespace, spec: DataSpec, file: Path, *, own: bool) -> Previ
     return outcome.model_copy(update={"tasks": task_changes(before.spec, spec)})
 
 
-def _mlflow(*, configured: bool) -> Client:
+def _mlflow() -> Client:
     """Return a client of an MLflow that is there: to open one that is not would make its database.
 
     :raises LookupError: if it has a database of SQLite, and this is not there.
@@ -114,13 +114,13 @@ def _mlflow(*, configured: bool) -> Client:
 
     from airflow_mlops.cli import connect
 
-    address = urlsplit(connect.mlflow_address(configured=configured))
+    address = urlsplit(connect.mlflow_address())
     database = Path(address.path.removeprefix("/"))
     if address.scheme.startswith("sqlite") and not database.exists():
         raise LookupError(
             f"There is no database of MLflow at {database}, though decisions were recorded with one."
         )
-    return connect.mlflow(configured=configured)
+    return connect.mlflow()
 
 
 def _print(console: Console, outcome: Preview) -> None:

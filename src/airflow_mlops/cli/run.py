@@ -37,12 +37,12 @@ def run(args: Namespace) -> None:
 
     console = Console(stderr=True)
     try:
-        own = place(args)
-        if own is not None:
-            _make(own)
+        dags = place(args)
+        if dags is not None:
+            _make(dags)
         spec, file = load(args.spec)
         log_to(console, spec)
-        plan = _plan(spec, file.parent, own=args.storage is not None or own is not None)
+        plan = _plan(spec, file.parent)
         partitions = _partitions(plan, args, console)
         from airflow_mlops.stages.loop import loop
 
@@ -53,8 +53,8 @@ def run(args: Namespace) -> None:
     except (LookupError, OSError, RuntimeError, ValueError) as error:
         raise SystemExit(str(error)) from error
     _print(plan, steps, as_json=args.json)
-    if steps and own is not None and not args.json:
-        _print_next(own)
+    if steps and dags is not None and not args.json:
+        _print_next(dags)
     if code := _code(steps):
         raise SystemExit(code)
 
@@ -119,7 +119,7 @@ def load(name: str) -> tuple[DataSpec, Path]:
     return read(path), path
 
 
-def _plan(spec: DataSpec, folder: Path, *, own: bool) -> DataPlan:
+def _plan(spec: DataSpec, folder: Path) -> DataPlan:
     from airflow_mlops import config
     from airflow_mlops.cli.connect import mlflow
     from airflow_mlops.cli.rollback import person
@@ -146,7 +146,7 @@ def _plan(spec: DataSpec, folder: Path, *, own: bool) -> DataPlan:
     assert isinstance(spec, ModelSpec)
     return LoopPlan(
         spec=spec,
-        client=mlflow(configured=own),
+        client=mlflow(),
         outputs=[outputs.from_spec(output) for output in spec.score.outputs],
         actor=person(),
         artifacts=MlflowHook().artifact_location(spec.name),

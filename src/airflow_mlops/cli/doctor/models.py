@@ -42,9 +42,6 @@ def specs() -> Specs:
 
 def folders() -> list[Path]:
     """Return the folders with DAG files."""
-    from pathlib import Path
+    from airflow_mlops.cli.connect import dag_folders
 
-    from airflow.dag_processing.bundles.manager import DagBundlesManager
-
-    bundles = DagBundlesManager()  # type: ignore[no-untyped-call]
-    return [Path(bundle.path) for bundle in bundles.get_all_dag_bundles()]
+    return dag_folders()
