@@ -62,7 +62,7 @@ def test_a_version_that_is_reproduced_ends_well_with_each_step_and_finding(
     assert "Fitting LogisticRegression to 264 rows" in out
     rows = [[cell.strip() for cell in line.split("|")] for line in out.splitlines() if line.count("|") == 2]
     found = {row[0]: row[1] for row in rows[1:]}
-    assert (found["digest"], found["scikit-learn"], found["metrics"]) == ("same", "same", "unknown")
+    assert (found["digest"], found["scikit-learn"], found["metrics"]) == ("✓ same", "✓ same", "? unknown")
     assert "flights version 1 was reproduced: the same model" in out
 
 
