@@ -23,7 +23,7 @@ from airflow_mlops.learning.models import pipeline
 from airflow_mlops.stages.ingest import ingest
 from airflow_mlops.stages.train.recipe import derive_features
 from airflow_mlops.stores.outputs import sql as output
-from airflow_mlops.stores.outputs.tables import Predictions
+from airflow_mlops.stores.outputs.tables import ScoredPartition
 from airflow_mlops.stores.sources import sql
 from airflow_mlops.stores.tables import tables
 
@@ -203,7 +203,7 @@ def _label(rows: pa.Table) -> str:
 def _outputs(version: DatasetVersion) -> dict[str, str]:
     from sqlalchemy.dialects import mysql, postgresql, sqlite
 
-    predictions = Predictions("model", _JANUARY, ("x",), version.uri, version.version)
+    predictions = ScoredPartition("model", _JANUARY, ("x",), version.uri, version.version)
     table = output.definition("predictions", None, predictions, "the table")
     dialects = {"PostgreSQL": postgresql, "MariaDB": mysql, "SQLite": sqlite}
     kinds = {name: table.c.x.type.compile(package.dialect()) for name, package in dialects.items()}

@@ -217,13 +217,13 @@ def _delivered(
 ) -> Iterator[str]:
     """Write the predictions that stay to the outputs, and yield what could not be written."""
     from airflow_mlops.domain.partitions import Partition
-    from airflow_mlops.stores.outputs.tables import Predictions
+    from airflow_mlops.stores.outputs.tables import ScoredPartition
     from airflow_mlops.stores.tables import tables
 
     uri = table_uri(model, "predictions")
     for key in partitions:
         partition = Partition.parse(key, planned.grain)
-        predictions = Predictions(model, partition, planned.key, uri, tables.open_table(uri).version())
+        predictions = ScoredPartition(model, partition, planned.key, uri, tables.open_table(uri).version())
         for output in outputs:
             try:
                 output.write(predictions)

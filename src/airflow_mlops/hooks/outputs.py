@@ -9,7 +9,7 @@ from airflow_mlops.domain.addresses import shown
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.hooks.source_files import FileSource
 from airflow_mlops.hooks.source_sql import SqlSource
-from airflow_mlops.stores.outputs.tables import Predictions, Writer
+from airflow_mlops.stores.outputs.tables import ScoredPartition, Writer
 from airflow_mlops.stores.sources.paths import bare, fill
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class SqlWriter:
         """Name the table and the connection."""
         return f"table {self.table} on {self.conn_id}"
 
-    def write(self, predictions: Predictions) -> None:
+    def write(self, predictions: ScoredPartition) -> None:
         """Replace the predictions that the table has of their model and partition.
 
         :raises SourceUnreadable: if the connection does not exist or takes no SQL.
@@ -65,7 +65,7 @@ class FileWriter:
         """Return the path, without credentials; for no partition, with ``*`` where its parts would be."""
         return shown(bare(fill(self.path, partition)))
 
-    def write(self, predictions: Predictions) -> None:
+    def write(self, predictions: ScoredPartition) -> None:
         """Write the predictions to the file, replacing one that is there.
 
         :raises SourceUnreadable: if the connection does not exist, or its file system cannot be opened.

@@ -30,7 +30,7 @@ from airflow_mlops.stages.erase import erase as stage
 from airflow_mlops.stages.ingest import ingest
 from airflow_mlops.stages.reproduce import reproduce
 from airflow_mlops.stages.score import batches, run
-from airflow_mlops.stores.outputs.tables import Predictions
+from airflow_mlops.stores.outputs.tables import ScoredPartition
 from airflow_mlops.stores.tables import erasure, journal, log, tables, versions
 from contexts import deploy
 from databases import KINDS, connected
@@ -506,7 +506,7 @@ def test_rows_leave_the_sql_table_that_predictions_go_to(
         for dataset in datasets:
             predict(history, dataset)
             version = tables.open_table(history.uri("predictions")).version()
-            predictions = Predictions(
+            predictions = ScoredPartition(
                 MODEL, month(dataset.partition), ("flight",), history.uri("predictions"), version
             )
             SqlWriter("out", name).write(predictions)

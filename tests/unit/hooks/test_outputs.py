@@ -18,14 +18,16 @@ from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.spec.score import Score
 from airflow_mlops.exceptions import SchemaMismatch, SourceUnreadable, WriteConflict
 from airflow_mlops.hooks.outputs import FileWriter, SqlWriter, from_spec
-from airflow_mlops.stores.outputs.tables import Predictions
+from airflow_mlops.stores.outputs.tables import ScoredPartition
 from airflow_mlops.stores.tables import tables
 from databases import KINDS, SECRET, connected
 
 AT = datetime(2013, 1, 15, 12, tzinfo=UTC)
 
 
-def make(folder: Path, scores: dict[str, float], key: str = "2013-01", model: str = "flights") -> Predictions:
+def make(
+    folder: Path, scores: dict[str, float], key: str = "2013-01", model: str = "flights"
+) -> ScoredPartition:
     """Make the predictions of a partition, by flight."""
     count = len(scores)
     rows = pa.table(
@@ -40,7 +42,7 @@ def make(folder: Path, scores: dict[str, float], key: str = "2013-01", model: st
     uri = f"file://{folder}/{model}/predictions"
     tables.replace_partition(uri, rows, key)
     version = tables.open_table(uri).version()
-    return Predictions(model, Partition.parse(key, "month"), ("flight", "leg"), uri, version)
+    return ScoredPartition(model, Partition.parse(key, "month"), ("flight", "leg"), uri, version)
 
 
 # ------------------------------------------------------------------------------------------------------------- SQL
@@ -124,7 +126,7 @@ def test_a_model_with_a_column_of_the_table_s_own_is_refused(
     output.write(make(tmp_path, {"AA": 0.1}))
     uri = f"file://{tmp_path}/predictions"
     tables.replace_partition(uri, pa.table({name: ["A320"], "score": [0.1]}), "2013-01")
-    predictions = Predictions("flights", Partition.parse("2013-01", "month"), (name,), uri, 1)
+    predictions = ScoredPartition("flights", Partition.parse("2013-01", "month"), (name,), uri, 1)
     with pytest.raises(SchemaMismatch, match=f"the data has a column '{name}'"):
         output.write(predictions)
     assert stored(database, "model, partition_key, flight") == [("flights", "2013-01", "AA")]
@@ -169,11 +171,11 @@ def test_a_file_that_cannot_be_finished_leaves_the_one_before(
     output.write(make(tmp_path, {"AA": 0.1}))
     before = (tmp_path / "2013-01.csv").read_bytes()
 
-    def torn(self: Predictions) -> Iterator[pa.RecordBatch]:
+    def torn(self: ScoredPartition) -> Iterator[pa.RecordBatch]:
         yield from tables.batches(self.uri)
         raise OSError("the disk is full")
 
-    monkeypatch.setattr(Predictions, "batches", torn)
+    monkeypatch.setattr(ScoredPartition, "batches", torn)
     with pytest.raises(OSError, match="the disk is full"):
         output.write(make(tmp_path, {"AA": 0.9}))
     assert (tmp_path / "2013-01.csv").read_bytes() == before
@@ -185,7 +187,7 @@ def test_bytes_that_are_no_text_are_refused_in_csv_with_the_columns_named(tmp_pa
     uri = f"file://{tmp_path}/flights/predictions"
     tables.replace_partition(uri, rows, "2013-01")
     version = tables.open_table(uri).version()
-    predictions = Predictions("flights", Partition.parse("2013-01", "month"), ("flight",), uri, version)
+    predictions = ScoredPartition("flights", Partition.parse("2013-01", "month"), ("flight",), uri, version)
     with pytest.raises(SchemaMismatch, match=r"as csv: .*'flight' \(binary\).*: write format: parquet"):
         FileWriter(f"{tmp_path}/{{partition}}.csv").write(predictions)
     assert not list(tmp_path.glob("*.csv"))

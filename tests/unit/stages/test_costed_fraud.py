@@ -29,7 +29,7 @@ from airflow_mlops.learning.models import models, pipeline, thresholds
 from airflow_mlops.reporting.card import card
 from airflow_mlops.stages.evaluate import evaluate
 from airflow_mlops.stages.performance import performance, rows, subject
-from airflow_mlops.stages.performance.registered import Registered
+from airflow_mlops.stages.performance.registered import RegisteredVersions
 from airflow_mlops.stages.promote import promote
 from airflow_mlops.stages.reproduce import reproduce
 from airflow_mlops.stages.score import score
@@ -295,7 +295,7 @@ def test_a_version_that_is_gone_is_judged_by_the_classes_that_it_chose(served: B
     history, here = served.history, month("2013-03")
     question = QUESTION.model_copy(update={"labels": False, "delay": timedelta(0)})
     whose = subject.Subject(
-        Registered(history.client, MODEL), history.uri("predictions"), Truth(served.march, question)
+        RegisteredVersions(history.client, MODEL), history.uri("predictions"), Truth(served.march, question)
     )
 
     def of_challenger(earlier: list[Judgement]) -> Judgement:

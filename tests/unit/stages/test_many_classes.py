@@ -32,7 +32,7 @@ from airflow_mlops.stages.drift import drift
 from airflow_mlops.stages.evaluate import evaluate
 from airflow_mlops.stages.performance import performance
 from airflow_mlops.stages.performance import rows as judgements
-from airflow_mlops.stages.performance.registered import Registered
+from airflow_mlops.stages.performance.registered import RegisteredVersions
 from airflow_mlops.stages.performance.subject import Models, Subject
 from airflow_mlops.stages.score import beside, score
 from airflow_mlops.stages.shadow import trial_windows
@@ -308,7 +308,7 @@ def test_a_version_that_is_gone_is_judged_by_the_classes_it_had_or_not_at_all(tm
         target="grade", task="classification", metric="log_loss", classes=("late", "on time", "early")
     )
     subject = Subject(
-        Registered(history.client, MODEL), history.uri("predictions"), Truth(march, named_otherwise)
+        RegisteredVersions(history.client, MODEL), history.uri("predictions"), Truth(march, named_otherwise)
     )
     [before] = judgements.judge(subject, month("2013-03"), month("2013-03"), [], Models(subject, []))
     assert before.classes == CLASSES

@@ -15,7 +15,7 @@ import full_disk
 from airflow_mlops.exceptions import RETRYABLE, PlaceRefused, SourceUnreadable, StoreUnavailable
 from airflow_mlops.stores import disks
 from airflow_mlops.stores.outputs import files
-from airflow_mlops.stores.outputs.tables import Predictions
+from airflow_mlops.stores.outputs.tables import ScoredPartition
 from airflow_mlops.stores.registry import ledger
 from airflow_mlops.stores.sources import batches
 from airflow_mlops.stores.tables import tables
@@ -71,10 +71,10 @@ def publish(uri: str, rows: pa.Table = ROWS, partition: str = "2013-01") -> Any:
 
 
 @pytest.fixture
-def scores(tmp_path: Path) -> Predictions:
+def scores(tmp_path: Path) -> ScoredPartition:
     uri = f"file://{tmp_path}/flights/predictions"
     tables.replace_partition(uri, SCORES, "2013-01")
-    return Predictions("flights", month("2013-01"), ("flight",), uri, tables.open_table(uri).version())
+    return ScoredPartition("flights", month("2013-01"), ("flight",), uri, tables.open_table(uri).version())
 
 
 def test_a_ledger_that_finds_no_room_loses_nothing_and_goes_on_afterwards(place: Place) -> None:
@@ -117,7 +117,7 @@ def test_types_that_get_wider_and_find_no_room_leave_every_partition_as_it_was(p
 
 @pytest.mark.parametrize("form", ["csv", "parquet"])
 def test_a_file_of_predictions_that_finds_no_room_leaves_the_former_one(
-    place: Place, scores: Predictions, form: str
+    place: Place, scores: ScoredPartition, form: str
 ) -> None:
     path = place.folder / f"scores.{form}"
     files.write(scores, LocalFileSystem(), str(path), form)

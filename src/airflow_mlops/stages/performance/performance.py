@@ -15,7 +15,7 @@ from airflow_mlops.learning.models import own_metrics
 from airflow_mlops.learning.statistics import measures
 from airflow_mlops.stages.performance import checks, judge, window
 from airflow_mlops.stages.performance.metrics import measured
-from airflow_mlops.stages.performance.registered import Registered
+from airflow_mlops.stages.performance.registered import RegisteredVersions
 from airflow_mlops.stages.performance.rows import predictor_of
 from airflow_mlops.stages.performance.subject import Models, Subject
 from airflow_mlops.stores.registry import registry
@@ -70,7 +70,7 @@ def performance(
     if champion is None:
         return Performance(monitoring.no_champion("performance"), {})
     subject = Subject(
-        Registered(client, champion.model), predictions_uri, truth, policy.slices, policy.min_rows
+        RegisteredVersions(client, champion.model), predictions_uri, truth, policy.slices, policy.min_rows
     )
     return measure(subject, champion, registry.training(client, champion), policy, performance_uri)
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Registered:
+class RegisteredVersions:
     """The versions of a model in the registry."""
 
     client: Client

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from fsspec import AbstractFileSystem
 
-    from airflow_mlops.stores.outputs.tables import Predictions
+    from airflow_mlops.stores.outputs.tables import ScoredPartition
 
 
-def write(predictions: Predictions, files: AbstractFileSystem, path: str, form: str) -> None:
+def write(predictions: ScoredPartition, files: AbstractFileSystem, path: str, form: str) -> None:
     """Write predictions to a file, replacing one that is there.
 
     On a local file system a finished file is renamed to ``path``. To other file systems a finished file is uploaded,
@@ -42,7 +42,7 @@ def write(predictions: Predictions, files: AbstractFileSystem, path: str, form: 
         files.put_file(str(draft), path)
 
 
-def _write_local(predictions: Predictions, target: Path, form: str) -> None:
+def _write_local(predictions: ScoredPartition, target: Path, form: str) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = target.with_name(f".{target.name}.{uuid4().hex[:12]}")
     try:
@@ -58,7 +58,7 @@ def _protocols(files: AbstractFileSystem) -> tuple[str, ...]:
     return (files.protocol,) if isinstance(files.protocol, str) else tuple(files.protocol)
 
 
-def _fill(predictions: Predictions, path: Path, form: str) -> None:
+def _fill(predictions: ScoredPartition, path: Path, form: str) -> None:
     import pyarrow as pa
 
     # CSV holds no lists.

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from sqlalchemy import Column, Connection, Engine, Table
 
-    from airflow_mlops.stores.outputs.tables import Predictions
+    from airflow_mlops.stores.outputs.tables import ScoredPartition
 
 _log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ _IN_UTC = {
 """Statements that make columns without time zone take times in UTC."""
 
 
-def write(predictions: Predictions, engine: Engine, table: str, where: str) -> None:
+def write(predictions: ScoredPartition, engine: Engine, table: str, where: str) -> None:
     """Replace the predictions that a table has of their model and partition, in one transaction.
 
     A missing table is created, with model, partition and the key of the rows as its primary key. An existing table needs
@@ -68,7 +68,7 @@ def write(predictions: Predictions, engine: Engine, table: str, where: str) -> N
             connection.execute(target.insert(), rows)
 
 
-def _rows(predictions: Predictions, names: list[str]) -> Iterator[list[dict[str, Any]]]:
+def _rows(predictions: ScoredPartition, names: list[str]) -> Iterator[list[dict[str, Any]]]:
     origin = {MODEL: predictions.model, PARTITION_KEY: predictions.partition.key}
     for batch in predictions.flat_batches():
         for start in range(0, batch.num_rows, CHUNK):
@@ -76,7 +76,7 @@ def _rows(predictions: Predictions, names: list[str]) -> Iterator[list[dict[str,
 
 
 def _table(
-    connection: Connection, name: str, schema: str | None, predictions: Predictions, where: str
+    connection: Connection, name: str, schema: str | None, predictions: ScoredPartition, where: str
 ) -> Table:
     import sqlalchemy as sa
     from sqlalchemy.exc import OperationalError, ProgrammingError
@@ -104,7 +104,7 @@ def _table(
     return existing
 
 
-def definition(name: str, schema: str | None, predictions: Predictions, where: str) -> Table:
+def definition(name: str, schema: str | None, predictions: ScoredPartition, where: str) -> Table:
     """Return the table that is created if there is none.
 
     :raises SchemaMismatch: if a column has no SQL type.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Predictions:
+class ScoredPartition:
     """The predictions of one partition, which can be read more than once.
 
     :param model: name of the model.
@@ -62,7 +62,7 @@ class Writer(Protocol):
         """Name the output, without credentials."""
         ...
 
-    def write(self, predictions: Predictions) -> None:
+    def write(self, predictions: ScoredPartition) -> None:
         """Replace the predictions that the output has of the partition, all at once or not at all."""
         ...
 
@@ -76,7 +76,7 @@ def deliver(report: ScoringReport, outputs: Sequence[Writer]) -> ScoringReport:
         return report
     partition = Partition.parse(report.partition, report.dataset.grain)
     version = tables.open_table(report.uri).version()
-    predictions = Predictions(
+    predictions = ScoredPartition(
         report.model, partition, report.dataset.key, report.uri, version, report.classes
     )
     for output in outputs:

@@ -17,7 +17,7 @@ from airflow_mlops.exceptions import SchemaMismatch, TableUnreadable
 from airflow_mlops.learning.labels import labels
 from airflow_mlops.learning.labels.join import Truth, join
 from airflow_mlops.stages.performance import judge, window
-from airflow_mlops.stages.performance.registered import Registered
+from airflow_mlops.stages.performance.registered import RegisteredVersions
 from airflow_mlops.stages.performance.subject import Subject
 from airflow_mlops.stores.registry import tracking
 from airflow_mlops.stores.tables import tables
@@ -48,7 +48,7 @@ def subject_of(history: History, key: str, *, own: bool = False, **changes: Any)
     assert dataset is not None
     question = Question(target="late", task="classification", metric="roc_auc", delay=WEEK)
     truth = Truth(dataset, question, history.uri("labels") if own else None)
-    return Subject(Registered(history.client, MODEL), history.uri("predictions"), truth, **changes)
+    return Subject(RegisteredVersions(history.client, MODEL), history.uri("predictions"), truth, **changes)
 
 
 def update(history: History, key: str, **changes: Any) -> list[Judgement]:

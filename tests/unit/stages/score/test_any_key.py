@@ -29,7 +29,7 @@ from airflow_mlops.stages.score import run
 from airflow_mlops.stages.score.batches import Scorer
 from airflow_mlops.stages.train.recipe import derive_features
 from airflow_mlops.stores.outputs import sql
-from airflow_mlops.stores.outputs.tables import Predictions
+from airflow_mlops.stores.outputs.tables import ScoredPartition
 from airflow_mlops.stores.tables import tables
 from any_table import KINDS, columns, examples
 from kept_values import meant
@@ -118,7 +118,7 @@ def test_a_key_of_any_type_finds_its_prediction_and_its_label(name: str) -> None
 
 def assert_in_a_database(plan: run.ScoringPlan, rows: int, folder: str) -> None:
     version = tables.open_table(plan.uri).version()
-    predictions = Predictions("flights", JANUARY, ("x",), plan.uri, version)
+    predictions = ScoredPartition("flights", JANUARY, ("x",), plan.uri, version)
     engine = sqlalchemy.create_engine(f"sqlite:///{folder}/db")
     for _ in range(2):
         sql.write(predictions, engine, "scores", "the table scores")

@@ -13,7 +13,7 @@ from sqlalchemy.schema import CreateTable
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.exceptions import SchemaMismatch
 from airflow_mlops.stores.outputs import sql
-from airflow_mlops.stores.outputs.tables import Predictions
+from airflow_mlops.stores.outputs.tables import ScoredPartition
 from airflow_mlops.stores.tables import tables
 
 KEY = ("flight", "leg", "departure", "tag")
@@ -30,14 +30,14 @@ KINDS = {
 }
 
 
-def predictions_of(folder: Path, kinds: dict[str, Any], key: tuple[str, ...] = KEY) -> Predictions:
+def predictions_of(folder: Path, kinds: dict[str, Any], key: tuple[str, ...] = KEY) -> ScoredPartition:
     """Leave an empty table of predictions with such columns."""
     uri = f"file://{folder}/predictions"
     tables.replace_partition(uri, pa.schema(list(kinds.items())).empty_table(), "2013-01")
-    return Predictions("flights", Partition.parse("2013-01", "month"), key, uri, 1)
+    return ScoredPartition("flights", Partition.parse("2013-01", "month"), key, uri, 1)
 
 
-def told(predictions: Predictions, dialect: Any) -> dict[str, str]:
+def told(predictions: ScoredPartition, dialect: Any) -> dict[str, str]:
     """Return what a database is told of each column."""
     table = sql.definition("scores", "out", predictions, "table out.scores")
     text = str(CreateTable(table).compile(dialect=dialect))
