@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 HOME = tempfile.mkdtemp(prefix="airflow-mlops-tests-")
@@ -41,6 +44,32 @@ class Stories(LoadFileScheduling):
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Stories:
     return Stories(config, log)
+
+
+@pytest.fixture(scope="module")
+def blessed_here() -> Iterator[Callable[..., Any]]:
+    """Load and predict in this process, since the fresh one takes seconds to start; for modules in which it is not the matter.
+
+    Yields what starts the fresh one.
+    """
+    from airflow_mlops.learning.bless import process
+
+    @contextmanager
+    def start(path: Path, digest: str, sample: Path, *, task: str, **_: Any) -> Iterator[Any]:
+        yield lambda: process.Blessing(seconds=0.0, **process._predict(path, digest, sample, task))
+
+    fresh = process.start
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(process, "start", start)
+        yield fresh
+
+
+@pytest.fixture
+def fresh_process(blessed_here: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bless as in production, in a module that does not."""
+    from airflow_mlops.learning.bless import process
+
+    monkeypatch.setattr(process, "start", blessed_here)
 
 
 def pytest_unconfigure() -> None:

@@ -34,6 +34,7 @@ def get_provider_info() -> dict[str, Any]:
             "performance",
             "monitor",
             "guard",
+            "watch",
             "shadow",
             "alert",
             "announce",

@@ -62,7 +62,7 @@ with DAG("follows", schedule=[CHAMPION], catchup=False):
     told()
 """
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.thorough]
 
 
 def publish(uri: str) -> None:

@@ -136,7 +136,7 @@ def test_history_is_decided_in_order_before_what_the_schedule_starts() -> None:
     # Whatever an event starts is unpaused before the event comes.
     assert server.unpaused == ["train", "monitor", "score", "ingest"]
     assert "2013-02 score success 1 s" in said
-    assert re.search(r"2013-02 +1,234 +– .* kept", said)
+    assert re.search(r"2013-02 +1,234 +· .* – kept", said)
     assert max(map(len, said.splitlines())) <= 80
 
 

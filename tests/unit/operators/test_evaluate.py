@@ -16,7 +16,10 @@ from airflow_mlops.runs import report_path
 from contexts import Run, deploy
 from history import MODEL, STIFF, History, changed, rows_of, shifted
 
-pytestmark = pytest.mark.slow  # real processes, or fits: seconds each
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.usefixtures("blessed_here"),
+]  # real processes, or fits: seconds each
 
 SAMPLE_ROWS = 200
 GUESS = Candidate(estimator="sklearn.dummy.DummyClassifier", params={"strategy": "prior"})

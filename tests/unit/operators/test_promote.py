@@ -25,7 +25,10 @@ from contexts import Run, deploy
 from history import MODEL, STIFF, History, make_decision
 from registry_builders import make_evaluation, make_ref
 
-pytestmark = pytest.mark.slow  # real processes, or fits: seconds each
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.usefixtures("blessed_here"),
+]  # real processes, or fits: seconds each
 
 CHAMPION = assets.champion(MODEL)
 RULE = Check(name="retrain.drift", verdict=Verdict.PASS, expected="no drift", reason="calm")

@@ -24,7 +24,10 @@ from contexts import Run, deploy
 from history import MODEL, STIFF, History
 from registry_builders import make_evaluation
 
-pytestmark = pytest.mark.slow  # real processes, or fits: seconds each
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.usefixtures("blessed_here"),
+]  # real processes, or fits: seconds each
 
 CHAMPION = assets.champion(MODEL)
 ONCE = Shadow(windows=1)
@@ -87,7 +90,7 @@ def test_a_challenger_is_recorded_without_an_event_and_promoted_with_one(history
     assert (run.facts(CHAMPION), run.pushed) == ({"decision": decision}, {"decision": decision})
     assert registry.champion_version(history.client, MODEL) == "2"
     told = history.client.get_model_version(MODEL, "2").description
-    assert told.startswith("promoted at 2013-03: 1 clean window in a row of 1")
+    assert told.startswith("✓ promoted at 2013-03: 1 clean window in a row of 1")
     assert "Model card" in told
 
 

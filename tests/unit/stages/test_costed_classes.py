@@ -32,7 +32,7 @@ from airflow_mlops.stores.tables import tables
 from history import MODEL, History, changed, rows_of
 from synthetic import make_recipe
 
-pytestmark = pytest.mark.slow  # fits: seconds each
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("blessed_here")]  # fits: seconds each
 
 FEATURES = Features(numeric=("wind", "distance"), categorical=("carrier", "origin"))
 LINEAR = Candidate(estimator="sklearn.linear_model.LogisticRegression")

@@ -40,7 +40,7 @@ from airflow_mlops.stores.tables import tables
 from history import MODEL, History, month
 from synthetic import make_recipe, make_rows, make_split
 
-pytestmark = pytest.mark.slow  # fits: seconds each
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("blessed_here")]  # fits: seconds each
 
 PAGE = Path(__file__).parents[3] / "docs" / "decisions.md"
 SPEC = ModelSpec.from_dict(
@@ -389,7 +389,7 @@ def test_positives_in_the_latest_fifth_only_leave_it_to_the_costs_too() -> None:
     fitted = train.fit(rows, make_recipe(rows, decision=COSTED, **settings), {})
     assert thresholds.of(fitted).threshold == 1 / 21
     with pytest.raises(
-        NotEnoughData, match=r"All of the earliest .* have the label 0; 10 of .* by f1 \(decision"
+        NotEnoughData, match=r"All of the earliest .* have the label 0: .*; 10 of .* by f1 \(decision"
     ):
         train.fit(rows, make_recipe(rows, decision=Decision(metric="f1"), **settings), {})
 

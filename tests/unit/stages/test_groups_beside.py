@@ -24,7 +24,7 @@ from airflow_mlops.stores.tables import tables
 from history import MODEL, History, changed, rows_of
 from synthetic import FEATURES, LOGISTIC, make_recipe, make_rows, make_split
 
-pytestmark = pytest.mark.slow  # fits: seconds each
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("blessed_here")]  # fits: seconds each
 
 RIDGE = Candidate(estimator="sklearn.linear_model.Ridge")
 COSTED = Decision(costs=Costs(false_positive=1, false_negative=6))

@@ -29,7 +29,7 @@ from airflow_mlops.stores.registry import registry
 from airflow_mlops.stores.tables import tables
 from history import MODEL, History, month
 
-pytestmark = pytest.mark.slow  # fits: seconds each
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("blessed_here")]  # fits: seconds each
 
 ROWS = 1500
 FEATURES = Features(numeric=("distance",))

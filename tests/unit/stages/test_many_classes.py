@@ -41,7 +41,7 @@ from airflow_mlops.stores.tables import tables
 from history import MODEL, ROWS, History, month, rows_of
 from synthetic import make_recipe, make_rows
 
-pytestmark = pytest.mark.slow  # fits: seconds each
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("blessed_here")]  # fits: seconds each
 
 CLASSES = ("early", "late", "on time")
 FEATURES = Features(numeric=("wind", "distance"), categorical=("carrier", "origin"))

@@ -25,7 +25,7 @@ from airflow_mlops.stores.tables import tables
 from history import MODEL, History, month
 from synthetic import make_recipe, make_rows
 
-pytestmark = pytest.mark.slow  # fits: seconds each
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("blessed_here")]  # fits: seconds each
 
 PAGE = Path(__file__).parents[3] / "docs" / "candidates.md"
 SPECS = re.findall(r"```yaml\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)

@@ -29,7 +29,7 @@ from airflow_mlops.stages.train import jobs
 from airflow_mlops.stores.registry import artifacts, registry
 from history import MODEL, History, rows_of
 
-pytestmark = pytest.mark.slow  # fits: seconds each
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("blessed_here")]  # fits: seconds each
 
 CODE = """
 import numpy as np

@@ -41,7 +41,10 @@ from airflow_mlops.stores.registry import champions
 from airflow_mlops.stores.tables import tables
 from history import MODEL, History, month, rows_of
 
-pytestmark = pytest.mark.slow  # fits, and processes of their own: seconds each
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.usefixtures("blessed_here"),
+]  # fits, and processes of their own: seconds each
 
 MONTHS = ("2013-01", "2013-02", "2013-03", "2013-04")
 RARE = "diverted"

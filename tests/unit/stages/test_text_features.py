@@ -38,7 +38,7 @@ from airflow_mlops.stores.tables import tables
 from history import MODEL, History, changed, month, rows_of
 from synthetic import make_recipe, make_rows
 
-pytestmark = pytest.mark.slow  # fits: seconds each
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("blessed_here")]  # fits: seconds each
 
 CLASSES = ("billing", "delivery", "other")
 WORDS = {

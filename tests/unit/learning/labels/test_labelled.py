@@ -145,7 +145,8 @@ def test_a_holdout_whose_labels_have_not_come_is_too_little_data_and_says_so(lat
     assert none.labels.version is None
     assert labelled(learning.read(none)) == 0
     with pytest.raises(
-        NotEnoughData, match=r"with a label: labels\.source has brought 0 by the end of 2013-02"
+        NotEnoughData,
+        match=r"rows with a label count, and labels\.source has brought 0 by the end of 2013-02",
     ):
         split_of(none, 1, "all", WEEK)
     late.bring("2013-01")

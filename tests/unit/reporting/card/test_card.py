@@ -265,7 +265,7 @@ def test_a_decision_is_told_with_who_approved_and_described_in_the_registry(
     assert row_of(text, "Approved by people")[1] == "although the gates did not pass"
     assert '<strong class="good">✓ promoted</strong>' in page
     described = client.get_model_version("flights", trained.version).description
-    assert described.startswith("promoted at 2013-02: better (roc_auc 0.9 on the holdout)")
+    assert described.startswith("✓ promoted at 2013-02: better (roc_auc 0.9 on the holdout)")
 
 
 def test_the_validation_of_each_partition_is_told(client: Any, trained: TrainedModel, tmp_path: Path) -> None:

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +23,16 @@ from airflow_mlops.domain.spec.model import (
     VersusChampion,
 )
 from airflow_mlops.exceptions import DigestMismatch, LeakedRows, ModelNotFound, NotEnoughData, SchemaMismatch
-from airflow_mlops.learning.bless import process
 from airflow_mlops.learning.bless.sample import DIGEST_TAG, fetch
 from airflow_mlops.learning.models import models
 from airflow_mlops.stages.evaluate import evaluate
 from airflow_mlops.stores.registry import tracking
 from synthetic import make_client, make_rows, make_split, make_trained
 
-pytestmark = pytest.mark.slow  # real processes, or fits: seconds each
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.usefixtures("blessed_here"),
+]  # real processes, or fits: seconds each
 
 GUESS = Candidate(estimator="sklearn.dummy.DummyClassifier", params={"strategy": "prior"})
 ROWS = make_rows(1200)
@@ -57,23 +57,6 @@ def again(client: Any) -> TrainedModel:
 @pytest.fixture(scope="module")
 def guess(client: Any) -> TrainedModel:
     return make_trained(client, ROWS, "guess", candidate=GUESS)
-
-
-@pytest.fixture(autouse=True)
-def blessed_here(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Load and predict in this process, but for the tests of the fresh one, which takes seconds to start."""
-
-    @contextmanager
-    def start(path: Path, digest: str, sample: Path, *, task: str, **_: Any) -> Iterator[Any]:
-        yield lambda: process.Blessing(seconds=0.0, **process._predict(path, digest, sample, task))
-
-    if "fresh_process" not in request.fixturenames:
-        monkeypatch.setattr(process, "start", start)
-
-
-@pytest.fixture
-def fresh_process() -> None:
-    """The candidate is blessed as in production."""
 
 
 def ref_of(trained: TrainedModel, **changes: str) -> ModelRef:

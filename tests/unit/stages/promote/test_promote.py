@@ -34,7 +34,10 @@ from airflow_mlops.stores.registry.ledger import RowKind
 from registry_builders import make_evaluation, make_ref, make_version
 from synthetic import make_client
 
-pytestmark = pytest.mark.slow  # real processes, or fits: seconds each
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.usefixtures("blessed_here"),
+]  # real processes, or fits: seconds each
 
 BLESSED = Check(name="blessing", verdict=Verdict.PASS, expected="alike", reason="blessed in another test")
 

@@ -21,7 +21,10 @@ from history import MODEL, History, shifted
 from registry_builders import make_gate
 from synthetic import FEATURES, LOGISTIC
 
-pytestmark = pytest.mark.slow  # real processes, or fits: seconds each
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.usefixtures("blessed_here"),
+]  # real processes, or fits: seconds each
 
 MONTHS = ("2013-01", "2013-02", "2013-03", "2013-04")
 SPEC = ModelSpec(

@@ -29,7 +29,10 @@ from airflow_mlops.stores.registry.registry import CHALLENGER
 from history import MODEL, STIFF, History, changed, rows_of
 from registry_builders import make_evaluation
 
-pytestmark = pytest.mark.slow  # real processes, or fits: seconds each
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.usefixtures("blessed_here"),
+]  # real processes, or fits: seconds each
 
 PASS, FAIL, INCONCLUSIVE = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE
 TWO = Shadow(windows=2)
