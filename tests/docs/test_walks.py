@@ -28,7 +28,9 @@ def follow(page: str, folder: Path, *, until: str) -> None:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(content, encoding="utf-8")
     commands = re.findall(r"^\$ (.*)$", "\n".join(re.findall(r"```console\n(.*?)```", text, re.DOTALL)), re.M)
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
+    # Nothing is configured yet.
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "AIRFLOW"))}
+    environment = {**kept, "HOME": str(folder), "MPLCONFIGDIR": str(folder / ".matplotlib")}
     programs = Path(sys.executable).parent
     for line in commands:
         if line.startswith(until):
