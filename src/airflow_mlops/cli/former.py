@@ -57,13 +57,13 @@ def _read(path: Path, label: str) -> FormerSpec:
 
 
 def _root(file: Path, against: str) -> Path:
-    found = _git(file.parent, "rev-parse", "--show-toplevel")
-    if found is None:
+    top = _git(file.parent, "rev-parse", "--show-toplevel")
+    if top is None:
         raise LookupError(
             f"--against {against}: there is no such file, and {file.parent} is in no repository of Git, where it could be a "
             "revision."
         )
-    return Path(found.decode().strip()).resolve()
+    return Path(top.decode().strip()).resolve()
 
 
 def _extract(root: Path, commit: str, place: Path, folder: Path) -> None:

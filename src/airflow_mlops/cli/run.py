@@ -238,12 +238,12 @@ def _print(plan: DataPlan, steps: Sequence[LoopStep], *, as_json: bool) -> None:
     console = Console()
     failed, waits = appearance("failed"), appearance("waiting")
     keys = [step.partition for step in steps]
-    told = stories(plan.storage, spec.name, keys)
+    partition_stories = stories(plan.storage, spec.name, keys)
     if isinstance(spec, ModelSpec | MonitoringSpec):
         decides = isinstance(spec, ModelSpec)
-        console.print(DecisionTable(spec.name, spec.metric.name, told, decides))
+        console.print(DecisionTable(spec.name, spec.metric.name, partition_stories, decides))
     else:
-        console.print(DataTable(spec.name, told))
+        console.print(DataTable(spec.name, partition_stories))
     for step in steps:
         is_in_table = step.decision is not None or (
             step.validation and step.validation.verdict is Verdict.FAIL

@@ -90,9 +90,9 @@ def _below(stories: Sequence[PartitionStory]) -> RenderResult:
     """Show the reasons of some partitions, and what the signs of their table mean."""
     yield Text()
     for story in stories:
-        if told := " ".join(sentences(story)):
+        if paragraph := " ".join(sentences(story)):
             yield Text(story.partition, "bold")
-            yield Padding(Text(told, overflow="fold"), (0, 0, 0, 2))
+            yield Padding(Text(paragraph, overflow="fold"), (0, 0, 0, 2))
     signs = (*map(appearance, Verdict), appearance(WARN))
     yield Text(", ".join(map(str, signs)), "dim")
 

@@ -8,6 +8,8 @@ from airflow.sdk import DAG
 
 from airflow_mlops import assets
 from airflow_mlops.domain.spec.model import ModelSpec
+from airflow_mlops.domain.spec.monitoring import MonitoringSpec
+from airflow_mlops.domain.spec.source import Source
 from airflow_mlops.hooks.sources import from_spec
 from airflow_mlops.operators.drift import DriftOperator
 from airflow_mlops.operators.guard import GuardOperator
@@ -48,21 +50,7 @@ def build(spec: ModelSpec) -> DAG:
             doc_md=docs.TASKS["performance"],
         )
         if spec.labels.source is not None:
-            labels = IngestLabelsOperator(
-                task_id="labels",
-                model=spec.name,
-                source=from_spec(spec.labels.source),
-                key=spec.key,
-                event_time=spec.event_time,
-                target=spec.target,
-                task=spec.task.value,
-                classes=spec.classes,
-                grain=spec.grain,
-                ambiguous=spec.ambiguous,
-                pii=spec.pii,
-                policy=spec.labels,
-                doc_md=docs.TASKS["labels"],
-            )
+            labels = labels_task(spec, spec.labels.source)
             labels >> [drift, performance]
         shadow = _shadow(spec)
         health = HealthOperator(
@@ -100,6 +88,25 @@ def build(spec: ModelSpec) -> DAG:
             # Last before the verdict: the others resolve the champion of the partition, which this task may replace.
             [drift, performance] >> shadow
     return stage
+
+
+def labels_task(spec: ModelSpec | MonitoringSpec, source: Source) -> IngestLabelsOperator:
+    """Return the task that brings labels from a source of their own."""
+    return IngestLabelsOperator(
+        task_id="labels",
+        model=spec.name,
+        source=from_spec(source),
+        key=spec.key,
+        event_time=spec.event_time,
+        target=spec.target,
+        task=spec.task.value,
+        classes=spec.classes,
+        grain=spec.grain,
+        ambiguous=spec.ambiguous,
+        pii=spec.pii,
+        policy=spec.labels,
+        doc_md=docs.TASKS["labels"],
+    )
 
 
 def _shadow(spec: ModelSpec) -> Any:

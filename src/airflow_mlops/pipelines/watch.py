@@ -6,10 +6,9 @@ from airflow.sdk import DAG
 
 from airflow_mlops import assets
 from airflow_mlops.domain.spec.monitoring import MonitoringSpec
-from airflow_mlops.hooks.sources import from_spec
-from airflow_mlops.operators.performance import IngestLabelsOperator
 from airflow_mlops.operators.watch import TakePredictionsOperator, WatchOperator
 from airflow_mlops.pipelines import dag, docs
+from airflow_mlops.pipelines.monitor import labels_task
 
 
 def build(spec: MonitoringSpec) -> DAG:
@@ -31,20 +30,6 @@ def build(spec: MonitoringSpec) -> DAG:
         )
         predictions >> health
         if spec.labels.source is not None:
-            labels = IngestLabelsOperator(
-                task_id="labels",
-                model=spec.name,
-                source=from_spec(spec.labels.source),
-                key=spec.key,
-                event_time=spec.event_time,
-                target=spec.target,
-                task=spec.task.value,
-                classes=spec.classes,
-                grain=spec.grain,
-                ambiguous=spec.ambiguous,
-                pii=spec.pii,
-                policy=spec.labels,
-                doc_md=docs.TASKS["labels"],
-            )
+            labels = labels_task(spec, spec.labels.source)
             labels >> health
     return stage

@@ -114,10 +114,10 @@ def _of_model(
     previews = (
         tuple(serving.previews(spec, client, ledger_uri, rows, code.get("transform"))) if client else ()
     )
-    after, found = _of_training(plan, spec, changes, published, client, again)
+    after, of_training = _of_training(plan, spec, changes, published, client, again)
     seconds, time = _of_time(spec, client, changes)
     effects = [_of_other_code(again)] if again else []
-    effects += [*serving.effects(plan.uri("predictions"), again, previews), *found, *time]
+    effects += [*serving.effects(plan.uri("predictions"), again, previews), *of_training, *time]
     return _ModelPreview(after, seconds, previews, again, effects)
 
 

@@ -59,14 +59,14 @@ def _preview(
         return ServingPreview(role=role, version=ref.version, serves=serves, reason=sentence(reason))
 
     tags = registry.short_tags(client, ref)
-    for what, tag, asked in (
+    for what, tag, expected in (
         ("target", "mlops.target", spec.target),
         ("task", "mlops.task", spec.task.value),
     ):
-        if tags.get(tag, asked) != asked:
+        if tags.get(tag, expected) != expected:
             return answer(
                 False,
-                f"{name} has learned the {what} {tags[tag]}, and the spec asks for {asked}: what it predicts would be taken for "
+                f"{name} has learned the {what} {tags[tag]}, and the spec asks for {expected}: what it predicts would be taken for "
                 "that, and compared with it; give the model another name",
             )
     try:

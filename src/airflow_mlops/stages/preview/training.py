@@ -148,10 +148,12 @@ def effects(
     by = "by what is recorded so far"
     same = before is None or before.trains == after.trains
     rest = "" if same or before is None else f"; by the former spec: {before.decision.reason}"
-    found = [effect(Outlook.SAME if same else Outlook.CHANGES, f"{words[after.trains]} ({by}): {why}{rest}")]
+    effects = [
+        effect(Outlook.SAME if same else Outlook.CHANGES, f"{words[after.trains]} ({by}): {why}{rest}")
+    ]
     if again:
         keys = f"{counted(again)}, {span(again)},"
-        found.append(
+        effects.append(
             effect(
                 Outlook.BREAKS,
                 f"No training succeeds until {keys} {'was' if len(again) == 1 else 'were'} ingested again: other code has prepared "
@@ -162,16 +164,16 @@ def effects(
         hint = (
             "" if after.trains or again else f"; a run of {spec.name}.train with force: true trains at once"
         )
-        found.append(
+        effects.append(
             effect(
                 Outlook.SAME, f"A changed recipe alone asks for no training: the next one follows it{hint}"
             )
         )
     if concerns(changes, JUDGING):
-        found.append(
+        effects.append(
             effect(Outlook.SAME, "Gates judge candidates only: the champion stays, whatever they ask for now")
         )
-    return found
+    return effects
 
 
 def durations(client: Client, model: str) -> dict[str, tuple[str, float]]:
@@ -204,21 +206,21 @@ def time_effects(
         parts.append(
             f"{candidate.name} took {seconds:,.1f} s at {partition}{' with its former settings' if is_former else ''}"
         )
-    found = []
+    effects = []
     total = sum(
         history[candidate.name][1] for candidate in spec.train.candidates if candidate.name in history
     )
     if parts:
-        found.append(
+        effects.append(
             Effect(part=Part.TIME, outlook=Outlook.SAME, text=sentence(f"To train {', '.join(parts)}"))
         )
     if missing:
         never = f"{', '.join(missing)} {'has' if len(missing) == 1 else 'have'} never been trained"
-        found.append(
+        effects.append(
             Effect(
                 part=Part.TIME,
                 outlook=Outlook.UNKNOWN,
                 text=sentence(f"How long a training takes is not known, because {never}"),
             )
         )
-    return (None if missing else total), found
+    return (None if missing else total), effects
