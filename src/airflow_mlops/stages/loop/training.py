@@ -71,6 +71,8 @@ def decided(plan: LoopPlan, dataset: DatasetVersion) -> PromotionDecision:
         serving=plan.spec.gates.serving,
         shadow=plan.spec.gates.shadow,
     )
+    # As the task `record` does, so that it has nothing to add when Airflow goes on from here.
+    ledger.record_decision(plan.uri("ledger"), decision, actor=plan.actor)
     if decision.action is Action.PROMOTED:
         _describe(plan, evaluation, decision)
     return decision

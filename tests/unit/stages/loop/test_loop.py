@@ -99,7 +99,10 @@ def test_what_was_decided_is_in_the_ledger_and_moved_the_alias(
     assert steps[0].decision.action is Action.KEPT  # nothing to hold out
     assert steps[1].decision.action is Action.PROMOTED
     assert world.champion == steps[-1].decision.after
-    assert {row.actor for row in ledger.rows(world.plan.uri("ledger"))} == {"ann"}
+    rows = [*ledger.rows(world.plan.uri("ledger"))]
+    assert {row.actor for row in rows} == {"ann"}
+    # As the task `record` leaves it, which then has nothing to add.
+    assert [row.partition for row in rows if row.kind is ledger.RowKind.DECISION] == [*KEYS]
 
 
 def test_a_partition_is_scored_by_the_champion_of_its_time(
