@@ -82,16 +82,16 @@ def _lacking(
     :param first: the partition of the first row; None without rows.
     :param mature: the last partition whose labels are known.
     """
-    known = "with known labels" + (
+    with_labels = "with known labels" + (
         f", which take {delay / timedelta(days=1):g} days (labels.delay)" if delay else ""
     )
     if isinstance(holdout, float):
         total = bounds.train_rows + bounds.holdout_rows
         needed = math.ceil(recipe.LEAST_ROWS / min(holdout, 1 - holdout))
-        return f"train.holdout is {holdout:g} of the {total:,} rows {known}; about {needed:,} such rows are needed"
+        return f"train.holdout is {holdout:g} of the {total:,} rows {with_labels}; about {needed:,} such rows are needed"
     there = 0 if first is None or first > mature else first.steps(mature) + 1
     span = "" if not there else f", {first}" if there == 1 else f", {first} to {mature}"
-    text = f"train.holdout keeps the last {_partitions(holdout)} to judge on, of the {_partitions(there)} {known}{span}"
+    text = f"train.holdout keeps the last {_partitions(holdout)} to judge on, of the {_partitions(there)} {with_labels}{span}"
     if (missing := holdout + 1 - there) > 0:
         return f"{text}; {missing} more {'is' if missing == 1 else 'are'} needed"
     if bounds.train_rows >= recipe.LEAST_ROWS:

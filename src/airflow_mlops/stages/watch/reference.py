@@ -48,8 +48,8 @@ def partitions(spec: MonitoringSpec, dataset: DatasetVersion) -> tuple[list[Data
     if dataset.partition <= keys[-1]:
         span = keys[0] if len(keys) == 1 else f"{keys[0]} to {keys[-1]}"
         return [], f"{dataset.partition} is not after the reference, {span}"
-    found = [tables.published(dataset.uri, key) for key in keys]
-    return [version for version in found if version is not None], ""
+    newest = [tables.published(dataset.uri, key) for key in keys]
+    return [version for version in newest if version is not None], ""
 
 
 @dataclass(frozen=True)

@@ -52,10 +52,10 @@ def watch(spec: MonitoringSpec, dataset: DatasetVersion, uri: Uri, *, page: bool
     :param page: whether to draw the page and the picture of drift.
     :raises SchemaMismatch: if labels do not fit the task, or the predictions' keys.
     """
-    known, why = reference.partitions(spec, dataset)
+    references, why = reference.partitions(spec, dataset)
     version = main_version(spec.name, dataset.partition, uri("predictions"))
-    drifted = _drift(spec, dataset, known, why, uri, page=page)
-    measured = _performance(spec, dataset, known, version, uri)
+    drifted = _drift(spec, dataset, references, why, uri, page=page)
+    measured = _performance(spec, dataset, references, version, uri)
     report = health.health(
         model=spec.name,
         dataset=dataset,
@@ -75,7 +75,7 @@ def watch(spec: MonitoringSpec, dataset: DatasetVersion, uri: Uri, *, page: bool
 def _performance(
     spec: MonitoringSpec,
     dataset: DatasetVersion,
-    known: list[DatasetVersion],
+    references: list[DatasetVersion],
     version: ModelRef | None,
     uri: Uri,
 ) -> Performance:
@@ -87,7 +87,7 @@ def _performance(
     apart = spec.labels.source is not None or spec.target not in dataset.columns
     truth = Truth(dataset, Question.of_predictions(spec), uri("labels") if apart else None)
     policy = spec.monitor.performance
-    behind = Reference(spec, tuple(known), truth, uri("predictions"))
+    behind = Reference(spec, tuple(references), truth, uri("predictions"))
     subject = Subject(behind, uri("predictions"), truth, policy.slices, policy.min_rows)
     return performance.measure(subject, version, behind.stand_in, policy, uri("performance"))
 
@@ -95,20 +95,22 @@ def _performance(
 def _drift(
     spec: MonitoringSpec,
     dataset: DatasetVersion,
-    known: list[DatasetVersion],
+    references: list[DatasetVersion],
     why: str,
     uri: Uri,
     *,
     page: bool,
 ) -> Drift:
-    if not known:
+    if not references:
         return Drift(_inconclusive("drift", "a reference", why), ())
     policy = spec.monitor.drift
     window = windows.of(dataset, policy.window)
     features = spec.features or _features(spec, dataset)
-    before = _merged([windows.features(DriftWindow((part,)), features, uri("summaries")) for part in known])
+    before = _merged(
+        [windows.features(DriftWindow((part,)), features, uri("summaries")) for part in references]
+    )
     now = windows.features(window, features, uri("summaries"))
-    then = _predicted(spec, known, uri("predictions"))
+    then = _predicted(spec, references, uri("predictions"))
     lately = _predicted(spec, window.partitions, uri("predictions"))
     name = "<prediction>" if "prediction" in now else "prediction"
     extra = {} if then is None or lately is None else {name: (then, lately)}
@@ -116,7 +118,11 @@ def _drift(
         # Without features, the predictions are what is judged.
         before, now = ({name: sides[place] for name, sides in extra.items()} for place in (0, 1))
         extra = {}
-    span = known[0].partition if len(known) == 1 else f"{known[0].partition} to {known[-1].partition}"
+    span = (
+        references[0].partition
+        if len(references) == 1
+        else f"{references[0].partition} to {references[-1].partition}"
+    )
     return compare(
         before,
         now,
