@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _SHARES = (16, 8, 4, 2, 1)
+_COMMON_SHARES = 3
+"""Shares that are fitted where the search tells what comes of all rows: the largest fits cost most, and say least more."""
 # Work, not time, bounds the curve, which so is the same on any machine: values that the largest fit may be given, unless
 # these are fewer rows.
 _VALUES = 500_000
@@ -46,17 +48,21 @@ def log_training(
     data: Data,
     fit: Callable[[Data], Pipeline],
     rule: DecisionRule = HALF,
+    whole: float | None = None,
 ) -> None:
     """Log the learning curve of a candidate and a summary of its training rows; an error is logged as a warning.
 
     :param data: the training rows.
     :param fit: fits the candidate, with its chosen parameters, to some of the rows.
     :param rule: from which probability on the candidate calls a row positive.
+    :param whole: see :func:`learning_curve`.
     """
     try:
         with threads.remarks():  # warnings about the model itself were logged when it was fitted
             curve = threads.waited(
-                lambda: learning_curve(fit, data, task=recipe.task, metric=recipe.metric, rule=rule),
+                lambda: learning_curve(
+                    fit, data, task=recipe.task, metric=recipe.metric, rule=rule, whole=whole
+                ),
                 "Fitting the learning curve",
             )
         drawn = {} if curve is None else {"learning_curve.png": curve}
@@ -72,6 +78,7 @@ def learning_curve(
     task: str,
     metric: str,
     rule: DecisionRule = HALF,
+    whole: float | None = None,
 ) -> Figure | None:
     """Draw the score on the latest fifth of the rows of a model that is fitted to more and more of the rows before.
 
@@ -81,6 +88,8 @@ def learning_curve(
     :param fit: fits the chosen candidate to some rows.
     :param data: training rows, in order of event time.
     :param rule: from which probability on a row is called positive.
+    :param whole: the score of the candidate fitted to all rows before that fifth, where the search has measured it: half of
+        them, and all, are not fitted again. None if nobody knows it.
     :returns: None if there are not two points to draw a line between.
     """
     try:
@@ -91,7 +100,7 @@ def learning_curve(
     points: list[tuple[int, float | None, float | None]] = []
     most = min(fold.cut, max(_ROWS, _VALUES // data.frame.shape[1]))
     began, title = monotonic(), "Learning curve"
-    for rows in sorted({most // share for share in _SHARES}):
+    for rows in sorted({most // share for share in (_SHARES if whole is None else _SHARES[:_COMMON_SHARES])}):
         if monotonic() - began > _GUARD:
             title += f", ended after {_GUARD:g} s"
             log.warning("The learning curve ends before %d of %d rows, after %g s.", rows, fold.cut, _GUARD)
@@ -104,6 +113,9 @@ def learning_curve(
             )
         except (NotEnoughData, TrainingFailed):
             pass  # few rows may hold one class, or none of a category
+    else:
+        if whole is not None:
+            points.append((fold.cut, None, whole))
     described = f"rows fitted of {fold.cut:,}, the latest before validation"
     return _curve(points, title, described, metric) if len(points) > 1 else None
 

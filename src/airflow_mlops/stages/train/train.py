@@ -37,6 +37,7 @@ class _Chosen(NamedTuple):
     """The fitted model of a training, and how it was chosen.
 
     :param score: inner score; None if the candidate was not ranked.
+    :param latest: inner score on the latest fold; None if there is none, or another decision was made in it.
     :param cut: whether the budget's seconds ended the search.
     :param classes: in the order of the probabilities; none for a regression.
     :param decision: from which probability on it calls a row positive; None if the recipe says nothing.
@@ -45,6 +46,7 @@ class _Chosen(NamedTuple):
     model: Pipeline
     params: dict[str, Any]
     score: float | None
+    latest: float | None
     trials: int
     cut: bool
     rows: int
@@ -242,6 +244,8 @@ def _choose(
         model,
         outcome.params,
         outcome.score,
+        # A decision that the search has made for itself is not the one that the curve is drawn by.
+        outcome.latest if rule is None else None,
         outcome.trials,
         outcome.cut,
         data.labels.size,
@@ -288,4 +292,4 @@ def _log_curve(client: Client, run: Run, job: jobs.Job, data: fitting.Data, chos
 
     with threads.bounded(threads.per_fit()):
         rule = chosen.decision or HALF
-        curve.log_training(client, run.info.run_id, job.recipe, data, again, rule)
+        curve.log_training(client, run.info.run_id, job.recipe, data, again, rule, chosen.latest)

@@ -37,6 +37,7 @@ class SearchOutcome(NamedTuple):
     :param trials: how many combinations were tried.
     :param cut: whether the budget's seconds ended it.
     :param remarks: what a person should know of the search.
+    :param latest: the metric on the latest fold alone; None if nothing was ranked.
     """
 
     params: dict[str, Any]
@@ -44,6 +45,7 @@ class SearchOutcome(NamedTuple):
     trials: int
     cut: bool = False
     remarks: tuple[str, ...] = ()
+    latest: float | None = None
 
 
 def search(
@@ -253,7 +255,9 @@ class _Search:
                 "over. How many is kept in the recipe; a search that is not told does more or fewer at another speed."
             )
             log.warning("%s: %s", self.candidate.name, remarks[-1])
-        return SearchOutcome(dict(best.params), best.value, trials, cut, tuple(remarks))
+        return SearchOutcome(
+            dict(best.params), best.value, trials, cut, tuple(remarks), latest=best.values[-1]
+        )
 
 
 class _Measurement(NamedTuple):

@@ -175,6 +175,24 @@ def test_a_learning_curve_is_fitted_to_ever_more_of_the_latest_rows() -> None:
     assert np.isfinite(validated.get_ydata()).all()
 
 
+def test_what_the_search_has_measured_on_all_rows_is_not_fitted_again() -> None:
+    sizes: list[int] = []
+
+    def noted(data: fitting.Data) -> Any:
+        sizes.append(data.times.size)
+        return fit(data)
+
+    alone = curve.learning_curve(noted, DATA, task="classification", metric="roc_auc")
+    every, sizes[:] = [*sizes], []
+    figure = curve.learning_curve(noted, DATA, task="classification", metric="roc_auc", whole=0.625)
+    assert alone is not None
+    assert figure is not None
+    assert sizes == every[:3]
+    assert sizes_of(figure) == [*every[:3], every[-1]]
+    assert list(figure.axes[0].lines[0].get_ydata()[:3]) == list(alone.axes[0].lines[0].get_ydata()[:3])
+    assert figure.axes[0].lines[0].get_ydata()[-1] == 0.625
+
+
 def sizes_of(figure: Any) -> list[int]:
     return [int(rows) for rows in figure.axes[0].lines[0].get_xdata()]
 

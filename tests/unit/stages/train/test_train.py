@@ -393,6 +393,29 @@ def test_a_learning_curve_is_drawn_unless_nobody_wants_it(client: Any) -> None:
     assert "plots/learning_curve.png" in drawn
 
 
+def test_the_learning_curve_ends_with_the_score_that_the_search_has_measured_on_all_rows(
+    client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole: list[float | None] = []
+    original = curve.learning_curve
+
+    def noted(fit: Any, data: Any, **settings: Any) -> Any:
+        whole.append(settings.pop("whole"))
+        drawn = original(fit, data, **settings)
+        assert drawn is not None
+        # Fitted to all of the rows, the curve's own last point is the same number.
+        assert drawn.axes[0].lines[0].get_ydata()[-1] == pytest.approx(whole[-1])
+        return drawn
+
+    monkeypatch.setattr(curve, "learning_curve", noted)
+    rows = make_rows()
+    trained = train.train(
+        rows, client=client, recipe=make_recipe(rows, model="whole", folds=2), key="1", tags={}
+    )
+    assert len(whole) == 1
+    assert trained.score != whole[0], "the mean of two folds"
+
+
 def test_a_picture_that_cannot_be_drawn_is_a_warning(
     client: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
