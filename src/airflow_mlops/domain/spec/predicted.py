@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from airflow_mlops.domain.metrics import Task
+from airflow_mlops.domain.spec import defaults as editions
 from airflow_mlops.domain.spec.classes import Classes, PredictionTask
 from airflow_mlops.domain.spec.data import Features, Labels
 from airflow_mlops.domain.spec.dataset import DataSpec, Named, beside_predictions
@@ -43,10 +45,21 @@ class Predicted(Named):
 class PredictionSpec(DataSpec, Predicted):
     """What is predicted, of which rows, and where they come from."""
 
+    defaults: Literal[1, 2] = Field(
+        default=1,
+        exclude_if=lambda edition: edition == 1,
+        description="Edition of the defaults of `monitor`, `gates` and `retrain`: 2 for the newest, 1 for those of specs that "
+        "were written before there were others.",
+    )
     labels: Labels = Field(default_factory=Labels, description="When the truth about a row is known.")
     features: Features | None = Field(
         default=None, description="Columns to learn from; `null` for all but key, target and event time."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_its_edition(cls, values: Any) -> Any:
+        return editions.filled(values, cls.model_fields) if isinstance(values, Mapping) else values
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -182,7 +182,7 @@ def _sentence(detail: ErrorDetails, place: Place, model: type[BaseModel]) -> str
     if value is None and place:
         return "is empty; give it a value, or leave the key out"
     if kind in {"enum", "literal_error"}:
-        choices = re.findall(r"'([^']*)'", context["expected"])
+        choices = [text or number for text, number in re.findall(r"'([^']*)'|(\d+)", context["expected"])]
         return f"cannot be {_shown(value)}{one_of(str(value), choices)}"
     if kind in {"model_type", "model_attributes_type"}:
         allowed = ", ".join(keys(_at(place, model) or model))

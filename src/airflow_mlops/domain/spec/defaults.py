@@ -1,0 +1,62 @@
+"""Defaults by their edition: a spec keeps those that it was written with, until it names newer ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from airflow_mlops.domain.spec.loading import Place
+from airflow_mlops.domain.spec.section import Section
+
+NEWEST = 2
+"""The newest edition of the defaults, which new specs are written with."""
+SECOND: Mapping[Place, Any] = {
+    # Its tests share one error budget, so that a single FAIL is no chance.
+    ("retrain", "when"): {"performance": "1 of 1", "drift": "2 of 3"},
+}
+"""Values of the second edition, by the place of a key that a spec leaves out; a key that it has is left alone, with its parts."""
+_ELSEWHERE = ("retrain",)
+"""Sections that a spec of models that are trained elsewhere must not have."""
+
+
+def filled(values: Mapping[str, Any], sections: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of a spec with those of the edition that it names in ``defaults``; any mistakes in them are left there.
+
+    :param values: in the form of YAML, or of Python, where sections may be objects.
+    :param sections: keys that the kind of spec has.
+    """
+    if values.get("defaults") != NEWEST:
+        return dict(values)
+    train = values.get("train")
+    elsewhere = train.get("elsewhere") if isinstance(train, Mapping) else getattr(train, "elsewhere", None)
+    whole = dict(values)
+    for place, value in SECOND.items():
+        if place[0] in sections and not (elsewhere and place[0] in _ELSEWHERE):
+            whole = _put(whole, place, value)
+    return whole
+
+
+def _put(values: Any, place: Place, value: Any) -> Any:
+    """Return values with one more, where its place is free."""
+    if isinstance(values, Section):
+        values = values.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    key, *rest = place
+    if not isinstance(values, Mapping) or (not rest and key in values):
+        return values
+    return {**values, key: _put(values.get(key, {}), tuple(rest), value) if rest else value}
+
+
+def newer(values: Mapping[str, Any], sections: Mapping[str, Any]) -> Iterator[tuple[Place, Any]]:
+    """Yield the places and values that a spec of an older edition would get from the newest one."""
+    if values.get("defaults") == NEWEST:
+        return
+    upgraded = filled({**values, "defaults": NEWEST}, sections)
+    for place, value in SECOND.items():
+        if _at(values, place) is None and _at(upgraded, place) == value:
+            yield place, value
+
+
+def _at(values: Any, place: Place) -> Any:
+    for key in place:
+        values = values.get(key) if isinstance(values, Mapping) else getattr(values, str(key), None)
+    return values
