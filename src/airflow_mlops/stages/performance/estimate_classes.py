@@ -27,6 +27,9 @@ _WEAK = 1e-3
 """A penalty that only bounds what rows leave open."""
 TERMS = 5
 """What the probability of a class depends on: see :func:`_terms`."""
+_EXACT, _CLOSE = 1e-12, 1e-7
+"""Where the steps of a fit end, as a relative change: at the maximum, whatever machine rounds on the way; and, for a draw of the
+bootstrap, far below the chance in its rows, which is of the order of parameters / rows."""
 _LOGS = 1
 """Place of the log probability among the terms."""
 
@@ -100,11 +103,11 @@ def calibrate(
     start[0, _LOGS] = 1
     # These fits are so small that several threads would only wait for each other.
     with threadpool_limits(1):
-        lines = [_fitted(codes, terms, counted / counted.mean(), start)]
+        lines = [_fitted(codes, terms, counted / counted.mean(), start, _EXACT)]
         for _ in range(LINES):
             again = counted * np.bincount(random.integers(0, size, size), minlength=size)
             some = again > 0
-            lines.append(_fitted(codes[some], terms[some], again[some] / counted.mean(), lines[0]))
+            lines.append(_fitted(codes[some], terms[some], again[some] / counted.mean(), lines[0], _CLOSE))
     return SoftmaxCalibration(np.array([_coefficients(line) for line in lines]), rule)
 
 
@@ -129,11 +132,15 @@ def _coefficients(parameters: np.ndarray) -> np.ndarray:
     return coefficients
 
 
-def _fitted(truth: np.ndarray, terms: np.ndarray, weights: np.ndarray, start: np.ndarray) -> np.ndarray:
+def _fitted(
+    truth: np.ndarray, terms: np.ndarray, weights: np.ndarray, start: np.ndarray, change: float
+) -> np.ndarray:
     """Return the parameters that make the labels most likely: a row that all classes share, then one for each class.
 
     What is a class's own is held near 0, so that a class of few rows is calibrated by what holds for the others; one
     without any row has nothing of its own.
+
+    :param change: relative change of the likelihood in one step below which the steps end.
     """
     import numpy as np
     from scipy.optimize import minimize
@@ -172,8 +179,7 @@ def _fitted(truth: np.ndarray, terms: np.ndarray, weights: np.ndarray, start: np
         value = -(weights @ likely[rows, truth]) / total + (ridge * away**2).sum() / 2
         return float(value), np.einsum("ctu,ct->cu", scale, gradient).ravel()
 
-    # Far below the chance in the rows, which is of the order of parameters / rows.
-    options = {"ftol": 1e-7}
+    options = {"ftol": change, "gtol": 1e-8, "maxiter": 2000, "maxfun": 4000}
     return at(minimize(loss, np.zeros(start.size), jac=True, method="L-BFGS-B", options=options).x)
 
 
