@@ -6,8 +6,6 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 HOME = tempfile.mkdtemp(prefix="airflow-mlops-tests-")
@@ -54,13 +52,9 @@ def blessed_here() -> Iterator[Callable[..., Any]]:
     """
     from airflow_mlops.learning.bless import process
 
-    @contextmanager
-    def start(path: Path, digest: str, sample: Path, *, task: str, **_: Any) -> Iterator[Any]:
-        yield lambda: process.Blessing(seconds=0.0, **process._predict(path, digest, sample, task))
-
     fresh = process.start
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(process, "start", start)
+        patch.setattr(process, "start", lambda *model, **limits: fresh(*model, **{**limits, "fresh": False}))
         yield fresh
 
 

@@ -29,20 +29,22 @@ _REQUIREMENTS = "requirements.txt"
 
 @contextmanager
 def blessing_of(
-    client: Client, ref: ModelRef, task: str, limits: Serving, *, packages: bool = True
+    client: Client, ref: ModelRef, task: str, limits: Serving, *, packages: bool = True, fresh: bool = True
 ) -> Iterator[tuple[Path, Callable[[], Blessing]]]:
     """Begin to bless a version; yield the path of its file, and a function that waits for the blessing.
 
     :param task: ``classification`` or ``regression``.
     :param limits: how long the fresh process may take, and how much memory.
     :param packages: whether this Python must meet the model's requirements.
+    :param fresh: see :func:`airflow_mlops.learning.bless.process.start`.
     :raises ModelNotFound: if its file or its sample does not exist; also DigestMismatch, RegistryUnavailable.
     """
     with TemporaryDirectory() as folder:
         path, sample = fetch(client, ref, Path(folder))
         needed = models.download(client, ref.run_id, Path(folder), _REQUIREMENTS) if packages else None
         with process.start(
-            path, ref.digest, sample, task=task, requirements=needed, seconds=limits.seconds, memory_mb=limits.memory
+            path, ref.digest, sample, task=task, requirements=needed, seconds=limits.seconds, memory_mb=limits.memory,
+            fresh=fresh,
         ) as wait:  # fmt: skip
             yield path, wait
 

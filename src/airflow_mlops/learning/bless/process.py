@@ -56,6 +56,7 @@ def start(
     requirements: Path | None = None,
     seconds: float = 60,
     memory_mb: float = 4096,
+    fresh: bool = True,
 ) -> Iterator[Callable[[], Blessing]]:
     """Begin to load a model by its digest in a fresh process and to compare its predictions with those made in training.
 
@@ -69,12 +70,16 @@ def start(
     :param seconds: most processor time, the start of Python and imports included.
     :param memory_mb: most resident memory in MiB, measured at the end. It is no limit while the process runs: limits
         on address space break OpenMP and Arrow, which reserve far more than they use.
+    :param fresh: False loads and predicts in this process, within no time and memory of its own: for models that nobody will serve.
     :raises BlessingFailed: by the function, if the model does not load, predicts differently, needs other packages, or
         exceeds a limit.
     :raises MachineBusy: by the function, if the process did not get that much processor time within ten times as long.
     :raises DigestMismatch: by the function, if the file is not what was trained.
     :raises UntrustedModel: by the function, if the model holds types outside the allow-list.
     """
+    if not fresh:
+        yield lambda: _here(path, digest, sample, task)
+        return
     environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
     environment["PYTHONPATH"] = str(Path(__file__).parents[3])
     # Threads that wait for each other beside a busy process take a hundred times as long as one alone.
@@ -116,6 +121,17 @@ def start(
             process.stdin.close()
 
 
+def _here(path: Path, digest: str, sample: Path, task: str) -> Blessing:
+    began = process_time()
+    try:
+        report = _predict(path, digest, sample, task)
+    except (BlessingFailed, DigestMismatch, UntrustedModel):
+        raise
+    except Exception as error:  # as the fresh process reports it
+        raise BlessingFailed(f"{type(error).__name__}: {error}") from error
+    return _alike(Blessing(seconds=process_time() - began, **report), "When it is loaded again")
+
+
 def _busy(seconds: float, patience: float) -> str:
     return (
         f"In {patience:g} s the fresh process did not come to load the model and predict, nor did it use up the {seconds:g} s of "
@@ -131,18 +147,22 @@ def _judged(code: int, output: str, errors: str, seconds: float, memory_mb: floa
         raise kind(
             report.get("message") or f"The process ended with {_ending(code)}: {errors.strip()[-500:]}"
         )
-    blessing = Blessing(**report)
-    if not blessing.max_difference <= _TOLERANCE:  # not a number is no match either
-        raise BlessingFailed(
-            f"In a fresh process the predictions differ from those in training by up to {blessing.max_difference:g} "
-            f"on {blessing.n} rows; {_TOLERANCE:g} is allowed."
-        )
+    blessing = _alike(Blessing(**report), "In a fresh process")
     if blessing.memory_mb > memory_mb:
         raise BlessingFailed(f"The model took {blessing.memory_mb:.0f} MiB; {memory_mb:.0f} MiB are allowed.")
     if blessing.seconds > seconds:
         # The timer of the process begins after the start of Python.
         raise BlessingFailed(
             f"The model took {blessing.seconds:.1f} s of processor time; {seconds:g} s are allowed by gates.serving.seconds."
+        )
+    return blessing
+
+
+def _alike(blessing: Blessing, where: str) -> Blessing:
+    if not blessing.max_difference <= _TOLERANCE:  # not a number is no match either
+        raise BlessingFailed(
+            f"{where} the predictions differ from those in training by up to {blessing.max_difference:g} "
+            f"on {blessing.n} rows; {_TOLERANCE:g} is allowed."
         )
     return blessing
 

@@ -50,6 +50,7 @@ def evaluate_candidates(
     champion: ModelRef | None,
     gates: Gates,
     pictures: bool = True,
+    fresh: bool = True,
 ) -> Evaluation:
     """Read the holdout of the candidates and judge the best one beside the champion, as :func:`evaluate` does.
 
@@ -67,6 +68,7 @@ def evaluate_candidates(
         gates=gates,
         partition=dataset.partition,
         pictures=pictures,
+        fresh=fresh,
     )
 
 
@@ -81,6 +83,7 @@ def evaluate(
     gates: Gates,
     partition: str,
     pictures: bool = True,
+    fresh: bool = True,
 ) -> Evaluation:
     """Judge the candidate with the best inner score on the holdout, and log the evaluation to its run.
 
@@ -94,6 +97,7 @@ def evaluate(
     :param champion: None only if the model surely has none; a champion that cannot be loaded raises.
     :param partition: key of the partition at which the candidates are judged.
     :param pictures: whether to draw pictures of the evaluation.
+    :param fresh: whether the candidate is blessed in a fresh process; one that nobody will serve need not be.
     :raises TrainingFailed: if the candidates were not trained on the same data.
     :raises NotEnoughData: if no row of the holdout has a label, or too few are of new groups.
     :raises LeakedRows: if the rows are not those of the holdout.
@@ -125,7 +129,7 @@ def evaluate(
     weighed = weights.of(rows, best.weights, best.dataset.key, some=True)
     untouched = leakage.untouched(rows, seen, best.dataset, best.split, best.origin)
     blocks = _blocks(gates, best, rows)
-    with blessing_of(client, ref, best.task, gates.serving) as (path, wait):
+    with blessing_of(client, ref, best.task, gates.serving, fresh=fresh) as (path, wait):
         model = models.load(path, ref.digest)
         frame = pipeline.frame(rows, pipeline.features_of(model))
         predicted, bounds = intervals.predict(model, frame, best.task, classes)

@@ -53,6 +53,7 @@ def performance(
     policy: PerformancePolicy,
     predictions_uri: str,
     performance_uri: str | None = None,
+    estimated: bool = True,
 ) -> Performance:
     """Judge the predictions whose labels matured during a partition, and keep the history of all partitions.
 
@@ -64,13 +65,18 @@ def performance(
     :param champion: None if the model has no champion; performance is then INCONCLUSIVE.
     :param performance_uri: URI of the table of the history (:mod:`airflow_mlops.stages.performance.judge`);
         None keeps no history.
+    :param estimated: whether quality is estimated before labels come.
     :raises MetricFailed: if a metric of one's own cannot be imported or computed.
     :raises SchemaMismatch: if labels do not fit the task, or the predictions' keys.
     """
     if champion is None:
         return Performance(monitoring.no_champion("performance"), {})
     subject = Subject(
-        RegisteredVersions(client, champion.model), predictions_uri, truth, policy.slices, policy.min_rows
+        RegisteredVersions(client, champion.model, estimated),
+        predictions_uri,
+        truth,
+        policy.slices,
+        policy.min_rows,
     )
     return measure(subject, champion, registry.training(client, champion), policy, performance_uri)
 

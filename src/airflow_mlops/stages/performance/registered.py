@@ -23,10 +23,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RegisteredVersions:
-    """The versions of a model in the registry."""
+    """The versions of a model in the registry.
+
+    :param estimated: whether their metrics are estimated before labels come.
+    """
 
     client: Client
     model: str
+    estimated: bool = True
 
     def training(self, predictor: Predictor) -> tuple[ModelRef, Training] | None:
         """Return a version and its training; None if the version was deleted or has another digest, or records none."""
@@ -42,6 +46,8 @@ class RegisteredVersions:
         self, ref: ModelRef, training: Training, coding: Coding, rows: pa.Table
     ) -> dict[str, Measured]:
         """Estimate the metrics of a version's predictions, by a calibration on its holdout."""
+        if not self.estimated:
+            return {}
         return estimates.of(self.client, ref, training, coding, rows)
 
     def coverage(self, ref: ModelRef) -> float | None:

@@ -129,6 +129,8 @@ def evaluated(
             champion=champion,
             gates=spec.gates,
             pictures=pictures,
+            # Nobody serves what a replay trains, and a fresh process takes seconds to start.
+            fresh=False,
         )
         return {"evaluation": evaluation.to_dict(), "seconds": round(monotonic() - began, 3)}
 
@@ -165,6 +167,8 @@ def monitored(
         policy=spec.monitor.performance,
         predictions_uri=plan.uri(policy, "predictions"),
         performance_uri=plan.uri(policy, "performance"),
+        # No rule of a policy looks at them.
+        estimated=False,
     )
     return health.health(
         model=spec.name,

@@ -102,6 +102,32 @@ def test_a_model_that_needs_more_memory_than_allowed_fails(folder: Path) -> None
         here(folder, memory_mb=1)
 
 
+def test_what_nobody_will_serve_is_loaded_again_in_the_process_that_asks(
+    folder: Path, tmp_path: Path
+) -> None:
+    path, sample = folder / "model.skops", folder / "sample.parquet"
+    with process.start(path, models.digest(path), sample, task="classification", fresh=False) as wait:
+        blessing = wait()
+    assert blessing.n == 60
+    assert blessing.max_difference == 0
+    with (
+        process.start(path, "0" * 64, sample, task="classification", fresh=False) as wait,
+        pytest.raises(DigestMismatch),
+    ):
+        wait()
+    rows = pq.read_table(sample)
+    others = pa.array([0.5] * rows.num_rows)
+    place = rows.column_names.index("_prediction")
+    pq.write_table(rows.set_column(place, "_prediction", others), tmp_path / "sample.parquet")
+    with (
+        process.start(
+            path, models.digest(path), tmp_path / "sample.parquet", task="classification", fresh=False
+        ) as wait,
+        pytest.raises(BlessingFailed, match="loaded again the predictions differ"),
+    ):
+        wait()
+
+
 def stand_in(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
     """Let a shell script run in place of Python."""
     path = folder / "python"
