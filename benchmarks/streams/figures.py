@@ -106,7 +106,7 @@ def _outcome(
     learned = [-1 if point.model is None else replay.partitions.index(point.model) for point in points]
     worse = _worse(stream, length, learned)
     losses = -_values(points, scores[1])
-    worthless = [loss > naive[place] for place, loss in enumerate(losses)]
+    worthless = [bool(loss > naive[place]) for place, loss in enumerate(losses)]
     ranking, proper = (_gap(name, gains, place, score) for place, score in enumerate(scores))
     return Outcome(
         stream=stream.name,

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, NamedTuple
 from pydantic import Field
 
 from airflow_mlops.domain.checks import Check, Fact, Verdict
-from airflow_mlops.domain.facts.results import Action, DatasetVersion
+from airflow_mlops.domain.facts.results import Action, DatasetVersion, TrainingData
 from airflow_mlops.domain.facts.scoring import ends_trial
 from airflow_mlops.domain.partitions import Partition
 
 if TYPE_CHECKING:
-    from airflow_mlops.domain.facts.results import HealthReport, PromotionDecision
+    from airflow_mlops.domain.facts.results import HealthReport, PromotionDecision, TrainedModel
 
 
 MODE = "retrain.mode"
@@ -88,14 +88,42 @@ class Situation:
         return _last(decision for decision in ended if trained(decision) or declined(decision))
 
     @property
-    def seen(self) -> DatasetVersion | None:
-        """The data that the last training has seen; None if no earlier training has recorded it."""
+    def learned(self) -> TrainingData | None:
+        """What the last training learned from; None if no earlier training has recorded it."""
         trainings = [
             (decision.partition, decision.trained_on)
             for decision in self.before
             if decision.trained_on is not None and not ends_trial(decision.checks)
         ]
-        return max(trainings, key=lambda training: training[0])[1].dataset if trainings else None
+        return max(trainings, key=lambda training: training[0])[1] if trainings else None
+
+    @property
+    def seen(self) -> DatasetVersion | None:
+        """The data that the last training has seen; None if no earlier training has recorded it."""
+        return self.learned.dataset if self.learned else None
+
+    def fruitless(self, since: str | None = None) -> int:
+        """Return the number of trainings in a row that made no champion, and of answers that declined one, up to the last.
+
+        :param since: earlier ones do not count; None counts all after the last that made a champion.
+        """
+        count = 0
+        for decision in sorted(self.before, key=lambda decision: decision.partition, reverse=True):
+            if since is not None and decision.partition < since:
+                break
+            if decision.action is Action.PROMOTED:
+                break
+            if decision.action is not Action.FAILED:
+                count += trained(decision) or declined(decision)
+        return count
+
+
+def training_data(model: TrainedModel) -> TrainingData:
+    """Return what a model was trained on."""
+    split = model.split
+    return TrainingData(
+        dataset=model.dataset, start=split.start, cut=split.cut, features=model.features, texts=model.texts
+    )
 
 
 def trained(decision: PromotionDecision) -> bool:

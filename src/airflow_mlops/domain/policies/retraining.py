@@ -38,6 +38,7 @@ def retrain(policy: Retrain, situation: Situation) -> PolicyAnswer:
     aged = (
         retraining_rules.every(policy, situation),
         retraining_rules.cron(policy, situation),
+        retraining_rules.growth(policy, situation),
         retraining_rules.rows(policy, situation),
     )
     automatic = (*(problem.check for problem in problems), *aged)

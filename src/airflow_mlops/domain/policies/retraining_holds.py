@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.facts.retraining import MODE, trained
 from airflow_mlops.domain.policies.retraining_rules import LastingProblem, off, rule, unknown
-from airflow_mlops.domain.spec.retrain import Mode
+from airflow_mlops.domain.spec.retrain import GROWING, Mode
 
 if TYPE_CHECKING:
     from airflow_mlops.domain.facts.retraining import Situation
     from airflow_mlops.domain.spec.retrain import Retrain
+
+_DRIFT, _STALENESS = "drift", "staleness"
 
 
 def cooldown(policy: Retrain, situation: Situation) -> Check:
@@ -35,27 +37,41 @@ def incident(
     lasts = ", ".join(problem.incident.id for problem in problems if problem.incident is not None)
     reason = f"open: {lasts}" if lasts else "no problem lasts"
     if held:
-        waits = [again for problem in asking if (again := _again(policy, problem)) is not None]
+        waits = [again for problem in asking if (again := _again(policy, situation, problem)) is not None]
         until = f"is over, or {min(waits)} partition(s) after that" if waits else "is over"
         reason = f"{lasts} was answered at {situation.last_answer}, and is not again before it {until}"
+        if policy.again == GROWING and (vain := situation.fruitless()):
+            reason += f": {vain} training(s) in a row did not help"
     count = sum(1 for problem in problems if problem.incident is not None)
     return rule("incident", held, "a problem that has not been answered yet", reason, count)
 
 
 def _answered(policy: Retrain, situation: Situation, problem: LastingProblem) -> bool:
-    """Tell whether a problem may not cause another training yet, because there was one since it began."""
+    """Tell whether a problem may not cause another training yet, because there was one since it began.
+
+    Drift that is over and comes back, as with the seasons, is the same problem while trainings for it do not help.
+    """
     answer, since = situation.last_answer, situation.since(situation.last_answer)
-    if problem.incident is None or answer is None or since is None or answer < problem.incident.opened:
+    if problem.incident is None or answer is None or since is None:
         return False
-    again = _again(policy, problem)
+    new = answer < problem.incident.opened
+    if new and not (policy.again == GROWING and problem.incident.signal == _DRIFT and situation.fruitless()):
+        return False
+    again = _again(policy, situation, problem)
     return again is None or since < again
 
 
-def _again(policy: Retrain, problem: LastingProblem) -> int | None:
+def _again(policy: Retrain, situation: Situation, problem: LastingProblem) -> int | None:
     """Return after how many partitions a problem that lasts may cause another training; None means never."""
-    if policy.again is None and problem.incident is not None and problem.incident.signal == "staleness":
+    if problem.incident is None:
+        return None
+    signal, opened = problem.incident.signal, problem.incident.opened
+    if signal == _STALENESS and not isinstance(policy.again, int):
         # Only a training ends staleness, so it may cause another one once the allowed age has passed again.
         return policy.when.staleness
+    if isinstance(policy.again, str):
+        vain = situation.fruitless(None if signal == _DRIFT else opened)
+        return int(2 ** max(vain - 1, 0))
     return policy.again
 
 

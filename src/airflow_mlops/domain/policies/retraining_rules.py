@@ -124,6 +124,27 @@ def every(policy: Retrain, situation: Situation) -> Check:
     return rule(name, age >= due, f"< {due}", f"{age} partition(s) since {since}, due at {due}", age)
 
 
+def growth(policy: Retrain, situation: Situation) -> Check:
+    """Ask for retraining once the data reaches many times as far as what the last training learned from.
+
+    Spans of event time are compared, not rows: so nothing has to be read to know it. The more a model has seen, the less another
+    row teaches it, in inverse proportion (Viering and Loog, *The Shape of Learning Curves: A Review*, 2023): the time until the next
+    training grows with what the last one saw.
+    """
+    name, due, learned = "growth", policy.when.growth, situation.learned
+    if due is None:
+        return off(name)
+    if learned is None or learned.cut <= learned.start:
+        return unknown(name, f"<= {due:g}", "it is not known what the last training learned from")
+    end = Partition.parse(situation.partition, situation.grain).end
+    times = (end - learned.start) / (learned.cut - learned.start)
+    reason = (
+        f"the data reaches {times:.1f} times as far as what the last training learned from, {learned.start:%Y-%m-%d} to "
+        f"{learned.cut:%Y-%m-%d}; due above {due:g}"
+    )
+    return rule(name, times > due, f"<= {due:g}", reason, times)
+
+
 def cron(policy: Retrain, situation: Situation) -> Check:
     """Ask for retraining if the cron has fired since the last attempt, up to the end of the partition."""
     from croniter import croniter

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from airflow_mlops.domain.spec.fields import Count, KofN, KofNText, Text, Whole
+from airflow_mlops.domain.spec.fields import Count, KofN, KofNText, Number, Text, Whole
 from airflow_mlops.domain.spec.loading import shorten
 from airflow_mlops.domain.spec.section import Section
+
+GROWING = "growing"
+"""Value of ``retrain.again``: twice as long with each attempt that did not help."""
 
 
 def _cron(value: str) -> str:
@@ -68,6 +71,11 @@ class RetrainWhen(Section):
         default=None,
         description="Cron in `timezone`: retrain at the first partition that ends when it fires or later; `null` for never.",
     )
+    growth: Annotated[Number, Field(gt=1)] | None = Field(
+        default=None,
+        description="How many times as far as what the last training learned from the data must reach before to retrain, such as 4; "
+        "`null` for never.",
+    )
     rows: Count | None = Field(
         default=None,
         description="New rows with matured labels since the last training, from which to retrain; `null` for never.",
@@ -89,10 +97,11 @@ class Retrain(Section):
         description="What follows when a rule asks: `auto` retrains, `suggest` asks a person, `off` does nothing.",
     )
     cooldown: Whole = Field(default=0, description="Partitions to wait after an attempt before the next.")
-    again: Count | None = Field(
+    again: Count | Literal["growing"] | None = Field(
         default=None,
-        description="Partitions after an attempt when a problem that still lasts may cause the next one; `null` for not "
-        "before it was over once.",
+        description="Partitions after an attempt when a problem that still lasts may cause the next one; `growing` for 1, 2, 4, 8 …, "
+        "twice as many with each attempt that did not help, of drift also where it was over in between; `null` for not before "
+        "it was over once.",
     )
     clear: Count = Field(
         default=1, description="Partitions in a row that must pass before a problem is over."

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.checks import Check, Verdict, overall
 from airflow_mlops.domain.facts.approval import ApprovalOutcome, consent, refusal
-from airflow_mlops.domain.facts.results import Action, Evaluation, ModelRef, PromotionDecision, TrainingData
+from airflow_mlops.domain.facts.results import Action, Evaluation, ModelRef, PromotionDecision
+from airflow_mlops.domain.facts.retraining import training_data
 from airflow_mlops.domain.spec.gates import Serving, Shadow
 from airflow_mlops.exceptions import (
     BlessingFailed,
@@ -79,10 +80,7 @@ def promote(
         model=evaluation.model, partition=evaluation.partition, action=Action.PROMOTED, before=before,
         after=candidate.version, digest=candidate.digest, checks=evaluation.checks, metrics=evaluation.metrics,
         champion_metrics=evaluation.champion_metrics, reason=_why(evaluation, approval), key=key, approval=approval,
-        candidate=candidate.version, trained_on=TrainingData(
-            dataset=candidate.dataset, start=candidate.split.start, cut=candidate.split.cut,
-            features=candidate.features, texts=candidate.texts,
-        ),
+        candidate=candidate.version, trained_on=training_data(candidate),
     )  # fmt: skip
     if past is not None or against is not None:
         refused: dict[str, object] = {"after": before, "digest": champion.digest if champion else None}

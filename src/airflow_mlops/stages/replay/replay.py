@@ -15,8 +15,13 @@ from typing import NamedTuple
 from airflow_mlops.domain.checks import Verdict
 from airflow_mlops.domain.facts.question import Question
 from airflow_mlops.domain.facts.replay import Step
-from airflow_mlops.domain.facts.results import Action, DatasetVersion, ModelRef, PromotionDecision
-from airflow_mlops.domain.facts.retraining import RetrainDecision
+from airflow_mlops.domain.facts.results import (
+    Action,
+    DatasetVersion,
+    ModelRef,
+    PromotionDecision,
+)
+from airflow_mlops.domain.facts.retraining import RetrainDecision, training_data
 from airflow_mlops.domain.spec.model import ModelSpec
 from airflow_mlops.domain.spec.replay import Policy
 from airflow_mlops.domain.spec.retrain import Mode, Retrain
@@ -164,6 +169,7 @@ def _outcome(
         "metrics": evaluation.metrics,
         "champion_metrics": evaluation.champion_metrics,
         "candidate": evaluation.candidate.version,
+        "trained_on": training_data(evaluation.candidate),
         "reason": evaluation.reason,
     }
     if evaluation.verdict is not Verdict.PASS:

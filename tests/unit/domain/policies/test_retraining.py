@@ -1,12 +1,19 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from random import Random
 from typing import Any
 
 import pytest
 
 from airflow_mlops.domain.checks import Check, Verdict, overall
-from airflow_mlops.domain.facts.results import Action, HealthReport, PromotionDecision, TrainingData
+from airflow_mlops.domain.facts.results import (
+    Action,
+    DatasetVersion,
+    HealthReport,
+    PromotionDecision,
+    TrainingData,
+)
 from airflow_mlops.domain.facts.retraining import ANSWER, Fresh, Situation, declined, steps
 from airflow_mlops.domain.facts.scoring import WINDOWS
 from airflow_mlops.domain.policies.incidents import of_signal
@@ -20,7 +27,7 @@ VERDICTS = {"p": PASS, "F": FAIL, "?": INCONCLUSIVE}
 HERE = "2013-06"
 ONCE, OFTEN = KofN(1, 1), KofN(2, 3)
 NAMES = (
-    "first_model", "requested", "drift", "performance", "baseline", "concept", "intervals", "staleness", "every", "cron", "rows",
+    "first_model", "requested", "drift", "performance", "baseline", "concept", "intervals", "staleness", "every", "cron", "growth", "rows",
     "cooldown", "incident", "budget", "new_data", "enough_data", "mode",
 )  # fmt: skip
 
@@ -227,6 +234,75 @@ def test_one_incident_is_one_retraining_until_it_is_over_or_may_be_tried_again(
     given = answer(rules, health=health(drift=drift), decisions=refused(*attempts))
     assert given.retrain is expected
     assert "drift/2013-0" in found(given, "incident").reason
+
+
+@pytest.mark.parametrize(
+    ("performance", "attempts", "expected"),
+    [
+        # Opened in February: an attempt after 1, 2, then 4 partitions.
+        ("FFFFF", ["2013-02"], True),
+        ("FF", ["2013-05"], True),
+        ("FFFFF", ["2013-02", "2013-03", "2013-05"], False),
+        ("FFFFF", ["2013-02", "2013-04"], True),
+        ("FFFFF", ["2013-02", "2013-05"], False),
+        # Over in between: measured loss that is new is answered at once, whatever came of earlier trainings.
+        ("FFFpF", ["2013-02", "2013-03", "2013-04"], True),
+        ("pF", ["2013-01", "2013-02", "2013-05"], True),
+    ],
+)
+def test_an_incident_that_lasts_is_tried_again_after_twice_as_long_each_time(
+    performance: str, attempts: list[str], expected: bool
+) -> None:
+    given = answer(
+        policy(performance=ONCE, again="growing"),
+        health=health(performance=performance),
+        decisions=refused(*attempts),
+    )
+    assert given.retrain is expected
+    if not expected:
+        assert "did not help" in found(given, "incident").reason
+
+
+def test_drift_for_which_trainings_do_not_help_asks_ever_more_rarely_also_if_it_comes_and_goes() -> None:
+    rules = policy(drift=ONCE, again="growing")
+    seasonal = health(drift="FpFpF")
+    assert answer(rules, health=seasonal, decisions=refused("2013-02", "2013-04")).retrain
+    vain = refused("2012-11", "2012-12", "2013-02", "2013-04")
+    assert not answer(rules, health=seasonal, decisions=vain).retrain
+    helped = [*vain, decision("2013-05", Action.PROMOTED)]
+    assert answer(rules, health=seasonal, decisions=helped).retrain
+
+
+def test_a_problem_that_gets_worse_in_kind_is_tried_again_at_once() -> None:
+    rules = policy(drift=ONCE, performance=ONCE, again="growing")
+    vain = refused("2013-02", "2013-03", "2013-05")
+    assert not answer(rules, health=health(drift="FFFFF"), decisions=vain).retrain
+    assert answer(rules, health=health(drift="FFFFF", performance="ppppF"), decisions=vain).retrain
+
+
+@pytest.mark.parametrize(
+    ("cut", "expected"),
+    [("2013-02-01", True), ("2013-02-16", False), ("2013-06-01", False), ("2013-01-01", None)],
+)
+def test_more_data_asks_for_retraining_once_it_reaches_many_times_as_far(
+    cut: str, expected: bool | None
+) -> None:
+    learned = training_data(start="2013-01-01", cut=cut)
+    attempt = decision("2013-03", Action.REFUSED).model_copy(update={"trained_on": learned})
+    given = answer(policy(growth=4), decisions=[attempt])
+    assert given.retrain is bool(expected)
+    verdict = found(given, "growth").verdict
+    assert verdict is {True: FAIL, False: PASS, None: INCONCLUSIVE}[expected]
+    assert answer(policy(growth=4)).reason.startswith("no rule asks for it: growth: it is not known")
+
+
+def training_data(start: str, cut: str) -> TrainingData:
+    dataset = DatasetVersion(
+        name="flights", uri="file:///data", version=1, grain="month", partition="2013-03", rows=1, digest="d",
+        columns={"x": "double"}, key=("id",), event_time="at",
+    )  # fmt: skip
+    first, end = (datetime.fromisoformat(day).replace(tzinfo=UTC) for day in (start, cut))
+    return TrainingData(dataset=dataset, start=first, cut=end, features=("x",))
 
 
 def test_a_training_that_broke_has_answered_no_incident() -> None:
