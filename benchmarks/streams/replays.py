@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     from airflow_mlops.domain.partitions import Partition
     from airflow_mlops.domain.spec.replay import Policy
 
-UNGATED, WINDOWS, PRESET = "ungated", "2_of_5_windows", "half_of_the_columns"
-"""Policies beside the spec's own: a training in each partition that always serves, and what others do by default."""
+FORMER, UNGATED, WINDOWS, PRESET = "former_defaults", "ungated", "2_of_5_windows", "half_of_the_columns"
+"""Policies beside the defaults: those of the first edition, a training in each partition that always serves, and what others do by
+default."""
 POLICIES: dict[str, dict[str, Any]] = {
+    FORMER: {"defaults": 1},
     UNGATED: {"retrain": {"when": {"every": 1}}, "gates": {"versus_champion": None}},
     # A metric beyond its threshold in k of the last n windows, as in MLOps Stacks, where people set the threshold: here a loss of 0.05.
     WINDOWS: {
@@ -41,6 +43,7 @@ def spec_of(stream: Stream) -> dict[str, Any]:
     linear = "Ridge" if stream.task == "regression" else "LogisticRegression"
     return {
         "name": "stream",
+        "defaults": 2,
         "task": stream.task,
         "target": "y",
         "key": ["id"],
