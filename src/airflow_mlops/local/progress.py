@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import chain
 
 from rich.console import Console
 from rich.live import Live
@@ -91,7 +92,7 @@ def summarize(catch_up: CatchUp, console: Console) -> bool:
     """Print what was decided at each partition and what failed, and tell whether all went well."""
     states = catch_up.states()
     stories = [_story(catch_up, key, stages) for key, stages in states.items()]
-    console.print(DecisionTable(catch_up.model, _metric(catch_up, states), stories))
+    console.print(DecisionTable(catch_up.model, _metric(catch_up, states, stories), stories))
     failures, failed = catch_up.failures(), appearance("failed")
     for run in failures:
         for line in catch_up.errors(run):
@@ -113,7 +114,18 @@ def _story(catch_up: CatchUp, partition: str, stages: Mapping[str, StageRun]) ->
     )
 
 
-def _metric(catch_up: CatchUp, states: States) -> str:
-    """Return the metric by which candidates are ranked, from the first training."""
+def _metric(catch_up: CatchUp, states: States, stories: Iterable[PartitionStory]) -> str:
+    """Return the metric by which candidates are ranked, from the first training, or else from what was judged.
+
+    No training is there where partitions were decided before, as by ``run``.
+    """
     evaluations = (catch_up.fact(stages, "train", "evaluate") for stages in states.values())
-    return next((evaluation["candidate"]["metric"] for evaluation in evaluations if evaluation), "metric")
+    ranked = (evaluation["candidate"]["metric"] for evaluation in evaluations if evaluation)
+    return next(chain(ranked, filter(None, map(_judged_by, stories))), "metric")
+
+
+def _judged_by(story: PartitionStory) -> str | None:
+    """Return the metric of which the check on quality has the value; None if nothing was measured."""
+    if story.health is None or (value := story.health.performance.observed) is None:
+        return None
+    return next((name for name, measured in story.health.metrics.items() if measured == value), None)

@@ -9,6 +9,7 @@ import httpx
 import pytest
 from rich.console import Console
 
+from airflow_mlops.domain.checks import Verdict
 from airflow_mlops.domain.facts.results import Action
 from airflow_mlops.local import progress
 from airflow_mlops.local.airflow import LocalAirflow, LocalAirflowError
@@ -16,6 +17,7 @@ from airflow_mlops.local.api import AirflowApi, ApiError
 from airflow_mlops.local.catch_up import STAGES, CatchUp, error_text
 from airflow_server import JUDGED, TOKEN, AirflowServer, serving
 from history import MODEL, month
+from notices import make_check, make_health
 
 EMPTY: dict[str, Any] = {"dag_runs": [], "backfills": [], "dags": []}
 
@@ -138,6 +140,19 @@ def test_history_is_decided_in_order_before_what_the_schedule_starts() -> None:
     assert "2013-02 score success 1 s" in said
     assert re.search(r"2013-02 +1,234 +· .* – kept", said)
     assert max(map(len, said.splitlines())) <= 80
+
+
+def test_what_was_decided_before_names_the_metric_by_what_was_judged(tmp_path: Path) -> None:
+    """Where ``run`` has trained, the DAGs train nothing again, so no training names the metric."""
+    answers = runs("monitor", january="success")
+    quality = make_check("performance", observed=0.7111)
+    health = make_health(Verdict.PASS, performance=quality, metrics={"log_loss": 0.5, "roc_auc": 0.7111})
+    path = "dags/flights.monitor/dagRuns/monitor january/taskInstances/verdict/xcomEntries/return_value"
+    console = Console(file=StringIO(), width=80)
+    progress.summarize(answering(tmp_path, answers | {path: {"value": health.to_dict()}}), console)
+    said = console.file.getvalue()  # type: ignore[attr-defined]
+    assert re.search(r"^partition .* roc_auc ", said, re.MULTILINE)
+    assert re.search(r"^2013-01 .* 0\.7111 ", said, re.MULTILINE)
 
 
 def test_a_run_waits_behind_those_of_earlier_partitions_in_every_time_zone() -> None:
