@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import select
+import signal
+import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from importlib import import_module
@@ -16,14 +20,29 @@ def main(words: Sequence[str] | None = None) -> None:
     """Run the command that the words of a command line name.
 
     :param words: without the program's name; those of this process if they are left out.
-    :raises SystemExit: if they name no command, or the command fails.
+    :raises SystemExit: if they name no command, or the command fails; with 141 if whoever reads the output has left.
     """
     group = everything()
     parser = ArgumentParser("airflow-mlops", description=group.help)
     parser.add_argument("--version", action="version", version=__version__)
     _add(parser, group)
     args = parser.parse_args(words)
-    call(args.function, args)
+    try:
+        call(args.function, args)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        if not _is_reader_gone():
+            raise
+        # What is left to be written would be refused again when the process ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(128 + signal.SIGPIPE) from None
+
+
+def _is_reader_gone() -> bool:
+    """Tell whether nobody reads the output any more, as after ``| head``."""
+    watched = select.poll()
+    watched.register(sys.stdout.fileno(), select.POLLOUT)
+    return any(event & select.POLLERR for _, event in watched.poll(0))
 
 
 def call(path: str, args: Namespace) -> None:
