@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+_DOCTOR = "doctor.doctor.doctor"
 _OTHERS = (
     "init.init",
     "spec.check",
     "spec.schema",
     "start.start",
     "catch_up.catch_up",
-    "doctor.doctor.doctor",
+    _DOCTOR,
     "plan.plan",
     "run.run",
 )
@@ -26,7 +27,16 @@ def choose(function: str) -> None:
     from airflow_mlops.local import home
 
     folder = home.of(Path("dags"))
-    if folder.is_dir() and not function.endswith(tuple(f".cli.{name}" for name in _OTHERS)) and use(folder):
+    if not folder.is_dir():
+        return
+    if function.endswith(f".cli.{_DOCTOR}") and _is_unconfigured(folder):
+        from airflow.configuration import AIRFLOW_HOME
+
+        print(
+            f"This looks at the Airflow of {AIRFLOW_HOME}, and not at what `airflow-mlops run` and `start` keep in {folder}.",
+            file=sys.stderr,
+        )
+    elif not function.endswith(tuple(f".cli.{name}" for name in _OTHERS)) and use(folder):
         print(f"In {folder}, as no [mlops] storage is configured.", file=sys.stderr)
 
 
@@ -35,14 +45,20 @@ def use(folder: Path) -> bool:
 
     An Airflow whose own DAG files are beside the folder has its storage where the configuration says, by default too.
     """
-    from airflow.sdk import conf
-
     from airflow_mlops import config
     from airflow_mlops.local import home
 
-    if not config.is_default("storage", "reports", "tracking_uri", "mlflow_conn_id"):
-        return False
-    if Path(conf.get("core", "dags_folder")).resolve().parent == folder.parent:
+    if not _is_unconfigured(folder):
         return False
     config.use(storage=home.storage(folder), tracking_uri=home.tracking_uri(folder))
     return True
+
+
+def _is_unconfigured(folder: Path) -> bool:
+    from airflow.sdk import conf
+
+    from airflow_mlops import config
+
+    if not config.is_default("storage", "reports", "tracking_uri", "mlflow_conn_id"):
+        return False
+    return Path(conf.get("core", "dags_folder")).resolve().parent != folder.parent

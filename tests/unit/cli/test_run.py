@@ -99,6 +99,10 @@ def test_without_a_configuration_it_is_kept_beside_the_dag_files_where_other_com
     history = mlops(project, "history", "flights", "-o", "json")
     assert history.stderr == f"In {project}/.airflow-mlops, as no [mlops] storage is configured.\n"
     assert json.loads(history.stdout)[-1]["partition"] == "2013-02"
+    doctor = mlops(project, "doctor", "--json")
+    assert (
+        f"and not at what `airflow-mlops run` and `start` keep in {project}/.airflow-mlops." in doctor.stderr
+    )
     # Where an Airflow has these DAG files, or a storage is configured, that is the place.
     for setting in (
         {"AIRFLOW__CORE__DAGS_FOLDER": f"{project}/dags"},
