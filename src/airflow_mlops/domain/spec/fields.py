@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable
 from datetime import timedelta
 from math import isfinite, isinf
@@ -32,6 +33,11 @@ RESERVED_COLUMNS = ("_partition", "_reasons", "_was", "_unreadable", "_reason", 
 RESERVED_NAMES = ("artifacts", "changes", "reports")
 """Folders of the storage that are no dataset's."""
 
+_SPELT = str.maketrans(
+    {"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss", "æ": "ae", "ø": "oe", "å": "aa", "ł": "l"}
+)
+"""Letters that others stand for where only those of English can be written; of the rest the marks are left out."""
+
 
 class KofN(NamedTuple):
     """At least ``k`` of the last ``n`` partitions; written ``2 of 3``."""
@@ -43,10 +49,19 @@ class KofN(NamedTuple):
         return f"{self.k} of {self.n}"
 
 
+def identifier(text: str) -> str:
+    """Return a text as small letters of English, digits and underscores: ``Kündigungen 2025`` is ``kuendigungen_2025``."""
+    spelt = unicodedata.normalize("NFC", text.lower()).translate(_SPELT)
+    bare = "".join(
+        letter for letter in unicodedata.normalize("NFD", spelt) if not unicodedata.combining(letter)
+    )
+    return re.sub(r"[^a-z0-9_]+", "_", bare).strip("_")
+
+
 def checked_name(value: object) -> str:
     """Return the name of a dataset, a model or a table; refuse what cannot name all that is called after it."""
     if not isinstance(value, str) or not re.fullmatch(r"[a-z][a-z0-9_]{0,99}", value):
-        valid = re.sub(r"[^a-z0-9_]+", "_", str(value).lower()).strip("_")
+        valid = identifier(str(value))
         hint = f", for example {valid}" if re.fullmatch(r"[a-z][a-z0-9_]{0,99}", valid) else ""
         rule = "begin with a small letter, then small letters, digits and _, at most 100 in all"
         raise ValueError(f"{shorten(repr(value))} cannot name DAGs and a registered model: {rule}{hint}")

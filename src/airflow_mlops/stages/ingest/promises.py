@@ -93,7 +93,9 @@ class Keys:
         if twice.num_rows:
             count = twice.num_rows if len(distinct) <= _LOOK_AT else len(distinct)
             # No example: a key may be personal, and this ends up in the log.
-            raise BadRows(f"{self._where}: {count:,} keys ({', '.join(self._key)}) stand more than once")
+            keys = "1 key" if count == 1 else f"{count:,} keys"
+            verb = "stands" if count == 1 else "stand"
+            raise BadRows(f"{self._where}: {keys} ({', '.join(self._key)}) {verb} more than once")
 
 
 def refuse_odd_times(batch: pa.Table, where: str) -> None:

@@ -36,7 +36,12 @@ _ROW_NUMBERS = re.compile(r"^(unnamed: ?\d+|index|row_?(no|nr|number|id)?|level_
 
 def folded(name: str) -> str:
     """Return a name in small letters, with underscores between its words."""
-    return re.sub(r"[^a-z0-9]+", "_", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()).strip("_")
+    return re.sub(r"[^a-z0-9]+", "_", apart(name).lower()).strip("_")
+
+
+def apart(name: str) -> str:
+    """Return a name with an underscore where a small letter is before a capital one: ``customerId`` is ``customer_Id``."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name)
 
 
 def target_place(name: str) -> int | None:

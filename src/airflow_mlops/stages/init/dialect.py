@@ -81,7 +81,8 @@ def find(files: Sequence[File]) -> Dialect:
     notes += said
     if codes := glance.codes():
         options["types"] = dict.fromkeys(codes, "string")
-        notes.append(f"{_listed(codes)} has numbers with a zero in front, which text keeps")
+        verb = "has" if len(codes) == 1 else "have"
+        notes.append(f"{_listed(codes)} {verb} numbers with a zero in front, which text keeps")
     options |= notations
     again = written(files, options)
     if not again[0].layout.notation.is_plain:
@@ -90,7 +91,8 @@ def find(files: Sequence[File]) -> Dialect:
     strays, left = _strays(list(glance.looks.hints()), again)
     if strays:
         options["nulls"] = [*strays, *filter(None, NULLS)]
-        notes.append(f"{_listed(strays)} stands for a missing value")
+        verb = "stands" if len(strays) == 1 else "stand"
+        notes.append(f"{_listed(strays)} {verb} for a missing value")
     return Dialect(options, (*notes, *left))
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from airflow_mlops.domain.calendars import Grain
 from airflow_mlops.domain.facts.recipe import LEAST_ROWS
 from airflow_mlops.domain.metrics import Task
+from airflow_mlops.domain.spec.fields import identifier
 from airflow_mlops.exceptions import NotEnoughData, SettingRefused
 from airflow_mlops.stages.init import column_names, guesses, roles
 from airflow_mlops.stages.init.inputs import Input
@@ -150,7 +151,7 @@ def window(profiles: PartitionProfiles) -> int:
 def name_of(path: Path) -> str:
     """Return a name for a model of the data in a file or folder."""
     stem = path.name.split(".")[0] if path.is_file() else path.name
-    name = re.sub(r"[^a-z0-9_]+", "_", column_names.folded(stem)).strip("_")[:100]
+    name = identifier(column_names.apart(stem))[:100]
     return name if re.match(r"[a-z]", name) else f"model_{name}".rstrip("_")
 
 

@@ -253,6 +253,8 @@ def test_what_concerns_several_sections_is_found_beside_what_is_wrong_within_one
         ({"name": "x" * 101}, "cannot name DAGs and a registered model"),
         ({"name": "9lives"}, "cannot name DAGs and a registered model"),
         ({"name": "a.b"}, "for example a_b"),
+        ({"name": "Kündigungen 2025"}, "for example kuendigungen_2025"),
+        ({"name": "Größe Łódź"}, "for example groesse_lodz"),
         ({"name": 5}, "name: must be text, not the number 5"),
         ({"owner": " "}, "owner: must be one line of text"),
         ({"owner": "a\nb"}, "owner: must be one line of text"),

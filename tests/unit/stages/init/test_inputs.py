@@ -53,6 +53,12 @@ def test_dirty_csv_is_read_by_the_options_that_a_source_needs(tmp_path: Path) ->
     assert any("'PLZ' has numbers with a zero in front" in note for note in data.notes)
 
 
+def test_what_two_columns_have_in_common_is_said_of_both(tmp_path: Path) -> None:
+    (tmp_path / "codes.csv").write_text("id,zip\n01,007\n12,123\n", encoding="utf-8")
+    data = inputs.of_path(tmp_path / "codes.csv")
+    assert data.notes == ("'id', 'zip' have numbers with a zero in front, which text keeps",)
+
+
 def test_plain_csv_needs_no_options(tmp_path: Path) -> None:
     (tmp_path / "plain.csv").write_text("id,x\n1,0.5\n2,NA\n", encoding="utf-8")
     data = inputs.of_path(tmp_path / "plain.csv")
