@@ -36,6 +36,11 @@ class PerformancePolicy(Section):
         default=0.0,
         description="How much better than a constant, the mean of the training labels, the training metric must be.",
     )
+    chance: Annotated[Number, Field(gt=0, lt=1)] | None = Field(
+        default=None,
+        description="Test the champion against its evaluation, against constants and for calibration, with this chance of any "
+        "false alarm over all partitions of a model, such as 0.05; `null` for not.",
+    )
     min_rows: Count = Field(default=100, description="Matured labels below which nothing is judged.")
     min_coverage: Annotated[Number, Field(ge=0, le=1)] = Field(
         default=0.0,

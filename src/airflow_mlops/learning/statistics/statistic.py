@@ -69,13 +69,16 @@ def statistic(
     )
 
 
-def mean(values: np.ndarray, blocks: Blocks) -> Statistic:
-    """Return the mean of a value of each row as a statistic."""
+def mean(values: np.ndarray, blocks: Blocks, weights: np.ndarray | None = None) -> Statistic:
+    """Return the mean of a value of each row as a statistic.
+
+    :param weights: how much each row counts; None means that all count alike.
+    """
     import numpy as np
 
-    one = np.ones(values.size)
+    one = np.ones(values.size) if weights is None else np.asarray(weights, dtype=float)
     totals = np.array(
-        [np.bincount(blocks.codes, weights=column, minlength=blocks.count) for column in (one, values)]
+        [np.bincount(blocks.codes, weights=column, minlength=blocks.count) for column in (one, one * values)]
     )
     return Statistic(partial(_combined, _share, totals), blocks.support([one]))
 

@@ -18,6 +18,7 @@ from airflow_mlops.learning.statistics import coverage, measures, resampling
 from airflow_mlops.learning.statistics.statistic import statistic
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
 
 _MOST_SLICES = 100
@@ -94,23 +95,38 @@ def naive(
         not known.
     :param shares: the constant of more than two classes: the share of each in the training data; empty if it is not known.
     """
+    truth = coding.labels(rows)
+    predicted = constant(truth.size, coding, prior, shares)
+    if predicted is None:
+        return {}
+    rule, weights = at_once(coding), coding.weights_of(rows)
+    measurements = measures.metrics(truth, predicted, coding.task, [metric], rule=rule, weights=weights)
+    return {name: measurements[name] for name in coding.measurable(measurements)}
+
+
+def constant(
+    size: int, coding: Coding, prior: float | None, shares: Mapping[str, float]
+) -> np.ndarray | None:
+    """Return a constant prediction of rows, in the form that the measures take; None without rows or without the constant.
+
+    :param size: number of rows.
+    :param prior: see :func:`naive`, as for ``shares``.
+    """
     import numpy as np
 
-    truth = coding.labels(rows)
-    if not truth.size or (prior is None and not shares):
-        return {}
+    if not size or (prior is None and not shares):
+        return None
     if coding.many and not shares and prior is not None:
         # Labels have more classes by now than the two of the version.
         shares = dict(zip(coding.own, (1 - prior, prior), strict=True))
     if coding.many:
-        constant = np.tile([shares.get(name, 0.0) for name in coding.judged], (truth.size, 1))
-    else:
-        constant = np.full(truth.size, prior)
-    costs, weights = coding.decision.costs, coding.weights_of(rows)
-    measurements = measures.metrics(
-        truth, constant, coding.task, [metric], rule=_at_once(costs, coding.own), weights=weights
-    )
-    return {name: measurements[name] for name in coding.measurable(measurements)}
+        return np.tile([shares.get(name, 0.0) for name in coding.judged], (size, 1))
+    return np.full(size, prior)
+
+
+def at_once(coding: Coding) -> DecisionRule:
+    """Return what costs say to do about all rows alike that get a constant prediction."""
+    return _at_once(coding.decision.costs, coding.own)
 
 
 def _at_once(costs: Costs | CostMatrix | None, own: Sequence[str]) -> DecisionRule:

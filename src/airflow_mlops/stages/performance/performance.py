@@ -8,12 +8,13 @@ from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.facts.performance import Judgement
 from airflow_mlops.domain.facts.results import ModelRef
 from airflow_mlops.domain.policies import monitoring
+from airflow_mlops.domain.policies import quality as tests
 from airflow_mlops.domain.spec.decision import COST
 from airflow_mlops.learning.labels.coding import Coding
 from airflow_mlops.learning.labels.join import Truth
 from airflow_mlops.learning.models import own_metrics
 from airflow_mlops.learning.statistics import measures
-from airflow_mlops.stages.performance import checks, judge, window
+from airflow_mlops.stages.performance import checks, judge, quality, window
 from airflow_mlops.stages.performance.metrics import measured
 from airflow_mlops.stages.performance.registered import RegisteredVersions
 from airflow_mlops.stages.performance.rows import predictor_of
@@ -32,8 +33,8 @@ class Performance(NamedTuple):
 
     :param check: the check on the rows whose labels matured during the partition.
     :param metrics: metrics of these rows.
-    :param others: further checks, which decide nothing by themselves: ``labels``, ``baseline``, ``estimate``,
-        ``intervals``, ``estimate.error``, ``concept``, ``volume``, ``latency``, ``feedback``, and one for each slice.
+    :param others: further checks: ``labels``, those of :mod:`airflow_mlops.domain.policies.quality` that are part of the
+        check, and some which decide nothing by themselves: ``baseline``, ``estimate``, ``intervals``, ``estimate.error``, ``concept``, ``volume``, ``latency``, ``feedback``, and one for each slice.
     :param history: the latest judgement of each scored partition and version, the newest first; empty if no
         history is kept.
     """
@@ -115,12 +116,16 @@ def measure(
     labels_check = window.labels(matured, policy)
     if measurement is not None:
         check = check.model_copy(update={"interval": measurement.interval})
-    if matured.due and matured.coverage < policy.min_coverage:
-        check = check.model_copy(update={"verdict": Verdict.INCONCLUSIVE, "reason": labels_check.reason})
     history = judge.update(subject, performance_uri) if performance_uri is not None else []
     models = Models(subject, history)
+    tested = quality.checks(subject, champion, training, rows, coding, models, policy, performance_uri)
+    bounded = bool(policy.floor) or policy.drop is not None
+    check = tests.performance(check, tested, bounded=bounded)
+    if matured.due and matured.coverage < policy.min_coverage:
+        check = check.model_copy(update={"verdict": Verdict.INCONCLUSIVE, "reason": labels_check.reason})
     others = (
         labels_check,
+        *tested,
         checks.baseline(subject, champion, rows, coding, measurement, models, policy),
         *checks.intervals(subject, champion, rows, coding, policy),
         *checks.slices(subject, rows, coding, policy),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.predictions import Predictor
 from airflow_mlops.exceptions import DigestMismatch, ModelNotFound
 from airflow_mlops.learning.models import intervals
-from airflow_mlops.stages.performance import estimates
+from airflow_mlops.stages.performance import estimates, evaluated
 from airflow_mlops.stores.registry import registry
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from airflow_mlops.domain.facts.performance import Measured
     from airflow_mlops.domain.facts.results import ModelRef
     from airflow_mlops.learning.labels.coding import Coding
+    from airflow_mlops.learning.statistics.resampling import Estimate
     from airflow_mlops.stores.registry.client import Client
     from airflow_mlops.stores.registry.registry import Training
 
@@ -49,6 +51,12 @@ class RegisteredVersions:
         if not self.estimated:
             return {}
         return estimates.of(self.client, ref, training, coding, rows)
+
+    def evaluation(
+        self, ref: ModelRef, training: Training, coding: Coding, metrics: Sequence[str]
+    ) -> dict[str, Estimate]:
+        """Measure metrics of a version on its own holdout, with standard errors."""
+        return evaluated.of(self.client, ref, training, coding, metrics)
 
     def coverage(self, ref: ModelRef) -> float | None:
         """Return the share of values that a version's bounds should hold; None if it has no bounds."""

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from airflow_mlops.domain.facts.performance import Measured
     from airflow_mlops.domain.facts.results import ModelRef
+    from airflow_mlops.learning.statistics.resampling import Estimate
     from airflow_mlops.stores.registry.registry import Training
 
 
@@ -38,6 +39,11 @@ class Versions(Protocol):
         self, ref: ModelRef, training: Training, coding: Coding, rows: pa.Table
     ) -> dict[str, Measured]:
         """Estimate the metrics of a version's predictions; none if there are no rows to calibrate on."""
+
+    def evaluation(
+        self, ref: ModelRef, training: Training, coding: Coding, metrics: Sequence[str]
+    ) -> dict[str, Estimate]:
+        """Measure metrics of a version on the rows of its own evaluation, with standard errors; none if these are gone."""
 
     def coverage(self, ref: ModelRef) -> float | None:
         """Return the share of values that a version's bounds should hold; None if it has no bounds."""

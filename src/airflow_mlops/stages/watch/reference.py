@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ from airflow_mlops.domain.spec.monitoring import MonitoringSpec
 from airflow_mlops.learning.labels.coding import Coding
 from airflow_mlops.learning.labels.join import Truth, join
 from airflow_mlops.learning.statistics import measures
-from airflow_mlops.stages.performance import estimate_classes, estimates
+from airflow_mlops.stages.performance import estimate_classes, estimates, evaluated
 from airflow_mlops.stages.performance.calibration import LINES, Calibration, calibrate
 from airflow_mlops.stages.watch.predictions import classes_of, reference_to
 from airflow_mlops.stores.registry.registry import Training
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from airflow_mlops.domain.facts.performance import Measured
+    from airflow_mlops.learning.statistics.resampling import Estimate
     from airflow_mlops.stages.performance.estimates import ScoreCalibration
 
 
@@ -78,6 +80,17 @@ class Reference:
         if not self.truth.question.probabilities:
             return {}
         return estimates.by(lambda: self._calibration(coding), coding, rows)
+
+    def evaluation(
+        self, ref: ModelRef, training: Training, coding: Coding, metrics: Sequence[str]
+    ) -> dict[str, Estimate]:
+        """Measure metrics of predictions of the reference, with standard errors; none before its labels are due."""
+        rows, dataset = self.labelled, self.truth.dataset
+        if rows is None or not rows.num_rows:
+            return {}
+        sides, weights = coding.arrays(rows), coding.weights_of(rows)
+        times = rows[dataset.event_time].cast("timestamp[us]").to_numpy()
+        return evaluated.estimates(*sides, times, dataset.grain, coding, metrics, weights)
 
     def coverage(self, ref: ModelRef) -> float | None:
         """Return None: the bounds of another system's predictions are not read."""
