@@ -71,24 +71,23 @@ def level(budget: float, look: int, tests: int) -> float:
     return budget * 6 / (math.pi * look) ** 2 / max(tests, 1)
 
 
-def look(judgements: Iterable[Judgement], run: str, least: int) -> int:
-    """Return the number of a run's look at a model: 1, and one more for each earlier partition that brought enough labels.
+def look(judgements: Iterable[Judgement], run: str) -> int:
+    """Return the number of a run's look at a model: 1, and one more for each earlier partition that brought labels.
 
     It follows from what is recorded of the model's predictions alone, whichever version made them, so that it is the same
     on any machine and in any order of the runs.
 
     :param judgements: all judgements, also those that later ones have replaced.
     :param run: key of the partition as of which is looked.
-    :param least: new labels that make a look.
     """
-    brought: dict[str, int] = {}
+    brought: set[str] = set()
     labelled: dict[tuple[str, Predictor], int] = {}
     for judgement in sorted(judgements, key=lambda judgement: judgement.as_of):
         of = (judgement.scored, judgement.predictor)
-        new = judgement.labelled - labelled.get(of, 0)
-        labelled[of] = max(judgement.labelled, labelled.get(of, 0))
-        brought[judgement.as_of] = brought.get(judgement.as_of, 0) + max(new, 0)
-    return 1 + sum(key < run and labels >= least for key, labels in brought.items())
+        if judgement.labelled > labelled.get(of, 0):
+            labelled[of] = judgement.labelled
+            brought.add(judgement.as_of)
+    return 1 + sum(key < run for key in brought)
 
 
 def checks(tests: Sequence[QualityTest], budget: float, look: int) -> tuple[Check, ...]:
@@ -128,7 +127,7 @@ def performance(check: Check, tested: Sequence[Check], *, bounded: bool) -> Chec
         reason = "; ".join([*reasons, *(f"{test.name}: {test.reason}" for test in shown)])
     elif not bounded and not known:
         verdict, reason = INCONCLUSIVE, f"{tested[0].name}: {tested[0].reason}"
-    elif not bounded:
+    elif not bounded and verdict is PASS:
         reason = f"none of {', '.join(test.name for test in known)} shows a loss"
     expected = "; ".join(
         [*([check.expected] if bounded else []), *(f"{test.name} {test.expected}" for test in tested)]

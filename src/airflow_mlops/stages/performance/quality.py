@@ -14,7 +14,7 @@ from airflow_mlops.learning.labels.coding import Coding
 from airflow_mlops.learning.statistics import jackknife, multiclass, recalibration, resampling
 from airflow_mlops.learning.statistics.resampling import LEAST_BLOCKS, Blocks, Estimate
 from airflow_mlops.learning.statistics.statistic import mean, statistic
-from airflow_mlops.stages.performance import judge, last_known, metrics
+from airflow_mlops.stages.performance import judge, last_known, metrics, window
 from airflow_mlops.stages.performance.checks import then
 from airflow_mlops.stages.performance.rows import predictor_of
 from airflow_mlops.stages.performance.subject import Models, Subject
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 _PROPER = {"classification": ("log_loss", "brier"), "regression": ("rmse",)}
 """Proper scores of a task: what is least on average for true probabilities, or the true mean. The first is held to the evaluation."""
+_POOLED = 8
+"""Partitions that are tested together where one alone has too few blocks, as where event times are dates."""
 _FEW = f"the rows come from too few blocks of time to tell that from chance: {LEAST_BLOCKS} of like weight are needed"
 
 
@@ -44,18 +46,23 @@ def checks(
     policy: PerformancePolicy,
     performance_uri: str | None,
 ) -> tuple[Check, ...]:
-    """Test the champion on the rows whose labels have matured; no checks without a budget, or with too few rows.
+    """Test the champion on the rows whose labels have matured; no checks without a budget, without such rows, or with too few.
+
+    Where these are fewer than the policy's least, or of too few blocks of time, they are tested together with the champion's
+    rows before them.
 
     :param rows: of the champion, all with a label.
     :param performance_uri: URI of the table of judgements, from which looks are counted; None counts the scored partitions
         up to the run's, of which there are at least as many.
     """
-    if policy.chance is None or rows.num_rows < policy.min_rows:
+    if policy.chance is None or not rows.num_rows:
         return ()
-    matured = _rows(subject, rows, coding)
+    matured = _matured(subject, champion, rows, coding, policy.min_rows)
+    if matured.truth.size < policy.min_rows:
+        return ()
     tests = [*_decay(subject, champion, training, matured), *_worthless(subject, champion, matured, models)]
     return quality.checks(
-        [*tests, *_calibration(matured)], policy.chance, _look(subject, policy, performance_uri)
+        [*tests, *_calibration(matured)], policy.chance, _look(subject, performance_uri)
     )
 
 
@@ -75,6 +82,18 @@ class _Matured:
         return self.coding.measurable(dict.fromkeys([subject.question.metric, *proper]))
 
 
+def _matured(
+    subject: Subject, champion: ModelRef, rows: pa.Table, coding: Coding, least: int
+) -> _Matured:
+    """Return the rows that have matured, with rows before them if they alone are too few."""
+    matured = _rows(subject, rows, coding)
+    has_blocks = mean(matured.truth, matured.blocks).support.enough
+    if rows.num_rows >= least and has_blocks:
+        return matured
+    longer = window.stream(subject, predictor_of(champion), least, 1 if has_blocks else _POOLED)
+    return matured if longer is None else _rows(subject, longer, coding.widened(longer))
+
+
 def _rows(subject: Subject, rows: pa.Table, coding: Coding) -> _Matured:
     dataset = subject.truth.dataset
     times = rows[dataset.event_time].cast("timestamp[us]").to_numpy()
@@ -82,11 +101,11 @@ def _rows(subject: Subject, rows: pa.Table, coding: Coding) -> _Matured:
     return _Matured(rows, coding, *coding.arrays(rows), coding.weights_of(rows, subject.truth.key), blocks)
 
 
-def _look(subject: Subject, policy: PerformancePolicy, performance_uri: str | None) -> int:
+def _look(subject: Subject, performance_uri: str | None) -> int:
     run = subject.run.key
     if performance_uri is None:
         return max(1, sum(key <= run for key in versions.partitions(subject.predictions_uri)))
-    return quality.look(judge.history(performance_uri), run, policy.min_rows)
+    return quality.look(judge.history(performance_uri), run)
 
 
 def _decay(subject: Subject, champion: ModelRef, training: Training, rows: _Matured) -> Iterator[QualityTest]:

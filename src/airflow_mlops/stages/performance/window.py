@@ -100,13 +100,14 @@ def matured(subject: Subject, predictor: Predictor) -> MaturedWindow:
     )
 
 
-def stream(subject: Subject, predictor: Predictor, most: int) -> pa.Table | None:
+def stream(subject: Subject, predictor: Predictor, most: int, span: int = 1) -> pa.Table | None:
     """Return a version's labelled predictions as of the run, from the newest partitions; None if it has none.
 
     A version that serves again after a rollback has predicted in more than one span of time. So the last
     :data:`_LOOKED_AT` partitions are searched for it, and only those that it has predicted are read.
 
     :param most: number of rows after which no older partition is read.
+    :param span: number of partitions with labels that are read all the same, if there are so many.
     """
     import pyarrow as pa
 
@@ -116,7 +117,7 @@ def stream(subject: Subject, predictor: Predictor, most: int) -> pa.Table | None
         joined = join(subject.predictions_uri, subject.truth, subject.parse(key), subject.run).of(predictor)
         parts.append(joined.labelled)
         rows += parts[-1].num_rows
-        if rows >= most:
+        if rows >= most and sum(part.num_rows > 0 for part in parts) >= span:
             break
     return pa.concat_tables(parts, promote_options="default") if parts else None
 

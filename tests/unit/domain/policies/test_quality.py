@@ -34,18 +34,16 @@ def judgement(scored: str, as_of: str, labelled: int, version: str = "1") -> Jud
 def test_a_look_is_a_partition_that_brought_labels_whoever_predicted_them() -> None:
     history = [
         judgement("2013-01", "2013-01", 0),
-        # A month later there are labels, and in March those of a second version; late labels are few.
+        # A month later there are labels, and in March those of a second version; late labels count too.
         judgement("2013-01", "2013-02", 400),
         judgement("2013-02", "2013-02", 0),
         judgement("2013-01", "2013-03", 410),
         judgement("2013-02", "2013-03", 390, "2"),
         judgement("2013-02", "2013-04", 400, "2"),
     ]
-    looks = [
-        quality.look(history, run, 100) for run in ("2013-01", "2013-02", "2013-03", "2013-04", "2013-05")
-    ]
-    assert looks == [1, 1, 2, 3, 3]
-    assert [quality.look(reversed(history), run, 100) for run in ("2013-04", "2013-05")] == [3, 3]
+    looks = [quality.look(history, run) for run in ("2013-01", "2013-02", "2013-03", "2013-04", "2013-05")]
+    assert looks == [1, 1, 2, 3, 4]
+    assert [quality.look(reversed(history), run) for run in ("2013-04", "2013-05")] == [3, 4]
 
 
 def make_test(chance: float | None, kind: str = DECAY, **changes: object) -> QualityTest:

@@ -281,3 +281,37 @@ def test_a_model_of_ours_goes_on_with_the_tables_of_another_system(tmp_path: Pat
     }
     scored = tables.read(whole.uri("performance"), columns=["scored", "model_version"]).to_pylist()
     assert {(row["scored"], row["model_version"]) for row in scored} >= {("2024-01", "7"), ("2024-03", "1")}
+
+
+def test_predictions_of_another_system_are_tested_against_their_reference_and_constants(
+    tmp_path: Path,
+) -> None:
+    months = {key: made(key) for key in KEYS}
+    for key, rows in months.items():
+        start = month(key).start.replace(tzinfo=None)
+        times = np.datetime64(start, "us") + np.arange(ROWS) * np.timedelta64(40, "m")
+        months[key] = rows.set_column(1, "at", pa.array(times, pa.timestamp("us", "UTC")))
+    # In April the order is right, and each probability is far too low.
+    april = months["2024-04"]
+    low = april["p"].to_numpy() ** 8
+    april = april.set_column(april.column_names.index("p"), "p", pa.array(low))
+    says = pa.array((low >= 0.5).astype("int64"))
+    months["2024-04"] = april.set_column(april.column_names.index("says"), "says", says)
+    march, april = System(tmp_path, months, monitor={"performance": {"chance": 0.05}}).run()[2:]
+    assert march.performance.verdict is Verdict.PASS
+    assert named(march, "decay.log_loss").verdict is Verdict.PASS
+    assert april.performance.verdict is Verdict.FAIL
+    assert "of its evaluation in the reference" in april.performance.reason
+    assert named(april, "decay.roc_auc").verdict is Verdict.PASS
+    failed = ("decay.log_loss", "worthless.log_loss", "calibration")
+    assert {named(april, name).verdict for name in failed} == {Verdict.FAIL}
+
+
+def test_partitions_whose_rows_have_one_time_are_tested_together(tmp_path: Path) -> None:
+    keys = [f"2024-{number:02}" for number in range(1, 11)]
+    months = {key: made(key, skill=-2.0) for key in keys}
+    reports = System(tmp_path, months, monitor={"performance": {"chance": 0.05}}).run()[2:]
+    verdicts = [report.performance.verdict for report in reports]
+    # Seven blocks are needed, and the reference, of two months, has two of its own.
+    assert verdicts == [Verdict.INCONCLUSIVE] * 4 + [Verdict.FAIL] * 4
+    assert named(reports[-1], "worthless.log_loss").n == 8 * ROWS
