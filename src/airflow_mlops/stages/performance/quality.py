@@ -61,9 +61,7 @@ def checks(
     if matured.truth.size < policy.min_rows:
         return ()
     tests = [*_decay(subject, champion, training, matured), *_worthless(subject, champion, matured, models)]
-    return quality.checks(
-        [*tests, *_calibration(matured)], policy.chance, _look(subject, performance_uri)
-    )
+    return quality.checks([*tests, *_calibration(matured)], policy.chance, _look(subject, performance_uri))
 
 
 @dataclass(frozen=True)
@@ -82,9 +80,7 @@ class _Matured:
         return self.coding.measurable(dict.fromkeys([subject.question.metric, *proper]))
 
 
-def _matured(
-    subject: Subject, champion: ModelRef, rows: pa.Table, coding: Coding, least: int
-) -> _Matured:
+def _matured(subject: Subject, champion: ModelRef, rows: pa.Table, coding: Coding, least: int) -> _Matured:
     """Return the rows that have matured, with rows before them if they alone are too few."""
     matured = _rows(subject, rows, coding)
     has_blocks = mean(matured.truth, matured.blocks).support.enough
