@@ -226,14 +226,21 @@ class CatchUp:
         return decisions
 
     def fact(
-        self, stages: Mapping[str, StageRun], stage: str, task: str, key: str = "return_value"
+        self,
+        stages: Mapping[str, StageRun],
+        stage: str,
+        task: str,
+        key: str = "return_value",
+        *,
+        failed: bool = False,
     ) -> dict[str, Any] | None:
         """Return what a task of a partition has said; None if its run did not succeed, or the task was skipped.
 
         :param key: of the XCom.
+        :param failed: whether what was said in a run that failed counts too.
         """
         run = stages.get(stage)
-        if run is None or run.state != "success":
+        if run is None or (run.state != "success" and not (failed and run.state == "failed")):
             return None
         path = f"dags/{run.dag_id}/dagRuns/{run.run_id}/taskInstances/{task}/xcomEntries/{key}"
         try:

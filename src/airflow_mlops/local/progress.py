@@ -102,7 +102,7 @@ def summarize(catch_up: CatchUp, console: Console) -> bool:
 
 def _story(catch_up: CatchUp, partition: str, stages: Mapping[str, StageRun]) -> PartitionStory:
     dataset = catch_up.fact(stages, "ingest", "publish")
-    validation = catch_up.fact(stages, "ingest", "validate", "validation")
+    validation = catch_up.fact(stages, "ingest", "validate", "validation", failed=True)
     health = catch_up.fact(stages, "monitor", "verdict")
     decision = catch_up.fact(stages, "train", "record")
     return PartitionStory(

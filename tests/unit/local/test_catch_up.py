@@ -17,7 +17,7 @@ from airflow_mlops.local.api import AirflowApi, ApiError
 from airflow_mlops.local.catch_up import STAGES, CatchUp, error_text
 from airflow_server import JUDGED, TOKEN, AirflowServer, serving
 from history import MODEL, month
-from notices import make_check, make_health
+from notices import make_check, make_health, make_report
 
 EMPTY: dict[str, Any] = {"dag_runs": [], "backfills": [], "dags": []}
 
@@ -153,6 +153,22 @@ def test_what_was_decided_before_names_the_metric_by_what_was_judged(tmp_path: P
     said = console.file.getvalue()  # type: ignore[attr-defined]
     assert re.search(r"^partition .* roc_auc ", said, re.MULTILINE)
     assert re.search(r"^2013-01 .* 0\.7111 ", said, re.MULTILINE)
+
+
+def test_data_that_was_stopped_is_shown_with_its_reason(tmp_path: Path) -> None:
+    report = make_report()
+    path = "dags/flights.ingest/dagRuns/ingest january/taskInstances/validate/xcomEntries/validation"
+    answers = runs("ingest", january="failed") | {path: {"value": report.to_dict()}}
+    nothing = {"value": None}
+    answers["dags/flights.ingest/dagRuns/ingest january/taskInstances/publish/xcomEntries/return_value"] = (
+        nothing
+    )
+    answers["dags/flights.ingest/dagRuns/ingest january/taskInstances"] = {"task_instances": []}
+    console = Console(file=StringIO(), width=80)
+    assert not progress.summarize(answering(tmp_path, answers), console)
+    said = console.file.getvalue()  # type: ignore[attr-defined]
+    assert re.search(r"^2013-01 +· +✗ ", said, re.MULTILINE)
+    assert "Data: " in said
 
 
 def test_a_run_waits_behind_those_of_earlier_partitions_in_every_time_zone() -> None:
