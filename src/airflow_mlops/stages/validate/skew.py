@@ -207,9 +207,8 @@ def _distribution(name: str, before: _Side, now: _Side, version: str, policy: Sk
         clauses.append(f"not judged: {' and '.join(few)}, {MIN_ROWS} are needed")
     else:
         distance = _distance(before.values, now.values)
-        clauses.insert(
-            0, "another value than the only one in training" if distance is None else f"{distance:.2f}"
-        )
+        constant = "another value than the only one in training"
+        clauses.insert(0, constant if distance is None else f"{distance:.2f} from the training data")
     skewed = not few and (distance is None or distance > policy.threshold)
     return ExpectationResult(
         expectation="skew.distribution",

@@ -77,7 +77,9 @@ def test_alike_data_passes_each_check_and_tells_its_distances(tmp_path: Path) ->
     assert failed(found) == {}
     assert set(found) == {"skew.missing", "skew.type", "skew.extra", *FEATURES}
     assert found["distance"].expected == "distance at most 0.5 to the training data of version 3"
-    assert 0 <= float(found["distance"].observed) < 0.1
+    measured, _, of_what = found["distance"].observed.partition(" ")
+    assert 0 <= float(measured) < 0.1
+    assert of_what == "from the training data"
 
 
 @pytest.mark.parametrize(
