@@ -114,6 +114,12 @@ def test_drift_alarms_while_the_champion_is_frozen(mlops: LoopLab) -> None:
     assert decision.action is Action.KEPT
     with pytest.raises(pytest.fail.Exception, match="performance raised no alarm, but drift"):
         assert_alarms(moved, "performance")
+    # Two of three columns drift, and the spec lets them.
+    lenient = mlops.spec(SPEC, monitor={"drift": {"columns": 0.9}})
+    let = mlops.run_loop(lenient, {"2024-04": mlops.rows(SPEC, "2024-04", 1000, shift=3)}, frozen=True)
+    assert_alarms(let, "drift.weight")
+    with pytest.raises(pytest.fail.Exception, match="drift raised no alarm, but drift"):
+        assert_alarms(let, "drift")
 
 
 @pytest.mark.slow
@@ -129,6 +135,8 @@ def test_bad_rows_are_blocked_and_files_of_the_spec_are_read(
     run = mlops.run_loop(SPEC, MONTHS)
     assert_blocks(run, "expect_column_values_to_be_between", "2024-01")
     assert "there is no file data/2024-03.parquet" in run["2024-03"].problem
+    with pytest.raises(pytest.fail.Exception, match="No expectation stopped a partition at 2024-03"):
+        assert_blocks(run, partition="2024-03")
     with pytest.raises(pytest.fail.Exception, match="All partitions were published at 2024-02"):
         assert_blocks(run, partition="2024-02")
     with pytest.raises(KeyError, match="2023-12 was not run; these were: 2024-01, 2024-02, 2024-03"):

@@ -158,11 +158,7 @@ def _time(
     if guess is None and data.named is not None and args.time in (None, NONE):
         return None, None
     if guess is None or args.time == NONE:
-        what = (
-            ""
-            if guess is not None
-            else f"{data.name} has no column with a time in each row, and none is invented: "
-        )
+        what = "" if guess is not None else _no_time(data, look, target)
         missing = f"{what}--as-of 2024-01-31, the day that the rows hold for, makes one partition of them"
         if args.time not in (None, NONE):
             return _event_time(look, target)(args.time), None
@@ -171,6 +167,20 @@ def _time(
     question = "What is the time of a row?"
     read = _event_time(look, target)
     return questions.answer("event_time", "--time", question, args.time, guess, read), None
+
+
+def _no_time(data: Input, look: Look, target: str) -> str:
+    """Say why no column is taken for the event time: there is none, or one only with times that are not likely to be real."""
+    from airflow_mlops.stages.init import guesses
+
+    unlikely = guesses.times(look, {target}, is_named=True)
+    if not unlikely:
+        return f"{data.name} has no column with a time in each row, and none is invented: "
+    hours = look.columns[unlikely[0]].hours
+    return (
+        f"{data.name} has times from {min(hours):%Y-%m-%d} to {max(hours):%Y-%m-%d} in {unlikely[0]!r}, which are not taken for event "
+        f"times unasked: correct them, or name it with --time {unlikely[0]}; or "
+    )
 
 
 def _column(look: Look, what: str) -> Callable[[str], str]:

@@ -102,7 +102,7 @@ def _preview(args: Namespace, spec: DataSpec, file: Path) -> Preview:
         )
     if before.spec is None and outcome.published:
         return outcome
-    return outcome.model_copy(update={"tasks": task_changes(before.spec, spec)})
+    return outcome.model_copy(update={"tasks": task_changes(before.spec, spec, file.parent)})
 
 
 def _mlflow() -> Client:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
+from pathlib import Path
 from typing import Any
 
 from airflow.sdk import DAG, Asset
@@ -14,6 +15,7 @@ from pydantic import BaseModel
 from airflow_mlops.domain.facts.preview import TaskChange
 from airflow_mlops.domain.spec.dataset import DataSpec
 from airflow_mlops.pipelines.continuous_training import continuous_training
+from airflow_mlops.stages.preview import meaning
 
 _OF_DAG: dict[str, Callable[[Any], Any]] = {
     "schedule": lambda dag: dag.timetable,
@@ -27,13 +29,16 @@ _OF_DAG: dict[str, Callable[[Any], Any]] = {
 _NOT_OF_TASK = {"kwargs", "self", "args", "doc_md", "dag", "spec"}
 
 
-def task_changes(before: DataSpec | None, after: DataSpec) -> tuple[TaskChange, ...]:
+def task_changes(
+    before: DataSpec | None, after: DataSpec, folder: Path | None = None
+) -> tuple[TaskChange, ...]:
     """Return the DAGs and tasks of one spec that those of another lack, or have set otherwise.
 
     :param before: None if there was no spec, so that all DAGs are new.
+    :param folder: that relative paths of suites of the spec after begin in.
     """
-    former = {dag.dag_id: dag for dag in continuous_training(before)} if before else {}
-    present = {dag.dag_id: dag for dag in continuous_training(after)}
+    former = {dag.dag_id: dag for dag in continuous_training(meaning.ordered(before))} if before else {}
+    present = {dag.dag_id: dag for dag in continuous_training(meaning.ordered(after, folder))}
     return tuple(_changes(former, present))
 
 
@@ -59,7 +64,11 @@ def _task_changes(dag_id: str, former: Mapping[str, Any], present: Mapping[str, 
 
 
 def _differing(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(name for name in sorted({*after, *before}) if before.get(name) != after.get(name))
+    return tuple(
+        name
+        for name in sorted({*after, *before})
+        if not meaning.is_same(before.get(name), after.get(name), exactly=name == "candidate")
+    )
 
 
 def _dag_settings(dag: DAG) -> dict[str, Any]:

@@ -137,7 +137,7 @@ def _due(
 ) -> tuple[bool, str]:
     if again:
         return True, f"{foreign.name} was asked for"
-    ours = elsewhere.taken_in(client, model, foreign.origin)
+    ours = elsewhere.taken_in(client, model, foreign)
     ended = ledger.rows(rows).having("kind", RowKind.DECISION, RowKind.DONE) if ours else ()
     judged = next((row.evidence for row in reversed(ended) if row.evidence.candidate in ours), None)
     if judged is not None:

@@ -217,3 +217,39 @@ def test_neither_airflow_nor_mlflow_is_loaded(tmp_path: Path) -> None:
     modules = ran.stdout.splitlines()[-1].split()
     assert "pyarrow" in modules
     assert not {"airflow", "mlflow", "great_expectations", "evidently"} & set(modules)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("_partition", "orders.csv has '_partition', which our tables add; rename it"),
+        ("Amount", "orders.csv has 'Amount', 'amount', which differ only in capital letters"),
+        (
+            "a\tb",
+            "the column 'a\\tb' has a tab, a line end or nothing else but blanks in its name; rename it",
+        ),
+    ],
+)
+def test_a_column_that_no_partition_or_spec_could_have_is_refused_before_anything_is_written(
+    tmp_path: Path, name: str, said: str
+) -> None:
+    path = orders(tmp_path)
+    frame = pd.read_csv(path)
+    frame.insert(2, name, range(len(frame)))
+    frame.to_csv(path, index=False)
+    with pytest.raises(SystemExit) as ended:
+        main.main(["init", str(path), "--yes"])
+    assert said in " ".join(str(ended.value).split())
+    assert not (tmp_path / "dags").exists()
+
+
+def test_times_that_are_not_likely_to_be_real_are_named(tmp_path: Path) -> None:
+    path = orders(tmp_path)
+    frame = pd.read_csv(path)
+    frame.loc[0, "ordered_at"] = "2999-12-31 00:00"
+    frame.to_csv(path, index=False)
+    with pytest.raises(SystemExit) as ended:
+        main.main(["init", str(path), "--yes"])
+    said = " ".join(str(ended.value).split())
+    assert "has times from 2024-01-01 to 2999-12-31 in 'ordered_at'" in said
+    assert "name it with --time ordered_at" in said

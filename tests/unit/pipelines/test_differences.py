@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +19,8 @@ SPEC: dict[str, Any] = {
     "source": {"files": "/data/{partition}.parquet"},
     "alerts": {"email": ["a@example.com"]},
 }
+
+CHECK = "expect_column_values_to_not_be_null"
 
 
 def changes(**values: Any) -> list[tuple[str, str | None, str, tuple[str, ...]]]:
@@ -51,6 +55,42 @@ def test_the_same_spec_has_the_same_tasks() -> None:
 def test_a_task_is_named_with_what_is_set_otherwise(values: dict[str, Any], expected: list[Any]) -> None:
     found = [change for change in changes(**values) if change[3] != ("page",)]
     assert found == expected
+
+
+def test_lists_whose_order_says_nothing_and_suites_leave_the_tasks_as_they_are(tmp_path: Path) -> None:
+    checks = [{name: {"column": "weight"}} for name in ("expect_column_to_exist", CHECK)]
+    values: dict[str, Any] = {
+        "key": ["id", "depot"],
+        "features": {"numeric": ["weight", "size"], "text": ["a", "b"]},
+        "validate": checks,
+        "train": {
+            "candidates": ["sklearn.naive_bayes.GaussianNB", "sklearn.linear_model.LogisticRegression"]
+        },
+        "alerts": {"email": ["a@example.com", "b@example.com"]},
+    }
+    turned = {
+        "key": values["key"][::-1],
+        "features": {name: columns[::-1] for name, columns in values["features"].items()},
+        "validate": checks[::-1],
+        "train": {"candidates": values["train"]["candidates"][::-1]},
+        "alerts": {"email": values["alerts"]["email"][::-1]},
+    }
+    before = ModelSpec.from_dict(SPEC | values)
+    assert task_changes(before, ModelSpec.from_dict(SPEC | turned)) == ()
+    kept = [{"type": name, "kwargs": {"column": "weight"}} for entry in checks for name in entry]
+    (tmp_path / "suite.json").write_text(json.dumps({"name": "parcels", "expectations": kept}))
+    moved = ModelSpec.from_dict(SPEC | values | {"validate": [{"suite": "suite.json"}]})
+    assert task_changes(before, moved, tmp_path) == ()
+
+
+def test_an_estimator_that_takes_all_features_in_place_of_one_is_trained_by_another_task() -> None:
+    forest = "sklearn.ensemble.RandomForestClassifier"
+    before, after = (
+        ModelSpec.from_dict(SPEC | {"train": {"candidates": [{forest: {"max_features": count}}]}})
+        for count in (1, 1.0)
+    )
+    (change,) = task_changes(before, after)
+    assert (change.task, change.settings) == ("train", ("candidate",))
 
 
 def test_tasks_that_ask_people_are_new_and_the_one_that_mails_is_gone() -> None:

@@ -25,8 +25,13 @@ _BYTES = 1 << 16
 _MARKS = (b"\xff\xfe", b"\xfe\xff")
 _ALIKE = 0.9
 """Share of the rows that have as many fields as the header."""
+_BY_COMMAS = 0.5
+"""What it counts for a point before fractions that commas are between fields: less than a column."""
 _OF_ALL = ("decimal", "thousands")
 """Options that all numbers of a file share."""
+_PLAIN = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
+_POINT = r"^[+-]?(0?\.\d|\d{4,}\.\d|\d+\.(\d{1,2}|\d{4,})$)"
+"""A number whose point stands before its fraction, as it separates no thousands."""
 _CODE = r"^0\d+$"
 """A whole number never begins with a zero; postcodes and telephone numbers do."""
 
@@ -77,7 +82,8 @@ def find(files: Sequence[File]) -> Dialect:
         return Dialect(options, tuple(notes))
     glance = _Glance(Notation())
     glance.add(written(files, options))
-    notations, said = _of_values(list(glance.looks.hints()))
+    usual = glance.points() + (_BY_COMMAS if "delimiter" not in options else 0)
+    notations, said = _of_values(list(glance.looks.hints()), usual)
     notes += said
     if codes := glance.codes():
         options["types"] = dict.fromkeys(codes, "string")
@@ -165,6 +171,8 @@ class _Glance:
         self.looks = Looks(notation)
         self._digits: dict[str, bool] = {}
         self._zeros: set[str] = set()
+        self._plain: dict[str, bool] = {}
+        self._pointed: set[str] = set()
 
     def add(self, files: Sequence[File]) -> None:
         """Read files."""
@@ -173,24 +181,45 @@ class _Glance:
             for batch in _as_text(plain):
                 self.looks.add(batch)
                 for name, column in zip(batch.schema.names, batch.columns, strict=True):
-                    self._add_digits(name, column)
+                    text = _present(column)
+                    self._add_digits(name, text)
+                    self._add_points(name, text)
 
     def codes(self) -> list[str]:
         """Return the columns of nothing but digits of which some have a zero in front, as codes have it."""
         return [name for name, are_digits in self._digits.items() if are_digits and name in self._zeros]
 
-    def _add_digits(self, name: str, column: pa.StringArray) -> None:
-        import pyarrow as pa
+    def points(self) -> int:
+        """Return the number of columns of nothing but numbers whose fractions stand behind a point."""
+        return sum(self._plain[name] for name in self._pointed)
+
+    def _add_points(self, name: str, text: pa.StringArray) -> None:
+        import pyarrow.compute as pc
+
+        if not self._plain.setdefault(name, True):
+            return
+        self._plain[name] = pc.all(pc.match_substring_regex(text, _PLAIN), min_count=0).as_py()
+        if pc.any(pc.match_substring_regex(text, _POINT)).as_py():
+            self._pointed.add(name)
+
+    def _add_digits(self, name: str, text: pa.StringArray) -> None:
         import pyarrow.compute as pc
 
         if not self._digits.setdefault(name, True):
             return
-        values = column.filter(pc.invert(pc.is_in(column, value_set=pa.array([*NULLS, None], pa.string()))))
-        text = pc.utf8_trim_whitespace(values)
         if not pc.all(pc.match_substring_regex(text, r"^\d+$"), min_count=0).as_py():
             self._digits[name] = False
         elif pc.any(pc.match_substring_regex(text, _CODE)).as_py():
             self._zeros.add(name)
+
+
+def _present(column: pa.StringArray) -> pa.StringArray:
+    """Return the values of a column that are not missing, without blanks around them."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    values = column.filter(pc.invert(pc.is_in(column, value_set=pa.array([*NULLS, None], pa.string()))))
+    return pc.utf8_trim_whitespace(values)
 
 
 def _as_text(file: File) -> Iterator[pa.RecordBatch]:
@@ -202,8 +231,11 @@ def _as_text(file: File) -> Iterator[pa.RecordBatch]:
     return arrow_csv.batches(file, pa.schema([(name, pa.string()) for name in names]))
 
 
-def _of_values(hints: Collection[Hint]) -> tuple[dict[str, Any], list[str]]:
-    """Return the notation that most columns have in common, and say where a column can be read in two ways."""
+def _of_values(hints: Collection[Hint], usual: float) -> tuple[dict[str, Any], list[str]]:
+    """Return the notation that most columns have in common, and say where a column can be read in two ways.
+
+    :param usual: how many columns more have a point before their fractions.
+    """
     options: dict[str, Any] = {}
     notes = []
     numbers: list[list[dict[str, object]]] = [
@@ -211,9 +243,14 @@ def _of_values(hints: Collection[Hint]) -> tuple[dict[str, Any], list[str]]:
         for hint in hints
         if hint.options and not hint.is_time
     ]
-    ways = [way for ways in numbers for way in ways]
+    ways: list[dict[str, object]] = [way for ways in numbers for way in ways]
+
+    def columns(way: Mapping[str, object]) -> float:
+        return sum(way in others for others in numbers) + (usual if way.get("decimal", ".") == "." else 0)
+
     if ways:
-        options |= max(ways, key=lambda way: sum(way in others for others in numbers))
+        likeliest: dict[str, object] = max(ways, key=columns)
+        options |= likeliest
     for hint in hints:
         percent = [name for option in hint.options[:1] for name in option.get("percent", ())]  # type: ignore[attr-defined]
         if percent:
@@ -221,9 +258,19 @@ def _of_values(hints: Collection[Hint]) -> tuple[dict[str, Any], list[str]]:
         if hint.is_time:
             options["times"] = {**options.get("times", {}), **hint.options[0]["times"]}  # type: ignore[dict-item]
         if len(hint.options) > 1:
-            first, second = (replace(hint, options=[option]).written() for option in hint.options[:2])
-            notes.append(f"{hint.column!r} can be read in two ways: look whether it is {first}, or {second}")
+            notes.append(_two_ways(hint, options))
     return options, notes
+
+
+def _two_ways(hint: Hint, options: Mapping[str, Any]) -> str:
+    """Say by which options a column is read, and by which it could be read as well."""
+    first = next(
+        (way for way in hint.options if not hint.is_time and way.items() <= options.items()), hint.options[0]
+    )
+    second = next(way for way in hint.options if way != first)
+    taken, other = (replace(hint, options=[way]).written() for way in (first, second))
+    value = hint.values[0][1]
+    return f"{hint.column!r}, such as {value!r}, is read by {taken}, and could be read by {other} too: look which is right"
 
 
 def _listed(names: Collection[str]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +14,7 @@ from airflow_mlops.domain.facts.recipe import LEAST_ROWS
 from airflow_mlops.domain.metrics import Task
 from airflow_mlops.domain.spec.fields import identifier
 from airflow_mlops.exceptions import NotEnoughData, SettingRefused
+from airflow_mlops.stages.ingest import schemas
 from airflow_mlops.stages.init import column_names, guesses, roles
 from airflow_mlops.stages.init.inputs import Input
 from airflow_mlops.stages.init.look import Look
@@ -86,8 +87,10 @@ class Plan:
 def make(data: Input, look: Look, answers: Answers, reasons: Mapping[str, str]) -> Plan:
     """Return the plan that follows from answers.
 
-    :raises SettingRefused: if an answer does not suit the data.
+    :raises SettingRefused: if an answer does not suit the data, or a name of a column is none that a spec can have.
+    :raises SchemaMismatch: if tables cannot have such columns.
     """
+    _refuse_names(look.columns, data.name)
     target = look.columns[answers.target]
     task = guesses.task_of(target)
     if task is None:
@@ -122,6 +125,15 @@ def make(data: Input, look: Look, answers: Answers, reasons: Mapping[str, str]) 
         added,
         reasons,
     )
+
+
+def _refuse_names(names: Collection[str], where: str) -> None:
+    """Refuse names with which no partition could be ingested, or no spec be written."""
+    schemas.refuse(list(names), where)
+    if strange := [name for name in names if not name.isprintable() or not name.strip()]:
+        raise SettingRefused(
+            f"{where}: the column {strange[0]!r} has a tab, a line end or nothing else but blanks in its name; rename it"
+        )
 
 
 def holdout(profiles: PartitionProfiles, target: str) -> tuple[int | float, str]:

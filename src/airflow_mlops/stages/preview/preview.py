@@ -61,7 +61,7 @@ def preview(plan: PreviewPlan) -> Preview:
     changes = _changes(plan, code)
     published = tables.newest(plan.uri("data"))
     latest = published[max(published)] if published else None
-    effects = list(_of_comparison(plan, changes, published))
+    effects = [*_of_comparison(plan, changes, published), *_of_functions(plan)]
     effects += data.published_effects(plan.spec, published, changes)
     model = None
     with _rehearsed(plan, changes, latest) as rehearsal:
@@ -148,6 +148,14 @@ def _of_comparison(
             f"{has} stay under that name, and {plan.spec.name} begins {'with nothing' if not published else 'with its own'}; "
             f"to take them along: airflow mlops rename-model {before} {plan.spec.name}.",
         )
+
+
+def _of_functions(plan: PreviewPlan) -> Iterator[Effect]:
+    for fault in functions.faults(plan.spec, plan.former.code, plan.folders):
+        part = Part.TRAINING if fault.place.startswith("train.") else Part.DATA
+        outlook = Outlook.BREAKS if fault.is_certain else Outlook.UNKNOWN
+        what = "could not be called" if fault.is_certain else "may not be there where tasks run"
+        yield Effect(part=part, outlook=outlook, text=data.sentence(f"{fault.place} {what}: {fault.reason}"))
 
 
 def _of_other_code(again: tuple[str, ...]) -> Effect:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _ROUNDED = 0.01
-"""Share of the rows whose class may be the other one than their probability says, as where that was rounded."""
+"""Share of the rows whose class may be the other one than their probability says, as where that was rounded to two digits."""
 _SHOWN = 5
 
 
@@ -66,11 +66,7 @@ def take(spec: MonitoringSpec, dataset: DatasetVersion, uri: str) -> Taken:
                 counts[version["values"]] = counts.get(version["values"], 0) + version["counts"]
         total = sum(counts.values())
         if contradictory > _ROUNDED * total:
-            raise BadRows(
-                f"{contradictory:,} of {total:,} rows are put in another class than a probability of "
-                f"{spec.predictions.threshold:g} or more says: write predictions.threshold as your system has it, or leave one of "
-                "the two columns out."
-            )
+            raise BadRows(f"{contradictory:,} of {total:,} rows are put in {_contradiction(spec)}.")
         commit(draft, {})
     most = max(counts, key=lambda version: (counts[version], version), default=None)
     return Taken(total, dataset.rows - total, None if most is None else reference_to(spec.name, most))
@@ -160,7 +156,7 @@ def _table(spec: MonitoringSpec, dataset: DatasetVersion, rows: pa.Table) -> tup
 def _of_classes(
     spec: MonitoringSpec, rows: pa.Table, codes: np.ndarray | None, count: int
 ) -> tuple[np.ndarray, np.ndarray, int]:
-    """Return the chosen classes, the probability of each class, and how many rows of two classes contradict the threshold."""
+    """Return the chosen classes, the probability of each class, and how many rows are put in another than these say."""
     import numpy as np
 
     named = spec.predictions
@@ -173,7 +169,10 @@ def _of_classes(
         matrix = np.stack(
             [_probabilities(rows, named.probabilities[name]) for name in classes_of(spec)], axis=1
         )
-        return (matrix.argmax(axis=1) if codes is None else codes), matrix, 0
+        _refuse_other_sums(matrix)
+        chosen = matrix.argmax(axis=1) if codes is None else codes
+        # Metrics of classes are measured by the most probable one. Two that are rounded may change places.
+        return chosen, matrix, int((matrix.max(axis=1) - _at(matrix, chosen) > _ROUNDED).sum())
     assert codes is not None
     return codes, np.eye(count)[codes], 0
 
@@ -224,6 +223,33 @@ def _probabilities(rows: pa.Table, name: str) -> np.ndarray:
             "expectation."
         )
     return numbers
+
+
+def _contradiction(spec: MonitoringSpec) -> str:
+    """Say what rows are in that are put in another class than their probabilities say, and what to do."""
+    if spec.predictions.probability is None:
+        return (
+            "another class than the most probable one, by which quality would be measured: leave predictions.prediction or "
+            "predictions.probabilities out"
+        )
+    return (
+        f"another class than a probability of {spec.predictions.threshold:g} or more says: write predictions.threshold as your "
+        "system has it, or leave one of the two columns out"
+    )
+
+
+def _refuse_other_sums(matrix: np.ndarray) -> None:
+    """Refuse probabilities of one row that are not of one another, such as those of a model for each class.
+
+    :raises BadRows: if they sum to more or less than 1 by more than each of them may be rounded by.
+    """
+    sums = matrix.sum(axis=1)
+    apart = abs(sums - 1) > _ROUNDED * matrix.shape[1]
+    if apart.any():
+        raise BadRows(
+            f"{int(apart.sum()):,} rows have predictions.probabilities that do not sum to 1, such as {sums[apart][0]:.3g}: divide "
+            "each by their sum, or name the column of the chosen class alone, predictions.prediction."
+        )
 
 
 def _codes(rows: pa.Table, name: str, classes: Sequence[str], target: str) -> np.ndarray:

@@ -80,15 +80,18 @@ def newest(client: MlflowClient, model: str) -> ForeignVersion | None:
     return _foreign(client, max(foreign, key=lambda other: int(other.version))) if foreign else None
 
 
-def taken_in(client: MlflowClient, model: str, origin: str) -> set[str]:
+def taken_in(client: MlflowClient, model: str, foreign: ForeignVersion) -> set[str]:
     """Return the numbers of the versions of a model that were taken in from one version.
 
-    :param origin: see :attr:`ForeignVersion.origin`.
+    If its model was deleted and registered again, its versions count from 1 again: one that was taken in before it was
+    registered comes from another of its number.
+
     :raises RegistryUnavailable: if MLflow does not answer.
     """
-    query = f"name = {tracking.quoted(model)} and tags.`{ORIGIN}` = {tracking.quoted(origin)}"
+    query = f"name = {tracking.quoted(model)} and tags.`{ORIGIN}` = {tracking.quoted(foreign.origin)}"
     with tracking.errors(client):
-        return {str(ours.version) for ours in client.search_model_versions(query)}
+        ours = client.search_model_versions(query)
+    return {str(version.version) for version in ours if _registered_at(version) >= foreign.registered}
 
 
 def fetch(client: MlflowClient, foreign: ForeignVersion, file: str, folder: Path) -> Path:
@@ -124,5 +127,14 @@ def _foreign(client: MlflowClient, registered: ModelVersion) -> ForeignVersion:
             location = str(client.get_logged_model(model_id).artifact_location)
         else:
             location = str(client.get_model_version_download_uri(registered.name, registered.version))
-    at = datetime.fromtimestamp(registered.creation_timestamp / 1000, UTC)
-    return ForeignVersion(registered.name, str(registered.version), location, dict(registered.tags), at)
+    return ForeignVersion(
+        registered.name,
+        str(registered.version),
+        location,
+        dict(registered.tags),
+        _registered_at(registered),
+    )
+
+
+def _registered_at(version: ModelVersion) -> datetime:
+    return datetime.fromtimestamp(version.creation_timestamp / 1000, UTC)

@@ -57,9 +57,13 @@ def distinct(names: Iterable[str], where: str) -> None:
     seen: set[str] = set()
     for position, name in enumerate(names, 1):
         if not name:
-            raise SourceUnreadable(f"{where}: column {position} has no name")
+            index = " (pandas: to_csv(index=False))" if position == 1 else ""
+            raise SourceUnreadable(
+                f"{where}: column {position} has no name; give it one, or leave it out{index}"
+            )
         if name in seen:
-            raise SourceUnreadable(f"{where}: the column {name!r} is there twice; rename one of them")
+            header = " (it looks like a value: is the header missing?)" if name[:1].isdigit() else ""
+            raise SourceUnreadable(f"{where}: the column {name!r} is there twice; rename one of them{header}")
         seen.add(name)
 
 

@@ -72,8 +72,34 @@ def test_a_date_that_can_be_read_in_two_ways_is_told_of(tmp_path: Path) -> None:
     data = inputs.of_path(tmp_path / "days.csv")
     assert data.options["times"] == {"day": "%d/%m/%Y"}
     (note,) = data.notes
-    assert "can be read in two ways" in note
-    assert "%m/%d/%Y" in note
+    assert note == (
+        "'day', such as '01/02/2024', is read by times: {day: '%d/%m/%Y'}, and could be read by times: {day: '%m/%d/%Y'} too: "
+        "look which is right"
+    )
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "options", "values"),
+    [
+        # Fractions of another column have a point, so that the comma stands between thousands.
+        ('"amount";x', '"1,{n:03}";0.{n:03}', {"delimiter": ";", "thousands": ","}, (1012.0, 0.012)),
+        ("amount;x", "1,{n:03};{n},5", {"delimiter": ";", "decimal": ","}, (1.012, 12.5)),
+        # So it does where commas are between fields.
+        ("amount,x", '"1,{n:03}",{n}', {"thousands": ","}, (1012.0, 12.0)),
+        ("amount,x", '"1,{n:03}","{n},5"', {"decimal": ","}, (1.012, 12.5)),
+        ("amount;x", "1,{n:03};{n}", {"delimiter": ";", "decimal": ","}, (1.012, 12.0)),
+    ],
+)
+def test_a_comma_before_three_digits_is_read_as_other_columns_have_it(
+    tmp_path: Path, header: str, row: str, options: dict[str, str], values: tuple[float, float]
+) -> None:
+    lines = "".join(f"{row.format(n=number)}\n" for number in range(100))
+    (tmp_path / "sales.csv").write_text(f"{header}\n{lines}", encoding="utf-8")
+    data = inputs.of_path(tmp_path / "sales.csv")
+    assert data.options == options
+    rows = pa.Table.from_batches(data.read())
+    assert (rows["amount"][12].as_py(), rows["x"][12].as_py()) == values
+    assert any("'amount', such as '1,000', is read by " in note for note in data.notes)
 
 
 def test_rows_can_be_read_again_and_their_places_are_lines(tmp_path: Path) -> None:

@@ -69,3 +69,28 @@ def test_of_code_that_is_not_found_and_of_another_function_nothing_is_told() -> 
     assert functions.differences({"transform": "a:f"}, {"transform": "a:f@1"}) == ()
     assert functions.differences({"transform": "a:f@1"}, {"transform": "b:f@2"}) == ()
     assert functions.differences({}, {"transform": "b:f@2"}) == ()
+
+
+def test_a_module_that_is_gone_or_no_python_or_lacks_the_function_is_a_fault(tmp_path: Path) -> None:
+    spec = ModelSpec.from_dict(SPEC)
+    (tmp_path / "lift_of_flights.py").write_text("def gain(labels, predictions): return 1\n")
+    (tmp_path / "built_flights.py").write_text("def build(: no Python\n")
+    before = {"transform": "prepared.flights:prepare@0123456789ab"}
+    reasons = {
+        fault.place: (fault.reason, fault.is_certain) for fault in functions.faults(spec, before, [tmp_path])
+    }
+    gone = "there is no module {} beside the spec, and none is installed here"
+    assert reasons == {
+        "transform": (gone.format("prepared.flights"), True),
+        "source.python.function": (gone.format("rows_of_flights"), False),
+        "train.candidates.build.estimator": (
+            "its module built_flights is no Python in line 1: invalid syntax",
+            True,
+        ),
+        "train.metrics.lift.function": ("its module lift_of_flights has no lift", True),
+    }
+    folder_of(tmp_path, CODE)
+    assert "transform" not in {fault.place for fault in functions.faults(spec, before, [tmp_path])}
+    (tmp_path / "prepared" / "flights.py").write_bytes(b"\xff\xfe")
+    [fault] = [fault for fault in functions.faults(spec, before, [tmp_path]) if fault.place == "transform"]
+    assert "no Python" in fault.reason

@@ -154,6 +154,80 @@ def test_what_changes_is_named_by_its_place(
     assert differences(tmp_path, former, present) == expected
 
 
+@pytest.mark.parametrize(
+    ("place", "former", "present", "expected"),
+    [
+        # One feature, and all of them.
+        ("{C: 1}", "{max_features: 1}", "{max_features: 1.0}", (1, 1.0)),
+        ("{C: 1}", "{bootstrap: true}", "{bootstrap: 1}", (True, 1)),
+        # Without a limit, and with that of the estimator.
+        ("{C: 1}", "{max_features: null, C: 1}", "{C: 1}", ("null", None)),
+        ("{C: 1}", "{max_features: 5}", "{max_features: null}", (5, "null")),
+        (
+            "{C: 1}",
+            "{class_weight: {a: 1, b: 2}}",
+            "{class_weight: balanced}",
+            ({"a": 1, "b": 2}, "balanced"),
+        ),
+        (
+            "{C: 1}",
+            "{class_weight: balanced}",
+            "{class_weight: {a: 1, b: 2}}",
+            ("balanced", {"a": 1, "b": 2}),
+        ),
+    ],
+)
+def test_what_an_estimator_takes_for_another_parameter_is_another(
+    tmp_path: Path, place: str, former: str, present: str, expected: tuple[Any, Any]
+) -> None:
+    one, two = (load(tmp_path, SPEC.replace(place, text)) for text in (former, present))
+    (change,) = meaning.differences(meaning.values(one), meaning.values(two))
+    assert (change.before, change.after) == expected
+    assert [type(value) for value in expected] == [type(change.before), type(change.after)]
+
+
+def test_a_number_of_an_expectation_is_the_same_with_a_point_and_another_than_a_truth_value(
+    tmp_path: Path,
+) -> None:
+    assert differences(tmp_path, "min_value: -9", "min_value: -9.0") == []
+    rest = "wind, min_value: -9"
+    [(_, before, after)] = [
+        change
+        for change in meaning_of_sets(tmp_path, f"{{column: {rest}}}", "[0, 1]", "[false, true]")
+        if change[0].endswith("value_set")
+    ]
+    assert [type(value) for value in (*before, *after)] == [int, int, bool, bool]
+
+
+def meaning_of_sets(folder: Path, place: str, *sets: str) -> list[tuple[str, Any, Any]]:
+    texts = [
+        SPEC.replace(
+            f"expect_column_values_to_be_between: {place}",
+            f"expect_column_values_to_be_in_set: {{column: wind, value_set: {values}}}",
+        )
+        for values in sets
+    ]
+    before, after = (meaning.values(load(folder, text)) for text in texts)
+    return [(change.place, change.before, change.after) for change in meaning.differences(before, after)]
+
+
+def test_two_expectations_of_one_column_are_the_same_in_either_order(tmp_path: Path) -> None:
+    [first] = [line for line in SPEC.splitlines() if "min_value: -9" in line]
+    second = first.replace("min_value: -9", "max_value: 99, severity: warn")
+    one = SPEC.replace(first, f"{first}\n{second}")
+    two = SPEC.replace(first, f"{second}\n{first}")
+    before, after = meaning.values(load(tmp_path, one)), meaning.values(load(tmp_path, two))
+    assert meaning.differences(before, after) == ()
+    third = meaning.values(load(tmp_path, two.replace("max_value: 99", "max_value: 98")))
+    (change,) = meaning.differences(before, third)
+    assert change.place == "validate.expect_column_values_to_be_between(wind).max_value"
+
+
+def test_specs_of_one_meaning_are_equal_once_they_are_in_order(tmp_path: Path) -> None:
+    assert meaning.ordered(load(tmp_path)) == meaning.ordered(load(tmp_path, SHUFFLED))
+    assert load(tmp_path) != load(tmp_path, SHUFFLED)
+
+
 def test_a_suite_is_what_it_holds_and_not_where_it_lies(tmp_path: Path) -> None:
     suite = {
         "name": "flights",

@@ -165,6 +165,23 @@ def test_a_comment_in_the_code_changes_nothing_and_its_body_asks_for_the_data_ag
     assert "It has learned from rows that prepare_flights_for_plan:prepare@" in texts(outcome, Part.CHAMPION)
 
 
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("def prepare(:", "is no Python in line 1: "),
+        ("def prepared(rows): ...", f"its module {MODULE} has no prepare."),
+    ],
+)
+def test_code_of_an_unchanged_spec_that_could_not_be_run_would_stop_what_works(
+    store: Store, tmp_path: Path, text: str, reason: str
+) -> None:
+    (tmp_path / f"{MODULE}.py").write_text(text)
+    outcome = store.preview(folder=tmp_path)
+    assert "breaks: transform could not be called: " in texts(outcome, Part.DATA)
+    assert reason in texts(outcome, Part.DATA)
+    assert outcome.outlook is Outlook.BREAKS
+
+
 def test_a_feature_that_the_data_lacks_is_refused_and_one_that_is_left_out_changes_the_recipe(
     store: Store,
 ) -> None:

@@ -99,10 +99,24 @@ def test_versions_of_ours_are_not_those_of_others(history: History, number: str)
     assert newest is not None
     assert newest.number == number
     assert elsewhere.newest(history.client, MODEL) is None
-    assert elsewhere.taken_in(history.client, MODEL, newest.origin) == {"1"}
+    assert elsewhere.taken_in(history.client, MODEL, newest) == {"1"}
     assert not elsewhere.is_foreign(history.client, MODEL, "1")
     with pytest.raises(ModelRefused, match="was registered by airflow-mlops itself"):
         elsewhere.version(history.client, MODEL, "1")
+
+
+def test_a_version_of_a_model_that_was_registered_again_was_not_judged_yet(
+    history: History, number: str
+) -> None:
+    taken(history, number)
+    first = foreign(history, number)
+    assert elsewhere.taken_in(history.client, MODEL, first) == {"1"}
+    history.client.delete_registered_model("notebook")
+    again = register(history.client, save(fitted(rows_of("2013-02")), history.folder / "again"), tags=UNTIL)
+    second = foreign(history, again)
+    assert (second.origin, elsewhere.taken_in(history.client, MODEL, second)) == (first.origin, set())
+    assert taken(history, again).version == "2"
+    assert elsewhere.taken_in(history.client, MODEL, second) == {"2"}
 
 
 def test_a_pickle_is_not_even_fetched_unless_the_spec_says_so(history: History, number: str) -> None:
@@ -128,7 +142,7 @@ def test_code_in_a_pickle_runs_without_the_settings_of_the_worker(
     assert "PATH" in told.read_text()
     assert "secret" not in told.read_text()
     assert registry.alias_version(history.client, MODEL, "champion") is None
-    assert elsewhere.taken_in(history.client, MODEL, "notebook/1") == set()
+    assert elsewhere.taken_in(history.client, MODEL, foreign(history, number)) == set()
 
 
 def test_what_it_may_have_learned_from_is_not_judged(history: History) -> None:

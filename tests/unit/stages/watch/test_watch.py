@@ -315,3 +315,62 @@ def test_partitions_whose_rows_have_one_time_are_tested_together(tmp_path: Path)
     # Seven blocks are needed, and the reference, of two months, has two of its own.
     assert verdicts == [Verdict.INCONCLUSIVE] * 4 + [Verdict.FAIL] * 4
     assert named(reports[-1], "worthless.log_loss").n == 8 * ROWS
+
+
+CLASSES = ("bird", "cat", "dog")
+
+
+def animals(key: str) -> pa.Table:
+    """Return a month of three classes: the label, its probabilities as the system says them, and the class that it has chosen."""
+    rows = without(made(key), "says", "p", "model", "churned")
+    random = np.random.default_rng(int(key.replace("-", "")))
+    matrix = random.dirichlet((1, 1, 1), ROWS)
+    labels = np.array([random.choice(3, p=row) for row in matrix])
+    columns = dict(zip(("p_bird", "p_cat", "p_dog"), matrix.T, strict=True))
+    # A cat is let pass only if it is certain.
+    chosen = np.where(matrix[:, 1] > 0.9, 1, np.where(matrix[:, 0] > matrix[:, 2], 0, 2))
+    for name, values in columns.items():
+        rows = rows.append_column(name, pa.array(values))
+    rows = rows.append_column("says", pa.array([CLASSES[code] for code in chosen]))
+    return rows.append_column("churned", pa.array([CLASSES[code] for code in labels]))
+
+
+OF_ANIMALS: dict[str, Any] = {
+    "classes": list(CLASSES),
+    "predictions": {"probabilities": {name: f"p_{name}" for name in CLASSES}, "reference": 1},
+    "monitor": {"performance": {"floor": {"accuracy": 0.1}}},
+}
+
+
+def test_of_more_than_two_classes_quality_is_that_of_the_most_probable(tmp_path: Path) -> None:
+    months = {key: animals(key) for key in KEYS[:2]}
+    reports = System(tmp_path, months, **OF_ANIMALS).run()
+    rows = months["2024-02"]
+    best = np.stack([rows[f"p_{name}"].to_numpy() for name in CLASSES], axis=1).argmax(axis=1)
+    right = np.mean(np.array(CLASSES)[best] == np.array(rows["churned"].to_pylist()))
+    assert reports[1].metrics["accuracy"] == pytest.approx(right)
+
+
+def test_a_class_that_is_not_the_most_probable_one_stops_the_partition(tmp_path: Path) -> None:
+    both = {**OF_ANIMALS["predictions"], "prediction": "says"}
+    system = System(tmp_path, {"2024-01": animals("2024-01")}, **{**OF_ANIMALS, "predictions": both})
+    [step] = loop.run(system.plan, [month("2024-01")])
+    assert (
+        "rows are put in another class than the most probable one, by which quality would be" in step.problem
+    )
+    assert not tables.exists(system.plan.uri("predictions"))
+    # With the class alone its quality is that of the class.
+    alone = {**OF_ANIMALS, "predictions": {"prediction": "says", "reference": 1}}
+    rows = animals("2024-02")
+    reports = System(tmp_path / "alone", {"2024-01": animals("2024-01"), "2024-02": rows}, **alone).run()
+    right = np.mean(np.array(rows["says"].to_pylist()) == np.array(rows["churned"].to_pylist()))
+    assert reports[1].metrics["accuracy"] == pytest.approx(right)
+
+
+def test_probabilities_of_a_row_that_do_not_sum_to_one_stop_the_partition(tmp_path: Path) -> None:
+    rows = animals("2024-01")
+    rows = rows.set_column(rows.column_names.index("p_dog"), "p_dog", pa.array([0.9] * ROWS))
+    system = System(tmp_path, {"2024-01": rows}, **OF_ANIMALS)
+    [step] = loop.run(system.plan, [month("2024-01")])
+    assert "predictions.probabilities that do not sum to 1, such as" in step.problem
+    assert not tables.exists(system.plan.uri("predictions"))
