@@ -132,10 +132,10 @@ def _later(plan: Plan, *, drop_duplicates: bool) -> Sequence[int]:
         what = f"the values, but for {plan.answers.target!r},"
         advice = "add a column that tells them apart and name it with --key, or leave the later ones out: --drop-duplicates"
     else:
-        what, advice = (
-            f"the {', '.join(plan.key)}",
-            "correct them, or name columns that identify a row with --key",
-        )
+        what = f"the {', '.join(plan.key)}"
+        advice = "correct them, or name columns that identify a row with --key"
+        if drop_duplicates:
+            advice += "; --drop-duplicates leaves out rows without a key alone, those of --key none"
     rows.refuse(twice, what, plan.data.places, advice)
     return ()
 

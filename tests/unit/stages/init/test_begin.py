@@ -237,6 +237,10 @@ def test_a_key_that_repeats_is_refused(tmp_path: Path) -> None:
         BadRows, match=r"^2 rows have the id of another one: line 7 of t.csv, line 121 of t.csv; correct"
     ):
         start(tmp_path, written(frame, tmp_path, "t"), "kind", key=("id",))
+    with pytest.raises(
+        BadRows, match="; --drop-duplicates leaves out rows without a key alone, those of --key none$"
+    ):
+        start(tmp_path, tmp_path / "t.csv", "kind", key=("id",), drop_duplicates=True)
 
 
 def test_nothing_is_overwritten_unless_told(tmp_path: Path) -> None:
