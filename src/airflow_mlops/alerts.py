@@ -17,11 +17,12 @@ from airflow_mlops.reporting.alerts.outcome import Run, failure
 from airflow_mlops.reporting.alerts.post import post
 from airflow_mlops.runs import FACTS, read_report, table_uri
 from airflow_mlops.stages.monitor import health
+from airflow_mlops.stores.registry import ledger
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_mlops.domain.facts.results import HealthReport
+    from airflow_mlops.domain.facts.results import HealthReport, PromotionDecision
     from airflow_mlops.reporting.alerts.channel import Channel
     from airflow_mlops.reporting.alerts.notice import Notice
 
@@ -140,7 +141,7 @@ def _news(context: Context, run: Run, failed: Sequence[str]) -> News:
     # Statements of a task that did not run this time are left from before the run was cleared.
     states = {context["ti"].task_id: "failed"} if run.task else _states(context)
     try:
-        return judge(run, _statements(context, states), failed, _history)
+        return judge(run, _statements(context, states), failed, _history, _decided)
     except Exception:
         # A malformed XCom must not hold back the news that the run has failed, nor the mails that wait.
         log.exception("What the tasks have pushed cannot be told: the mail says only what failed")
@@ -172,3 +173,8 @@ def _flat(pushed: Any) -> Iterator[Any]:
 
 def _history(model: str) -> list[HealthReport]:
     return health.history(table_uri(model, "monitoring"))
+
+
+def _decided(model: str, partitions: Sequence[str]) -> list[PromotionDecision]:
+    rows = ledger.rows(table_uri(model, "ledger"))
+    return ledger.decisions(rows.having("partition", *partitions))

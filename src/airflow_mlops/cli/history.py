@@ -35,6 +35,7 @@ def history(args: Namespace) -> None:
     console = AirflowConsole()
     if args.output == "table":
         console.print(table(rows))
+        print(_tally(rows))
     elif args.output == "plain":
         console.print_as(data=events(rows), output="plain", mapper=_columns)
     else:
@@ -48,6 +49,14 @@ def _rows(model: str, uri: str) -> list[Row]:
         return list(ledger.rows(uri))
     except (OSError, RuntimeError) as error:
         raise SystemExit(f"The history of {model!r} cannot be told: {error}") from error
+
+
+def _tally(rows: list[Row]) -> str:
+    from airflow_mlops.domain.facts.tally import tally
+    from airflow_mlops.stores.registry import ledger
+
+    decisions = ledger.decisions(rows)
+    return f"{len(decisions):,} partition{'s' * (len(decisions) != 1)}: {tally(decisions)}"
 
 
 def _columns(row: Row) -> dict[str, str]:

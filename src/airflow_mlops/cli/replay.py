@@ -159,11 +159,17 @@ def _progress(console: Console) -> Iterator[Callable[[str, int], Callable[[], No
 
 
 def _pages(outcome: Replay) -> Iterator[Table]:
-    """Yield what each policy did, what came of it, what did not pass, and how often it cried in quiet partitions."""
+    """Yield what each policy did, its alarms, what came of it, what did not pass, and how often it cried in quiet partitions."""
     room = min(terminal.width() or terminal.PIPE, terminal.WIDE)
     did = [_did(summary, len(outcome.partitions)) for summary in outcome.summaries]
-    names = ("policy", "trained", "promoted", "alarms", "by drift", "by performance")
+    names = ("policy", "asked", "held back", "trained", "refused", "promoted")
     yield terminal.table(names, did, room=room)
+    alarms = [
+        (summary.name, *map(str, (summary.alarms, summary.drift_alarms, summary.performance_alarms)))
+        for summary in outcome.summaries
+        if summary.name in outcome.points
+    ]
+    yield terminal.table(("policy", "alarms", "by drift", "by performance"), alarms, room=room)
     came = [_came(summary) for summary in outcome.summaries]
     mean = f"mean {outcome.metric}"
     yield terminal.table(("policy", mean, "worst", "degraded", "seconds"), came, room=room)
@@ -184,12 +190,15 @@ def _pages(outcome: Replay) -> Iterator[Table]:
 def _did(summary: Summary, partitions: int) -> tuple[str, ...]:
     from airflow_mlops.domain.facts.replay import ORACLE
 
-    promoted = f"{summary.promotions} of {summary.retrainings}"
+    promoted = str(summary.promotions)
     if summary.name == ORACLE:
         promoted = f"{summary.promotions} changes"
     taken = f", {summary.rollbacks} taken back" if summary.rollbacks else ""
-    alarms = map(str, (summary.alarms, summary.drift_alarms, summary.performance_alarms))
-    return (summary.name, f"{summary.retrainings} in {partitions}", f"{promoted}{taken}", *alarms)
+    asked, held, refused = map(str, (summary.asked, summary.held, summary.refused))
+    if summary.name == ORACLE:
+        asked = held = refused = "–"
+    trained = f"{summary.retrainings} in {partitions}"
+    return (summary.name, asked, held, trained, refused, f"{promoted}{taken}")
 
 
 def _came(summary: Summary) -> tuple[str, ...]:

@@ -107,7 +107,9 @@ def test_a_table_tells_a_promotion_once_with_who_why_and_on_which_evidence(
         reason="better beyond chance; approved by anna: looked at it",
         approval=ApprovalOutcome(answers=(ANNA,)),
     )
-    found = printed(capsys, MODEL)
+    *table, count = printed(capsys, MODEL).strip().splitlines()
+    assert count == "1 partition: asked 1, held back 0, trained 1, refused 0, promoted 1"
+    found = "\n".join(table)
     assert found.count("promoted") == 1
     assert "1 → 2" in found
     for evidence in (

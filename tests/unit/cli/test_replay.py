@@ -65,9 +65,10 @@ def test_policies_are_replayed_in_processes_and_printed_and_written(
         output=str(output), quiet="all",
     )  # fmt: skip
     out = capsys.readouterr().out
-    did, came, *_ = out.split("policy ")[1:]
+    did, cried, came, *_ = out.split("policy ")[1:]
     rows = {line.split("|")[0].strip(): line for line in did.splitlines() if "|" in line}
-    assert "1 in 3" in rows["patient"]
+    assert [cell.strip() for cell in rows["patient"].split("|")[1:]] == ["2", "1", "1 in 3", "0", "1"]
+    assert "never" in cried
     rows = {line.split("|")[0].strip(): line for line in came.splitlines() if "|" in line}
     assert "0 of 1" in rows["never"]
     assert max(len(line) for line in out.splitlines() if "|" in line) <= 80

@@ -11,6 +11,7 @@ from pydantic import Field
 from airflow_mlops.domain.checks import Fact, Interval, Number, Verdict
 from airflow_mlops.domain.facts.results import Action, HealthReport, ModelRef, PromotionDecision
 from airflow_mlops.domain.facts.retraining import RetrainDecision
+from airflow_mlops.domain.facts.tally import asks
 from airflow_mlops.domain.metrics import metric_of
 from airflow_mlops.domain.partitions import Partition
 
@@ -56,6 +57,8 @@ class Summary(Fact):
     """The totals of one policy over all partitions of a replay.
 
     :param served: number of partitions that had a model; the figures on quality are about these.
+    :param asked: number of partitions in which a rule asked to train.
+    :param held: number of these in which something held that back.
     :param retrainings: number of partitions in which a model was trained.
     :param refused: number of trainings whose best candidate did not become champion.
     :param gates: how many of these each gate did not let pass.
@@ -84,6 +87,8 @@ class Summary(Fact):
     degraded: int | None
     degraded_days: float | None
     seconds: float
+    asked: int = 0
+    held: int = 0
     gates: dict[str, int] = Field(default_factory=dict, exclude_if=lambda gates: not gates)
 
 
@@ -188,6 +193,8 @@ def summarise(
     )
     return Summary(
         name=name,
+        asked=sum(asks(step.retrain.checks) for step in steps),
+        held=sum(asks(step.retrain.checks) and not step.retrain.retrain for step in steps),
         retrainings=sum(bool(step.retrain.retrain) for step in steps),
         promotions=actions.count(Action.PROMOTED),
         refused=sum(action is not Action.PROMOTED for action in actions),

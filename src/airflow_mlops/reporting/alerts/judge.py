@@ -13,6 +13,7 @@ from airflow_mlops.domain.facts.labels import LabelsReport
 from airflow_mlops.domain.facts.results import DatasetVersion, HealthReport, PromotionDecision
 from airflow_mlops.domain.facts.scoring import ChallengeReport
 from airflow_mlops.domain.facts.statement import Kind, Statement
+from airflow_mlops.domain.facts.tally import tally
 from airflow_mlops.domain.facts.validation import ValidationReport
 from airflow_mlops.domain.policies.incidents import failing
 from airflow_mlops.reporting.alerts.labels import labels
@@ -26,6 +27,8 @@ Statements = Mapping[str, Sequence[Statement]]
 
 History = Callable[[str], Sequence[HealthReport]]
 """A function that returns the reports on the health of a model, by its name, the newest first."""
+Decided = Callable[[str, Sequence[str]], Sequence[PromotionDecision]]
+"""A function that returns the latest decision of a model on each of some partitions that has one."""
 
 
 class News(NamedTuple):
@@ -39,10 +42,17 @@ class News(NamedTuple):
     well: Sequence[str] = ()
 
 
-def judge(run: Run, statements: Statements, failed: Sequence[str], history: History) -> News:
+def judge(
+    run: Run,
+    statements: Statements,
+    failed: Sequence[str],
+    history: History,
+    decided: Decided = lambda model, partitions: (),
+) -> News:
     """Decide which notices a run gives rise to.
 
     :param failed: names of the failed tasks, in the order of the DAG; a mapped one as ``train_0``.
+    :param decided: tells what was done about a problem that lasts.
     :raises ValueError: if a statement does not hold the fact that it names.
     """
     validations = [*_validations(run, statements, failed), *_labels(run, statements, failed)]
@@ -54,7 +64,7 @@ def judge(run: Run, statements: Statements, failed: Sequence[str], history: Hist
         return News([*(validations or [failure(run, failed, data)]), *champion])
     well = [] if validations else [run.topic]
     well += [run.alias for report in guarded if report.alias.verdict is Verdict.PASS]
-    health_news = _health(run, statements, history)
+    health_news = _health(run, statements, history, decided)
     notices = [*validations, *champion, *health_news.notices, *_decisions(run, statements)]
     return News(notices, [*well, *health_news.well])
 
@@ -108,13 +118,14 @@ def _trials(run: Run, statements: Statements) -> Iterator[Notice]:
             yield notice
 
 
-def _health(run: Run, statements: Statements, history: History) -> News:
+def _health(run: Run, statements: Statements, history: History, decided: Decided) -> News:
     notices, well = [], []
     for report in _facts(statements, HealthReport):
         if report.verdict is Verdict.FAIL:
             since = failing(history(report.model), report.partition)
             page, picture = (_page(statements, name) for name in ("report", "picture"))
-            notices.append(health(run, report, page, since=since, picture=picture))
+            done = tally(decided(report.model, since[:-1])) if len(since) > 1 else None
+            notices.append(health(run, report, page, since=since, picture=picture, done=done))
         elif not failing(history(report.model)):
             # Also if labels are missing, and not if an earlier partition was judged again while later ones are bad.
             well.append(run.health)

@@ -16,6 +16,7 @@ from airflow_mlops.reporting.words import number
 if TYPE_CHECKING:
     from airflow_mlops.domain.facts.guard import GuardReport
     from airflow_mlops.domain.facts.results import HealthReport, PromotionDecision
+    from airflow_mlops.domain.facts.tally import Tally
 
 
 def health(
@@ -25,12 +26,14 @@ def health(
     *,
     since: Sequence[str] = (),
     picture: str | None = None,
+    done: Tally | None = None,
 ) -> Notice:
     """Return the notice that the champion is in bad health: drift, performance or staleness.
 
     :param page: place of the drift report under ``[mlops] reports``; None if there is none.
     :param since: partitions of the same problem, the oldest first; people are told once. Empty means the report's own.
     :param picture: place of a PNG of the drift; None if there is none.
+    :param done: what was decided at those partitions before this one; None if this is the first.
     """
     parts = (report.drift, report.performance, report.staleness)
     failed = [check for check in parts if check.verdict is Verdict.FAIL]
@@ -51,7 +54,9 @@ def health(
         badge="BAD HEALTH",
         summary=(report.reason,),
         facts=run.facts(
-            ("Version" if is_external else "Champion", f"version {champion.version}" if champion else None)
+            ("Version" if is_external else "Champion", f"version {champion.version}" if champion else None),
+            ("Since", f"{since[0]}, {number(len(since))} partitions" if len(since) > 1 else None),
+            ("Until now", None if is_external or done is None else str(done)),
         ),
         findings=findings([*failed, *drifted]),
         more=max(0, len(failed) + len(drifted) - LISTED),
