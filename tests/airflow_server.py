@@ -36,6 +36,7 @@ class AirflowServer:
         self.decided: list[tuple[str, Action]] = []
         self.decisions: dict[str, PromotionDecision] = {}
         self.refusals: dict[str, int] = {}
+        self.cleared: list[tuple[str, bool]] = []
         self.requests: list[str] = []
         self.numbers = count()
         self.url = ""
@@ -94,7 +95,7 @@ class AirflowServer:
             return self._unpause(dag)
         if rest == "dagRuns":
             return self._dag_runs(dag, method, query, body)
-        return self._of_a_run(rest)
+        return self._of_a_run(rest, body)
 
     def _unpause(self, dag: str) -> tuple[int, Any]:
         self.paused[dag] = False
@@ -114,11 +115,12 @@ class AirflowServer:
         runs = [run for run in self.runs if run["dag_id"] == dag]
         return 200, {"dag_runs": runs[offset : offset + limit]}
 
-    def _of_a_run(self, rest: str) -> tuple[int, Any]:
+    def _of_a_run(self, rest: str, body: Any) -> tuple[int, Any]:
         run_id = rest.split("/")[1]
         if rest.endswith("/clear"):
             [run] = [run for run in self.runs if run["dag_run_id"] == run_id]
             run["state"] = "queued"
+            self.cleared.append((run["dag_id"].rpartition(".")[2], body["only_failed"]))
             self.failing.discard(run["partition_key"])
             return 200, {}
         if "/xcomEntries/" in rest:

@@ -158,7 +158,8 @@ class CatchUp:
             self._trigger(stage, partition)
         elif run.state == "failed":
             path = f"dags/{run.dag_id}/dagRuns/{run.run_id}/clear"
-            self.airflow.call("POST", path, json={"dry_run": False, "only_failed": True})
+            # Data that was stopped is read again, for it may have been corrected.
+            self.airflow.call("POST", path, json={"dry_run": False, "only_failed": stage != "ingest"})
 
     def _trigger(self, stage: str, partition: Partition, prefix: str = "catch-up", **conf: bool) -> None:
         run = {
