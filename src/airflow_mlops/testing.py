@@ -174,7 +174,7 @@ class LoopLab:
             client=connect(f"sqlite:///{database}"),
             source=_source(spec, partitions),
             labels=None if spec.labels.source is None else _rows_of(labels or {}),
-            storage=(self.folder / "storage").as_uri(),
+            storage=f"file://{self.folder}/storage",
             write=self._write,
             actor="pytest",
             artifacts=(self.folder / "artifacts").as_uri(),

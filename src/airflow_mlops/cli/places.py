@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from pathlib import Path
+from typing import Any
 
 
 def table_uri(name: str, table: str) -> str:
@@ -83,3 +81,26 @@ def _mappings(folders: Sequence[Path]) -> Iterator[tuple[Path, dict[Any, Any]]]:
                 continue
             if isinstance(spec, dict):
                 yield path, spec
+
+
+def refuse_unwritable() -> None:
+    """Refuse a storage that nothing can be written to, before MLflow tries to for minutes.
+
+    :raises ValueError: naming it.
+    """
+    from tempfile import TemporaryFile
+
+    from airflow_mlops import config
+
+    scheme, _, path = config.storage().partition("://")
+    if scheme != "file":
+        return
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise ValueError(
+            f"Nothing can be written to the storage {path} ({error.strerror}): name a folder that you may write to, by --storage or "
+            "[mlops] storage."
+        ) from error

@@ -35,11 +35,14 @@ def run(args: Namespace) -> None:
     """
     from rich.console import Console
 
+    from airflow_mlops.cli.places import refuse_unwritable
+
     console = Console(stderr=True)
     try:
         dags = place(args)
         if dags is not None:
             _make(dags)
+        refuse_unwritable()
         spec, file = load(args.spec)
         log_to(console, spec)
         plan = _plan(spec, file.parent)
@@ -71,7 +74,8 @@ def place(args: Namespace) -> Path | None:
             raise ValueError("--tracking-uri needs --storage: a ledger and its MLflow belong together.")
         return _project(args.spec)
     folder = None if "://" in args.storage else Path(args.storage).resolve()
-    storage = args.storage if folder is None else folder.as_uri()
+    # Not as_uri(), which writes a blank as %20: readers take that for another folder.
+    storage = args.storage if folder is None else f"file://{folder}"
     tracking = args.tracking_uri
     if tracking is None:
         if folder is None and not storage.startswith("file:///"):

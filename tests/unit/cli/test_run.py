@@ -161,6 +161,23 @@ def test_what_cannot_be_run_is_said_before_anything_is_read(project: Path) -> No
     assert not (project / "store" / "flights").exists()
 
 
+def test_a_storage_has_the_name_that_was_given_and_one_that_is_none_is_refused_at_once(project: Path) -> None:
+    code = (
+        "from argparse import Namespace; from airflow_mlops import config; from airflow_mlops.cli.run import place; "
+        "place(Namespace(storage='zwei größen', tracking_uri=None)); print(ascii(config.storage()))"
+    )
+    named = subprocess.run(
+        [sys.executable, "-c", code], cwd=project, capture_output=True, text=True, check=True
+    )
+    assert named.stdout.splitlines()[-1] == ascii(f"file://{project}/zwei größen")
+    (project / "file").write_text("")
+    answer = mlops(project, "run", "models/flights.yaml", "--storage", "file")
+    assert answer.returncode == 1
+    assert answer.stderr.startswith(
+        f"Nothing can be written to the storage {project}/file (File exists): name a"
+    )
+
+
 def test_a_spec_of_data_alone_is_read_and_published_without_an_mlflow(project: Path) -> None:
     bad = rows_of("2013-02")
     distance = bad["distance"].to_pylist()

@@ -6,28 +6,32 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, Strict, WithJsonSchema, field_validator
+from pydantic import BeforeValidator, Field, Strict, WithJsonSchema, field_validator
 
 from airflow_mlops.domain.classes import BINARY, class_name
 from airflow_mlops.domain.metrics import Metric, Task, metric_of, names, of_decisions
 from airflow_mlops.domain.spec.fields import Column, Count, MetricName, Number, of_another_task
-from airflow_mlops.domain.spec.loading import Place
+from airflow_mlops.domain.spec.loading import Place, describe
 from airflow_mlops.domain.spec.section import Section
 
 _KEY = r"\d{4}-\d{2}(-\d{2}(T\d{2})?)?"
 
 
-def _span(value: int | str) -> int | str:
-    if isinstance(value, str) and not re.fullmatch(rf"{_KEY}(\.\.{_KEY})?", value):
+def _span(value: Any) -> int | str:
+    is_count = isinstance(value, int) and not isinstance(value, bool) and value >= 1
+    is_span = isinstance(value, str) and re.fullmatch(rf"{_KEY}(\.\.{_KEY})?", value)
+    if not (is_count or is_span):
         raise ValueError(
-            f"must be how many partitions, such as 3, or which: 2024-01, or 2024-01..2024-03; not {value!r}"
+            "must be how many partitions, such as 3, or which: 2024-01, or 2024-01..2024-03; not "
+            f"{describe(value).removeprefix('the text ')}"
         )
-    return value
+    return value  # type: ignore[no-any-return]
 
 
 Reference = Annotated[
     Annotated[Count, Strict()] | str,
-    AfterValidator(_span),
+    # Before it is tried as either, of which each would complain.
+    BeforeValidator(_span),
     WithJsonSchema(
         {
             "anyOf": [
@@ -94,6 +98,9 @@ class Predictions(Section):
 
         :param classes: those that the spec names; none if it names none.
         """
+        for name in dict.fromkeys(self.columns):
+            if self.columns.count(name) > 1:
+                yield (), f"names the column {name!r} more than once; each has its own"
         if self.metric is not None and metric_of(self.metric).task != task:
             yield ("metric",), of_another_task(self.metric, task)
         if task is Task.REGRESSION:

@@ -127,7 +127,7 @@ def _read_again(
         staged = ingest.stage(
             source,
             partition,
-            uri=(folder / "staging").as_uri(),
+            uri=f"file://{folder}/staging",
             published=published,
             name=spec.name,
             key=spec.key,
@@ -138,7 +138,7 @@ def _read_again(
             types=spec.types,
             pii=spec.pii,
             ambiguous=spec.ambiguous,
-            unreadable=(folder / "unreadable").as_uri() if spec.on_unreadable == "quarantine" else None,
+            unreadable=f"file://{folder}/unreadable" if spec.on_unreadable == "quarantine" else None,
             run=f"{spec.name}/plan",
         )
     except SourceMissing as error:

@@ -58,7 +58,7 @@ class ReplayPlan:
 
     def uri(self, *parts: str) -> str:
         """Return the URI of one of the replay's own tables."""
-        return self.folder.joinpath("tables", *parts).as_uri()
+        return f"file://{self.folder.joinpath('tables', *parts)}"
 
 
 @cache
