@@ -20,6 +20,9 @@ MOST = 50
 
 # Parts of a place that pydantic adds and that are no keys of the file: a mark for a key itself, and tags of unions.
 _NO_KEYS = ("[key]", "[expectation]", "[suite]")
+# What it adds of a value that may be of one type or another, for the complaint of each: these always, and those beside them.
+_ALTERNATIVE = re.compile(r"constrained-\w+|literal\[.*\]")
+_TYPES = ("str", "int", "float", "bool")
 
 
 class Problems(ValueError):
@@ -122,15 +125,28 @@ def _without(values: Any, place: Place) -> Any:
 
 
 def _problems(error: ValidationError, model: type[BaseModel]) -> Iterator[Problem]:
-    for detail in error.errors(include_url=False):
+    details = error.errors(include_url=False)
+    places = [detail["loc"] for detail in details if detail["loc"]]
+    unions = {loc[:-1] for loc in places if _ALTERNATIVE.fullmatch(str(loc[-1]))}
+    alternatives: dict[Place, list[str]] = {}
+    for detail in details:
         place = tuple(part for part in detail["loc"] if part not in _NO_KEYS)
         cause = detail.get("ctx", {}).get("error")
         if isinstance(cause, Problems):
             yield from (Problem((*place, *below), text) for below, text in cause.complaints)
         elif cause is not None:
             yield Problem(place, str(cause))
+        elif detail["loc"][:-1] in unions and _is_alternative(detail["loc"][-1]):
+            sentences = alternatives.setdefault(place[:-1], [])
+            sentences.append(_sentence(detail, place[:-1], model))
         elif not _follows(detail):
             yield Problem(place, _sentence(detail, place, model))
+    for place, sentences in alternatives.items():
+        yield Problem(place, "; or ".join(dict.fromkeys(sentences)))
+
+
+def _is_alternative(part: str | int) -> bool:
+    return part in _TYPES or bool(_ALTERNATIVE.fullmatch(str(part)))
 
 
 def _follows(detail: ErrorDetails) -> bool:
@@ -204,6 +220,8 @@ _BOUNDS = {
 
 _KINDS: Mapping[str, Callable[[Any], str]] = {
     "string_type": lambda value: f"must be text, not {describe(value)}",
+    "bool_type": lambda value: f"must be true or false, not {describe(value)}",
+    "bool_parsing": lambda value: f"must be true or false, not {describe(value)}",
     "int_type": lambda value: f"must be a whole number, not {describe(value)}",
     "float_type": lambda value: f"must be a number, not {describe(value)}",
     "finite_number": lambda value: f"must be a finite number, not {value}",
