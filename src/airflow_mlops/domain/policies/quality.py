@@ -19,12 +19,12 @@ from airflow_mlops.domain.policies.gates import FAIL, INCONCLUSIVE, PASS, number
 from airflow_mlops.domain.predictions import Predictor
 
 LARGEST_GAIN = 0.02
-"""Gain of a recalibration, as a share of the log loss of the labels' shares, up to which probabilities pass."""
+"""Gain of a recalibration beyond that at the evaluation, as a share of the log loss of the labels' shares, that still passes."""
 DECAY, WORTHLESS, CALIBRATION = "decay", "worthless", "calibration"
 _EXPECTED = {
     DECAY: "no loss of {metric} since the evaluation beyond chance",
     WORTHLESS: "{metric} no worse than that of a constant",
-    CALIBRATION: f"a recalibration gains at most {LARGEST_GAIN:.0%} of the log loss",
+    CALIBRATION: f"a recalibration gains at most {LARGEST_GAIN:.0%} of the log loss more than at the evaluation",
 }
 
 
@@ -40,7 +40,7 @@ class QualityTest(NamedTuple):
     :param chance: the p-value: the chance of being this much worse if it were no worse at all; None if it is not known.
     :param n: number of rows.
     :param problem: why the chance is not known, in words.
-    :param share: of ``calibration``: the gain as a share of the log loss of a constant.
+    :param share: of ``calibration``: the gain beyond that at the evaluation, as a share of the log loss of a constant.
     """
 
     kind: str
@@ -162,6 +162,8 @@ def _compared(test: QualityTest) -> str:
         return f"{values[0]} is as good as {values[1]}"
     by = f"{abs(test.worse):.4g} {'worse' if test.worse > 0 else 'better'} than"
     share = (
-        "" if test.share is None else f", {test.share:+.1%} of a constant's and {LARGEST_GAIN:.0%} allowed"
+        ""
+        if test.share is None
+        else f": {test.share:+.1%} of a constant's log loss, {LARGEST_GAIN:.0%} is allowed"
     )
     return f"{values[0]} is {by} {values[1]}{share}"

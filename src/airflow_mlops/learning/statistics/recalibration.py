@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airflow_mlops.learning.statistics import multiclass
-from airflow_mlops.learning.statistics.resampling import LEAST_ROWS
+from airflow_mlops.learning.statistics import jackknife, multiclass
+from airflow_mlops.learning.statistics.resampling import LEAST_ROWS, Estimate
+from airflow_mlops.learning.statistics.statistic import mean
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,6 +47,17 @@ def losses(
     for fitted, judged in (halves, halves[::-1]):
         again[judged] = _recalibrated(truth[fitted], predicted[fitted], counted[fitted], predicted[judged])
     return _loss(truth, predicted), _loss(truth, again)
+
+
+def gain(
+    truth: np.ndarray, predicted: np.ndarray, blocks: Blocks, weights: np.ndarray | None = None
+) -> Estimate:
+    """Return how much less the mean log loss would be after a recalibration, with its error, by :func:`losses`."""
+    parts = losses(truth, predicted, blocks, weights)
+    if parts is None:
+        return Estimate(None, None, 0.0)
+    ours, recalibrated = (mean(loss, blocks, weights) for loss in parts)
+    return jackknife.difference(ours, recalibrated, blocks)
 
 
 def naive(truth: np.ndarray, predicted: np.ndarray, weights: np.ndarray | None = None) -> float:

@@ -17,7 +17,7 @@ from airflow_mlops.exceptions import (
 )
 from airflow_mlops.learning.labels import labelled
 from airflow_mlops.learning.models import models, pipeline
-from airflow_mlops.learning.statistics import jackknife, resampling
+from airflow_mlops.learning.statistics import jackknife, recalibration, resampling
 from airflow_mlops.learning.statistics.resampling import Estimate
 from airflow_mlops.learning.statistics.statistic import statistic
 from airflow_mlops.stores.registry import artifacts
@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 
 EVALUATION = "monitor/evaluation.json"
 """Path of a version's evaluation with errors among the artifacts of its run."""
+GAIN = "recalibration"
+"""What a recalibration would gain, among the metrics that are evaluated."""
 _UNREADABLE = (TableMissing, TableUnreadable, SchemaMismatch, ModelNotFound, DigestMismatch, UntrustedModel)
 
 
@@ -66,16 +68,20 @@ def estimates(
     metrics: Sequence[str],
     weights: np.ndarray | None,
 ) -> dict[str, Estimate]:
-    """Measure metrics with standard errors, by the jackknife over blocks of time.
+    """Measure metrics, and :data:`GAIN`, with standard errors, by the jackknife over blocks of time.
 
     :param times: event time of each row.
     :param grain: length of a partition; a block is one step below.
     """
     blocks = jackknife.grouped(resampling.blocks(times, "auto", grain))
-    return {
-        name: jackknife.measured(statistic(name, truth, predicted, blocks, coding.decision, weights), blocks)
-        for name in metrics
-    }
+    rule, measured = coding.decision, {}
+    for name in metrics:
+        if name == GAIN:
+            measured[name] = recalibration.gain(truth, predicted, blocks, weights)
+        else:
+            one = statistic(name, truth, predicted, blocks, rule, weights)
+            measured[name] = jackknife.measured(one, blocks)
+    return measured
 
 
 def _basis(coding: Coding, metrics: Sequence[str]) -> dict[str, Any]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.facts.performance import CONFIDENCE
 from airflow_mlops.domain.metrics import metric_of
 from airflow_mlops.domain.policies import quality
+from airflow_mlops.domain.policies.gates import number
 from airflow_mlops.domain.policies.quality import CALIBRATION, DECAY, WORTHLESS, QualityTest
 from airflow_mlops.learning.labels.coding import Coding
 from airflow_mlops.learning.statistics import jackknife, multiclass, recalibration, resampling
@@ -16,6 +17,7 @@ from airflow_mlops.learning.statistics.resampling import LEAST_BLOCKS, Blocks, E
 from airflow_mlops.learning.statistics.statistic import mean, statistic
 from airflow_mlops.stages.performance import judge, last_known, metrics, window
 from airflow_mlops.stages.performance.checks import then
+from airflow_mlops.stages.performance.evaluated import GAIN
 from airflow_mlops.stages.performance.rows import predictor_of
 from airflow_mlops.stages.performance.subject import Models, Subject
 from airflow_mlops.stores.tables import versions
@@ -60,8 +62,14 @@ def checks(
     matured = _matured(subject, champion, rows, coding, policy.min_rows)
     if matured.truth.size < policy.min_rows:
         return ()
-    tests = [*_decay(subject, champion, training, matured), *_worthless(subject, champion, matured, models)]
-    return quality.checks([*tests, *_calibration(matured)], policy.chance, _look(subject, performance_uri))
+    decaying = matured.metrics(subject, _PROPER[coding.task][:1])
+    evaluation = subject.versions.evaluation(champion, training, matured.coding, [*decaying, GAIN])
+    tests = [
+        *_decay(champion, matured, decaying, evaluation),
+        *_worthless(subject, champion, matured, models),
+        *_calibration(champion, matured, evaluation),
+    ]
+    return quality.checks(tests, policy.chance, _look(subject, performance_uri))
 
 
 @dataclass(frozen=True)
@@ -104,16 +112,16 @@ def _look(subject: Subject, performance_uri: str | None) -> int:
     return quality.look(judge.history(performance_uri), run)
 
 
-def _decay(subject: Subject, champion: ModelRef, training: Training, rows: _Matured) -> Iterator[QualityTest]:
+def _decay(
+    champion: ModelRef, rows: _Matured, names: Sequence[str], evaluation: Mapping[str, Estimate]
+) -> Iterator[QualityTest]:
     """Compare the champion with its own evaluation, in the metric of the ranking and in the first proper score."""
     coding, blocks = rows.coding, rows.blocks
-    names = rows.metrics(subject, _PROPER[coding.task][:1])
-    earlier = subject.versions.evaluation(champion, training, coding, names)
     for name in names:
         now = jackknife.measured(
             statistic(name, rows.truth, rows.predicted, blocks, coding.decision, rows.weights), blocks
         )
-        before = earlier.get(name, Estimate(None, None, 0.0))
+        before = evaluation.get(name, Estimate(None, None, 0.0))
         worse = jackknife.apart(*((before, now) if metric_of(name).greater_is_better else (now, before)))
         beside = f"its evaluation {then(champion)}"
         problem = f"{beside} cannot be measured again" if before.value is None else _problem(name, now.value)
@@ -158,8 +166,10 @@ def _constants(
     return [(beside, constant) for beside, constant in constants.items() if constant is not None]
 
 
-def _calibration(rows: _Matured) -> Iterator[QualityTest]:
-    """Test whether a recalibration would gain anything, if rows have probabilities."""
+def _calibration(
+    champion: ModelRef, rows: _Matured, evaluation: Mapping[str, Estimate]
+) -> Iterator[QualityTest]:
+    """Test whether a recalibration would gain more than it would have at the evaluation, if rows have probabilities."""
     coding, blocks, n = rows.coding, rows.blocks, rows.truth.size
     if coding.task != "classification" or not coding.probabilities:
         return
@@ -171,12 +181,18 @@ def _calibration(rows: _Matured) -> Iterator[QualityTest]:
         )
         yield QualityTest(CALIBRATION, "log_loss", beside, n, problem=problem)
         return
-    ours, theirs = (mean(loss, blocks, rows.weights) for loss in losses)
-    gain = jackknife.difference(ours, theirs, blocks)
-    values = _value(ours, blocks), _value(theirs, blocks)
-    test = _test(CALIBRATION, "log_loss", beside, rows, values, gain, "")
+    gain = recalibration.gain(rows.truth, rows.predicted, blocks, rows.weights)
+    values = [_value(mean(loss, blocks, rows.weights), blocks) for loss in losses]
+    before, more = evaluation.get(GAIN, Estimate(None, None, 0.0)), gain
+    if before.value is not None and before.error is not None:
+        # A fit to few rows loses a little where there is nothing to gain.
+        before = Estimate(max(before.value, 0.0), before.error, before.freedom)
+        more = jackknife.apart(gain, before)
+        beside = f"{beside}, a gain {number(before.value)} of which was there {then(champion)}"
     naive = recalibration.naive(rows.truth, rows.predicted, rows.weights)
-    yield test._replace(share=None if gain.value is None or not naive else gain.value / naive)
+    share = None if more.value is None or not naive else more.value / naive
+    test = _test(CALIBRATION, "log_loss", beside, rows, (values[0], values[1]), more, "")
+    yield test._replace(worse=gain.value, share=share)
 
 
 def _test(

@@ -125,6 +125,19 @@ def test_a_champion_that_ranks_well_and_is_worthless_as_a_probability_fails_at_o
     assert " of a constant, the shares of the " in bad.reason
 
 
+def test_a_model_that_was_too_sure_at_its_evaluation_has_not_decayed_by_that(history: History) -> None:
+    sure = Candidate(
+        estimator="sklearn.ensemble.HistGradientBoostingClassifier",
+        params={"max_iter": 300, "learning_rate": 0.3},
+    )
+    champion = crowned(history, candidate=sure)
+    _, tested = measured(history, serve(history, "2013-03", champion), champion, LATE)
+    calibration = tested["calibration"]
+    assert calibration.observed - calibration.baseline > 0.1
+    assert calibration.verdict is Verdict.PASS
+    assert "of which was there at training" in calibration.reason
+
+
 def test_without_a_budget_nothing_is_tested_and_all_is_as_before(history: History) -> None:
     champion = crowned(history)
     check, tested = measured(
