@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator
 from typing import Any
 
+from airflow_mlops import exceptions
 from airflow_mlops.domain.facts.recipe import TrainingConfig
 from airflow_mlops.domain.facts.results import (
     Action,
@@ -57,7 +58,10 @@ def decided(plan: LoopPlan, dataset: DatasetVersion) -> PromotionDecision:
     except RETRYABLE:
         raise
     except (ValueError, LookupError, RuntimeError) as error:
-        log.exception("%s %s: the training failed", plan.spec.name, dataset.partition)
+        # An error of ours says what to do; where it was raised helps if code of others has failed.
+        is_plain = type(error).__module__ == exceptions.__name__ and error.__cause__ is None
+        name, partition = plan.spec.name, dataset.partition
+        log.warning("%s %s: the training failed: %s", name, partition, error, exc_info=not is_plain)
         return _record(plan, retrain, action=Action.FAILED, reason=str(error))
     question = ApprovalQuestion(evaluation=evaluation, policy=plan.spec.gates.approval)
     if plan.spec.gates.approval.people != "none" and question.moot is None:

@@ -155,6 +155,20 @@ def test_bad_rows_are_left_out_and_the_loop_goes_on(tmp_path: Path) -> None:
     assert "flights/2013-02/validation.html" in world.pages
 
 
+def test_a_training_that_cannot_succeed_says_why_without_a_traceback(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = World(tmp_path)
+    for key, rows in world.rows.items():
+        never = pa.array([False] * rows.num_rows)
+        world.rows[key] = rows.set_column(rows.column_names.index("late"), "late", never)
+    _, failed = world.run("2013-01", "2013-02")
+    assert failed.decision.action is Action.FAILED
+    [record] = [record for record in caplog.records if "the training failed" in record.getMessage()]
+    assert failed.decision.reason in record.getMessage()
+    assert not record.exc_info
+
+
 def test_a_training_that_fails_is_a_decision_and_is_made_again(tmp_path: Path) -> None:
     world = World(tmp_path, train={"candidates": [{"sklearn.linear_model.LogisticRegression": {"C": -1}}]})
     _, failed = world.run("2013-01", "2013-02")
