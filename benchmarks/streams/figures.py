@@ -49,7 +49,7 @@ class Outcome:
     """One policy on one stream of one length.
 
     :param trainings: partitions in which it trained.
-    :param false_alarms: alarms of quality while nothing had become worse since the champion learned.
+    :param false_alarms: alarms of quality while nothing had become worse since the champion learned, and it was not worthless.
     :param delays: partitions from each change to the alarm of quality that followed; None where there was none before the champion
         had learned from rows after the change, or the next change came.
     :param worthless: partitions in which the champion was worse than the mean of the labels before it, in the proper score.
@@ -116,7 +116,10 @@ def _outcome(
         trainings=sum(point.retrain for point in points),
         promotions=sum(point.action is Action.PROMOTED for point in points),
         alarms=sum(alarms),
-        false_alarms=sum(alarm and not bad for alarm, bad in zip(alarms, worse, strict=True)),
+        false_alarms=sum(
+            alarm and not bad and not useless
+            for alarm, bad, useless in zip(alarms, worse, worthless, strict=True)
+        ),
         delays=_delays(stream, length, learned, alarms),
         worthless=sum(worthless),
         untold=sum(

@@ -12,7 +12,7 @@ from airflow_mlops.domain.facts.retraining import ANSWER, HOLDS, trained
 _RULE = "retrain."
 
 
-class Tally(NamedTuple):
+class TrainingTally(NamedTuple):
     """Numbers of partitions.
 
     :param asked: a rule asked to train there, or a person.
@@ -35,7 +35,7 @@ class Tally(NamedTuple):
         )
 
 
-def tally(decisions: Iterable[PromotionDecision]) -> Tally:
+def tally(decisions: Iterable[PromotionDecision]) -> TrainingTally:
     """Count what was decided on partitions.
 
     :param decisions: the latest on each partition, as :func:`airflow_mlops.stores.registry.ledger.attempts` returns them.
@@ -51,7 +51,7 @@ def tally(decisions: Iterable[PromotionDecision]) -> Tally:
         else:
             continue
         asked += 1
-    return Tally(asked, held, ran, refused, promoted)
+    return TrainingTally(asked, held, ran, refused, promoted)
 
 
 def asks(checks: Iterable[Check]) -> bool:

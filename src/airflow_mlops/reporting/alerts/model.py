@@ -16,7 +16,7 @@ from airflow_mlops.reporting.words import number
 if TYPE_CHECKING:
     from airflow_mlops.domain.facts.guard import GuardReport
     from airflow_mlops.domain.facts.results import HealthReport, PromotionDecision
-    from airflow_mlops.domain.facts.tally import Tally
+    from airflow_mlops.domain.facts.tally import TrainingTally
 
 
 def health(
@@ -26,7 +26,7 @@ def health(
     *,
     since: Sequence[str] = (),
     picture: str | None = None,
-    done: Tally | None = None,
+    done: TrainingTally | None = None,
 ) -> Notice:
     """Return the notice that the champion is in bad health: drift, performance or staleness.
 

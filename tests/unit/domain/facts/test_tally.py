@@ -5,7 +5,7 @@ from typing import Any
 from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.facts.results import Action, PromotionDecision
 from airflow_mlops.domain.facts.scoring import WINDOWS
-from airflow_mlops.domain.facts.tally import Tally, asks, tally
+from airflow_mlops.domain.facts.tally import TrainingTally, asks, tally
 
 
 def check(name: str, verdict: str = "FAIL") -> Check:
@@ -31,7 +31,7 @@ def test_what_was_asked_for_was_held_back_or_trained_and_then_refused_or_promote
         decision(Action.PROMOTED, check(WINDOWS, "PASS")),
     ]
     counted = tally(decisions)
-    assert counted == Tally(asked=6, held=2, trained=4, refused=2, promoted=1)
+    assert counted == TrainingTally(asked=6, held=2, trained=4, refused=2, promoted=1)
     assert str(counted) == "asked 6, held back 2, trained 4, refused 2, promoted 1"
 
 
