@@ -78,7 +78,12 @@ def test_policies_are_replayed(
     history: History, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def passed(
-        plan: Any, spec: Any, place: int, candidates: Sequence[TrainedModel], champion: ModelRef | None
+        plan: Any,
+        spec: Any,
+        place: int,
+        candidates: Sequence[TrainedModel],
+        champion: ModelRef | None,
+        retrain: Any,
     ) -> tuple[Evaluation, float]:
         return evaluated(candidates[0], champion), 0.0
 

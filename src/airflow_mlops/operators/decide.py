@@ -12,7 +12,7 @@ from pydantic import Field, StrictBool, StrictInt
 
 from airflow_mlops.domain.facts.results import Action, DatasetVersion
 from airflow_mlops.domain.facts.retraining import RetrainDecision, suggested
-from airflow_mlops.domain.spec.model import Retrain
+from airflow_mlops.domain.spec.model import Gates, Retrain
 from airflow_mlops.domain.spec.section import Section
 from airflow_mlops.exceptions import SpecError
 from airflow_mlops.hooks.mlflow import MlflowHook
@@ -64,6 +64,7 @@ class DecideOperator(BaseOperator, SkipMixin):
         :class:`~airflow_mlops.operators.performance.IngestLabelsOperator` puts it; None if it is a column of the data.
     :param elsewhere: registered model in MLflow whose versions somebody else trains: the newest that was not judged yet is judged,
         whatever the policy says, or the one that the run's ``version`` names; None for models that are trained here.
+    :param gates: what a candidate has to pass, which says what else has to be known of the champion; None for nothing.
     :param partition: key of the partition; None means the run's ``partition_key``, or the latest without one.
     :param mlflow_conn_id: MLflow connection; None means ``[mlops] mlflow_conn_id``.
     """
@@ -85,6 +86,7 @@ class DecideOperator(BaseOperator, SkipMixin):
         delay: timedelta = timedelta(0),
         labels: str | None = None,
         elsewhere: str | None = None,
+        gates: Gates | None = None,
         partition: str | None = None,
         mlflow_conn_id: str | None = None,
         **kwargs: Any,
@@ -99,6 +101,7 @@ class DecideOperator(BaseOperator, SkipMixin):
         self.delay = delay
         self.labels = labels
         self.elsewhere = elsewhere
+        self.gates = gates
         self.partition = partition
         self.mlflow_conn_id = mlflow_conn_id
 
@@ -133,6 +136,8 @@ class DecideOperator(BaseOperator, SkipMixin):
                 reason=reason,
             )
         client = MlflowHook(self.mlflow_conn_id).get_conn()
+        champion = champions.to_beat(client, uri, self.model, dataset.partition).champion
+        reports = health.history(table_uri(self.model, "monitoring"), dataset.partition)
         if self.elsewhere:
             return decide.decide_version(
                 client,
@@ -144,19 +149,23 @@ class DecideOperator(BaseOperator, SkipMixin):
                 version=request.version,
                 force=request.force,
                 reason=request.reason,
+                champion=champion,
+                health=reports,
+                gates=self.gates,
             )
         return decide.decide(
             model=self.model,
             dataset=dataset,
-            champion=champions.to_beat(client, uri, self.model, dataset.partition).champion,
+            champion=champion,
             policy=self.policy,
-            health=health.history(table_uri(self.model, "monitoring"), dataset.partition),
+            health=reports,
             decisions=ledger.attempts(rows),
             shortage=split.shortage(dataset, self.holdout, self.window, self.delay),
             force=request.force,
             record=request.record,
             reason=request.reason,
             delay=self.delay,
+            gates=self.gates,
         )
 
     def _request(self, context: Context) -> TrainRequest:

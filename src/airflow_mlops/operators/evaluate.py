@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 
 from airflow_mlops.domain.facts.results import Evaluation, TrainedModel
+from airflow_mlops.domain.facts.retraining import RetrainDecision
 from airflow_mlops.domain.spec.model import Gates
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.links import MlflowRunLink, ReportLink
@@ -31,11 +32,13 @@ class EvaluateOperator(BaseOperator):
 
     :param models: what :class:`TrainOperator` returned: one dict, or a list of them if it was mapped.
     :param gates: what a candidate must reach; None means to be better than the champion.
+    :param retrain: what :class:`~airflow_mlops.operators.decide.DecideOperator` returned, which says whether the champion fails;
+        None if it is not known.
     :param description: what the model is for; its card shows it, and the task's owner.
     :param mlflow_conn_id: MLflow connection; None means ``[mlops] mlflow_conn_id``.
     """
 
-    template_fields: Sequence[str] = ("models", "mlflow_conn_id")
+    template_fields: Sequence[str] = ("models", "retrain", "mlflow_conn_id")
     operator_extra_links = (MlflowRunLink(), ReportLink())
     ui_color = "#fce4ec"
 
@@ -44,6 +47,7 @@ class EvaluateOperator(BaseOperator):
         *,
         models: Any,
         gates: Gates | None = None,
+        retrain: Any = None,
         description: str = "",
         mlflow_conn_id: str | None = None,
         **kwargs: Any,
@@ -51,6 +55,7 @@ class EvaluateOperator(BaseOperator):
         super().__init__(**kwargs)
         self.models = models
         self.gates = gates
+        self.retrain = retrain
         self.description = description
         self.mlflow_conn_id = mlflow_conn_id
 
@@ -65,6 +70,7 @@ class EvaluateOperator(BaseOperator):
             dataset=candidates[0].dataset,
             champion=self._champion(client, candidates[0]),
             gates=self.gates or Gates(),
+            retrain=RetrainDecision.from_dict(self.retrain) if self.retrain else None,
         )
         push(context, "mlflow_run", evaluation.candidate.run_id)
         about, details = (evaluation.model, evaluation.partition), map(sentences.judged, evaluation.checks)

@@ -35,6 +35,7 @@ def build(spec: ModelSpec) -> DAG:
             policy=spec.retrain,
             labels=spec.target if spec.labels.source is not None else None,
             elsewhere=spec.train.elsewhere,
+            gates=spec.gates,
             skips=[] if spec.retrain.mode is Mode.SUGGEST else [first],
             doc_md=docs.TASKS["decide"],
             **rows,
@@ -47,6 +48,7 @@ def build(spec: ModelSpec) -> DAG:
             task_id="evaluate",
             models=train.output,
             gates=spec.gates,
+            retrain=(suggested or decide).output if _asks_for_the_decision(spec) else None,
             description=spec.description,
             owner=spec.owner,
             doc_md=docs.TASKS["evaluate"],
@@ -78,6 +80,12 @@ def build(spec: ModelSpec) -> DAG:
         )
         promote >> record
     return forms.attach(stage, forms.train(spec))
+
+
+def _asks_for_the_decision(spec: ModelSpec) -> bool:
+    """Whether the gates ask for what was decided before the training."""
+    gate = spec.gates.versus_champion
+    return gate is not None and gate.rescue is not None
 
 
 def _trained(spec: ModelSpec, decide: DecideOperator, rows: dict[str, Any]) -> Any:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from airflow_mlops.domain.checks import Verdict
 from airflow_mlops.domain.facts.results import Action
 from airflow_mlops.domain.facts.retraining import VERSION
+from airflow_mlops.domain.policies.gates_rescue import NAME as RESCUE
 from airflow_mlops.reporting.verdicts import WARN, appearance, of_check, of_result, subject
 from airflow_mlops.reporting.words import line, number
 
@@ -62,11 +63,13 @@ def _promoted(decision: PromotionDecision) -> str:
 
 def compared(checks: Iterable[Check]) -> str:
     """Return how a candidate and the champion did on the same rows, such as ``roc_auc 0.71 against 0.69``; "" if unknown."""
-    check = next((check for check in checks if check.name.startswith("versus_champion.")), None)
+    names = "versus_champion.", RESCUE
+    check = next((check for check in checks if check.name.startswith(names)), None)
     if check is None or check.observed is None:
         return ""
     against = "" if check.baseline is None else f" against {number(check.baseline)}"
-    return f"{check.name.partition('.')[2]} {number(check.observed)}{against}"
+    what = "the better bet than a failing champion," if check.name == RESCUE else check.name.partition(".")[2]
+    return f"{what} {number(check.observed)}{against}"
 
 
 def trains(decision: RetrainDecision, *, asks: bool) -> str:

@@ -15,7 +15,7 @@ from airflow_mlops.domain.facts.results import (
     PromotionDecision,
     Split,
 )
-from airflow_mlops.domain.facts.retraining import VERSION, Fresh, RetrainDecision, Situation
+from airflow_mlops.domain.facts.retraining import VERSION, Fresh, RetrainDecision, Situation, failing
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.policies import retraining
 from airflow_mlops.domain.spec.retrain import Mode
@@ -27,7 +27,7 @@ from airflow_mlops.stores.registry.ledger import Row, RowKind
 from airflow_mlops.stores.tables import tables
 
 if TYPE_CHECKING:
-    from airflow_mlops.domain.spec.model import Retrain
+    from airflow_mlops.domain.spec.model import Gates, Retrain
     from airflow_mlops.stores.registry.client import Client
     from airflow_mlops.stores.registry.elsewhere import ForeignVersion
 
@@ -45,6 +45,7 @@ def decide(
     record: bool = False,
     reason: str | None = None,
     delay: timedelta = timedelta(0),
+    gates: Gates | None = None,
 ) -> RetrainDecision:
     """Apply the retrain policy at one partition.
 
@@ -55,6 +56,7 @@ def decide(
     :param record: decide for the record: whoever asks for that has said yes to what the policy only suggests.
     :param reason: why it was forced.
     :param delay: how long after its event time a label is known.
+    :param gates: what a candidate has to pass, which says what else has to be known of the champion; None for nothing.
     """
     situation = Situation(
         partition=dataset.partition,
@@ -80,7 +82,13 @@ def decide(
         checks=answer.checks,
         dataset=dataset,
         reason=answer.reason,
+        failing=_failing(gates, champion, health),
     )
+
+
+def _failing(gates: Gates | None, champion: ModelRef | None, health: Sequence[HealthReport]) -> str:
+    gate = gates.versus_champion if gates else None
+    return failing(champion, health) if gate and gate.rescue else ""
 
 
 def decide_version(
@@ -94,6 +102,9 @@ def decide_version(
     version: str | None = None,
     force: bool = False,
     reason: str | None = None,
+    champion: ModelRef | None = None,
+    health: Sequence[HealthReport] = (),
+    gates: Gates | None = None,
 ) -> RetrainDecision:
     """Decide at one partition whether a version that was trained elsewhere is to be judged: each is, once.
 
@@ -103,6 +114,8 @@ def decide_version(
     :param version: judge this version, also if it was judged before; None takes the newest.
     :param force: judge the newest version, also if it was judged before.
     :param reason: why a person asks for that.
+    :param champion: the version to beat; None if there is none.
+    :param health: as for :func:`decide`; ``gates`` likewise.
     :raises ModelNotFound: if there is no such version.
     :raises ModelRefused: if the version was registered by this package, or its tag ``trained_until`` is no end of time.
     :raises RegistryUnavailable: if MLflow does not answer.
@@ -128,7 +141,7 @@ def decide_version(
     )
     return RetrainDecision(
         model=model, partition=dataset.partition, retrain=due, checks=(check,), dataset=dataset, reason=why,
-        version=foreign.number if due and foreign is not None else None,
+        version=foreign.number if due and foreign is not None else None, failing=_failing(gates, champion, health),
     )  # fmt: skip
 
 

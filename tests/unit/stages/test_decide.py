@@ -16,7 +16,7 @@ from airflow_mlops.domain.facts.results import (
     TrainingData,
 )
 from airflow_mlops.domain.facts.retraining import RetrainDecision
-from airflow_mlops.domain.spec.model import KofN, Retrain, RetrainWhen
+from airflow_mlops.domain.spec.model import Gates, KofN, Rescue, Retrain, RetrainWhen, VersusChampion
 from airflow_mlops.stages import decide
 from airflow_mlops.stores.tables import tables
 from history import MODEL, History, make_decision, rows_of, shifted
@@ -214,3 +214,21 @@ def test_the_data_is_looked_at_only_where_the_policy_asks_for_it(tmp_path: Path)
     held = decided(**facts, policy=quiet, delay=timedelta(days=365))
     assert not held.retrain
     assert "new_data: 0 rows whose labels have matured" in held.reason
+
+
+RESCUES = Gates(versus_champion=VersusChampion(rescue=Rescue()))
+
+
+def test_why_the_champion_fails_is_handed_on_to_gates_that_ask() -> None:
+    failing = make_health(Verdict.PASS, performance=Verdict.FAIL)
+    assert decided(health=failing, gates=RESCUES).failing == "2013-06: r"
+    assert decided(health=failing, gates=Gates()).failing == ""
+    assert "failing" not in decided(health=failing, gates=Gates()).to_dict()
+    assert decided(health=make_health(Verdict.PASS), gates=RESCUES).failing == ""
+
+
+def test_how_another_version_did_says_nothing_of_the_champion() -> None:
+    failing = make_health(Verdict.PASS, performance=Verdict.FAIL)
+    restored = CHAMPION.model_copy(update={"version": "7"})
+    assert decided(health=failing, gates=RESCUES, champion=restored).failing == ""
+    assert decided(health=failing, gates=RESCUES, champion=None).failing == ""

@@ -14,7 +14,7 @@ from airflow_mlops.domain.facts.scoring import ends_trial
 from airflow_mlops.domain.partitions import Partition
 
 if TYPE_CHECKING:
-    from airflow_mlops.domain.facts.results import HealthReport, PromotionDecision, TrainedModel
+    from airflow_mlops.domain.facts.results import HealthReport, ModelRef, PromotionDecision, TrainedModel
 
 
 MODE = "retrain.mode"
@@ -145,6 +145,18 @@ def declined(decision: PromotionDecision) -> bool:
     return decision.action is Action.KEPT and answered_no
 
 
+def failing(champion: ModelRef | None, health: Sequence[HealthReport]) -> str:
+    """Return why a champion fails, as the newest health report says of its performance; "" if that does not say so.
+
+    :param health: health reports, the newest first. One about another version says nothing about this one.
+    """
+    if champion is None or not health or health[0].champion is None:
+        return ""
+    newest, version = health[0], health[0].champion.version
+    fails = version == champion.version and newest.performance.verdict is Verdict.FAIL
+    return f"{newest.partition}: {newest.performance.reason}" if fails else ""
+
+
 def steps(first: str, last: str, grain: str) -> int:
     """Return the number of partitions from one to a later one; 0 from one to itself.
 
@@ -163,6 +175,8 @@ class RetrainDecision(Fact):
     :param checks: every rule of the policy; FAIL means that the rule asks for retraining.
     :param dataset: the dataset version to train on.
     :param version: the version, trained elsewhere, that is to be judged; None for models that are trained here.
+    :param failing: why the champion fails, as the newest report on its performance says; "" if it does not, or if the gates do
+        not ask.
     """
 
     model: str
@@ -172,3 +186,4 @@ class RetrainDecision(Fact):
     dataset: DatasetVersion
     reason: str
     version: str | None = Field(default=None, exclude_if=lambda number: number is None)
+    failing: str = Field(default="", exclude_if=lambda reason: not reason)

@@ -23,6 +23,7 @@ from airflow_mlops.domain.spec.fields import (
 from airflow_mlops.domain.spec.intervals import TOLERANCE
 from airflow_mlops.domain.spec.loading import Place, describe
 from airflow_mlops.domain.spec.problems import Problems, did_you_mean
+from airflow_mlops.domain.spec.rescue import Rescue
 from airflow_mlops.domain.spec.section import Section
 
 RATES = ("selection_rate", "true_positive_rate", "false_positive_rate")
@@ -56,6 +57,12 @@ class VersusChampion(Section):
         default="auto",
         description="Rows of one `hour`, `day`, `week` or `month` depend on each other and are resampled together; "
         "`none` for independent rows; `auto` takes one step below the partition: days of a month.",
+    )
+    rescue: Rescue | None = Field(
+        default=None,
+        exclude_if=lambda rule: rule is None,
+        description="What suffices while the champion's `performance` fails, where keeping it is a decision too; `null` asks "
+        "for the same as ever.",
     )
 
     @model_validator(mode="after")

@@ -30,6 +30,7 @@ from airflow_mlops.domain.spec.monitor import AutoRollback, DriftPolicy, Monitor
 from airflow_mlops.domain.spec.own_metrics import NamesOwnMetrics
 from airflow_mlops.domain.spec.predicted import PredictionSpec
 from airflow_mlops.domain.spec.problems import Problems
+from airflow_mlops.domain.spec.rescue import Rescue
 from airflow_mlops.domain.spec.retrain import Retrain, RetrainWhen
 from airflow_mlops.domain.spec.score import Score
 from airflow_mlops.domain.spec.search import Range
@@ -56,6 +57,7 @@ __all__ = [
     "Monitor",
     "PerformancePolicy",
     "Range",
+    "Rescue",
     "Retrain",
     "RetrainWhen",
     "SchemaPolicy",

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.checks import Check, Verdict, overall
 from airflow_mlops.domain.facts.decision import HALF
 from airflow_mlops.domain.facts.results import DatasetVersion, Evaluation, ModelRef, Split, TrainedModel
 from airflow_mlops.domain.metrics import metric_of
+from airflow_mlops.domain.policies.gates_rescue import NAME as RESCUE
 from airflow_mlops.domain.spec.model import VersusChampion
 from airflow_mlops.exceptions import ModelNotFound, NotEnoughData, TrainingFailed
 from airflow_mlops.learning.bless.check import blessing_of
@@ -25,6 +27,7 @@ from airflow_mlops.reporting.verdicts import subject
 from airflow_mlops.stages.evaluate import leakage
 from airflow_mlops.stages.evaluate.gates import table
 from airflow_mlops.stages.evaluate.gates.evidence import Evidence
+from airflow_mlops.stages.evaluate.learned import Learned
 from airflow_mlops.stages.evaluate.rival import classes_of, predict
 from airflow_mlops.stores import damage
 from airflow_mlops.stores.registry import artifacts, registry, tracking
@@ -32,6 +35,7 @@ from airflow_mlops.stores.registry import artifacts, registry, tracking
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from airflow_mlops.domain.facts.retraining import RetrainDecision
     from airflow_mlops.domain.spec.model import Gates
     from airflow_mlops.learning.statistics.resampling import Blocks
     from airflow_mlops.stores.registry.client import Client
@@ -49,6 +53,7 @@ def evaluate_candidates(
     dataset: DatasetVersion,
     champion: ModelRef | None,
     gates: Gates,
+    retrain: RetrainDecision | None = None,
     pictures: bool = True,
     fresh: bool = True,
 ) -> Evaluation:
@@ -56,8 +61,9 @@ def evaluate_candidates(
 
     :param dataset: the data as of the partition at which the candidates are judged.
     """
-    split = candidates[0].split
-    group = candidates[0].groups
+    first = candidates[0]
+    split, group = first.split, first.groups
+    of_labels = [*dataset.key, first.target, *([first.weights] if first.weights else [])]
     names = list(dict.fromkeys([*dataset.key, dataset.event_time, *([group] if group else [])]))
     return evaluate(
         labelled.read(dataset, since=split.cut, until=split.end),
@@ -67,6 +73,8 @@ def evaluate_candidates(
         champion=champion,
         gates=gates,
         partition=dataset.partition,
+        retrain=retrain,
+        learned=lambda: labelled.read(dataset, columns=of_labels, since=split.start, until=split.cut),
         pictures=pictures,
         fresh=fresh,
     )
@@ -82,6 +90,8 @@ def evaluate(
     champion: ModelRef | None,
     gates: Gates,
     partition: str,
+    retrain: RetrainDecision | None = None,
+    learned: Callable[[], pa.Table] | None = None,
     pictures: bool = True,
     fresh: bool = True,
 ) -> Evaluation:
@@ -96,6 +106,8 @@ def evaluate(
     :param seen: key, event time and group of the rows before the holdout, which prove that it is untouched.
     :param champion: None only if the model surely has none; a champion that cannot be loaded raises.
     :param partition: key of the partition at which the candidates are judged.
+    :param retrain: the decision that has led here, which says whether the champion fails; None if it is not known.
+    :param learned: reads key, label and weight of the training rows; None if they are not at hand.
     :param pictures: whether to draw pictures of the evaluation.
     :param fresh: whether the candidate is blessed in a fresh process; one that nobody will serve need not be.
     :raises TrainingFailed: if the candidates were not trained on the same data.
@@ -137,8 +149,10 @@ def evaluate(
         judged = Judged(rows, truth, predicted, blocks, rule, weighed)
         rival = predict(client, champion, best, rows, seen, classes) if champion else None
         evidence = Evidence(
-            gates, best, judged, classes, rival, untouched, model, frame, path.stat().st_size, wait, bounds
-        )
+            gates, best, judged, classes, rival, untouched, model, frame, path.stat().st_size, wait, bounds,
+            failing=retrain.failing if retrain else "",
+            learned=cache(lambda: Learned.of(learned(), best, classes) if learned else None),
+        )  # fmt: skip
         checks, unjudged = table.judge(evidence)
     verdict, left_out = overall(checks), labelled_rows.num_rows - rows.num_rows
     theirs, their_rule = (rival.predicted, rival.rule) if rival else (None, HALF)
@@ -186,7 +200,9 @@ def _reason(
 ) -> str:
     if verdict is Verdict.PASS:
         clauses = [f"{len(checks)} gate{'s' * (len(checks) != 1)} passed"]
-        decisive: Iterable[Check] = [check for check in checks if check.name.startswith("versus_champion")]
+        decisive: Iterable[Check] = [
+            check for check in checks if check.name.startswith("versus_champion") or check.name == RESCUE
+        ]
     else:
         clauses, decisive = [], [check for check in checks if check.verdict is verdict]
     clauses += [f"{subject(check)}: {check.reason}" for check in decisive]

@@ -84,6 +84,8 @@ def decided(plan: LoopPlan, dataset: DatasetVersion) -> PromotionDecision:
 
 def _retrain(plan: LoopPlan, dataset: DatasetVersion) -> RetrainDecision:
     spec = plan.spec
+    champion = champions.current(plan.client, plan.uri("ledger"), spec.name).champion
+    reports = health.history(plan.uri("monitoring"), dataset.partition)
     if spec.train.elsewhere:
         return decide_version(
             plan.client,
@@ -92,16 +94,20 @@ def _retrain(plan: LoopPlan, dataset: DatasetVersion) -> RetrainDecision:
             dataset=dataset,
             rows=ledger.rows(plan.uri("ledger")),
             split=lambda: _bounds(spec, dataset),
+            champion=champion,
+            health=reports,
+            gates=spec.gates,
         )
     return decide(
         model=spec.name,
         dataset=dataset,
-        champion=champions.current(plan.client, plan.uri("ledger"), spec.name).champion,
+        champion=champion,
         policy=spec.retrain,
-        health=health.history(plan.uri("monitoring"), dataset.partition),
+        health=reports,
         decisions=ledger.attempts(plan.uri("ledger")),
         shortage=split.shortage(dataset, spec.train.holdout, spec.train.window, spec.labels.delay),
         delay=spec.labels.delay,
+        gates=spec.gates,
     )
 
 
@@ -146,6 +152,7 @@ def _evaluated(plan: LoopPlan, retrain: RetrainDecision) -> Evaluation:
         dataset=candidates[0].dataset,
         champion=champions.current(plan.client, plan.uri("ledger"), spec.name).champion,
         gates=spec.gates,
+        retrain=retrain,
         # The drift policy may weigh columns by the data of a picture.
         pictures=plan.pictures or spec.monitor.drift.weights == "importance",
     )

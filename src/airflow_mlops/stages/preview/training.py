@@ -71,6 +71,7 @@ def next_decision(
     dataset = latest.model_copy(update={"partition": key})
     if spec.labels.source is not None:
         dataset = labelled.with_labels(dataset, uri("labels"), spec.target)
+    reports = health.history(uri("monitoring"), key)
     if spec.train.elsewhere and client is not None:
         bounds = spec.train.holdout, spec.train.window, spec.labels.delay
         until_now = latest.model_copy(update={"labels": dataset.labels})
@@ -81,6 +82,9 @@ def next_decision(
             dataset=dataset,
             rows=ledger.rows(uri("ledger")),
             split=lambda: split.split_of(until_now, *bounds),
+            champion=champion,
+            health=reports,
+            gates=spec.gates,
         )
         return NextDecision(key, judged)
     decision = decide(
@@ -88,7 +92,7 @@ def next_decision(
         dataset=dataset,
         champion=champion,
         policy=spec.retrain,
-        health=health.history(uri("monitoring"), key),
+        health=reports,
         decisions=attempts,
         shortage=split.shortage(
             latest.model_copy(update={"labels": dataset.labels}),
@@ -97,6 +101,7 @@ def next_decision(
             spec.labels.delay,
         ),
         delay=spec.labels.delay,
+        gates=spec.gates,
     )
     return NextDecision(key, decision)
 

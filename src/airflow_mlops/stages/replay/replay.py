@@ -112,6 +112,7 @@ def _compute(plan: ReplayPlan, policy: Policy, place: int, before: Sequence[Step
         decisions=[earlier.decision for earlier in before],
         shortage=stages.split(plan, place)[1],
         delay=spec.labels.delay,
+        gates=spec.gates,
     )
     outcome = _outcome(plan, spec, place, champion, retrain)
     return Step(
@@ -161,7 +162,7 @@ def _outcome(
         return _Outcome(kept)
     try:
         candidates = stages.trained(plan, place)
-        evaluation, seconds = stages.evaluated(plan, spec, place, candidates, champion)
+        evaluation, seconds = stages.evaluated(plan, spec, place, candidates, champion, retrain)
     except stages.REFUSALS as error:
         return _Outcome(kept.model_copy(update={"action": Action.FAILED, "reason": str(error)}))
     facts = {

@@ -21,6 +21,7 @@ from airflow_mlops.domain.facts.results import (
     Split,
     TrainedModel,
 )
+from airflow_mlops.domain.facts.retraining import RetrainDecision
 from airflow_mlops.domain.spec.decision import COST
 from airflow_mlops.domain.spec.model import DriftPolicy, ModelSpec
 from airflow_mlops.exceptions import (
@@ -114,8 +115,12 @@ def evaluated(
     place: int,
     candidates: Sequence[TrainedModel],
     champion: ModelRef | None,
+    retrain: RetrainDecision | None = None,
 ) -> tuple[Evaluation, float]:
-    """Judge the best candidate beside the champion by the gates of a spec, and return the evaluation and its seconds."""
+    """Judge the best candidate beside the champion by the gates of a spec, and return the evaluation and its seconds.
+
+    :param retrain: the decision that has led here; None if the gates ask for nothing of it.
+    """
     dataset = plan.datasets[place]
     # The drift policy weighs columns by the data of this picture.
     pictures = spec.monitor.drift.weights == "importance"
@@ -128,6 +133,7 @@ def evaluated(
             dataset=dataset,
             champion=champion,
             gates=spec.gates,
+            retrain=retrain,
             pictures=pictures,
             # Nobody serves what a replay trains, and a fresh process takes seconds to start.
             fresh=False,
@@ -138,9 +144,14 @@ def evaluated(
     # A digest alone will not do: neither the metric of the ranking nor the end of the holdout changes a model's bytes.
     ours = [(model.version, model.digest, model.metric, model.split.to_dict()) for model in candidates]
     judged = ours, against, spec.gates.to_dict(), _content(dataset)
-    key = key_of(*judged, "pictures") if pictures else key_of(*judged)
+    # What a policy knows of its champion is part of what is judged, where the gates ask for it.
+    key = key_of(*judged, *(["pictures"] if pictures else []), *_known(retrain))
     kept = cached(plan.folder, "evaluated", key, compute)
     return Evaluation.from_dict(kept["evaluation"]), kept["seconds"]
+
+
+def _known(retrain: RetrainDecision | None) -> list[str]:
+    return [retrain.failing] if retrain and retrain.failing else []
 
 
 def monitored(

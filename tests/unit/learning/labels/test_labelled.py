@@ -14,6 +14,7 @@ import pytest
 from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.facts.question import Question
 from airflow_mlops.domain.facts.results import Action, DatasetVersion, Evaluation, TrainedModel
+from airflow_mlops.domain.facts.retraining import RetrainDecision
 from airflow_mlops.domain.spec.model import Features, Gates, ModelSpec
 from airflow_mlops.domain.spec.monitor import AutoRollback
 from airflow_mlops.domain.spec.replay import CURRENT, NEVER, built_in
@@ -380,6 +381,25 @@ def test_what_was_replayed_is_kept_for_its_metric_split_target_and_labels(
     def evaluated(*candidates: TrainedModel) -> Any:
         return asked.key(stages.evaluated, plan, SPEC, 2, candidates, None)
 
+    def known(failing: str) -> Any:
+        known = RetrainDecision(
+            model=MODEL, partition=plan.datasets[2].partition, retrain=True, checks=(), dataset=plan.datasets[2], reason="r",
+            failing=failing,
+        )  # fmt: skip
+        return asked.key(stages.evaluated, plan, SPEC, 2, [first], ref, known)
+
+    # What is known of the champion counts only where it is handed on, which is where the gates ask for it.
+    assert (
+        len(
+            {
+                asked.key(stages.evaluated, plan, SPEC, 2, [first], ref),
+                known(""),
+                known("bad"),
+                known("worse"),
+            }
+        )
+        == 3
+    )
     shorter = first.split.model_copy(update={"end": first.split.end - WEEK})
     others = [{"metric": "f1"}, {"split": shorter}]
     assert len({evaluated(first.model_copy(update=each)) for each in ({}, *others)}) == 3

@@ -12,11 +12,13 @@ import pytest
 
 from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.facts.results import Evaluation, ModelRef, TrainedModel
+from airflow_mlops.domain.facts.retraining import RetrainDecision
 from airflow_mlops.domain.spec.model import (
     Candidate,
     Fairness,
     Features,
     Gates,
+    Rescue,
     Serving,
     Slices,
     Stability,
@@ -125,6 +127,64 @@ def test_a_better_candidate_passes_with_the_interval_of_its_improvement(
     assert check.interval is not None
     assert 0.2 < check.interval[0] < evaluation.metrics["roc_auc"] - 0.5 < check.interval[1]
     assert evaluation.champion_metrics["roc_auc"] == 0.5
+
+
+def failing(trained: TrainedModel, **changes: Any) -> dict[str, Any]:
+    """Return what is known where the champion fails, and a gate that asks for it and is hard to pass by itself."""
+    decision = RetrainDecision(
+        model=trained.model, partition="2013-02", retrain=True, checks=(), dataset=trained.dataset, reason="r",
+        failing="2013-01: log_loss 1.17 is worse than a constant",
+    )  # fmt: skip
+    rows = ROWS.filter(pc.less(ROWS["departure"], trained.split.cut))
+    gates = Gates(versus_champion=VersusChampion(margin=0.45, rescue=Rescue()))
+    return {"retrain": decision, "learned": lambda: rows, "gates": gates, **changes}
+
+
+def test_a_candidate_that_is_the_better_bet_rescues_from_a_champion_that_fails(
+    client: Any, good: TrainedModel, guess: TrainedModel
+) -> None:
+    evaluation = judged(client, good, champion=ref_of(guess), **failing(good))
+    [check] = named(evaluation, "rescue")
+    assert (evaluation.verdict, check.verdict) == (Verdict.PASS, Verdict.PASS)
+    # It stands in place of the comparison, which it would not have passed.
+    assert named(evaluation, "versus_champion.roc_auc") == []
+    assert "rescue: the better bet" in evaluation.reason
+    assert "log_loss 1.17 is worse than a constant" in evaluation.reason
+    assert (check.observed, check.baseline) == (evaluation.metrics["roc_auc"], 0.5)
+
+
+@pytest.mark.parametrize(
+    "change", [{"retrain": None}, {"gates": Gates(versus_champion=VersusChampion(margin=0.45))}]
+)
+def test_a_champion_that_does_well_is_not_rescued_from(
+    client: Any, good: TrainedModel, guess: TrainedModel, change: dict[str, Any]
+) -> None:
+    evaluation = judged(client, good, champion=ref_of(guess), **failing(good, **change))
+    assert named(evaluation, "rescue") == []
+    assert [check.verdict for check in named(evaluation, "versus_champion.roc_auc")] != [Verdict.PASS]
+
+
+def test_a_candidate_that_is_no_better_than_a_constant_rescues_nobody(
+    client: Any, good: TrainedModel, guess: TrainedModel
+) -> None:
+    evaluation = judged(client, guess, champion=ref_of(good), **failing(guess))
+    [check] = named(evaluation, "rescue")
+    assert (evaluation.verdict, check.verdict) == (Verdict.FAIL, Verdict.FAIL)
+    assert named(evaluation, "versus_champion.roc_auc")
+
+
+def test_the_better_bet_among_regressions(client: Any) -> None:
+    settings = {"task": "regression", "target": "delay", "metric": "rmse", "model": "delays"}
+    mean = Candidate(estimator="sklearn.dummy.DummyRegressor")
+    ridge = Candidate(estimator="sklearn.linear_model.Ridge")
+    poor, better = (
+        make_trained(client, ROWS, f"bet-{each.name}", candidate=each, **settings) for each in (mean, ridge)
+    )
+    gates = Gates(versus_champion=VersusChampion(margin=100.0, rescue=Rescue()))
+    evaluation = judged(client, better, champion=ref_of(poor), **failing(better, gates=gates))
+    [check] = named(evaluation, "rescue")
+    assert check.verdict is Verdict.PASS
+    assert "better in rmse and rmse" not in check.expected
 
 
 def test_a_candidate_that_is_the_champion_over_again_fails(

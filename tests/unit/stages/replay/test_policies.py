@@ -40,7 +40,12 @@ def unjudged(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let each candidate pass: to judge one takes a process of its own."""
 
     def passed(
-        plan: Any, spec: Any, place: int, candidates: Sequence[TrainedModel], champion: ModelRef | None
+        plan: Any,
+        spec: Any,
+        place: int,
+        candidates: Sequence[TrainedModel],
+        champion: ModelRef | None,
+        retrain: Any,
     ) -> tuple[Evaluation, float]:
         evaluation = Evaluation(
             model=MODEL, partition=MONTHS[place], candidate=candidates[0], champion=champion, metrics={}, checks=(make_gate(),),

@@ -78,6 +78,7 @@ def unjudged(monkeypatch: pytest.MonkeyPatch) -> None:
         place: int,
         candidates: Sequence[TrainedModel],
         champion: ModelRef | None,
+        retrain: Any,
     ) -> tuple[Evaluation, float]:
         found = Evaluation(
             model=MODEL, partition=MONTHS[place], candidate=candidates[0], champion=champion, metrics={}, checks=(make_gate(),),

@@ -18,6 +18,7 @@ from airflow_mlops.learning.statistics import coverage, measures, resampling
 from airflow_mlops.learning.statistics.coverage import BoundsMeasured
 from airflow_mlops.learning.statistics.slices import Judged
 from airflow_mlops.learning.statistics.statistic import statistic
+from airflow_mlops.stages.evaluate.learned import Learned
 from airflow_mlops.stages.evaluate.rival import Rival
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ class Evidence:
     :param size: bytes of the candidate's file.
     :param blessing: waits for the fresh process that loads the candidate and predicts.
     :param bounds: low and high bound of each prediction; None if the candidate has none.
+    :param failing: why the champion fails; "" if it does not, or if that is not asked.
+    :param learned: reads the labels that the candidate has learned from; None if there are none.
     """
 
     gates: Gates
@@ -54,6 +57,8 @@ class Evidence:
     size: int
     blessing: Callable[[], Blessing]
     bounds: Bounds | None = None
+    failing: str = ""
+    learned: Callable[[], Learned | None] = lambda: None
 
     @cached_property
     def not_finite(self) -> int:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from airflow_mlops.domain.checks import Verdict
 from airflow_mlops.domain.policies.gates import Comparison, nothing_new, versus_champion
 from airflow_mlops.learning.statistics import paired
 from airflow_mlops.stages.evaluate.gates.evidence import Evidence, GateOutcome
+from airflow_mlops.stages.evaluate.rescue import rescued
 
 
 def judge(evidence: Evidence) -> GateOutcome:
@@ -37,4 +39,9 @@ def judge(evidence: Evidence) -> GateOutcome:
         )
         comparison = replace(comparison, problem=rival.problem or comparison.problem)
     n, has_champion = judged.truth.size, rival is not None
-    return GateOutcome([versus_champion(metric, comparison, gate.margin, n, has_champion=has_champion)])
+    check = versus_champion(metric, comparison, gate.margin, n, has_champion=has_champion)
+    rescue = rescued(evidence, comparison) if check.verdict is not Verdict.PASS else None
+    if rescue is None:
+        return GateOutcome([check])
+    # That it is better beyond chance need not be shown then.
+    return GateOutcome([rescue] if rescue.verdict is Verdict.PASS else [check, rescue])

@@ -1,0 +1,103 @@
+"""The rule ``rescue``: a champion that fails may be replaced by the better bet, though nobody has proven it to be better.
+
+Both errors cost something where the champion fails: to promote a model that is no better, and to keep one that is known to
+fail. So the one that looks better takes its place, if it is shown to be not much worse, and to be worth something by itself.
+"""
+
+from __future__ import annotations
+
+from math import isfinite
+from typing import NamedTuple
+
+from airflow_mlops.domain.checks import Check, Verdict
+from airflow_mlops.domain.metrics import metric_of
+from airflow_mlops.domain.policies.gates import Comparison, number, signed
+
+NAME = "rescue"
+"""Name of the check that stands in place of ``versus_champion`` if it passes."""
+TOLERATED, TOLERATED_SHARE = 0.01, 0.02
+"""Loss that the interval may leave by default: of a metric with bounds, and as a share of the champion's value of others."""
+
+
+class Losses(NamedTuple):
+    """A proper score on the same rows, which is smaller where probabilities or values are better.
+
+    :param constant: of the mean, or the share of each class, of the labels that the candidate was trained on.
+    """
+
+    name: str
+    candidate: float | None
+    champion: float | None
+    constant: float | None
+
+
+def rescue(
+    metric: str,
+    comparison: Comparison,
+    losses: Losses,
+    *,
+    margin: float | None,
+    confidence: float,
+    failing: str,
+    n: int | None,
+) -> Check:
+    """Check that a candidate is the better bet than a champion that fails.
+
+    PASS if it measures better in the training metric and in a proper score, the interval of its improvement lies above
+    ``-margin``, and it has less loss than a constant. FAIL if it measures no better than either. INCONCLUSIVE if the interval
+    leaves more than ``margin`` to lose, or if there are too few rows for one.
+
+    :param comparison: with the interval of the improvement at ``confidence``.
+    :param margin: loss that the interval may leave, in units of the metric; None for the default.
+    :param failing: why the champion fails.
+    """
+    if margin is None:
+        margin = _tolerated(metric, comparison.baseline)
+    scores = " and ".join(dict.fromkeys((metric, losses.name)))
+    verdict, reason = _bet(metric, comparison, losses, margin)
+    return Check(
+        name=NAME,
+        verdict=verdict,
+        expected=f"better in {scores}, improvement > {-margin:g} at {confidence:.0%}, better than a constant",
+        observed=comparison.observed,
+        baseline=comparison.baseline,
+        interval=comparison.interval,
+        n=n,
+        reason=f"{reason}; the champion fails ({failing.rstrip('.')})",
+    )
+
+
+def _tolerated(metric: str, baseline: float | None) -> float:
+    named = metric_of(metric)
+    if isfinite(named.low) and isfinite(named.high):
+        return TOLERATED
+    return TOLERATED_SHARE * abs(baseline or 0.0)
+
+
+def _bet(metric: str, comparison: Comparison, losses: Losses, margin: float) -> tuple[Verdict, str]:
+    if comparison.problem or comparison.observed is None or comparison.baseline is None:
+        return Verdict.INCONCLUSIVE, comparison.problem or f"{metric} could not be measured for both models"
+    if losses.candidate is None or losses.champion is None or losses.constant is None:
+        return Verdict.INCONCLUSIVE, f"{losses.name} could not be measured for both models and a constant"
+    gain = comparison.observed - comparison.baseline
+    gain = gain if metric_of(metric).greater_is_better else -gain
+    if gain <= 0:
+        return Verdict.FAIL, f"improvement {signed(gain)} in {metric}: it is no better"
+    ours, theirs = number(losses.candidate), number(losses.champion)
+    if losses.candidate >= losses.champion:
+        return Verdict.FAIL, f"{losses.name} {ours} is no better than the champion's {theirs}"
+    if losses.candidate >= losses.constant:
+        constant = number(losses.constant)
+        return Verdict.FAIL, f"{losses.name} {ours} is no better than that of a constant, {constant}"
+    if comparison.interval is None:
+        return Verdict.INCONCLUSIVE, f"improvement {signed(gain)}, but its interval could not be estimated"
+    low = comparison.interval[0]
+    if low <= -margin:
+        return (
+            Verdict.INCONCLUSIVE,
+            f"improvement {signed(gain)}, but at worst {signed(low)}, below {-margin:g}",
+        )
+    return (
+        Verdict.PASS,
+        f"the better bet: improvement {signed(gain)}, at worst {signed(low)}, and {losses.name} {ours} against {theirs}",
+    )
