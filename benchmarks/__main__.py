@@ -19,6 +19,7 @@ WORKS = (
     "validation",
     "tuning",
     "gates",
+    "evidence",
     "training",
     "scoring",
     "drift",

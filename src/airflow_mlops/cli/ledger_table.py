@@ -61,11 +61,14 @@ def table(rows: Iterable[Row]) -> Table:
 
 def action_of(row: Row) -> str:
     """Return what a row of the ledger did, in words."""
+    from airflow_mlops.domain.facts.evidence import judged_again
+    from airflow_mlops.domain.facts.results import Action
     from airflow_mlops.stores.registry.ledger import RowKind
 
     note = {RowKind.INTENT: " (under way)", RowKind.ABORT: " (given up)"}.get(row.kind, "")
     approval = row.evidence.approval
-    return f"{row.action}{note}{' OVERRIDDEN' if approval and approval.overridden else ''}"
+    again = " again" if row.action is Action.REFUSED and judged_again(row.evidence.checks) else ""
+    return f"{row.action}{again}{note}{' OVERRIDDEN' if approval and approval.overridden else ''}"
 
 
 def _look(row: Row) -> str:

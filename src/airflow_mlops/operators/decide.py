@@ -113,7 +113,7 @@ class DecideOperator(BaseOperator, SkipMixin):
         sentence = sentences.trains(decision, asks=suggested(decision))
         conclude(context, (self.model, decision.partition), sentence, map(sentences.judged, decision.checks))
         stats.gauge(f"mlops.{self.model}.retrain", float(decision.retrain))
-        if not decision.retrain:
+        if not decision.judges:
             # Skipping ends the task, so its return value is pushed before.
             push(context, "return_value", decision.to_dict())
             downstream = context["task"].get_direct_relatives(upstream=False)
@@ -151,6 +151,7 @@ class DecideOperator(BaseOperator, SkipMixin):
                 reason=request.reason,
                 champion=champion,
                 health=reports,
+                delay=self.delay,
                 gates=self.gates,
             )
         return decide.decide(

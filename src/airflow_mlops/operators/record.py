@@ -96,7 +96,7 @@ class RecordOperator(BaseOperator):
             return self._kept(context, partition).model_copy(
                 update={"action": Action.FAILED, "reason": reason}
             )
-        if not retrain.retrain:
+        if not retrain.judges:
             former = ledger.decision(uri, retrain.partition)
             passed_over = former is not None and not former.checks and retrain.checks
             if former is not None and former.action is not Action.FAILED and not passed_over:

@@ -117,7 +117,7 @@ class RetrainSuggestionOperator(ApprovalOperator):
     def _pass_on(self, context: Context, decision: RetrainDecision) -> dict[str, Any]:
         about, sentence = (decision.model, decision.partition), sentences.trains(decision, asks=False)
         conclude(context, about, sentence, map(sentences.judged, decision.checks))
-        if not decision.retrain:
+        if not decision.judges:
             # Skipping ends the task, so its return value is pushed before.
             push(context, "return_value", decision.to_dict())
             downstream = context["task"].get_direct_relatives(upstream=False)

@@ -12,6 +12,7 @@ from airflow_mlops import config
 from airflow_mlops.domain.facts.question import Question
 from airflow_mlops.domain.facts.recipe import Recipe, TrainingConfig
 from airflow_mlops.domain.facts.results import DatasetVersion
+from airflow_mlops.domain.facts.retraining import RetrainDecision
 from airflow_mlops.domain.spec.intervals import PredictionIntervals
 from airflow_mlops.domain.spec.model import Budget, Candidate, Decision, Features, Train
 from airflow_mlops.domain.spec.own_metrics import OwnMetric
@@ -21,6 +22,7 @@ from airflow_mlops.links import MlflowRunLink
 from airflow_mlops.reporting import sentences
 from airflow_mlops.runs import conclude, push, run_of, with_labels
 from airflow_mlops.stages.train import jobs, train
+from airflow_mlops.stages.train.former import hand_out
 from airflow_mlops.stages.train.recipe import recipe_of
 from airflow_mlops.stages.train.split import split_of
 from airflow_mlops.stores.tables import places
@@ -62,6 +64,8 @@ class TrainOperator(BaseOperator):
         candidate, which is not ranked and is therefore fitted only once.
     :param seed: seed of everything random.
     :param intervals: bounds of a regression's predictions; None for none.
+    :param retrain: what :class:`~airflow_mlops.operators.decide.DecideOperator` returned: if that names a version that is to be
+        judged again, it is handed out and nothing is trained; None trains in any case.
     :param model: name to register under; None means the dataset's name.
     :param mlflow_conn_id: MLflow connection; None means ``[mlops] mlflow_conn_id``.
     """
@@ -69,7 +73,15 @@ class TrainOperator(BaseOperator):
     # Whether a training is under way, which the signal of a cancelled task has to end.
     _executing = False
 
-    template_fields: Sequence[str] = ("dataset", "candidate", "target", "model", "window", "mlflow_conn_id")
+    template_fields: Sequence[str] = (
+        "dataset",
+        "candidate",
+        "target",
+        "model",
+        "window",
+        "retrain",
+        "mlflow_conn_id",
+    )
     operator_extra_links = (MlflowRunLink(),)
     ui_color = "#fff3e0"
 
@@ -99,6 +111,7 @@ class TrainOperator(BaseOperator):
         weights: str | None = None,
         class_weight: Any = None,
         groups: str | None = None,
+        retrain: Any = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -125,6 +138,7 @@ class TrainOperator(BaseOperator):
         self.intervals = intervals
         self.model = model
         self.mlflow_conn_id = mlflow_conn_id
+        self.retrain = retrain
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Split by event time, search, fit, log and register."""
@@ -144,8 +158,11 @@ class TrainOperator(BaseOperator):
             raise SystemExit("The training was cancelled.")
 
     def _train(self, context: Context) -> dict[str, Any]:
-        recipe = self._recipe()
         hook = MlflowHook(self.mlflow_conn_id)
+        decision = RetrainDecision.from_dict(self.retrain) if self.retrain else None
+        if decision and decision.again and decision.version:
+            return self._hand_out(context, hook, decision.version)
+        recipe = self._recipe()
         trained = train.train_candidate(
             recipe,
             client=hook.get_conn(),
@@ -160,19 +177,31 @@ class TrainOperator(BaseOperator):
         conclude(context, about, sentences.trained(trained), sentences.recipe(trained))
         return trained.to_dict()
 
+    def _hand_out(self, context: Context, hook: MlflowHook, version: str) -> dict[str, Any]:
+        dataset = self._dataset()
+        former = hand_out(hook.get_conn(), self._name(dataset), version, dataset=dataset, delay=self.delay)
+        push(context, "mlflow_run", former.run_id)
+        conclude(context, (former.model, former.dataset.partition), sentences.handed_out(former))
+        return former.to_dict()
+
     @property
     def candidate_name(self) -> str:
         """Readable name of the candidate, by which Airflow lists the tasks that this one is mapped to."""
         return Candidate.model_validate(self.candidate).name
 
     def _recipe(self) -> Recipe:
-        dataset = DatasetVersion.from_dict(self.dataset)
-        # It becomes a folder of artifacts, too.
-        model = places.model_of(self.model or dataset.name)
-        dataset = with_labels(dataset, model, self.target if self.labels else None)
+        dataset = self._dataset()
         bounds = split_of(dataset, self.holdout, self.window, self.delay)
         candidate = Candidate.model_validate(self.candidate)
-        return recipe_of(self._config(), dataset, bounds, candidate, model)
+        return recipe_of(self._config(), dataset, bounds, candidate, self._name(dataset))
+
+    def _dataset(self) -> DatasetVersion:
+        dataset = DatasetVersion.from_dict(self.dataset)
+        return with_labels(dataset, self._name(dataset), self.target if self.labels else None)
+
+    def _name(self, dataset: DatasetVersion) -> str:
+        # It becomes a folder of artifacts, too.
+        return places.model_of(self.model or dataset.name)
 
     def _config(self) -> TrainingConfig:
         return TrainingConfig(

@@ -28,6 +28,7 @@ def build(spec: ModelSpec) -> DAG:
             else f"{{{{ params.window or {str(spec.train.window)!r} }}}}",
             "delay": spec.labels.delay,
         }
+        asks = _adds_up(spec) or _rescues(spec)
         first = "take_in" if spec.train.elsewhere else "train"
         decide = DecideOperator(
             task_id="decide",
@@ -35,20 +36,24 @@ def build(spec: ModelSpec) -> DAG:
             policy=spec.retrain,
             labels=spec.target if spec.labels.source is not None else None,
             elsewhere=spec.train.elsewhere,
-            gates=spec.gates,
+            gates=spec.gates if asks else None,
             skips=[] if spec.retrain.mode is Mode.SUGGEST else [first],
             doc_md=docs.TASKS["decide"],
             **rows,
         )
         suggested = _suggestion(spec, decide)
-        train = _taken_in(spec, decide, rows) if spec.train.elsewhere else _trained(spec, decide, rows)
+        decided = (suggested or decide).output
+        if spec.train.elsewhere:
+            train = _taken_in(spec, decide, rows)
+        else:
+            train = _trained(spec, decide, rows | ({"retrain": decided} if _adds_up(spec) else {}))
         if suggested is not None:
             suggested >> train
         evaluate = EvaluateOperator(
             task_id="evaluate",
             models=train.output,
             gates=spec.gates,
-            retrain=(suggested or decide).output if _asks_for_the_decision(spec) else None,
+            retrain=decided if asks else None,
             description=spec.description,
             owner=spec.owner,
             doc_md=docs.TASKS["evaluate"],
@@ -70,7 +75,7 @@ def build(spec: ModelSpec) -> DAG:
         record = RecordOperator(
             task_id="record",
             model=spec.name,
-            retrain=(suggested or decide).output,
+            retrain=decided,
             evaluation=evaluate.output,
             approvals=answers,
             promotion=promote.task_id,
@@ -82,8 +87,12 @@ def build(spec: ModelSpec) -> DAG:
     return forms.attach(stage, forms.train(spec))
 
 
-def _asks_for_the_decision(spec: ModelSpec) -> bool:
-    """Whether the gates ask for what was decided before the training."""
+def _adds_up(spec: ModelSpec) -> bool:
+    gate = spec.gates.versus_champion
+    return gate is not None and gate.evidence is not None
+
+
+def _rescues(spec: ModelSpec) -> bool:
     gate = spec.gates.versus_champion
     return gate is not None and gate.rescue is not None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.checks import Verdict
+from airflow_mlops.domain.facts.evidence import judged_again
 from airflow_mlops.domain.facts.results import Action
 from airflow_mlops.domain.facts.retraining import VERSION
 from airflow_mlops.domain.policies.gates_rescue import NAME as RESCUE
@@ -33,8 +34,11 @@ def decided(decision: PromotionDecision) -> str:
     if decision.action is Action.PROMOTED:
         return _promoted(decision)
     after, candidate = f"version {decision.after}", f"version {decision.candidate}"
+    refused = f"refused {candidate}" if decision.candidate else "refused"
     begin = {
-        Action.REFUSED: f"refused {candidate}" if decision.candidate else "refused",
+        Action.REFUSED: f"judged {candidate} again, not promoted"
+        if judged_again(decision.checks)
+        else refused,
         Action.KEPT: f"kept {after}" if decision.candidate else _idle(decision.checks),
         Action.ROLLED_BACK: f"rolled back to {after}",
         Action.RESTORED: f"put the champion back to {after}",
@@ -55,6 +59,7 @@ def _promoted(decision: PromotionDecision) -> str:
     overridden = decision.approval is not None and decision.approval.overridden
     parts = (
         f"promoted version {decision.after}{first}",
+        "judged again" if judged_again(decision.checks) else "",
         compared(decision.checks),
         "although its gates were not passed" if overridden else "",
     )
@@ -82,6 +87,8 @@ def trains(decision: RetrainDecision, *, asks: bool) -> str:
     )
     if any(check.name == VERSION for check in decision.checks):
         answer = "takes a version in" if decision.retrain else "takes nothing in"
+    if decision.again:
+        answer = f"judges version {decision.version} again, without a training"
     return _because(answer, decision.reason)
 
 
@@ -99,6 +106,12 @@ def trained(model: TrainedModel) -> str:
     )
     rows = f"{model.split.train_rows:,} rows before {model.split.cut:%Y-%m-%d}"
     return f"{model.candidate} is version {model.version}: {ranked}, {rows}, fitted in {model.seconds:.1f} s"
+
+
+def handed_out(model: TrainedModel) -> str:
+    """Say which version is judged again, and on how many rows."""
+    rows = f"{model.split.holdout_rows:,} rows from {model.split.cut:%Y-%m-%d} to {model.split.end:%Y-%m-%d}"
+    return f"nothing is trained: {model.candidate}, version {model.version}, is judged again on {rows}"
 
 
 def recipe(model: TrainedModel) -> Iterator[str]:

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 from airflow_mlops.domain.checks import Check, Outcome, Severity, Verdict
-from airflow_mlops.domain.facts.retraining import ANSWER, HOLDS, MODE, VERSION
+from airflow_mlops.domain.facts.retraining import ANSWER, HOLDS, JUDGED_AGAIN, MODE, VERSION
 from airflow_mlops.reporting.words import number
 
 if TYPE_CHECKING:
@@ -96,6 +96,11 @@ _ELSEWHERE = {
     Verdict.PASS: Appearance("–", "nothing to judge", Tone.PLAIN),
     Verdict.INCONCLUSIVE: Appearance("?", "not known", Tone.OPEN),
 }
+_JUDGED_AGAIN = {
+    Verdict.FAIL: Appearance("→", "is judged again", Tone.OPEN),
+    Verdict.PASS: Appearance("–", "nothing to judge again", Tone.PLAIN),
+    Verdict.INCONCLUSIVE: Appearance("?", "not known", Tone.OPEN),
+}
 _UNANSWERED = {
     MODE: Appearance("?", "a person decides", Tone.OPEN),
     ANSWER: Appearance("?", "no answer", Tone.OPEN),
@@ -123,6 +128,8 @@ def of_check(check: Check) -> Appearance:
         return _UNANSWERED[check.name]
     if check.name == VERSION:
         return _ELSEWHERE[check.verdict]
+    if check.name == JUDGED_AGAIN:
+        return _JUDGED_AGAIN[check.verdict]
     return (_HOLDS if check.name in HOLDS else _RULES)[check.verdict]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.facts.results import (
@@ -15,9 +15,16 @@ from airflow_mlops.domain.facts.results import (
     PromotionDecision,
     Split,
 )
-from airflow_mlops.domain.facts.retraining import VERSION, Fresh, RetrainDecision, Situation, failing
+from airflow_mlops.domain.facts.retraining import (
+    VERSION,
+    Fresh,
+    RetrainDecision,
+    Situation,
+    failing,
+    suggested,
+)
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.domain.policies import retraining
+from airflow_mlops.domain.policies import gates_evidence, retraining
 from airflow_mlops.domain.spec.retrain import Mode
 from airflow_mlops.exceptions import NotEnoughData
 from airflow_mlops.learning.elsewhere import span
@@ -75,20 +82,44 @@ def decide(
     if record and policy.mode is Mode.SUGGEST:
         policy = policy.model_copy(update={"mode": Mode.AUTO})
     answer = retraining.retrain(policy, situation)
-    return RetrainDecision(
+    decision = RetrainDecision(
         model=model,
         partition=dataset.partition,
         retrain=answer.retrain,
         checks=answer.checks,
         dataset=dataset,
         reason=answer.reason,
-        failing=_failing(gates, champion, health),
+        **_of_champion(gates, champion, dataset, health, decisions, delay),
     )
-
-
-def _failing(gates: Gates | None, champion: ModelRef | None, health: Sequence[HealthReport]) -> str:
     gate = gates.versus_champion if gates else None
-    return failing(champion, health) if gate and gate.rescue else ""
+    if gate is None or gate.evidence is None or decision.retrain or suggested(decision):
+        return decision
+    version, check = gates_evidence.again(situation, champion.version if champion else None, gate.margin)
+    changes = {"version": version, "checks": (*decision.checks, check)}
+    if version is not None:
+        changes["reason"] = f"{check.reason}; {decision.reason}"
+    return decision.model_copy(update=changes)
+
+
+def _of_champion(
+    gates: Gates | None,
+    champion: ModelRef | None,
+    dataset: DatasetVersion,
+    health: Sequence[HealthReport],
+    decisions: Sequence[PromotionDecision],
+    delay: timedelta,
+) -> dict[str, Any]:
+    """Return what else the gates ask for: why the champion fails, and what has been gathered against it."""
+    gate = gates.versus_champion if gates else None
+    facts: dict[str, Any] = {}
+    if gate is None or champion is None:
+        return {}
+    if gate.rescue is not None:
+        facts["failing"] = failing(champion, health)
+    if gate.evidence is not None:
+        before = [decision for decision in decisions if decision.partition < dataset.partition]
+        facts["evidence"] = gates_evidence.so_far(before, champion.version, dataset.grain, delay)
+    return facts
 
 
 def decide_version(
@@ -104,6 +135,7 @@ def decide_version(
     reason: str | None = None,
     champion: ModelRef | None = None,
     health: Sequence[HealthReport] = (),
+    delay: timedelta = timedelta(0),
     gates: Gates | None = None,
 ) -> RetrainDecision:
     """Decide at one partition whether a version that was trained elsewhere is to be judged: each is, once.
@@ -115,7 +147,7 @@ def decide_version(
     :param force: judge the newest version, also if it was judged before.
     :param reason: why a person asks for that.
     :param champion: the version to beat; None if there is none.
-    :param health: as for :func:`decide`; ``gates`` likewise.
+    :param health: as for :func:`decide`; ``delay`` and ``gates`` likewise.
     :raises ModelNotFound: if there is no such version.
     :raises ModelRefused: if the version was registered by this package, or its tag ``trained_until`` is no end of time.
     :raises RegistryUnavailable: if MLflow does not answer.
@@ -139,9 +171,10 @@ def decide_version(
         observed=foreign and float(foreign.number),
         reason=why,
     )
+    facts = _of_champion(gates, champion, dataset, health, ledger.attempts(rows), delay) if gates else {}
     return RetrainDecision(
         model=model, partition=dataset.partition, retrain=due, checks=(check,), dataset=dataset, reason=why,
-        version=foreign.number if due and foreign is not None else None, failing=_failing(gates, champion, health),
+        version=foreign.number if due and foreign is not None else None, **facts,
     )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from airflow.sdk.exceptions import DownstreamTasksSkipped
 from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.facts.results import Action, HealthReport
 from airflow_mlops.domain.facts.retraining import RetrainDecision, suggested
-from airflow_mlops.domain.spec.model import KofN, Retrain, RetrainWhen
+from airflow_mlops.domain.spec.model import Gates, KofN, Retrain, RetrainWhen, VersusChampion
 from airflow_mlops.domain.spec.retrain import Mode
 from airflow_mlops.exceptions import SpecError, TableMissing
 from airflow_mlops.operators.decide import DecideOperator
@@ -47,7 +47,7 @@ def decided(run: Run, **changes: Any) -> RetrainDecision:
     except DownstreamTasksSkipped as skipping:
         skipped, returned = list(skipping.tasks), run.pushed["return_value"]
     decision = RetrainDecision.from_dict(returned)
-    assert skipped == ([] if decision.retrain else ["train"])
+    assert skipped == ([] if decision.judges else ["train"])
     return decision
 
 
@@ -83,6 +83,23 @@ def test_with_a_champion_and_nothing_wrong_nothing_is_trained(history: History) 
     assert not decision.retrain
     assert "no rule asks for it" in decision.reason
     assert run.pushed["dataset"] == march.to_dict()
+
+
+def test_a_candidate_that_was_refused_by_a_hair_goes_on_to_the_task_that_hands_it_out(history: History) -> None:
+    crown(history)
+    checks = (
+        Check(name="versus_champion.roc_auc", verdict=Verdict.INCONCLUSIVE, expected="e", reason="r", observed=0.7, baseline=0.69),
+        Check(name="evidence", verdict=Verdict.INCONCLUSIVE, expected="e", reason="r", observed=3.0, n=1),
+    )  # fmt: skip
+    history.publish("2013-03")
+    history.decide("2013-03", Action.REFUSED, before="1", after="1", candidate="2", checks=checks)
+    history.publish("2013-04")
+    gates = Gates(versus_champion=VersusChampion(evidence="adds_up"))
+    decision = decided(train_run("2013-04"), gates=gates)
+    assert (decision.retrain, decision.version, decision.judges) == (False, "2", True)
+    assert decision.evidence is not None
+    assert decision.evidence.value == 3.0
+    assert not decided(train_run("2013-04")).judges
 
 
 def test_a_person_may_force_it_with_a_reason(history: History) -> None:

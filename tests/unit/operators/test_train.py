@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.facts.recipe import Recipe
 from airflow_mlops.domain.facts.results import DatasetVersion, TrainedModel
+from airflow_mlops.domain.facts.retraining import JUDGED_AGAIN, RetrainDecision
 from airflow_mlops.domain.spec.model import Budget
 from airflow_mlops.exceptions import NotEnoughData
 from airflow_mlops.learning import threads
@@ -136,3 +138,26 @@ def test_a_signal_ends_a_training_and_leaves_killed_runs(
 def test_too_little_data_is_an_error_where_training_was_asked_for(history: History) -> None:
     with pytest.raises(NotEnoughData, match="0 rows to train on"):
         trained(train_run("2013-01"), history.publish("2013-01"))
+
+
+def test_a_version_that_is_judged_again_is_handed_out_by_every_mapped_task(history: History) -> None:
+    history.publish("2013-01")
+    former = trained(train_run(), history.publish("2013-02"))
+    march = history.publish("2013-03")
+    check = Check(name=JUDGED_AGAIN, verdict=Verdict.FAIL, expected="e", reason="by a hair")
+    decision = RetrainDecision(
+        model=MODEL, partition="2013-03", retrain=False, checks=(check,), dataset=march, reason="r", version=former.version
+    )  # fmt: skip
+    run = train_run("2013-03")
+    other = {"sklearn.dummy.DummyClassifier": {}}
+    for candidate in (LOGISTIC, other):
+        model = trained(run, march, candidate=candidate, retrain=decision.to_dict(), delay=timedelta(days=7))
+        assert (model.version, model.digest, model.candidate) == ("1", former.digest, "LogisticRegression")
+        assert (model.split.start, model.split.cut) == (former.split.start, former.split.cut)
+        assert model.split.end == month("2013-03").end - timedelta(days=7)
+        assert model.split.holdout_rows > former.split.holdout_rows
+        assert model.dataset == march
+        assert run.pushed == {"mlflow_run": former.run_id}
+    assert [version.version for version in history.client.search_model_versions(f"name='{MODEL}'")] == ["1"]
+    # A decision that trains, does.
+    assert trained(run, march, retrain=decision.model_copy(update={"retrain": True}).to_dict()).version == "2"

@@ -167,6 +167,29 @@ def test_an_approval_stands_between_evaluation_and_promotion() -> None:
     assert "approve" in dag.get_task("promote").upstream_task_ids
 
 
+@pytest.mark.parametrize(
+    ("gate", "told"),
+    [
+        ({}, set()),
+        ({"rescue": {}}, {"evaluate", "record"}),
+        ({"evidence": "adds_up"}, {"train", "evaluate", "record"}),
+    ],
+)
+@pytest.mark.parametrize("mode", ["auto", "suggest"])
+def test_what_was_decided_reaches_the_tasks_that_the_gates_ask_it_for(
+    gate: dict[str, Any], told: set[str], mode: str
+) -> None:
+    dag = build(gates={"versus_champion": gate}, retrain={"mode": mode})["parcels.train"]
+    deciding = "suggest" if mode == "suggest" else "decide"
+
+    def retrain(task: Any) -> Any:
+        return task.partial_kwargs.get("retrain") if task.is_mapped else getattr(task, "retrain", None)
+
+    asking = {task.task_id: retrain(task) for task in dag.tasks if retrain(task) is not None}
+    assert set(asking) == told | {"record"}
+    assert {argument.operator.task_id for argument in asking.values()} == {deciding}
+
+
 def test_the_form_of_a_rollback_takes_numbers_of_versions_and_says_where_they_are_listed() -> None:
     to = build()["parcels.rollback"].params.get_param("to")
     assert "airflow mlops history parcels" in str(to.description)

@@ -8,7 +8,7 @@ import pytest
 from airflow_mlops.cli.doctor.diagnosis import Condition
 from airflow_mlops.domain.checks import Outcome, Severity, Verdict
 from airflow_mlops.domain.facts.results import Action
-from airflow_mlops.domain.facts.retraining import ANSWER, HOLDS, MODE, VERSION, Situation
+from airflow_mlops.domain.facts.retraining import ANSWER, HOLDS, JUDGED_AGAIN, MODE, VERSION, Situation
 from airflow_mlops.domain.policies.retraining import retrain
 from airflow_mlops.domain.spec.retrain import Retrain
 from airflow_mlops.reporting.alerts.notice import Status
@@ -125,6 +125,8 @@ def test_a_rule_of_the_retrain_policy_asks_and_a_hold_holds_back() -> None:
     assert of_check(make_check("retrain.budget", Verdict.FAIL)).word == "holds back"
     assert of_check(make_check("retrain.cron", Verdict.INCONCLUSIVE)).word == "not known"
     assert of_check(make_check(VERSION, Verdict.FAIL)).word == "is to be judged"
+    assert of_check(make_check(JUDGED_AGAIN, Verdict.FAIL)).word == "is judged again"
+    assert of_check(make_check(JUDGED_AGAIN)).word == "nothing to judge again"
     assert of_check(make_check(MODE, Verdict.INCONCLUSIVE)).word == "a person decides"
     assert of_check(make_check(ANSWER, Verdict.INCONCLUSIVE)).word == "no answer"
 

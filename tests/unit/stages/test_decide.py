@@ -232,3 +232,36 @@ def test_how_another_version_did_says_nothing_of_the_champion() -> None:
     restored = CHAMPION.model_copy(update={"version": "7"})
     assert decided(health=failing, gates=RESCUES, champion=restored).failing == ""
     assert decided(health=failing, gates=RESCUES, champion=None).failing == ""
+
+
+ADDS_UP = Gates(versus_champion=VersusChampion(evidence="adds_up"))
+
+
+def refused_by_a_hair(partition: str) -> PromotionDecision:
+    checks = (
+        Check(name="versus_champion.roc_auc", verdict=Verdict.INCONCLUSIVE, expected="e", reason="r", observed=0.7, baseline=0.69),
+        Check(name="evidence", verdict=Verdict.INCONCLUSIVE, expected="e", reason="r", observed=3.0, n=1),
+    )  # fmt: skip
+    return make_decision(partition, Action.REFUSED, before="1", after="1", candidate="5", checks=checks)
+
+
+def test_a_candidate_that_was_refused_by_a_hair_is_judged_again_where_evidence_adds_up() -> None:
+    settings: dict[str, Any] = {"health": make_health(Verdict.PASS), "delay": timedelta(days=7)}
+    decision = decided(refused_by_a_hair("2013-05"), gates=ADDS_UP, **settings)
+    assert (decision.retrain, decision.version, decision.judges) == (False, "5", True)
+    assert decision.again is not None
+    assert decision.reason.startswith("version 5, trained at 2013-05")
+    assert decision.evidence is not None
+    assert (decision.evidence.value, decision.evidence.looks) == (3.0, 1)
+    assert RetrainDecision.from_dict(decision.to_dict()) == decision
+    alone = decided(refused_by_a_hair("2013-05"), gates=Gates(), **settings)
+    assert (alone.version, alone.judges, alone.evidence) == (None, False, None)
+    assert alone.to_dict() == decided(refused_by_a_hair("2013-05"), **settings).to_dict()
+
+
+def test_a_training_that_is_due_comes_before_a_former_candidate() -> None:
+    decision = decided(
+        refused_by_a_hair("2013-02"), gates=ADDS_UP, policy=Retrain(when=RetrainWhen(drift=KofN(1, 1)))
+    )
+    assert (decision.retrain, decision.version, decision.again) == (True, None, None)
+    assert decision.evidence is not None

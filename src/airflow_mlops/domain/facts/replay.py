@@ -196,7 +196,8 @@ def summarise(
         asked=sum(asks(step.retrain.checks) for step in steps),
         held=sum(asks(step.retrain.checks) and not step.retrain.retrain for step in steps),
         retrainings=sum(bool(step.retrain.retrain) for step in steps),
-        promotions=actions.count(Action.PROMOTED),
+        # One that was refused may be promoted when it is judged again.
+        promotions=sum(step.decision.action is Action.PROMOTED for step in steps),
         refused=sum(action is not Action.PROMOTED for action in actions),
         gates=dict(sorted(gates.items(), key=lambda gate: (-gate[1], gate[0]))),
         rollbacks=sum(step.restored is not None for step in steps),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from pydantic import Field
 
 from airflow_mlops.domain.checks import Check, Fact, Verdict
+from airflow_mlops.domain.facts.evidence import EvidenceSoFar, judged_again
 from airflow_mlops.domain.facts.results import Action, DatasetVersion, TrainingData
 from airflow_mlops.domain.facts.scoring import ends_trial
 from airflow_mlops.domain.partitions import Partition
@@ -23,6 +24,8 @@ ANSWER = "retrain.answer"
 """Name of the check of that person's answer: FAIL asks for retraining, INCONCLUSIVE means no answer in time."""
 VERSION = "retrain.version"
 """Name of the check of models that are trained elsewhere: FAIL means that a version is to be judged."""
+JUDGED_AGAIN = "retrain.again"
+"""Name of the check of a candidate that was refused: FAIL means that it is to be judged again, without a training."""
 HOLDS = {MODE} | {f"retrain.{name}" for name in ("cooldown", "incident", "budget", "new_data", "enough_data")}
 """Names of the checks whose FAIL keeps a training back; that of all other rules asks for one."""
 TRAININGS = {Action.PROMOTED, Action.CHALLENGING, Action.REFUSED, Action.FAILED}
@@ -93,7 +96,7 @@ class Situation:
         trainings = [
             (decision.partition, decision.trained_on)
             for decision in self.before
-            if decision.trained_on is not None and not ends_trial(decision.checks)
+            if decision.trained_on is not None and _of_a_training(decision)
         ]
         return max(trainings, key=lambda training: training[0])[1] if trainings else None
 
@@ -129,9 +132,14 @@ def training_data(model: TrainedModel) -> TrainingData:
 def trained(decision: PromotionDecision) -> bool:
     """Tell whether a model was trained at a partition.
 
-    A challenger that became champion at the partition does not count, because it was trained at an earlier one.
+    A challenger that became champion at the partition does not count, because it was trained at an earlier one; nor does a
+    candidate that was judged again.
     """
-    return decision.action in TRAININGS and not ends_trial(decision.checks)
+    return decision.action in TRAININGS and _of_a_training(decision)
+
+
+def _of_a_training(decision: PromotionDecision) -> bool:
+    return not ends_trial(decision.checks) and not judged_again(decision.checks)
 
 
 def suggested(decision: RetrainDecision | PromotionDecision) -> bool:
@@ -174,9 +182,11 @@ class RetrainDecision(Fact):
 
     :param checks: every rule of the policy; FAIL means that the rule asks for retraining.
     :param dataset: the dataset version to train on.
-    :param version: the version, trained elsewhere, that is to be judged; None for models that are trained here.
+    :param version: the version that is to be judged: one that was trained elsewhere or, without a training, one of ours that was
+        refused; None if there is none.
     :param failing: why the champion fails, as the newest report on its performance says; "" if it does not, or if the gates do
         not ask.
+    :param evidence: what earlier decisions have gathered against the champion; None if nothing, or if the gates do not ask.
     """
 
     model: str
@@ -187,3 +197,16 @@ class RetrainDecision(Fact):
     reason: str
     version: str | None = Field(default=None, exclude_if=lambda number: number is None)
     failing: str = Field(default="", exclude_if=lambda reason: not reason)
+    evidence: EvidenceSoFar | None = Field(default=None, exclude_if=lambda evidence: evidence is None)
+
+    @property
+    def again(self) -> str | None:
+        """Why a version is judged again that was refused before; None if a candidate is trained or taken in, or nothing judged."""
+        if self.retrain or self.version is None:
+            return None
+        return next((check.reason for check in self.checks if check.name == JUDGED_AGAIN), self.reason)
+
+    @property
+    def judges(self) -> bool:
+        """Whether a candidate is judged, be it trained now, taken in, or judged again."""
+        return self.retrain or self.version is not None

@@ -58,6 +58,12 @@ class VersusChampion(Section):
         description="Rows of one `hour`, `day`, `week` or `month` depend on each other and are resampled together; "
         "`none` for independent rows; `auto` takes one step below the partition: days of a month.",
     )
+    evidence: Literal["adds_up"] | None = Field(
+        default=None,
+        exclude_if=lambda way: way is None,
+        description="`adds_up` adds the evidence of one partition to that of those before, by a test that may be looked at after "
+        "each, and judges a candidate again whose improvement may be chance; `null` judges each candidate once, on its holdout.",
+    )
     rescue: Rescue | None = Field(
         default=None,
         exclude_if=lambda rule: rule is None,

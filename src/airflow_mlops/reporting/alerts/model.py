@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.checks import Check, Verdict
+from airflow_mlops.domain.facts.evidence import judged_again
 from airflow_mlops.domain.facts.results import Action
 from airflow_mlops.domain.spec.alerts import Event, Level
 from airflow_mlops.reporting.alerts.notice import Finding, Notice, Passage, Status
@@ -160,7 +161,9 @@ def promotion(run: Run, decision: PromotionDecision) -> Notice | None:
         Action.CHALLENGING: f"version {decision.candidate} predicts beside the champion, on trial",
         Action.DROPPED: f"the challenger, version {decision.candidate}, was dropped",
     }
-    if decision.action not in titles:
+    # That a candidate is not promoted yet was told when it was refused.
+    told = decision.action is Action.REFUSED and decision.approval is None and judged_again(decision.checks)
+    if decision.action not in titles or told:
         return None
     key = f"{run.model}/{decision.action.value}/{decision.partition}/{decision.key}"
     before = f"version {decision.before}" if decision.before else "none"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.checks import Check, Verdict, overall
 from airflow_mlops.domain.facts.decision import HALF
+from airflow_mlops.domain.facts.evidence import AGAIN
 from airflow_mlops.domain.facts.results import DatasetVersion, Evaluation, ModelRef, Split, TrainedModel
 from airflow_mlops.domain.metrics import metric_of
 from airflow_mlops.domain.policies.gates_rescue import NAME as RESCUE
@@ -150,10 +151,15 @@ def evaluate(
         rival = predict(client, champion, best, rows, seen, classes) if champion else None
         evidence = Evidence(
             gates, best, judged, classes, rival, untouched, model, frame, path.stat().st_size, wait, bounds,
-            failing=retrain.failing if retrain else "",
+            retrain=retrain,
             learned=cache(lambda: Learned.of(learned(), best, classes) if learned else None),
         )  # fmt: skip
         checks, unjudged = table.judge(evidence)
+    if retrain and (again := retrain.again):
+        checks = (
+            *checks,
+            Check(name=AGAIN, verdict=Verdict.PASS, expected="a former candidate", reason=again),
+        )
     verdict, left_out = overall(checks), labelled_rows.num_rows - rows.num_rows
     theirs, their_rule = (rival.predicted, rival.rule) if rival else (None, HALF)
     evaluation = Evaluation(

@@ -27,7 +27,7 @@ from airflow_mlops.stages.loop.plan import LoopPlan
 from airflow_mlops.stages.monitor import health
 from airflow_mlops.stages.preview import memory
 from airflow_mlops.stages.promote import promote
-from airflow_mlops.stages.train import elsewhere, jobs, split, train
+from airflow_mlops.stages.train import elsewhere, former, jobs, split, train
 from airflow_mlops.stages.train.recipe import recipe_of
 from airflow_mlops.stores.registry import champions, ledger
 from airflow_mlops.stores.registry import elsewhere as registered
@@ -51,7 +51,7 @@ def decided(plan: LoopPlan, dataset: DatasetVersion) -> PromotionDecision:
     retrain = _retrain(plan, dataset)
     if suggested(retrain):
         raise PersonNeeded(f"whether to train at {dataset.partition}: {retrain.reason}")
-    if not retrain.retrain:
+    if not retrain.judges:
         return _record(plan, retrain, action=Action.KEPT, checks=retrain.checks, reason=retrain.reason)
     try:
         evaluation = _evaluated(plan, retrain)
@@ -96,6 +96,7 @@ def _retrain(plan: LoopPlan, dataset: DatasetVersion) -> RetrainDecision:
             split=lambda: _bounds(spec, dataset),
             champion=champion,
             health=reports,
+            delay=spec.labels.delay,
             gates=spec.gates,
         )
     return decide(
@@ -116,8 +117,13 @@ def _bounds(spec: ModelSpec, dataset: DatasetVersion) -> Split:
 
 
 def _candidates(plan: LoopPlan, retrain: RetrainDecision) -> Iterator[TrainedModel]:
-    """Train each candidate, or take in the version that is to be judged."""
+    """Train each candidate, or take in or hand out the version that is to be judged."""
     spec, dataset, run = plan.spec, retrain.dataset, plan.run_of(retrain.partition, "train")
+    if retrain.again and retrain.version:
+        yield former.hand_out(
+            plan.client, spec.name, retrain.version, dataset=dataset, delay=spec.labels.delay
+        )
+        return
     config, bounds = TrainingConfig.of(spec), _bounds(spec, dataset)
     if spec.train.elsewhere and retrain.version:
         foreign = registered.version(plan.client, spec.train.elsewhere, retrain.version)

@@ -84,6 +84,7 @@ def next_decision(
             split=lambda: split.split_of(until_now, *bounds),
             champion=champion,
             health=reports,
+            delay=spec.labels.delay,
             gates=spec.gates,
         )
         return NextDecision(key, judged)

@@ -147,7 +147,7 @@ def _version(plan: ReplayPlan, decision: PromotionDecision, champion: ModelRef |
 def _outcome(
     plan: ReplayPlan, spec: ModelSpec, place: int, champion: ModelRef | None, retrain: RetrainDecision
 ) -> _Outcome:
-    """Train, judge and promote, if the policy retrains."""
+    """Train or judge again, and promote, if the policy asks for it."""
     before = champion.version if champion else None
     kept = PromotionDecision(
         model=spec.name,
@@ -158,10 +158,10 @@ def _outcome(
         reason=retrain.reason,
         key=f"replay/{retrain.partition}",
     )
-    if not retrain.retrain:
+    if not retrain.judges:
         return _Outcome(kept)
     try:
-        candidates = stages.trained(plan, place)
+        candidates = stages.candidates(plan, place, retrain)
         evaluation, seconds = stages.evaluated(plan, spec, place, candidates, champion, retrain)
     except stages.REFUSALS as error:
         return _Outcome(kept.model_copy(update={"action": Action.FAILED, "reason": str(error)}))
@@ -178,10 +178,11 @@ def _outcome(
     elif evaluation.candidate.version != before:
         facts |= {"action": Action.PROMOTED, "after": evaluation.candidate.version}
         facts["digest"] = evaluation.candidate.digest
+    decision = kept.model_copy(update=facts)
+    if retrain.again:
+        return _Outcome(decision, (), seconds)
     seconds += sum(candidate.seconds for candidate in candidates)
-    return _Outcome(
-        kept.model_copy(update=facts), tuple(candidate.version for candidate in candidates), seconds
-    )
+    return _Outcome(decision, tuple(candidate.version for candidate in candidates), seconds)
 
 
 def _probation(

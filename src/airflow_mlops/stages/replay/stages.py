@@ -45,7 +45,7 @@ from airflow_mlops.stages.performance import performance
 from airflow_mlops.stages.replay.cache import cached, key_of, locked
 from airflow_mlops.stages.replay.planning import ReplayPlan, client
 from airflow_mlops.stages.score import score
-from airflow_mlops.stages.train import jobs, train
+from airflow_mlops.stages.train import former, jobs, train
 from airflow_mlops.stages.train.recipe import recipe_of
 from airflow_mlops.stages.train.split import split_of
 
@@ -93,6 +93,17 @@ def trained(plan: ReplayPlan, place: int) -> list[TrainedModel]:
         _trained(plan, recipe_of(config, dataset, bounds, candidate, spec.name))
         for candidate in spec.train.candidates
     ]
+
+
+def candidates(plan: ReplayPlan, place: int, retrain: RetrainDecision) -> list[TrainedModel]:
+    """Train every candidate as of a partition, or hand out the one that is to be judged again.
+
+    :raises TrainingFailed: as :func:`trained`, whose other errors are raised here too.
+    """
+    if retrain.again is None or retrain.version is None:
+        return trained(plan, place)
+    delay, dataset = plan.spec.labels.delay, plan.datasets[place]
+    return [former.hand_out(plan.client(), plan.spec.name, retrain.version, dataset=dataset, delay=delay)]
 
 
 def _trained(plan: ReplayPlan, recipe: Recipe) -> TrainedModel:
@@ -150,8 +161,12 @@ def evaluated(
     return Evaluation.from_dict(kept["evaluation"]), kept["seconds"]
 
 
-def _known(retrain: RetrainDecision | None) -> list[str]:
-    return [retrain.failing] if retrain and retrain.failing else []
+def _known(retrain: RetrainDecision | None) -> list[Any]:
+    """Return what the decision before a training knows of the champion and the candidate; nothing if the gates do not ask."""
+    if retrain is None:
+        return []
+    evidence = retrain.evidence and retrain.evidence.to_dict()
+    return [fact for fact in (retrain.failing, evidence, retrain.again) if fact]
 
 
 def monitored(

@@ -71,6 +71,15 @@ def test_a_champion_that_was_not_in_question_is_no_news(action: Action) -> None:
     assert promotion(make_run(), make_decision(action)) is None
 
 
+def test_a_candidate_that_is_judged_again_is_news_once_it_is_promoted_or_somebody_is_against_it() -> None:
+    checks, run = (make_check("floor"), make_check("again")), make_run(dag="flights.train")
+    assert promotion(run, make_decision(Action.REFUSED, checks=checks)) is None
+    answer = make_answer(approved=False, reason="not before a holiday")
+    vetoed = make_decision(Action.REFUSED, checks=checks, approval=ApprovalOutcome(answers=(answer,)))
+    assert promotion(run, vetoed) is not None
+    assert promotion(run, make_decision(Action.PROMOTED, checks=checks)) is not None
+
+
 def test_a_promotion_names_who_approved_it_and_why() -> None:
     approval = ApprovalOutcome(answers=(make_answer(), make_answer("bob", reason="agreed")))
     notice = promotion(make_run(dag="flights.train"), make_decision(Action.PROMOTED, approval=approval))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from airflow_mlops.domain.checks import Check, Verdict
+from airflow_mlops.domain.facts.evidence import EvidenceSoFar, judged_again
 from airflow_mlops.domain.facts.results import Evaluation, ModelRef, TrainedModel
 from airflow_mlops.domain.facts.retraining import RetrainDecision
 from airflow_mlops.domain.spec.model import (
@@ -185,6 +187,90 @@ def test_the_better_bet_among_regressions(client: Any) -> None:
     [check] = named(evaluation, "rescue")
     assert check.verdict is Verdict.PASS
     assert "better in rmse and rmse" not in check.expected
+
+
+ADDS_UP = Gates(versus_champion=VersusChampion(evidence="adds_up"))
+
+
+def known(trained: TrainedModel, **facts: Any) -> RetrainDecision:
+    settings: dict[str, Any] = {"retrain": True, "checks": (), "reason": "r"}
+    return RetrainDecision(
+        model=trained.model, partition="2013-02", dataset=trained.dataset, **(settings | facts)
+    )
+
+
+def test_the_first_look_is_by_an_interval_of_half_the_error_and_leaves_evidence(
+    client: Any, good: TrainedModel, guess: TrainedModel
+) -> None:
+    alone = judged(client, good, champion=ref_of(guess))
+    evaluation = judged(client, good, champion=ref_of(guess), gates=ADDS_UP)
+    [once], [check] = (named(each, "versus_champion.roc_auc") for each in (alone, evaluation))
+    assert (evaluation.verdict, check.verdict) == (Verdict.PASS, Verdict.PASS)
+    assert once.interval is not None
+    assert check.interval is not None
+    assert check.interval[0] < once.interval[0]
+    [evidence] = named(evaluation, "evidence")
+    assert (evidence.verdict, evidence.n) == (Verdict.PASS, 1)
+    assert evidence.observed is not None
+    assert evidence.observed > 80
+    assert named(alone, "evidence") == []
+
+
+def test_only_rows_that_do_not_count_yet_are_added_to_the_evidence(
+    client: Any, good: TrainedModel, guess: TrainedModel
+) -> None:
+    times = ROWS["departure"].to_pylist()
+    middle = good.split.cut + (good.split.end - good.split.cut) / 2
+
+    def after(until: Any) -> Check:
+        so_far = EvidenceSoFar(value=4.0, looks=2, until=until)
+        evaluation = judged(
+            client, good, champion=ref_of(guess), gates=ADDS_UP, retrain=known(good, evidence=so_far)
+        )
+        return named(evaluation, "evidence")[0]
+
+    whole, half, none = (after(until) for until in (good.split.cut, middle, max(times) + timedelta(1)))
+    assert (none.observed, none.n) == (4.0, 2)
+    assert (whole.n, half.n) == (3, 3)
+    assert 4.0 < (half.observed or 0) < (whole.observed or 0)
+
+
+def test_after_the_first_look_an_interval_alone_is_not_enough(
+    client: Any, good: TrainedModel, guess: TrainedModel
+) -> None:
+    so_far = EvidenceSoFar(value=0.5, looks=5, until=good.split.end)
+    evaluation = judged(
+        client, good, champion=ref_of(guess), gates=ADDS_UP, retrain=known(good, evidence=so_far)
+    )
+    [check] = named(evaluation, "versus_champion.roc_auc")
+    assert (evaluation.verdict, check.verdict) == (Verdict.INCONCLUSIVE, Verdict.INCONCLUSIVE)
+    assert "counts at the first look alone" in check.reason
+    assert "evidence: 0.5 of 80 needed" in evaluation.reason
+
+
+def test_an_evaluation_says_that_its_candidate_was_judged_before(
+    client: Any, good: TrainedModel, guess: TrainedModel
+) -> None:
+    again = known(good, retrain=False, version=good.version)
+    evaluation = judged(client, good, champion=ref_of(guess), gates=ADDS_UP, retrain=again)
+    assert evaluation.checks[-1].name == "again"
+    assert judged_again(evaluation.checks)
+    assert not judged_again(judged(client, good, champion=ref_of(guess), gates=ADDS_UP).checks)
+
+
+def test_evidence_about_values_has_a_clip(client: Any) -> None:
+    settings = {"task": "regression", "target": "delay", "metric": "rmse", "model": "delays"}
+    mean = Candidate(estimator="sklearn.dummy.DummyRegressor")
+    ridge = Candidate(estimator="sklearn.linear_model.Ridge")
+    poor, better = (
+        make_trained(client, ROWS, f"sum-{each.name}", candidate=each, **settings) for each in (mean, ridge)
+    )
+    rows = ROWS.filter(pc.less(ROWS["departure"], better.split.cut))
+    evaluation = judged(client, better, champion=ref_of(poor), gates=ADDS_UP, learned=lambda: rows)
+    [evidence] = named(evaluation, "evidence")
+    assert evidence.observed is not None
+    assert evidence.observed > 80
+    assert "an error counts up to" in evidence.reason
 
 
 def test_a_candidate_that_is_the_champion_over_again_fails(

@@ -8,10 +8,12 @@ import pytest
 
 from airflow_mlops.domain.checks import Verdict
 from airflow_mlops.domain.facts.results import Action
+from airflow_mlops.domain.facts.retraining import trained
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.spec.model import ModelSpec
 from airflow_mlops.exceptions import RegistryUnavailable
 from airflow_mlops.learning.models import models
+from airflow_mlops.reporting import sentences
 from airflow_mlops.stages.loop import loop
 from airflow_mlops.stages.loop.plan import LoopPlan
 from airflow_mlops.stores.registry import ledger, registry
@@ -232,3 +234,27 @@ def test_labels_that_come_late_are_taken_in(tmp_path: Path) -> None:
     steps = world.run()
     assert steps[1].decision.action is Action.PROMOTED, steps[1]
     assert steps[2].health.metrics["roc_auc"] is not None
+
+
+def test_a_candidate_that_was_refused_by_a_hair_is_judged_again_without_a_training(tmp_path: Path) -> None:
+    world = World(
+        tmp_path,
+        retrain={"when": {"every": 1}, "cooldown": 0, "budget": "2 of 3"},
+        # It measures a little worse than this champion, which is tolerated, and may be more so by chance.
+        gates={"versus_champion": {"evidence": "adds_up", "margin": -0.003}},
+    )
+    world.rows["2013-04"] = rows_of("2013-04")
+    *_, refused, again = [step.decision for step in world.run(*KEYS, "2013-04")]
+    assert (refused.action, refused.candidate, refused.after) == (Action.REFUSED, "2", "1")
+    assert (again.action, again.candidate, again.after) == (Action.REFUSED, "2", "1")
+    [first], [second] = (
+        [check for check in decision.checks if check.name == "evidence"] for decision in (refused, again)
+    )
+    assert (first.n, second.n) == (1, 2)
+    assert first.observed != second.observed
+    assert (trained(refused), trained(again)) == (True, False)
+    assert {str(version.version) for version in registry.versions(world.client)} == {"1", "2"}
+    # All rows since its cut are judged, and not those of April alone.
+    [versus] = [check for check in again.checks if check.name == "versus_champion.roc_auc"]
+    assert versus.n == rows_of("2013-03").num_rows + rows_of("2013-04").num_rows
+    assert sentences.decided(again).startswith("judged version 2 again, not promoted: ")

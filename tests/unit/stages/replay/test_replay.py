@@ -9,7 +9,18 @@ import pytest
 from airflow_mlops.domain.checks import Verdict
 from airflow_mlops.domain.facts.replay import Replay, Step
 from airflow_mlops.domain.facts.results import Action, Evaluation, ModelRef, TrainedModel
-from airflow_mlops.domain.spec.model import AutoRollback, Budget, Candidate, ModelSpec
+from airflow_mlops.domain.spec.model import (
+    AutoRollback,
+    Budget,
+    Candidate,
+    Gates,
+    KofN,
+    Labels,
+    ModelSpec,
+    Retrain,
+    RetrainWhen,
+    VersusChampion,
+)
 from airflow_mlops.domain.spec.replay import CURRENT, NEVER, Policy, built_in
 from airflow_mlops.domain.spec.train import Train
 from airflow_mlops.exceptions import TableMissing, UnknownPartition
@@ -261,6 +272,34 @@ def test_a_champion_on_probation_is_taken_back_as_the_policy_says(
     assert [each.restored is not None for each in taken] == [False, False, False, True]
     assert (taken[3].served.version, taken[3].restored.after) == (new, old)
     assert taken[3].decision.before == old
+
+
+def test_a_candidate_that_was_refused_by_a_hair_is_judged_again_without_a_training(
+    history: History, tmp_path: Path
+) -> None:
+    spec = SPEC.model_copy(
+        update={
+            "gates": Gates(versus_champion=VersusChampion(evidence="adds_up", margin=-0.003)),
+            "retrain": Retrain(when=RetrainWhen(every=1), cooldown=0, budget=KofN(2, 3)),
+            "labels": Labels(),
+        }
+    )
+    plan = planning.make(spec, history.storage, tmp_path / "work")
+    policy = built_in(CURRENT, spec)
+    *_, refused, again = [replay.step(plan, policy, place) for place in range(4)]
+    assert (refused.decision.action, again.decision.action) == (Action.REFUSED, Action.REFUSED)
+    assert refused.trained == (again.decision.candidate,)
+    assert (again.retrain.retrain, again.retrain.version, again.trained) == (
+        False,
+        refused.decision.candidate,
+        (),
+    )
+    numbers = [
+        check.n for step in (refused, again) for check in step.decision.checks if check.name == "evidence"
+    ]
+    assert numbers == [1, 2]
+    # What was replayed is read again, and is the same.
+    assert replay.step(plan, policy, 3) == again
 
 
 def test_a_span_without_data_and_a_key_of_another_grain_are_told(history: History, tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from sklearn.pipeline import Pipeline
 
+    from airflow_mlops.domain.facts.retraining import RetrainDecision
     from airflow_mlops.learning.bless.process import Blessing
 
 
@@ -42,7 +43,7 @@ class Evidence:
     :param size: bytes of the candidate's file.
     :param blessing: waits for the fresh process that loads the candidate and predicts.
     :param bounds: low and high bound of each prediction; None if the candidate has none.
-    :param failing: why the champion fails; "" if it does not, or if that is not asked.
+    :param retrain: the decision that has led here, which says what is known of the champion; None if it is not known.
     :param learned: reads the labels that the candidate has learned from; None if there are none.
     """
 
@@ -57,8 +58,13 @@ class Evidence:
     size: int
     blessing: Callable[[], Blessing]
     bounds: Bounds | None = None
-    failing: str = ""
+    retrain: RetrainDecision | None = None
     learned: Callable[[], Learned | None] = lambda: None
+
+    @property
+    def failing(self) -> str:
+        """Why the champion fails; "" if it does not, or if that is not asked."""
+        return self.retrain.failing if self.retrain else ""
 
     @cached_property
     def not_finite(self) -> int:
