@@ -30,12 +30,13 @@ class Case(NamedTuple):
 
     :param gain: share of the error in the champion's signal that the candidate does not make: 0 for no better.
     :param rows: of a day.
+    :param partitions: that are looked at.
     :param since: look at which it begins to be better.
     """
 
     name: str
     gain: float
-    count: int = 12
+    partitions: int = 12
     rows: int = 100
     since: int = 0
 
@@ -62,9 +63,9 @@ class Rates(NamedTuple):
 
     def line(self) -> str:
         """Return a line of JSON."""
-        case = self.case._asdict() | {"case": self.case.name}
+        case = self.case._asdict()
         facts = {"gain_in_brier": round(self.gain, 5), "adds_up": self.sequence, "single_looks": self.alone}
-        return json.dumps({"work": "evidence", **case, **facts})
+        return json.dumps({"work": "evidence", "case": case.pop("name"), **case, **facts})
 
 
 def compare(progress: Callable[[str], object]) -> Iterator[Rates]:
@@ -80,12 +81,12 @@ def rates(case: Case, streams: int) -> Rates:
     promoted, alone, gains = [], [], []
     for _ in range(streams):
         before = looks(random, 0.0, case.since, rows=case.rows)
-        better = list(looks(random, case.gain, case.count - case.since, rows=case.rows))
+        better = list(looks(random, case.gain, case.partitions - case.since, rows=case.rows))
         stream = [*before, *better]
         gains.append(np.mean([look.rows.gains.mean() for look in better]))
         promoted.append(promoted_at(stream) or np.inf)
         alone.append(next((place for place, hit in enumerate(looked_at_once(stream), 1) if hit), np.inf))
-    within = sorted({look for look in _WITHIN if look <= case.count} | {case.count})
+    within = sorted({look for look in _WITHIN if look <= case.partitions} | {case.partitions})
     sequence, single = (
         {look: round(float(np.mean(np.array(first) <= look)), 3) for look in within}
         for first in (promoted, alone)
@@ -142,4 +143,5 @@ def looked_at_once(stream: Sequence[Look]) -> list[bool]:
 
 
 def _sigmoid(values: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-values))
+    probabilities: np.ndarray = 1 / (1 + np.exp(-values))
+    return probabilities

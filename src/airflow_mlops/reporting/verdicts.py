@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 from airflow_mlops.domain.checks import Check, Outcome, Severity, Verdict
+from airflow_mlops.domain.facts.evidence import AGAIN
 from airflow_mlops.domain.facts.retraining import ANSWER, HOLDS, JUDGED_AGAIN, MODE, VERSION
 from airflow_mlops.reporting.words import number
 
@@ -150,7 +151,11 @@ def gravest_first(checks: Iterable[Check]) -> list[Check]:
 
 def subject(check: Check) -> str:
     """Return what a check is about: its name, and the part of the data."""
-    return f"{check.name} of {check.slice}" if check.slice else check.name
+    name = _NAMES.get(check.name, check.name)
+    return f"{name} of {check.slice}" if check.slice else name
+
+
+_NAMES = {AGAIN: "judged again"}
 
 
 def observed(check: Check) -> str:

@@ -85,7 +85,9 @@ def test_with_a_champion_and_nothing_wrong_nothing_is_trained(history: History) 
     assert run.pushed["dataset"] == march.to_dict()
 
 
-def test_a_candidate_that_was_refused_by_a_hair_goes_on_to_the_task_that_hands_it_out(history: History) -> None:
+def test_a_candidate_that_was_refused_by_a_hair_goes_on_to_the_task_that_hands_it_out(
+    history: History,
+) -> None:
     crown(history)
     checks = (
         Check(name="versus_champion.roc_auc", verdict=Verdict.INCONCLUSIVE, expected="e", reason="r", observed=0.7, baseline=0.69),

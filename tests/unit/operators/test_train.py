@@ -158,6 +158,8 @@ def test_a_version_that_is_judged_again_is_handed_out_by_every_mapped_task(histo
         assert model.split.holdout_rows > former.split.holdout_rows
         assert model.dataset == march
         assert run.pushed == {"mlflow_run": former.run_id}
-    assert [version.version for version in history.client.search_model_versions(f"name='{MODEL}'")] == ["1"]
+    assert [str(version.version) for version in history.client.search_model_versions(f"name='{MODEL}'")] == [
+        "1"
+    ]
     # A decision that trains, does.
     assert trained(run, march, retrain=decision.model_copy(update={"retrain": True}).to_dict()).version == "2"

@@ -27,6 +27,10 @@ CLIP = 3.0
 """Standard deviations at which the error of a value, and what a block brings, are cut off."""
 
 
+MOST = 1e9
+"""The most that evidence comes to; what is above it would say nothing more."""
+
+
 class Gains(NamedTuple):
     """How much better than another model one is, row by row, in a proper score that is bounded.
 
@@ -90,7 +94,7 @@ def factor(rows: Gains, codes: np.ndarray, weights: np.ndarray | None = None) ->
     squares = (_AT_FIRST * expected.mean() + before) / (_AT_FIRST + np.arange(gains.size))
     returns = np.clip(gains / (CLIP * np.sqrt(squares)), -1.0, 1.0)
     grown = np.log1p(np.outer(_STAKES, returns)).sum(axis=1)
-    return float(np.exp(np.logaddexp.reduce(grown) - np.log(len(_STAKES))))
+    return float(np.exp(min(np.logaddexp.reduce(grown) - np.log(len(_STAKES)), np.log(MOST))))
 
 
 def added(evidence: float, looks: int, factors: Sequence[float]) -> float:
@@ -106,7 +110,7 @@ def added(evidence: float, looks: int, factors: Sequence[float]) -> float:
     """
     for place, each in enumerate(factors, looks + 1):
         kept = 1 / (place + 1)
-        evidence = max(evidence - kept, 0.0) * each + kept
+        evidence = min(max(evidence - kept, 0.0) * each + kept, MOST)
     return evidence
 
 

@@ -18,8 +18,10 @@ EACH = st.floats(0, 1)
 def test_gains_are_differences_of_the_brier_score(rows: list[tuple[float, float, bool]]) -> None:
     ours, theirs, truth = (np.array(column, dtype=float) for column in zip(*rows, strict=True))
     gains = sequential.brier(truth, ours, theirs).gains
-    score = [measures.measure("brier", truth, predicted) for predicted in (ours, theirs)]
-    assert gains.mean() == pytest.approx(score[1] - score[0], abs=1e-12)
+    our_score, their_score = (
+        measures.measure("brier", truth, predicted) or 0.0 for predicted in (ours, theirs)
+    )
+    assert gains.mean() == pytest.approx(their_score - our_score, abs=1e-12)
 
 
 def test_two_classes_and_their_columns_gain_the_same() -> None:
@@ -75,6 +77,12 @@ def test_a_recipe_that_was_worse_for_long_makes_up_for_it_once_it_is_better() ->
 @pytest.mark.parametrize(("confidence", "expected"), [(0.95, 80), (0.9, 40)])
 def test_half_of_the_error_is_left_to_the_first_look(confidence: float, expected: float) -> None:
     assert sequential.needed(confidence) == pytest.approx(expected)
+
+
+def test_evidence_stays_a_number_however_many_blocks_speak_for_it() -> None:
+    rows = Gains(np.full(5000, 0.5), np.full(5000, 0.2))
+    assert sequential.factor(rows, np.arange(5000)) == pytest.approx(sequential.MOST)
+    assert sequential.added(1.0, 0, [1e9] * 3) == sequential.MOST
 
 
 def test_row_weights_count() -> None:
