@@ -92,7 +92,8 @@ def decide(
         **_of_champion(gates, champion, dataset, health, decisions, delay),
     )
     gate = gates.versus_champion if gates else None
-    if gate is None or gate.evidence is None or decision.retrain or suggested(decision):
+    by_people = policy.mode is Mode.OFF or suggested(decision)
+    if gate is None or gate.evidence is None or decision.retrain or by_people:
         return decision
     version, check = gates_evidence.again(situation, champion.version if champion else None, gate.margin)
     changes = {"version": version, "checks": (*decision.checks, check)}

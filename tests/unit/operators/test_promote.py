@@ -230,6 +230,14 @@ def test_what_promotion_decided_is_the_decision(history: History) -> None:
     assert decision == REFUSED == decision_on(history)
 
 
+def test_what_promotion_decided_on_a_candidate_that_was_judged_again_is_the_decision_too(
+    history: History,
+) -> None:
+    again = make_retrain(history, False).model_copy(update={"version": "1"})
+    decision = recorded(train_run(), retrain=again, promotion=REFUSED, promote="skipped", record="running")
+    assert decision == REFUSED == decision_on(history)
+
+
 def test_what_is_left_of_a_run_from_before_it_was_cleared_does_not_hide_a_failure(history: History) -> None:
     with pytest.raises(TrainingFailed, match="train_0 failed in flights.train/run-1"):
         recorded(

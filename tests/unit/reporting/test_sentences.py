@@ -7,6 +7,7 @@ import pytest
 from airflow_mlops.domain.checks import Verdict
 from airflow_mlops.domain.facts.approval import ApprovalOutcome
 from airflow_mlops.domain.facts.results import Action
+from airflow_mlops.domain.facts.retraining import RetrainDecision
 from airflow_mlops.reporting import sentences
 from notices import (
     make_answer,
@@ -20,6 +21,8 @@ from notices import (
 
 BETTER = make_check("versus_champion.roc_auc", observed=0.71234, baseline=0.69)
 
+AGAIN = make_check("again")
+
 
 @pytest.mark.parametrize(
     ("action", "changes", "sentence"),
@@ -30,6 +33,12 @@ BETTER = make_check("versus_champion.roc_auc", observed=0.71234, baseline=0.69)
         ("promoted", {"approval": ApprovalOutcome(answers=(make_answer(),), overridden=True)},
          "promoted version 5, although its gates were not passed"),
         ("refused", {"candidate": "5", "after": "3"}, "refused version 5: why"),
+        ("refused", {"candidate": "5", "after": "3", "checks": (AGAIN,)},
+         "judged version 5 again, not promoted: why"),
+        ("promoted", {"checks": (BETTER, AGAIN)},
+         "promoted version 5, judged again, roc_auc 0.7123 against 0.69"),
+        ("promoted", {"checks": (make_check("rescue", observed=0.7, baseline=0.5),)},
+         "promoted version 5, the better bet than a failing champion, 0.7 against 0.5"),
         ("kept", {"after": "3", "reason": "no rule asks for it:\n drift: fine."},
          "not trained: no rule asks for it: drift: fine"),
         ("kept", {"after": "3", "candidate": "3"}, "kept version 3: why"),
@@ -47,6 +56,16 @@ def test_a_decision_is_one_sentence_that_begins_with_what_happened(
     action: str, changes: dict[str, Any], sentence: str
 ) -> None:
     assert sentences.decided(make_decision(Action(action), **changes)) == sentence
+
+
+def test_what_is_judged_again_is_said_not_to_be_trained() -> None:
+    check = make_check("retrain.again", Verdict.FAIL, reason="by a hair")
+    decision = RetrainDecision(
+        model="flights", partition="2013-06", retrain=False, checks=(check,), dataset=make_version(), reason="by a hair", version="5"
+    )  # fmt: skip
+    assert sentences.trains(decision, asks=False) == "judges version 5 again, without a training: by a hair"
+    assert "nothing is trained: " in sentences.handed_out(make_candidate())
+    assert sentences.judged(make_check("again")).startswith("judged again ✓ PASS")
 
 
 def test_of_a_champion_that_is_not_well_it_is_said_what_says_so() -> None:

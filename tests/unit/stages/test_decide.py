@@ -15,8 +15,9 @@ from airflow_mlops.domain.facts.results import (
     PromotionDecision,
     TrainingData,
 )
-from airflow_mlops.domain.facts.retraining import RetrainDecision
+from airflow_mlops.domain.facts.retraining import RetrainDecision, suggested
 from airflow_mlops.domain.spec.model import Gates, KofN, Rescue, Retrain, RetrainWhen, VersusChampion
+from airflow_mlops.domain.spec.retrain import Mode
 from airflow_mlops.stages import decide
 from airflow_mlops.stores.tables import tables
 from history import MODEL, History, make_decision, rows_of, shifted
@@ -265,3 +266,12 @@ def test_a_training_that_is_due_comes_before_a_former_candidate() -> None:
     )
     assert (decision.retrain, decision.version, decision.again) == (True, None, None)
     assert decision.evidence is not None
+
+
+def test_where_people_alone_start_trainings_no_candidate_is_judged_again_by_itself() -> None:
+    off = Retrain(when=RetrainWhen(drift=KofN(1, 1)), mode=Mode.OFF)
+    assert not decided(refused_by_a_hair("2013-05"), gates=ADDS_UP, policy=off).judges
+    suggests = off.model_copy(update={"mode": Mode.SUGGEST})
+    asked = decided(refused_by_a_hair("2013-02"), gates=ADDS_UP, policy=suggests)
+    assert suggested(asked)
+    assert not asked.judges

@@ -258,3 +258,16 @@ def test_a_candidate_that_was_refused_by_a_hair_is_judged_again_without_a_traini
     [versus] = [check for check in again.checks if check.name == "versus_champion.roc_auc"]
     assert versus.n == rows_of("2013-03").num_rows + rows_of("2013-04").num_rows
     assert sentences.decided(again).startswith("judged version 2 again, not promoted: ")
+
+
+def test_why_the_champion_fails_reaches_the_rule_that_rescues(tmp_path: Path) -> None:
+    world = World(
+        tmp_path,
+        monitor={"performance": {"floor": {"roc_auc": 0.999}, "min_rows": 50}},
+        gates={"versus_champion": {"margin": 0.3, "rescue": {}}},
+    )
+    *_, decision = [step.decision for step in world.run()]
+    [check] = [check for check in decision.checks if check.name == "rescue"]
+    assert "the champion fails (2013-03: " in check.reason
+    # Its candidate measures a little worse than the champion.
+    assert (decision.action, check.verdict) == (Action.REFUSED, Verdict.FAIL)
