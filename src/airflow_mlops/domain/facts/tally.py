@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from airflow_mlops.domain.checks import Check, Verdict
+from airflow_mlops.domain.facts.evidence import judged_again
 from airflow_mlops.domain.facts.results import Action, PromotionDecision
-from airflow_mlops.domain.facts.retraining import ANSWER, HOLDS, trained
+from airflow_mlops.domain.facts.retraining import ANSWER, HOLDS, JUDGED_AGAIN, trained
 
 _RULE = "retrain."
 
@@ -19,7 +20,7 @@ class TrainingTally(NamedTuple):
     :param held: of these, something held that back: a hold of the policy, a person, or too little data.
     :param trained: of these, models were trained, also if that failed.
     :param refused: of these, no candidate became champion, nor challenger.
-    :param promoted: of these, one became champion.
+    :param promoted: of these, one became champion, or did so later, when it was judged again.
     """
 
     asked: int = 0
@@ -46,6 +47,9 @@ def tally(decisions: Iterable[PromotionDecision]) -> TrainingTally:
             ran += 1
             refused += decision.action in (Action.REFUSED, Action.FAILED)
             promoted += decision.action is Action.PROMOTED
+        elif judged_again(decision.checks):
+            promoted += decision.action is Action.PROMOTED
+            continue
         elif asks(decision.checks):
             held += 1
         else:
@@ -59,7 +63,7 @@ def asks(checks: Iterable[Check]) -> bool:
     return any(
         check.name.startswith(_RULE)
         and check.name not in HOLDS
-        and check.name != ANSWER
+        and check.name not in (ANSWER, JUDGED_AGAIN)
         and check.verdict is Verdict.FAIL
         for check in checks
     )

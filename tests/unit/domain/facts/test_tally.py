@@ -38,3 +38,14 @@ def test_what_was_asked_for_was_held_back_or_trained_and_then_refused_or_promote
 def test_what_holds_back_does_not_ask() -> None:
     assert not asks([check("retrain.cooldown"), check("retrain.answer"), check("drift")])
     assert asks([check("retrain.growth")])
+
+
+def test_a_candidate_that_is_judged_again_asks_for_no_training_and_may_be_promoted_later() -> None:
+    assert not asks([check("retrain.again"), check("retrain.drift", "PASS")])
+    again = check("again", "PASS")
+    decisions = [
+        decision(Action.REFUSED, check("versus_champion.roc_auc", "INCONCLUSIVE")),
+        decision(Action.REFUSED, check("versus_champion.roc_auc", "INCONCLUSIVE"), again),
+        decision(Action.PROMOTED, again),
+    ]
+    assert tally(decisions) == Tally(asked=1, held=0, trained=1, refused=1, promoted=1)
