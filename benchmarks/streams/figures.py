@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -221,7 +222,7 @@ def _delays(
 ) -> tuple[int | None, ...]:
     changes = _changes(stream, length)
     delays: list[int | None] = []
-    for change, following in zip(changes, [*changes[1:], length], strict=True):
+    for change, following in pairwise([*changes, length]):
         alarmed = (place for place in range(change, following) if alarms[place] and learned[place] < change)
         first = next(alarmed, None)
         delays.append(None if first is None else first - change)

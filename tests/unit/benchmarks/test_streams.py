@@ -92,6 +92,16 @@ def test_alarms_count_as_false_only_while_nothing_has_become_worse() -> None:
     assert outcome.delays == (None,)
 
 
+def test_a_stream_in_which_nothing_changes_has_no_delays_and_its_alarms_are_false() -> None:
+    quiet = Stream("quiet", lambda random, over, count: {}, ())
+    points = quality([0.8] * 8, FIRST, alarms=(3, 5))
+    [outcome] = figures.outcomes(quiet, 8, replay_of(never=points), [1.0] * 8)
+    assert (outcome.alarms, outcome.false_alarms, outcome.delays) == (2, 2, ())
+    # One that is worse than the mean of the labels is worth an alarm, whatever has changed.
+    [outcome] = figures.outcomes(quiet, 8, replay_of(never=points), [0.1] * 8)
+    assert (outcome.alarms, outcome.false_alarms) == (2, 0)
+
+
 def test_a_model_that_is_worse_than_a_constant_is_told_within_two_partitions_or_counted() -> None:
     points = quality([0.8, 0.8, 0.2, 0.8, 0.8, 0.2, 0.2, 0.2], FIRST, alarms=(4,))
     [outcome] = figures.outcomes(JUMP, 8, replay_of(never=points), [0.5] * 8)

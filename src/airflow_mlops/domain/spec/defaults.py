@@ -11,8 +11,12 @@ from airflow_mlops.domain.spec.section import Section
 NEWEST = 2
 """The newest edition of the defaults, which new specs are written with."""
 SECOND: Mapping[Place, Any] = {
-    # Its tests share one error budget, so that a single FAIL is no chance.
-    ("retrain", "when"): {"performance": "1 of 1", "drift": "2 of 3"},
+    # The tests of a whole stream share one error budget, so that a single FAIL is no chance.
+    ("monitor", "performance", "chance"): 0.05,
+    ("gates", "versus_champion", "evidence"): "adds_up",
+    ("gates", "versus_champion", "rescue"): {},
+    ("retrain", "when"): {"performance": "1 of 1", "growth": 4},
+    ("retrain", "again"): "growing",
 }
 """Values of the second edition, by the place of a key that a spec leaves out; a key that it has is left alone, with its parts."""
 _ELSEWHERE = ("retrain",)
