@@ -161,7 +161,7 @@ class DecideOperator(BaseOperator, SkipMixin):
             policy=self.policy,
             health=reports,
             decisions=ledger.attempts(rows),
-            shortage=split.shortage(dataset, self.holdout, self.window, self.delay),
+            trainable=split.trainable(dataset, self.holdout, self.window, self.delay),
             force=request.force,
             record=request.record,
             reason=request.reason,

@@ -35,6 +35,7 @@ from airflow_mlops.stores.tables import tables
 
 if TYPE_CHECKING:
     from airflow_mlops.domain.spec.model import Gates, Retrain
+    from airflow_mlops.stages.train.split import TrainableRows
     from airflow_mlops.stores.registry.client import Client
     from airflow_mlops.stores.registry.elsewhere import ForeignVersion
 
@@ -47,7 +48,7 @@ def decide(
     policy: Retrain,
     health: Sequence[HealthReport],
     decisions: Sequence[PromotionDecision],
-    shortage: str | None = None,
+    trainable: TrainableRows | None = None,
     force: bool = False,
     record: bool = False,
     reason: str | None = None,
@@ -58,7 +59,7 @@ def decide(
 
     :param health: health reports up to this partition, the newest first.
     :param decisions: the latest decision on each partition.
-    :param shortage: why there is too little data to train on; None if there is enough.
+    :param trainable: what a training would learn from; None if that was not looked at, and there is enough.
     :param force: retrain whatever the policy says.
     :param record: decide for the record: whoever asks for that has said yes to what the policy only suggests.
     :param reason: why it was forced.
@@ -72,7 +73,9 @@ def decide(
         trained_through=champion.trained_through if champion else None,
         health=health,
         decisions=decisions,
-        shortage=shortage,
+        shortage=trainable and trainable.shortage,
+        cut=trainable and trainable.cut,
+        delay=delay,
         force=force,
         reason=reason,
     )

@@ -19,6 +19,7 @@ from airflow_mlops.domain.facts.retraining import RetrainDecision, suggested
 from airflow_mlops.domain.spec.model import Gates, KofN, Rescue, Retrain, RetrainWhen, VersusChampion
 from airflow_mlops.domain.spec.retrain import Mode
 from airflow_mlops.stages import decide
+from airflow_mlops.stages.train.split import TrainableRows
 from airflow_mlops.stores.tables import tables
 from history import MODEL, History, make_decision, rows_of, shifted
 from synthetic import JANUARY
@@ -103,19 +104,22 @@ def test_attempts_at_this_partition_or_later_do_not_count() -> None:
 
 
 def test_a_shortage_of_data_stops_an_automatic_retrain_and_says_both_reasons() -> None:
-    decision = decided(shortage=SHORTAGE)
+    decision = decided(trainable=TrainableRows(None, SHORTAGE))
     assert not decision.retrain
     for part in ("too little data", SHORTAGE, "drift: 1 of the last 1 failed"):
         assert part in decision.reason
 
 
 def test_a_shortage_is_not_mentioned_where_nothing_asks_for_retraining() -> None:
-    assert SHORTAGE not in decided(health=make_health(Verdict.PASS), shortage=SHORTAGE).reason
+    assert (
+        SHORTAGE
+        not in decided(health=make_health(Verdict.PASS), trainable=TrainableRows(None, SHORTAGE)).reason
+    )
 
 
 def test_a_forced_retrain_is_stopped_neither_by_a_shortage_nor_by_the_cooldown() -> None:
     refused = make_decision("2013-05", Action.REFUSED)
-    decision = decided(refused, shortage=SHORTAGE, force=True, reason="new aeroplanes")
+    decision = decided(refused, trainable=TrainableRows(None, SHORTAGE), force=True, reason="new aeroplanes")
     assert decision.retrain
     assert "requested: new aeroplanes" in decision.reason
 
@@ -126,7 +130,7 @@ def test_a_reason_without_force_asks_for_nothing() -> None:
 
 def test_a_first_model_is_trained_once_there_is_enough_data() -> None:
     settings = {"champion": None, "health": []}
-    assert not decided(**settings, shortage=SHORTAGE).retrain
+    assert not decided(**settings, trainable=TrainableRows(None, SHORTAGE)).retrain
     decision = decided(make_decision("2013-05", Action.FAILED), **settings)
     assert decision.retrain
     assert "there is no champion yet" in decision.reason

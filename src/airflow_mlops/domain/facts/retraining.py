@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import Field
@@ -55,6 +56,8 @@ class Situation:
     :param decisions: the latest decision on each partition; only decisions on earlier partitions count.
     :param fresh: what is new in the data; None if new data was not counted.
     :param shortage: why there is too little data to train on; None if there is enough.
+    :param cut: end of the rows that a training would learn from; None if that is not known.
+    :param delay: how long after its event time a label is known.
     :param force: True to retrain whatever the policy says.
     :param reason: why somebody has asked for retraining; used with ``force``.
     """
@@ -67,6 +70,8 @@ class Situation:
     decisions: Sequence[PromotionDecision] = ()
     fresh: Fresh | None = None
     shortage: str | None = None
+    cut: datetime | None = None
+    delay: timedelta = timedelta(0)
     force: bool = False
     reason: str | None = None
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.facts.retraining import MODE, trained
+from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.policies.retraining_rules import LastingProblem, off, rule, unknown
 from airflow_mlops.domain.spec.retrain import GROWING, Mode
 
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     from airflow_mlops.domain.spec.retrain import Retrain
 
 _DRIFT, _STALENESS = "drift", "staleness"
+_PATIENCE = 3
+"""Partitions after which a training is no longer put off."""
 
 
 def cooldown(policy: Retrain, situation: Situation) -> Check:
@@ -30,13 +34,22 @@ def incident(
 ) -> Check:
     """Hold back a second training for the same problem until it is over, or ``again`` partitions have passed.
 
+    With ``again: growing`` also the first one, while it would learn from nothing that came since the problem began.
+
     :param aged: failed checks of rules that ask for retraining whether or not there is a problem.
     """
     asking = [problem for problem in problems if problem.check.verdict is Verdict.FAIL]
-    held = bool(asking) and not aged and all(_answered(policy, situation, problem) for problem in asking)
+    early = [problem for problem in asking if _too_early(policy, situation, problem)]
+    held = bool(asking) and not aged
+    held &= all(problem in early or _answered(policy, situation, problem) for problem in asking)
     lasts = ", ".join(problem.incident.id for problem in problems if problem.incident is not None)
     reason = f"open: {lasts}" if lasts else "no problem lasts"
-    if held:
+    if held and early:
+        reason = (
+            f"{lasts} has begun, and a training would learn from nothing since then: its rows end at "
+            f"{situation.cut:%Y-%m-%d %H:%M} UTC, before those that are held out"
+        )
+    elif held:
         waits = [again for problem in asking if (again := _again(policy, situation, problem)) is not None]
         until = f"is over, or {min(waits)} partition(s) after that" if waits else "is over"
         reason = f"{lasts} was answered at {situation.last_answer}, and is not again before it {until}"
@@ -44,6 +57,22 @@ def incident(
             reason += f": {vain} training(s) in a row did not help"
     count = sum(1 for problem in problems if problem.incident is not None)
     return rule("incident", held, "a problem that has not been answered yet", reason, count)
+
+
+def _too_early(policy: Retrain, situation: Situation, problem: LastingProblem) -> bool:
+    """Tell whether a training would learn from less than half of the rows in which a problem was first seen.
+
+    Long holdouts do not put it off for ever.
+    """
+    if policy.again != GROWING or problem.incident is None or problem.incident.signal == _STALENESS:
+        return False
+    opened, age = problem.incident.opened, situation.since(problem.incident.opened)
+    if situation.cut is None or age is None or age >= _PATIENCE:
+        return False
+    first = Partition.parse(opened, situation.grain)
+    # What fails with labels has failed in rows whose labels were due in that partition.
+    late = timedelta(0) if problem.incident.signal == _DRIFT else situation.delay
+    return situation.cut < first.start + (first.end - first.start) / 2 - late
 
 
 def _answered(policy: Retrain, situation: Situation, problem: LastingProblem) -> bool:

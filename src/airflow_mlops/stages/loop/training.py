@@ -106,7 +106,7 @@ def _retrain(plan: LoopPlan, dataset: DatasetVersion) -> RetrainDecision:
         policy=spec.retrain,
         health=reports,
         decisions=ledger.attempts(plan.uri("ledger")),
-        shortage=split.shortage(dataset, spec.train.holdout, spec.train.window, spec.labels.delay),
+        trainable=split.trainable(dataset, spec.train.holdout, spec.train.window, spec.labels.delay),
         delay=spec.labels.delay,
         gates=spec.gates,
     )

@@ -95,7 +95,7 @@ def next_decision(
         policy=spec.retrain,
         health=reports,
         decisions=attempts,
-        shortage=split.shortage(
+        trainable=split.trainable(
             latest.model_copy(update={"labels": dataset.labels}),
             spec.train.holdout,
             spec.train.window,

@@ -110,7 +110,7 @@ def _compute(plan: ReplayPlan, policy: Policy, place: int, before: Sequence[Step
         policy=_answered(spec.retrain),
         health=[report, *(earlier.health for earlier in reversed(before))],
         decisions=[earlier.decision for earlier in before],
-        shortage=stages.split(plan, place)[1],
+        trainable=stages.trainable(plan, place),
         delay=spec.labels.delay,
         gates=spec.gates,
     )

@@ -47,7 +47,7 @@ from airflow_mlops.stages.replay.planning import ReplayPlan, client
 from airflow_mlops.stages.score import score
 from airflow_mlops.stages.train import former, jobs, train
 from airflow_mlops.stages.train.recipe import recipe_of
-from airflow_mlops.stages.train.split import split_of
+from airflow_mlops.stages.train.split import TrainableRows, split_of
 
 REFUSALS = (
     BlessingFailed,
@@ -76,6 +76,12 @@ def split(plan: ReplayPlan, place: int) -> tuple[Split | None, str | None]:
     key = key_of(_content(dataset), *settings[:2], spec.labels.delay.total_seconds())
     kept = cached(plan.folder, "split", key, compute)
     return (Split.from_dict(kept["split"]) if kept["split"] else None), kept["shortage"]
+
+
+def trainable(plan: ReplayPlan, place: int) -> TrainableRows:
+    """Return what a training as of a partition would learn from."""
+    bounds, shortage = split(plan, place)
+    return TrainableRows(bounds.cut if bounds else None, shortage)
 
 
 def trained(plan: ReplayPlan, place: int) -> list[TrainedModel]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from airflow_mlops.domain.facts import recipe
 from airflow_mlops.domain.facts.results import DatasetVersion, Split
@@ -114,18 +114,28 @@ def _moment(time: np.datetime64) -> datetime:
     return moment.replace(tzinfo=UTC)
 
 
-def shortage(
+class TrainableRows(NamedTuple):
+    """What a training would learn from.
+
+    :param cut: end of the rows that it would learn from; None if there are too few.
+    :param shortage: why there are too few rows to train or to judge on; None if there are enough.
+    """
+
+    cut: datetime | None
+    shortage: str | None
+
+
+def trainable(
     dataset: DatasetVersion, holdout: int | float, window: int | str, delay: timedelta
-) -> str | None:
-    """Return why a dataset version has too few rows to train or to judge on; None if it has enough.
+) -> TrainableRows:
+    """Return what a training on a dataset version would learn from.
 
     :param holdout: see :func:`place_bounds`, as for ``window`` and ``delay``.
     """
     try:
-        split_of(dataset, holdout, window, delay)
+        return TrainableRows(split_of(dataset, holdout, window, delay).cut, None)
     except NotEnoughData as error:
-        return str(error)
-    return None
+        return TrainableRows(None, str(error))
 
 
 def split_of(dataset: DatasetVersion, holdout: int | float, window: int | str, delay: timedelta) -> Split:

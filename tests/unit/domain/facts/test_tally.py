@@ -48,4 +48,4 @@ def test_a_candidate_that_is_judged_again_asks_for_no_training_and_may_be_promot
         decision(Action.REFUSED, check("versus_champion.roc_auc", "INCONCLUSIVE"), again),
         decision(Action.PROMOTED, again),
     ]
-    assert tally(decisions) == Tally(asked=1, held=0, trained=1, refused=1, promoted=1)
+    assert tally(decisions) == TrainingTally(asked=1, held=0, trained=1, refused=1, promoted=1)

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
 
@@ -261,6 +261,39 @@ def test_an_incident_that_lasts_is_tried_again_after_twice_as_long_each_time(
     assert given.retrain is expected
     if not expected:
         assert "did not help" in found(given, "incident").reason
+
+
+@pytest.mark.parametrize(
+    ("signals", "cut", "delay", "expected"),
+    [
+        # The holdout is the partition in which it was first seen: nothing of it would be learned.
+        ({"performance": "pF"}, "2013-06-01", 0, False),
+        ({"performance": "FF"}, "2013-06-01", 0, True),
+        # Rows of the last week have no label yet.
+        ({"performance": "pF"}, "2013-06-01", 7, False),
+        ({"performance": "FF"}, "2013-06-01", 7, True),
+        ({"performance": "pF"}, "2013-05-01", 35, False),
+        ({"performance": "FF"}, "2013-05-01", 35, True),
+        # A holdout of half a year is not waited for.
+        ({"performance": "FFF"}, "2013-01-01", 0, False),
+        ({"performance": "FFFF"}, "2013-01-01", 0, True),
+        ({"drift": "pF"}, "2013-06-01", 35, False),
+        # Measured loss that began before is learned from, whatever drifts by now.
+        ({"drift": "pF", "performance": "FF"}, "2013-06-01", 0, True),
+    ],
+)
+def test_a_problem_is_answered_once_a_training_would_learn_from_it(
+    signals: dict[str, str], cut: str, delay: int, expected: bool
+) -> None:
+    facts = {"cut": datetime.fromisoformat(cut).replace(tzinfo=UTC), "delay": timedelta(days=delay)}
+    rules = policy(drift=ONCE, performance=ONCE, again="growing")
+    given = answer(rules, health=health(**signals), **facts)
+    assert given.retrain is expected
+    if not expected:
+        assert f"its rows end at {cut} 00:00 UTC" in found(given, "incident").reason
+    # Without that it is answered at once, as ever.
+    assert answer(policy(drift=ONCE, performance=ONCE), health=health(**signals), **facts).retrain
+    assert answer(rules, health=health(**signals), force=True, **facts).retrain
 
 
 def test_drift_for_which_trainings_do_not_help_asks_ever_more_rarely_also_if_it_comes_and_goes() -> None:
