@@ -35,6 +35,9 @@ DAG_FILE = "airflow.dag_file"
 BUNDLE_VERSION = "airflow.bundle_version"
 """Tag of runs: version of the DAG bundle, which for a Git bundle is its commit."""
 
+START = "train_start"
+"""Parameter of runs: the time of the first row that could be fitted."""
+
 _MOST_INPUTS = 100
 _TRIES = 5
 _LONGEST_PARAM = 500  # characters; MLflow refuses more than 6,000
@@ -207,7 +210,8 @@ def _params(recipe: Recipe) -> dict[str, Any]:
         "folds": recipe.folds,
         "metric": recipe.metric,
         "seed": recipe.seed,
-        "train_start": split.start.isoformat(),
+        # Of several windows, the one that is chosen says it.
+        **({} if recipe.starts else {START: split.start.isoformat()}),
         "train_cut": split.cut.isoformat(),
         **{f"budget.{name}": value for name, value in recipe.budget.to_dict().items()},
     }

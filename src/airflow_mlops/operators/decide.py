@@ -14,6 +14,7 @@ from airflow_mlops.domain.facts.results import Action, DatasetVersion
 from airflow_mlops.domain.facts.retraining import RetrainDecision, suggested
 from airflow_mlops.domain.spec.model import Gates, Retrain
 from airflow_mlops.domain.spec.section import Section
+from airflow_mlops.domain.spec.windows import Span
 from airflow_mlops.exceptions import SpecError
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.reporting import sentences
@@ -58,7 +59,7 @@ class DecideOperator(BaseOperator, SkipMixin):
     :param requests: assets whose events request retraining, whatever the policy says; the ``reason`` in an event's
         extra becomes the reason.
     :param holdout: partitions, or share of the latest rows, that are kept for evaluation.
-    :param window: partitions to train on, or ``all``.
+    :param window: partitions to train on, or ``all``; several, such as ``["all", 3]``, if one of them is chosen.
     :param delay: how long after its event time a label is known.
     :param labels: column of the label in the model's table ``labels``, where
         :class:`~airflow_mlops.operators.performance.IngestLabelsOperator` puts it; None if it is a column of the data.
@@ -82,7 +83,7 @@ class DecideOperator(BaseOperator, SkipMixin):
         skips: Sequence[str],
         requests: Sequence[Asset] = (),
         holdout: int | float = 1,
-        window: int | str = "all",
+        window: int | str | Sequence[Span] = "all",
         delay: timedelta = timedelta(0),
         labels: str | None = None,
         elsewhere: str | None = None,

@@ -16,6 +16,7 @@ from airflow_mlops.domain.facts.retraining import RetrainDecision
 from airflow_mlops.domain.spec.intervals import PredictionIntervals
 from airflow_mlops.domain.spec.model import Budget, Candidate, Decision, Features, Train
 from airflow_mlops.domain.spec.own_metrics import OwnMetric
+from airflow_mlops.domain.spec.windows import Span, of_text
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.learning import provenance
 from airflow_mlops.links import MlflowRunLink
@@ -53,7 +54,7 @@ class TrainOperator(BaseOperator):
     :param own_metrics: metrics of one's own by name; None for none.
     :param features: feature columns; None means all but key, event time and target.
     :param holdout: partitions, or share of the latest rows, that are kept for evaluation.
-    :param window: partitions to train on, or ``all``.
+    :param window: partitions to train on, or ``all``; of several, such as ``["all", 3]``, the best is taken.
     :param delay: how long after its event time a label is known.
     :param labels: whether labels are in the model's table ``labels``, where
         :class:`~airflow_mlops.operators.performance.IngestLabelsOperator` puts them; not needed for a dataset of
@@ -95,7 +96,7 @@ class TrainOperator(BaseOperator):
         metric: str = "roc_auc",
         features: Features | None = None,
         holdout: int | float = 1,
-        window: int | str = "all",
+        window: int | str | Sequence[Span] = "all",
         delay: timedelta = timedelta(0),
         labels: bool = False,
         budget: Budget | None = None,
@@ -208,7 +209,7 @@ class TrainOperator(BaseOperator):
             question=Question.named_by(self),
             features=self.features,
             holdout=self.holdout,
-            window="all" if self.window == "all" else int(self.window),
+            window=of_text(self.window),
             budget=self.budget or Budget(),
             folds=self.folds,
             ranked=self.ranked,

@@ -6,6 +6,7 @@ from airflow.sdk import DAG, Param
 from airflow.sdk.definitions.param import ParamsDict
 
 from airflow_mlops.domain.spec.model import ModelSpec
+from airflow_mlops.domain.spec.windows import phrase
 
 
 def train(spec: ModelSpec) -> dict[str, Param]:
@@ -34,7 +35,7 @@ def train(spec: ModelSpec) -> dict[str, Param]:
             type=["null", "integer"],
             minimum=1,
             title="Window",
-            description=f"Train on this many partitions; empty means {spec.train.window}, as the spec says.",
+            description=f"Train on this many partitions; empty means {phrase(spec.train.window)}, as the spec says.",
         ),
     }
 

@@ -10,6 +10,7 @@ from airflow.sdk.definitions.xcom_arg import XComArg
 from airflow_mlops import assets
 from airflow_mlops.domain.spec.model import ModelSpec
 from airflow_mlops.domain.spec.retrain import Mode
+from airflow_mlops.domain.spec.windows import text
 from airflow_mlops.operators.decide import DecideOperator
 from airflow_mlops.operators.evaluate import EvaluateOperator
 from airflow_mlops.operators.promote import PromoteOperator
@@ -25,7 +26,7 @@ def build(spec: ModelSpec) -> DAG:
             "holdout": spec.train.holdout,
             "window": spec.train.window
             if spec.train.elsewhere
-            else f"{{{{ params.window or {str(spec.train.window)!r} }}}}",
+            else f"{{{{ params.window or {text(spec.train.window)!r} }}}}",
             "delay": spec.labels.delay,
         }
         asks = _adds_up(spec) or _rescues(spec)

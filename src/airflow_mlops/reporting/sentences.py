@@ -10,7 +10,7 @@ from airflow_mlops.domain.facts.results import Action
 from airflow_mlops.domain.facts.retraining import VERSION
 from airflow_mlops.domain.policies.gates_rescue import NAME as RESCUE
 from airflow_mlops.reporting.verdicts import WARN, appearance, of_check, of_result, subject
-from airflow_mlops.reporting.words import line, number
+from airflow_mlops.reporting.words import learned, line, number, windows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -104,7 +104,7 @@ def trained(model: TrainedModel) -> str:
         if model.score is None
         else f"{model.metric} {number(model.score)} on inner validation rows"
     )
-    rows = f"{model.split.train_rows:,} rows before {model.split.cut:%Y-%m-%d}"
+    rows = f"{'learned from ' if model.window else ''}{learned(model)}"
     return f"{model.candidate} is version {model.version}: {ranked}, {rows}, fitted in {model.seconds:.1f} s"
 
 
@@ -121,6 +121,8 @@ def recipe(model: TrainedModel) -> Iterator[str]:
         yield f"parameters: {params or 'those of the estimator'}"
     if model.trials > 1:
         yield f"chosen by {model.trials} trials"
+    if model.window:
+        yield windows(model)
     yield f"{len(model.features)} features: {', '.join(model.features)}"
     yield from model.remarks
 

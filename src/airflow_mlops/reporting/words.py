@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from airflow_mlops.domain.facts.results import TrainedModel
 
 
 def line(value: str) -> str:
@@ -32,3 +36,23 @@ def interval(limits: tuple[float, float] | None) -> str:
 def moment(at: datetime) -> str:
     """Return a time as ``YYYY-MM-DD HH:MM``, which everyone reads alike."""
     return f"{at:%Y-%m-%d %H:%M}"
+
+
+def learned(model: TrainedModel) -> str:
+    """Say which rows a model has learned from, and of several windows in which."""
+    window = f"{model.window.phrase}, " if model.window else ""
+    return f"{window}{model.split.train_rows:,} rows before {model.split.cut:%Y-%m-%d}"
+
+
+def windows(model: TrainedModel) -> str:
+    """Say which of several windows a model has learned from, and how good each was; empty of a single one."""
+    if (choice := model.window) is None:
+        return ""
+    if len(choice.scores) < 2:
+        return f"{choice.phrase}: no shorter window has other rows yet"
+    scores = ", ".join(
+        f"{name} {'not measured' if score is None else number(score)}"
+        for name, score in choice.scores.items()
+    )
+    measured = f"{model.metric} of each window on {choice.partition}, fitted to its rows before"
+    return f"{choice.phrase}: {measured}: {scores}"

@@ -120,6 +120,13 @@ def test_the_train_form_asks_for_reason_force_and_window() -> None:
     assert params.get_param("window").schema["minimum"] == 1
 
 
+def test_several_windows_reach_the_tasks_in_one_word() -> None:
+    train = build(train={"window": ["all", 12, 3]})["parcels.train"]
+    assert train.get_task("decide").window == "{{ params.window or 'all,12,3' }}"
+    description = train.params.get_param("window").description
+    assert "all, 12 or 3, whichever predicts the newest training partition best" in description
+
+
 def test_ingest_waits_for_its_data_if_asked() -> None:
     assert "wait" not in build()["parcels.ingest"].task_ids
     files = {"files": "/data/{partition}.csv", "wait": "PT6H"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import Field
@@ -15,6 +16,7 @@ from airflow_mlops.domain.spec.decision import Decision
 from airflow_mlops.domain.spec.intervals import PredictionIntervals
 from airflow_mlops.domain.spec.own_metrics import OwnMetric
 from airflow_mlops.domain.spec.train import Budget
+from airflow_mlops.domain.spec.windows import Window
 
 if TYPE_CHECKING:
     from airflow_mlops.domain.spec.model import ModelSpec
@@ -34,7 +36,7 @@ class TrainingConfig(Fact):
 
     :param features: feature columns; None means all columns but key, event time and target.
     :param holdout: number of partitions, or share of the latest rows, that are kept for evaluation.
-    :param window: number of partitions to train on, or ``all``.
+    :param window: number of partitions to train on, or ``all``; several leave it to each training.
     :param budget: bounds of the search for hyperparameters.
     :param folds: spans of time that a search validates on.
     :param ranked: whether a candidate without a search is measured on the folds too.
@@ -47,7 +49,7 @@ class TrainingConfig(Fact):
     question: Question
     features: Features | None = None
     holdout: int | float = 1
-    window: Literal["all"] | int = "all"
+    window: Window = "all"
     budget: Budget = Budget()
     folds: int = 1
     ranked: bool = True
@@ -95,6 +97,8 @@ class Recipe(Fact):
     :param class_weight: ``balanced``, or how much the rows of each class count in a fit, by its name, 1 for one that is not
         named; None means that all count alike.
     :param groups: column whose rows of one value stay on one side of a split; None for none.
+    :param starts: the windows to choose from, the longest first, by the time at which each begins; none if the split says it.
+        In the recipe of a version, ``split`` begins with the window that was chosen.
     """
 
     model: str
@@ -118,3 +122,4 @@ class Recipe(Fact):
     weights: str | None = Field(default=None, exclude_if=_absent)
     class_weight: Literal["balanced"] | dict[str, float] | None = Field(default=None, exclude_if=_absent)
     groups: str | None = Field(default=None, exclude_if=_absent)
+    starts: dict[str, datetime] = Field(default_factory=dict, exclude_if=lambda starts: not starts)

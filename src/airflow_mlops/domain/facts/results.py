@@ -13,6 +13,7 @@ from airflow_mlops.domain.facts.approval import ApprovalOutcome
 from airflow_mlops.domain.facts.decision import DecisionRule
 from airflow_mlops.domain.facts.intervals import CalibratedIntervals
 from airflow_mlops.domain.facts.origin import ForeignOrigin
+from airflow_mlops.domain.facts.windows import WindowChoice
 from airflow_mlops.domain.spec.own_metrics import OwnMetric
 
 EXTERNAL = "external"
@@ -111,12 +112,12 @@ class TrainedModel(Fact):
     :param classes_named: True if the spec names them; False if they are those of the training rows.
     :param own_metrics: metrics of one's own by name.
     :param intervals: how the bounds of its predictions were calibrated; None if it has no such bounds.
-    :param decision: from which probability on it puts a row in the second of two classes; None if the spec says nothing, and
-        0.5 decides.
+    :param decision: from which probability on it puts a row in the second of two classes; None means 0.5.
     :param weights: column that says how much each row counts; None means that all count alike.
     :param groups: column whose rows of one value stay on one side of a split; None for none.
     :param texts: those of the features that are used by their words.
     :param origin: where it comes from, if it was trained elsewhere; None if it was trained here.
+    :param window: which of several windows it was fitted to; None if there was one only. The split is that of the rows fitted.
     """
 
     model: str
@@ -144,6 +145,7 @@ class TrainedModel(Fact):
     groups: str | None = Field(default=None, exclude_if=lambda column: column is None)
     texts: tuple[str, ...] = Field(default=(), exclude_if=lambda names: not names)
     origin: ForeignOrigin | None = Field(default=None, exclude_if=lambda origin: origin is None)
+    window: WindowChoice | None = Field(default=None, exclude_if=lambda window: window is None)
 
 
 class ModelRef(Fact):

@@ -15,12 +15,6 @@ from airflow_mlops.domain.spec.loading import Place, describe
 from airflow_mlops.domain.spec.problems import Problems, one_of
 
 
-def _window(value: Any) -> Any:
-    if value == "all" or (type(value) is int and value >= 1):
-        return value
-    raise ValueError(f"must be all, or a number of partitions from 1, not {describe(value)}")
-
-
 def _holdout(value: Any) -> Any:
     if (type(value) is int and value >= 1) or (type(value) is float and 0 < value <= 0.5):
         return value
@@ -30,12 +24,6 @@ def _holdout(value: Any) -> Any:
     )
 
 
-Window = Annotated[
-    int | Literal["all"],
-    PlainValidator(_window),
-    WithJsonSchema({"anyOf": [{"const": "all"}, {"type": "integer", "minimum": 1}]}),
-]
-"""How many partitions are trained on."""
 Holdout = Annotated[
     int | float,
     PlainValidator(_holdout),

@@ -15,8 +15,9 @@ from airflow_mlops.domain.spec.loading import Place
 from airflow_mlops.domain.spec.outliers import DETECTORS, unfit
 from airflow_mlops.domain.spec.own_metrics import NamesOwnMetrics, OwnMetrics
 from airflow_mlops.domain.spec.problems import Problems
-from airflow_mlops.domain.spec.rows import ClassWeight, Holdout, Window
+from airflow_mlops.domain.spec.rows import ClassWeight, Holdout
 from airflow_mlops.domain.spec.section import Section
+from airflow_mlops.domain.spec.windows import Window, spans
 
 _GRADIENT_BOOSTING = {"search": {"learning_rate": [0.03, 0.1, 0.3], "max_leaf_nodes": [15, 31, 63]}}
 _CANDIDATES: dict[Task, tuple[dict[str, Any], ...]] = {
@@ -66,7 +67,8 @@ class Train(NamesOwnMetrics):
 
     window: Window = Field(
         default="all",
-        description="Partitions to learn from, the latest before the holdout; `all` for every one.",
+        description="Partitions to learn from, the latest before the holdout; `all` for every one. A list such as `[all, 3]` leaves it to "
+        "each training, which takes what predicts the newest training partition best.",
     )
     holdout: Holdout = Field(
         default=1,
@@ -192,6 +194,8 @@ class Train(NamesOwnMetrics):
 
     def _idle_elsewhere(self) -> Iterator[tuple[Place, str]]:
         """Yield a complaint about each key that says how to train, where nothing is trained."""
+        if self.elsewhere and len(spans(self.window)) > 1:
+            yield ("window",), "is chosen by fits, and models of elsewhere are not fitted here: name one"
         for name in _OF_FITS if self.elsewhere else ():
             if getattr(self, name) != type(self).model_fields[name].get_default(call_default_factory=True):
                 yield (

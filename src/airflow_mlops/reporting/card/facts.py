@@ -12,7 +12,7 @@ from airflow_mlops.domain.spec.candidates import Candidate
 from airflow_mlops.reporting.card import classes, limitations
 from airflow_mlops.reporting.markdown import MarkdownLink
 from airflow_mlops.reporting.verdicts import Appearance, appearance, gravest_first, observed, of_check
-from airflow_mlops.reporting.words import interval, moment, number
+from airflow_mlops.reporting.words import interval, moment, number, windows
 
 if TYPE_CHECKING:
     from airflow_mlops.domain.facts.results import Evaluation, PromotionDecision
@@ -243,6 +243,7 @@ def _data(evaluation: Evaluation) -> Iterator[Row]:
     if origin := candidate.origin:
         yield "Trained elsewhere", f"as {origin.model} {origin.version}, before {moment(origin.until)}"
     yield "Drift is measured against" if origin else "Learned from", span
+    yield from [("Window", windows(candidate))] if candidate.window else []
     yield "Judged on", f"{moment(split.cut)} to {moment(split.end)}: {split.holdout_rows:,} rows"
     yield "Digest", f"{dataset.digest[:12]}… of partition {dataset.partition}"
     if (labels := dataset.labels) is not None:

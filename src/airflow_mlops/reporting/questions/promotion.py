@@ -16,7 +16,7 @@ from airflow_mlops.reporting.alerts.notice import Link, Notice, Passage, Status
 from airflow_mlops.reporting.alerts.outcome import LISTED, Run
 from airflow_mlops.reporting.markdown import escape
 from airflow_mlops.reporting.verdicts import appearance, gravest_first, observed, of_check, subject
-from airflow_mlops.reporting.words import line
+from airflow_mlops.reporting.words import learned, line
 
 if TYPE_CHECKING:
     from airflow_mlops.domain.spec.approval import Approval
@@ -275,8 +275,8 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def _candidate(evaluation: Evaluation) -> str:
     candidate = evaluation.candidate
     return (
-        f"version {candidate.version}, {candidate.candidate}, from {candidate.split.train_rows:,} rows before "
-        f"{candidate.split.cut:%Y-%m-%d}, judged on {candidate.split.holdout_rows:,} later ones"
+        f"version {candidate.version}, {candidate.candidate}, from {learned(candidate)}, judged on "
+        f"{candidate.split.holdout_rows:,} later ones"
     )
 
 

@@ -7,12 +7,12 @@ import logging
 import math
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.domain.checks import Check, Verdict, overall
 from airflow_mlops.domain.facts.decision import HALF
 from airflow_mlops.domain.facts.evidence import AGAIN
-from airflow_mlops.domain.facts.results import DatasetVersion, Evaluation, ModelRef, Split, TrainedModel
+from airflow_mlops.domain.facts.results import DatasetVersion, Evaluation, ModelRef, TrainedModel
 from airflow_mlops.domain.metrics import metric_of
 from airflow_mlops.domain.policies.gates_rescue import NAME as RESCUE
 from airflow_mlops.domain.spec.model import VersusChampion
@@ -177,8 +177,16 @@ def evaluate(
     return evaluation
 
 
-def _rows_of(candidate: TrainedModel) -> tuple[DatasetVersion, Split]:
-    return labelled.content(candidate.dataset), candidate.split
+def _rows_of(candidate: TrainedModel) -> tuple[Any, ...]:
+    """Return what candidates of one training have in common: their data, and their rows unless each has chosen a window."""
+    dataset, split = candidate.dataset, candidate.split
+    if candidate.window is None:
+        return labelled.content(dataset), split
+    # The digest of labels is that of the window's.
+    same = labels = dataset.labels
+    if labels is not None:
+        same = labels.model_copy(update={"digest": None})
+    return dataset.model_copy(update={"labels": same}), split.cut, split.end
 
 
 def _judged_before(client: Client, ref: ModelRef) -> Evaluation | None:

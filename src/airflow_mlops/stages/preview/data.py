@@ -13,6 +13,7 @@ from airflow_mlops.domain.facts.preview import ColumnChange, Effect, Outlook, Pa
 from airflow_mlops.domain.facts.results import DatasetVersion
 from airflow_mlops.domain.facts.validation import ValidationReport
 from airflow_mlops.domain.partitions import Partition
+from airflow_mlops.domain.spec.windows import spans
 from airflow_mlops.exceptions import SourceMissing
 from airflow_mlops.learning.models import transform
 from airflow_mlops.stages.ingest import ingest
@@ -101,9 +102,10 @@ def to_ingest_again(
     if now is not None and "@" not in now:
         return ()  # code that is not found is told elsewhere
     keys = sorted(published)
-    if isinstance(spec.train.window, int) and isinstance(spec.train.holdout, int):
+    longest = spans(spec.train.window)[0]
+    if isinstance(longest, int) and isinstance(spec.train.holdout, int):
         # The next partition is one of them.
-        keys = keys[-(spec.train.window + spec.train.holdout - 1) :] if keys else keys
+        keys = keys[-(longest + spec.train.holdout - 1) :] if keys else keys
     return tuple(key for key in keys if published[key].transform != now)
 
 

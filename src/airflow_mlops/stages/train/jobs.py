@@ -67,9 +67,16 @@ class Job:
         """Return the job whose search does exactly so many trials."""
         return replace(self, recipe=self.recipe.model_copy(update={"searched": trials}))
 
-    def cut_tags(self, trials: int) -> dict[str, str]:
-        """Return the tags of a version whose search time cut short, for :func:`searched`."""
-        return {**self.after(trials).long_tags(), SEARCHED: json.dumps([self.identity(), trials])}
+    def of_rows(self, recipe: Recipe) -> Job:
+        """Return the job with the recipe that says which of its rows were fitted."""
+        return replace(self, recipe=recipe)
+
+    def cut_tags(self, trials: int, asked: Job) -> dict[str, str]:
+        """Return the tags of a version whose search time cut short, for :func:`searched`.
+
+        :param asked: the job as it was before a window of its rows was chosen.
+        """
+        return {**self.after(trials).long_tags(), SEARCHED: json.dumps([asked.identity(), trials])}
 
     def sources(self) -> dict[str, str]:
         """Return the code to be stored beside the model, by file name."""

@@ -9,6 +9,7 @@ from airflow_mlops.domain.facts.results import DatasetVersion, Split
 from airflow_mlops.domain.spec.candidates import Candidate
 from airflow_mlops.domain.spec.data import Features
 from airflow_mlops.learning.labels import labelled, labels
+from airflow_mlops.stages.train.split import starts
 
 _NUMERIC = ("int", "uint", "float", "double", "halffloat", "decimal", "bool")
 _TEXT = ("string", "large_string", "dictionary")
@@ -70,4 +71,5 @@ def recipe_of(
         weights=question.weights,
         class_weight=config.class_weight,
         groups=config.groups,
+        starts=starts(dataset, split, config.holdout, config.window),
     )

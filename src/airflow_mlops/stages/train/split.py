@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from airflow_mlops.domain.facts import recipe
 from airflow_mlops.domain.facts.results import DatasetVersion, Split
 from airflow_mlops.domain.partitions import Partition
+from airflow_mlops.domain.spec.windows import Span, of_text, spans
 from airflow_mlops.exceptions import NotEnoughData
 from airflow_mlops.learning.labels import labelled
 
@@ -40,14 +42,14 @@ def place_bounds(
     times = np.sort(event_times.to_numpy().astype("datetime64[us]"))
     mature = Partition.containing(partition.end - delay - timedelta(microseconds=1), partition.grain)
     held_out = 0 if isinstance(holdout, float) else holdout
-    end, start = _at(partition.end - delay), times[0] if times.size else _at(partition.start)
+    end, start = at(partition.end - delay), times[0] if times.size else at(partition.start)
     if window != "all":
-        start = _at(mature.shift(1 - held_out - window).start)
+        start = at(_beginning(mature, held_out, window))
     times = times[(times >= start) & (times < end)]
     if isinstance(holdout, float):
         cut = times[int((1 - holdout) * times.size)] if times.size else end
     else:
-        cut = max(start, _at(mature.shift(1 - holdout).start))
+        cut = max(start, at(mature.shift(1 - holdout).start))
     before = int(np.searchsorted(times, cut))
     bounds = Split(
         start=_moment(start),
@@ -60,6 +62,31 @@ def place_bounds(
         first = Partition.containing(_moment(times[0]), partition.grain) if times.size else None
         raise NotEnoughData(f"{_counted(bounds)}: {_lacking(bounds, holdout, window, delay, first, mature)}")
     return bounds
+
+
+def _beginning(mature: Partition, held_out: int, window: int) -> datetime:
+    return mature.shift(1 - held_out - window).start
+
+
+def starts(
+    dataset: DatasetVersion, split: Split, holdout: int | float, window: Span | Sequence[Span]
+) -> dict[str, datetime]:
+    """Return when each of several windows begins, the longest first; nothing for a single window.
+
+    A window that has no other rows than a longer one, or none, is left out.
+
+    :param split: of the longest window.
+    """
+    if len(several := spans(window)) < 2:
+        return {}
+    mature = Partition.containing(split.end - timedelta(microseconds=1), dataset.grain)
+    held_out = 0 if isinstance(holdout, float) else holdout
+    begins = {str(several[0]): split.start}
+    for span in several[1:]:
+        start = _beginning(mature, held_out, int(span))
+        if max(begins.values()) < start < split.cut:
+            begins[str(span)] = start
+    return begins
 
 
 def _counted(bounds: Split) -> str:
@@ -103,7 +130,8 @@ def _partitions(count: int) -> str:
     return f"{count} partition{'s' * (count != 1)}"
 
 
-def _at(moment: datetime) -> np.datetime64:
+def at(moment: datetime) -> np.datetime64:
+    """Return a moment as NumPy has those of rows."""
     import numpy as np
 
     return np.datetime64(moment.astimezone(UTC).replace(tzinfo=None), "us")
@@ -126,7 +154,7 @@ class TrainableRows(NamedTuple):
 
 
 def trainable(
-    dataset: DatasetVersion, holdout: int | float, window: int | str, delay: timedelta
+    dataset: DatasetVersion, holdout: int | float, window: int | str | Sequence[Span], delay: timedelta
 ) -> TrainableRows:
     """Return what a training on a dataset version would learn from.
 
@@ -138,8 +166,10 @@ def trainable(
         return TrainableRows(None, str(error))
 
 
-def split_of(dataset: DatasetVersion, holdout: int | float, window: int | str, delay: timedelta) -> Split:
-    """Return the split of a dataset version, as of its partition.
+def split_of(
+    dataset: DatasetVersion, holdout: int | float, window: int | str | Sequence[Span], delay: timedelta
+) -> Split:
+    """Return the split of a dataset version, as of its partition; of several windows that of the longest.
 
     Where labels have a source of their own, only rows whose label is known by then count.
 
@@ -155,7 +185,7 @@ def split_of(dataset: DatasetVersion, holdout: int | float, window: int | str, d
             rows[when],
             holdout=holdout,
             partition=Partition.parse(dataset.partition, dataset.grain),
-            window="all" if window == "all" else int(window),
+            window=spans(of_text(window))[0],
             delay=delay,
         )
     except NotEnoughData as error:

@@ -6,21 +6,21 @@ import json
 import logging
 from collections.abc import Mapping
 from time import monotonic
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from airflow_mlops.domain.facts.decision import HALF, DecisionRule
+from airflow_mlops.domain.facts.decision import HALF
 from airflow_mlops.domain.facts.results import TrainedModel
 from airflow_mlops.exceptions import ModelNotFound
 from airflow_mlops.learning import provenance, threads
 from airflow_mlops.learning.bless import sample
 from airflow_mlops.learning.labels import labelled
-from airflow_mlops.learning.models import intervals, models, own_metrics, thresholds
-from airflow_mlops.stages.train import conformal, curve, decision, fitting, jobs, trials, tune
+from airflow_mlops.learning.models import intervals, models, own_metrics
+from airflow_mlops.stages.train import conformal, curve, fitting, jobs, trials
+from airflow_mlops.stages.train.chosen import Chosen, choose, refit, waited
 from airflow_mlops.stores import damage
 from airflow_mlops.stores.registry import patience, registration, registry, tracking
 
 if TYPE_CHECKING:
-    import numpy as np
     import pyarrow as pa
     from sklearn.pipeline import Pipeline
 
@@ -31,28 +31,6 @@ log = logging.getLogger(__name__)
 
 TRAINED = "mlops.trained"
 """Tag of versions: the facts of a :class:`~airflow_mlops.domain.facts.results.TrainedModel`."""
-
-
-class _Chosen(NamedTuple):
-    """The fitted model of a training, and how it was chosen.
-
-    :param score: inner score; None if the candidate was not ranked.
-    :param latest: inner score on the latest fold; None if there is none, or another decision was made in it.
-    :param cut: whether the budget's seconds ended the search.
-    :param classes: in the order of the probabilities; none for a regression.
-    :param decision: from which probability on it calls a row positive; None if the recipe says nothing.
-    """
-
-    model: Pipeline
-    params: dict[str, Any]
-    score: float | None
-    latest: float | None
-    trials: int
-    cut: bool
-    rows: int
-    remarks: tuple[str, ...]
-    classes: tuple[str, ...]
-    decision: DecisionRule | None
 
 
 def train_candidate(
@@ -128,18 +106,20 @@ def train(
     title = f"{name} {recipe.dataset.partition}"
     with registration.whole(client, model, key), tracking.run(client, experiment_id, title, key, tags) as run:
         provenance.log(client, run, recipe, tags)
-        data, held = conformal.parts(fitting.data(table, recipe), recipe.intervals)
+        everything = fitting.data(table, recipe)
         # Until here a retry is cheap. From here on what was fitted is in this process only, which so waits itself.
         patient = patience.patient(client)
-        chosen = _choose(job, data, held, trials.Store(patient, run, job.identity(key), recipe.metric), dask)
+        store = trials.Store(patient, run, job.identity(key), recipe.metric)
+        chosen = choose(job, table, everything, store, dask)
+        fitted = job.of_rows(chosen.recipe)
         seconds = round(monotonic() - began, 3)
         logged = models.log(
             patient, run, model, chosen.model, job.recipe.features, recipe.task, job.sources()
         )
-        _log_facts(patient, run, job, chosen)
-        sample_digest = _log_sample(patient, run, job, chosen.model, table)
+        _log_facts(patient, run, chosen)
+        sample_digest = _log_sample(patient, run, chosen, table)
         if pictures:
-            _log_curve(patient, run, job, data, chosen)
+            _log_curve(patient, run, chosen)
         facts = {
             "model": model, "candidate": name, "run_id": run.info.run_id, "digest": logged.digest,
             "task": recipe.task, "target": recipe.target, "metric": recipe.metric, "score": chosen.score,
@@ -154,13 +134,15 @@ def train(
         if chosen.decision:
             facts["decision"] = chosen.decision.to_dict()
             tags[registry.DECISION] = chosen.decision.model_dump_json()
+        if chosen.window:
+            facts["window"] = chosen.window.to_dict()
         settings = {
             "weights": recipe.weights,
             "groups": recipe.groups,
             "texts": recipe.features.kinds.get("text"),
         }
         facts |= {name: fact for name, fact in settings.items() if fact}
-        long_tags = job.cut_tags(chosen.trials) if chosen.cut else job.long_tags()
+        long_tags = fitted.cut_tags(chosen.trials, job) if chosen.cut else fitted.long_tags()
         tags = {**tags, **long_tags, "mlops.digest": logged.digest, TRAINED: json.dumps(facts)}
         tags[registry.CLASSES] = json.dumps(chosen.classes)
         tags[sample.DIGEST_TAG] = sample_digest
@@ -185,74 +167,7 @@ def fit(table: pa.Table, recipe: Recipe, params: Mapping[str, Any]) -> Pipeline:
     :raises NotEnoughData: if too few rows have a label, or all have the same.
     :raises SchemaMismatch: if a column is missing or has another type than its use needs.
     """
-    return _waited(recipe, *conformal.parts(fitting.data(table, recipe), recipe.intervals), params)[0]
-
-
-def _waited(
-    recipe: Recipe, data: fitting.Data, held: fitting.Data | None, params: Mapping[str, Any]
-) -> tuple[Pipeline, DecisionRule | None, str]:
-    """Choose a decision, fit to some rows, and calibrate bounds on others if there are any.
-
-    :return: the fitted pipeline, its decision, and what a person should know of the decision.
-    """
-    name = fitting.name_of(recipe, params)
-    with threads.bounded(threads.per_fit()):
-        what = f"Fitting {name} to {data.labels.size:,} rows"
-        fitted, rule, remark = threads.waited(lambda: _decided(recipe, data, params, name), what)
-        if held is not None:
-            rows = held
-            what = f"Calibrating its bounds on {rows.labels.size:,} rows"
-            threads.waited(lambda: conformal.calibrate(fitted, recipe, params, data, rows), what)
-    return fitted, rule, remark
-
-
-def _decided(
-    recipe: Recipe, data: fitting.Data, params: Mapping[str, Any], name: str
-) -> tuple[Pipeline, DecisionRule | None, str]:
-    def later(before: fitting.Data, after: fitting.Data) -> np.ndarray:
-        counted = fitting.categories(recipe, data), len(data.classes)
-        fitted = fitting.fit(fitting.build(recipe, params, *counted), before, threads.per_fit(), name)
-        return fitting.predicted(fitted, after, recipe.task, name)
-
-    rule, remark = decision.choose(recipe, data, later)
-    fitted = _fit(recipe, data, params)
-    if rule is not None:
-        thresholds.keep(fitted, rule)
-    return fitted, rule, remark
-
-
-def _fit(recipe: Recipe, data: fitting.Data, params: Mapping[str, Any]) -> Pipeline:
-    unfitted = fitting.build(recipe, params, fitting.categories(recipe, data), len(data.classes))
-    return fitting.fit(unfitted, data, threads.per_fit(), fitting.name_of(recipe, params))
-
-
-def _choose(
-    job: jobs.Job, data: fitting.Data, held: fitting.Data | None, store: trials.Store, dask: str | None
-) -> _Chosen:
-    recipe, name = job.recipe, job.recipe.candidate.name
-    outcome = tune.SearchOutcome({}, None, 1)
-    space = recipe.candidate.space
-    if recipe.ranked or space:
-        outcome = tune.search(recipe, data, store if space else None, dask)
-    with threads.remarks() as remarks:
-        model, rule, doubt = _waited(recipe, data, held, outcome.params)
-    for remark in remarks:
-        log.warning("%s: %s", name, remark)
-    names = data.classes if recipe.task == "classification" else ()
-    all_remarks = (*data.remarks, *outcome.remarks, *remarks, *([doubt] if doubt else []))
-    return _Chosen(
-        model,
-        outcome.params,
-        outcome.score,
-        # A decision that the search has made for itself is not the one that the curve is drawn by.
-        outcome.latest if rule is None else None,
-        outcome.trials,
-        outcome.cut,
-        data.labels.size,
-        all_remarks,
-        names,
-        rule,
-    )
+    return waited(recipe, *conformal.parts(fitting.data(table, recipe), recipe.intervals), params)[0]
 
 
 def trained_of(tags: Mapping[str, str], version: str) -> TrainedModel:
@@ -265,31 +180,33 @@ def trained_of(tags: Mapping[str, str], version: str) -> TrainedModel:
         return TrainedModel.from_dict({**json.loads(tags[TRAINED]), **parts, "version": str(version)})
 
 
-def _log_facts(client: Client, run: Run, job: jobs.Job, chosen: _Chosen) -> None:
-    params = {
-        f"model.{name}": value for name, value in {**job.recipe.candidate.params, **chosen.params}.items()
-    }
-    counts: dict[str, Any] = {"train_rows": chosen.rows, "trials": chosen.trials}
+def _log_facts(client: Client, run: Run, chosen: Chosen) -> None:
+    recipe = chosen.recipe
+    params = {f"model.{name}": value for name, value in {**recipe.candidate.params, **chosen.params}.items()}
+    counts: dict[str, Any] = {"train_rows": chosen.data.labels.size, "trials": chosen.trials}
     if bounds := intervals.of(chosen.model):
         counts["calibration_rows"] = bounds.facts.rows
     if chosen.decision and chosen.decision.matrix is None:
         counts["threshold"] = chosen.decision.threshold
+    if chosen.window:
+        counts |= {"window": chosen.window.chosen, provenance.START: recipe.split.start.isoformat()}
     tracking.log_params(client, run.info.run_id, {**counts, **params})
-    tracking.log_metrics(client, run.info.run_id, "inner", {job.recipe.metric: chosen.score})
+    tracking.log_metrics(client, run.info.run_id, "inner", {recipe.metric: chosen.score})
 
 
-def _log_sample(client: Client, run: Run, job: jobs.Job, fitted: Pipeline, table: pa.Table) -> str:
+def _log_sample(client: Client, run: Run, chosen: Chosen, table: pa.Table) -> str:
     """Log rows with the predictions that a fresh process must repeat, and return their digest."""
-    split = job.recipe.split
-    rows = fitting.between(table, job.recipe, split.start, split.end).select(list(job.recipe.features.names))
-    predicted = threads.waited(lambda: sample.predicted(fitted, rows, job.recipe.task), "Predicting")
+    recipe = chosen.recipe
+    split = recipe.split
+    rows = fitting.between(table, recipe, split.start, split.end).select(list(recipe.features.names))
+    predicted = threads.waited(lambda: sample.predicted(chosen.model, rows, recipe.task), "Predicting")
     return sample.keep(client, run.info.run_id, predicted)
 
 
-def _log_curve(client: Client, run: Run, job: jobs.Job, data: fitting.Data, chosen: _Chosen) -> None:
+def _log_curve(client: Client, run: Run, chosen: Chosen) -> None:
     def again(part: fitting.Data) -> Pipeline:
-        return _fit(job.recipe, part, chosen.params)
+        return refit(chosen.recipe, part, chosen.params)
 
     with threads.bounded(threads.per_fit()):
         rule = chosen.decision or HALF
-        curve.log_training(client, run.info.run_id, job.recipe, data, again, rule, chosen.latest)
+        curve.log_training(client, run.info.run_id, chosen.recipe, chosen.data, again, rule, chosen.latest)

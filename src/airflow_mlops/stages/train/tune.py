@@ -13,9 +13,7 @@ from airflow_mlops.domain.metrics import metric_of
 from airflow_mlops.domain.spec.model import Candidate
 from airflow_mlops.exceptions import NotEnoughData, TrainingFailed
 from airflow_mlops.learning import threads
-from airflow_mlops.learning.models import own_metrics
-from airflow_mlops.learning.statistics import measures
-from airflow_mlops.stages.train import decision, fitting, folds, pools
+from airflow_mlops.stages.train import fitting, folds, measuring, pools
 from airflow_mlops.stages.train.proposals import Proposal, Proposals
 from airflow_mlops.stages.train.trials import Trial, TrialOutcome
 
@@ -190,7 +188,7 @@ class _Search:
     def _fold(self, live: list[_Attempt], fold: Fold) -> None:
         from joblib import delayed
 
-        measure = delayed(_measure)
+        measure = delayed(measuring.on_fold)
         calls = [
             measure(attempt.unfitted, self.data, fold, self.recipe, attempt.proposal.params, self.n_threads)
             for attempt in live
@@ -258,36 +256,3 @@ class _Search:
         return SearchOutcome(
             dict(best.params), best.value, trials, cut, tuple(remarks), latest=best.values[-1]
         )
-
-
-class _Measurement(NamedTuple):
-    """The score of one fit.
-
-    :param value: None if it is undefined, or if the fit failed.
-    """
-
-    value: float | None
-    seconds: float
-    error: str = ""
-
-
-@own_metrics.scoped(lambda unfitted, data, fold, recipe, *_: recipe)
-def _measure(
-    unfitted: Pipeline, data: fitting.Data, fold: Fold, recipe: Recipe, params: dict[str, Any], n_threads: int
-) -> _Measurement:
-    """Fit to the rows before a fold, and measure on the rows of the fold; may run on another machine."""
-    from sklearn.base import clone
-
-    began, name = monotonic(), fitting.name_of(recipe, params)
-    try:
-        before = data.between(0, fold.cut)
-        model = fitting.fit(clone(unfitted), before, n_threads, name)
-        later = folds.validated(data, fold)
-        predicted = fitting.predicted(model, later, recipe.task, name)
-        rule = decision.suiting(recipe, later, predicted, before)
-        value = measures.measure(recipe.metric, later.labels, predicted, rule=rule, weights=later.weights)
-    except TrainingFailed as error:
-        return _Measurement(None, monotonic() - began, str(error))
-    except ValueError as error:  # predictions that are not finite
-        return _Measurement(None, monotonic() - began, f"{name}: {error}")
-    return _Measurement(value, monotonic() - began)

@@ -15,6 +15,7 @@ from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.facts.evidence import EvidenceSoFar, judged_again
 from airflow_mlops.domain.facts.results import Evaluation, ModelRef, TrainedModel
 from airflow_mlops.domain.facts.retraining import RetrainDecision
+from airflow_mlops.domain.facts.windows import WindowChoice
 from airflow_mlops.domain.spec.model import (
     Candidate,
     Fairness,
@@ -26,7 +27,14 @@ from airflow_mlops.domain.spec.model import (
     Stability,
     VersusChampion,
 )
-from airflow_mlops.exceptions import DigestMismatch, LeakedRows, ModelNotFound, NotEnoughData, SchemaMismatch
+from airflow_mlops.exceptions import (
+    DigestMismatch,
+    LeakedRows,
+    ModelNotFound,
+    NotEnoughData,
+    SchemaMismatch,
+    TrainingFailed,
+)
 from airflow_mlops.learning.bless.sample import DIGEST_TAG, fetch
 from airflow_mlops.learning.models import models
 from airflow_mlops.stages.evaluate import evaluate
@@ -91,6 +99,18 @@ def judged(
             **changes,
         },
     )
+
+
+def test_candidates_of_different_windows_are_of_one_training(
+    client: Any, good: TrainedModel, guess: TrainedModel
+) -> None:
+    later = good.split.model_copy(update={"start": good.split.start + timedelta(days=7), "train_rows": 400})
+    choice = WindowChoice(chosen="all", partition="2013-01", scores={"all": 0.7, "2": 0.6})
+    whole = guess.model_copy(update={"window": choice})
+    short = good.model_copy(update={"window": choice.model_copy(update={"chosen": 2}), "split": later})
+    assert judged(client, whole, short).candidate == short
+    with pytest.raises(TrainingFailed, match="trained on different data"):
+        judged(client, guess, short)
 
 
 def named(evaluation: Evaluation, name: str) -> list[Check]:

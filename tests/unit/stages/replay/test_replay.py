@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow.compute as pc
 import pytest
 
 from airflow_mlops.domain.checks import Verdict
@@ -28,7 +29,7 @@ from airflow_mlops.stages.replay import calibrate, compare, planning, replay, re
 from airflow_mlops.stages.replay.planning import ReplayPlan
 from airflow_mlops.stages.train import jobs
 from airflow_mlops.stores.tables import tables
-from history import MODEL, History, shifted
+from history import MODEL, History, changed, month, rows_of, shifted
 from registry_builders import make_gate
 from synthetic import FEATURES, LOGISTIC
 
@@ -134,6 +135,26 @@ def test_a_search_that_time_cut_short_is_replayed_by_as_many_trials(history: His
     again = planning.make(spec, history.storage, tmp_path / "again", searched=done)
     [same] = stages.trained(again, 1)
     assert (same.trials, same.digest) == (1, cut.digest)
+
+
+def test_each_candidate_chooses_its_window_in_a_replay_too(tmp_path: Path) -> None:
+    found = History(tmp_path)
+    first = rows_of("2013-01")
+    found.publish("2013-01", changed(first, late=pc.invert(first["late"])))
+    for key in MONTHS[1:]:
+        found.publish(key)
+    # To every row alike: such a candidate is as good with any window, and so takes the longest.
+    blind = Candidate(estimator=LOGISTIC.estimator, params={"C": 1e-12}, name="Blind")
+    train = Train(candidates=(LOGISTIC, blind), window=("all", 2), metric="f1")
+    spec = SPEC.model_copy(update={"train": train, "labels": Labels()})
+    plan = planning.make(spec, found.storage, tmp_path / "work")
+    candidates = stages.trained(plan, 3)
+    windows = [candidate.window and candidate.window.chosen for candidate in candidates]
+    assert windows[0] == 2
+    assert candidates[0].split.start == month("2013-02").start
+    evaluation, _ = stages.evaluated(plan, spec, 3, candidates, None)
+    assert evaluation.candidate.window == candidates[0].window
+    assert stages.trained(plan, 3) == candidates
 
 
 def test_models_are_trained_once_for_all_policies(plan: ReplayPlan, found: Replay) -> None:

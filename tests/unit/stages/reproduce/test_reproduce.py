@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import json
 import sys
+from datetime import timedelta
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import pyarrow.compute as pc
 import pytest
 
 from airflow_mlops.domain.checks import Check, Verdict
@@ -16,9 +18,10 @@ from airflow_mlops.learning.models import models, pipeline
 from airflow_mlops.learning.statistics import measures
 from airflow_mlops.stages.reproduce import environments, reproduce
 from airflow_mlops.stages.train import jobs
+from airflow_mlops.stages.train.split import place_bounds, starts
 from airflow_mlops.stores.registry import tracking
 from airflow_mlops.stores.tables import tables
-from history import MODEL, History, shifted
+from history import MODEL, History, changed, month, rows_of, shifted
 from synthetic import BOOSTING
 
 pytestmark = pytest.mark.slow  # real processes, or fits: seconds each
@@ -312,3 +315,20 @@ def test_a_regression_is_reproduced_too(history: History) -> None:
     done = again(history, found)
     assert done.reproduced
     assert {check.name for check in done.outcome} == {"digest", "rmse", "mae", "r2"}
+
+
+def test_a_version_of_a_chosen_window_is_fitted_to_that_window_again(history: History) -> None:
+    first = rows_of("2013-01")
+    history.publish("2013-01", changed(first, late=pc.invert(first["late"])))
+    for key in ("2013-02", "2013-03", "2013-04"):
+        dataset = history.publish(key)
+    rows = tables.read(dataset.uri, version=dataset.version)
+    bounds = place_bounds(
+        rows["departure"], holdout=1, partition=month("2013-04"), window="all", delay=timedelta(0)
+    )
+    found = history.train(dataset, starts=starts(dataset, bounds, 1, ("all", 2)))
+    assert found.window is not None
+    assert (found.window.chosen, found.split.start) == (2, month("2013-02").start)
+    judge(history, found)
+    done = again(history, found)
+    assert (done.reproduced, done.digest) == (True, found.digest)

@@ -21,7 +21,7 @@ from airflow_mlops.exceptions import (
 )
 from airflow_mlops.learning import threads
 from airflow_mlops.learning.models import models
-from airflow_mlops.stages.train import fitting, pools, train, trials, tune
+from airflow_mlops.stages.train import fitting, measuring, pools, train, trials, tune
 from airflow_mlops.stages.train.folds import Fold
 from airflow_mlops.stores.registry import tracking
 from damaged import DAMAGED
@@ -57,13 +57,13 @@ def found(candidate: Candidate, data: fitting.Data | None = None, **settings: An
 def fits(monkeypatch: pytest.MonkeyPatch) -> list[tuple[dict[str, Any], int]]:
     """Tell of each fit, of which parameters and to how many rows."""
     told: list[tuple[dict[str, Any], int]] = []
-    measure = tune._measure
+    measure = measuring.on_fold
 
     def tell(unfitted: Any, data: Any, fold: Fold, recipe: Any, params: Any, threads: int) -> Any:
         told.append((params, fold.cut))
         return measure(unfitted, data, fold, recipe, params, threads)
 
-    monkeypatch.setattr(tune, "_measure", tell)
+    monkeypatch.setattr(measuring, "on_fold", tell)
     return told
 
 
@@ -93,7 +93,7 @@ def test_the_score_is_the_mean_over_the_folds_each_fitted_to_the_rows_before(
     assert [rows for _, rows in fits] == [160, 240, 320]
     data = make_data()
     each = [
-        tune._measure(
+        measuring.on_fold(
             fitting.build(recipe_of(tree()), {"max_depth": 3}, fitting.categories(recipe_of(tree()), data)),
             data, Fold(cut, cut + 80), recipe_of(tree()), {}, 1,
         ).value
