@@ -75,7 +75,9 @@ def evaluate_candidates(
         gates=gates,
         partition=dataset.partition,
         retrain=retrain,
-        learned=lambda: labelled.read(dataset, columns=of_labels, since=split.start, until=split.cut),
+        learned=lambda: labelled.read(
+            dataset, columns=of_labels, since=_best(candidates).split.start, until=split.cut
+        ),
         pictures=pictures,
         fresh=fresh,
     )

@@ -53,6 +53,12 @@ def found(candidate: Candidate, data: fitting.Data | None = None, **settings: An
     return tune.search(recipe_of(candidate, **settings), data or make_data())
 
 
+def keep_time(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
+    """Let a search, and each of its fits, look at one clock."""
+    for module in (tune, measuring):
+        monkeypatch.setattr(module, "monotonic", clock)
+
+
 @pytest.fixture
 def fits(monkeypatch: pytest.MonkeyPatch) -> list[tuple[dict[str, Any], int]]:
     """Tell of each fit, of which parameters and to how many rows."""
@@ -150,7 +156,7 @@ class Clock:
 def test_a_trial_that_runs_out_of_time_between_folds_counts_for_nothing(
     monkeypatch: pytest.MonkeyPatch, fits: list[tuple[dict[str, Any], int]]
 ) -> None:
-    monkeypatch.setattr(tune, "monotonic", Clock(1.0))
+    keep_time(monkeypatch, Clock(1.0))
     best = found(tree(max_depth=[1, 2, 3, 4]), folds=4, seconds=20)
     assert len(fits) % 4 > 0, "the last one was given up"
     assert best.trials == len(fits) // 4
@@ -163,20 +169,20 @@ def test_a_search_that_was_cut_short_is_the_same_again_at_any_speed(
     monkeypatch: pytest.MonkeyPatch, fits: list[tuple[dict[str, Any], int]], space: dict[str, Any]
 ) -> None:
     recipe = recipe_of(tree(**space), trials=8, parallel=2, folds=2, seconds=60)
-    monkeypatch.setattr(tune, "monotonic", Clock(5.0))
+    keep_time(monkeypatch, Clock(5.0))
     cut = tune.search(recipe, make_data())
     assert cut.cut
     assert 0 < cut.trials < len({str(params) for params, _ in fits}), "a batch was given up"
     again = recipe.model_copy(update={"searched": cut.trials})
     for step in (0.0, 1e6):
-        monkeypatch.setattr(tune, "monotonic", Clock(step))
+        keep_time(monkeypatch, Clock(step))
         assert tune.search(again, make_data()) == cut
 
 
 def test_the_same_facts_give_the_same_search_at_any_speed(monkeypatch: pytest.MonkeyPatch) -> None:
     outcomes = []
     for step in (0.0, 1.0, 20.0):
-        monkeypatch.setattr(tune, "monotonic", Clock(step))
+        keep_time(monkeypatch, Clock(step))
         outcomes.append(found(tree(max_depth=[1, 2, 3, 4, 5, 6, 7, 8]), folds=2, seconds=Budget().seconds))
     assert outcomes[0] == outcomes[1] == outcomes[2]
     assert (outcomes[0].trials, outcomes[0].cut) == (8, False)
