@@ -120,7 +120,8 @@ class IngestLabelsOperator(BaseOperator):
     :param task: classification or regression.
     :param classes: the classes of a classification in order; none takes those of the training rows.
     :param grain: length of a partition: hour, day, week or month, and perhaps a time zone after it, as of the data.
-    :param policy: how many labels may belong to no published row, and what follows if more do; None means the defaults.
+    :param policy: how many labels may belong to no published row, and what follows if more do; and the delay, before which a
+        source without labels is no error. None means the defaults.
     :param partition: key of the partition; None means the run's ``partition_key``.
     :param ambiguous: which one is meant by a time without an offset that occurs twice, as clocks are set back: ``earlier``
         or ``later``; None refuses it.
@@ -177,6 +178,7 @@ class IngestLabelsOperator(BaseOperator):
             ambiguous=self.ambiguous,
             classes=tuple(map(class_name, self.classes)),
             pii=self.pii,
+            delay=policy.delay,
         )
         check = unmatched(report, policy.max_unmatched)
         report = report.model_copy(update={"check": check})

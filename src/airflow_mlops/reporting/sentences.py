@@ -177,7 +177,9 @@ def stored(version: DatasetVersion, how: str, quarantined: int = 0) -> str:
 
 
 def labelled(report: LabelsReport) -> str:
-    """Say how many labels became known, and what is wrong with them."""
+    """Say how many labels became known, and what is wrong with them; or why there is none to read."""
+    if report.reason:
+        return line(report.reason)
     parts = [f"{report.rows:,} labels, {report.new:,} of them new"]
     if report.empty:
         parts.append(f"{report.empty:,} rows have none")

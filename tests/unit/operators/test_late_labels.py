@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from airflow_mlops.domain.facts.retraining import RetrainDecision
 from airflow_mlops.domain.spec.data import Labels
 from airflow_mlops.domain.spec.model import DriftPolicy, Features, Retrain
 from airflow_mlops.domain.spec.monitor import AutoRollback, Monitor
-from airflow_mlops.exceptions import BadRows
+from airflow_mlops.exceptions import BadRows, SourceMissing
 from airflow_mlops.operators.decide import DecideOperator
 from airflow_mlops.operators.drift import DriftOperator
 from airflow_mlops.operators.guard import GuardOperator
@@ -97,6 +98,21 @@ def test_a_model_is_trained_once_its_labels_have_come(late: Late) -> None:
     assert model.dataset.labels is not None
     assert model.dataset.labels.digest
     assert model.features == FEATURES.names
+
+
+def test_labels_that_no_row_can_be_due_yet_are_not_needed(
+    late: Late, caplog: pytest.LogCaptureFixture
+) -> None:
+    def absent(partition: Any) -> None:
+        raise FileNotFoundError("nothing")
+
+    publish(late, "2013-01")
+    source = python.PythonSource(absent)
+    report = LabelsReport.from_dict(bring("2013-01", source=source, policy=Labels(delay=timedelta(days=31))))
+    assert report.rows == 0
+    assert "goes on without labels: there is nothing at " in caplog.text
+    with pytest.raises(SourceMissing, match="labels.source: .*: nothing"):
+        bring("2013-01", source=source, policy=Labels(delay=timedelta(days=30)))
 
 
 def test_a_cleared_training_is_adopted_unless_labels_of_its_rows_have_come_since(late: Late) -> None:

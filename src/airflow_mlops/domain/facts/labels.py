@@ -38,6 +38,7 @@ class LabelsReport(Fact):
     :param touched: partitions of event time that got new labels.
     :param unmatched: those of the rows with a label that belong to no published row; None if nobody looked.
     :param check: whether these are more than the spec allows; None if nobody looked.
+    :param reason: why the partition goes on without labels; empty if there were some to read.
     """
 
     partition: str
@@ -48,3 +49,4 @@ class LabelsReport(Fact):
     touched: tuple[str, ...] = ()
     unmatched: Unmatched | None = None
     check: Check | None = None
+    reason: str = ""

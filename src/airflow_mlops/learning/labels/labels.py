@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from airflow_mlops.domain.classes import are_texts
 from airflow_mlops.domain.facts.labels import LabelsReport
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.exceptions import BadRows, SchemaMismatch, WriteConflict
-from airflow_mlops.learning.labels import matching, reading
+from airflow_mlops.exceptions import BadRows, SchemaMismatch, SourceMissing, WriteConflict
+from airflow_mlops.learning.labels import due, matching, reading
 from airflow_mlops.learning.models import classes as label_classes
 from airflow_mlops.learning.models import pipeline
 from airflow_mlops.stores.arrow import count_missing, is_beyond_years, unsigned
@@ -42,6 +42,7 @@ def ingest(
     ambiguous: str | None = None,
     classes: tuple[str, ...] = (),
     pii: Collection[str] = (),
+    delay: timedelta = timedelta(0),
 ) -> LabelsReport:
     """Write the labels that a source has for a partition: those that became known during it.
 
@@ -51,19 +52,22 @@ def ingest(
     :param data: URI of the published data; None means data that is not a table of ours, so that nobody knows its keys.
     :param ambiguous: as of :func:`write`, as is ``classes``.
     :param pii: columns whose values no message about cells that cannot be read, or are no class, shows.
-    :raises SourceMissing: if the source has nothing for the partition.
+    :param delay: how long after its event time a label is known: until a published row is that old, a source may have nothing.
+    :raises SourceMissing: if the source has nothing for the partition, and a row can have a label by its end.
     :raises SchemaMismatch: if a cell of another column cannot be read; else errors are those of :func:`write`.
     """
     types = matching.types(data, key)
     if are_texts(classes):
         types |= {target: "string"}
     expected = dict.fromkeys([event_time, LABELLED_AT], "timestamp[us, tz=UTC]")
-    if task == "regression":
-        expected |= {target: "double"}
+    expected |= {target: "double"} if task == "regression" else {}
     keys = [name for name in key if name != event_time]
     early = [] if data is None else [name for name in keys if name not in matching.published(data).names]
     unnamed = target if task == "classification" and not classes else None
-    read = reading.read(source, partition, types, keys, expected, early, unnamed, pii)
+    try:
+        read = reading.read(source, partition, types, keys, expected, early, unnamed, pii)
+    except SourceMissing as error:
+        return due.none(source, partition, error, data, delay)
     if read is None:
         return LabelsReport(partition=partition.key, rows=0, new=0, empty=0, contradictory=0)
     strangers = read.labelled(target, task, classes, f"the labels of partition {partition.key}", pii)
@@ -234,9 +238,9 @@ def _columns(
         labelled_at = later(rows[LABELLED_AT], pa.scalar(partition.start, kind))
     rows = rows.select(names).append_column(LABELLED_AT, labelled_at)
     # A row without a label is left out, so its key and times may be missing.
-    due, _ = pipeline.labels(rows, target, task)
+    labelled, _ = pipeline.labels(rows, target, task)
     for name in [*key, event_time, LABELLED_AT]:
-        _check(due[name], name, where)
+        _check(labelled[name], name, where)
     return rows
 
 

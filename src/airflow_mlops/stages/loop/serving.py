@@ -25,6 +25,7 @@ from airflow_mlops.stages.shadow import shadow
 from airflow_mlops.stages.shadow.shadow import ShadowTrial
 from airflow_mlops.stages.watch import predictions, watch
 from airflow_mlops.stores.outputs import tables as outputs
+from airflow_mlops.stores.tables import versions
 
 log = logging.getLogger(__name__)
 
@@ -111,6 +112,7 @@ def watched(plan: WatchPlan, dataset: DatasetVersion) -> HealthReport:
 def take_labels(plan: PredictionPlan, partition: Partition) -> None:
     """Take in the labels that have become known during a partition.
 
+    :raises SourceMissing: if there are none, though a row can have one by its end.
     :raises BadRows: if more labels belong to no row than ``labels.max_unmatched`` lets pass.
     """
     spec = plan.spec
@@ -128,7 +130,14 @@ def take_labels(plan: PredictionPlan, partition: Partition) -> None:
         ambiguous=spec.ambiguous,
         classes=tuple(map(class_name, spec.classes)),
         pii=spec.pii,
+        delay=spec.labels.delay,
     )
+    if report.reason:
+        # As usual as it is at the start, it is worth one line, and not one for each partition until labels are due.
+        is_first = versions.partitions(plan.uri("data"))[:1] == [partition.key]
+        log.log(
+            logging.WARNING if is_first else logging.INFO, "%s %s %s.", spec.name, partition, report.reason
+        )
     check = unmatched(report, spec.labels.max_unmatched)
     if check is not None and check.verdict is Verdict.FAIL:
         log.warning("%s %s: %s", spec.name, partition, check.reason)

@@ -179,6 +179,31 @@ def test_without_labels_drift_is_judged_and_quality_estimated_by_the_word_of_the
     assert reports[2].champion.version == "external"
 
 
+def test_partitions_before_any_label_can_be_due_need_none(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    months = {key: made(key) for key in KEYS}
+    due = months["2024-01"].select(["customer", "at", "churned"])
+
+    def known(partition: Partition | None) -> pa.Table:
+        if partition is None or partition.key != "2024-02":
+            raise FileNotFoundError("there is no file")
+        return due
+
+    # The rows of January are due in the course of February.
+    system = System(tmp_path, months, labels={"delay": "P31D", "source": {"python": "nowhere:labels"}})
+    object.__setattr__(system.plan, "labels", PythonSource(known))
+    january, february, march, april = loop.run(system.plan, map(month, months))
+    assert [january.problem, february.problem] == ["", ""]
+    assert january.health.performance.reason == "0 rows with matured labels; 100 are needed"
+    assert "churn 2024-01 goes on without labels: there is nothing at " in caplog.text
+    assert february.health.metrics["roc_auc"] is not None
+    for step in (march, april):
+        assert step.health is None
+        assert step.problem.startswith("labels.source: ")
+        assert "there is no file" in step.problem
+
+
 def test_chosen_classes_alone_are_judged_by_metrics_of_classes_alone(tmp_path: Path) -> None:
     months = {key: without(made(key), "p") for key in KEYS[:3]}
     system = System(
