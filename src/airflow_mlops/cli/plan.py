@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_mlops.cli import terminal
 from airflow_mlops.domain.checks import Verdict
 from airflow_mlops.domain.facts.preview import Outlook, Part
+from airflow_mlops.domain.spec import defaults
 from airflow_mlops.reporting.verdicts import COLOURS, WARN, Tone, appearance
 
 if TYPE_CHECKING:
@@ -149,6 +150,11 @@ def _print(console: Console, outcome: Preview) -> None:
             )
             line = Text.assemble("  ", (sign, colour), " ", words.removeprefix(_INDENT))
             console.print(line, soft_wrap=True)
+    if outcome.newer:
+        keys = "; ".join(f"{place}: {_shown(value)}" for place, value in outcome.newer.items())
+        hint = f"defaults: {defaults.NEWEST} in the spec would change these besides, see docs/how-it-decides.md: {keys}."
+        console.print()
+        console.print(Text(textwrap.fill(hint, console.width, break_on_hyphens=False), "dim"), soft_wrap=True)
 
 
 def _summary(outcome: Preview) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from airflow_mlops.cli.doctor.diagnosis import Diagnosis, brief, failed, passed, skipped, warned
+from airflow_mlops.domain.spec.defaults import NEWEST, newer
+from airflow_mlops.domain.spec.predicted import PredictionSpec
 from airflow_mlops.reporting.notes import TAG
 
 if TYPE_CHECKING:
@@ -39,7 +41,20 @@ def files() -> list[Diagnosis]:
         )
         for problem in models.specs().problems
     ]
+    lines += [
+        _former(spec) for spec in models.specs().valid if isinstance(spec, PredictionSpec) and newer(spec)
+    ]
     return lines
+
+
+def _former(spec: PredictionSpec) -> Diagnosis:
+    keys = ", ".join(newer(spec))
+    return warned(
+        "specs",
+        f"{spec.name} has the defaults of edition {spec.defaults}; of the newest, {NEWEST}, it would get {keys}",
+        "It alarms, retrains and promotes as before they came; docs/how-it-decides.md says what they are worth",
+        f"write defaults: {NEWEST} into the spec, and let airflow mlops plan say what that changes",
+    )
 
 
 def _missing(folder: Path) -> Diagnosis:

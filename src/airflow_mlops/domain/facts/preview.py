@@ -5,6 +5,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any
 
+from pydantic import Field
+
 from airflow_mlops.domain.checks import Fact, Number
 
 
@@ -102,6 +104,7 @@ class Preview(Fact):
     :param trains: whether a candidate is trained then; None if it is not known.
     :param why: why, by the retrain policy.
     :param seconds: of a training of all candidates, by this model's own history; None if one of them has none.
+    :param newer: what the newest edition of the defaults would set besides, by key; empty if the spec has it.
     """
 
     model: str
@@ -118,6 +121,7 @@ class Preview(Fact):
     seconds: Number = None
     serving: tuple[ServingPreview, ...] = ()
     effects: tuple[Effect, ...] = ()
+    newer: dict[str, Any] = Field(default_factory=dict)
 
     @property
     def outlook(self) -> Outlook:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from airflow_mlops.domain.spec.loading import Place
@@ -50,17 +50,23 @@ def _put(values: Any, place: Place, value: Any) -> Any:
     return {**values, key: _put(values.get(key, {}), tuple(rest), value) if rest else value}
 
 
-def newer(values: Mapping[str, Any], sections: Mapping[str, Any]) -> Iterator[tuple[Place, Any]]:
-    """Yield the places and values that a spec of an older edition would get from the newest one."""
-    if values.get("defaults") == NEWEST:
-        return
-    upgraded = filled({**values, "defaults": NEWEST}, sections)
-    for place, value in SECOND.items():
-        if _at(values, place) is None and _at(upgraded, place) == value:
-            yield place, value
+def newer(spec: Section) -> dict[str, Any]:
+    """Return the values that a spec of an older edition would get from the newest one, by the place of their key.
+
+    What the spec says itself stays as it is.
+    """
+    written = spec.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    if written.get("defaults") == NEWEST:
+        return {}
+    upgraded = filled({**written, "defaults": NEWEST}, type(spec).model_fields)
+    return {
+        ".".join(map(str, place)): value
+        for place, value in SECOND.items()
+        if _at(upgraded, place) == value and _at(written, place) != value
+    }
 
 
 def _at(values: Any, place: Place) -> Any:
     for key in place:
-        values = values.get(key) if isinstance(values, Mapping) else getattr(values, str(key), None)
+        values = values.get(key) if isinstance(values, Mapping) else None
     return values

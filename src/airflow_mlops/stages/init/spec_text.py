@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from airflow_mlops.domain.metrics import Task
+from airflow_mlops.domain.spec.defaults import NEWEST
 from airflow_mlops.stages.init import plan as plans
 from airflow_mlops.stages.init import roles
 from airflow_mlops.stages.init.partition_profiles import PartitionProfiles
@@ -102,6 +103,10 @@ def _columns(plan: Plan) -> Iterator[str]:
 
 def _loop(plan: Plan, profiles: PartitionProfiles) -> Iterator[str]:
     held, why = plans.holdout(profiles, plan.answers.target)
+    yield from _comment(
+        "When to train and what may serve is decided by these defaults: docs/how-it-decides.md."
+    )
+    yield _key("defaults", NEWEST)
     yield "train:"
     yield from _comment(f"{why[0].upper()}{why[1:]}.", 2)
     yield _key("holdout", held, 2)

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from airflow_mlops.domain.facts.preview import Effect, Outlook, Part, Preview, ServingPreview, SpecChange
+from airflow_mlops.domain.spec import defaults
 from airflow_mlops.domain.spec.model import ModelSpec
+from airflow_mlops.domain.spec.predicted import PredictionSpec
 from airflow_mlops.exceptions import DigestMismatch, ModelNotFound, ModelRefused, RegistryUnavailable
 from airflow_mlops.stages.preview import data, functions, meaning, serving, training
 from airflow_mlops.stages.preview.data import Rehearsal
@@ -85,6 +87,7 @@ def preview(plan: PreviewPlan) -> Preview:
         why=after.decision.reason if after else "",
         seconds=model.seconds if model else None,
         serving=model.serving if model else (),
+        newer=defaults.newer(plan.spec) if isinstance(plan.spec, PredictionSpec) else {},
         effects=tuple(sorted(effects, key=lambda effect: list(Part).index(effect.part))),
     )
 

@@ -17,11 +17,27 @@ continuous_training(ModelSpec.load("models/flights.yaml"))
 
 
 def test_dag_files_that_can_be_parsed_pass(dags: Path, spec: Callable[[str], None]) -> None:
-    spec("")
+    spec("defaults: 2\n")
     (dags / "flights.py").write_text(DAG_FILE)
     (diagnosis,) = look_at.files()
     assert diagnosis.status is Condition.PASS
     assert diagnosis.observation.endswith("can be parsed: 5 DAGs, 5 of them of models")
+
+
+def test_a_spec_of_an_older_edition_of_the_defaults_is_named_with_what_it_would_get(
+    dags: Path, spec: Callable[[str], None]
+) -> None:
+    spec("retrain: {when: {every: 3}}\n")
+    (dags / "flights.py").write_text(DAG_FILE)
+    *_, diagnosis = look_at.files()
+    assert diagnosis.status is Condition.WARN
+    assert (
+        "defaults of edition 1; of the newest, 2, it would get monitor.performance.chance, "
+        in diagnosis.observation
+    )
+    assert "retrain.again" in diagnosis.observation
+    assert "retrain.when" not in diagnosis.observation
+    assert "defaults: 2" in diagnosis.fix
 
 
 def test_a_folder_that_is_missing_or_empty_is_named(dags: Path) -> None:
@@ -47,7 +63,7 @@ def test_an_import_error_and_a_spec_that_is_wrong_are_named(dags: Path, spec: Ca
 
 
 def test_a_dag_file_that_airflow_skips_is_named(dags: Path, spec: Callable[[str], None]) -> None:
-    spec("")
+    spec("defaults: 2\n")
     (dags / "flights.py").write_text(DAG_FILE.replace("DAGs of a model", "My model"))
     (diagnosis,) = look_at.files()
     assert diagnosis.status is Condition.WARN

@@ -74,9 +74,14 @@ def test_an_edition_that_does_not_exist_is_refused_with_those_that_do() -> None:
 
 
 def test_what_an_upgrade_would_give_a_spec_is_what_it_leaves_out() -> None:
-    there = {place: value for place, value in defaults.SECOND.items() if place != ("retrain", "when")}
-    assert dict(defaults.newer(SMALLEST, ModelSpec.model_fields)) == defaults.SECOND
-    assert (
-        dict(defaults.newer({**SMALLEST, "retrain": {"when": {"every": 3}}}, ModelSpec.model_fields)) == there
+    every = {".".join(place): value for place, value in defaults.SECOND.items()}
+    assert defaults.newer(ModelSpec.from_dict(SMALLEST)) == every
+    monthly = ModelSpec.from_dict({**SMALLEST, "retrain": {"when": {"every": 3}}})
+    assert defaults.newer(monthly) == {
+        place: value for place, value in every.items() if place != "retrain.when"
+    }
+    assert not defaults.newer(ModelSpec.from_dict({**SMALLEST, "defaults": 2}))
+    watched = MonitoringSpec.from_dict(
+        {**SMALLEST, "predictions": {"prediction": "p", "reference": "2013-01"}}
     )
-    assert not [*defaults.newer({**SMALLEST, "defaults": 2}, ModelSpec.model_fields)]
+    assert [*defaults.newer(watched)] == ["monitor.performance.chance"]
