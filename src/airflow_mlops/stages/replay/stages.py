@@ -143,19 +143,21 @@ def evaluated(
     pictures = spec.monitor.drift.weights == "importance"
 
     def compute() -> dict[str, Any]:
-        began = monotonic()
-        evaluation = evaluate.evaluate_candidates(
-            candidates,
-            client=plan.client(),
-            dataset=dataset,
-            champion=champion,
-            gates=spec.gates,
-            retrain=retrain,
-            pictures=pictures,
-            # Nobody serves what a replay trains, and a fresh process takes seconds to start.
-            fresh=False,
-        )
-        return {"evaluation": evaluation.to_dict(), "seconds": round(monotonic() - began, 3)}
+        # Under several policies the same candidates are judged beside other champions, and each writes to their run in MLflow.
+        with locked(plan.folder, f"candidates-{candidates[0].version}"):
+            began = monotonic()
+            evaluation = evaluate.evaluate_candidates(
+                candidates,
+                client=plan.client(),
+                dataset=dataset,
+                champion=champion,
+                gates=spec.gates,
+                retrain=retrain,
+                pictures=pictures,
+                # Nobody serves what a replay trains, and a fresh process takes seconds to start.
+                fresh=False,
+            )
+            return {"evaluation": evaluation.to_dict(), "seconds": round(monotonic() - began, 3)}
 
     against = champion.digest if champion else None
     # A digest alone will not do: neither the metric of the ranking nor the end of the holdout changes a model's bytes.

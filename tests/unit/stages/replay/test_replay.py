@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pyarrow.compute as pc
@@ -339,3 +340,32 @@ def test_quiet_partitions_are_named_by_a_span_or_all() -> None:
         calibrate.quiet("2013-02", SPEC.partition, MONTHS)
     with pytest.raises(ValueError, match="none of the replayed"):
         calibrate.quiet("2014-02..2014-03", SPEC.partition, MONTHS)
+
+
+def test_candidates_are_judged_by_one_process_at_a_time_whatever_the_gates(
+    plan: ReplayPlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    candidates = stages.trained(plan, 2)
+    judge, running, overlapped = stages.evaluate.evaluate_candidates, [], []
+    others: list[Thread] = []
+
+    def judged(*models: Any, gates: Gates, **facts: Any) -> Evaluation:
+        overlapped.append(len(running))
+        running.append(gates)
+        if not others:
+            others.append(Thread(target=lambda: evaluate(0.52)))
+            others[0].start()
+            # It comes as far as it may.
+            others[0].join(0.5)
+        evaluation = judge(*models, gates=gates, **facts)
+        running.pop()
+        return evaluation
+
+    def evaluate(floor: float) -> None:
+        gates = Gates(floor={"roc_auc": floor})
+        stages.evaluated(plan, plan.spec.model_copy(update={"gates": gates}), 2, candidates, None)
+
+    monkeypatch.setattr(stages.evaluate, "evaluate_candidates", judged)
+    evaluate(0.51)
+    others[0].join(60)
+    assert overlapped == [0, 0]
