@@ -17,7 +17,7 @@ from airflow_mlops.domain.facts.tally import tally
 from airflow_mlops.domain.facts.validation import ValidationReport
 from airflow_mlops.domain.policies.incidents import failing
 from airflow_mlops.reporting.alerts.labels import labels
-from airflow_mlops.reporting.alerts.model import health, moved, promotion, taken_back
+from airflow_mlops.reporting.alerts.model import health, moved, no_better, promotion, taken_back
 from airflow_mlops.reporting.alerts.notice import Notice
 from airflow_mlops.reporting.alerts.outcome import Run, failure
 from airflow_mlops.reporting.alerts.validation import validation
@@ -138,6 +138,7 @@ def _page(statements: Statements, name: str) -> str | None:
 
 
 def _decisions(run: Run, statements: Statements) -> list[Notice]:
-    notices = filter(None, (promotion(run, decision) for decision in _facts(statements, PromotionDecision)))
+    decisions = _facts(statements, PromotionDecision)
+    notices = filter(None, (notice(run, made) for made in decisions for notice in (promotion, no_better)))
     # The task that promotes and the one that records state the same decision.
     return list({notice.id: notice for notice in notices}.values())

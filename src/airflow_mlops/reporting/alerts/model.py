@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.facts.evidence import judged_again
 from airflow_mlops.domain.facts.results import Action
+from airflow_mlops.domain.policies.gates_rescue import NAME as RESCUE
 from airflow_mlops.domain.spec.alerts import Event, Level
 from airflow_mlops.reporting.alerts.notice import Finding, Notice, Passage, Status
 from airflow_mlops.reporting.alerts.outcome import LISTED, Run
@@ -192,6 +193,45 @@ def promotion(run: Run, decision: PromotionDecision) -> Notice | None:
                 heading="All decisions",
                 text="To go back to an earlier version, run the rollback DAG with a reason.",
                 commands=(f"airflow mlops history {decision.model}",),
+            ),
+        ),
+        links=run.links(),
+    )
+
+
+def no_better(run: Run, decision: PromotionDecision) -> Notice | None:
+    """Return the notice that a champion fails and no candidate is the better bet; None unless that was judged.
+
+    People are told once of each champion.
+    """
+    rescue = next((check for check in decision.checks if check.name == RESCUE), None)
+    if decision.action is not Action.REFUSED or rescue is None or rescue.verdict is Verdict.PASS:
+        return None
+    key = f"{run.model}/no better/{decision.before}"
+    return Notice(
+        id=key,
+        key=key,
+        topic=f"{run.dag}/champion",
+        event=Event.HEALTH,
+        status=Status.NEWS,
+        levels=(Level.URGENT,),
+        title=f"{decision.model} {decision.partition}: the champion fails, and no candidate is better",
+        badge="NO BETTER MODEL",
+        summary=(decision.reason,),
+        facts=run.facts(
+            ("Champion", f"version {decision.before}"), ("Candidate", f"version {decision.candidate}")
+        ),
+        findings=findings(gravest_first([rescue])),
+        passages=(
+            Passage(
+                heading="What to do",
+                text="The champion goes on predicting. Training again on the same columns did not help, so ask what has changed: in the process that "
+                "the data tells of, in a source, in what the target means. New columns or newer labels may be needed; a former version may do for a "
+                "while. The policy goes on trying.",
+                commands=(
+                    f"airflow mlops history {decision.model}",
+                    f"airflow mlops rollback {decision.model} --to VERSION --reason REASON",
+                ),
             ),
         ),
         links=run.links(),

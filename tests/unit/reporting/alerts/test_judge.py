@@ -136,6 +136,24 @@ def test_a_decision_that_two_tasks_state_is_told_once() -> None:
     ]
 
 
+def test_a_failing_champion_without_a_better_candidate_is_an_alarm_of_its_own_and_told_once() -> None:
+    rescue = make_check("rescue", "FAIL")
+    months = [
+        make_decision("refused", before="4", after="4", partition=month, key=month, checks=(rescue,))
+        for month in ("2013-06", "2013-07")
+    ]
+    first, second = (judged(record=[month]).notices for month in months)
+    assert [notice.title for notice in first] == [
+        "flights 2013-06: a candidate was refused",
+        "flights 2013-06: the champion fails, and no candidate is better",
+    ]
+    assert first[1].id == second[1].id
+    assert first[1].event == "health"
+    assert "airflow mlops rollback flights --to VERSION --reason REASON" in first[1].passages[0].commands
+    passed = make_decision("promoted", checks=(make_check("rescue", "PASS"),))
+    assert titles(judged(record=[passed])) == ["flights 2013-06: version 5 is the new champion"]
+
+
 def test_an_odd_fact_is_refused_if_it_would_be_told() -> None:
     odd = Statement(kind="HealthReport", fact={"of": "another version"})
     with pytest.raises(ValueError, match="HealthReport"):
