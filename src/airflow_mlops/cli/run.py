@@ -6,8 +6,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from airflow_mlops.domain.facts.loop import LoopStep
     from airflow_mlops.domain.partitions import Partition
     from airflow_mlops.domain.spec.dataset import DataSpec
-    from airflow_mlops.stages.loop.loop import Begin
     from airflow_mlops.stages.loop.plan import DataPlan
 
 FAILED = 1
@@ -47,9 +45,10 @@ def run(args: Namespace) -> None:
         log_to(console, spec)
         plan = _plan(spec, file.parent)
         partitions = _partitions(plan, args, console)
+        from airflow_mlops.cli.stage_progress import progress
         from airflow_mlops.stages.loop import loop
 
-        with _progress(console, partitions, loop.stages_of(plan)) as begin:
+        with progress(console, partitions, loop.stages_of(plan)) as begin:
             steps = list(loop.run(plan, partitions, begin))
     except KeyboardInterrupt:
         raise SystemExit("Stopped; the same command goes on from here.") from None
@@ -201,25 +200,6 @@ def log_to(console: Console, spec: DataSpec) -> None:
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     # It warns of an environment without pip, such as one of uv.
     logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)
-
-
-@contextmanager
-def _progress(console: Console, partitions: Sequence[Partition], stages: Sequence[str]) -> Iterator[Begin]:
-    """Show which stage of which partition is at work; in a file or a pipe, a line for each partition."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        bar = progress.add_task("", total=len(partitions) * len(stages))
-
-        def begin(partition: Partition, stage: str) -> None:
-            place = partitions.index(partition)
-            done = place * len(stages) + stages.index(stage)
-            progress.update(bar, description=f"{partition} {stage}", completed=done)
-            if not console.is_terminal and stage == stages[0]:
-                console.print(f"{partition} ({place + 1} of {len(partitions)})", highlight=False)
-
-        yield begin
 
 
 def _print(plan: DataPlan, steps: Sequence[LoopStep], *, as_json: bool) -> None:

@@ -63,7 +63,9 @@ def mlops(project: Path, *words: str, **settings: str) -> subprocess.CompletedPr
 def test_the_partitions_of_a_folder_go_through_the_loop(project: Path) -> None:
     first = run(project, "--to", "2013-02")
     assert first.returncode == 0, first.stderr
-    assert first.stderr.splitlines() == ["2013-01 (1 of 2)", "2013-02 (2 of 2)"]
+    # A machine that is busy has lines for long stages between them.
+    told = [line for line in first.stderr.splitlines() if not line.endswith(" takes more than 5 s …")]
+    assert told == ["2013-01 (1 of 2)", "2013-02 (2 of 2)"]
     lines = first.stdout.splitlines()
     assert [line for line in lines if len(line) > 80] == []
     assert lines[0] == "flights: what was decided"
