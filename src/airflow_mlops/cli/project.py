@@ -32,12 +32,19 @@ def choose(function: str) -> None:
     if function.endswith(f".cli.{_DOCTOR}") and _is_unconfigured(folder):
         from airflow.configuration import AIRFLOW_HOME
 
+        sourced = home.sourcing(folder)
         print(
-            f"This looks at the Airflow of {AIRFLOW_HOME}, and not at what `airflow-mlops run` and `start` keep in {folder}.",
+            f"This looks at the Airflow of {AIRFLOW_HOME}, and not at what `airflow-mlops run` and `start` keep in {folder}"
+            + (f": for that one, write `{sourced}` first." if sourced else "."),
             file=sys.stderr,
         )
     elif not function.endswith(tuple(f".cli.{name}" for name in _OTHERS)) and use(folder):
-        print(f"In {folder}, as no [mlops] storage is configured.", file=sys.stderr)
+        sourced = home.sourcing(folder)
+        print(
+            f"In {folder}, as no [mlops] storage is configured."
+            + (f" The program airflow is for its Airflow after `{sourced}`." if sourced else ""),
+            file=sys.stderr,
+        )
 
 
 def use(folder: Path) -> bool:

@@ -86,6 +86,7 @@ def _serving(dags: Path, folder: Path, port: int | None) -> Iterator[LocalAirflo
         ) as airflow:
             mlflow = serve.mlflow(airflow, folder, at)
             home.write(folder, home.Running(airflow.url, "admin", airflow.password))
+            home.write_environment(folder, airflow.exports())
             tell(f"Up after {time.monotonic() - began:.0f} s:")
             tell(f"  Airflow  {airflow.url}  (admin / {airflow.password})")
             tell(f"  MLflow   {mlflow}")
@@ -93,6 +94,8 @@ def _serving(dags: Path, folder: Path, port: int | None) -> Iterator[LocalAirflo
             tell(
                 "New DAGs are paused. To bring a model's history through them, and start them with it, in another terminal:\n"
                 + "".join(f"  airflow-mlops catch-up {model}{_option(dags)}\n" for model in models)
+                + "The program airflow, as mails name it, and airflow-mlops doctor are for this Airflow in a terminal after:\n"
+                + f"  {home.sourcing(folder)}\n"
                 + "Ctrl-C stops everything; what was done is kept."
             )
             yield airflow

@@ -7,6 +7,7 @@ import ctypes
 import json
 import os
 import secrets
+import shlex
 import shutil
 import signal
 import socket
@@ -31,6 +32,8 @@ COMPONENTS = {
 }
 _NEEDED_BYTES = 1_000_000_000
 _PDEATHSIG = 1
+_PROGRAMS = Path(sys.executable).parent
+"""Where ``airflow`` is."""
 
 
 class LocalAirflowError(ApiError):
@@ -55,6 +58,11 @@ def is_free(port: int) -> bool:
         return True
 
 
+def _surroundings() -> dict[str, str]:
+    """Return the variables of this process that say nothing of another Airflow, or of another MLflow."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW_", "MLFLOW_"))}
+
+
 def _die_with_parent() -> None:
     # However this process ends, even by SIGKILL, Airflow must not go on running.
     with contextlib.suppress(OSError, AttributeError):
@@ -71,6 +79,7 @@ class LocalAirflow(AirflowApi):
     :param parallelism: largest number of tasks that run at the same time.
     :param settings: more options, as ``AIRFLOW__SECTION__OPTION`` variables.
     :param durations: how long its start takes, step by step; None says nothing of it.
+    :ivar settings: the variables of its own that its processes have, which other commands need to find it.
     :raises LocalAirflowError: on entering, if the port is taken, the disk is full or a process does not come up.
     """
 
@@ -93,17 +102,15 @@ class LocalAirflow(AirflowApi):
         self.durations = durations or Durations()
         self.password = secrets.token_urlsafe(9)
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
-        self.environment = self._environment(dags.resolve(), plugins, parallelism) | dict(settings or {})
+        self.settings = self._settings(dags.resolve(), plugins, parallelism) | dict(settings or {})
+        self.environment = (
+            _surroundings() | self.settings | {"PATH": f"{_PROGRAMS}{os.pathsep}{os.environ.get('PATH', '')}"}
+        )
         # The settings may have changed the base URL, e.g. to one with a path.
         super().__init__(self.environment["AIRFLOW__API__BASE_URL"])
 
-    def _environment(self, dags: Path, plugins: Path | None, parallelism: int) -> dict[str, str]:
+    def _settings(self, dags: Path, plugins: Path | None, parallelism: int) -> dict[str, str]:
         return {
-            **{
-                name: value
-                for name, value in os.environ.items()
-                if not name.startswith(("AIRFLOW_", "MLFLOW_"))
-            },
             "AIRFLOW_HOME": str(self.home),
             "AIRFLOW__API__BASE_URL": self.url,
             "AIRFLOW__API__HOST": "127.0.0.1",
@@ -129,7 +136,6 @@ class LocalAirflow(AirflowApi):
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
             # Waiting threads of OpenMP would otherwise spin, and tasks that run at the same time would starve each other.
             "OMP_WAIT_POLICY": "PASSIVE",
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
         }
 
     def __enter__(self) -> Self:
@@ -170,6 +176,18 @@ class LocalAirflow(AirflowApi):
         passwords.touch(mode=0o600)
         passwords.write_text(json.dumps({"admin": self.password}), encoding="utf-8")
         self.run("db", "migrate")
+
+    def exports(self) -> str:
+        """Return the lines of a shell that make this Airflow the one of its commands.
+
+        Variables that the environment of this process has are left out: they are not of this Airflow, and may be secret.
+        """
+        lines = [
+            f"export {name}={shlex.quote(value)}"
+            for name, value in self.settings.items()
+            if not (name.startswith(("AIRFLOW_CONN_", "AIRFLOW_VAR_")) and os.environ.get(name) == value)
+        ]
+        return "\n".join([*lines, f'export PATH={shlex.quote(str(_PROGRAMS))}:"$PATH"', ""])
 
     def run(self, *arguments: str) -> str:
         """Run an ``airflow`` command in this installation and return what it printed.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -13,6 +14,7 @@ from pathlib import Path
 NAME = ".airflow-mlops"
 _LOCK = "running.lock"
 _RUNNING = "running.json"
+_ENVIRONMENT = "env"
 
 
 @dataclass(frozen=True)
@@ -52,10 +54,29 @@ def locked(folder: Path) -> Iterator[None]:
 
 def write(folder: Path, running: Running) -> None:
     """Say how to reach the Airflow of a folder that is locked, to this user only."""
-    file = folder / _RUNNING
+    _write_private(folder / _RUNNING, json.dumps(asdict(running)))
+
+
+def write_environment(folder: Path, exports: str) -> Path:
+    """Keep the settings of the Airflow of a folder for a shell that sources them, for this user only; return the file."""
+    file = folder / _ENVIRONMENT
+    _write_private(file, exports)
+    return file
+
+
+def sourcing(folder: Path) -> str | None:
+    """Return what makes the Airflow of a folder that of a shell's commands; None if it was never started."""
+    file = folder / _ENVIRONMENT
+    if not file.is_file():
+        return None
+    path = os.path.relpath(file)
+    return f"source {shlex.quote(str(file) if path.startswith('..') else path)}"
+
+
+def _write_private(file: Path, text: str) -> None:
     file.unlink(missing_ok=True)
     with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
-        json.dump(asdict(running), out)
+        out.write(text)
 
 
 def running(folder: Path) -> Running | None:

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import time
@@ -20,7 +21,7 @@ from typing import Any
 import httpx
 import pytest
 
-from airflow_mlops.local import demo
+from airflow_mlops.local import demo, home
 from airflow_mlops.local.airflow import LocalAirflow, LocalAirflowError, free_port
 from airflow_mlops.local.catch_up import CatchUp
 from history import month
@@ -184,6 +185,22 @@ def test_settings_of_the_surrounding_deployment_do_not_reach_this_one(
     assert airflow.environment["AIRFLOW__API__HOST"] == "127.0.0.1"
     assert airflow.environment["AIRFLOW__MLOPS__PRELOAD"] == "True"
     assert airflow.url == f"http://127.0.0.1:{port}"
+
+
+def test_a_shell_finds_this_airflow_by_what_it_exports(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_VAR_SECRET", "theirs")
+    ours = {"AIRFLOW__MLOPS__STORAGE": "file:///it's $HOME", "AIRFLOW_CONN_MAIL": "smtp://localhost"}
+    airflow = LocalAirflow(tmp_path, tmp_path / "dags", settings={**ours, "AIRFLOW_VAR_SECRET": "theirs"})
+    assert "AIRFLOW_VAR_SECRET" not in airflow.exports()
+    file = home.write_environment(tmp_path, airflow.exports())
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    show = f"source {file}; {sys.executable} -c 'import json, os; print(json.dumps(dict(os.environ)))'"
+    seen = json.loads(subprocess.run(["bash", "-c", show], env={}, capture_output=True, check=True).stdout)
+    own = {name: value for name, value in airflow.settings.items() if name != "AIRFLOW_VAR_SECRET"}
+    assert {name: seen.get(name) for name in own} == own
+    assert seen["PATH"].split(":")[0] == str(Path(sys.executable).parent)
 
 
 class SlowApi:
