@@ -13,16 +13,14 @@ import numpy as np
 
 from airflow_mlops.domain.checks import Verdict
 from airflow_mlops.domain.facts.results import Action
-from airflow_mlops.domain.metrics import metric_of
+from airflow_mlops.domain.metrics import PROPER, Task
 from airflow_mlops.domain.spec.replay import CURRENT, NEVER
+from airflow_mlops.learning.statistics import series
 
 if TYPE_CHECKING:
     from airflow_mlops.domain.facts.replay import Point, Replay
     from benchmarks.streams.kinds import Stream
 
-PROPER = {"classification": "log_loss", "regression": "rmse"}
-"""The score that a model cannot win by anything but the truth, by task; that of a number is squared."""
-_DRAWS = 2000
 _TOLD_WITHIN = 2
 
 
@@ -83,12 +81,12 @@ def outcomes(stream: Stream, length: int, replay: Replay, naive: Sequence[float]
 
     :param naive: mean of the labels through each partition, by the proper score's terms: see :func:`constants`.
     """
-    scores = (replay.metric, PROPER[stream.task])
+    scores = (replay.metric, PROPER[Task(stream.task)])
     gains = {
         name: [_gains(points, replay.points[NEVER], score) for score in scores]
         for name, points in replay.points.items()
     }
-    oracle = [_values(replay.oracle, score) for score in scores]
+    oracle = [series.values(replay.oracle, score) for score in scores]
     return [_outcome(stream, length, name, replay, gains, oracle, naive) for name in replay.points]
 
 
@@ -102,11 +100,11 @@ def _outcome(
     naive: Sequence[float],
 ) -> Outcome:
     points = replay.points[name]
-    scores = (replay.metric, PROPER[stream.task])
+    scores = (replay.metric, PROPER[Task(stream.task)])
     alarms = [point.performance is Verdict.FAIL for point in points]
     learned = [-1 if point.model is None else replay.partitions.index(point.model) for point in points]
     worse = _worse(stream, length, learned)
-    losses = -_values(points, scores[1])
+    losses = -series.values(points, scores[1])
     worthless = [bool(loss > naive[place]) for place, loss in enumerate(losses)]
     ranking, proper = (_gap(name, gains, place, score) for place, score in enumerate(scores))
     return Outcome(
@@ -127,7 +125,7 @@ def _outcome(
             bad and not any(alarms[place : place + _TOLD_WITHIN + 1]) for place, bad in enumerate(worthless)
         ),
         regret=tuple(
-            float(np.nanmean(best - _values(points, score)))
+            float(np.nanmean(best - series.values(points, score)))
             for best, score in zip(oracle, scores, strict=True)
         ),  # type: ignore[arg-type]
         ranking=ranking,
@@ -157,20 +155,8 @@ def _there(labels: Sequence[Any]) -> list[Any]:
     return [label for label in labels if label is not None]
 
 
-def _values(points: Sequence[Any], score: str) -> np.ndarray:
-    """Return the values of a score by partition, so that more is better; not a number where there is none."""
-    values = np.array([_number(point.quality.get(score)) for point in points])
-    if score == "rmse":
-        return -np.square(values)
-    return values if metric_of(score).greater_is_better else -values
-
-
-def _number(value: float | None) -> float:
-    return math.nan if value is None else value
-
-
 def _gains(points: Sequence[Point], never: Sequence[Point], score: str) -> np.ndarray:
-    gains: np.ndarray = _values(points, score) - _values(never, score)
+    gains: np.ndarray = series.values(points, score) - series.values(never, score)
     return gains
 
 
@@ -180,29 +166,18 @@ def _gap(name: str, gains: dict[str, list[np.ndarray]], place: int, score: str) 
     fixed = {policy: values for policy, values in by_policy.items() if policy != CURRENT}
     best = max(fixed, key=lambda policy: float(np.nan_to_num(fixed[policy]).mean()))
     own, ahead = np.nan_to_num(by_policy[name]), np.nan_to_num(by_policy[best])
-    draws = _blocks(own.size)
+    draws = series.draws(own.size)
     distances, means = ahead[draws].mean(axis=1), own[draws].mean(axis=1)
-    distance, gain = _interval(float(ahead.mean()), distances), _interval(float(own.mean()), means)
+    distance, gain = (
+        series.interval(float(ahead.mean()), distances),
+        series.interval(float(own.mean()), means),
+    )
     closed = None
     if distance[1] > 0:
         some = distances > 0
-        closed = _interval(gain[0] / distance[0], means[some] / distances[some])
+        closed = series.interval(gain[0] / distance[0], means[some] / distances[some])
     worst = float(np.sort(own)[: max(1, own.size // 4)].mean())
     return Gap(score, best, distance, gain, closed, worst)
-
-
-def _blocks(size: int, seed: int = 0) -> np.ndarray:
-    """Draw partitions again, in blocks, since neighbours are alike: Künsch, The Jackknife and the Bootstrap (1989)."""
-    random, length = np.random.default_rng(seed), max(1, round(size ** (1 / 3)))
-    starts = random.integers(0, size, (_DRAWS, math.ceil(size / length)))
-    places = (starts[:, :, None] + np.arange(length)) % size
-    drawn: np.ndarray = places.reshape(_DRAWS, -1)[:, :size]
-    return drawn
-
-
-def _interval(value: float, draws: np.ndarray) -> tuple[float, float, float]:
-    low, high = np.quantile(draws, (0.025, 0.975))
-    return value, float(low), float(high)
 
 
 def _changes(stream: Stream, length: int) -> list[int]:

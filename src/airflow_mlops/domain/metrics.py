@@ -20,6 +20,10 @@ class Task(StrEnum):
     REGRESSION = "regression"
 
 
+PROPER = {Task.CLASSIFICATION: "log_loss", Task.REGRESSION: "rmse"}
+"""The score of each task that a model cannot win by anything but the truth; that of a number is squared."""
+
+
 class Family(NamedTuple):
     """Metrics whose names differ by a number.
 
