@@ -1,10 +1,10 @@
-"""Policy files of a replay: the sections of a spec that decide when to train, what to watch, and who may serve."""
+"""Policy files of a replay: the sections of a spec that decide when to train, on what, what to watch, and who may serve."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pydantic import Field, ValidationError
 
@@ -23,12 +23,20 @@ BUILT_IN = (CURRENT, NEVER, EVERY)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,59}")
 
 
+class PolicyTrain(Section):
+    """What of a training a policy may change."""
+
+    # As the spec's own, with which it is checked.
+    window: Any = Field(description="Partitions to learn from, as in a spec.")
+
+
 class PolicyFile(Section):
-    """A policy to try: each section that it has takes the place of the spec's, as a whole."""
+    """A policy to try: each section that it has takes the place of the spec's, as a whole; of ``train`` the window alone."""
 
     retrain: Retrain | None = Field(default=None, description="When to train again.")
     monitor: Monitor | None = Field(default=None, description="What is watched in production.")
     gates: Gates | None = Field(default=None, description="What a candidate must pass to become champion.")
+    train: PolicyTrain | None = Field(default=None, description="What is learned from: `{window: 6}`.")
 
 
 class Policy(NamedTuple):
@@ -62,9 +70,15 @@ def read(path: Path, spec: ModelSpec) -> Policy:
         if getattr(policy_file, name) is not None
     }
     if not sections:
-        raise SpecError(["has no section; write at least one of: retrain, monitor, gates"], path)
+        raise SpecError(
+            [f"has no section; write at least one of: {', '.join(PolicyFile.model_fields)}"], path
+        )
     # The sections are validated again with the rest of the spec, because its task decides which metrics are allowed.
-    whole = {**spec.to_dict(), **{name: document.value[name] for name in sections}}
+    values = spec.to_dict()
+    parts = {name: document.value[name] for name in sections}
+    if "train" in parts:
+        parts["train"] = {**values["train"], **parts["train"]}
+    whole = {**values, **parts}
     try:
         fitted = ModelSpec.model_validate(whole, by_alias=True, by_name=False)
     except ValidationError as error:

@@ -110,7 +110,7 @@ def _compute(plan: ReplayPlan, policy: Policy, place: int, before: Sequence[Step
         policy=_answered(spec.retrain),
         health=[report, *(earlier.health for earlier in reversed(before))],
         decisions=[earlier.decision for earlier in before],
-        trainable=stages.trainable(plan, place),
+        trainable=stages.trainable(plan, place, spec),
         delay=spec.labels.delay,
         gates=spec.gates,
     )
@@ -161,7 +161,7 @@ def _outcome(
     if not retrain.judges:
         return _Outcome(kept)
     try:
-        candidates = stages.candidates(plan, place, retrain)
+        candidates = stages.candidates(plan, place, retrain, spec)
         evaluation, seconds = stages.evaluated(plan, spec, place, candidates, champion, retrain)
     except stages.REFUSALS as error:
         return _Outcome(kept.model_copy(update={"action": Action.FAILED, "reason": str(error)}))

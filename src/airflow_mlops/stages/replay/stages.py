@@ -62,9 +62,12 @@ REFUSALS = (
 """Errors that no retry can help: in the loop they fail the run, and the champion stays."""
 
 
-def split(plan: ReplayPlan, place: int) -> tuple[Split | None, str | None]:
-    """Return the rows to train on and to judge on as of a partition, or why there are too few."""
-    spec, dataset = plan.spec, plan.datasets[place]
+def split(plan: ReplayPlan, place: int, spec: ModelSpec | None = None) -> tuple[Split | None, str | None]:
+    """Return the rows to train on and to judge on as of a partition, or why there are too few.
+
+    :param spec: of the policy, whose window may differ; None for the plan's.
+    """
+    spec, dataset = spec or plan.spec, plan.datasets[place]
     settings = (spec.train.holdout, spec.train.window, spec.labels.delay)
 
     def compute() -> dict[str, Any]:
@@ -78,20 +81,21 @@ def split(plan: ReplayPlan, place: int) -> tuple[Split | None, str | None]:
     return (Split.from_dict(kept["split"]) if kept["split"] else None), kept["shortage"]
 
 
-def trainable(plan: ReplayPlan, place: int) -> TrainableRows:
-    """Return what a training as of a partition would learn from."""
-    bounds, shortage = split(plan, place)
+def trainable(plan: ReplayPlan, place: int, spec: ModelSpec | None = None) -> TrainableRows:
+    """Return what a training as of a partition would learn from; ``spec`` as for :func:`split`."""
+    bounds, shortage = split(plan, place, spec)
     return TrainableRows(bounds.cut if bounds else None, shortage)
 
 
-def trained(plan: ReplayPlan, place: int) -> list[TrainedModel]:
-    """Train every candidate as of a partition, once for all policies.
+def trained(plan: ReplayPlan, place: int, spec: ModelSpec | None = None) -> list[TrainedModel]:
+    """Train every candidate as of a partition, once for all policies with the same window.
 
+    :param spec: of the policy, whose window may differ; None for the plan's.
     :raises NotEnoughData: if there are too few rows.
     :raises TrainingFailed: if a candidate cannot be fitted; and as :func:`airflow_mlops.stages.train.train.train`.
     """
-    spec, dataset = plan.spec, plan.datasets[place]
-    bounds, shortage = split(plan, place)
+    spec, dataset = spec or plan.spec, plan.datasets[place]
+    bounds, shortage = split(plan, place, spec)
     if bounds is None:
         raise NotEnoughData(f"{dataset.partition}: {shortage}")
     config = TrainingConfig.of(spec)
@@ -101,13 +105,15 @@ def trained(plan: ReplayPlan, place: int) -> list[TrainedModel]:
     ]
 
 
-def candidates(plan: ReplayPlan, place: int, retrain: RetrainDecision) -> list[TrainedModel]:
-    """Train every candidate as of a partition, or hand out the one that is to be judged again.
+def candidates(
+    plan: ReplayPlan, place: int, retrain: RetrainDecision, spec: ModelSpec | None = None
+) -> list[TrainedModel]:
+    """Train every candidate as of a partition, or hand out the one that is to be judged again; ``spec`` as for :func:`split`.
 
     :raises TrainingFailed: as :func:`trained`, whose other errors are raised here too.
     """
     if retrain.again is None or retrain.version is None:
-        return trained(plan, place)
+        return trained(plan, place, spec)
     delay, dataset = plan.spec.labels.delay, plan.datasets[place]
     return [former.hand_out(plan.client(), plan.spec.name, retrain.version, dataset=dataset, delay=delay)]
 

@@ -42,15 +42,22 @@ def test_a_section_is_replaced_as_a_whole(tmp_path: Path) -> None:
     assert found.spec.monitor.drift.threshold != SPEC.monitor.drift.threshold
 
 
+def test_of_training_the_window_alone_is_replaced(tmp_path: Path) -> None:
+    found = policy(tmp_path, "train: {window: 3}")
+    assert found.spec == SPEC.model_copy(update={"train": SPEC.train.model_copy(update={"window": 3})})
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("train: {window: 3}", r"line 1.*train.*no key.*retrain, monitor, gates"),
+        ("train: {seed: 3}", r"line 1.*train.seed.*no key.*window"),
+        ("train:\n  window: 0", r"line 2.*train.window.*must be all, or a number of partitions"),
+        ("score: {shadow: false}", r"line 1.*score.*no key.*retrain, monitor, gates, train"),
         ("retrain:\n  when: {drift: 4 of 3}", r"line 2.*retrain.when.drift.*cannot be 4 of 3"),
         ("retrain: {cooldown: 1}\nretrain: {cooldown: 2}", "given twice"),
         ("monitor:\n  performance:\n    floor: {rmse: 3}", r"line 3.*rmse judges regression"),
         ("gates: {floor: {rmse: 3}}", "rmse judges regression"),
-        ("retrain: null", "has no section; write at least one of: retrain, monitor, gates"),
+        ("retrain: null", "has no section; write at least one of: retrain, monitor, gates, train"),
         ("", "is empty"),
     ],
 )

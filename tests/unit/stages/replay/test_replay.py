@@ -163,6 +163,19 @@ def test_models_are_trained_once_for_all_policies(plan: ReplayPlan, found: Repla
     assert len(plan.client().search_model_versions(f"name = '{MODEL}'")) == 3
 
 
+def test_a_policy_trains_on_its_own_window(plan: ReplayPlan, found: Replay) -> None:
+    short = SPEC.model_copy(update={"train": SPEC.train.model_copy(update={"window": 1})})
+    policy = Policy(
+        "short", short.model_copy(update={"retrain": built_in("every_partition", short).spec.retrain})
+    )
+    taken = [replay.step(plan, policy, place) for place in range(3)]
+    assert [step.decision.trained_on.start.month for step in taken[1:] if step.decision.trained_on] == [1, 2]
+    [ours], [theirs] = stages.trained(plan, 2, short), stages.trained(plan, 2)
+    assert (ours.split.start.month, theirs.split.start.month) == (2, 1)
+    assert taken[2].trained == (ours.version,)
+    assert ours.version != theirs.version
+
+
 def test_what_was_replayed_is_not_computed_again(
     plan: ReplayPlan, found: Replay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
