@@ -135,6 +135,9 @@ ELSEWHERE = {
     "airflow mlops replay flight_delays --policy patient.yaml --policy performance_only.yaml --quiet 2013-03..2013-06": (
         "tests/unit/cli/test_replay.py::test_policies_are_replayed_in_processes_and_printed_and_written"
     ),
+    "airflow mlops tune-policy stream": (
+        "tests/unit/cli/test_tune_policy.py::test_a_policy_is_chosen_and_printed_and_written_and_the_spec_stays"
+    ),
     'airflow mlops adopt flights 1 --of flights_notebook --reason "it has served since March"': (
         "tests/docs/test_elsewhere.py::test_the_script_of_the_page_is_gated_and_adopted"
     ),

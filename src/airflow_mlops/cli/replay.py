@@ -40,10 +40,7 @@ def replay(args: Namespace) -> None:
     except (LookupError, OSError, RuntimeError, ValueError) as error:
         raise SystemExit(str(error)) from error
     except (MlflowException, SQLAlchemyError) as error:
-        problem = str(error).partition("\n")[0]
-        raise SystemExit(
-            f"The replay's own MLflow failed: {problem}. To begin anew, remove the folder work-… from the replay's."
-        ) from error
+        raise SystemExit(of_own_mlflow(error)) from error
     except KeyboardInterrupt:
         raise SystemExit("Stopped; the same command goes on from here.") from None
     for page in _pages(outcome):
@@ -52,6 +49,12 @@ def replay(args: Namespace) -> None:
         print(terminal.wrapped(refusal))
     span = f"{outcome.partitions[0]} to {outcome.partitions[-1]}"
     print(f"{outcome.model}, {span}: {folder}/replay.json and {folder}/replay.png tell each partition.")
+
+
+def of_own_mlflow(error: Exception) -> str:
+    """Return what is to be done about an error of the replay's own MLflow."""
+    problem = str(error).partition("\n")[0]
+    return f"The replay's own MLflow failed: {problem}. To begin anew, remove the folder work-… from the replay's."
 
 
 def _replay(args: Namespace, console: Console) -> tuple[Replay, Path]:
@@ -68,19 +71,19 @@ def _replay(args: Namespace, console: Console) -> tuple[Replay, Path]:
     policies = _policies(args, spec)
     output = Path(args.output or f"replay-{spec.name}")
     configure(None)
-    searched = _searched(spec.name, console)
-    plan = plan_of(spec, config.storage(), output, args.first, args.last, searched)
+    cut_short = searched(spec.name, console)
+    plan = plan_of(spec, config.storage(), output, args.first, args.last, cut_short)
     names = [dataset.partition for dataset in plan.datasets]
     quiet = calibrate.quiet(args.quiet, spec.grain, names) if args.quiet else ()
-    jobs, oracle = _jobs(args.jobs), ORACLE not in args.without
-    with _progress(console) as begin:
+    jobs, oracle = processes(args.jobs), ORACLE not in args.without
+    with progress(console) as begin:
         outcome = run(
             plan, policies, output, oracle=oracle, quiet=quiet, jobs=jobs, folders=folders, begin=begin
         )
     return outcome, output
 
 
-def _searched(model: str, console: Console) -> dict[str, int]:
+def searched(model: str, console: Console) -> dict[str, int]:
     """Return how many trials the searches of the model did that time cut short, which a replay does again."""
     from airflow_mlops.exceptions import RegistryUnavailable
     from airflow_mlops.hooks.mlflow import MlflowHook
@@ -95,7 +98,11 @@ def _searched(model: str, console: Console) -> dict[str, int]:
         return {}
 
 
-def _jobs(jobs: int | None) -> int:
+def processes(jobs: int | None) -> int:
+    """Return how many processes an option ``--jobs`` asks for: as many as there are processors without it.
+
+    :raises ValueError: if it is less than one.
+    """
     if jobs is not None and jobs < 1:
         raise ValueError(f"--jobs {jobs}: give a whole number of processes, at least 1")
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -144,7 +151,7 @@ def _policies(args: Namespace, spec: ModelSpec) -> list[Policy]:
 
 
 @contextmanager
-def _progress(console: Console) -> Iterator[Callable[[str, int], Callable[[], None]]]:
+def progress(console: Console) -> Iterator[Callable[[str, int], Callable[[], None]]]:
     """Show a progress bar for each kind of work that begins."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -205,8 +212,8 @@ def _came(summary: Summary) -> tuple[str, ...]:
     days = f" ({summary.degraded_days:g} days)" if summary.degraded else ""
     return (
         summary.name,
-        _shown(summary.mean),
-        f"{_shown(summary.worst)} ({summary.worst_partition})" if summary.worst_partition else "–",
+        shown(summary.mean),
+        f"{shown(summary.worst)} ({summary.worst_partition})" if summary.worst_partition else "–",
         "no floor" if summary.degraded is None else f"{summary.degraded} of {summary.served}{days}",
         f"{summary.seconds:.0f}",
     )
@@ -234,5 +241,6 @@ def _refusals(outcome: Replay) -> Iterator[str]:
             yield f"  … and {len(refused) - _REFUSALS} more in replay.json."
 
 
-def _shown(value: float | None) -> str:
+def shown(value: float | None) -> str:
+    """Return a measure with four places."""
     return "–" if value is None else f"{value:.4f}"

@@ -99,6 +99,32 @@ def models() -> tuple[Command | Group, ...]:
         MODEL,
         argument("version", help="version of the registered model"),
     )
+    tune_policy = command(
+        "tune-policy",
+        "tune_policy",
+        "Choose a policy by the first part of the recorded partitions, tell what it comes to on the rest, and write it as a file; changes "
+        "no spec",
+        argument(
+            "model",
+            help="path of a spec, or name of a model whose models/<name>.yaml lies beside the DAG files",
+        ),
+        argument(
+            "--grid",
+            metavar="FILE",
+            help="YAML file with a list of values by key, such as retrain.again: [null, growing]; a small grid without it",
+        ),
+        argument(
+            "--choose-until",
+            metavar="PARTITION",
+            help="last partition to choose by; the first three fifths of them without it",
+        ),
+        argument("--from", dest="first", help="first partition"),
+        argument("--to", dest="last", help="last partition"),
+        argument("--jobs", type=int, help="processes; as many as processors without it"),
+        argument("--output", help="folder to write; replay-<model> without it"),
+        argument("--json", action="store_true", help="print it as JSON"),
+        function="tune_policy",
+    )
     replay = command(
         "replay",
         "replay",
@@ -112,7 +138,7 @@ def models() -> tuple[Command | Group, ...]:
             action="append",
             default=[],
             metavar="FILE",
-            help="YAML file with any of retrain, monitor, gates; repeatable",
+            help="YAML file with any of retrain, monitor, gates, train; repeatable",
         ),
         argument(
             "--without",
@@ -127,4 +153,4 @@ def models() -> tuple[Command | Group, ...]:
         argument("--output", help="folder to write; replay-<model> without it"),
         argument("--quiet", metavar="FIRST..LAST", help="count false alarms of drift there; or all"),
     )
-    return spec, suggest, history, rollback, adopt, reproduce, replay
+    return spec, suggest, history, rollback, adopt, reproduce, replay, tune_policy
