@@ -21,7 +21,7 @@ from airflow_mlops.reporting import sentences
 from airflow_mlops.runs import conclude, dataset_of, push, run_of, with_labels
 from airflow_mlops.stages.train import elsewhere as stage
 from airflow_mlops.stages.train.split import split_of
-from airflow_mlops.stores.registry import elsewhere
+from airflow_mlops.stores.registry import elsewhere, tracking
 from airflow_mlops.stores.tables import places
 
 if TYPE_CHECKING:
@@ -136,7 +136,9 @@ class TakeInOperator(BaseOperator):
             else elsewhere.newest(client, self.origin)
         )
         if foreign is None:
-            raise ModelNotFound(f"Nobody has registered a version of {self.origin!r} yet.")
+            raise ModelNotFound(
+                f"Nobody has registered a version of {self.origin!r} yet in {tracking.place(client)}."
+            )
         question = Question.named_by(self)
         trained = stage.take_in(
             stage.Intake(model, question, self.features, self.groups, self.trust),

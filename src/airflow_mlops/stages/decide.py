@@ -26,10 +26,10 @@ from airflow_mlops.domain.facts.retraining import (
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.policies import gates_evidence, retraining
 from airflow_mlops.domain.spec.retrain import Mode
-from airflow_mlops.exceptions import NotEnoughData
+from airflow_mlops.exceptions import ModelRefused, NotEnoughData
 from airflow_mlops.learning.elsewhere import span
 from airflow_mlops.learning.labels import maturity
-from airflow_mlops.stores.registry import elsewhere, ledger
+from airflow_mlops.stores.registry import elsewhere, ledger, tracking
 from airflow_mlops.stores.registry.ledger import Row, RowKind
 from airflow_mlops.stores.tables import tables
 
@@ -153,19 +153,21 @@ def decide_version(
     :param champion: the version to beat; None if there is none.
     :param health: as for :func:`decide`; ``delay`` and ``gates`` likewise.
     :raises ModelNotFound: if there is no such version.
-    :raises ModelRefused: if the version was registered by this package, or its tag ``trained_until`` is no end of time.
+    :raises ModelRefused: if the version was registered by this package.
     :raises RegistryUnavailable: if MLflow does not answer.
     """
     foreign = elsewhere.version(client, origin, version) if version else elsewhere.newest(client, origin)
-    due, why = False, f"nobody has registered a version of {origin!r} yet"
+    due, why = False, f"nobody has registered a version of {origin!r} yet in {tracking.place(client)}"
     if foreign is not None:
         due, why = _due(client, model, foreign, rows, again=force or version is not None)
     if due and foreign is not None:
-        until, _ = span.until_of(foreign, dataset.grain)
         try:
-            span.after(split(), dataset, until)
+            span.after(split(), dataset, span.until_of(foreign, dataset.grain)[0])
         except NotEnoughData as error:
             due, why = False, f"{foreign.name} is not judged yet: {error}"
+        except ModelRefused as error:
+            # To take it in is refused by the same, and that is recorded as each training that fails.
+            why = f"{why}; {error}"
         else:
             why = f"{why}: {reason}" if reason else why
     check = Check(

@@ -54,7 +54,9 @@ def judge_run(key: str | None = "2013-02", form: dict[str, Any] = FORM, **conf: 
 def test_a_new_version_is_taken_in_and_an_old_one_once_it_is_asked_for(history: History) -> None:
     nobody = decided(judge_run())
     assert (nobody.retrain, nobody.version) == (False, None)
-    assert nobody.reason == "nobody has registered a version of 'notebook' yet"
+    assert nobody.reason == (
+        f"nobody has registered a version of 'notebook' yet in MLflow at {history.client.tracking_uri}"
+    )
     number = notebook(history)
     run = judge_run()
     decision = decided(run)
@@ -90,7 +92,7 @@ def test_a_version_waits_for_rows_and_one_that_is_not_there_fails(history: Histo
         "version 1 of 'notebook' is not judged yet: it may have learned from rows up to 2013-03-01"
         in waiting.reason
     )
-    with pytest.raises(ModelNotFound, match="'notebook' has no version '7'; it has 1"):
+    with pytest.raises(ModelNotFound, match="'notebook' has no version '7'; it has 1 in MLflow at "):
         decided(judge_run(version="7"))
     history.train(history.publish("2013-02"))
     with pytest.raises(ModelRefused, match="Version 1 of 'flights' was registered by airflow-mlops itself"):
@@ -106,7 +108,9 @@ def test_by_hand_it_takes_the_published_data_and_the_newest_version(history: His
     run = Run("by_hand", None)
     with pytest.raises(SpecError, match="dataset: is missing"):
         run.execute(TakeInOperator, task_id="take_in", origin="notebook", target="late")
-    with pytest.raises(ModelNotFound, match="Nobody has registered a version of 'notebook' yet"):
+    with pytest.raises(
+        ModelNotFound, match="Nobody has registered a version of 'notebook' yet in MLflow at "
+    ):
         run.execute(TakeInOperator, task_id="take_in", origin="notebook", target="late", model=MODEL)
     notebook(history)
     taken = run.execute(TakeInOperator, task_id="take_in", origin="notebook", target="late", model=MODEL)

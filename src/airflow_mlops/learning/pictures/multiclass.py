@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.facts.decision import HALF, DecisionRule
 from airflow_mlops.learning.pictures.predictions import Drawer, Sides, calibration
-from airflow_mlops.learning.pictures.style import OURS, THEIRS, label_axes, legend, make_panels
+from airflow_mlops.learning.pictures.style import OURS, THEIRS, class_text, label_axes, legend, make_panels
 from airflow_mlops.learning.statistics import decisions, multiclass
 
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _SHOWN = 12
-_LONGEST = 16
 _BINS = 41
 
 
@@ -128,9 +127,7 @@ def _most(truth: np.ndarray, classes: Sequence[str]) -> tuple[list[int], list[st
 
     counts = np.bincount(truth[truth >= 0].astype(np.int64), minlength=len(classes))
     shown = sorted(int(code) for code in np.argsort(-counts, kind="stable")[:_SHOWN])
-    names = [classes[code] for code in shown]
-    # A dollar would begin a formula.
-    short = [(name if len(name) <= _LONGEST else f"{name[:_LONGEST]}…").replace("$", r"\$") for name in names]
+    short = [class_text(classes[code]) for code in shown]
     others = len(classes) > len(shown) or bool((truth < 0).any())
     return shown, [*short, "others"] if others else short
 

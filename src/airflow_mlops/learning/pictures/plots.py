@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from airflow_mlops.domain.classes import BINARY
 from airflow_mlops.domain.facts.decision import HALF, DecisionRule
 from airflow_mlops.domain.metrics import metric_of
 from airflow_mlops.exceptions import NotEnoughData
@@ -63,7 +64,7 @@ def evaluation(
     if ours.ndim == 2:
         drawers = multiclass.classification(truth[finite], classes, rules)
     elif task == "classification":
-        drawers = predictions.classification(truth[finite], rules)
+        drawers = predictions.classification(truth[finite], classes or BINARY, rules)
     else:
         drawers = predictions.regression(truth[finite])
     drawn = {}

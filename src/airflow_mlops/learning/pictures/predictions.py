@@ -6,11 +6,13 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from airflow_mlops.domain.classes import BINARY
 from airflow_mlops.domain.facts.decision import HALF, DecisionRule
 from airflow_mlops.learning.pictures.style import (
     OURS,
     REFERENCE,
     THEIRS,
+    class_text,
     label_axes,
     legend,
     make_panels,
@@ -31,18 +33,22 @@ _DOTS = 5_000
 _BINS = 10
 
 
-def classification(truth: np.ndarray, rules: Sequence[DecisionRule] = (HALF, HALF)) -> dict[str, Drawer]:
+def classification(
+    truth: np.ndarray, classes: Sequence[str] = BINARY, rules: Sequence[DecisionRule] = (HALF, HALF)
+) -> dict[str, Drawer]:
     """Return the drawers of probabilities, by file name; labels of one class have no curves.
 
+    :param classes: names of the two; the probabilities are of the second.
     :param rules: from which probability on each side calls a row positive.
     """
+    names = [class_text(name) for name in classes]
     drawers: dict[str, Drawer] = {
-        "scores.png": partial(_scores, rules=rules),
-        "confusion.png": partial(_confusion, rules=rules),
+        "scores.png": partial(_scores, names=names, rules=rules),
+        "confusion.png": partial(_confusion, names=names, rules=rules),
     }
     if truth.size and 0 < truth.mean() < 1:
         curves: dict[str, Drawer] = {"roc.png": _roc, "precision_recall.png": _precision_recall}
-        return curves | {"calibration.png": _calibration} | drawers
+        return curves | {"calibration.png": partial(_calibration, name=names[1])} | drawers
     return drawers if truth.size else {}
 
 
@@ -87,9 +93,9 @@ def _precision_recall(truth: np.ndarray, sides: Sides) -> Figure:
     return figure
 
 
-def _calibration(truth: np.ndarray, sides: Sides) -> Figure:
+def _calibration(truth: np.ndarray, sides: Sides, name: str) -> Figure:
     parts = [(side, truth, predicted) for side, predicted in sides]
-    return calibration(parts, "predicted probability", "share of label 1")
+    return calibration(parts, f"predicted probability of {name}", f"share of {name}")
 
 
 def calibration(sides: Sequence[tuple[str, np.ndarray, np.ndarray]], predicts: str, happens: str) -> Figure:
@@ -114,7 +120,9 @@ def calibration(sides: Sequence[tuple[str, np.ndarray, np.ndarray]], predicts: s
     return figure
 
 
-def _confusion(truth: np.ndarray, sides: Sides, rules: Sequence[DecisionRule]) -> Figure:
+def _confusion(
+    truth: np.ndarray, sides: Sides, names: Sequence[str], rules: Sequence[DecisionRule]
+) -> Figure:
     import numpy as np
     from sklearn.metrics import confusion_matrix
 
@@ -128,12 +136,13 @@ def _confusion(truth: np.ndarray, sides: Sides, rules: Sequence[DecisionRule]) -
             text = f"{count:,}\n{share:.0%}"
             axes.text(column, row, text, ha="center", va="center", color="white" if share > 0.5 else "black")
         label_axes(axes, f"{side} at probability {rule.threshold:.3g}".capitalize(), "predicted", "true")
-        axes.set(xticks=[0, 1], yticks=[0, 1])
+        axes.set_xticks([0, 1], names)
+        axes.set_yticks([0, 1], names)
         axes.grid(visible=False)
     return figure
 
 
-def _scores(truth: np.ndarray, sides: Sides, rules: Sequence[DecisionRule]) -> Figure:
+def _scores(truth: np.ndarray, sides: Sides, names: Sequence[str], rules: Sequence[DecisionRule]) -> Figure:
     import numpy as np
 
     figure, several = make_panels(len(sides))
@@ -141,14 +150,14 @@ def _scores(truth: np.ndarray, sides: Sides, rules: Sequence[DecisionRule]) -> F
         edges = np.linspace(0, 1, 41)
         if rule.threshold != HALF.threshold:
             axes.axvline(rule.threshold, **REFERENCE)
-        for label, style in ((0, OURS), (1, THEIRS)):
+        for label, style in enumerate((OURS, THEIRS)):
             part = predicted[truth == label]
             if part.size:
                 heights = np.histogram(part, edges)[0] / part.size
                 axes.stairs(heights, edges, fill=True, alpha=0.25, color=style["color"])
-                axes.stairs(heights, edges, label=f"label {label}, {part.size:,} rows", **style)
+                axes.stairs(heights, edges, label=f"{names[label]}, {part.size:,} rows", **style)
         label_axes(
-            axes, f"Scores of the {side}", "predicted probability of label 1", "share of the label's rows"
+            axes, f"Scores of the {side}", f"predicted probability of {names[1]}", "share of the class's rows"
         )
         legend(axes)
     highest = max(axes.get_ylim()[1] for axes in several)

@@ -24,6 +24,7 @@ WIDTH, HEIGHT = 4.2, 3.6
 """Of one panel, in inches."""
 
 _SMALL = 9
+_LONGEST = 16
 
 
 def make_panels(
@@ -34,6 +35,12 @@ def make_panels(
 
     figure = Figure(figsize=(width * count, height), dpi=DPI, layout="constrained")
     return figure, figure.subplots(1, count, squeeze=False)[0]
+
+
+def class_text(name: str) -> str:
+    """Return the name of a class as a picture shows it: short, and taken literally."""
+    # A dollar would begin a formula.
+    return (name if len(name) <= _LONGEST else f"{name[:_LONGEST]}…").replace("$", r"\$")
 
 
 def label_axes(axes: Any, title: str, x: str, y: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +35,7 @@ def limits(evaluation: Evaluation, seen: Mapping[str, Any], validations: Mapping
         f"It has seen nothing from {split.cut:%Y-%m-%d} on. How it does later is for monitoring to say: what holds here "
         f"was measured up to {split.end:%Y-%m-%d}."
     )
-    yield from _labels(seen)
+    yield from _labels(seen, candidate.classes or BINARY)
     undefined = [name for name, value in evaluation.metrics.items() if value is None]
     if undefined:
         yield f"The holdout does not suffice to measure {', '.join(undefined)}; all its rows may have one label."
@@ -87,7 +87,7 @@ def _several(names: list[str]) -> str:
     return ", ".join(names[: _FEW // 10]) + more
 
 
-def _labels(seen: Mapping[str, Any]) -> Iterator[str]:
+def _labels(seen: Mapping[str, Any], classes: Sequence[str]) -> Iterator[str]:
     target, rows = seen.get("target"), seen.get("rows", 0)
     if not target or not rows:
         return
@@ -104,7 +104,7 @@ def _labels(seen: Mapping[str, Any]) -> Iterator[str]:
         return
     share = target["positives"] / rows
     few = min(target["positives"], rows - target["positives"])
-    yield f"{share:.1%} of {rows:,} training rows are of the positive class." + (
+    yield f"{share:.1%} of {rows:,} training rows are of the class {classes[1]}." + (
         f" Only {few:,} are of the rarer one, so what it says of them is uncertain."
         if few < _FEW or min(share, 1 - share) < _RARE
         else ""

@@ -284,4 +284,4 @@ def get(client: MlflowClient, model: str, number: str) -> ModelVersion:
         existing = sorted(int(other.version) for other in client.search_model_versions(f"name = '{model}'"))
     hint = f"it has {', '.join(map(str, existing))}" if existing else "it has none"
     short = number if len(number) <= _DIGITS else f"{number[:_DIGITS]}…"
-    raise ModelNotFound(f"Model {model!r} has no version {short!r}; {hint}.")
+    raise ModelNotFound(f"Model {model!r} has no version {short!r}; {hint} in {tracking.place(client)}.")

@@ -72,6 +72,11 @@ def _login(client: MlflowClient) -> str:
     return login + at
 
 
+def place(client: MlflowClient) -> str:
+    """Return which MLflow a client asks, such as ``MLflow at http://mlflow:5000``, without the login in its address."""
+    return shown(f"MLflow at {client.tracking_uri}".replace(_login(client), ""))
+
+
 def failure_message(client: MlflowClient, message: str) -> str:
     """Return the message of a failure with MLflow's address, but without the login in it."""
     return shown(f"MLflow at {client.tracking_uri}: {message}".replace(_login(client), ""))

@@ -52,6 +52,21 @@ def test_the_confusion_matrix_shows_the_rows_of_each_kind() -> None:
     assert [text.get_text().split("\n")[0] for text in axes.texts] == ["2", "1", "1", "1"]
 
 
+def test_two_classes_are_called_by_their_names() -> None:
+    truth, ours = make_predictions()
+    drawn = plots.evaluation(truth, ours, None, "classification", ("on time", "la$e and too late by far"))
+    rows = [int((truth == code).sum()) for code in (0, 1)]
+    late = r"la\$e and too lat…"
+    assert labels_of(drawn["scores.png"]) == [f"on time, {rows[0]} rows", f"{late}, {rows[1]} rows"]
+    [scores], [calibration], [confusion] = (
+        drawn[f"{name}.png"].axes for name in ("scores", "calibration", "confusion")
+    )
+    assert scores.get_xlabel() == f"predicted probability of {late}"
+    assert calibration.get_xlabel() == f"predicted probability of {late}, bins of equal count"
+    assert calibration.get_ylabel() == f"share of {late}"
+    assert [text.get_text() for text in confusion.get_xticklabels()] == ["on time", late]
+
+
 def test_a_regression_is_drawn_by_its_residuals() -> None:
     truth = np.linspace(-5, 5, 6_000)
     drawn = plots.evaluation(truth, truth + 1, truth - 1, "regression")

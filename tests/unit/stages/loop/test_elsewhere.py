@@ -34,7 +34,9 @@ def test_versions_of_a_notebook_are_judged_once_and_the_better_one_serves(
     client = mlops._plan(mlops.spec(SPEC), rows, None).client
     first = mlops.run_loop(SPEC, {"2013-01": rows["2013-01"]})
     assert first["2013-01"].decision is not None
-    assert first["2013-01"].decision.reason == "nobody has registered a version of 'notebook' yet"
+    assert first["2013-01"].decision.reason == (
+        f"nobody has registered a version of 'notebook' yet in MLflow at {client.tracking_uri}"
+    )
     swapped = [not late for late in rows["2013-01"]["late"].to_pylist()]
     bad = save(fitted(rows["2013-01"], labels=swapped), tmp_path / "bad")
     register(client, bad, tags={"trained_until": "2013-01"})
@@ -76,3 +78,18 @@ def test_a_version_that_cannot_be_taken_in_is_a_decision_too(mlops: LoopLab, tmp
     assert (failed.action, "train: {trust: pickle}" in failed.reason) == (Action.FAILED, True)
     trusting = SPEC | {"train": {"elsewhere": "notebook", "trust": "pickle"}}
     assert_promotes(mlops.run_loop(trusting, {"2013-02": rows["2013-02"]}))
+
+
+def test_a_tag_that_is_no_end_of_time_is_a_refusal_that_names_it(mlops: LoopLab, tmp_path: Path) -> None:
+    rows = {key: rows_of(key) for key in ("2013-01", "2013-02")}
+    client = mlops._plan(mlops.spec(SPEC), rows, None).client
+    folder = save(fitted(rows["2013-01"]), tmp_path / "model")
+    number = register(client, folder, tags={"trained_until": "soon"})
+    failed = mlops.run_loop(SPEC, rows)["2013-02"].decision
+    assert failed is not None
+    assert failed.action is Action.FAILED
+    assert failed.reason.startswith(
+        "The tag trained_until of version 1 of 'notebook': 'soon' is no partition"
+    )
+    client.set_model_version_tag("notebook", number, "trained_until", "2013-01")
+    assert_promotes(mlops.run_loop(SPEC, {"2013-02": rows["2013-02"]}))
