@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from airflow_mlops.cli.places import table_uri
 from airflow_mlops.cli.rollback import key_of, left_open, named, person
+from airflow_mlops.domain.counts import counted
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -93,5 +94,5 @@ def _taken_in(trained: TrainedModel) -> str:
     return (
         f"version {origin.version} of {origin.model} ({origin.format}) was taken in as version {trained.version} of {trained.model}: "
         f"{trained.task} by {', '.join(trained.features)}{classes}\n"
-        f"drift is measured against {split.train_rows:,} rows, {split.start:%Y-%m-%d %H:%M} to {split.cut:%Y-%m-%d %H:%M}"
+        f"drift is measured against {counted(split.train_rows, 'row')}, {split.start:%Y-%m-%d %H:%M} to {split.cut:%Y-%m-%d %H:%M}"
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from airflow_mlops.cli import terminal
 from airflow_mlops.cli.places import datasets, strange_ledgers, table_uri
+from airflow_mlops.domain.counts import counted
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -43,7 +44,7 @@ def show(args: Namespace) -> None:
             print(
                 f"A terminal of {terminal.WIDE} columns, or --output json, has transform, source and run too."
             )
-        print(f"Published: {coverage.partitions:,} partitions, {coverage.first} to {coverage.last}")
+        print(f"Published: {counted(coverage.partitions, 'partition')}, {coverage.first} to {coverage.last}")
         print(f"Watermark: {coverage.watermark}, the last before which none is missing")
         print(f"Gaps: {_gaps(coverage)}")
 
@@ -90,7 +91,7 @@ def export(args: Namespace) -> None:
                 f"Version {version} of {args.name!r} was removed by a vacuum or an erasure: {error}"
             ) from error
     what = f"{args.name} {args.partition}" if args.partition else args.name
-    print(f"{args.output_file}: {count:,} rows of {what}, version {version}.")
+    print(f"{args.output_file}: {counted(count, 'row')} of {what}, version {version}.")
 
 
 def vacuum(args: Namespace) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from airflow_mlops.cli import terminal
 from airflow_mlops.cli.places import table_uri
+from airflow_mlops.domain.counts import counted
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -65,7 +66,9 @@ def erase(args: Namespace) -> None:
             by=getpass.getuser(),
             reason=args.reason.strip(),
         )
-    print(f"Erased {done.rows:,} rows, and {done.files - done.young:,} files that held them. {_REMAINS}")
+    print(
+        f"Erased {counted(done.rows, 'row')}, and {counted(done.files - done.young, 'file')} that held them. {_REMAINS}"
+    )
     left = [*_delivered(args.name, planned, delivered, outputs), *_young(done)]
     if left:
         raise SystemExit("\n".join(left))
@@ -196,7 +199,7 @@ def _line(part: TableErasure) -> str:
         return f"{part.table}: no rows."
     rows = sum(partition.rows for partition in part.partitions)
     names = ", ".join(partition.partition for partition in part.partitions) or "none"
-    text = f"{part.table}: {rows:,} rows in partitions {names}; {part.files:,} files hold them"
+    text = f"{part.table}: {counted(rows, 'row')} in partitions {names}; {part.files:,} files hold them"
     if part.versions:
         text += f"; versions {_ranges(part.versions)} cannot be read afterwards"
     return f"{text}."

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from airflow_mlops.domain.counts import counted
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -47,14 +49,18 @@ def of_labels(spec: PredictionSpec, rows: pa.Table) -> tuple[list[str], list[str
         counts[class_name(label)] += 1
     there = [name for name, count in counts.items() if count]
     shown = _listed([f"{name} ({counts[name]:,})" for name in there])
-    said.append(f"{spec.target!r} has {_classes(len(there))}{'' if masked else f': {shown}'}")
+    said.append(
+        f"{spec.target!r} has {counted(len(there), 'class', 'classes')}{'' if masked else f': {shown}'}"
+    )
     if len(there) == 1:
         said[-1] += "; a training needs rows of two"
     named = [class_name(name) for name in spec.classes]
     if not named or not (strange := [name for name in there if name not in named]):
         return said, []
     which = "" if masked else f": {_listed([f'{name!r} ({counts[name]:,} rows)' for name in strange])}"
-    wrong = f"{spec.target!r} has {_classes(len(strange))} that classes does not name{which}"
+    wrong = (
+        f"{spec.target!r} has {counted(len(strange), 'class', 'classes')} that classes does not name{which}"
+    )
     return said, [f"{wrong}; name them there, or correct the labels"]
 
 
@@ -101,10 +107,6 @@ def _no_categories(names: Sequence[str], rows: pa.Table) -> Iterator[str]:
             else "it tells rows apart and predicts none: list the features without it"
         )
         yield f"{name!r} has {distinct:,} different texts in {len(texts):,} rows, and is no category; {advice}"
-
-
-def _classes(number: int) -> str:
-    return f"{number:,} class{'' if number == 1 else 'es'}"
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow_mlops.cli import terminal
+from airflow_mlops.domain.counts import counted
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -49,7 +50,11 @@ def init(args: Namespace) -> None:
         places = begin.Places(Path(args.dags), _data_folder(args, name), name, args.ci)
         data = _input(args)
         look = looks.look(data.read(), data.name)
-        print(terminal.wrapped(f"{data.name}: {look.rows:,} rows, {len(look.columns)} columns."))
+        print(
+            terminal.wrapped(
+                f"{data.name}: {counted(look.rows, 'row')}, {counted(len(look.columns), 'column')}."
+            )
+        )
         for note in data.notes:
             print(terminal.wrapped(f"{note[0].upper()}{note[1:]}."))
         said, reasons = answers(args, data, look, name)
@@ -130,8 +135,6 @@ def _print_columns(made: Plan) -> None:
 
 
 def _print_files(begun: Begun, places: Places, made: Plan) -> None:
-    from airflow_mlops.stages.validate.learned import counted
-
     if begun.dropped:
         print(f"Left out: {counted(begun.dropped, 'row')}, the same as an earlier one.")
     keys = list(begun.partitions)

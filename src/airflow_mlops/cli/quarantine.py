@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from airflow_mlops.cli import terminal
 from airflow_mlops.cli.places import table_uri
+from airflow_mlops.domain.counts import counted
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -39,7 +40,7 @@ def export(args: Namespace) -> None:
         count = exports.write(quarantine.rows(aside, args.partition), args.output_file, args.overwrite)
     except (OSError, ValueError) as error:
         raise SystemExit(str(error)) from error
-    print(f"{args.output_file}: {_rows(count)} of {args.model}.")
+    print(f"{args.output_file}: {counted(count, 'row')} of {args.model}.")
 
 
 def release(args: Namespace) -> None:
@@ -113,15 +114,11 @@ def _columns(aside: Aside) -> dict[str, object]:
     return aside._asdict()
 
 
-def _rows(count: int) -> str:
-    return f"{count:,} row{'' if count == 1 else 's'}"
-
-
 def _sentence(done: Released, where: str) -> str:
     new = done.as_they_are + done.corrected
     if not new:
-        return f"Nothing to do: {_rows(done.already)} of {where} were released so before."
+        return f"Nothing to do: {counted(done.already, 'row')} of {where} were released so before."
     kinds = {"corrected": done.corrected, "as they are": done.as_they_are}
     breakdown = ", ".join(f"{count:,} {kind}" for kind, count in kinds.items() if count)
-    before = f"; {_rows(done.already)} had been before" if done.already else ""
-    return f"Released {_rows(new)} of {where}: {breakdown}{before}."
+    before = f"; {counted(done.already, 'row')} had been before" if done.already else ""
+    return f"Released {counted(new, 'row')} of {where}: {breakdown}{before}."

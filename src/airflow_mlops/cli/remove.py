@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from airflow_mlops.domain.counts import counted
+
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Iterator
@@ -61,7 +63,7 @@ def _remove(args: Namespace) -> None:
 
 def _lines(planned: ModelRemoval, pages: ObjectStoragePath, specs: list[str]) -> Iterator[str]:
     for name, rows in planned.tables.items():
-        yield f"Table {name}: {'cannot be read' if rows is None else f'{rows:,} rows'}"
+        yield f"Table {name}: {'cannot be read' if rows is None else counted(rows, 'row')}"
     yield f"Files of its tables: {planned.files:,}, {planned.size / 1e6:,.1f} MB"
     if planned.versions:
         serves = f"; version {planned.champion} is champion" if planned.champion else ""

@@ -233,7 +233,9 @@ def _print(plan: DataPlan, steps: Sequence[LoopStep], *, as_json: bool) -> None:
             step.validation and step.validation.verdict is Verdict.FAIL
         )
         if step.problem and not is_in_table:
-            console.print(Text.assemble((f"{failed.sign} {step.partition}: ", failed.terminal), step.problem))
+            problem = Text.assemble((f"{failed.sign} {step.partition}: ", failed.terminal), step.problem)
+            # In a file or a pipe it is one line, with paths that can be copied.
+            console.print(problem, soft_wrap=not console.is_terminal)
     for step in steps:
         if step.waiting:
             console.print()

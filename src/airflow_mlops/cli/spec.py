@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow_mlops.cli import first_rows, spec_code, spec_files, terminal
+from airflow_mlops.domain.counts import counted
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -166,7 +167,7 @@ def _of_files(
 
 def _looked(file: str, sample: Beginning) -> str:
     count = sample.rows.num_rows if sample.rows is not None else 0
-    rows = f"{count:,} row{'' if count == 1 else 's'}"
+    rows = counted(count, "row")
     return f"looked at {f'all {rows}' if sample.is_whole else f'the first {rows}'} of {file}, the last file"
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_mlops.cli import terminal
 from airflow_mlops.cli.ledger_table import facts, table, write
 from airflow_mlops.cli.terminal import WIDE, shown
+from airflow_mlops.domain.counts import counted
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -155,13 +156,13 @@ def _lines(training: dict[str, Any]) -> Iterator[tuple[str, str]]:
         "learned from",
         f"{dataset['name']} {dataset['partition']}, version {dataset['version']} with digest {dataset['digest'][:12]}…, at {dataset['uri']}",
     )
-    yield "", f"{split['train_rows']:,} rows from {split['start']} to {split['cut']}"
+    yield "", f"{counted(split['train_rows'], 'row')} from {split['start']} to {split['cut']}"
     yield "", f"{len(training['features'])} features: {', '.join(training['features'])}"
     yield "", f"prepared by {training['transform']}" if training["transform"] else ""
     yield "decides", _decision(training)
     inner = {training["metric"]: training["score"]} if training["score"] is not None else {}
     yield "inner score", _pairs(inner)
-    holdout = f"{split['holdout_rows']:,} rows to {split['end']}"
+    holdout = f"{counted(split['holdout_rows'], 'row')} to {split['end']}"
     yield "judged on", f"{holdout}: {appearance(training['verdict'])}" if training["verdict"] else ""
     yield "", _pairs(training["holdout"])
     yield "remarks", "\n".join(training["remarks"])

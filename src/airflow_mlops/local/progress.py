@@ -96,7 +96,9 @@ def summarize(catch_up: CatchUp, console: Console) -> bool:
     failures, failed = catch_up.failures(), appearance("failed")
     for run in failures:
         for line in catch_up.errors(run):
-            console.print(Text(f"{failed.sign} {line}", style=failed.terminal), soft_wrap=True)
+            # A terminal has lines that end between words; in a file or a pipe one error is one line.
+            text = Text(f"{failed.sign} {line}", style=failed.terminal)
+            console.print(text, soft_wrap=not console.is_terminal)
     return not failures
 
 

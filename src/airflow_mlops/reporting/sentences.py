@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.checks import Verdict
+from airflow_mlops.domain.counts import counted
 from airflow_mlops.domain.facts.evidence import judged_again
 from airflow_mlops.domain.facts.results import Action
 from airflow_mlops.domain.facts.retraining import VERSION
@@ -110,7 +111,7 @@ def trained(model: TrainedModel) -> str:
 
 def handed_out(model: TrainedModel) -> str:
     """Say which version is judged again, and on how many rows."""
-    rows = f"{model.split.holdout_rows:,} rows from {model.split.cut:%Y-%m-%d} to {model.split.end:%Y-%m-%d}"
+    rows = f"{counted(model.split.holdout_rows, 'row')} from {model.split.cut:%Y-%m-%d} to {model.split.end:%Y-%m-%d}"
     return f"nothing is trained: {model.candidate}, version {model.version}, is judged again on {rows}"
 
 
@@ -165,14 +166,14 @@ def stored(version: DatasetVersion, how: str, quarantined: int = 0) -> str:
     :param how: ``staged`` or ``published``.
     :param quarantined: number of rows that were set aside before.
     """
-    size = f"{version.rows:,} rows × {len(version.columns)} columns"
+    size = f"{counted(version.rows, 'row')} × {counted(len(version.columns), 'column')}"
     aside = f"; {quarantined:,} set aside" if quarantined else ""
     if not version.changed:
         return f"unchanged, version {version.version} has the same {size}{aside}"
     text = f"{how} {size} as version {version.version}"
     if version.difference is not None:
         rows = version.difference
-        text += f" ({rows.added:,} rows added, {rows.removed:,} removed, {rows.changed:,} changed)"
+        text += f" ({counted(rows.added, 'row')} added, {rows.removed:,} removed, {rows.changed:,} changed)"
     return text + aside
 
 
@@ -180,9 +181,9 @@ def labelled(report: LabelsReport) -> str:
     """Say how many labels became known, and what is wrong with them; or why there is none to read."""
     if report.reason:
         return line(report.reason)
-    parts = [f"{report.rows:,} labels, {report.new:,} of them new"]
+    parts = [f"{counted(report.rows, 'label')}, {report.new:,} of them new"]
     if report.empty:
-        parts.append(f"{report.empty:,} rows have none")
+        parts.append(f"{counted(report.empty, 'row')} without one")
     if report.contradictory:
         parts.append(
             f"{report.contradictory:,} keys have labels that contradict each other, and are set aside until the source is "
@@ -195,7 +196,7 @@ def labelled(report: LabelsReport) -> str:
 
 def scored(report: ScoringReport) -> str:
     """Say how many rows were predicted, and by which version."""
-    return _because(f"{report.rows:,} rows", report.reason) if report.rows else line(report.reason)
+    return _because(counted(report.rows, "row"), report.reason) if report.rows else line(report.reason)
 
 
 def _because(what: str, reason: str) -> str:

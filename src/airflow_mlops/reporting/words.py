@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from airflow_mlops.domain.counts import counted
+
 if TYPE_CHECKING:
     from airflow_mlops.domain.facts.results import TrainedModel
 
@@ -41,7 +43,7 @@ def moment(at: datetime) -> str:
 def learned(model: TrainedModel) -> str:
     """Say which rows a model has learned from, and of several windows in which."""
     window = f"{model.window.phrase}, " if model.window else ""
-    return f"{window}{model.split.train_rows:,} rows before {model.split.cut:%Y-%m-%d}"
+    return f"{window}{counted(model.split.train_rows, 'row')} before {model.split.cut:%Y-%m-%d}"
 
 
 def windows(model: TrainedModel) -> str:

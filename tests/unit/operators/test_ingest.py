@@ -187,7 +187,7 @@ def test_the_log_tells_what_changed_and_how_far_the_dataset_goes(
         ingest(Run(partition=key), tmp_path, stage=False)
     write(tmp_path, "2013-01", [1.5, 9.5, 3.5])
     ingest(run := Run(partition="2013-01"), tmp_path, stage=False)
-    published = "published 3 rows × 4 columns as version 3 (1 rows added, 0 removed, 1 changed)"
+    published = "published 3 rows × 4 columns as version 3 (1 row added, 0 removed, 1 changed)"
     assert [record.getMessage() for record in caplog.records if record.name == "airflow_mlops.runs"][-5:] == [
         f"flights 2013-01: {published}",
         "::group::Details",

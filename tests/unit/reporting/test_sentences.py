@@ -79,7 +79,7 @@ def test_a_partition_that_is_not_as_expected_is_said_to_go_no_further() -> None:
 
 def test_rows_that_were_set_aside_are_counted_with_those_that_were_published() -> None:
     assert sentences.stored(make_version(), "published", 12) == (
-        "published 1,000 rows × 1 columns as version 7; 12 set aside"
+        "published 1,000 rows × 1 column as version 7; 12 set aside"
     )
     assert sentences.stored(make_version(changed=False), "published") == (
         "unchanged, version 7 has the same 1,000 rows × 1 columns"

@@ -79,7 +79,7 @@ def test_an_attempt_one_partition_ago_holds_an_automatic_retrain_back(action: Ac
     decision = decided(make_decision("2013-05", action))
     assert not decision.retrain
     assert observed(decision, "cooldown") == 1
-    assert "cooldown: last attempt 1 partition(s) ago, cooldown 1" in decision.reason
+    assert "cooldown: last attempt 1 partition ago, cooldown 1" in decision.reason
 
 
 @pytest.mark.parametrize("action", [Action.KEPT, Action.ROLLED_BACK])

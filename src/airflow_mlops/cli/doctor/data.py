@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from airflow_mlops.cli.doctor.diagnosis import Diagnosis, brief, failed, passed, skipped, warned
+from airflow_mlops.domain.counts import counted
 from airflow_mlops.domain.partitions import Partition
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def _of_files(spec: DataSpec, source: FileSource, due: Partition) -> Diagnosis:
 
 def _held_to_bounds(spec: DataSpec, partitions: list[Partition], due: Partition) -> Diagnosis:
     first, last = partitions[0], partitions[-1]
-    there = f"{spec.name} has files of {len(set(partitions))} partitions, {first} to {last}"
+    there = f"{spec.name} has files of {counted(len(set(partitions)), 'partition')}, {first} to {last}"
     if spec.start and Partition.parse(spec.start, spec.grain) > last:
         return warned(
             "data",

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from airflow_mlops.domain.checks import Check, Verdict
+from airflow_mlops.domain.counts import counted
 from airflow_mlops.domain.metrics import metric_of
 
 PASS, FAIL, INCONCLUSIVE = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE
@@ -53,7 +54,7 @@ def floor(
     elif n is not None and n < least:
         verdict, reason = (
             INCONCLUSIVE,
-            f"{name} is {number(observed)} on {n:,} rows; {least} are needed: hold out more",
+            f"{name} is {number(observed)} on {counted(n, 'row')}; {least} are needed: hold out more",
         )
     else:
         good = reached(observed, bound, greater_is_better)

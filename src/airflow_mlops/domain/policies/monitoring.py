@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.checks import Check, Verdict, overall
+from airflow_mlops.domain.counts import counted
 from airflow_mlops.domain.metrics import metric_of
 from airflow_mlops.domain.policies.gates import FAIL, INCONCLUSIVE, PASS, floor, number
 
@@ -53,7 +54,7 @@ def staleness(since_training: int | None, bound: int | None) -> Check:
         verdict, reason = INCONCLUSIVE, "it is not known what the champion was trained through"
     else:
         verdict = FAIL if bound is not None and since_training > bound else PASS
-        reason = f"{since_training} partition(s) since the champion's training data ended, {'any age' if bound is None else bound} allowed"
+        reason = f"{counted(since_training, 'partition')} since the champion's training data ended, {'any age' if bound is None else bound} allowed"
     return Check(name="staleness", verdict=verdict, expected=expected, observed=since_training, reason=reason)
 
 
@@ -89,7 +90,7 @@ def performance(
         parts.append(_drop(metric, metrics.get(metric), holdout.get(metric), policy.drop, then))
     expected = "; ".join(f"{part.name} {part.expected}" for part in parts) or "nothing"
     if n < min_rows:
-        verdict, reason = INCONCLUSIVE, f"{n} rows with matured labels; {min_rows} are needed"
+        verdict, reason = INCONCLUSIVE, f"{counted(n, 'row')} with matured labels; {min_rows:,} are needed"
     elif not parts:
         verdict, reason = (
             PASS,

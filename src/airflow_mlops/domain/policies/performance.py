@@ -8,6 +8,7 @@ from statistics import median
 from typing import Any
 
 from airflow_mlops.domain.checks import Check, Verdict
+from airflow_mlops.domain.counts import counted
 from airflow_mlops.domain.facts.performance import Judgement, Measured
 from airflow_mlops.domain.metrics import metric_of
 from airflow_mlops.domain.policies.gates import FAIL, INCONCLUSIVE, PASS, number, signed
@@ -76,7 +77,9 @@ def baseline(
     if value is None or naive is None or rows < least:
         verdict = INCONCLUSIVE
         missing = f"{metric} could not be measured" if value is None else gone
-        reason = f"{rows:,} rows with matured labels; {least} are needed" if rows < least else missing
+        reason = (
+            f"{counted(rows, 'row')} with matured labels; {least} are needed" if rows < least else missing
+        )
     else:
         gain = -worse_by(metric, value, naive)
         verdict = PASS if gain > margin else FAIL
@@ -130,7 +133,7 @@ def estimate_error(metric: str, judged: Sequence[Judgement], least: int = 1) -> 
     mean = sum(gaps) / len(gaps)
     reason = (
         f"{metric} was estimated as {number(guess.value)} and turned out as {number(truth.value)}; off by {mean:.4g} on "
-        f"average of {len(gaps)} partition(s)"
+        f"average of {counted(len(gaps), 'partition')}"
     )
     return Check(
         name="estimate.error",
@@ -156,12 +159,14 @@ def volume(count: int, before: Sequence[int], share: float | None) -> Check:
     usual = median(before) if len(before) >= _LEAST_USUAL else None
     if usual is None:
         verdict, expected = INCONCLUSIVE, f"{_LEAST_USUAL} partitions to compare with"
-        reason = f"{count:,} predictions; fewer than {_LEAST_USUAL} partitions before this one were scored"
+        reason = f"{counted(count, 'prediction')}; fewer than {_LEAST_USUAL} partitions before this one were scored"
     else:
         low, high = (usual * share, usual / share) if share is not None else (0, float("inf"))
         verdict = PASS if low <= count <= high else FAIL
         expected = "any" if share is None else f"{low:,.0f} to {high:,.0f}"
-        reason = f"{count:,} predictions; the {len(before)} partitions before had {usual:,.0f} (median)"
+        reason = (
+            f"{counted(count, 'prediction')}; the {len(before)} partitions before had {usual:,.0f} (median)"
+        )
     return Check(
         name="volume",
         verdict=verdict,

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.checks import Check, Verdict
+from airflow_mlops.domain.counts import counted
 from airflow_mlops.domain.facts.retraining import MODE, trained
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.policies.retraining_rules import LastingProblem, off, rule, unknown
@@ -24,7 +25,7 @@ _PATIENCE = 3
 def cooldown(policy: Retrain, situation: Situation) -> Check:
     """Hold back for some partitions after an attempt to train."""
     since = situation.since(situation.last_attempt)
-    ago = "no attempt yet" if since is None else f"last attempt {since} partition(s) ago"
+    ago = "no attempt yet" if since is None else f"last attempt {counted(since, 'partition')} ago"
     held = since is not None and since <= policy.cooldown
     return rule("cooldown", held, f"> {policy.cooldown}", f"{ago}, cooldown {policy.cooldown}", since)
 
@@ -51,10 +52,10 @@ def incident(
         )
     elif held:
         waits = [again for problem in asking if (again := _again(policy, situation, problem)) is not None]
-        until = f"is over, or {min(waits)} partition(s) after that" if waits else "is over"
+        until = f"is over, or {counted(min(waits), 'partition')} after that" if waits else "is over"
         reason = f"{lasts} was answered at {situation.last_answer}, and is not again before it {until}"
         if policy.again == GROWING and (vain := situation.fruitless()):
-            reason += f": {vain} training(s) in a row did not help"
+            reason += f": {counted(vain, 'training')} in a row did not help"
     count = sum(1 for problem in problems if problem.incident is not None)
     return rule("incident", held, "a problem that has not been answered yet", reason, count)
 
@@ -114,7 +115,7 @@ def budget(policy: Retrain, situation: Situation) -> Check:
         for decision in situation.before
         if trained(decision) and (situation.since(decision.partition) or 0) < most.n
     )
-    reason = f"{spent} training(s) in the last {most.n} partitions, {most.k} allowed"
+    reason = f"{counted(spent, 'training')} in the last {most.n} partitions, {most.k} allowed"
     return rule(name, spent >= most.k, f"< {most.k}", reason, spent)
 
 
@@ -126,7 +127,7 @@ def new_data(policy: Retrain, situation: Situation) -> Check:
     if situation.fresh is None:
         return unknown(name, expected, "new rows were not counted")
     new, corrected = situation.fresh
-    matured = f"{new:,} rows whose labels have matured since the last training"
+    matured = f"{counted(new, 'row')} whose labels have matured since the last training"
     reason = f"{matured}, and an earlier partition was corrected" if corrected else matured
     return rule(name, not new and not corrected, expected, reason, new)
 

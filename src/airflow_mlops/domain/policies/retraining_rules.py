@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from airflow_mlops.domain.calendars import Calendar
 from airflow_mlops.domain.checks import Check, Verdict
+from airflow_mlops.domain.counts import counted
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.policies import incidents
 from airflow_mlops.domain.policies.incidents import Incident
@@ -105,7 +106,7 @@ def _staleness(when: RetrainWhen, situation: Situation) -> LastingProblem:
     age = situation.since(through)
     if through is None or age is None:
         return LastingProblem(unknown(name, f"<= {bound}", _UNTRAINED), None)
-    reason = f"{age} partition(s) since the champion's training data ended, {bound} allowed"
+    reason = f"{counted(age, 'partition')} since the champion's training data ended, {bound} allowed"
     opened = Partition.parse(through, situation.grain).shift(bound + 1).key
     incident = Incident(signal=name, opened=opened) if age > bound else None
     return LastingProblem(rule(name, age > bound, f"<= {bound}", reason, age), incident)
@@ -121,7 +122,7 @@ def every(policy: Retrain, situation: Situation) -> Check:
         age, since = situation.since(situation.trained_through), "the champion's training data ended"
     if age is None:
         return unknown(name, f"< {due}", _UNTRAINED)
-    return rule(name, age >= due, f"< {due}", f"{age} partition(s) since {since}, due at {due}", age)
+    return rule(name, age >= due, f"< {due}", f"{counted(age, 'partition')} since {since}, due at {due}", age)
 
 
 def growth(policy: Retrain, situation: Situation) -> Check:
@@ -173,5 +174,5 @@ def rows(policy: Retrain, situation: Situation) -> Check:
     if situation.fresh is None:
         return unknown(name, f"< {due}", "new rows were not counted")
     new = situation.fresh.rows
-    reason = f"{new:,} rows whose labels have matured since the last training, due at {due:,}"
+    reason = f"{counted(new, 'row')} whose labels have matured since the last training, due at {due:,}"
     return rule(name, new >= due, f"< {due}", reason, new)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from airflow_mlops.domain.counts import counted
 from airflow_mlops.exceptions import FutureJoin
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def _check_times(table: pa.Table, names: Sequence[str], which: str) -> None:
             )
         if nulls := table[name].null_count:
             raise ValueError(
-                f"{name!r} of {which} is null in {nulls:,} rows, for example in {_example(table, name)}"
+                f"{name!r} of {which} is null in {counted(nulls, 'row')}, for example in {_example(table, name)}"
             )
 
 
@@ -115,7 +116,7 @@ def _check_observed(table: pa.Table, observed_at: str, known_at: str) -> None:
     if early.num_rows:
         first = early.slice(0, 1).to_pylist()[0]
         raise FutureJoin(
-            f"{early.num_rows:,} rows of the table were known before they were observed: {known_at!r} is "
+            f"{counted(early.num_rows, 'row of the table was', 'rows of the table were')} known before being observed: {known_at!r} is "
             f"{first[known_at]}, {observed_at!r} is {first[observed_at]}, for example"
         )
 

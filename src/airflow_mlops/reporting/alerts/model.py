@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.checks import Check, Verdict
+from airflow_mlops.domain.counts import counted
 from airflow_mlops.domain.facts.evidence import judged_again
 from airflow_mlops.domain.facts.results import Action
 from airflow_mlops.domain.policies.gates_rescue import NAME as RESCUE
@@ -57,7 +58,7 @@ def health(
         summary=(report.reason,),
         facts=run.facts(
             ("Version" if is_external else "Champion", f"version {champion.version}" if champion else None),
-            ("Since", f"{since[0]}, {number(len(since))} partitions" if len(since) > 1 else None),
+            ("Since", f"{since[0]}, {counted(len(since), 'partition')}" if len(since) > 1 else None),
             ("Until now", None if is_external or done is None else str(done)),
         ),
         findings=findings([*failed, *drifted]),

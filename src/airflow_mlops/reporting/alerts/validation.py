@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
 from airflow_mlops.domain.checks import Outcome, Severity, Verdict
+from airflow_mlops.domain.counts import counted
 from airflow_mlops.domain.spec.alerts import Event, Level
 from airflow_mlops.reporting.alerts.notice import Finding, Notice, Passage, Status
 from airflow_mlops.reporting.alerts.outcome import LISTED, Run, fingerprint, some
@@ -87,7 +88,7 @@ def _title(report: ValidationReport, failed: Sequence[str]) -> str:
         return "validation could not be completed"
     if failed:
         return "validation failed"
-    aside = f", {report.quarantined:,} rows set aside" if report.quarantined else ""
+    aside = f", {counted(report.quarantined, 'row')} set aside" if report.quarantined else ""
     return f"validation passed with warnings{aside}"
 
 
@@ -106,7 +107,7 @@ def _version(dataset: DatasetVersion | None) -> str | None:
 def _finding(result: ExpectationResult) -> Finding:
     observed = result.observed
     if result.unexpected and not observed.startswith(f"{result.unexpected:,} of "):
-        observed = f"{result.unexpected:,} rows: {observed}"
+        observed = f"{counted(result.unexpected, 'row')}: {observed}"
     return Finding(
         name=result.column or "table",
         note=f"{of_result(result)}: {result.expectation}",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.domain.checks import Check
+from airflow_mlops.domain.counts import counted
 from airflow_mlops.domain.metrics import find, metric_of
 from airflow_mlops.domain.spec.candidates import Candidate
 from airflow_mlops.reporting.card import classes, limitations
@@ -137,7 +138,7 @@ def _about(sources: Sources) -> Iterator[Row]:
         kind = "around two predicted quantiles" if bounds.method == "quantile" else "around the prediction"
         yield (
             "Bounds",
-            f"for {bounds.coverage:g} of the values, {bounds.margin:+.4g} {kind}, calibrated on {bounds.rows:,} rows",
+            f"for {bounds.coverage:g} of the values, {bounds.margin:+.4g} {kind}, calibrated on {counted(bounds.rows, 'row')}",
         )
     yield "Candidate", candidate.candidate
     yield "As of partition", evaluation.partition
@@ -170,13 +171,11 @@ def _judged(evaluation: Evaluation) -> str:
     split = evaluation.candidate.split
     beside = ", beside the champion on the same rows" if evaluation.champion else ""
     labelled = next((check.n for check in evaluation.checks if check.name == "leakage.rows"), None)
-    counted = (
-        f"{split.holdout_rows:,} rows"
-        if labelled is None
-        else f"{labelled:,} labelled ones of {split.holdout_rows:,}"
-    )
+    rows = counted(split.holdout_rows, "row")
+    if labelled is not None:
+        rows = f"{labelled:,} labelled ones of {split.holdout_rows:,}"
     return (
-        f"Judged on rows of {moment(split.cut)} to {moment(split.end)} ({counted}), which it has not "
+        f"Judged on rows of {moment(split.cut)} to {moment(split.end)} ({rows}), which it has not "
         f"learned from{beside}."
     )
 
@@ -239,12 +238,12 @@ def _data(evaluation: Evaluation) -> Iterator[Row]:
     candidate = evaluation.candidate
     dataset, split = candidate.dataset, candidate.split
     yield "Dataset", f"{dataset.name}, version {dataset.version}"
-    span = f"{moment(split.start)} to {moment(split.cut)}: {split.train_rows:,} rows"
+    span = f"{moment(split.start)} to {moment(split.cut)}: {counted(split.train_rows, 'row')}"
     if origin := candidate.origin:
         yield "Trained elsewhere", f"as {origin.model} {origin.version}, before {moment(origin.until)}"
     yield "Drift is measured against" if origin else "Learned from", span
     yield from [("Window", windows(candidate))] if candidate.window else []
-    yield "Judged on", f"{moment(split.cut)} to {moment(split.end)}: {split.holdout_rows:,} rows"
+    yield "Judged on", f"{moment(split.cut)} to {moment(split.end)}: {counted(split.holdout_rows, 'row')}"
     yield "Digest", f"{dataset.digest[:12]}… of partition {dataset.partition}"
     if (labels := dataset.labels) is not None:
         as_of = f", as known before {moment(labels.until)}" if labels.until else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from airflow_mlops.domain.counts import counted
 from airflow_mlops.domain.offsets import local, zone_of
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.exceptions import BadRows, SchemaMismatch
@@ -72,7 +73,9 @@ class Keys:
         """
         for name, nulls in self._nulls.items():
             if nulls:
-                raise BadRows(f"{self._where}: {nulls:,} rows have no {name!r}, which is part of the key")
+                raise BadRows(
+                    f"{self._where}: {counted(nulls, 'row has', 'rows have')} no {name!r}, which is part of the key"
+                )
         key_digests = self._digests.sorted()
         repeated = key_digests[1:][key_digests[1:] == key_digests[:-1]]
         if len(repeated):
@@ -93,7 +96,7 @@ class Keys:
         if twice.num_rows:
             count = twice.num_rows if len(distinct) <= _LOOK_AT else len(distinct)
             # No example: a key may be personal, and this ends up in the log.
-            keys = "1 key" if count == 1 else f"{count:,} keys"
+            keys = counted(count, "key")
             verb = "stands" if count == 1 else "stand"
             raise BadRows(f"{self._where}: {keys} ({', '.join(self._key)}) {verb} more than once")
 
@@ -138,7 +141,7 @@ class Times:
         :raises BadRows: if one is missing, or lies outside of the partition.
         """
         if self._nulls:
-            raise BadRows(f"{self._where}: {self._nulls:,} rows have no {self._name!r}")
+            raise BadRows(f"{self._where}: {counted(self._nulls, 'row has', 'rows have')} no {self._name!r}")
         first, last, start, end = self._first, self._last, self._partition.start, self._partition.end
         if first is not None and last is not None and (first < start or last >= end):
             zone = zone_of(self._partition.grain.timezone)

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from airflow_mlops.domain.calendars import Calendar, Grain
 from airflow_mlops.domain.classes import MOST
+from airflow_mlops.domain.counts import counted
 from airflow_mlops.domain.metrics import Task
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.stages.init import column_names
 from airflow_mlops.stages.init.look import ColumnLook, Look
-from airflow_mlops.stages.validate.learned import CODES, counted
+from airflow_mlops.stages.validate.learned import CODES
 from airflow_mlops.stages.validate.profiles import is_number
 from airflow_mlops.stores.sources.bytes import NULLS
 

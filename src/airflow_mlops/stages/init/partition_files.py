@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.domain.calendars import Calendar, Grain
+from airflow_mlops.domain.counts import counted
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.exceptions import BadRows, SettingRefused
 from airflow_mlops.stages.init import rows as row_digests
@@ -112,7 +113,7 @@ def _parts(plan: Plan, key: str | None, table: pa.Table) -> Iterator[tuple[str, 
     times = table[plan.event_time]
     if times.null_count:
         raise BadRows(
-            f"{times.null_count:,} rows have no {plan.event_time!r}; correct them, or name another column with --time"
+            f"{counted(times.null_count, 'row has', 'rows have')} no {plan.event_time!r}; correct them, or name another column with --time"
         )
     if not pa.types.is_timestamp(times.type):
         raise SettingRefused(f"{plan.event_time!r} holds no times; name another column with --time")

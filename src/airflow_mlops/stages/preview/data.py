@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from airflow_mlops.domain.counts import counted
 from airflow_mlops.domain.facts.preview import ColumnChange, Effect, Outlook, Part
 from airflow_mlops.domain.facts.results import DatasetVersion
 from airflow_mlops.domain.facts.validation import ValidationReport
@@ -72,14 +73,14 @@ def published_effects(
     if latest.grain != spec.grain:
         yield effect(
             Outlook.BREAKS,
-            f"{counted(keys)} are published by the {latest.grain}, and partitions by the {spec.grain} are refused beside them: "
+            f"{counted(len(keys), 'partition')} are published by the {latest.grain}, and partitions by the {spec.grain} are refused beside them: "
             "give the model another name, or keep the former partition and timezone.",
         )
         return
     if concerns(changes, (*READING, *CHECKING)):
         yield effect(
             Outlook.SAME,
-            f"{counted(keys)} published, {span(keys)}: they stay as they are, and only new ones are read and checked by the "
+            f"{counted(len(keys), 'partition')} published, {span(keys)}: they stay as they are, and only new ones are read and checked by the "
             "changed spec.",
         )
     if tuple(latest.key) != tuple(spec.key) and set(latest.key) != set(spec.key):
@@ -210,11 +211,6 @@ def _stops(report: ValidationReport) -> bool:
     except (ValueError, RuntimeError):
         return True
     return False
-
-
-def counted(keys: Sequence[str]) -> str:
-    """Return how many partitions there are, in words."""
-    return f"{len(keys)} partition{'' if len(keys) == 1 else 's'}"
 
 
 def span(keys: Sequence[str]) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from airflow_mlops.domain.counts import counted
 from airflow_mlops.domain.facts.preview import Effect, Outlook, Part, Preview, ServingPreview, SpecChange
 from airflow_mlops.domain.spec import defaults
 from airflow_mlops.domain.spec.model import ModelSpec
@@ -145,7 +146,11 @@ def _of_comparison(
         before = names["name"].before
         there = tables.newest(tables.uri_of(plan.storage, str(before), "data"))
         keys = sorted(there)
-        has = f"{data.counted(keys)} and the champion of {before}" if keys else f"What there is of {before}"
+        has = (
+            f"{counted(len(keys), 'partition')} and the champion of {before}"
+            if keys
+            else f"What there is of {before}"
+        )
         yield data.effect(
             Outlook.BREAKS if keys and not published else Outlook.CHANGES,
             f"{has} stay under that name, and {plan.spec.name} begins {'with nothing' if not published else 'with its own'}; "
@@ -164,7 +169,7 @@ def _of_functions(plan: PreviewPlan) -> Iterator[Effect]:
 def _of_other_code(again: tuple[str, ...]) -> Effect:
     return data.effect(
         Outlook.CHANGES,
-        f"To be ingested again: {data.counted(again)}, {data.span(again)}, whose rows other code has prepared.",
+        f"To be ingested again: {counted(len(again), 'partition')}, {data.span(again)}, whose rows other code has prepared.",
     )
 
 

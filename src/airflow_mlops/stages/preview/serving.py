@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from airflow_mlops.domain.counts import counted
 from airflow_mlops.domain.facts.preview import ColumnChange, Effect, Outlook, Part, ServingPreview
 from airflow_mlops.domain.metrics import Task
 from airflow_mlops.domain.predictions import INTERVAL, PREDICTION, PROBABILITIES, SCORE, SERVED_BY
@@ -90,7 +91,8 @@ def _preview(
             "prepares all the same"
         )
     return answer(
-        True, f"{name} can be loaded, and predicts {_counted(rows.num_rows)} as the spec has them{other}"
+        True,
+        f"{name} can be loaded, and predicts {counted(rows.num_rows, 'row')} as the spec has them{other}",
     )
 
 
@@ -100,10 +102,6 @@ def _first_rows(dataset: DatasetVersion) -> pa.Table | None:
     reader = tables.batches(dataset.uri, version=dataset.version, partition=dataset.partition)
     first = next((batch for batch in reader if batch.num_rows), None)
     return None if first is None else pa.Table.from_batches([first]).slice(0, _ROWS)
-
-
-def _counted(rows: int) -> str:
-    return f"{rows:,} row{'' if rows == 1 else 's'}"
 
 
 def columns(before: DataSpec | None, after: DataSpec) -> tuple[ColumnChange, ...]:

@@ -6,13 +6,14 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from airflow_mlops.domain.counts import counted
 from airflow_mlops.domain.facts.preview import Effect, Outlook, Part
 from airflow_mlops.domain.facts.retraining import RetrainDecision, suggested
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.learning.labels import labelled
 from airflow_mlops.stages.decide import decide, decide_version
 from airflow_mlops.stages.monitor import health
-from airflow_mlops.stages.preview.data import concerns, counted, sentence, span
+from airflow_mlops.stages.preview.data import concerns, sentence, span
 from airflow_mlops.stages.train import split
 from airflow_mlops.stores.registry import ledger, registry
 from airflow_mlops.stores.tables import tables
@@ -158,7 +159,7 @@ def effects(
         effect(Outlook.SAME if same else Outlook.CHANGES, f"{words[after.trains]} ({by}): {why}{rest}")
     ]
     if again:
-        keys = f"{counted(again)}, {span(again)},"
+        keys = f"{counted(len(again), 'partition')}, {span(again)},"
         effects.append(
             effect(
                 Outlook.BREAKS,

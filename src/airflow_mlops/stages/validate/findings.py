@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_mlops.domain.checks import Outcome, Severity
+from airflow_mlops.domain.counts import counted
 from airflow_mlops.domain.facts.validation import ExpectationResult
 from airflow_mlops.stages.validate.words import Words, describe, text
 
@@ -158,17 +159,19 @@ def reason(
     clauses = [_listed(_counted(finding) for finding in failed if finding.blocks)]
     clauses.append(_listed(finding.broken for finding in findings if finding.result.outcome is Outcome.ERROR))
     if aside:
-        share = f"{aside:,} of {_rows(rows)}" if aside < rows else f"all {_rows(rows)}"
+        share = f"{aside:,} of {counted(rows, 'row')}" if aside < rows else f"all {counted(rows, 'row')}"
         limit = f", above {100 * largest:.4g} % of them" if aside < rows and aside / rows > largest else ""
         why = _listed(finding.broken for finding in failed if finding.sets_aside)
         clauses.append(f"{share} {'' if moved else 'would be '}set aside{limit}: {why}")
     if released:
-        clauses.append(f"{_rows(released)} that a person has released {'go' if released > 1 else 'goes'} on")
+        clauses.append(
+            f"{counted(released, 'row')} that a person has released {'go' if released > 1 else 'goes'} on"
+        )
     warned = _listed(_counted(finding) for finding in failed if finding.result.severity is Severity.WARN)
     clauses.append(f"warning: {warned}" if warned else "")
     passed = sum(finding.result.outcome is Outcome.PASS for finding in findings)
-    counted = f"{passed}" if passed == len(findings) else f"{passed} of {len(findings)}"
-    clauses.append(f"{counted} checks passed on {_rows(rows)}")
+    checks = f"{passed}" if passed == len(findings) else f"{passed} of {len(findings)}"
+    clauses.append(f"{checks} checks passed on {counted(rows, 'row')}")
     return "; ".join(clause for clause in clauses if clause)
 
 
@@ -194,13 +197,9 @@ def reasons_of(findings: Sequence[ExpectationFinding], aside: Sequence[int]) -> 
 def _counted(finding: ExpectationFinding) -> str:
     result = finding.result
     if result.unexpected is not None:
-        return f"{finding.broken} in {_rows(result.unexpected)}"
+        return f"{finding.broken} in {counted(result.unexpected, 'row')}"
     observed = result.expectation.startswith("expect_") and result.observed != "it does not hold"
     return f"{finding.broken} (observed: {result.observed})" if observed else finding.broken
-
-
-def _rows(count: int) -> str:
-    return f"{count:,} row{'' if count == 1 else 's'}"
 
 
 def _listed(texts: Iterable[str]) -> str:

@@ -8,6 +8,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_mlops.domain.checks import Severity
+from airflow_mlops.domain.counts import counted
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.stages.validate import profiles
 from airflow_mlops.stages.validate.history import LAST
@@ -235,8 +236,3 @@ def _number(value: Any) -> str:
 
 def _basis(column: ProfiledColumn) -> str:
     return f"{counted(len(column.profiles), 'partition')}, {counted(column.present, 'value')}"
-
-
-def counted(count: int, what: str) -> str:
-    """Return a number and what it counts, in the plural where it is not one."""
-    return f"{count:,} {what}{'' if count == 1 else 's'}"

@@ -7,10 +7,11 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from airflow_mlops.domain.counts import counted
 from airflow_mlops.exceptions import TableMissing
 from airflow_mlops.stages.validate import learned as expectations
 from airflow_mlops.stages.validate import profiles
-from airflow_mlops.stages.validate.learned import ProfiledColumn, Suggestion, counted
+from airflow_mlops.stages.validate.learned import ProfiledColumn, Suggestion
 from airflow_mlops.stores.sources.hints import Looks
 from airflow_mlops.stores.tables import tables, versions
 

@@ -99,7 +99,7 @@ def found(given: PolicyAnswer, name: str) -> Check:
         (policy(every=3), {"trained_through": "2013-03"}, True, "due at 3"),
         (policy(every=3), {"trained_through": "2013-04"}, False, "due at 3"),
         (policy(every=3), {"trained_through": None}, False, "not known"),
-        (policy(every=3), {"trained_through": "2012-01", "decisions": refused("2013-04")}, False, "2 partition(s) since the last attempt"),
+        (policy(every=3), {"trained_through": "2012-01", "decisions": refused("2013-04")}, False, "2 partitions since the last attempt"),
         (policy(every=3), {"decisions": refused("2013-03")}, True, "due at 3"),
         (policy(drift=OFTEN), {"health": health(drift="pFF")}, True, "drift: 2 of the last 3 failed"),
         (policy(drift=OFTEN), {"health": health(performance="FF", drift="pp")}, False, "0 of the last 3"),
@@ -110,7 +110,7 @@ def found(given: PolicyAnswer, name: str) -> Check:
         (policy(concept=ONCE), {"health": health(concept="F")}, True, "concept: 1 of"),
         (policy(concept=ONCE), {"health": health(drift="F")}, False, "INCONCLUSIVE"),
         (policy(intervals=ONCE), {"health": health(intervals="F")}, True, "intervals: 1 of"),
-        (policy(staleness=2), {"trained_through": "2013-03"}, True, "staleness: 3 partition(s)"),
+        (policy(staleness=2), {"trained_through": "2013-03"}, True, "staleness: 3 partitions"),
         (policy(staleness=2), {"trained_through": "2013-04"}, False, "2 allowed"),
         (policy(staleness=2), {"trained_through": None}, False, "not known"),
         (policy(rows=1000), {"fresh": Fresh(1000, False)}, True, "rows: 1,000 rows"),
@@ -356,7 +356,7 @@ def test_an_old_champion_is_retried_after_as_long_as_its_age_was_allowed_and_not
     stale = {"trained_through": "2013-01"}
     held = answer(rules, **stale, decisions=refused("2013-05"))
     assert not held.retrain
-    assert "2 partition(s) after that" in held.reason
+    assert "2 partitions after that" in held.reason
     assert answer(rules, **stale, decisions=refused("2013-04")).retrain
     assert answer(rules, **stale, decisions=refused("2013-03")).retrain
 

@@ -101,8 +101,8 @@ NAIVE = pa.array([NOON.replace(tzinfo=None)])
         (flights(0), weather(0), {"by": ["origin"]}, "the rows must have 'origin' once"),
         (flights(0), weather(0), {"by": "origin"}, "must be a list of columns"),
         (flights(0), weather(0, departure=[1]), {}, "the rows have 'departure' already"),
-        (flights(0, None), weather(0), {}, "'departure' of the rows is null in 1 rows"),
-        (flights(0), weather(0, None), {}, "'known' of the table is null in 1 rows, .*'wind': 1"),
+        (flights(0, None), weather(0), {}, "'departure' of the rows is null in 1 row"),
+        (flights(0), weather(0, None), {}, "'known' of the table is null in 1 row, .*'wind': 1"),
         (pa.table({"departure": NAIVE}), weather(0), {}, r"'departure' of the rows is timestamp\[us\]"),
         (flights(0), pa.table({"known": NAIVE}), {}, r"'known' of the table is timestamp\[us\]; it must be a time"),
         (pa.table({"departure": ["2013"]}), weather(0), {}, "'departure' of the rows is string"),
@@ -125,7 +125,7 @@ def test_a_negative_tolerance_would_look_into_the_future() -> None:
 
 def test_what_was_known_before_it_was_observed_is_refused() -> None:
     join(flights(0), weather(0, 1, seen=at(0, 0.5)), observed_at="seen")
-    with pytest.raises(FutureJoin, match="1 rows .*'known' is 2013-01-05 13:00.*'seen' is 2013-01-05 13:30"):
+    with pytest.raises(FutureJoin, match="1 row .*'known' is 2013-01-05 13:00.*'seen' is 2013-01-05 13:30"):
         join(flights(0), weather(0, 1, seen=at(0, 1.5)), observed_at="seen")
 
 

@@ -213,8 +213,8 @@ def test_no_rows_fail_with_partition_and_source(data: Dataset, parts: list[Any])
     ("changes", "error", "message"),
     [
         ({"id": [1, 1]}, BadRows, r": 1 key \(id\) stands more than once$"),
-        ({"id": [1, None]}, BadRows, "1 rows have no 'id', which is part of the key"),
-        ({"at": ["2013-01-01", None]}, BadRows, "1 rows have no 'at'"),
+        ({"id": [1, None]}, BadRows, "1 row has no 'id', which is part of the key"),
+        ({"at": ["2013-01-01", None]}, BadRows, "1 row has no 'at'"),
         (
             {"at": ["2013-01-01", "2013-02-01"]},
             BadRows,

@@ -318,7 +318,7 @@ def test_digits_of_a_second_stay_in_a_time_of_day(store: Store) -> None:
 
 def test_a_key_that_is_no_number_is_a_missing_one(store: Store) -> None:
     table = pa.table({"id": [1.5, float("nan")], "at": [DAY] * 2})
-    with pytest.raises(BadRows, match="1 rows have no 'id', which is part of the key"):
+    with pytest.raises(BadRows, match="1 row has no 'id', which is part of the key"):
         store.publish(PythonSource(lambda partition: table))
 
 

@@ -73,7 +73,7 @@ def test_health_is_as_bad_as_the_worst_of_its_measures(changes: dict[str, Any], 
 def test_the_reason_of_health_names_every_measure() -> None:
     drifted, weak = make_check(Verdict.FAIL, "a storm"), make_check(Verdict.INCONCLUSIVE, "few labels")
     reason = make_report(drift=drifted, performance=weak).reason
-    assert reason.startswith("a storm; few labels; 2 partition(s) since")
+    assert reason.startswith("a storm; few labels; 2 partitions since")
 
 
 @pytest.mark.parametrize(
