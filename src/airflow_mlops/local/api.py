@@ -13,6 +13,8 @@ PATIENCE = 180.0
 TOKEN = "AIRFLOW_MLOPS_TOKEN"
 """Environment variable with the token of an Airflow that is named by its URL."""
 _RESTARTING = (502, 503, 504)
+_ROLLED_BACK = "Database error"
+"""What Airflow says, with status 500, if its database was locked or away: nothing was written."""
 _PAGE = 100
 
 
@@ -115,7 +117,7 @@ class AirflowApi:
         return f"{advice} ({what})" if advice else what
 
     def _ask(self, method: str, path: str, **arguments: Any) -> httpx.Response:
-        # What changes something is sent once, and waited for; what only reads is asked for again.
+        # What changes something is sent once, and waited for, unless it was rolled back; what only reads is asked for again.
         reads = method == "GET"
         timeout = self._client.timeout if reads else PATIENCE
         deadline = time.monotonic() + PATIENCE
@@ -131,7 +133,11 @@ class AirflowApi:
                         f"({type(error).__name__}){self._where()}. {self._silence()}"
                     ) from error
             else:
-                if answer.status_code not in _RESTARTING or not reads or time.monotonic() > deadline:
+                comes_back = answer.status_code in _RESTARTING and reads
+                rolled_back = (
+                    answer.status_code == httpx.codes.INTERNAL_SERVER_ERROR and _ROLLED_BACK in answer.text
+                )
+                if not (comes_back or rolled_back) or time.monotonic() > deadline:
                     return answer
                 self.check_alive()
             time.sleep(0.5)

@@ -35,6 +35,16 @@ def test_what_a_restarting_server_does_not_answer_is_asked_again() -> None:
     assert server.requests == ["GET importErrors"] * 2
 
 
+def test_what_was_rolled_back_as_airflow_s_database_was_locked_is_sent_again() -> None:
+    with serving(AirflowServer()) as server:
+        server.refusals["POST dags/flights.ingest/dagRuns"] = 500
+        run = {"dag_run_id": "1", "logical_date": None, "partition_key": "2013-01", "conf": {}}
+        run["run_after"] = "2013-01-31T00:00:00+00:00"
+        AirflowApi(server.url, TOKEN).call("POST", "dags/flights.ingest/dagRuns", json=run)
+    assert server.requests == ["POST dags/flights.ingest/dagRuns"] * 2
+    assert len(server.runs) == 1
+
+
 def test_a_server_that_is_away_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(api, "PATIENCE", 0.1)
     with socket.socket() as probe:
