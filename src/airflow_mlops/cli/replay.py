@@ -201,6 +201,7 @@ def _did(summary: Summary, partitions: int) -> tuple[str, ...]:
     if summary.name == ORACLE:
         promoted = f"{summary.promotions} changes"
     taken = f", {summary.rollbacks} taken back" if summary.rollbacks else ""
+    taken += f", {summary.dropped} dropped" if summary.dropped else ""
     asked, held, refused = map(str, (summary.asked, summary.held, summary.refused))
     if summary.name == ORACLE:
         asked = held = refused = "–"

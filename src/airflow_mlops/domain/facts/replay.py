@@ -15,6 +15,7 @@ from airflow_mlops.domain.facts.tally import asks
 from airflow_mlops.domain.metrics import metric_of
 from airflow_mlops.domain.partitions import Partition
 
+_PASSED = (Action.PROMOTED, Action.CHALLENGING)
 ORACLE = "oracle"
 """Name of the policy that picks the best model for each partition in hindsight."""
 
@@ -25,7 +26,9 @@ class Step(Fact):
     :param served: the version that scored the partition; None while there was no champion.
     :param quality: metrics of its predictions, on all labels of the partition that are known today.
     :param restored: the rollback of a champion on probation; None if there was none.
+    :param trial: the promotion or the drop that ended the trial of a challenger; None if none ended.
     :param champion: the version that serves from the next partition on.
+    :param challenger: the version that predicts beside it from the next partition on, on trial; None if there is none.
     :param trained: versions that were trained.
     :param seconds: time that training and evaluation took, even if an earlier replay had already done them.
     """
@@ -36,8 +39,10 @@ class Step(Fact):
     health: HealthReport
     retrain: RetrainDecision
     restored: PromotionDecision | None = None
+    trial: PromotionDecision | None = None
     decision: PromotionDecision
     champion: ModelRef | None
+    challenger: ModelRef | None = None
     trained: tuple[str, ...] = ()
     seconds: float = 0.0
 
@@ -60,7 +65,8 @@ class Summary(Fact):
     :param asked: number of partitions in which a rule asked to train.
     :param held: number of these in which something held that back.
     :param retrainings: number of partitions in which a model was trained.
-    :param refused: number of trainings whose best candidate did not become champion.
+    :param refused: number of trainings whose best candidate became neither champion nor challenger.
+    :param dropped: number of challengers whose trial ended without a promotion.
     :param gates: how many of these each gate did not let pass.
     :param rollbacks: number of champions that were taken back.
     :param alarms: number of partitions whose health failed, by drift, performance or age.
@@ -89,6 +95,7 @@ class Summary(Fact):
     seconds: float
     asked: int = 0
     held: int = 0
+    dropped: int = 0
     gates: dict[str, int] = Field(default_factory=dict, exclude_if=lambda gates: not gates)
 
 
@@ -116,6 +123,7 @@ class Point(Fact):
     :param degraded: whether these metrics are below the floor.
     :param why: reason of the decision on retraining.
     :param reason: reason of the decision on promotion.
+    :param trial: how the trial of a challenger ended there: by its promotion or by dropping it; None if none did.
     """
 
     partition: str
@@ -129,6 +137,12 @@ class Point(Fact):
     why: str
     action: Action
     reason: str
+    trial: Action | None = None
+
+    @property
+    def promoted(self) -> bool:
+        """Whether a model became champion."""
+        return Action.PROMOTED in (self.action, self.trial)
 
 
 class Replay(Fact):
@@ -171,6 +185,7 @@ def point(step: Step, floor: Mapping[str, float]) -> Point:
         why=step.retrain.reason,
         action=step.decision.action,
         reason=step.decision.reason,
+        trial=step.trial.action if step.trial else None,
     )
 
 
@@ -184,11 +199,11 @@ def summarise(
     """
     health = [step.health for step in steps]
     decisions = [step.decision for step in steps if step.trained]
-    actions = [decision.action for decision in decisions]
+    trials = [step.trial.action for step in steps if step.trial is not None]
+    refused = [decision for decision in decisions if decision.action not in _PASSED]
     gates = Counter(
         name
-        for decision in decisions
-        if decision.action is not Action.PROMOTED
+        for decision in refused
         for name in {check.name for check in decision.checks if check.verdict is not Verdict.PASS}
     )
     return Summary(
@@ -197,8 +212,10 @@ def summarise(
         held=sum(asks(step.retrain.checks) and not step.retrain.retrain for step in steps),
         retrainings=sum(bool(step.retrain.retrain) for step in steps),
         # One that was refused may be promoted when it is judged again.
-        promotions=sum(step.decision.action is Action.PROMOTED for step in steps),
-        refused=sum(action is not Action.PROMOTED for action in actions),
+        promotions=sum(step.decision.action is Action.PROMOTED for step in steps)
+        + trials.count(Action.PROMOTED),
+        refused=len(refused),
+        dropped=trials.count(Action.DROPPED),
         gates=dict(sorted(gates.items(), key=lambda gate: (-gate[1], gate[0]))),
         rollbacks=sum(step.restored is not None for step in steps),
         alarms=sum(report.verdict is Verdict.FAIL for report in health),

@@ -17,7 +17,7 @@ from airflow_mlops.domain.spec import loading
 from airflow_mlops.domain.spec.loading import Problem, shorten
 from airflow_mlops.domain.spec.model import ModelSpec
 from airflow_mlops.domain.spec.problems import did_you_mean, dotted, explain, render
-from airflow_mlops.domain.spec.replay import CURRENT, Policy
+from airflow_mlops.domain.spec.replay import CURRENT, Policy, around
 from airflow_mlops.domain.spec.retrain import GROWING
 from airflow_mlops.exceptions import SpecError
 
@@ -125,7 +125,7 @@ def _combinations(values: Mapping[str, Sequence[Any]]) -> Iterator[dict[str, Any
 
 
 def _policy(changes: Mapping[str, Any], spec: ModelSpec) -> Policy:
-    whole = _changed(spec.to_dict(), changes)
+    whole = _changed(around(spec), changes)
     fitted = ModelSpec.model_validate(whole, by_alias=True, by_name=False)
     parts = {key.partition(".")[0] for key in changes}
     policy_spec = spec.model_copy(update={part: getattr(fitted, part) for part in parts})
@@ -219,7 +219,7 @@ def _wrong(lists: Mapping[str, list[Any]], spec: ModelSpec) -> Iterator[Problem]
     alone = {(key, place): _alone({key: lists[key][place]}, spec) for key, place in refused}
     by_themselves = {place: error for place, error in alone.items() if error is not None}
     for (key, position), (changes, error) in (by_themselves or refused).items():
-        yield from _named(key, position, _changed(spec.to_dict(), changes), error)
+        yield from _named(key, position, _changed(around(spec), changes), error)
 
 
 def _alone(changes: dict[str, Any], spec: ModelSpec) -> tuple[dict[str, Any], ValidationError] | None:

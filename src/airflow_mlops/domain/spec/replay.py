@@ -74,7 +74,7 @@ def read(path: Path, spec: ModelSpec) -> Policy:
             [f"has no section; write at least one of: {', '.join(PolicyFile.model_fields)}"], path
         )
     # The sections are validated again with the rest of the spec, because its task decides which metrics are allowed.
-    values = spec.to_dict()
+    values = around(spec)
     parts = {name: document.value[name] for name in sections}
     if "train" in parts:
         parts["train"] = {**values["train"], **parts["train"]}
@@ -84,6 +84,12 @@ def read(path: Path, spec: ModelSpec) -> Policy:
     except ValidationError as error:
         raise spec_error(ModelSpec, path, Document(whole, document.root), error) from None
     return Policy(name, spec.model_copy(update={section: getattr(fitted, section) for section in sections}))
+
+
+def around(spec: ModelSpec) -> dict[str, Any]:
+    """Return the values of a spec to check the sections of a policy with: a replay scores on trial, whatever the spec says of it."""
+    values = spec.to_dict()
+    return {**values, "score": {**values["score"], "shadow": True}}
 
 
 def built_in(name: str, spec: ModelSpec) -> Policy:

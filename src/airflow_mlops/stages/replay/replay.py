@@ -29,7 +29,7 @@ from airflow_mlops.learning.labels import labelled
 from airflow_mlops.learning.models import estimators, own_metrics
 from airflow_mlops.stages import decide
 from airflow_mlops.stages.guard import probation
-from airflow_mlops.stages.replay import stages
+from airflow_mlops.stages.replay import stages, trials
 from airflow_mlops.stages.replay.cache import key_of, load, save
 from airflow_mlops.stages.replay.planning import ReplayPlan
 from airflow_mlops.stores.registry import champions, registry
@@ -68,7 +68,9 @@ def _keys(plan: ReplayPlan, policy: Policy) -> list[str]:
     built = [function and function.version for function in map(estimators.source, plan.spec.train.candidates)]
     built += [own_metrics.function(own.function).version for own in plan.spec.train.metrics.values()]
     searched = [sorted(plan.searched.items())] if plan.searched else []
-    keys, key = [], key_of(_content(policy.spec), built, *searched)
+    # Trials were once taken as passed.
+    trial = ["trial"] if policy.spec.gates.shadow is not None else []
+    keys, key = [], key_of(_content(policy.spec), built, *searched, *trial)
     for place, dataset in enumerate(plan.datasets):
         # Quality is measured on all labels that are known today.
         versions = (dataset, plan.in_hindsight(place))
@@ -99,10 +101,14 @@ class _Outcome(NamedTuple):
 
 def _compute(plan: ReplayPlan, policy: Policy, place: int, before: Sequence[Step]) -> Step:
     spec, dataset = policy.spec, plan.datasets[place]
-    served = before[-1].champion if before else None
+    served, challenger = (before[-1].champion, before[-1].challenger) if before else (None, None)
+    if served is not None and challenger is not None:
+        trials.scored(plan, spec, place, served, challenger, slug(policy))
     report = stages.monitored(plan, spec, place, served, slug(policy))
     restored = _probation(plan, spec, dataset, before)
     champion = served if restored is None else _version(plan, restored, served)
+    trial = trials.ended(plan, spec, place, champion, before, slug(policy))
+    champion = champion if trial is None else _version(plan, trial, champion)
     retrain = decide.decide(
         model=spec.name,
         dataset=dataset,
@@ -122,8 +128,10 @@ def _compute(plan: ReplayPlan, policy: Policy, place: int, before: Sequence[Step
         health=report,
         retrain=retrain,
         restored=restored,
+        trial=trial,
         decision=outcome.decision,
         champion=_version(plan, outcome.decision, champion),
+        challenger=trials.challenger(plan, outcome.decision, challenger if trial is None else None),
         trained=outcome.trained,
         seconds=round(outcome.seconds, 3),
     )
@@ -178,6 +186,8 @@ def _outcome(
     elif evaluation.candidate.version != before:
         facts |= {"action": Action.PROMOTED, "after": evaluation.candidate.version}
         facts["digest"] = evaluation.candidate.digest
+        if spec.gates.shadow is not None and before is not None:
+            facts |= {"action": Action.CHALLENGING, "after": before}
     decision = kept.model_copy(update=facts)
     if retrain.again:
         return _Outcome(decision, (), seconds)
@@ -217,7 +227,10 @@ def _probation(
 def _moves(plan: ReplayPlan, before: Sequence[Step]) -> list[Row]:
     """Return the rows that a ledger would have of the moves so far."""
     made = [
-        decision for step in before for decision in (step.restored, step.decision) if decision is not None
+        decision
+        for step in before
+        for decision in (step.restored, step.trial, step.decision)
+        if decision is not None
     ]
     return [
         Row(

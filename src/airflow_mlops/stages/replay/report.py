@@ -97,11 +97,11 @@ def _events(axes: Any, replay: Replay) -> None:
 
 
 def _promoted(point: Point) -> bool:
-    return point.action is Action.PROMOTED
+    return point.promoted
 
 
 def _refused(point: Point) -> bool:
-    return point.retrain and point.action is not Action.PROMOTED
+    return point.retrain and point.action not in (Action.PROMOTED, Action.CHALLENGING)
 
 
 def _failed(check: str) -> Any:

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.domain.checks import Check, Verdict
-from airflow_mlops.domain.classes import union
-from airflow_mlops.domain.facts.decision import HALF, DecisionRule
 from airflow_mlops.domain.facts.results import Action, PromotionDecision
 from airflow_mlops.domain.facts.scoring import ChallengeReport
 from airflow_mlops.domain.policies import shadow
@@ -24,7 +22,6 @@ from airflow_mlops.stores.registry.ledger import Row, RowKind
 from airflow_mlops.stores.registry.registry import CHALLENGER
 
 if TYPE_CHECKING:
-    from airflow_mlops.domain.facts.scoring import ShadowWindow
     from airflow_mlops.learning.labels.join import Truth
     from airflow_mlops.stores.registry.client import Client
 
@@ -98,7 +95,7 @@ def check(subject: ShadowTrial, *, key: str, actor: str) -> ChallengeReport:
     policy = subject.policy or Shadow(windows=1)
     windows = trial_windows.windows(pair, policy, policy.windows, since=since)
     judged = shadow.clean_windows(windows, policy.windows)
-    checks = (*_checks(windows), *((judged,) if subject.policy is not None else ()))
+    checks = (*trial_windows.checks(windows), *((judged,) if subject.policy is not None else ()))
     reason = f"version {pair.challenger.version} beside version {champion}: {judged.reason}"
     report = _report(
         subject, pair.challenger.version, checks=checks, reason=f"{reason}{_aside(replayed, trial)}"
@@ -155,22 +152,14 @@ def _pair(subject: ShadowTrial, champion: str | None, rows: Sequence[Row]) -> Pa
     )  # fmt: skip
     if challenger is None or champion is None or challenger.version == champion:
         return None
-    theirs, ours = (_classes(subject, version) for version in (challenger.version, champion))
-    classes = union(theirs[0], ours[0])
-    rules = theirs[1].among(theirs[0], classes), ours[1].among(ours[0], classes)
-    return Pair(subject.uri, subject.predictions, challenger, champion, subject.truth, classes, rules)
-
-
-def _classes(subject: ShadowTrial, version: str) -> tuple[tuple[str, ...], DecisionRule]:
-    """Return the classes of a version and how it decides; none for a regression, or if it does not say any more."""
-    if subject.truth.question.task != "classification":
-        return (), HALF
-    try:
-        ref = registry.version(subject.client, subject.model, version)
-        training = registry.training(subject.client, ref)
-    except (DigestMismatch, ModelNotFound):
-        return (), HALF
-    return training.classes, training.decision
+    return trial_windows.pair_of(
+        subject.client,
+        subject.model,
+        subject.truth,
+        tables=(subject.uri, subject.predictions),
+        challenger=challenger,
+        champion=champion,
+    )
 
 
 def _over(subject: ShadowTrial, trial: Row, rows: Sequence[Row], current: str | None) -> str | None:
@@ -183,22 +172,6 @@ def _over(subject: ShadowTrial, trial: Row, rows: Sequence[Row], current: str | 
     if champion != trial.before:
         return f"it was judged against version {trial.before}, and the champion is {moves.named(champion)} by now"
     return None
-
-
-def _checks(windows: Sequence[ShadowWindow]) -> tuple[Check, ...]:
-    """Return the checks of all windows: of each name one without a slice, from the newest conclusive window."""
-    heads: dict[str, Check] = {}
-    for check in (check for window in windows for check in window.checks):
-        head = heads.get(check.name)
-        if head is None or (head.verdict is Verdict.INCONCLUSIVE and check.verdict is not head.verdict):
-            heads[check.name] = check
-    return tuple(
-        check
-        if heads[check.name] is check
-        else check.model_copy(update={"slice": f"partition={window.partition}"})
-        for window in windows
-        for check in window.checks
-    )
 
 
 def _drop(

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.domain.checks import Check, Verdict
+from airflow_mlops.domain.classes import union
 from airflow_mlops.domain.facts.decision import HALF, DecisionRule
 from airflow_mlops.domain.facts.results import DatasetVersion, ModelRef
 from airflow_mlops.domain.facts.scoring import ShadowReport, ShadowWindow
@@ -23,6 +24,7 @@ from airflow_mlops.domain.predictions import (
     SCORED_AT,
 )
 from airflow_mlops.domain.spec.gates import Shadow
+from airflow_mlops.exceptions import DigestMismatch, ModelNotFound
 from airflow_mlops.learning.labels import join
 from airflow_mlops.learning.labels.coding import Coding
 from airflow_mlops.learning.labels.join import Truth
@@ -30,7 +32,11 @@ from airflow_mlops.learning.models import own_metrics
 from airflow_mlops.learning.statistics import paired, resampling
 from airflow_mlops.stages.guard.probation import verdict_of
 from airflow_mlops.stages.score import beside
+from airflow_mlops.stores.registry import registry
 from airflow_mlops.stores.tables import tables
+
+if TYPE_CHECKING:
+    from airflow_mlops.stores.registry.client import Client
 
 _CONFIDENCE = 0.95
 # Partitions that are looked at for each window that is needed: so the whole past is not read if labels never come.
@@ -108,6 +114,52 @@ class Pair:
 
     def _partition(self, key: str) -> Partition:
         return Partition.parse(key, self.dataset.grain)
+
+
+def pair_of(
+    client: Client,
+    model: str,
+    truth: Truth,
+    *,
+    tables: tuple[str, str],
+    challenger: ModelRef,
+    champion: str,
+) -> Pair:
+    """Return a challenger and the champion, with the classes of both and how each decides.
+
+    :param tables: URIs of the table of the challenger's predictions, and of those that are served.
+    """
+    theirs, ours = (_classes(client, model, truth, version) for version in (challenger.version, champion))
+    classes = union(theirs[0], ours[0])
+    rules = theirs[1].among(theirs[0], classes), ours[1].among(ours[0], classes)
+    return Pair(*tables, challenger, champion, truth, classes, rules)
+
+
+def _classes(client: Client, model: str, truth: Truth, version: str) -> tuple[tuple[str, ...], DecisionRule]:
+    """Return the classes of a version and how it decides; none for a regression, or if it does not say any more."""
+    if truth.question.task != "classification":
+        return (), HALF
+    try:
+        training = registry.training(client, registry.version(client, model, version))
+    except (DigestMismatch, ModelNotFound):
+        return (), HALF
+    return training.classes, training.decision
+
+
+def checks(windows: Sequence[ShadowWindow]) -> tuple[Check, ...]:
+    """Return the checks of all windows: of each name one without a slice, from the newest conclusive window."""
+    heads: dict[str, Check] = {}
+    for check in (check for window in windows for check in window.checks):
+        head = heads.get(check.name)
+        if head is None or (head.verdict is Verdict.INCONCLUSIVE and check.verdict is not head.verdict):
+            heads[check.name] = check
+    return tuple(
+        check
+        if heads[check.name] is check
+        else check.model_copy(update={"slice": f"partition={window.partition}"})
+        for window in windows
+        for check in window.checks
+    )
 
 
 def windows(pair: Pair, policy: Shadow, needed: int, *, since: datetime | None = None) -> list[ShadowWindow]:

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from airflow_mlops.domain.spec.grid import WINDOW
 from airflow_mlops.domain.spec.loading import Place
 from airflow_mlops.domain.spec.model import ModelSpec
+from airflow_mlops.domain.spec.replay import around
 from airflow_mlops.stages.tune import choice
 
 if TYPE_CHECKING:
@@ -28,7 +29,10 @@ def text(tuning: Tuning, spec: ModelSpec, policy: Policy, sections: Sequence[str
     """
     import yaml
 
-    comments = "".join(f"# {line}\n" for line in reasons(tuning))
+    lines = [*reasons(tuning)]
+    if policy.spec.gates.shadow is not None and not spec.score.shadow:
+        lines.append("A trial in shadow also takes score: {shadow: true} in the spec.")
+    comments = "".join(f"# {line}\n" for line in lines)
     values = content(spec, policy, sections)
     return f"{comments}\n{yaml.safe_dump(values, sort_keys=False, allow_unicode=True)}"
 
@@ -128,7 +132,7 @@ def _short(spec: ModelSpec, chosen: ModelSpec, section: str) -> dict[str, Any]:
 
 def _section(spec: ModelSpec, name: str, values: dict[str, Any]) -> Any:
     """Return a section as the rest of a spec has it from values; None if these are too few."""
-    whole = {**spec.to_dict(), name: values}
+    whole = {**around(spec), name: values}
     try:
         return getattr(ModelSpec.model_validate(whole, by_alias=True, by_name=False), name)
     except ValidationError:

@@ -120,3 +120,11 @@ def test_the_part_that_is_chosen_by_leaves_one_to_judge_on(plan: ReplayPlan, his
     alone = planning.make(SPEC, history.storage, plan.folder, last="2013-01")
     with pytest.raises(ValueError, match="2013-01 is the only partition"):
         tune.until(alone, None)
+
+
+def test_a_policy_with_trials_says_what_they_take(tuning: Tuning) -> None:
+    [trial] = grid.policies(Grid({"gates.shadow": (2,)}), SPEC)
+    text = policy_file.text(tuning, SPEC, trial.policy, ("gates",))
+    assert "# A trial in shadow also takes score: {shadow: true} in the spec." in text
+    assert yaml.safe_load(text)["gates"]["shadow"]["windows"] == 2
+    assert "shadow" not in policy_file.text(tuning, SPEC, replay.built_in("current", SPEC), ("gates",))
