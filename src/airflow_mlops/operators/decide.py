@@ -68,6 +68,7 @@ class DecideOperator(BaseOperator, SkipMixin):
     :param gates: what a candidate has to pass, which says what else has to be known of the champion; None for nothing.
     :param partition: key of the partition; None means the run's ``partition_key``, or the latest without one.
     :param mlflow_conn_id: MLflow connection; None means ``[mlops] mlflow_conn_id``.
+    :param recalibrate: whether a recalibration of the champion is tried where its calibration alone asks for a training.
     """
 
     # Without it Airflow forgets the skip where mapped tasks were expanded before this one ran.
@@ -90,6 +91,7 @@ class DecideOperator(BaseOperator, SkipMixin):
         gates: Gates | None = None,
         partition: str | None = None,
         mlflow_conn_id: str | None = None,
+        recalibrate: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -105,6 +107,7 @@ class DecideOperator(BaseOperator, SkipMixin):
         self.gates = gates
         self.partition = partition
         self.mlflow_conn_id = mlflow_conn_id
+        self.recalibrate = recalibrate
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Gather the recorded facts, apply the policy, and skip training if it is not due."""
@@ -168,6 +171,7 @@ class DecideOperator(BaseOperator, SkipMixin):
             reason=request.reason,
             delay=self.delay,
             gates=self.gates,
+            recalibrate=self.recalibrate,
         )
 
     def _request(self, context: Context) -> TrainRequest:

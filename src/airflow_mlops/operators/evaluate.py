@@ -62,7 +62,7 @@ class EvaluateOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Read the holdout, predict with candidate and champion, and judge."""
         models = [self.models] if isinstance(self.models, dict) else list(self.models)
-        candidates = [TrainedModel.from_dict(model) for model in models]
+        candidates = [TrainedModel.from_dict(model) for model in models if model]
         client = MlflowHook(self.mlflow_conn_id).get_conn()
         evaluation = evaluate.evaluate_candidates(
             candidates,

@@ -10,7 +10,7 @@ from airflow.sdk import BaseOperator
 
 from airflow_mlops import config
 from airflow_mlops.domain.facts.question import Question
-from airflow_mlops.domain.facts.recipe import Recipe, TrainingConfig
+from airflow_mlops.domain.facts.recipe import RECALIBRATION, Recipe, TrainingConfig
 from airflow_mlops.domain.facts.results import DatasetVersion
 from airflow_mlops.domain.facts.retraining import RetrainDecision
 from airflow_mlops.domain.spec.intervals import PredictionIntervals
@@ -21,11 +21,12 @@ from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.learning import provenance
 from airflow_mlops.links import MlflowRunLink
 from airflow_mlops.reporting import sentences
-from airflow_mlops.runs import conclude, push, run_of, with_labels
-from airflow_mlops.stages.train import jobs, train
+from airflow_mlops.runs import conclude, push, run_of, table_uri, with_labels
+from airflow_mlops.stages.train import jobs, offer, train
 from airflow_mlops.stages.train.former import hand_out
 from airflow_mlops.stages.train.recipe import recipe_of
 from airflow_mlops.stages.train.split import split_of
+from airflow_mlops.stores.registry import champions
 from airflow_mlops.stores.tables import places
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ class TrainOperator(BaseOperator):
 
     :param dataset: the dataset version, as a dict.
     :param candidate: a :class:`~airflow_mlops.domain.spec.model.Candidate`, or its form in a spec:
-        ``{"sklearn.linear_model.Ridge": {"alpha": 1.0}}``, or a dotted path.
+        ``{"sklearn.linear_model.Ridge": {"alpha": 1.0}}``, or a dotted path; or ``recalibration``, for the champion with refitted
+        probabilities where ``retrain`` says that its calibration alone asks, and nothing, as an empty dict, elsewhere.
     :param target: column to predict.
     :param task: classification or regression.
     :param classes: the classes of a classification in order; none takes those of the training rows.
@@ -163,6 +165,8 @@ class TrainOperator(BaseOperator):
         decision = RetrainDecision.from_dict(self.retrain) if self.retrain else None
         if decision and decision.again and decision.version:
             return self._hand_out(context, hook, decision.version)
+        if self.candidate == RECALIBRATION:
+            return self._recalibrate(context, hook, decision)
         recipe = self._recipe()
         trained = train.train_candidate(
             recipe,
@@ -178,6 +182,30 @@ class TrainOperator(BaseOperator):
         conclude(context, about, sentences.trained(trained), sentences.recipe(trained))
         return trained.to_dict()
 
+    def _recalibrate(
+        self, context: Context, hook: MlflowHook, decision: RetrainDecision | None
+    ) -> dict[str, Any]:
+        """Return the champion with refitted probabilities; nothing where something else has asked, or it is not possible."""
+        dataset, trained = self._dataset(), None
+        model = self._name(dataset)
+        if decision and decision.recalibrates:
+            client, uri = hook.get_conn(), table_uri(model, "ledger")
+            trained = offer.recalibrated(
+                client,
+                champions.to_beat(client, uri, model, dataset.partition).champion,
+                self._recipe(Candidate(estimator="sklearn.dummy.DummyClassifier")),
+                key=f"{run_of(context)}/{self.task_id}",
+                tags=tags_of(context),
+                artifacts=hook.artifact_location(model),
+            )
+        if trained is None:
+            self.log.info("The champion is not recalibrated.")
+            return {}
+        push(context, "mlflow_run", trained.run_id)
+        about = (trained.model, trained.dataset.partition)
+        conclude(context, about, sentences.trained(trained), sentences.recipe(trained))
+        return trained.to_dict()
+
     def _hand_out(self, context: Context, hook: MlflowHook, version: str) -> dict[str, Any]:
         dataset = self._dataset()
         former = hand_out(hook.get_conn(), self._name(dataset), version, dataset=dataset, delay=self.delay)
@@ -188,12 +216,14 @@ class TrainOperator(BaseOperator):
     @property
     def candidate_name(self) -> str:
         """Readable name of the candidate, by which Airflow lists the tasks that this one is mapped to."""
+        if self.candidate == RECALIBRATION:
+            return RECALIBRATION
         return Candidate.model_validate(self.candidate).name
 
-    def _recipe(self) -> Recipe:
+    def _recipe(self, candidate: Candidate | None = None) -> Recipe:
         dataset = self._dataset()
         bounds = split_of(dataset, self.holdout, self.window, self.delay)
-        candidate = Candidate.model_validate(self.candidate)
+        candidate = candidate or Candidate.model_validate(self.candidate)
         return recipe_of(self._config(), dataset, bounds, candidate, self._name(dataset))
 
     def _dataset(self) -> DatasetVersion:

@@ -8,6 +8,7 @@ from airflow.sdk import DAG
 from airflow.sdk.definitions.xcom_arg import XComArg
 
 from airflow_mlops import assets
+from airflow_mlops.domain.facts.recipe import RECALIBRATION
 from airflow_mlops.domain.spec.model import ModelSpec
 from airflow_mlops.domain.spec.retrain import Mode
 from airflow_mlops.domain.spec.windows import text
@@ -35,6 +36,7 @@ def build(spec: ModelSpec) -> DAG:
             task_id="decide",
             model=spec.name,
             policy=spec.retrain,
+            recalibrate=spec.train.recalibrate,
             labels=spec.target if spec.labels.source is not None else None,
             elsewhere=spec.train.elsewhere,
             gates=spec.gates if asks else None,
@@ -47,7 +49,11 @@ def build(spec: ModelSpec) -> DAG:
         if spec.train.elsewhere:
             train = _taken_in(spec, decide, rows)
         else:
-            train = _trained(spec, decide, rows | ({"retrain": decided} if _adds_up(spec) else {}))
+            train = _trained(
+                spec,
+                decide,
+                rows | ({"retrain": decided} if _adds_up(spec) or spec.train.recalibrate else {}),
+            )
         if suggested is not None:
             suggested >> train
         evaluate = EvaluateOperator(
@@ -121,7 +127,12 @@ def _trained(spec: ModelSpec, decide: DecideOperator, rows: dict[str, Any]) -> A
         map_index_template="{{ task.candidate_name }}",
         doc_md=docs.TASKS["train"],
         **rows,
-    ).expand(candidate=[candidate.to_dict() for candidate in spec.train.candidates])
+    ).expand(
+        candidate=[
+            *(candidate.to_dict() for candidate in spec.train.candidates),
+            *([RECALIBRATION] if spec.train.recalibrate else []),
+        ]
+    )
 
 
 def _taken_in(spec: ModelSpec, decide: DecideOperator, rows: dict[str, Any]) -> Any:

@@ -16,6 +16,7 @@ from airflow_mlops.domain.facts.results import (
     Split,
 )
 from airflow_mlops.domain.facts.retraining import (
+    HOLDS,
     VERSION,
     Fresh,
     RetrainDecision,
@@ -25,6 +26,7 @@ from airflow_mlops.domain.facts.retraining import (
 )
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.policies import gates_evidence, retraining
+from airflow_mlops.domain.policies.quality import by_calibration_alone
 from airflow_mlops.domain.spec.retrain import Mode
 from airflow_mlops.exceptions import ModelRefused, NotEnoughData
 from airflow_mlops.learning.elsewhere import span
@@ -54,6 +56,7 @@ def decide(
     reason: str | None = None,
     delay: timedelta = timedelta(0),
     gates: Gates | None = None,
+    recalibrate: bool = False,
 ) -> RetrainDecision:
     """Apply the retrain policy at one partition.
 
@@ -65,6 +68,7 @@ def decide(
     :param reason: why it was forced.
     :param delay: how long after its event time a label is known.
     :param gates: what a candidate has to pass, which says what else has to be known of the champion; None for nothing.
+    :param recalibrate: whether a recalibration of the champion is tried where nothing else asks for a training.
     """
     situation = Situation(
         partition=dataset.partition,
@@ -93,6 +97,7 @@ def decide(
         dataset=dataset,
         reason=answer.reason,
         **_of_champion(gates, champion, dataset, health, decisions, delay),
+        recalibrates=recalibrate and not force and _by_calibration(answer.checks, champion, health),
     )
     gate = gates.versus_champion if gates else None
     by_people = policy.mode is Mode.OFF or suggested(decision)
@@ -103,6 +108,18 @@ def decide(
     if version is not None:
         changes["reason"] = f"{check.reason}; {decision.reason}"
     return decision.model_copy(update=changes)
+
+
+def _by_calibration(
+    checks: Sequence[Check], champion: ModelRef | None, health: Sequence[HealthReport]
+) -> bool:
+    """Whether performance alone asks for a training, and that by the champion's calibration alone."""
+    asking = {check.name for check in checks if check.verdict is Verdict.FAIL and check.name not in HOLDS}
+    newest = health[0] if health else None
+    if champion is None or newest is None or newest.champion is None or asking != {"retrain.performance"}:
+        return False
+    same = newest.champion.version == champion.version
+    return same and by_calibration_alone(newest.performance, newest.others)
 
 
 def _of_champion(

@@ -48,6 +48,10 @@ def test_one_model_is_judged_on_the_rows_held_out(trained: TrainedModel) -> None
     assert run.pushed == {"mlflow_run": trained.run_id, "report": f"{MODEL}/2013-02/model_card.html"}
 
 
+def test_a_recalibration_that_was_not_made_is_no_candidate(trained: TrainedModel) -> None:
+    assert evaluated(Run(partition="2013-02"), [trained.to_dict(), {}]).candidate == trained
+
+
 def test_the_model_card_says_what_the_model_is_for(trained: TrainedModel) -> None:
     run = Run(partition="2013-02")
     run.execute(

@@ -163,3 +163,32 @@ def test_a_version_that_is_judged_again_is_handed_out_by_every_mapped_task(histo
     ]
     # A decision that trains, does.
     assert trained(run, march, retrain=decision.model_copy(update={"retrain": True}).to_dict()).version == "2"
+
+
+def test_a_recalibration_is_made_of_the_champion_where_its_calibration_alone_asks(history: History) -> None:
+    history.publish("2013-01")
+    history.crown(history.train(history.publish("2013-02")), "2013-02")
+    march = history.publish("2013-03")
+    asks = RetrainDecision(
+        model=MODEL,
+        partition="2013-03",
+        retrain=True,
+        checks=(),
+        dataset=march,
+        reason="r",
+        recalibrates=True,
+    )
+    run = train_run("2013-03")
+    made = trained(run, march, candidate="recalibration", retrain=asks.to_dict())
+    assert (made.keeps, made.version) == ("1", "2")
+    assert run.pushed == {"mlflow_run": made.run_id}
+    others = asks.model_copy(update={"recalibrates": False})
+    arguments = {
+        "dataset": march.to_dict(),
+        "candidate": "recalibration",
+        "target": "late",
+        "features": FEATURES,
+    }
+    for decision in (others.to_dict(), None):
+        assert train_run("2013-03").execute(TrainOperator, "train", **arguments, retrain=decision) == {}
+    assert len(history.client.search_model_versions(f"name = '{MODEL}'")) == 2

@@ -120,6 +120,16 @@ def test_the_train_form_asks_for_reason_force_and_window() -> None:
     assert params.get_param("window").schema["minimum"] == 1
 
 
+def test_a_recalibration_is_one_more_candidate() -> None:
+    former = build()["parcels.train"]
+    train = build(train={"recalibrate": True})["parcels.train"]
+    assert train.get_task("decide").recalibrate
+    candidates = [dag.get_task("train").expand_input.value["candidate"] for dag in (former, train)]
+    assert candidates[1] == [*candidates[0], "recalibration"]
+    assert train.get_task("train").partial_kwargs["retrain"] is not None
+    assert "retrain" not in former.get_task("train").partial_kwargs
+
+
 def test_several_windows_reach_the_tasks_in_one_word() -> None:
     train = build(train={"window": ["all", 12, 3]})["parcels.train"]
     assert train.get_task("decide").window == "{{ params.window or 'all,12,3' }}"

@@ -62,6 +62,43 @@ def decided(*decisions: PromotionDecision, **changes: Any) -> RetrainDecision:
     return decide.decide(**settings | changes)
 
 
+TESTED = "the p of a recalibration is below its level"
+
+
+def failing_by(reason: str, *others: str) -> list[HealthReport]:
+    """Return the report of a performance that fails, and of tests that do."""
+    [report] = make_health(Verdict.PASS, performance=Verdict.FAIL)
+    tests = (Check(name=name, verdict=Verdict.FAIL, expected="e", reason=TESTED) for name in others)
+    performance = report.performance.model_copy(update={"reason": reason})
+    return [report.model_copy(update={"performance": performance, "others": tuple(tests)})]
+
+
+@pytest.mark.parametrize(
+    ("health", "recalibrates"),
+    [
+        (failing_by(f"calibration: {TESTED}", "calibration"), True),
+        (
+            failing_by(f"calibration: {TESTED}; decay.roc_auc: {TESTED}", "calibration", "decay.roc_auc"),
+            False,
+        ),
+        (failing_by(f"roc_auc below its floor; calibration: {TESTED}", "calibration"), False),
+        (failing_by("roc_auc below its floor"), False),
+        (make_health(Verdict.FAIL), False),
+    ],
+    ids=["calibration alone", "decay too", "floor too", "floor", "drift"],
+)
+def test_a_recalibration_is_tried_where_the_calibration_alone_asks(
+    health: list[HealthReport], recalibrates: bool
+) -> None:
+    policy = Retrain(when=RetrainWhen(performance=KofN(k=1, n=1), drift=KofN(k=1, n=1)))
+    decision = decided(health=health, policy=policy, recalibrate=True)
+    assert (decision.retrain, decision.recalibrates) == (True, recalibrates)
+    assert RetrainDecision.from_dict(decision.to_dict()) == decision
+    assert not decided(health=health, policy=policy).recalibrates
+    assert not decided(health=health, policy=policy, recalibrate=True, force=True).recalibrates
+    assert not decided(health=health, policy=policy, recalibrate=True, champion=None).recalibrates
+
+
 def observed(decision: RetrainDecision, rule: str) -> float | None:
     return next(check.observed for check in decision.checks if check.name == f"retrain.{rule}")
 

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from airflow_mlops.domain.checks import Fact
 from airflow_mlops.domain.facts.question import Question
-from airflow_mlops.domain.facts.results import DatasetVersion, Split
+from airflow_mlops.domain.facts.results import DatasetVersion, ModelRef, Split
 from airflow_mlops.domain.spec.candidates import Candidate
 from airflow_mlops.domain.spec.data import Features
 from airflow_mlops.domain.spec.decision import Decision
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 LEAST_ROWS = 50
 """Fewest labelled rows that a model is trained on."""
+RECALIBRATION = "recalibration"
+"""What stands in place of a candidate for the champion with refitted probabilities."""
 LEAST_OF_A_CLASS = 10
 """Fewest rows of a class that a model learns, unless the spec names it."""
 
@@ -99,6 +101,8 @@ class Recipe(Fact):
     :param groups: column whose rows of one value stay on one side of a split; None for none.
     :param starts: the windows to choose from, the longest first, by the time at which each begins; none if the split says it.
         In the recipe of a version, ``split`` begins with the window that was chosen.
+    :param keeps: the version whose model is kept, and whose probabilities alone are refitted; None fits the candidate.
+    :param fresh_from: time of the first row that ``keeps`` has not learned from, to which its probabilities are refitted.
     """
 
     model: str
@@ -123,3 +127,5 @@ class Recipe(Fact):
     class_weight: Literal["balanced"] | dict[str, float] | None = Field(default=None, exclude_if=_absent)
     groups: str | None = Field(default=None, exclude_if=_absent)
     starts: dict[str, datetime] = Field(default_factory=dict, exclude_if=lambda starts: not starts)
+    keeps: ModelRef | None = Field(default=None, exclude_if=_absent)
+    fresh_from: datetime | None = Field(default=None, exclude_if=_absent)

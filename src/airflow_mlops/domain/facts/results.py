@@ -103,10 +103,8 @@ class TrainedModel(Fact):
     :param version: registered version.
     :param digest: content digest of the model; equal for equal data, spec and seed.
     :param metric: name of the metric that candidates are ranked by.
-    :param score: that metric on the inner, time-ordered validation rows; never the holdout. None also if the candidate
-        was the only one, and so was not ranked.
-    :param params: the chosen hyperparameters.
-    :param trials: number of combinations of parameters that were tried.
+    :param score: that metric on the inner, time-ordered validation rows, never the holdout; None also if it was not ranked.
+    :param params: the chosen hyperparameters, of ``trials`` combinations that were tried.
     :param remarks: what a person should know about the fit, such as that it did not converge.
     :param classes: the classes that a classifier tells apart, in the order of its probabilities; none for a regression.
     :param classes_named: True if the spec names them; False if they are those of the training rows.
@@ -117,6 +115,7 @@ class TrainedModel(Fact):
     :param groups: column whose rows of one value stay on one side of a split; None for none.
     :param texts: those of the features that are used by their words.
     :param origin: where it comes from, if it was trained elsewhere; None if it was trained here.
+    :param keeps: the version whose model it is, of which the probabilities alone were refitted; None if it was fitted anew.
     :param window: which of several windows it was fitted to; None if there was one only. The split is that of the rows fitted.
     """
 
@@ -145,6 +144,7 @@ class TrainedModel(Fact):
     groups: str | None = Field(default=None, exclude_if=lambda column: column is None)
     texts: tuple[str, ...] = Field(default=(), exclude_if=lambda names: not names)
     origin: ForeignOrigin | None = Field(default=None, exclude_if=lambda origin: origin is None)
+    keeps: str | None = Field(default=None, exclude_if=lambda version: version is None)
     window: WindowChoice | None = Field(default=None, exclude_if=lambda window: window is None)
 
 

@@ -192,6 +192,7 @@ class RetrainDecision(Fact):
     :param failing: why the champion fails, as the newest report on its performance says; "" if it does not, or if the gates do
         not ask.
     :param evidence: what earlier decisions have gathered against the champion; None if nothing, or if the gates do not ask.
+    :param recalibrates: whether the champion's calibration alone asks for the training, and so a recalibration of it is tried.
     """
 
     model: str
@@ -203,6 +204,7 @@ class RetrainDecision(Fact):
     version: str | None = Field(default=None, exclude_if=lambda number: number is None)
     failing: str = Field(default="", exclude_if=lambda reason: not reason)
     evidence: EvidenceSoFar | None = Field(default=None, exclude_if=lambda evidence: evidence is None)
+    recalibrates: bool = Field(default=False, exclude_if=lambda tried: not tried)
 
     @property
     def again(self) -> str | None:

@@ -135,6 +135,22 @@ def performance(check: Check, tested: Sequence[Check], *, bounded: bool) -> Chec
     return check.model_copy(update={"verdict": verdict, "reason": reason, "expected": expected})
 
 
+def by_calibration_alone(performance: Check, others: Sequence[Check]) -> bool:
+    """Whether the verdict of :func:`performance` is FAIL by its calibration, and by nothing else.
+
+    :param others: the checks that were tested, among any others.
+    """
+    failed = [check for check in others if check.verdict is FAIL and _tested(check)]
+    if performance.verdict is not FAIL or [check.name for check in failed] != [CALIBRATION]:
+        return False
+    # What else fails it stands before.
+    return performance.reason == f"{CALIBRATION}: {failed[0].reason}"
+
+
+def _tested(check: Check) -> bool:
+    return check.name.partition(".")[0] in _EXPECTED
+
+
 def _check(test: QualityTest, each: float, spent: str) -> Check:
     small = test.share is not None and test.share <= LARGEST_GAIN
     if test.chance is None:

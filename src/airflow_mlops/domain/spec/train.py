@@ -30,7 +30,7 @@ _CANDIDATES: dict[Task, tuple[dict[str, Any], ...]] = {
         {"sklearn.ensemble.HistGradientBoostingRegressor": _GRADIENT_BOOSTING},
     ),
 }
-_OF_FITS = ("candidates", "folds", "intervals", "class_weight", "budget", "seed")
+_OF_FITS = ("candidates", "folds", "intervals", "class_weight", "budget", "seed", "recalibrate")
 _OTHER_SUFFIX = {Task.CLASSIFICATION: "Regressor", Task.REGRESSION: "Classifier"}
 
 
@@ -120,6 +120,11 @@ class Train(NamesOwnMetrics):
         description="Column, such as a customer, whose rows of one value never stand on both sides of a split: a model is judged on "
         "groups that came later than all it has learned from.",
     )
+    recalibrate: bool = Field(
+        default=False,
+        description="Where the champion's calibration alone asks for a training (`monitor.performance.chance`), try the champion with "
+        "probabilities that are refitted on later labels; a classification's.",
+    )
     budget: Budget = Field(default_factory=Budget, description="Limits of the search over parameters.")
     seed: Annotated[Whole, Field(lt=2**32)] = Field(
         default=0, description="Seed of everything random: the same data, spec and seed give the same model."
@@ -178,6 +183,8 @@ class Train(NamesOwnMetrics):
             complaints.append(
                 (("intervals",), "are bounds of a number; a class has a probability; leave it out")
             )
+        if self.recalibrate and task is not Task.CLASSIFICATION:
+            complaints.append((("recalibrate",), "is of probabilities, and a number has none; leave it out"))
         if self.class_weight is not None and task is not Task.CLASSIFICATION:
             complaints.append((("class_weight",), "belongs to classification; weights is for any task"))
         elif self.class_weight is not None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _OURS = (
     "airflow_mlops.learning.models.least_cost.LeastCost",
     "airflow_mlops.learning.models.outliers.OutlierScore",
+    "airflow_mlops.learning.models.recalibrated.Recalibrated",
 )
 # Beyond the types that skops itself trusts: scikit-learn's estimators and the functions and containers of NumPy and
 # SciPy. Trees, splines and boosters hold indices that are followed without checking bounds; they are

@@ -39,6 +39,13 @@ def keep(fitted: Pipeline, rule: DecisionRule) -> None:
     setattr(fitted, _THRESHOLD, rule.threshold)
 
 
+def forget(fitted: Pipeline) -> None:
+    """Take the decision that :func:`keep` put into a pipeline out of it."""
+    fitted.steps[-1] = (fitted.steps[-1][0], estimator_of(fitted))
+    if hasattr(fitted, _THRESHOLD):
+        delattr(fitted, _THRESHOLD)
+
+
 def estimator_of(fitted: Pipeline) -> BaseEstimator:
     """Return the estimator of a fitted pipeline, whether it keeps a threshold or not."""
     last = fitted[-1]

@@ -98,7 +98,7 @@ def evaluate(
     pictures: bool = True,
     fresh: bool = True,
 ) -> Evaluation:
-    """Judge the candidate with the best inner score on the holdout, and log the evaluation to its run.
+    """Judge the candidate with the best inner score, or a recalibrated champion, on the holdout; log the evaluation to its run.
 
     Candidate and champion predict the same rows. Rows without a label are left out, and those of groups that earlier rows are
     of: no model may have learned from them. Meanwhile the candidate is loaded
@@ -123,7 +123,8 @@ def evaluate(
     :raises RegistryUnavailable: if MLflow does not answer.
     """
     best = _best(candidates)
-    if any(_rows_of(candidate) != _rows_of(best) for candidate in candidates):
+    several = any(candidate.window or candidate.keeps for candidate in candidates)
+    if any(_rows_of(candidate, several) != _rows_of(best, several) for candidate in candidates):
         raise TrainingFailed(
             f"{partition}: the candidates were trained on different data; clear all of them."
         )
@@ -179,10 +180,13 @@ def evaluate(
     return evaluation
 
 
-def _rows_of(candidate: TrainedModel) -> tuple[Any, ...]:
-    """Return what candidates of one training have in common: their data, and their rows unless each has chosen a window."""
+def _rows_of(candidate: TrainedModel, several: bool) -> tuple[Any, ...]:
+    """Return what candidates of one training have in common: their data, and their rows.
+
+    :param several: whether they may begin with different rows, each with the window that it has chosen, or the champion's.
+    """
     dataset, split = candidate.dataset, candidate.split
-    if candidate.window is None:
+    if not several:
         return labelled.content(dataset), split
     # The digest of labels is that of the window's.
     same = labels = dataset.labels
@@ -200,6 +204,9 @@ def _judged_before(client: Client, ref: ModelRef) -> Evaluation | None:
 
 
 def _best(candidates: Sequence[TrainedModel]) -> TrainedModel:
+    # It is there only if the champion's calibration alone asks for a training.
+    if recalibrated := [candidate for candidate in candidates if candidate.keeps]:
+        return recalibrated[0]
     sign = 1 if metric_of(candidates[0].metric).greater_is_better else -1
     return max(candidates, key=lambda model: -math.inf if model.score is None else sign * model.score)
 

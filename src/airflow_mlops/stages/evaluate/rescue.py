@@ -24,24 +24,24 @@ def rescued(evidence: Evidence, comparison: Comparison) -> Check | None:
     gate, rival = evidence.gates.versus_champion, evidence.rival
     if gate is None or gate.rescue is None or not evidence.failing or rival is None:
         return None
-    judged, best = evidence.judged, evidence.candidate
+    judged, best, metric = evidence.judged, evidence.candidate, evidence.compared_by
     proper, theirs = _PROPER[best.task], None
     if rival.predicted is not None:
         again = paired.difference(
             judged.truth,
             judged.predicted,
             rival.predicted,
-            best.metric,
+            metric,
             blocks=judged.blocks,
             confidence=gate.rescue.confidence,
-            test=gate.test,
+            test="bootstrap" if best.keeps else gate.test,
             rules=(judged.rule, rival.rule),
             weights=judged.weights,
         )
         comparison = replace(again, problem=rival.problem or again.problem)
         theirs = measures.measure(proper, judged.truth, rival.predicted, weights=judged.weights)
     return rescue(
-        best.metric,
+        metric,
         comparison,
         Losses(proper, evidence.metrics[proper], theirs, _constant(evidence, proper)),
         margin=gate.rescue.margin,

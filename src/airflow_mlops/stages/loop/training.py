@@ -27,7 +27,7 @@ from airflow_mlops.stages.loop.plan import LoopPlan
 from airflow_mlops.stages.monitor import health
 from airflow_mlops.stages.preview import memory
 from airflow_mlops.stages.promote import promote
-from airflow_mlops.stages.train import elsewhere, former, jobs, split, train
+from airflow_mlops.stages.train import elsewhere, former, jobs, offer, split, train
 from airflow_mlops.stages.train.recipe import recipe_of
 from airflow_mlops.stores.registry import champions, ledger
 from airflow_mlops.stores.registry import elsewhere as registered
@@ -109,6 +109,7 @@ def _retrain(plan: LoopPlan, dataset: DatasetVersion) -> RetrainDecision:
         trainable=split.trainable(dataset, spec.train.holdout, spec.train.window, spec.labels.delay),
         delay=spec.labels.delay,
         gates=spec.gates,
+        recalibrate=spec.train.recalibrate,
     )
 
 
@@ -137,6 +138,17 @@ def _candidates(plan: LoopPlan, retrain: RetrainDecision) -> Iterator[TrainedMod
             tags={},
             artifacts=plan.artifacts,
         )
+    if retrain.recalibrates:
+        recalibrated = offer.recalibrated(
+            plan.client,
+            champions.current(plan.client, plan.uri("ledger"), spec.name).champion,
+            recipe_of(config, dataset, bounds, spec.train.candidates[0], spec.name),
+            key=run,
+            tags={},
+            artifacts=plan.artifacts,
+        )
+        if recalibrated is not None:
+            yield recalibrated
     for candidate in spec.train.candidates:
         recipe = recipe_of(config, dataset, bounds, candidate, spec.name)
         yield train.train_candidate(

@@ -104,6 +104,7 @@ def next_decision(
         ),
         delay=spec.labels.delay,
         gates=spec.gates,
+        recalibrate=spec.train.recalibrate,
     )
     return NextDecision(key, decision)
 

@@ -119,6 +119,7 @@ def _compute(plan: ReplayPlan, policy: Policy, place: int, before: Sequence[Step
         trainable=stages.trainable(plan, place, spec),
         delay=spec.labels.delay,
         gates=spec.gates,
+        recalibrate=spec.train.recalibrate,
     )
     outcome = _outcome(plan, spec, place, champion, retrain)
     return Step(
@@ -169,7 +170,7 @@ def _outcome(
     if not retrain.judges:
         return _Outcome(kept)
     try:
-        candidates = stages.candidates(plan, place, retrain, spec)
+        candidates = stages.candidates(plan, place, retrain, champion, spec)
         evaluation, seconds = stages.evaluated(plan, spec, place, candidates, champion, retrain)
     except stages.REFUSALS as error:
         return _Outcome(kept.model_copy(update={"action": Action.FAILED, "reason": str(error)}))

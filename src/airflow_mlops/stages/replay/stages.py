@@ -42,6 +42,7 @@ from airflow_mlops.stages.drift import drift
 from airflow_mlops.stages.evaluate import evaluate
 from airflow_mlops.stages.monitor import health
 from airflow_mlops.stages.performance import performance
+from airflow_mlops.stages.replay import recalibration
 from airflow_mlops.stages.replay.cache import cached, key_of, locked
 from airflow_mlops.stages.replay.planning import ReplayPlan, client
 from airflow_mlops.stages.score import score
@@ -106,14 +107,19 @@ def trained(plan: ReplayPlan, place: int, spec: ModelSpec | None = None) -> list
 
 
 def candidates(
-    plan: ReplayPlan, place: int, retrain: RetrainDecision, spec: ModelSpec | None = None
+    plan: ReplayPlan,
+    place: int,
+    retrain: RetrainDecision,
+    champion: ModelRef | None,
+    spec: ModelSpec | None = None,
 ) -> list[TrainedModel]:
-    """Train every candidate as of a partition, or hand out the one that is to be judged again; ``spec`` as for :func:`split`.
+    """Train every candidate and recalibrate the champion, or hand out what is judged again; ``spec`` as for :func:`split`.
 
     :raises TrainingFailed: as :func:`trained`, whose other errors are raised here too.
     """
     if retrain.again is None or retrain.version is None:
-        return trained(plan, place, spec)
+        recalibrated = recalibration.of(plan, place, champion, spec) if retrain.recalibrates else []
+        return [*recalibrated, *trained(plan, place, spec)]
     delay, dataset = plan.spec.labels.delay, plan.datasets[place]
     return [former.hand_out(plan.client(), plan.spec.name, retrain.version, dataset=dataset, delay=delay)]
 

@@ -37,7 +37,7 @@ from airflow_mlops.learning.models import (
 )
 from airflow_mlops.learning.statistics import coverage, measures
 from airflow_mlops.stages.reproduce import environments
-from airflow_mlops.stages.train import jobs, train
+from airflow_mlops.stages.train import jobs, recalibration, train
 from airflow_mlops.stores import damage
 from airflow_mlops.stores.registry import elsewhere, registry, tracking
 from airflow_mlops.stores.tables import digests, tables
@@ -135,7 +135,9 @@ def reproduce(
     tell(f"Verifying {dataset.partition} of {dataset.name} version {dataset.version} by its digest")
     rows = _rows(recipe)
     tell(f"Fitting {trained.candidate} to {split.train_rows:,} rows")
-    fitted = train.fit(rows, recipe, trained.params)
+    fitted = (
+        recalibration.fit(client, recipe, rows) if recipe.keeps else train.fit(rows, recipe, trained.params)
+    )
     tell("Comparing digest and holdout metrics")
     digest = _digest(fitted)
     # Like the code of a candidate, that of a metric is named by a tag.

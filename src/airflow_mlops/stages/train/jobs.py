@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.exceptions import ModelNotFound
@@ -26,6 +26,8 @@ RECIPE = "mlops.recipe"
 """Tag of versions: the :class:`~airflow_mlops.domain.facts.recipe.Recipe`, from which the version can be trained again."""
 FUNCTION = "mlops.function"
 """Tag of runs and versions: what built the estimator, as ``module:function@digest``; none if a class was named."""
+TRAINED = "mlops.trained"
+"""Tag of versions: the facts of a :class:`~airflow_mlops.domain.facts.results.TrainedModel`."""
 SEARCHED = "mlops.searched"
 """Tag of versions whose search time cut short: the identity of their job, and how many trials were done."""
 
@@ -149,6 +151,15 @@ def data_tags(
         "mlops.split": split.model_dump_json(),
         **({transform.DIGEST_TAG: prepared.digest} if prepared else {}),
     }
+
+
+def trained_facts(version_tags: Mapping[str, str]) -> dict[str, Any]:
+    """Return the facts of a training that its version keeps, beside dataset and split.
+
+    :raises ModelNotFound: if they are damaged.
+    """
+    with damage.errors("How a version was trained", ModelNotFound):
+        return dict(json.loads(version_tags[TRAINED]))
 
 
 def searched(client: Client, model: str) -> dict[str, int]:

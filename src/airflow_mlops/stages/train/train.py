@@ -15,8 +15,9 @@ from airflow_mlops.learning import provenance, threads
 from airflow_mlops.learning.bless import sample
 from airflow_mlops.learning.labels import labelled
 from airflow_mlops.learning.models import intervals, models, own_metrics
-from airflow_mlops.stages.train import conformal, curve, fitting, jobs, trials
+from airflow_mlops.stages.train import conformal, curve, fitting, jobs, recalibration, trials
 from airflow_mlops.stages.train.chosen import Chosen, choose, refit, waited
+from airflow_mlops.stages.train.jobs import TRAINED
 from airflow_mlops.stores import damage
 from airflow_mlops.stores.registry import patience, registration, registry, tracking
 
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
     from airflow_mlops.stores.registry.client import Client, Run
 
 log = logging.getLogger(__name__)
-
-TRAINED = "mlops.trained"
-"""Tag of versions: the facts of a :class:`~airflow_mlops.domain.facts.results.TrainedModel`."""
 
 
 def train_candidate(
@@ -106,11 +104,14 @@ def train(
     title = f"{name} {recipe.dataset.partition}"
     with registration.whole(client, model, key), tracking.run(client, experiment_id, title, key, tags) as run:
         provenance.log(client, run, recipe, tags)
-        everything = fitting.data(table, recipe)
+        everything = None if recipe.keeps else fitting.data(table, recipe)
         # Until here a retry is cheap. From here on what was fitted is in this process only, which so waits itself.
         patient = patience.patient(client)
-        store = trials.Store(patient, run, job.identity(key), recipe.metric)
-        chosen = choose(job, table, everything, store, dask)
+        if everything is None:
+            chosen = recalibration.choose(patient, recipe, table)
+        else:
+            store = trials.Store(patient, run, job.identity(key), recipe.metric)
+            chosen = choose(job, table, everything, store, dask)
         fitted = job.of_rows(chosen.recipe)
         seconds = round(monotonic() - began, 3)
         logged = models.log(
@@ -118,7 +119,7 @@ def train(
         )
         _log_facts(patient, run, chosen)
         sample_digest = _log_sample(patient, run, chosen, table)
-        if pictures:
+        if pictures and not recipe.keeps:
             _log_curve(patient, run, chosen)
         facts = {
             "model": model, "candidate": name, "run_id": run.info.run_id, "digest": logged.digest,
@@ -134,6 +135,8 @@ def train(
         if chosen.decision:
             facts["decision"] = chosen.decision.to_dict()
             tags[registry.DECISION] = chosen.decision.model_dump_json()
+        if recipe.keeps:
+            facts["keeps"] = recipe.keeps.version
         if chosen.window:
             facts["window"] = chosen.window.to_dict()
         settings = {

@@ -76,3 +76,11 @@ def test_a_template_has_the_windows_in_one_word() -> None:
     assert (of_text("7"), of_text(7), of_text(["all", 3])) == (7, 7, ("all", 3))
     assert spans(("all", 3)) == ("all", 3)
     assert phrase(("all", 12, 3)) == "all, 12 or 3, whichever predicts the newest training partition best"
+
+
+def test_only_probabilities_are_recalibrated() -> None:
+    assert make_spec("all", recalibrate=True).train.recalibrate
+    with pytest.raises(
+        SpecError, match=r"train\.recalibrate: is of probabilities, and a number has none; leave it out"
+    ):
+        ModelSpec.from_dict({**VALUES, "task": "regression", "train": {"recalibrate": True}})

@@ -8,13 +8,13 @@ import pytest
 
 from airflow_mlops.domain.checks import Verdict
 from airflow_mlops.domain.facts.results import Action
-from airflow_mlops.domain.facts.retraining import trained
+from airflow_mlops.domain.facts.retraining import RetrainDecision, trained
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.spec.model import ModelSpec
 from airflow_mlops.exceptions import RegistryUnavailable
 from airflow_mlops.learning.models import models
 from airflow_mlops.reporting import sentences
-from airflow_mlops.stages.loop import loop
+from airflow_mlops.stages.loop import loop, training
 from airflow_mlops.stages.loop.plan import LoopPlan
 from airflow_mlops.stores.registry import ledger, registry
 from airflow_mlops.stores.sources.python import PythonSource
@@ -271,3 +271,17 @@ def test_why_the_champion_fails_reaches_the_rule_that_rescues(tmp_path: Path) ->
     assert "the champion fails (2013-03: " in check.reason
     # Its candidate measures a little worse than the champion.
     assert (decision.action, check.verdict) == (Action.REFUSED, Verdict.FAIL)
+
+
+def test_a_champion_is_recalibrated_beside_the_candidates_where_its_calibration_alone_asks(
+    tmp_path: Path,
+) -> None:
+    world = World(tmp_path, train={**SPEC["train"], "recalibrate": True})
+    world.run("2013-01", "2013-02")
+    world.change(retrain={"mode": "off"})
+    [step] = world.run("2013-03")
+    retrain = RetrainDecision(
+        model="flights", partition="2013-03", retrain=True, checks=(), dataset=step.dataset, reason="r", recalibrates=True
+    )  # fmt: skip
+    candidates = list(training._candidates(world.plan, retrain))
+    assert [candidate.keeps for candidate in candidates] == ["1", None]

@@ -11,6 +11,7 @@ import pytest
 from airflow_mlops.domain.checks import Verdict
 from airflow_mlops.domain.facts.replay import Replay, Step
 from airflow_mlops.domain.facts.results import Action, Evaluation, ModelRef, TrainedModel
+from airflow_mlops.domain.facts.retraining import RetrainDecision
 from airflow_mlops.domain.spec.model import (
     AutoRollback,
     Budget,
@@ -156,6 +157,19 @@ def test_each_candidate_chooses_its_window_in_a_replay_too(tmp_path: Path) -> No
     evaluation, _ = stages.evaluated(plan, spec, 3, candidates, None)
     assert evaluation.candidate.window == candidates[0].window
     assert stages.trained(plan, 3) == candidates
+
+
+def test_a_champion_is_recalibrated_in_a_replay_where_its_calibration_alone_asks(plan: ReplayPlan) -> None:
+    [first] = stages.trained(plan, 1)
+    champion = ModelRef(model=MODEL, version=first.version, digest=first.digest, run_id=first.run_id)
+    asks = RetrainDecision(
+        model=MODEL, partition=MONTHS[3], retrain=True, checks=(), dataset=plan.datasets[3], reason="calibration", recalibrates=True,
+    )  # fmt: skip
+    candidates = stages.candidates(plan, 3, asks, champion)
+    assert [candidate.keeps for candidate in candidates] == [first.version, None]
+    assert stages.candidates(plan, 3, asks, champion) == candidates
+    assert len(stages.candidates(plan, 3, asks, None)) == 1
+    assert len(stages.candidates(plan, 3, asks.model_copy(update={"recalibrates": False}), champion)) == 1
 
 
 def test_models_are_trained_once_for_all_policies(plan: ReplayPlan, found: Replay) -> None:

@@ -66,6 +66,20 @@ class Evidence:
         """Why the champion fails; "" if it does not, or if that is not asked."""
         return self.retrain.failing if self.retrain else ""
 
+    @property
+    def compared_by(self) -> str:
+        """The metric that candidate and champion are compared by: of a champion whose probabilities were refitted, log loss.
+
+        Its rows have the order that the champion gives them, by which a metric of ranks cannot tell the two apart.
+        """
+        return "log_loss" if self.candidate.keeps else self.candidate.metric
+
+    @property
+    def margin(self) -> float:
+        """The improvement that is worth a promotion, in units of :attr:`compared_by`; the spec's is one of the training metric."""
+        gate = self.gates.versus_champion
+        return gate.margin if gate and not self.candidate.keeps else 0.0
+
     @cached_property
     def not_finite(self) -> int:
         """Number of rows without a finite prediction; nothing can be measured on them."""

@@ -20,16 +20,16 @@ def judge(evidence: Evidence) -> GateOutcome:
     gate, best, rival = evidence.gates.versus_champion, evidence.candidate, evidence.rival
     if gate is None:
         return GateOutcome()
-    metric = best.metric
+    metric, margin = evidence.compared_by, evidence.margin
     if rival and rival.ref.digest == best.digest:
-        return GateOutcome([nothing_new(metric, gate.margin, rival.ref.version)])
+        return GateOutcome([nothing_new(metric, margin, rival.ref.version)])
     comparison = _compared(evidence, gate)
     n, has_champion = evidence.judged.truth.size, rival is not None
-    check = versus_champion(metric, comparison, gate.margin, n, has_champion=has_champion)
+    check = versus_champion(metric, comparison, margin, n, has_champion=has_champion)
     sequence = added_up(evidence, rival) if gate.evidence and rival else None
     if sequence is not None:
         least = needed(gate.confidence)
-        check = add_up(check, sequence.evidence, sequence.looks, least, gate.margin, first=sequence.first)
+        check = add_up(check, sequence.evidence, sequence.looks, least, margin, first=sequence.first)
     rescue = rescued(evidence, comparison) if check.verdict is not Verdict.PASS else None
     # That it is better beyond chance need not be shown then.
     saved = rescue is not None and rescue.verdict is Verdict.PASS
@@ -38,19 +38,19 @@ def judge(evidence: Evidence) -> GateOutcome:
 
 
 def _compared(evidence: Evidence, gate: VersusChampion) -> Comparison:
-    best, judged, rival = evidence.candidate, evidence.judged, evidence.rival
-    comparison = Comparison(evidence.metrics[best.metric], None, problem=rival.problem if rival else "")
+    metric, judged, rival = evidence.compared_by, evidence.judged, evidence.rival
+    comparison = Comparison(evidence.metrics[metric], None, problem=rival.problem if rival else "")
     if rival is None or rival.predicted is None:
         return comparison
     comparison = paired.difference(
         judged.truth,
         judged.predicted,
         rival.predicted,
-        best.metric,
+        metric,
         blocks=judged.blocks,
         # Half of the error is that of the evidence.
         confidence=(1 + gate.confidence) / 2 if gate.evidence else gate.confidence,
-        test=gate.test,
+        test="bootstrap" if evidence.candidate.keeps else gate.test,
         rules=(judged.rule, rival.rule),
         weights=judged.weights,
     )
