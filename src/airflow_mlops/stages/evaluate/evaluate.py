@@ -123,8 +123,7 @@ def evaluate(
     :raises RegistryUnavailable: if MLflow does not answer.
     """
     best = _best(candidates)
-    several = any(candidate.window or candidate.keeps for candidate in candidates)
-    if any(_rows_of(candidate, several) != _rows_of(best, several) for candidate in candidates):
+    if _differ(candidates):
         raise TrainingFailed(
             f"{partition}: the candidates were trained on different data; clear all of them."
         )
@@ -180,15 +179,27 @@ def evaluate(
     return evaluation
 
 
-def _rows_of(candidate: TrainedModel, several: bool) -> tuple[Any, ...]:
-    """Return what candidates of one training have in common: their data, and their rows.
+def _differ(candidates: Sequence[TrainedModel]) -> bool:
+    """Whether candidates are not those of one training."""
+    kept = [candidate for candidate in candidates if candidate.keeps]
+    fitted = [candidate for candidate in candidates if not candidate.keeps]
+    # A recalibrated champion begins with its own rows.
+    return any(_rows_of(candidate) != _rows_of(fitted[0]) for candidate in fitted) or any(
+        _shared(candidate) != _shared(other) for candidate in kept for other in candidates
+    )
 
-    :param several: whether they may begin with different rows, each with the window that it has chosen, or the champion's.
-    """
+
+def _rows_of(candidate: TrainedModel) -> tuple[Any, ...]:
+    """Return the data of a candidate and its rows, unless it has chosen a window of them."""
+    if candidate.window is None:
+        return labelled.content(candidate.dataset), candidate.split
+    return _shared(candidate)
+
+
+def _shared(candidate: TrainedModel) -> tuple[Any, ...]:
+    """Return what candidates of one training share that begin with different rows."""
     dataset, split = candidate.dataset, candidate.split
-    if not several:
-        return labelled.content(dataset), split
-    # The digest of labels is that of the window's.
+    # The digest of labels is that of the rows it begins with.
     same = labels = dataset.labels
     if labels is not None:
         same = labels.model_copy(update={"digest": None})

@@ -24,8 +24,9 @@ from airflow_mlops.learning.labels import labelled
 from airflow_mlops.learning.models import classes as label_classes
 from airflow_mlops.learning.models import models, pipeline, transform
 from airflow_mlops.stages.train import jobs
+from airflow_mlops.stages.train.jobs import TRAINED
 from airflow_mlops.stages.train.recipe import derive_features
-from airflow_mlops.stages.train.train import TRAINED, trained_of
+from airflow_mlops.stages.train.train import trained_of
 from airflow_mlops.stores.registry import elsewhere, registration, registry, tracking
 
 if TYPE_CHECKING:

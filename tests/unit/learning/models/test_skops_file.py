@@ -24,6 +24,7 @@ from airflow_mlops.exceptions import DigestMismatch, UntrustedModel
 from airflow_mlops.learning.models import skops_file
 from airflow_mlops.learning.models.least_cost import LeastCost
 from airflow_mlops.learning.models.outliers import OutlierScore
+from airflow_mlops.learning.models.recalibrated import Recalibrated
 
 
 def make_file(path: Path, value: Any = None) -> Path:
@@ -123,7 +124,7 @@ def test_a_type_outside_the_allow_list_is_refused_by_name(tmp_path: Path) -> Non
 LIBRARIES = {"sklearn", "scipy", "numpy", "lightgbm", "xgboost", "functools", "collections"}
 
 
-OURS = {f"{kind.__module__}.{kind.__qualname__}" for kind in (LeastCost, OutlierScore)}
+OURS = {f"{kind.__module__}.{kind.__qualname__}" for kind in (LeastCost, OutlierScore, Recalibrated)}
 
 
 def test_every_trusted_type_is_one_of_the_libraries_we_train_with_or_stands_around_an_estimator() -> None:
