@@ -107,11 +107,7 @@ def trained(plan: ReplayPlan, place: int, spec: ModelSpec | None = None) -> list
 
 
 def candidates(
-    plan: ReplayPlan,
-    place: int,
-    retrain: RetrainDecision,
-    champion: ModelRef | None,
-    spec: ModelSpec | None = None,
+    plan: ReplayPlan, place: int, retrain: RetrainDecision, champion: ModelRef | None, spec: ModelSpec
 ) -> list[TrainedModel]:
     """Train every candidate and recalibrate the champion, or hand out what is judged again; ``spec`` as for :func:`split`.
 

@@ -165,11 +165,12 @@ def test_a_champion_is_recalibrated_in_a_replay_where_its_calibration_alone_asks
     asks = RetrainDecision(
         model=MODEL, partition=MONTHS[3], retrain=True, checks=(), dataset=plan.datasets[3], reason="calibration", recalibrates=True,
     )  # fmt: skip
-    candidates = stages.candidates(plan, 3, asks, champion)
+    candidates = stages.candidates(plan, 3, asks, champion, plan.spec)
     assert [candidate.keeps for candidate in candidates] == [first.version, None]
-    assert stages.candidates(plan, 3, asks, champion) == candidates
-    assert len(stages.candidates(plan, 3, asks, None)) == 1
-    assert len(stages.candidates(plan, 3, asks.model_copy(update={"recalibrates": False}), champion)) == 1
+    assert stages.candidates(plan, 3, asks, champion, plan.spec) == candidates
+    assert len(stages.candidates(plan, 3, asks, None, plan.spec)) == 1
+    others = asks.model_copy(update={"recalibrates": False})
+    assert len(stages.candidates(plan, 3, others, champion, plan.spec)) == 1
 
 
 def test_models_are_trained_once_for_all_policies(plan: ReplayPlan, found: Replay) -> None:
