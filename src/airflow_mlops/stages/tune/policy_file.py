@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from airflow_mlops.domain.counts import counted
 from airflow_mlops.domain.spec.grid import WINDOW
 from airflow_mlops.domain.spec.loading import Place
 from airflow_mlops.domain.spec.model import ModelSpec
@@ -68,11 +69,6 @@ def reasons(tuning: Tuning) -> Iterator[str]:
         yield f"  against {beside.policy}: {gain(beside)}"
     yield from too_few(tuning)
     yield "Each section takes the place of the spec's own as a whole; of train the window alone."
-
-
-def counted(count: int, one: str, many: str = "") -> str:
-    """Return a number with its noun."""
-    return f"{count:,} {one if count == 1 else many or f'{one}s'}"
 
 
 def places(value: float | None) -> str:
