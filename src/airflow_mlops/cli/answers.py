@@ -7,6 +7,7 @@ from argparse import Namespace
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from airflow_mlops.domain.counts import counted
 from airflow_mlops.exceptions import SettingRefused
 
 if TYPE_CHECKING:
@@ -238,8 +239,21 @@ def _key_guess(data: Input, look: Look, target: str, time: str | None) -> Guess:
     for guess in guesses.keys(look, target, time):
         # The sample is only a part of many rows.
         if look.sample.num_rows == look.rows or not rows.repeated(data.read(), guess.columns).later:
-            return Guess(",".join(guess.columns), guess.reason)
-    return Guess(NONE, "no column tells rows apart; a digest of the row does")
+            near = _near_key(data, look, target) if len(guess.columns) > 1 else ""
+            return Guess(",".join(guess.columns), guess.reason + near)
+    reason = "no column tells rows apart; a digest of the row does"
+    return Guess(NONE, reason + _near_key(data, look, target))
+
+
+def _near_key(data: Input, look: Look, target: str) -> str:
+    """Say which column tells most rows apart, and how many it does not; "" if there is none that is called like a key."""
+    from airflow_mlops.stages.init import guesses, rows
+
+    near = guesses.near_key(look, target)
+    later = rows.repeated(data.read(), [near]).later if near is not None else ()
+    if not later:
+        return ""
+    return f"; {near!r} alone nearly tells rows apart: {counted(len(later), 'row repeats', 'rows repeat')} that of an earlier one"
 
 
 def _grain(text: str) -> Any:

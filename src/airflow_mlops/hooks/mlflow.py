@@ -13,7 +13,8 @@ from airflow.sdk.log import mask_secret
 
 from airflow_mlops import config
 from airflow_mlops.domain.addresses import DATABASES, problem_of, shown, shown_cause
-from airflow_mlops.exceptions import RegistryUnavailable, SettingRefused
+from airflow_mlops.exceptions import RegistryUnavailable, SettingRefused, StoreUnavailable
+from airflow_mlops.stores import disks
 from airflow_mlops.stores.registry.client import connect, probe
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ class MlflowHook(BaseHook):
         :raises AirflowNotFoundException: if a connection other than ``mlflow_default`` does not exist.
         :raises SettingRefused: if the connection has no host, an extra that is unknown, or an address without a driver.
         :raises RegistryUnavailable: if MLflow's database cannot be opened.
+        :raises StoreUnavailable: if its disk is full, or it cannot be written to.
         """
         from alembic.util import CommandError
         from mlflow.exceptions import MlflowException
@@ -87,6 +89,9 @@ class MlflowHook(BaseHook):
             message = shown(f"MLflow cannot be reached at {uri}: {_why(error)}")
             raise SettingRefused(message) from shown_cause(error)
         except (MlflowException, SQLAlchemyError, CommandError) as error:
+            refusal = disks.refusal_of(error, shown(f"MLflow's database at {uri}"))
+            if refusal is not None:
+                raise refusal from shown_cause(error)
             message = shown(f"MLflow's database cannot be opened: {error}")
             raise RegistryUnavailable(message) from shown_cause(error)
 
@@ -112,7 +117,13 @@ class MlflowHook(BaseHook):
 
         try:
             probe(self.get_conn())
-        except (MlflowException, AirflowNotFoundException, RegistryUnavailable, ValueError) as error:
+        except (
+            MlflowException,
+            AirflowNotFoundException,
+            RegistryUnavailable,
+            StoreUnavailable,
+            ValueError,
+        ) as error:
             return False, shown(str(error))
         return True, "MLflow answers."
 

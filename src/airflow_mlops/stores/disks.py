@@ -21,6 +21,11 @@ _STATES = {
     errno.EACCES: _CLOSED,
     errno.EPERM: _CLOSED,
 }
+# SQLite's errors have numbers of their own, which MLflow keeps in the text alone.
+_SQLITE = {
+    "database or disk is full": errno.ENOSPC,
+    "attempt to write a readonly database": errno.EACCES,
+}
 # deltalake's errors have no number, but their texts do.
 _NUMBER = re.compile(r"(?:\(os error |\bOs \{ code: )(\d+)")
 
@@ -48,6 +53,8 @@ def refusal_of(error: Exception, where: str) -> StoreUnavailable | None:
     number = getattr(error, "errno", None)
     if number is None and (match := _NUMBER.search(str(error))):
         number = int(match[1])
+    if number is None:
+        number = next((number for text, number in _SQLITE.items() if text in str(error)), None)
     if number not in _STATES:
         return None
     state, fix = _STATES[number]

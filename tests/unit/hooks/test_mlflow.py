@@ -18,8 +18,9 @@ from unittest import mock
 import pytest
 from airflow.sdk.exceptions import AirflowNotFoundException
 
+import full_disk
 from airflow_mlops import config
-from airflow_mlops.exceptions import RegistryUnavailable, SettingRefused
+from airflow_mlops.exceptions import RegistryUnavailable, SettingRefused, StoreUnavailable
 from airflow_mlops.hooks.mlflow import MlflowHook
 from airflow_mlops.stores.registry import tracking
 
@@ -217,6 +218,18 @@ def test_the_password_is_masked_before_anything_can_log_it() -> None:
 
     connect(host="mlflow", login="ada", password="secret-4", extra={"token": "secret-5"}).get_conn()
     assert redact("sent secret-4 and secret-5") == "sent *** and ***"
+
+
+def test_a_database_that_is_made_on_a_full_disk_says_so(tmp_path: Path) -> None:
+    with full_disk.disk(tmp_path / "disk") as disk, full_disk.full(disk):
+        address = f"sqlite:///{disk}/mlflow.db"
+        with mock.patch.dict(os.environ, {"AIRFLOW__MLOPS__TRACKING_URI": address}):
+            config.tracking_uri.cache_clear()
+            with pytest.raises(StoreUnavailable) as raised:
+                MlflowHook().get_conn()
+    assert str(raised.value).startswith(
+        f"MLflow's database at {address} cannot be used: the disk is full (No space left on device)."
+    )
 
 
 def test_a_database_that_is_down_is_told_at_once_and_may_be_tried_again() -> None:

@@ -22,7 +22,7 @@ def look() -> list[Diagnosis]:
     """Reach MLflow as tasks do, read what it has, and register a model that is removed at once."""
     from airflow_mlops.cli import connect
     from airflow_mlops.cli.doctor import models
-    from airflow_mlops.exceptions import RegistryUnavailable, SettingRefused
+    from airflow_mlops.exceptions import RegistryUnavailable, SettingRefused, StoreUnavailable
     from airflow_mlops.hooks.mlflow import configure
 
     try:
@@ -42,7 +42,7 @@ def look() -> list[Diagnosis]:
             *deleted(client, names),
             *artifacts(client, address, names),
         ]
-    except (RegistryUnavailable, SettingRefused) as error:
+    except (RegistryUnavailable, SettingRefused, StoreUnavailable) as error:
         return [failed("MLflow", brief(error), _ALL, "start it, or correct address, user and password")]
     return [*lines, *_release(address)]
 

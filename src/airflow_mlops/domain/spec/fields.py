@@ -214,6 +214,27 @@ Columns = Annotated[tuple[Column, ...], AfterValidator(unique)]
 SomeColumns = Annotated[tuple[Column, ...], Field(min_length=1), AfterValidator(unique)]
 Whole = Annotated[int, Strict(), Field(ge=0)]
 Count = Annotated[int, Strict(), Field(ge=1)]
+MOST_PARTITIONS = 1_000_000
+"""Most partitions that a number of them in a spec can be: more than a century of hours."""
+
+
+def too_many(value: int) -> str:
+    """Say that a number of partitions is beyond what there can be."""
+    return f"must be at most {MOST_PARTITIONS:,} partitions, which are more than a century of hours, not {describe(value)}"
+
+
+def _partition_count(value: int) -> int:
+    if value > MOST_PARTITIONS:
+        raise ValueError(too_many(value))
+    return value
+
+
+WholePartitions = Annotated[
+    Whole, AfterValidator(_partition_count), Field(json_schema_extra={"maximum": MOST_PARTITIONS})
+]
+PartitionCount = Annotated[
+    Count, AfterValidator(_partition_count), Field(json_schema_extra={"maximum": MOST_PARTITIONS})
+]
 Number = Annotated[float, Strict()]
 Share = Annotated[float, Strict(), Field(gt=0, le=1)]
 Confidence = Annotated[float, Strict(), Field(ge=0.5, lt=1)]

@@ -15,6 +15,7 @@ from airflow_mlops.domain.spec.fields import (
     Count,
     Floor,
     Number,
+    PartitionCount,
     Share,
     SomeColumns,
     Whole,
@@ -155,7 +156,7 @@ class Serving(Section):
 class Shadow(Section):
     """How a challenger is judged while it predicts beside the champion; in YAML also the number of windows alone."""
 
-    windows: Count = Field(
+    windows: PartitionCount = Field(
         default=3,
         description="Clean partitions in a row after which the challenger becomes champion.",
     )

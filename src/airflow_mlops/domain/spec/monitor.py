@@ -16,6 +16,7 @@ from airflow_mlops.domain.spec.fields import (
     Duration,
     Floor,
     Number,
+    PartitionCount,
     Share,
     other_task,
 )
@@ -99,7 +100,7 @@ class DriftPolicy(Section):
         description="Chance with which data that did not change may be found to have drifted, over all columns.",
     )
     min_rows: Count = Field(default=500, description="Rows on either side below which drift is not judged.")
-    window: Count = Field(
+    window: PartitionCount = Field(
         default=1, description="Partitions that are judged together: this one and those before it."
     )
     weights: Literal["equal", "importance"] = Field(
@@ -115,7 +116,7 @@ class DriftPolicy(Section):
 class AutoRollback(Section):
     """When a new champion is taken back without asking: it does worse than the one before on the same matured rows."""
 
-    within: Count = Field(
+    within: PartitionCount = Field(
         default=3,
         description="Partitions with matured labels after its promotion in which it is on probation.",
     )
@@ -134,7 +135,7 @@ class Monitor(Section):
     performance: PerformancePolicy = Field(
         default_factory=PerformancePolicy, description="Quality on matured labels."
     )
-    staleness: Count | None = Field(
+    staleness: PartitionCount | None = Field(
         default=None,
         description="Partitions after which the champion's training data is too old; `null` for never.",
     )

@@ -8,7 +8,15 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from airflow_mlops.domain.spec.fields import Count, KofN, KofNText, Number, Text, Whole
+from airflow_mlops.domain.spec.fields import (
+    Count,
+    KofN,
+    KofNText,
+    Number,
+    PartitionCount,
+    Text,
+    WholePartitions,
+)
 from airflow_mlops.domain.spec.loading import shorten
 from airflow_mlops.domain.spec.section import Section
 
@@ -60,11 +68,11 @@ class RetrainWhen(Section):
         description="Too few or too many true values between the predicted bounds in at least k of the last n partitions; "
         "`null` for never.",
     )
-    staleness: Count | None = Field(
+    staleness: PartitionCount | None = Field(
         default=None,
         description="Partitions since the champion's training data ended, above which to retrain; `null` for never.",
     )
-    every: Count | None = Field(
+    every: PartitionCount | None = Field(
         default=None, description="Partitions after which to retrain in any case; `null` for never."
     )
     cron: Annotated[Text, AfterValidator(_cron)] | None = Field(
@@ -96,14 +104,16 @@ class Retrain(Section):
         default=Mode.AUTO,
         description="What follows when a rule asks: `auto` retrains, `suggest` asks a person, `off` does nothing.",
     )
-    cooldown: Whole = Field(default=0, description="Partitions to wait after an attempt before the next.")
+    cooldown: WholePartitions = Field(
+        default=0, description="Partitions to wait after an attempt before the next."
+    )
     again: Count | Literal["growing"] | None = Field(
         default=None,
         description="Partitions after an attempt when a problem that still lasts may cause the next one; `growing` for 1, 2, 4, 8 …, "
         "twice as many with each attempt that did not help, of drift also where it was over in between; `null` for not before "
         "it was over once.",
     )
-    clear: Count = Field(
+    clear: PartitionCount = Field(
         default=1, description="Partitions in a row that must pass before a problem is over."
     )
     budget: KofNText | None = Field(

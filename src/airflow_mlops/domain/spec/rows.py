@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from math import isfinite
-from typing import Annotated, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
 from pydantic import PlainValidator, WithJsonSchema
 
 from airflow_mlops.domain.classes import class_name
 from airflow_mlops.domain.predictions import PREDICTION_COLUMNS
+from airflow_mlops.domain.spec.fields import MOST_PARTITIONS, too_many
 from airflow_mlops.domain.spec.gates import CLOSED_FORMS, VersusChampion
 from airflow_mlops.domain.spec.loading import Place, describe
 from airflow_mlops.domain.spec.problems import Problems, one_of
 
+if TYPE_CHECKING:
+    from airflow_mlops.domain.spec.candidates import Candidate
+
 
 def _holdout(value: Any) -> Any:
+    if type(value) is int and value > MOST_PARTITIONS:
+        raise ValueError(too_many(value))
     if (type(value) is int and value >= 1) or (type(value) is float and 0 < value <= 0.5):
         return value
     raise ValueError(
@@ -30,7 +36,7 @@ Holdout = Annotated[
     WithJsonSchema(
         {
             "anyOf": [
-                {"type": "integer", "minimum": 1},
+                {"type": "integer", "minimum": 1, "maximum": MOST_PARTITIONS},
                 {"type": "number", "exclusiveMinimum": 0, "maximum": 0.5},
             ]
         }
@@ -117,6 +123,23 @@ def problems(train: RowSettings, others: Mapping[str, Any]) -> Iterator[tuple[Pl
         for name in train.class_weight:
             if name not in classes:
                 yield ("class_weight", name), f"is no class{one_of(name, classes)}"
+
+
+_BY_CLASS = (
+    "class_weight cannot name classes here: estimators see them as the numbers 0, 1, …, and keys in a spec are text. Write it "
+    "as train.class_weight, with the names that the data has"
+)
+
+
+def classes_by_name(candidates: Sequence[Candidate]) -> Iterator[tuple[Place, str]]:
+    """Yield which candidates weigh classes by name as a parameter of their estimator, which sees other names than the data's."""
+    for position, candidate in enumerate(candidates):
+        # A function may take what it likes.
+        parts = [part for part in candidate.parts() if ":" not in part.estimator]
+        tried = [[part.params.get("class_weight")] for part in parts]
+        tried += [values for part in parts if isinstance(values := part.search.get("class_weight"), list)]
+        if any(isinstance(choice, dict) for choices in tried for choice in choices):
+            yield ("candidates", position), _BY_CLASS
 
 
 def closed_forms(train: RowSettings | None, gate: VersusChampion | None) -> Iterator[tuple[Place, str]]:

@@ -15,7 +15,7 @@ from airflow_mlops.domain.spec.loading import Place
 from airflow_mlops.domain.spec.outliers import DETECTORS, unfit
 from airflow_mlops.domain.spec.own_metrics import NamesOwnMetrics, OwnMetrics
 from airflow_mlops.domain.spec.problems import Problems
-from airflow_mlops.domain.spec.rows import ClassWeight, Holdout
+from airflow_mlops.domain.spec.rows import ClassWeight, Holdout, classes_by_name
 from airflow_mlops.domain.spec.section import Section
 from airflow_mlops.domain.spec.windows import Window, spans
 
@@ -37,7 +37,9 @@ _OTHER_SUFFIX = {Task.CLASSIFICATION: "Regressor", Task.REGRESSION: "Classifier"
 class Budget(Section):
     """How long a search over parameters may go on; the first limit that is reached ends it."""
 
-    trials: Count = Field(default=20, description="Combinations of parameters to try for each candidate.")
+    trials: Count = Field(
+        default=20, le=100_000, description="Combinations of parameters to try for each candidate."
+    )
     seconds: Annotated[Number, Field(gt=0)] = Field(
         default=3600,
         description="Seconds after which a search begins no more trials: a guard far above need, since what it cuts short depends "
@@ -193,6 +195,8 @@ class Train(NamesOwnMetrics):
                 for position, candidate in enumerate(self.candidates)
                 if any("class_weight" in {*part.params, *part.search} for part in candidate.parts())
             )
+        else:
+            complaints += classes_by_name(self.candidates)
         Problems.raise_any(complaints)
         named = () if self.elsewhere else _CANDIDATES[task]
         default = tuple(Candidate.from_dict(candidate) for candidate in named)

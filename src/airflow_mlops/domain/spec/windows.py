@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import PlainSerializer, PlainValidator, WithJsonSchema
 
+from airflow_mlops.domain.spec.fields import MOST_PARTITIONS, too_many
 from airflow_mlops.domain.spec.loading import describe
 from airflow_mlops.domain.spec.problems import Problems
 
@@ -18,6 +19,10 @@ LEAST = 2
 
 
 def _window(value: Any) -> Any:
+    spans_of = value if isinstance(value, list | tuple) else (value,)
+    for span in spans_of:
+        if type(span) is int and span > MOST_PARTITIONS:
+            raise ValueError(too_many(span))
     if value == "all" or (type(value) is int and value >= 1):
         return value
     if not isinstance(value, list | tuple):
@@ -47,10 +52,15 @@ Window = Annotated[
         {
             "anyOf": [
                 {"const": "all"},
-                {"type": "integer", "minimum": 1},
+                {"type": "integer", "minimum": 1, "maximum": MOST_PARTITIONS},
                 {
                     "type": "array",
-                    "items": {"anyOf": [{"const": "all"}, {"type": "integer", "minimum": LEAST}]},
+                    "items": {
+                        "anyOf": [
+                            {"const": "all"},
+                            {"type": "integer", "minimum": LEAST, "maximum": MOST_PARTITIONS},
+                        ]
+                    },
                     "minItems": 2,
                     "uniqueItems": True,
                 },

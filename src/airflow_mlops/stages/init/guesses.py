@@ -25,6 +25,8 @@ FEWEST, MANY = 6, 60
 """Partitions that a history should have."""
 _ROWS = 100
 """Rows that a partition should have."""
+_NEARLY = 0.9
+"""Share of rows that a column tells apart from which on it is named as one that nearly does."""
 _TRIES = 200
 """Keys of several columns that are tried."""
 _YEARS = (1950, 2100)
@@ -190,6 +192,20 @@ def keys(look: Look, target: str, time: str | None) -> Iterator[KeyGuess]:
         ):
             order = [name for name in look.columns if name in names]
             yield KeyGuess(tuple(order), "together unique")
+
+
+def near_key(look: Look, target: str) -> str | None:
+    """Return the column whose name says that it identifies rows, and which does so for most of the sample; None without one."""
+    least = _NEARLY * look.sample.num_rows
+    near = [
+        column
+        for name, column in look.columns.items()
+        if name != target
+        and not column.missing
+        and column.distinct >= least
+        and column_names.identifies(name)
+    ]
+    return max(near, key=lambda column: column.distinct).name if near else None
 
 
 def is_unique(rows: pa.Table, names: Collection[str]) -> bool:

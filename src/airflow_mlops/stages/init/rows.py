@@ -6,28 +6,28 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from airflow_mlops.domain.counts import counted
 from airflow_mlops.exceptions import BadRows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import numpy as np
     import pyarrow as pa
 
 _BYTES = 16
-_SHOWN = 6
+_SHOWN = 3
 _BETWEEN, _MISSING = "\x1f", "\x00"
 
 
 class Repeated(NamedTuple):
     """Rows that have the same values in some columns as another row.
 
-    :param first: places of the first rows of each kind, in ascending order.
-    :param later: places of all others, likewise.
+    :param later: places of rows that have the values of an earlier one, in ascending order.
+    :param first: place of the first row of that kind, for each of them.
     """
 
-    first: Sequence[int]
     later: Sequence[int]
+    first: Sequence[int]
 
 
 def digests(table: pa.Table, names: Sequence[str]) -> list[bytes]:
@@ -52,8 +52,12 @@ def repeated(batches: Iterable[pa.RecordBatch], names: Sequence[str]) -> Repeate
     ordered = halves[order]
     same = (ordered[1:] == ordered[:-1]).all(axis=1)
     again = np.concatenate([[False], same])
-    followed = np.concatenate([same, [False]])
-    return Repeated(_places(order[followed & ~again]), _places(order[again]))
+    # Where the rows of the same digest begin.
+    begin = np.maximum.accumulate(np.where(again, 0, np.arange(len(again))))[: len(order)]
+    again = again[: len(order)]
+    later, first = order[again], order[begin][again]
+    ascending = np.argsort(later)
+    return Repeated(later[ascending].tolist(), first[ascending].tolist())
 
 
 def refuse(twice: Repeated, what: str, places: Callable[[Sequence[int]], list[str]], advice: str) -> None:
@@ -65,13 +69,14 @@ def refuse(twice: Repeated, what: str, places: Callable[[Sequence[int]], list[st
     """
     if not twice.later:
         return
-    rows = sorted([*twice.first, *twice.later])
-    shown = ", ".join(places(rows[:_SHOWN])) + (", …" if len(rows) > _SHOWN else "")
-    raise BadRows(f"{len(rows):,} rows have {what} of another one: {shown}; {advice}")
-
-
-def _places(positions: np.ndarray) -> list[int]:
-    return sorted(positions.tolist())
+    pairs = list(zip(twice.later[:_SHOWN], twice.first, strict=False))
+    rows = sorted({row for pair in pairs for row in pair})
+    where = dict(zip(rows, places(rows), strict=True))
+    shown = ", ".join(f"{where[later]} repeats {where[first]}" for later, first in pairs)
+    more = ", …" if len(twice.later) > _SHOWN else ""
+    raise BadRows(
+        f"{counted(len(twice.later), 'row has', 'rows have')} {what} of an earlier one: {shown}{more}; {advice}"
+    )
 
 
 def _text(column: pa.ChunkedArray) -> pa.Array:

@@ -57,6 +57,22 @@ def test_a_question_without_weights_is_written_as_before() -> None:
         ),
         ({"class_weight": {"1": 2, True: 3}}, "is the same class as another one"),
         (
+            {"candidates": [{"sklearn.linear_model.LogisticRegression": {"class_weight": {"0": 1, "1": 5}}}]},
+            "train.candidates[0]: class_weight cannot name classes here: estimators see them as the numbers 0, 1",
+        ),
+        (
+            {
+                "candidates": [
+                    {
+                        "sklearn.linear_model.LogisticRegression": {
+                            "search": {"class_weight": ["balanced", {"1": 5}]}
+                        }
+                    }
+                ]
+            },
+            "train.candidates[0]: class_weight cannot name classes here",
+        ),
+        (
             {
                 "class_weight": "balanced",
                 "candidates": [{"sklearn.linear_model.LogisticRegression": {"class_weight": "balanced"}}],

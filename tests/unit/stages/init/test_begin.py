@@ -212,7 +212,8 @@ def test_flights_of_a_package_become_months(tmp_path: Path) -> None:
 def test_rows_that_cannot_be_told_apart_are_refused_with_their_lines(tmp_path: Path) -> None:
     data = written(named(datasets.load_iris(as_frame=True)), tmp_path, "iris")
     with pytest.raises(
-        BadRows, match=r"^2 rows .* line 103 of iris.csv, line 144 of iris.csv; .*--drop-duplicates"
+        BadRows,
+        match=r"^1 row has .*: line 144 of iris.csv repeats line 103 of iris.csv; .*--drop-duplicates",
     ):
         start(tmp_path, data)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["iris.csv"]
@@ -234,7 +235,8 @@ def test_the_digest_of_a_row_is_none_of_its_label(tmp_path: Path) -> None:
 def test_a_key_that_repeats_is_refused(tmp_path: Path) -> None:
     frame = pd.DataFrame({"id": [*range(119), 5], "x": range(120), "kind": ["a", "b"] * 60})
     with pytest.raises(
-        BadRows, match=r"^2 rows have the id of another one: line 7 of t.csv, line 121 of t.csv; correct"
+        BadRows,
+        match=r"^1 row has the id of an earlier one: line 121 of t.csv repeats line 7 of t.csv; correct",
     ):
         start(tmp_path, written(frame, tmp_path, "t"), "kind", key=("id",))
     with pytest.raises(
