@@ -82,7 +82,7 @@ def test_rows_that_were_set_aside_are_counted_with_those_that_were_published() -
         "published 1,000 rows × 1 column as version 7; 12 set aside"
     )
     assert sentences.stored(make_version(changed=False), "published") == (
-        "unchanged, version 7 has the same 1,000 rows × 1 columns"
+        "unchanged, version 7 has the same 1,000 rows × 1 column"
     )
 
 
