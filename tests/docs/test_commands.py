@@ -132,6 +132,9 @@ ELSEWHERE = {
     "airflow mlops init --connection shop --table orders": (
         "tests/unit/cli/test_init.py::test_a_table_is_read_where_it_is"
     ),
+    "airflow mlops replay churn --policy newer.yaml": (
+        "tests/unit/cli/test_replay.py::test_policies_are_replayed_in_processes_and_printed_and_written"
+    ),
     "airflow mlops replay flight_delays --policy patient.yaml --policy performance_only.yaml --quiet 2013-03..2013-06": (
         "tests/unit/cli/test_replay.py::test_policies_are_replayed_in_processes_and_printed_and_written"
     ),

@@ -21,6 +21,7 @@ from airflow_mlops.domain.facts.retraining import (
     Fresh,
     RetrainDecision,
     Situation,
+    TrainableRows,
     failing,
     suggested,
 )
@@ -37,7 +38,6 @@ from airflow_mlops.stores.tables import tables
 
 if TYPE_CHECKING:
     from airflow_mlops.domain.spec.model import Gates, Retrain
-    from airflow_mlops.stages.train.split import TrainableRows
     from airflow_mlops.stores.registry.client import Client
     from airflow_mlops.stores.registry.elsewhere import ForeignVersion
 

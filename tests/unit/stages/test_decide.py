@@ -15,11 +15,10 @@ from airflow_mlops.domain.facts.results import (
     PromotionDecision,
     TrainingData,
 )
-from airflow_mlops.domain.facts.retraining import RetrainDecision, suggested
+from airflow_mlops.domain.facts.retraining import RetrainDecision, TrainableRows, suggested
 from airflow_mlops.domain.spec.model import Gates, KofN, Rescue, Retrain, RetrainWhen, VersusChampion
 from airflow_mlops.domain.spec.retrain import Mode
 from airflow_mlops.stages import decide
-from airflow_mlops.stages.train.split import TrainableRows
 from airflow_mlops.stores.tables import tables
 from history import MODEL, History, make_decision, rows_of, shifted
 from synthetic import JANUARY

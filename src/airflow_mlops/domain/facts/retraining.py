@@ -44,6 +44,17 @@ class Fresh(NamedTuple):
     corrected: bool
 
 
+class TrainableRows(NamedTuple):
+    """What a training would learn from.
+
+    :param cut: end of the rows that it would learn from; None if there are too few.
+    :param shortage: why there are too few rows to train or to judge on; None if there are enough.
+    """
+
+    cut: datetime | None
+    shortage: str | None
+
+
 @dataclass(frozen=True)
 class Situation:
     """Everything that the retrain policy takes into account at one partition.

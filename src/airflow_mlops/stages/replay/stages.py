@@ -21,7 +21,7 @@ from airflow_mlops.domain.facts.results import (
     Split,
     TrainedModel,
 )
-from airflow_mlops.domain.facts.retraining import RetrainDecision
+from airflow_mlops.domain.facts.retraining import RetrainDecision, TrainableRows
 from airflow_mlops.domain.spec.decision import COST
 from airflow_mlops.domain.spec.model import DriftPolicy, ModelSpec
 from airflow_mlops.exceptions import (
@@ -48,7 +48,7 @@ from airflow_mlops.stages.replay.planning import ReplayPlan, client
 from airflow_mlops.stages.score import score
 from airflow_mlops.stages.train import former, jobs, train
 from airflow_mlops.stages.train.recipe import recipe_of
-from airflow_mlops.stages.train.split import TrainableRows, split_of
+from airflow_mlops.stages.train.split import split_of
 
 REFUSALS = (
     BlessingFailed,

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal
 
 from airflow_mlops.domain.facts import recipe
 from airflow_mlops.domain.facts.results import DatasetVersion, Split
+from airflow_mlops.domain.facts.retraining import TrainableRows
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.spec.windows import Span, of_text, spans
 from airflow_mlops.exceptions import NotEnoughData
@@ -140,17 +141,6 @@ def at(moment: datetime) -> np.datetime64:
 def _moment(time: np.datetime64) -> datetime:
     moment: datetime = time.astype("datetime64[us]").item()
     return moment.replace(tzinfo=UTC)
-
-
-class TrainableRows(NamedTuple):
-    """What a training would learn from.
-
-    :param cut: end of the rows that it would learn from; None if there are too few.
-    :param shortage: why there are too few rows to train or to judge on; None if there are enough.
-    """
-
-    cut: datetime | None
-    shortage: str | None
 
 
 def trainable(
