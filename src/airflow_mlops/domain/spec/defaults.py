@@ -15,12 +15,13 @@ SECOND: Mapping[Place, Any] = {
     ("monitor", "performance", "chance"): 0.05,
     ("gates", "versus_champion", "evidence"): "adds_up",
     ("gates", "versus_champion", "rescue"): {},
+    ("train", "window"): ["all", 4, 2],
     ("retrain", "when"): {"performance": "1 of 1", "growth": 4},
     ("retrain", "again"): "growing",
 }
 """Values of the second edition, by the place of a key that a spec leaves out; a key that it has is left alone, with its parts."""
-_ELSEWHERE = ("retrain",)
-"""Sections that a spec of models that are trained elsewhere must not have."""
+_ELSEWHERE = ("train", "retrain")
+"""Sections that say how models are trained here, which a spec of models that are trained elsewhere must not."""
 
 
 def filled(values: Mapping[str, Any], sections: Mapping[str, Any]) -> dict[str, Any]:
