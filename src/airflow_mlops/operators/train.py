@@ -199,7 +199,7 @@ class TrainOperator(BaseOperator):
                 artifacts=hook.artifact_location(model),
             )
         if trained is None:
-            self.log.info("The champion is not recalibrated.")
+            conclude(context, (model, dataset.partition), "the champion is not recalibrated")
             return {}
         push(context, "mlflow_run", trained.run_id)
         about = (trained.model, trained.dataset.partition)

@@ -39,7 +39,7 @@ class Tried(Fact):
     close: bool
 
 
-class Beside(Fact):
+class GainOver(Fact):
     """The chosen policy beside another one, partition by partition, on the rest of the history.
 
     :param policy: name of the other one.
@@ -79,7 +79,7 @@ class Tuning(Fact):
     best: str
     chosen: str
     figures: dict[str, Figures]
-    beside: tuple[Beside, ...]
+    beside: tuple[GainOver, ...]
 
     def number(self, name: str) -> str:
         """Return a policy as people are told of it: by its number among those tried, or its own name."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _DRAWS = 2000
 
 
-class Measured(Protocol):
+class InPartition(Protocol):
     """A partition with metrics of what was served in it."""
 
     @property
@@ -23,7 +23,7 @@ class Measured(Protocol):
         ...
 
 
-def values(partitions: Sequence[Measured], score: str) -> np.ndarray:
+def values(partitions: Sequence[InPartition], score: str) -> np.ndarray:
     """Return a score by partition, so that more is better; not a number where there is none.
 
     Of ``rmse`` it is the squared error, whose mean over partitions is one over rows; of other losses the negative.

@@ -11,7 +11,7 @@ from airflow_mlops.learning.statistics import resampling, series
 if TYPE_CHECKING:
     import numpy as np
 
-    from airflow_mlops.learning.statistics.series import Measured
+    from airflow_mlops.learning.statistics.series import InPartition
 
 LEAST = 2
 """Fewest partitions with a model that policies can be chosen by: one has no spread."""
@@ -35,7 +35,7 @@ class Distance(NamedTuple):
         return self.behind is not None and self.noise is not None and self.behind <= self.noise
 
 
-def distances(steps: Mapping[str, Sequence[Measured]], metric: str) -> dict[str, Distance]:
+def distances(steps: Mapping[str, Sequence[InPartition]], metric: str) -> dict[str, Distance]:
     """Return how far each policy is from the one with the best mean, with the error of that by blocks of partitions.
 
     What makes a partition hard is the same for all policies, so the difference is known better than each mean. Policies that left
@@ -98,7 +98,7 @@ class Gain(NamedTuple):
     n: int
 
 
-def gain(ours: Sequence[Measured], theirs: Sequence[Measured], score: str) -> Gain:
+def gain(ours: Sequence[InPartition], theirs: Sequence[InPartition], score: str) -> Gain:
     """Compare two policies in the same partitions."""
     import numpy as np
 

@@ -16,7 +16,7 @@ from airflow_mlops.domain.spec.replay import around
 from airflow_mlops.stages.tune import choice
 
 if TYPE_CHECKING:
-    from airflow_mlops.domain.facts.tuning import Beside, Figures, Tuning
+    from airflow_mlops.domain.facts.tuning import Figures, GainOver, Tuning
     from airflow_mlops.domain.spec.replay import Policy
 
 _TRAIN = WINDOW.partition(".")[0]
@@ -76,7 +76,7 @@ def places(value: float | None) -> str:
     return "–" if value is None else f"{value:.4f}"
 
 
-def gain(beside: Beside) -> str:
+def gain(beside: GainOver) -> str:
     """Return what the chosen policy has over another, in words."""
     if beside.gain is None:
         return f"no partition has {score(beside.score)} of both"

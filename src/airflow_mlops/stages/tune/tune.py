@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.facts.question import Question
 from airflow_mlops.domain.facts.replay import Step, summarise
-from airflow_mlops.domain.facts.tuning import Beside, Figures, Tried, Tuning
+from airflow_mlops.domain.facts.tuning import Figures, GainOver, Tried, Tuning
 from airflow_mlops.domain.metrics import PROPER
 from airflow_mlops.domain.spec import grid as grids
 from airflow_mlops.domain.spec.grid import Grid, GridPolicy
@@ -147,7 +147,7 @@ def _figures(plan: ReplayPlan, name: str, steps: Sequence[Step]) -> Figures:
     )
 
 
-def _beside(rest: Mapping[str, Sequence[Step]], chosen: str, scores: Sequence[str]) -> list[Beside]:
+def _beside(rest: Mapping[str, Sequence[Step]], chosen: str, scores: Sequence[str]) -> list[GainOver]:
     gains = [
         (name, score, choice.gain(rest[chosen], steps, score))
         for name, steps in rest.items()
@@ -155,6 +155,6 @@ def _beside(rest: Mapping[str, Sequence[Step]], chosen: str, scores: Sequence[st
         for score in scores
     ]
     return [
-        Beside(policy=name, score=score, gain=gain.value, interval=gain.interval, n=gain.n)
+        GainOver(policy=name, score=score, gain=gain.value, interval=gain.interval, n=gain.n)
         for name, score, gain in gains
     ]
