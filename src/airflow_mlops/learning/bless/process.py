@@ -209,11 +209,13 @@ def _predict(
         began = process_time()
         models.predict(fitted, rows.slice(place, 1), task)
         singles.append(process_time() - began)
+    # The clock of a virtual machine may stand still for as long as a row takes; that row says nothing.
+    measured = [seconds for seconds in singles if seconds > 0] or [sum(singles)]
     return {
         "memory_mb": _peak_memory(),
         "n": rows.num_rows,
         "max_difference": float(difference),
-        "latency_ms": 1000 * min(singles),
+        "latency_ms": 1000 * min(measured),
     }
 
 

@@ -253,7 +253,8 @@ def test_rows_that_other_work_slows_do_not_count_for_the_time_of_one_row(
     real = models.predict
 
     def predict(model: Any, rows: pa.Table, task: str) -> np.ndarray:
-        clock.now += 0.006 if next(calls) == 17 else 0.011
+        # The clock of a virtual machine stands still at times: no row takes no time.
+        clock.now += {17: 0.006, 21: 0.0}.get(next(calls), 0.011)
         return real(model, rows, task)
 
     monkeypatch.setattr(process, "process_time", lambda: clock.now)

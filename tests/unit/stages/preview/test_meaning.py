@@ -165,15 +165,15 @@ def test_what_changes_is_named_by_its_place(
         ("{C: 1}", "{max_features: 5}", "{max_features: null}", (5, "null")),
         (
             "{C: 1}",
-            "{class_weight: {a: 1, b: 2}}",
-            "{class_weight: balanced}",
-            ({"a": 1, "b": 2}, "balanced"),
+            "{monotonic_cst: {a: 1, b: -1}}",
+            "{monotonic_cst: none}",
+            ({"a": 1, "b": -1}, "none"),
         ),
         (
             "{C: 1}",
-            "{class_weight: balanced}",
-            "{class_weight: {a: 1, b: 2}}",
-            ("balanced", {"a": 1, "b": 2}),
+            "{monotonic_cst: none}",
+            "{monotonic_cst: {a: 1, b: -1}}",
+            ("none", {"a": 1, "b": -1}),
         ),
     ],
 )

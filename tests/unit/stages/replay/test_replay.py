@@ -159,6 +159,11 @@ def test_each_candidate_chooses_its_window_in_a_replay_too(tmp_path: Path) -> No
     assert stages.trained(plan, 3) == candidates
 
 
+def test_models_are_trained_once_for_all_policies(plan: ReplayPlan, found: Replay) -> None:
+    # As of February, March and April: January has no holdout.
+    assert len(plan.client().search_model_versions(f"name = '{MODEL}'")) == 3
+
+
 def test_a_champion_is_recalibrated_in_a_replay_where_its_calibration_alone_asks(plan: ReplayPlan) -> None:
     [first] = stages.trained(plan, 1)
     champion = ModelRef(model=MODEL, version=first.version, digest=first.digest, run_id=first.run_id)
@@ -171,11 +176,6 @@ def test_a_champion_is_recalibrated_in_a_replay_where_its_calibration_alone_asks
     assert len(stages.candidates(plan, 3, asks, None, plan.spec)) == 1
     others = asks.model_copy(update={"recalibrates": False})
     assert len(stages.candidates(plan, 3, others, champion, plan.spec)) == 1
-
-
-def test_models_are_trained_once_for_all_policies(plan: ReplayPlan, found: Replay) -> None:
-    # As of February, March and April: January has no holdout.
-    assert len(plan.client().search_model_versions(f"name = '{MODEL}'")) == 3
 
 
 def test_a_policy_trains_on_its_own_window(plan: ReplayPlan, found: Replay) -> None:
