@@ -84,6 +84,8 @@ class LocalAirflow(AirflowApi):
     """
 
     error = LocalAirflowError
+    patience = 10.0
+    """Seconds that its processes get to stop by themselves."""
 
     def __init__(
         self,
@@ -231,7 +233,7 @@ class LocalAirflow(AirflowApi):
                 # A leader that has ended may have left children in its group.
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, kill)
-            deadline = time.monotonic() + 10
+            deadline = time.monotonic() + self.patience
             while time.monotonic() < deadline and any(
                 process.poll() is None for process in self.processes.values()
             ):

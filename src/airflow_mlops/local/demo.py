@@ -123,6 +123,8 @@ def _replay(
                 airflow.check_alive()
                 time.sleep(1)
         console.print("MLflow's UI on what is left in the folder: [bold]make ui[/bold]")
+        # Nothing runs any more that could be lost.
+        airflow.patience = 1.0
         return 0 if done else 1
 
 
