@@ -109,15 +109,15 @@ def test_a_table_tells_a_promotion_once_with_who_why_and_on_which_evidence(
     )
     *table, count = printed(capsys, MODEL).strip().splitlines()
     assert count == "1 partition: asked 1, held back 0, trained 1, refused 0, promoted 1"
-    found = "\n".join(table)
-    assert found.count("promoted") == 1
-    assert "1 → 2" in found
+    printed_table = "\n".join(table)
+    assert printed_table.count("promoted") == 1
+    assert "1 → 2" in printed_table
     for evidence in (
         "better beyond chance; approved by anna: looked at it",
         "2 of 2 gates passed; roc_auc 0.731 against 0.7",
         "by flights.train/run-2",
     ):
-        assert evidence in lines(found)
+        assert evidence in lines(printed_table)
 
 
 def test_an_override_is_loud(store: History, capsys: Capture) -> None:

@@ -119,16 +119,16 @@ def performance(check: Check, tested: Sequence[Check], *, bounded: bool) -> Chec
     if not tested:
         return check
     shown = [test for test in tested if test.verdict is FAIL]
-    known = [test for test in tested if test.verdict is not INCONCLUSIVE]
+    conclusive = [test for test in tested if test.verdict is not INCONCLUSIVE]
     verdict, reason = check.verdict, check.reason
     if shown:
         verdict = FAIL
         reasons = [check.reason] if check.verdict is FAIL else []
         reason = "; ".join([*reasons, *(f"{test.name}: {test.reason}" for test in shown)])
-    elif not bounded and not known:
+    elif not bounded and not conclusive:
         verdict, reason = INCONCLUSIVE, f"{tested[0].name}: {tested[0].reason}"
     elif not bounded and verdict is PASS:
-        reason = f"none of {', '.join(test.name for test in known)} shows a loss"
+        reason = f"none of {', '.join(test.name for test in conclusive)} shows a loss"
     expected = "; ".join(
         [*([check.expected] if bounded else []), *(f"{test.name} {test.expected}" for test in tested)]
     )

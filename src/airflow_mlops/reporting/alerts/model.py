@@ -164,8 +164,10 @@ def promotion(run: Run, decision: PromotionDecision) -> Notice | None:
         Action.DROPPED: f"the challenger, version {decision.candidate}, was dropped",
     }
     # That a candidate is not promoted yet was told when it was refused.
-    told = decision.action is Action.REFUSED and decision.approval is None and judged_again(decision.checks)
-    if decision.action not in titles or told:
+    repeated = (
+        decision.action is Action.REFUSED and decision.approval is None and judged_again(decision.checks)
+    )
+    if decision.action not in titles or repeated:
         return None
     key = f"{run.model}/{decision.action.value}/{decision.partition}/{decision.key}"
     before = f"version {decision.before}" if decision.before else "none"

@@ -204,7 +204,7 @@ def _test(
     worse: Estimate,
     problem: str,
 ) -> QualityTest:
-    known = worse.value is not None and worse.error is not None
+    measured = worse.value is not None and worse.error is not None
     return QualityTest(
         kind,
         metric,
@@ -213,8 +213,8 @@ def _test(
         *values,
         worse.value,
         worse.interval(CONFIDENCE),
-        worse.chance(0.0) if known else None,
-        "" if known else problem or _FEW,
+        worse.chance(0.0) if measured else None,
+        "" if measured else problem or _FEW,
     )
 
 
