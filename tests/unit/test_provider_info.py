@@ -18,6 +18,8 @@ from airflow_mlops import config
 from airflow_mlops.get_provider_info import get_provider_info
 from airflow_mlops.hooks.mlflow import EXTRAS
 
+pytestmark = pytest.mark.slow  # tables on disk, servers or processes of their own: a second and more
+
 PACKAGE = Path(airflow_mlops.__file__).parent
 INFO = get_provider_info()
 OPTIONS = INFO["config"]["mlops"]["options"]

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from benchmarks import gates
 
+pytestmark = pytest.mark.slow  # tables on disk, servers or processes of their own: a second and more
+
 BETTER = next(case for case in gates.CASES if case.gain)
 
 

@@ -14,6 +14,8 @@ from airflow_mlops.local.api import TOKEN as VARIABLE
 from airflow_server import TOKEN, AirflowServer, serving
 from history import MODEL
 
+pytestmark = pytest.mark.slow  # tables on disk, servers or processes of their own: a second and more
+
 # Whoever starts the tests may have had it ignored.
 DRIVER = """
 import signal

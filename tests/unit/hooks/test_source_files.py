@@ -23,6 +23,8 @@ from airflow_mlops.hooks.source_files import FileSource
 from airflow_mlops.stores.sources.bytes import NULLS
 from airflow_mlops.stores.sources.source import Source
 
+pytestmark = pytest.mark.slow  # tables on disk, servers or processes of their own: a second and more
+
 JANUARY = Partition.parse("2013-01", "month")
 ROWS = pa.table({"id": [1, 2], "x": ["a", "b"]})
 CSV, LINES = b"id,x\n1,a\n2,b\n", b'{"id": 1, "x": "a"}\n{"id": 2, "x": "b"}\n'

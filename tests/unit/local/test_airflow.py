@@ -26,6 +26,8 @@ from airflow_mlops.local.airflow import LocalAirflow, LocalAirflowError, free_po
 from airflow_mlops.local.catch_up import CatchUp
 from history import month
 
+pytestmark = pytest.mark.slow  # tables on disk, servers or processes of their own: a second and more
+
 # Stands in for the `airflow` command: a real Airflow takes half a minute, and the end-to-end test has one.
 COMMAND = """
 import os, pathlib, subprocess, sys, time

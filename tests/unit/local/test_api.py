@@ -8,6 +8,8 @@ from airflow_mlops.local import api
 from airflow_mlops.local.api import AirflowApi, ApiError
 from airflow_server import TOKEN, AirflowServer, serving
 
+pytestmark = pytest.mark.slow  # tables on disk, servers or processes of their own: a second and more
+
 
 def test_a_token_that_airflow_does_not_take_is_told_with_where_to_get_another() -> None:
     with serving(AirflowServer()) as server, pytest.raises(ApiError) as refused:

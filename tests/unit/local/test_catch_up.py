@@ -19,6 +19,8 @@ from airflow_server import JUDGED, TOKEN, AirflowServer, serving
 from history import MODEL, month
 from notices import make_check, make_health, make_report
 
+pytestmark = pytest.mark.slow  # tables on disk, servers or processes of their own: a second and more
+
 EMPTY: dict[str, Any] = {"dag_runs": [], "backfills": [], "dags": []}
 
 

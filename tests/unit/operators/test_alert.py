@@ -37,6 +37,8 @@ from notices import (
     make_xcom,
 )
 
+pytestmark = pytest.mark.slow  # tables on disk, servers or processes of their own: a second and more
+
 TO = ("ml-team@example.com", "on-call@example.com")
 PAGE = "flights/2013-03/validation.html"
 ODD = Statement(kind="ValidationReport", fact={"of": "another version"})

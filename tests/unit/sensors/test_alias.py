@@ -25,6 +25,8 @@ from airflow_mlops.triggers.alias import ModelAliasTrigger
 from contexts import Run, deploy
 from history import MODEL, History
 
+pytestmark = pytest.mark.slow  # tables on disk, servers or processes of their own: a second and more
+
 WANTED: list[tuple[dict[str, Any], str | None, bool]] = [
     ({}, None, False),
     ({}, "1", True),

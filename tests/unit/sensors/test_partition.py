@@ -18,6 +18,8 @@ from airflow_mlops.stores.sources.python import PythonSource
 from airflow_mlops.triggers.partition import PartitionTrigger
 from contexts import Run
 
+pytestmark = pytest.mark.slow  # tables on disk, servers or processes of their own: a second and more
+
 JANUARY = "2013-01"
 
 

@@ -18,6 +18,8 @@ from airflow_mlops.stores.tables import removal, tables
 from history import MODEL, STIFF, History, make_decision, moved, shifted
 from synthetic import make_client
 
+pytestmark = pytest.mark.slow  # tables on disk, servers or processes of their own: a second and more
+
 
 def age(uri: str, days: int) -> None:
     """Make a table, and whatever it was told, older."""

@@ -20,6 +20,8 @@ from airflow_mlops.triggers.alias import ModelAliasTrigger
 from contexts import deploy
 from history import MODEL, History
 
+pytestmark = pytest.mark.slow  # tables on disk, servers or processes of their own: a second and more
+
 
 @pytest.fixture
 def history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[History]:

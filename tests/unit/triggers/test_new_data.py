@@ -16,6 +16,8 @@ from deltalake import write_deltalake
 
 from airflow_mlops.triggers.new_data import NewDataTrigger, _Watch
 
+pytestmark = pytest.mark.slow  # tables on disk, servers or processes of their own: a second and more
+
 
 class State:
     """The state of one asset, which outlives triggerers."""

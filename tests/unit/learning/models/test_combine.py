@@ -15,6 +15,8 @@ from airflow_mlops.exceptions import TrainingFailed
 from airflow_mlops.learning.models import combine, models, pipeline, skops_file
 from synthetic import FEATURES, make_rows
 
+pytestmark = pytest.mark.slow  # tables on disk, servers or processes of their own: a second and more
+
 LINEAR: dict[str, Any] = {"sklearn.linear_model.LogisticRegression": {"max_iter": 300}}
 BOOSTING: dict[str, Any] = {
     "sklearn.ensemble.HistGradientBoostingClassifier": {

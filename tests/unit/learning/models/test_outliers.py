@@ -25,6 +25,8 @@ from airflow_mlops.learning.models import estimators, models, pipeline, skops_fi
 from airflow_mlops.learning.models.outliers import OutlierScore
 from synthetic import FEATURES, make_rows
 
+pytestmark = pytest.mark.slow  # tables on disk, servers or processes of their own: a second and more
+
 NUMBERS = Features(numeric=("distance", "wind"))
 ROWS = make_rows(300)
 SMALL = {"n_estimators": 10, "max_samples": 64}

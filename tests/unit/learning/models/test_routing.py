@@ -16,6 +16,8 @@ from airflow_mlops.domain.spec.model import Candidate
 from airflow_mlops.learning.models import models, pipeline, routing
 from synthetic import FEATURES, make_rows
 
+pytestmark = pytest.mark.slow  # tables on disk, servers or processes of their own: a second and more
+
 LINEAR: dict[str, Any] = {"sklearn.linear_model.LogisticRegression": {"max_iter": 300}}
 TREE: dict[str, Any] = {"sklearn.tree.DecisionTreeClassifier": {"max_depth": 3}}
 ROWS = make_rows(300)

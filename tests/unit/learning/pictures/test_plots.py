@@ -14,6 +14,8 @@ from airflow_mlops.learning.pictures import pictures, plots, predictions
 from airflow_mlops.stages.train import curve, fitting
 from synthetic import FEATURES, LOGISTIC, make_recipe, make_rows
 
+pytestmark = pytest.mark.slow  # tables on disk, servers or processes of their own: a second and more
+
 CLASSES = {"roc.png", "precision_recall.png", "calibration.png", "scores.png", "confusion.png"}
 RECIPE = make_recipe(make_rows())
 DATA = fitting.data(make_rows(), RECIPE)

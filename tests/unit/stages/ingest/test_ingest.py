@@ -16,6 +16,8 @@ from airflow_mlops.exceptions import BadRows, EmptyPartition, SchemaMismatch, So
 from airflow_mlops.stages.ingest import ingest
 from airflow_mlops.stores.tables import tables
 
+pytestmark = pytest.mark.slow  # tables on disk, servers or processes of their own: a second and more
+
 JANUARY, FEBRUARY, MARCH = (Partition.parse(f"2013-{month:02}", "month") for month in (1, 2, 3))
 STRICT, ADD, EVOLVE = SchemaPolicy
 

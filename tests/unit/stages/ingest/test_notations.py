@@ -26,6 +26,8 @@ from airflow_mlops.stages.ingest import ingest
 from airflow_mlops.stores.sources import sql
 from airflow_mlops.stores.tables import tables
 
+pytestmark = pytest.mark.slow  # tables on disk, servers or processes of their own: a second and more
+
 JANUARY = Partition.parse("2026-01", "month")
 ROWS = [{"id": number, "at": "2026-01-02T00:00:00Z", "x": f"{number},5"} for number in range(1, 5)]
 

@@ -27,6 +27,8 @@ from airflow_mlops.stores.arrow import micros
 from airflow_mlops.stores.sources import sql
 from airflow_mlops.stores.tables import tables
 
+pytestmark = pytest.mark.slow  # tables on disk, servers or processes of their own: a second and more
+
 JANUARY, FEBRUARY = (Partition.parse(f"2013-{month:02}", "month") for month in (1, 2))
 LARGEST = 2**64 - 1
 AT = "2013-01-02T00:00:00Z"

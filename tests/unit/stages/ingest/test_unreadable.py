@@ -32,6 +32,8 @@ from airflow_mlops.stages.validate import validate
 from airflow_mlops.stages.validate.validate import ValidationPolicy
 from airflow_mlops.stores.tables import tables
 
+pytestmark = pytest.mark.slow  # tables on disk, servers or processes of their own: a second and more
+
 JANUARY = Partition.parse("2013-01", "month")
 START = datetime(2013, 1, 1, tzinfo=UTC)
 COUNT = 50

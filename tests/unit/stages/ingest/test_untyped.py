@@ -25,6 +25,8 @@ from airflow_mlops.stages.train.recipe import derive_features
 from airflow_mlops.stores.sources import sql
 from airflow_mlops.stores.tables import delta, tables
 
+pytestmark = pytest.mark.slow  # tables on disk, servers or processes of their own: a second and more
+
 JANUARY, FEBRUARY, MARCH = (Partition.parse(f"2013-{month:02}", "month") for month in (1, 2, 3))
 
 Write = Callable[[Path, dict[Partition, list[Any]]], Source]

@@ -32,6 +32,8 @@ from airflow_mlops.stages.validate.history import History
 from airflow_mlops.stages.validate.validate import ValidationPolicy
 from unit.stages.init.test_inputs import dirty
 
+pytestmark = pytest.mark.slow  # tables on disk, servers or processes of their own: a second and more
+
 DAY = plan.moment("2024-01-31")
 
 

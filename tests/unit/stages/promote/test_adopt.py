@@ -12,6 +12,8 @@ from airflow_mlops.stages.promote import adopt, promote
 from airflow_mlops.stores.registry import champions, ledger, registry
 from history import MODEL, STIFF, History
 
+pytestmark = pytest.mark.slow  # tables on disk, servers or processes of their own: a second and more
+
 BLESSED = Check(name="blessing", verdict=Verdict.PASS, expected="alike", reason="blessed in another test")
 
 

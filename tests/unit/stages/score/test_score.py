@@ -29,6 +29,8 @@ from airflow_mlops.stores.registry.ledger import RowKind
 from airflow_mlops.stores.tables import delta, tables
 from history import MODEL, STIFF, History, make_decision, rows_of, shifted
 
+pytestmark = pytest.mark.slow  # tables on disk, servers or processes of their own: a second and more
+
 
 @pytest.fixture
 def history(tmp_path: Path) -> History:

@@ -17,6 +17,8 @@ from airflow_mlops.exceptions import MachineBusy, ValidationErrored
 from airflow_mlops.stages.validate import limit, validate
 from airflow_mlops.stages.validate.validate import ValidationPolicy
 
+pytestmark = pytest.mark.slow  # tables on disk, servers or processes of their own: a second and more
+
 # Python's own engine is needed where there is a look ahead; Arrow's takes linear time.
 ENDLESS = "(?=a)(a+)+$"
 PRECHECKS = 3

@@ -20,6 +20,8 @@ from airflow_mlops.stages.validate.history import History
 from airflow_mlops.stages.validate.validate import ValidationPolicy
 from airflow_mlops.stores.tables import tables
 
+pytestmark = pytest.mark.slow  # tables on disk, servers or processes of their own: a second and more
+
 COUNT = 600
 MONTHS = ("2013-01", "2013-02", "2013-03")
 

@@ -24,6 +24,8 @@ from airflow_mlops.stages.validate import validate as engine
 from airflow_mlops.stages.validate.gx import to_frame
 from airflow_mlops.stages.validate.validate import Validated, ValidationPolicy, validate
 
+pytestmark = pytest.mark.slow  # tables on disk, servers or processes of their own: a second and more
+
 PRECHECKS = 3
 NAN = math.nan
 UNKNOWN = Expectation.model_construct(expectation="expect_nothing", args={}, severity=Severity.BLOCK)

@@ -13,6 +13,8 @@ from mlflow.exceptions import MlflowException
 from airflow_mlops.local.airflow import free_port
 from airflow_mlops.stores.registry import patience
 
+pytestmark = pytest.mark.slow  # tables on disk, servers or processes of their own: a second and more
+
 
 @pytest.fixture(autouse=True)
 def waited(monkeypatch: pytest.MonkeyPatch) -> list[float]:

@@ -16,6 +16,8 @@ from airflow_mlops.stores.tables import journal, tables
 from airflow_mlops.stores.tables.ordered import Match
 from airflow_mlops.stores.tables.selection import Selection
 
+pytestmark = pytest.mark.slow  # tables on disk, servers or processes of their own: a second and more
+
 FILES, ROWS = 3, 100
 
 
