@@ -48,7 +48,7 @@ class PredictionSpec(DataSpec, Predicted):
     defaults: Literal[1, 2] = Field(
         default=1,
         exclude_if=lambda edition: edition == 1,
-        description="Edition of the defaults of `monitor`, `gates` and `retrain`: 2 for those of [How it decides](how-it-decides.md), 1 for those of specs that "
+        description="Edition of the defaults of `train.window`, `monitor`, `gates` and `retrain`: 2 for those of [How it decides](how-it-decides.md), 1 for those of specs that "
         "were written before there were others.",
     )
     labels: Labels = Field(default_factory=Labels, description="When the truth about a row is known.")
