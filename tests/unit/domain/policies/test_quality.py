@@ -141,9 +141,11 @@ def test_of_quiet_streams_whose_days_depend_at_most_the_budget_has_any_false_ala
     held_out = [dependent_days(random, (STREAMS, 1, days), remains) for _ in range(2)]
     losses = [dependent_days(random, shape, remains) for _ in range(2)]
     gains = dependent_days(random, shape, remains) - dependent_days(random, shape, remains)
-    found = [chances(now, then) for now, then in zip(losses, held_out, strict=True)] + [chances(gains)]
+    chances_by_test = [chances(now, then) for now, then in zip(losses, held_out, strict=True)] + [
+        chances(gains)
+    ]
     levels = np.array([quality.level(BUDGET, look, 8) for look in range(1, partitions + 1)])
-    alarmed = np.any([(chance < levels).any(axis=1) for chance in found], axis=0).mean()
+    alarmed = np.any([(chance < levels).any(axis=1) for chance in chances_by_test], axis=0).mean()
     assert alarmed <= BUDGET + 2 * math.sqrt(BUDGET * (1 - BUDGET) / STREAMS)
 
 
@@ -159,5 +161,5 @@ def test_a_model_worse_than_a_constant_is_told_within_two_partitions_where_that_
 
     error = noise.std() / math.sqrt(30)
     excess = 1.2 * error * (stdtrit(29, 1 - levels[0]) + stdtrit(29, 0.9))
-    told = (chances(noise + excess) < levels).any(axis=1).mean()
-    assert told >= 0.9
+    share_told = (chances(noise + excess) < levels).any(axis=1).mean()
+    assert share_told >= 0.9

@@ -43,14 +43,14 @@ def test_a_section_is_replaced_as_a_whole(tmp_path: Path) -> None:
 
 
 def test_a_trial_can_be_tried_by_a_model_that_has_none(tmp_path: Path) -> None:
-    found = policy(tmp_path, "gates: {shadow: 2}")
-    assert found.spec.gates.shadow is not None
-    assert (found.spec.gates.shadow.windows, found.spec.score) == (2, SPEC.score)
+    read_policy = policy(tmp_path, "gates: {shadow: 2}")
+    assert read_policy.spec.gates.shadow is not None
+    assert (read_policy.spec.gates.shadow.windows, read_policy.spec.score) == (2, SPEC.score)
 
 
 def test_of_training_the_window_alone_is_replaced(tmp_path: Path) -> None:
-    found = policy(tmp_path, "train: {window: 3}")
-    assert found.spec == SPEC.model_copy(update={"train": SPEC.train.model_copy(update={"window": 3})})
+    read_policy = policy(tmp_path, "train: {window: 3}")
+    assert read_policy.spec == SPEC.model_copy(update={"train": SPEC.train.model_copy(update={"window": 3})})
 
 
 @pytest.mark.parametrize(

@@ -381,21 +381,21 @@ def test_what_was_replayed_is_kept_for_its_metric_split_target_and_labels(
     def evaluated(*candidates: TrainedModel) -> Any:
         return asked.key(stages.evaluated, plan, SPEC, 2, candidates, None)
 
-    def known(failing: str) -> Any:
-        known = RetrainDecision(
+    def key_where(failing: str) -> Any:
+        decision = RetrainDecision(
             model=MODEL, partition=plan.datasets[2].partition, retrain=True, checks=(), dataset=plan.datasets[2], reason="r",
             failing=failing,
         )  # fmt: skip
-        return asked.key(stages.evaluated, plan, SPEC, 2, [first], ref, known)
+        return asked.key(stages.evaluated, plan, SPEC, 2, [first], ref, decision)
 
     # What is known of the champion counts only where it is handed on, which is where the gates ask for it.
     assert (
         len(
             {
                 asked.key(stages.evaluated, plan, SPEC, 2, [first], ref),
-                known(""),
-                known("bad"),
-                known("worse"),
+                key_where(""),
+                key_where("bad"),
+                key_where("worse"),
             }
         )
         == 3

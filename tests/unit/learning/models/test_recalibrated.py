@@ -48,11 +48,11 @@ def test_of_more_classes_slope_and_shares_are_found() -> None:
     likely = random.normal(size=(20_000, 3))
     true = softmax(0.5 * likely + [0, 0.7, -0.4], axis=1)
     labels = (random.random((20_000, 1)) > true.cumsum(axis=1)).sum(axis=1)
-    told = softmax(likely, axis=1)
-    slope, biases = curve(told, labels)
+    expected = softmax(likely, axis=1)
+    slope, biases = curve(expected, labels)
     assert slope == pytest.approx(0.5, abs=0.03)
     assert biases == pytest.approx((0, 0.7, -0.4), abs=0.06)
-    assert log_loss(labels, curved(told, slope, biases)) < log_loss(labels, told) - 0.02
+    assert log_loss(labels, curved(expected, slope, biases)) < log_loss(labels, expected) - 0.02
 
 
 def test_rows_that_a_line_separates_have_a_curve_too() -> None:

@@ -108,19 +108,19 @@ def outcomes(
 
 @pytest.mark.slow
 def test_in_48_looks_no_more_than_the_nominal_share_of_candidates_that_are_no_better_is_promoted() -> None:
-    found = list(outcomes(0.0, 48, 250))
-    sequence = np.mean([at is not None for at, _ in found])
+    measured = list(outcomes(0.0, 48, 250))
+    sequence = np.mean([at is not None for at, _ in measured])
     assert sequence <= 0.025
     # What looking again and again by the interval of one look comes to.
-    assert np.mean([any(single) for _, single in found]) > 0.3
+    assert np.mean([any(single) for _, single in measured]) > 0.3
 
 
 @pytest.mark.slow
 def test_evidence_of_several_looks_has_more_power_than_one_look_and_little_less_at_the_first() -> None:
-    found = list(outcomes(0.2, 6, 200, rows=100))
-    first = np.mean([at == 1 for at, _ in found])
-    by_six = np.mean([at is not None for at, _ in found])
-    once = np.mean([single[0] for _, single in found])
+    measured = list(outcomes(0.2, 6, 200, rows=100))
+    first = np.mean([at == 1 for at, _ in measured])
+    by_six = np.mean([at is not None for at, _ in measured])
+    once = np.mean([single[0] for _, single in measured])
     assert once - 0.15 < first <= once < 0.6
     assert by_six > once + 0.3
 
