@@ -20,17 +20,17 @@ FORMER, UNGATED, WINDOWS, PRESET = "former_defaults", "ungated", "2_of_5_windows
 default."""
 POLICIES: dict[str, dict[str, Any]] = {
     FORMER: {"defaults": 1},
-    UNGATED: {"retrain": {"when": {"every": 1}}, "gates": {"versus_champion": None}},
+    UNGATED: {"retrain": {"when": {"every": 1}, "budget": None}, "gates": {"versus_champion": None}},
     # A metric beyond its threshold in k of the last n windows, as in MLOps Stacks, where people set the threshold: here a loss of 0.05.
     WINDOWS: {
         "monitor": {"performance": {"drop": 0.05}},
-        "retrain": {"when": {"performance": "2 of 5"}, "again": 1},
+        "retrain": {"when": {"performance": "2 of 5"}, "again": 1, "budget": None},
         "gates": {"versus_champion": {"margin": 0.0, "confidence": 0.5}},
     },
     # The preset of Evidently calls a table drifted when half of its columns are.
     PRESET: {
         "monitor": {"drift": {"columns": 0.5}},
-        "retrain": {"when": {"drift": "1 of 1"}, "again": 1},
+        "retrain": {"when": {"drift": "1 of 1"}, "again": 1, "budget": None},
         "gates": {"versus_champion": None},
     },
 }

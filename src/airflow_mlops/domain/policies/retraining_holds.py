@@ -41,8 +41,9 @@ def incident(
     """
     asking = [problem for problem in problems if problem.check.verdict is Verdict.FAIL]
     early = [problem for problem in asking if _too_early(policy, situation, problem)]
-    held = bool(asking) and not aged
-    held &= all(problem in early or _answered(policy, situation, problem) for problem in asking)
+    answered = all(problem in early or _answered(policy, situation, problem) for problem in asking)
+    # What asks for its age, too, would learn from nothing new.
+    held = bool(asking) and answered and (not aged or early == asking)
     lasts = ", ".join(problem.incident.id for problem in problems if problem.incident is not None)
     reason = f"open: {lasts}" if lasts else "no problem lasts"
     if held and early:

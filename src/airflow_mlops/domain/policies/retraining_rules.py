@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from airflow_mlops.domain.calendars import Calendar
 from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.counts import counted
+from airflow_mlops.domain.facts.results import Action
+from airflow_mlops.domain.facts.retraining import trained
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.policies import incidents
 from airflow_mlops.domain.policies.incidents import Incident
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
 OFF = "off"
 """Expected value in the check of a rule that the policy does not have."""
+AFTER_A_CHANGE = 2.0
+"""How many times as far the data has to reach for another training, after one that has replaced a failing champion."""
 _UNTRAINED = "it is not known what the champion was trained through"
 
 
@@ -130,20 +134,48 @@ def growth(policy: Retrain, situation: Situation) -> Check:
 
     Spans of event time are compared, not rows: so nothing has to be read to know it. The more a model has seen, the less another
     row teaches it, in inverse proportion (Viering and Loog, *The Shape of Learning Curves: A Review*, 2023): the time until the next
-    training grows with what the last one saw.
+    training grows with what the last one saw. After a champion that failed was replaced, only what came since it began to fail
+    counts, and the data needs to reach :data:`AFTER_A_CHANGE` times as far: its successor has learned from little of what is new.
     """
     name, due, learned = "growth", policy.when.growth, situation.learned
     if due is None:
         return off(name)
     if learned is None or learned.cut <= learned.start:
         return unknown(name, f"<= {due:g}", "it is not known what the last training learned from")
+    start, since = learned.start, ""
+    changed = _changed(policy, situation)
+    if changed is not None and start < changed < learned.cut:
+        start, due, since = changed, min(due, AFTER_A_CHANGE), " since the champion before began to fail"
     end = Partition.parse(situation.partition, situation.grain).end
-    times = (end - learned.start) / (learned.cut - learned.start)
+    times = (end - start) / (learned.cut - start)
     reason = (
-        f"the data reaches {times:.1f} times as far as what the last training learned from, {learned.start:%Y-%m-%d} to "
+        f"the data reaches {times:.1f} times as far as what the last training learned from{since}, {start:%Y-%m-%d} to "
         f"{learned.cut:%Y-%m-%d}; due above {due:g}"
     )
     return rule(name, times > due, f"<= {due:g}", reason, times)
+
+
+def _changed(policy: Retrain, situation: Situation) -> datetime | None:
+    """Return the event time from which the champion failed that the last training has replaced; None if it has replaced none."""
+    last = max(filter(trained, situation.before), key=lambda decision: decision.partition, default=None)
+    if last is None or last.action is not Action.PROMOTED or (condition := policy.when.performance) is None:
+        return None
+    series = [(report.partition, report.performance.verdict) for report in reversed(situation.health)]
+    opened = [
+        incident.opened
+        for incident in incidents.of_signal("performance", series, condition, policy.clear)
+        if incident.opened <= last.partition and (incident.closed is None or last.partition < incident.closed)
+    ]
+    return seen_since(situation, opened[-1], situation.delay) if opened else None
+
+
+def seen_since(situation: Situation, opened: str, late: timedelta) -> datetime:
+    """Return the event time of the first rows in which a problem was seen.
+
+    :param opened: partition at which it opened.
+    :param late: how long after their event time its rows were judged.
+    """
+    return Partition.parse(opened, situation.grain).start - late
 
 
 def cron(policy: Retrain, situation: Situation) -> Check:

@@ -18,6 +18,7 @@ SECOND: Mapping[Place, Any] = {
     ("train", "window"): ["all", 4, 2],
     ("retrain", "when"): {"performance": "1 of 1", "growth": 4},
     ("retrain", "again"): "growing",
+    ("retrain", "budget"): "3 of 8",
 }
 """Values of the second edition, by the place of a key that a spec leaves out; a key that it has is left alone, with its parts."""
 _ELSEWHERE = ("train", "retrain")
