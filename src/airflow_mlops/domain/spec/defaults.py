@@ -21,6 +21,8 @@ SECOND: Mapping[Place, Any] = {
     ("retrain", "budget"): "3 of 8",
 }
 """Values of the second edition, by the place of a key that a spec leaves out; a key that it has is left alone, with its parts."""
+_BESIDE: Mapping[Place, Place] = {("retrain", "budget"): ("retrain", "when")}
+"""Keys that are set only beside another one of the edition: who names the rules says how often, too."""
 _ELSEWHERE = ("train", "retrain")
 """Sections that say how models are trained here, which a spec of models that are trained elsewhere must not."""
 
@@ -37,6 +39,9 @@ def filled(values: Mapping[str, Any], sections: Mapping[str, Any]) -> dict[str, 
     elsewhere = train.get("elsewhere") if isinstance(train, Mapping) else getattr(train, "elsewhere", None)
     whole = dict(values)
     for place, value in SECOND.items():
+        beside = _BESIDE.get(place, place)
+        if beside != place and _at(values, beside) is not None:
+            continue
         if place[0] in sections and not (elsewhere and place[0] in _ELSEWHERE):
             whole = _put(whole, place, value)
     return whole
@@ -44,8 +49,7 @@ def filled(values: Mapping[str, Any], sections: Mapping[str, Any]) -> dict[str, 
 
 def _put(values: Any, place: Place, value: Any) -> Any:
     """Return values with one more, where its place is free."""
-    if isinstance(values, Section):
-        values = values.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    values = _written(values)
     key, *rest = place
     if not isinstance(values, Mapping) or (not rest and key in values):
         return values
@@ -57,7 +61,7 @@ def newer(spec: Section) -> dict[str, Any]:
 
     What the spec says itself stays as it is.
     """
-    written = spec.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    written = _written(spec)
     if written.get("defaults") == NEWEST:
         return {}
     upgraded = filled({**written, "defaults": NEWEST}, type(spec).model_fields)
@@ -70,5 +74,14 @@ def newer(spec: Section) -> dict[str, Any]:
 
 def _at(values: Any, place: Place) -> Any:
     for key in place:
+        values = _written(values)
         values = values.get(key) if isinstance(values, Mapping) else None
     return values
+
+
+def _written(values: Any) -> Any:
+    return (
+        values.model_dump(mode="json", by_alias=True, exclude_unset=True)
+        if isinstance(values, Section)
+        else values
+    )

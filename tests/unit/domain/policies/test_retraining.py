@@ -329,6 +329,50 @@ def test_more_data_asks_for_retraining_once_it_reaches_many_times_as_far(
     assert answer(policy(growth=4)).reason.startswith("no rule asks for it: growth: it is not known")
 
 
+@pytest.mark.parametrize(
+    ("cut", "action", "performance", "asks", "since"),
+    [
+        ("2013-05-01", Action.PROMOTED, "ppFFp", True, "since the champion before began to fail"),
+        # Two of three months are learned from.
+        ("2013-05-20", Action.PROMOTED, "ppFFp", False, "since the champion before began to fail"),
+        ("2013-05-01", Action.REFUSED, "ppFFp", False, "learned from, 2012-07-01"),
+        ("2013-05-01", Action.PROMOTED, "ppppp", False, "learned from, 2012-07-01"),
+        # It was over before the training.
+        ("2013-05-01", Action.PROMOTED, "pFppp", False, "learned from, 2012-07-01"),
+        # It has learned from nothing that is new.
+        ("2013-04-01", Action.PROMOTED, "ppFFp", False, "learned from, 2012-07-01"),
+    ],
+)
+def test_who_replaced_a_failing_champion_has_a_successor_once_there_is_twice_as_much_of_what_is_new(
+    cut: str, action: Action, performance: str, asks: bool, since: str
+) -> None:
+    attempt = decision("2013-05", action).model_copy(
+        update={"trained_on": training_data(start="2012-07-01", cut=cut)}
+    )
+    answered = answer(
+        policy(growth=4, performance=ONCE), health=health(performance=performance), decisions=[attempt]
+    )
+    growth = found(answered, "growth")
+    assert (answered.retrain, growth.verdict) == (asks, FAIL if asks else PASS)
+    assert since in growth.reason
+
+
+def test_where_nothing_could_be_learned_of_a_problem_yet_age_is_no_reason_either() -> None:
+    rules = policy(growth=4, performance=ONCE, again="growing")
+    facts = {
+        "health": health(performance="pF"),
+        "decisions": [
+            decision("2013-02", Action.PROMOTED).model_copy(
+                update={"trained_on": training_data(start="2013-01-01", cut="2013-02-01")}
+            )
+        ],
+    }
+    early = answer(rules, cut=datetime(2013, 6, 1, tzinfo=UTC), **facts)
+    assert (early.retrain, found(early, "growth").verdict) == (False, FAIL)
+    assert "performance/2013-06 has begun" in early.reason
+    assert answer(rules, cut=datetime(2013, 6, 20, tzinfo=UTC), **facts).retrain
+
+
 def training_data(start: str, cut: str) -> TrainingData:
     dataset = DatasetVersion(
         name="flights", uri="file:///data", version=1, grain="month", partition="2013-03", rows=1, digest="d",
