@@ -53,7 +53,7 @@ def spec_of(stream: Stream) -> dict[str, Any]:
         "train": {
             "candidates": [
                 f"sklearn.linear_model.{linear}",
-                {f"sklearn.ensemble.HistGradientBoosting{kind}": {"max_iter": 50}},
+                {f"sklearn.ensemble.HistGradientBoosting{kind}": {"max_iter": 20, "learning_rate": 0.2}},
             ]
         },
         **stream.spec,

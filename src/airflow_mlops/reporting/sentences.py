@@ -9,6 +9,7 @@ from airflow_mlops.domain.counts import counted
 from airflow_mlops.domain.facts.evidence import judged_again
 from airflow_mlops.domain.facts.results import Action
 from airflow_mlops.domain.facts.retraining import VERSION
+from airflow_mlops.domain.policies.gates_rescue import MORE_DATA
 from airflow_mlops.domain.policies.gates_rescue import NAME as RESCUE
 from airflow_mlops.reporting.verdicts import WARN, appearance, of_check, of_result, subject
 from airflow_mlops.reporting.words import learned, line, number, windows
@@ -69,12 +70,16 @@ def _promoted(decision: PromotionDecision) -> str:
 
 def compared(checks: Iterable[Check]) -> str:
     """Return how a candidate and the champion did on the same rows, such as ``roc_auc 0.71 against 0.69``; "" if unknown."""
-    names = "versus_champion.", RESCUE
+    names = "versus_champion.", RESCUE, MORE_DATA
     check = next((check for check in checks if check.name.startswith(names)), None)
     if check is None or check.observed is None:
         return ""
     against = "" if check.baseline is None else f" against {number(check.baseline)}"
-    what = "the better bet than a failing champion," if check.name == RESCUE else check.name.partition(".")[2]
+    bets = {
+        RESCUE: "the better bet than a failing champion,",
+        MORE_DATA: "the better bet, as it has learned from more,",
+    }
+    what = bets.get(check.name, check.name.partition(".")[2])
     return f"{what} {number(check.observed)}{against}"
 
 

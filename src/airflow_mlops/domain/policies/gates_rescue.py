@@ -1,7 +1,8 @@
-"""The rule ``rescue``: a champion that fails may be replaced by the better bet, though nobody has proven it to be better.
+"""The rules ``rescue`` and ``more_data``: where the better bet takes the champion's place, though nobody has proven it to be better.
 
-Both errors cost something where the champion fails: to promote a model that is no better, and to keep one that is known to
-fail. So the one that looks better takes its place, if it is shown to be not much worse, and to be worth something by itself.
+It does where the champion fails, and where the candidate has learned from much more than it. Both errors cost something then: to promote a model that is no better, and to keep one that is known to
+fail, or that is likely to be the worse of the two. So the one that looks better takes its place, if it is shown to be not much
+worse, and to be worth something by itself.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.metrics import metric_of
 from airflow_mlops.domain.policies.gates import Comparison, number, signed
 
-NAME = "rescue"
-"""Name of the check that stands in place of ``versus_champion`` if it passes."""
+NAME, MORE_DATA = "rescue", "more_data"
+"""Names of the checks that stand in place of ``versus_champion`` if they pass."""
 TOLERATED, TOLERATED_SHARE = 0.01, 0.02
 """Loss that the interval may leave by default: of a metric with bounds, and as a share of the champion's value of others."""
 
@@ -38,10 +39,11 @@ def rescue(
     *,
     margin: float | None,
     confidence: float,
-    failing: str,
+    because: str,
     n: int | None,
+    name: str = NAME,
 ) -> Check:
-    """Check that a candidate is the better bet than a champion that fails.
+    """Check that a candidate is the better bet than the champion.
 
     PASS if it measures better in the training metric and in a proper score, the interval of its improvement lies above
     ``-margin``, and it has less loss than a constant. FAIL if it measures no better than either. INCONCLUSIVE if the interval
@@ -49,21 +51,22 @@ def rescue(
 
     :param comparison: with the interval of the improvement at ``confidence``.
     :param margin: loss that the interval may leave, in units of the metric; None for the default.
-    :param failing: why the champion fails.
+    :param because: why the better bet suffices, such as why the champion fails.
+    :param name: of the check, :data:`NAME` or :data:`MORE_DATA`.
     """
     if margin is None:
         margin = _tolerated(metric, comparison.baseline)
     scores = " and ".join(dict.fromkeys((metric, losses.name)))
     verdict, reason = _bet(metric, comparison, losses, margin)
     return Check(
-        name=NAME,
+        name=name,
         verdict=verdict,
         expected=f"better in {scores}, improvement > {-margin:g} at {confidence:.0%}, better than a constant",
         observed=comparison.observed,
         baseline=comparison.baseline,
         interval=comparison.interval,
         n=n,
-        reason=f"{reason}; the champion fails ({failing.rstrip('.')})",
+        reason=f"{reason}; {because}",
     )
 
 

@@ -15,6 +15,7 @@ SECOND: Mapping[Place, Any] = {
     ("monitor", "performance", "chance"): 0.05,
     ("gates", "versus_champion", "evidence"): "adds_up",
     ("gates", "versus_champion", "rescue"): {},
+    ("gates", "versus_champion", "more_data"): 2,
     ("train", "window"): ["all", 4, 2],
     ("retrain", "when"): {"performance": "1 of 1", "growth": 4},
     ("retrain", "again"): "growing",

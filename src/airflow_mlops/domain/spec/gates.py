@@ -71,6 +71,12 @@ class VersusChampion(Section):
         description="What suffices while the champion's `performance` fails, where keeping it is a decision too; `null` asks "
         "for the same as ever.",
     )
+    more_data: Annotated[Number, Field(gt=1)] | None = Field(
+        default=None,
+        exclude_if=lambda times: times is None,
+        description="How many times as long a time as the champion a candidate must have learned from, whose rows include the "
+        "champion's, for the better bet to suffice, as by `rescue`; `null` for never.",
+    )
 
     @model_validator(mode="after")
     def _independent(self) -> VersusChampion:

@@ -14,6 +14,7 @@ from airflow_mlops.domain.facts.decision import HALF
 from airflow_mlops.domain.facts.evidence import AGAIN
 from airflow_mlops.domain.facts.results import DatasetVersion, Evaluation, ModelRef, TrainedModel
 from airflow_mlops.domain.metrics import metric_of
+from airflow_mlops.domain.policies.gates_rescue import MORE_DATA
 from airflow_mlops.domain.policies.gates_rescue import NAME as RESCUE
 from airflow_mlops.domain.spec.model import VersusChampion
 from airflow_mlops.exceptions import ModelNotFound, NotEnoughData, TrainingFailed
@@ -235,7 +236,7 @@ def _reason(
     if verdict is Verdict.PASS:
         clauses = [f"{len(checks)} gate{'s' * (len(checks) != 1)} passed"]
         decisive: Iterable[Check] = [
-            check for check in checks if check.name.startswith("versus_champion") or check.name == RESCUE
+            check for check in checks if check.name.startswith(("versus_champion", RESCUE, MORE_DATA))
         ]
     else:
         clauses, decisive = [], [check for check in checks if check.verdict is verdict]

@@ -1,29 +1,56 @@
-"""Rescue: measure whether a candidate is the better bet than a champion that fails."""
+"""Rescue: measure whether a candidate is the better bet than a champion that fails, or that has learned from much less."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from airflow_mlops.domain.checks import Check
-from airflow_mlops.domain.policies.gates_rescue import Losses, rescue
+from airflow_mlops.domain.checks import Check, Verdict
+from airflow_mlops.domain.policies.gates_rescue import MORE_DATA, NAME, Losses, rescue
+from airflow_mlops.domain.spec.gates import VersusChampion
+from airflow_mlops.domain.spec.rescue import Rescue
 from airflow_mlops.learning.statistics import measures, paired
 
 if TYPE_CHECKING:
     from airflow_mlops.domain.policies.gates import Comparison
     from airflow_mlops.stages.evaluate.gates.evidence import Evidence
+    from airflow_mlops.stages.evaluate.rival import Rival
 
 _PROPER = {"classification": "log_loss", "regression": "rmse"}
 
 
 def rescued(evidence: Evidence, comparison: Comparison) -> Check | None:
-    """Return the check of the rule ``rescue``; None if the spec leaves it out, or if the champion does not fail.
+    """Return the check of the rule ``rescue``, or ``more_data``; None if the spec leaves it out, or if it does not apply.
 
     :param comparison: the candidate with the champion; its interval is estimated anew, at the rule's confidence.
     """
     gate, rival = evidence.gates.versus_champion, evidence.rival
-    if gate is None or gate.rescue is None or not evidence.failing or rival is None:
+    if gate is None or rival is None:
         return None
+    if gate.rescue is not None and evidence.failing:
+        why = f"the champion fails ({evidence.failing.rstrip('.')})"
+        return _better_bet(evidence, comparison, rival, NAME, why)
+    times = _times(evidence, rival)
+    # A margin says how much better than the champion is worth a promotion, whatever was learned from.
+    if gate.more_data is None or gate.margin > 0 or times is None or times < gate.more_data:
+        return None
+    why = f"it has learned from {times:.1f} times as long as the champion, whose rows are among them"
+    check = _better_bet(evidence, comparison, rival, MORE_DATA, why)
+    # Otherwise the champion, which does well, is compared as ever.
+    return check if check.verdict is Verdict.PASS else None
+
+
+def _times(evidence: Evidence, rival: Rival) -> float | None:
+    """Return how many times as long as the champion the candidate has learned from; None if it has left out any rows of those."""
+    ours, theirs = evidence.candidate.split, rival.split
+    if theirs is None or evidence.candidate.keeps or ours.start > theirs.start or theirs.cut <= theirs.start:
+        return None
+    return (ours.cut - ours.start) / (theirs.cut - theirs.start)
+
+
+def _better_bet(evidence: Evidence, comparison: Comparison, rival: Rival, name: str, because: str) -> Check:
+    gate = evidence.gates.versus_champion or VersusChampion()
+    rule = gate.rescue or Rescue()
     judged, best, metric = evidence.judged, evidence.candidate, evidence.compared_by
     proper, theirs = _PROPER[best.task], None
     if rival.predicted is not None:
@@ -33,7 +60,7 @@ def rescued(evidence: Evidence, comparison: Comparison) -> Check | None:
             rival.predicted,
             metric,
             blocks=judged.blocks,
-            confidence=gate.rescue.confidence,
+            confidence=rule.confidence,
             test="bootstrap" if best.keeps else gate.test,
             rules=(judged.rule, rival.rule),
             weights=judged.weights,
@@ -44,9 +71,10 @@ def rescued(evidence: Evidence, comparison: Comparison) -> Check | None:
         metric,
         comparison,
         Losses(proper, evidence.metrics[proper], theirs, _constant(evidence, proper)),
-        margin=gate.rescue.margin,
-        confidence=gate.rescue.confidence,
-        failing=evidence.failing,
+        margin=rule.margin,
+        confidence=rule.confidence,
+        because=because,
+        name=name,
         n=judged.truth.size,
     )
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.classes import BINARY, union
 from airflow_mlops.domain.facts.decision import HALF, DecisionRule
-from airflow_mlops.domain.facts.results import ModelRef, TrainedModel
+from airflow_mlops.domain.facts.results import ModelRef, Split, TrainedModel
 from airflow_mlops.exceptions import SchemaMismatch, TransformFailed
 from airflow_mlops.learning.models import classes as label_classes
 from airflow_mlops.learning.models import intervals, models, pipeline, thresholds, transform
@@ -35,6 +35,7 @@ class Rival:
     :param problem: why the two cannot be compared, and what to do; "" if they can be.
     :param bounds: low and high bound of each prediction; None if it has none.
     :param rule: from which probability on it calls a row positive, with the costs of the candidate.
+    :param split: the rows that it has learned from; None if it cannot predict.
     """
 
     ref: ModelRef
@@ -43,6 +44,7 @@ class Rival:
     classes: tuple[str, ...] = ()
     bounds: intervals.Bounds | None = None
     rule: DecisionRule = HALF
+    split: Split | None = None
 
     def metrics(self, judged: Judged, task: str, more: Sequence[str]) -> dict[str, float | None]:
         """Return its metrics on the rows, and the measures of its bounds; none if it cannot predict them.
@@ -123,7 +125,7 @@ def predict(
         "is better: judge on later rows"
     )
     rule = thresholds.of(model, classes, candidate.decision.costs if candidate.decision else None)
-    return Rival(ref, predicted, problem if learned else "", trained.classes, bounds, rule)
+    return Rival(ref, predicted, problem if learned else "", trained.classes, bounds, rule, span)
 
 
 def _hint() -> str:

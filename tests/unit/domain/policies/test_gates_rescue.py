@@ -15,7 +15,12 @@ FAILING = "2013-06: worse than a constant"
 def judged(
     comparison: Comparison, losses: tuple[float | None, ...] = (0.4, 1.1, 0.69), **changes: Any
 ) -> Check:
-    settings: dict[str, Any] = {"margin": None, "confidence": 0.8, "failing": FAILING, "n": 900}
+    settings: dict[str, Any] = {
+        "margin": None,
+        "confidence": 0.8,
+        "because": f"the champion fails ({FAILING})",
+        "n": 900,
+    }
     metric = changes.pop("metric", "roc_auc")
     return rescue(metric, comparison, Losses("log_loss", *losses), **(settings | changes))
 

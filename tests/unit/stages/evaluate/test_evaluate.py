@@ -209,6 +209,30 @@ def test_the_better_bet_among_regressions(client: Any) -> None:
     assert "better in rmse and rmse" not in check.expected
 
 
+@pytest.mark.parametrize(
+    ("times", "margin", "passes"),
+    [(2, 0.0, True), (4, 0.0, False), (None, 0.0, False), (2, 0.001, False)],
+)
+def test_a_candidate_that_has_learned_from_more_is_the_better_bet(
+    client: Any, good: TrainedModel, times: float | None, margin: float, passes: bool
+) -> None:
+    span = good.split.cut - good.split.start
+    short = make_split(ROWS).model_copy(update={"start": good.split.start + 0.6 * span})
+    champion = make_trained(client, ROWS, "short", split=short)
+    versus = VersusChampion(more_data=times, margin=margin, confidence=0.9999)
+    rows = ROWS.filter(pc.less(ROWS["departure"], good.split.cut))
+    evaluation = judged(
+        client, good, champion=ref_of(champion), gates=Gates(versus_champion=versus), learned=lambda: rows
+    )
+    bets = [check.verdict for check in named(evaluation, "more_data")]
+    assert bets == ([Verdict.PASS] if passes else [])
+    assert (evaluation.verdict is Verdict.PASS) is passes
+    assert ("it has learned from 2.5 times as long as the champion" in evaluation.reason) is passes
+    # The other way round there is less.
+    back = judged(client, champion, champion=ref_of(good), gates=Gates(versus_champion=versus))
+    assert named(back, "more_data") == []
+
+
 ADDS_UP = Gates(versus_champion=VersusChampion(evidence="adds_up"))
 
 
