@@ -68,7 +68,7 @@ class DecideOperator(BaseOperator, SkipMixin):
     :param gates: what a candidate has to pass, which says what else has to be known of the champion; None for nothing.
     :param partition: key of the partition; None means the run's ``partition_key``, or the latest without one.
     :param mlflow_conn_id: MLflow connection; None means ``[mlops] mlflow_conn_id``.
-    :param recalibrate: whether a recalibration of the champion is tried where its calibration alone asks for a training.
+    :param recalibrate: whether a recalibration of the champion is tried where its calibration asks for a training.
     """
 
     # Without it Airflow forgets the skip where mapped tasks were expanded before this one ran.

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class EvaluateOperator(BaseOperator):
-    """Judge the best of some trained candidates and the champion on the same holdout rows, gate by gate.
+    """Judge what a training offers beside the champion on the same holdout rows, gate by gate: the best candidate, or a recalibration first.
 
     Returns the :class:`~airflow_mlops.domain.facts.results.Evaluation` as a dict, and keeps the candidate's model card as a
     report. A FAIL is a result, not an error.

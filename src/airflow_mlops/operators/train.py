@@ -43,7 +43,7 @@ class TrainOperator(BaseOperator):
     :param dataset: the dataset version, as a dict.
     :param candidate: a :class:`~airflow_mlops.domain.spec.model.Candidate`, or its form in a spec:
         ``{"sklearn.linear_model.Ridge": {"alpha": 1.0}}``, or a dotted path; or ``recalibration``, for the champion with refitted
-        probabilities where ``retrain`` says that its calibration alone asks, and nothing, as an empty dict, elsewhere.
+        probabilities where ``retrain`` says that its calibration asks, and nothing, as an empty dict, elsewhere.
     :param target: column to predict.
     :param task: classification or regression.
     :param classes: the classes of a classification in order; none takes those of the training rows.

@@ -27,7 +27,7 @@ from airflow_mlops.domain.facts.retraining import (
 )
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.policies import gates_evidence, retraining
-from airflow_mlops.domain.policies.quality import by_calibration_alone
+from airflow_mlops.domain.policies.quality import by_calibration
 from airflow_mlops.domain.spec.retrain import Mode
 from airflow_mlops.exceptions import ModelRefused, NotEnoughData
 from airflow_mlops.learning.elsewhere import span
@@ -113,13 +113,13 @@ def decide(
 def _by_calibration(
     checks: Sequence[Check], champion: ModelRef | None, health: Sequence[HealthReport]
 ) -> bool:
-    """Whether performance alone asks for a training, and that by the champion's calibration alone."""
+    """Whether performance alone asks for a training, and that by what a recalibration of the champion can mend."""
     asking = {check.name for check in checks if check.verdict is Verdict.FAIL and check.name not in HOLDS}
     newest = health[0] if health else None
     if champion is None or newest is None or newest.champion is None or asking != {"retrain.performance"}:
         return False
     same = newest.champion.version == champion.version
-    return same and by_calibration_alone(newest.performance, newest.others)
+    return same and by_calibration(newest.performance, newest.others)
 
 
 def _of_champion(

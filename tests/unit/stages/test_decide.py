@@ -80,13 +80,31 @@ def failing_by(reason: str, *others: str) -> list[HealthReport]:
             failing_by(f"calibration: {TESTED}; decay.roc_auc: {TESTED}", "calibration", "decay.roc_auc"),
             False,
         ),
+        (
+            failing_by(
+                f"decay.log_loss: {TESTED}; worthless.brier: {TESTED}; calibration: {TESTED}",
+                "decay.log_loss",
+                "worthless.brier",
+                "calibration",
+            ),
+            True,
+        ),
+        (failing_by(f"decay.log_loss: {TESTED}", "decay.log_loss"), False),
         (failing_by(f"roc_auc below its floor; calibration: {TESTED}", "calibration"), False),
         (failing_by("roc_auc below its floor"), False),
         (make_health(Verdict.FAIL), False),
     ],
-    ids=["calibration alone", "decay too", "floor too", "floor", "drift"],
+    ids=[
+        "calibration alone",
+        "ranks too",
+        "what it costs too",
+        "what it may not be",
+        "floor too",
+        "floor",
+        "drift",
+    ],
 )
-def test_a_recalibration_is_tried_where_the_calibration_alone_asks(
+def test_a_recalibration_is_tried_where_nothing_fails_that_it_cannot_mend(
     health: list[HealthReport], recalibrates: bool
 ) -> None:
     policy = Retrain(when=RetrainWhen(performance=KofN(k=1, n=1), drift=KofN(k=1, n=1)))

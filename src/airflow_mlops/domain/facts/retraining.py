@@ -203,7 +203,7 @@ class RetrainDecision(Fact):
     :param failing: why the champion fails, as the newest report on its performance says; "" if it does not, or if the gates do
         not ask.
     :param evidence: what earlier decisions have gathered against the champion; None if nothing, or if the gates do not ask.
-    :param recalibrates: whether the champion's calibration alone asks for the training, and so a recalibration of it is tried.
+    :param recalibrates: whether the champion's calibration asks for the training, and so a recalibration of it is judged first.
     """
 
     model: str

@@ -20,6 +20,8 @@ from airflow_mlops.domain.predictions import Predictor
 
 LARGEST_GAIN = 0.02
 """Gain of a recalibration beyond that at the evaluation, as a share of the log loss of the labels' shares, that still passes."""
+_OF_PROBABILITIES = "log_loss", "brier"
+"""Scores that probabilities which mean what they say are best in."""
 DECAY, WORTHLESS, CALIBRATION = "decay", "worthless", "calibration"
 _EXPECTED = {
     DECAY: "no loss of {metric} since the evaluation beyond chance",
@@ -135,16 +137,24 @@ def performance(check: Check, tested: Sequence[Check], *, bounded: bool) -> Chec
     return check.model_copy(update={"verdict": verdict, "reason": reason, "expected": expected})
 
 
-def by_calibration_alone(performance: Check, others: Sequence[Check]) -> bool:
-    """Whether the verdict of :func:`performance` is FAIL by its calibration, and by nothing else.
+def by_calibration(performance: Check, others: Sequence[Check]) -> bool:
+    """Whether the verdict of :func:`performance` is FAIL by its calibration, and by nothing that a recalibration leaves as it is.
+
+    Probabilities that no longer mean what they say cost log loss too, so that tests in the proper
+    scores may fail with it. A test in any other metric, as one of ranks, may not.
 
     :param others: the checks that were tested, among any others.
     """
     failed = [check for check in others if check.verdict is FAIL and _tested(check)]
-    if performance.verdict is not FAIL or [check.name for check in failed] != [CALIBRATION]:
+    mendable = {
+        CALIBRATION,
+        *(f"{kind}.{score}" for kind in (DECAY, WORTHLESS) for score in _OF_PROBABILITIES),
+    }
+    names = {check.name for check in failed}
+    if performance.verdict is not FAIL or CALIBRATION not in names or not names <= mendable:
         return False
-    # What else fails it stands before.
-    return performance.reason == f"{CALIBRATION}: {failed[0].reason}"
+    # What else fails it, such as a floor, stands before.
+    return performance.reason == "; ".join(f"{check.name}: {check.reason}" for check in failed)
 
 
 def _tested(check: Check) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from airflow_mlops.domain.metrics import Task
 from airflow_mlops.domain.spec.loading import Place
 from airflow_mlops.domain.spec.section import Section
 
@@ -17,6 +18,7 @@ SECOND: Mapping[Place, Any] = {
     ("gates", "versus_champion", "rescue"): {},
     ("gates", "versus_champion", "more_data"): 2,
     ("train", "window"): ["all", 4, 2],
+    ("train", "recalibrate"): True,
     ("retrain", "when"): {"performance": "1 of 1", "growth": 4},
     ("retrain", "again"): "growing",
     ("retrain", "budget"): "3 of 8",
@@ -24,6 +26,8 @@ SECOND: Mapping[Place, Any] = {
 """Values of the second edition, by the place of a key that a spec leaves out; a key that it has is left alone, with its parts."""
 _BESIDE: Mapping[Place, Place] = {("retrain", "budget"): ("retrain", "when")}
 """Keys that are set only beside another one of the edition: who names the rules says how often, too."""
+_OF_TASK: Mapping[Place, Task] = {("train", "recalibrate"): Task.CLASSIFICATION}
+"""The task that a value is for, where it is not for any."""
 _ELSEWHERE = ("train", "retrain")
 """Sections that say how models are trained here, which a spec of models that are trained elsewhere must not."""
 
@@ -40,8 +44,8 @@ def filled(values: Mapping[str, Any], sections: Mapping[str, Any]) -> dict[str, 
     elsewhere = train.get("elsewhere") if isinstance(train, Mapping) else getattr(train, "elsewhere", None)
     whole = dict(values)
     for place, value in SECOND.items():
-        beside = _BESIDE.get(place, place)
-        if beside != place and _at(values, beside) is not None:
+        beside, task = _BESIDE.get(place, place), _OF_TASK.get(place)
+        if beside != place and _at(values, beside) is not None or task not in (None, values.get("task")):
             continue
         if place[0] in sections and not (elsewhere and place[0] in _ELSEWHERE):
             whole = _put(whole, place, value)

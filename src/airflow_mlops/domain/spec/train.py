@@ -124,8 +124,8 @@ class Train(NamesOwnMetrics):
     )
     recalibrate: bool = Field(
         default=False,
-        description="Where the champion's calibration alone asks for a training (`monitor.performance.chance`), try the champion with "
-        "probabilities that are refitted on later labels; a classification's.",
+        description="Where the champion's calibration asks for a training (`monitor.performance.chance`) and it ranks as well as "
+        "before, judge the champion with probabilities that are refitted on later labels first; a classification's.",
     )
     budget: Budget = Field(default_factory=Budget, description="Limits of the search over parameters.")
     seed: Annotated[Whole, Field(lt=2**32)] = Field(

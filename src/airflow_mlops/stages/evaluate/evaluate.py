@@ -1,19 +1,17 @@
-"""Evaluate: judge the best candidate on the holdout, beside the champion and gate by gate."""
+"""Evaluate: judge what a training offers on the holdout, beside the champion and gate by gate."""
 
 from __future__ import annotations
 
 import json
 import logging
-import math
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.checks import Check, Verdict, overall
 from airflow_mlops.domain.facts.decision import HALF
 from airflow_mlops.domain.facts.evidence import AGAIN
 from airflow_mlops.domain.facts.results import DatasetVersion, Evaluation, ModelRef, TrainedModel
-from airflow_mlops.domain.metrics import metric_of
 from airflow_mlops.domain.policies.gates_rescue import MORE_DATA
 from airflow_mlops.domain.policies.gates_rescue import NAME as RESCUE
 from airflow_mlops.domain.spec.model import VersusChampion
@@ -26,7 +24,7 @@ from airflow_mlops.learning.pictures.pictures import log_evaluation
 from airflow_mlops.learning.statistics import measures, paired
 from airflow_mlops.learning.statistics.slices import Judged
 from airflow_mlops.reporting.verdicts import subject
-from airflow_mlops.stages.evaluate import leakage
+from airflow_mlops.stages.evaluate import leakage, offers
 from airflow_mlops.stages.evaluate.gates import table
 from airflow_mlops.stages.evaluate.gates.evidence import Evidence
 from airflow_mlops.stages.evaluate.learned import Learned
@@ -59,29 +57,50 @@ def evaluate_candidates(
     pictures: bool = True,
     fresh: bool = True,
 ) -> Evaluation:
-    """Read the holdout of the candidates and judge the best one beside the champion, as :func:`evaluate` does.
+    """Read the holdout of the candidates and judge their offers in order beside the champion, each as :func:`evaluate` does.
+
+    The first that passes is the one. If none does, the evaluation is that of the best one that was trained.
 
     :param dataset: the data as of the partition at which the candidates are judged.
+    :raises TrainingFailed: if the candidates were not trained on the same data; and as :func:`evaluate`.
     """
+    if offers.differ(candidates):
+        raise TrainingFailed(
+            f"{dataset.partition}: the candidates were trained on different data; clear all of them."
+        )
     first = candidates[0]
     split, group = first.split, first.groups
     of_labels = [*dataset.key, first.target, *([first.weights] if first.weights else [])]
     names = list(dict.fromkeys([*dataset.key, dataset.event_time, *([group] if group else [])]))
-    return evaluate(
-        labelled.read(dataset, since=split.cut, until=split.end),
-        seen=labelled.read(dataset, columns=names, until=split.end),
-        client=client,
-        candidates=candidates,
-        champion=champion,
-        gates=gates,
-        partition=dataset.partition,
-        retrain=retrain,
-        learned=lambda: labelled.read(
-            dataset, columns=of_labels, since=_best(candidates).split.start, until=split.cut
-        ),
-        pictures=pictures,
-        fresh=fresh,
-    )
+    holdout = labelled.read(dataset, since=split.cut, until=split.end)
+    seen = labelled.read(dataset, columns=names, until=split.end)
+
+    def judged(offer: Sequence[TrainedModel]) -> Evaluation:
+        start = offers.best(offer).split.start
+        return evaluate(
+            holdout,
+            seen=seen,
+            client=client,
+            candidates=offer,
+            champion=champion,
+            gates=gates,
+            partition=dataset.partition,
+            retrain=retrain,
+            learned=lambda: labelled.read(dataset, columns=of_labels, since=start, until=split.cut),
+            pictures=pictures,
+            fresh=fresh,
+        )
+
+    evaluations: list[Evaluation] = []
+    for offer in offers.in_order(candidates, champion):
+        evaluations.append(judged(offer))
+        if evaluations[-1].verdict is Verdict.PASS:
+            break
+    if len(evaluations) == 1:
+        return evaluations[0]
+    evaluation = offers.chosen(evaluations)
+    artifacts.write_json(client, evaluation.candidate.run_id, _FILE, evaluation.to_dict())
+    return evaluation
 
 
 @own_metrics.scoped(lambda holdout, *, candidates, **_: candidates[0])
@@ -99,7 +118,7 @@ def evaluate(
     pictures: bool = True,
     fresh: bool = True,
 ) -> Evaluation:
-    """Judge the candidate with the best inner score, or a recalibrated champion, on the holdout; log the evaluation to its run.
+    """Judge the candidate with the best inner score on the holdout; log the evaluation to its run.
 
     Candidate and champion predict the same rows. Rows without a label are left out, and those of groups that earlier rows are
     of: no model may have learned from them. Meanwhile the candidate is loaded
@@ -123,8 +142,8 @@ def evaluate(
     :raises ModelNotFound: if a model no longer exists.
     :raises RegistryUnavailable: if MLflow does not answer.
     """
-    best = _best(candidates)
-    if _differ(candidates):
+    best = offers.best(candidates)
+    if offers.differ(candidates):
         raise TrainingFailed(
             f"{partition}: the candidates were trained on different data; clear all of them."
         )
@@ -180,47 +199,12 @@ def evaluate(
     return evaluation
 
 
-def _differ(candidates: Sequence[TrainedModel]) -> bool:
-    """Whether candidates are not those of one training."""
-    kept = [candidate for candidate in candidates if candidate.keeps]
-    fitted = [candidate for candidate in candidates if not candidate.keeps]
-    # A recalibrated champion begins with its own rows.
-    return any(_rows_of(candidate) != _rows_of(fitted[0]) for candidate in fitted) or any(
-        _shared(candidate) != _shared(other) for candidate in kept for other in candidates
-    )
-
-
-def _rows_of(candidate: TrainedModel) -> tuple[Any, ...]:
-    """Return the data of a candidate and its rows, unless it has chosen a window of them."""
-    if candidate.window is None:
-        return labelled.content(candidate.dataset), candidate.split
-    return _shared(candidate)
-
-
-def _shared(candidate: TrainedModel) -> tuple[Any, ...]:
-    """Return what candidates of one training share that begin with different rows."""
-    dataset, split = candidate.dataset, candidate.split
-    # The digest of labels is that of the rows it begins with.
-    same = labels = dataset.labels
-    if labels is not None:
-        same = labels.model_copy(update={"digest": None})
-    return dataset.model_copy(update={"labels": same}), split.cut, split.end
-
-
 def _judged_before(client: Client, ref: ModelRef) -> Evaluation | None:
     stored = artifacts.read(client, ref.run_id, _FILE)
     if stored is None:
         return None
     with damage.errors(f"{_FILE} of MLflow run {ref.run_id}", ModelNotFound):
         return Evaluation.from_dict(json.loads(stored))
-
-
-def _best(candidates: Sequence[TrainedModel]) -> TrainedModel:
-    # It is there only if the champion's calibration alone asks for a training.
-    if recalibrated := [candidate for candidate in candidates if candidate.keeps]:
-        return recalibrated[0]
-    sign = 1 if metric_of(candidates[0].metric).greater_is_better else -1
-    return max(candidates, key=lambda model: -math.inf if model.score is None else sign * model.score)
 
 
 def _blocks(gates: Gates, best: TrainedModel, rows: pa.Table) -> Blocks:

@@ -152,7 +152,8 @@ def evaluated(
 
     def compute() -> dict[str, Any]:
         # Under several policies the same candidates are judged beside other champions, and each writes to their run in MLflow.
-        with locked(plan.folder, f"candidates-{candidates[0].version}"):
+        # A recalibration comes first, and is of one champion.
+        with locked(plan.folder, f"candidates-{candidates[-1].version}"):
             began = monotonic()
             evaluation = evaluate.evaluate_candidates(
                 candidates,

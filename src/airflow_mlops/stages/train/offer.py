@@ -1,4 +1,4 @@
-"""Offer: a recalibration of the champion beside the candidates of a training, where its calibration alone has asked for one."""
+"""Offer: a recalibration of the champion beside the candidates of a training, where its calibration has asked for one."""
 
 from __future__ import annotations
 

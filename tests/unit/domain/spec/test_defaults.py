@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from airflow_mlops.domain.metrics import Task
 from airflow_mlops.domain.spec import defaults
 from airflow_mlops.domain.spec.fields import KofN
 from airflow_mlops.domain.spec.model import ModelSpec, Retrain, RetrainWhen
@@ -55,6 +56,18 @@ def test_a_key_that_a_spec_has_is_left_alone_with_its_parts() -> None:
 def test_a_spec_of_the_second_edition_is_the_same_when_it_is_read_again() -> None:
     spec = ModelSpec.from_dict({**SMALLEST, "defaults": 2})
     assert ModelSpec.from_dict(spec.to_dict()) == spec
+
+
+def test_the_second_edition_recalibrates_probabilities_and_a_number_has_none() -> None:
+    number = {**SMALLEST, "task": "regression"}
+    assert ModelSpec.from_dict({**SMALLEST, "defaults": 2}).train.recalibrate
+    assert not ModelSpec.from_dict({**number, "defaults": 2}).train.recalibrate
+    assert not ModelSpec(**{**number, "task": Task.REGRESSION, "defaults": 2}).train.recalibrate
+    theirs = {**SMALLEST, "defaults": 2, "train": {"elsewhere": "theirs"}}
+    assert not ModelSpec.from_dict(theirs).train.recalibrate
+    assert "train.recalibrate" not in defaults.newer(ModelSpec.from_dict(number))
+    no = {**SMALLEST, "defaults": 2, "train": {"recalibrate": False}}
+    assert not ModelSpec.from_dict(no).train.recalibrate
 
 
 def test_models_that_are_trained_elsewhere_get_no_rules_about_training() -> None:

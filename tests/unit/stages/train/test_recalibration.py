@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 
 from airflow_mlops.domain.checks import Verdict
 from airflow_mlops.domain.facts.decision import DecisionRule
+from airflow_mlops.domain.facts.evidence import EVIDENCE
 from airflow_mlops.domain.facts.recipe import Recipe
 from airflow_mlops.domain.facts.results import DatasetVersion, Evaluation, ModelRef, TrainedModel
 from airflow_mlops.domain.facts.retraining import RetrainDecision
@@ -24,6 +26,7 @@ from airflow_mlops.stages.evaluate import evaluate
 from airflow_mlops.stages.reproduce import reproduce
 from airflow_mlops.stages.train import offer, recalibration
 from airflow_mlops.stages.train.former import hand_out
+from airflow_mlops.stores.registry import artifacts
 from airflow_mlops.stores.tables import tables
 from history import MODEL, History, changed, month, rows_of
 from synthetic import BOOSTING, LOGISTIC, make_recipe, make_split
@@ -117,6 +120,59 @@ def test_the_champion_ranks_as_before_and_its_probabilities_are_better(
     [check] = [check for check in evaluation.checks if check.name.startswith("versus_champion")]
     assert (check.name, check.expected) == ("versus_champion.log_loss", "improvement > 0")
     assert check.verdict is Verdict.PASS
+
+
+def adding_up(history: History, made: TrainedModel, **gates: Any) -> dict[str, Any]:
+    """Return gates by which evidence adds up, and the decision that has led to a recalibration."""
+    decision = RetrainDecision(
+        model=MODEL, partition="2013-04", retrain=True, checks=(), dataset=made.dataset, reason="r", recalibrates=True,
+    )  # fmt: skip
+    versus = VersusChampion(evidence="adds_up", **gates)
+    return {"gates": Gates(versus_champion=versus), "retrain": decision}
+
+
+def test_where_a_recalibration_passes_what_was_trained_is_not_judged(history: History) -> None:
+    champion = crowned(history)
+    made, trained = offered(history, champion), history.train(dataset_of(history, "2013-04"))
+    evaluation = judged(history, champion, trained, made)
+    assert (evaluation.candidate, evaluation.verdict) == (made, Verdict.PASS)
+    assert "judged too" not in evaluation.reason
+    # Its evaluation was cleared after its promotion.
+    now = history.crown(made, "2013-04")
+    assert judged(history, now, trained, made) == evaluation
+
+
+def test_where_a_recalibration_is_refused_the_best_trained_candidate_is_judged_and_evidence_is_its(
+    history: History,
+) -> None:
+    champion = crowned(history)
+    made, trained = offered(history, champion), history.train(dataset_of(history, "2013-04"))
+    # No model of this month reaches it.
+    facts = adding_up(history, made)
+    facts["gates"] = facts["gates"].model_copy(update={"floor": {"roc_auc": 0.99}})
+    evaluation = judged(history, champion, made, trained, **facts)
+    alone = judged(history, champion, trained, **facts)
+    assert (evaluation.candidate, evaluation.verdict) == (trained, Verdict.FAIL)
+    evidence, of_it_alone = (
+        [check for check in each.checks if check.name in (EVIDENCE, "versus_champion.roc_auc")]
+        for each in (evaluation, alone)
+    )
+    assert len(evidence) == 2
+    assert evidence == of_it_alone
+    said = f"; judged too: recalibration of version 1 (version {made.version}), FAIL: floor.roc_auc: "
+    assert evaluation.reason.startswith(alone.reason + said)
+    assert set(evaluation.leaderboard) == {made.candidate, trained.candidate}
+    kept = artifacts.read(history.client, made.run_id, "evaluation.json")
+    assert kept is not None
+    assert Evaluation.from_dict(json.loads(kept)).verdict is Verdict.FAIL
+
+
+def test_a_promoted_candidate_is_not_judged_again_beside_a_recalibration(history: History) -> None:
+    champion = crowned(history)
+    made, trained = offered(history, champion), history.train(dataset_of(history, "2013-04"))
+    first = judged(history, champion, trained)
+    now = history.crown(trained, "2013-04")
+    assert judged(history, now, made, trained) == first
 
 
 def test_where_the_champion_fails_the_better_bet_is_by_log_loss_too(history: History) -> None:
