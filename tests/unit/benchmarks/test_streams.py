@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from benchmarks.streams import figures, replays
+from benchmarks.streams import figures, replays, table
 from benchmarks.streams.catalogue import LENGTHS, STREAMS
 from benchmarks.streams.kinds import Stream
 
@@ -106,6 +106,22 @@ def test_a_model_that_is_worse_than_a_constant_is_told_within_two_partitions_or_
     points = quality([0.8, 0.8, 0.2, 0.8, 0.8, 0.2, 0.2, 0.2], FIRST, alarms=(4,))
     [outcome] = figures.outcomes(JUMP, 8, replay_of(never=points), [0.5] * 8)
     assert (outcome.worthless, outcome.untold) == (4, 3)
+
+
+def test_the_table_has_a_row_of_the_defaults_for_each_stream() -> None:
+    trained = [{"retrain": True, "action": Action.PROMOTED}, *([{}] * 7)]
+    every = [point(month, month, 0.8, retrain=True) for month in MONTHS]
+    never = quality([0.8] * 4 + [0.5] * 4, FIRST)
+    current = [
+        point(month, MONTHS[0], 0.8, place == 5, **facts)
+        for place, (month, facts) in enumerate(zip(MONTHS, trained, strict=True))
+    ]
+    replay = replay_of(never=never, every_partition=every, current=current, former_defaults=never)
+    lines = ["a word", *(outcome.line() for outcome in figures.outcomes(JUMP, 8, replay, [0.3] * 8))]
+    [row] = table.rows(lines)
+    assert row[:3] == ("jump", "8", "1 of 8 (12%)")
+    assert row[3].startswith("1.00 [1.00, 1.00] of 0.1714")
+    assert row[6:] == ("1", "none", "0, 0", "4")
 
 
 def test_the_constant_has_learned_from_the_partitions_before() -> None:
