@@ -113,10 +113,13 @@ def decide(
 def _by_calibration(
     checks: Sequence[Check], champion: ModelRef | None, health: Sequence[HealthReport]
 ) -> bool:
-    """Whether performance alone asks for a training, and that by what a recalibration of the champion can mend."""
+    """Whether performance asks for a training, with growth at most, and that by what a recalibration of the champion can mend."""
     asking = {check.name for check in checks if check.verdict is Verdict.FAIL and check.name not in HOLDS}
     newest = health[0] if health else None
-    if champion is None or newest is None or newest.champion is None or asking != {"retrain.performance"}:
+    if champion is None or newest is None or newest.champion is None:
+        return False
+    # Growth knows of no problem, and the trained candidates are judged where the recalibration does not pass.
+    if asking - {"retrain.growth"} != {"retrain.performance"}:
         return False
     same = newest.champion.version == champion.version
     return same and by_calibration(newest.performance, newest.others)

@@ -116,6 +116,16 @@ def test_a_recalibration_is_tried_where_nothing_fails_that_it_cannot_mend(
     assert not decided(health=health, policy=policy, recalibrate=True, champion=None).recalibrates
 
 
+@pytest.mark.parametrize(("other", "recalibrates"), [("growth", True), ("age", False)])
+def test_growth_may_ask_beside_the_calibration_and_age_may_not(other: str, recalibrates: bool) -> None:
+    checks = [
+        Check(name=f"retrain.{rule}", verdict=Verdict.FAIL, expected="e", reason="r")
+        for rule in ("performance", other)
+    ]
+    health = failing_by(f"calibration: {TESTED}", "calibration")
+    assert decide._by_calibration(checks, CHAMPION, health) is recalibrates
+
+
 def observed(decision: RetrainDecision, rule: str) -> float | None:
     return next(check.observed for check in decision.checks if check.name == f"retrain.{rule}")
 
