@@ -121,7 +121,7 @@ def test_the_table_has_a_row_of_the_defaults_for_each_stream() -> None:
     [row] = table.rows(lines)
     assert row[:3] == ("jump", "8", "1 of 8 (12%)")
     assert row[3].startswith("1.00 [1.00, 1.00] of 0.1714")
-    assert row[6:] == ("1", "none", "0, 0", "4")
+    assert row[6:] == ("0", "1", "0, 0", "4")
 
 
 def test_the_constant_has_learned_from_the_partitions_before() -> None:
