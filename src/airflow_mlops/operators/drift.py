@@ -10,6 +10,8 @@ from airflow.sdk import BaseOperator
 
 from airflow_mlops.domain.facts.drift import DriftReport
 from airflow_mlops.domain.facts.statement import Statement
+from airflow_mlops.domain.partitions import Partition
+from airflow_mlops.domain.policies.seen import fine
 from airflow_mlops.domain.spec.model import DriftPolicy
 from airflow_mlops.links import ReportLink
 from airflow_mlops.reporting import sentences
@@ -24,9 +26,12 @@ from airflow_mlops.runs import (
     write_report,
 )
 from airflow_mlops.stages.drift import drift
+from airflow_mlops.stages.monitor import health
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from airflow_mlops.domain.facts.results import DatasetVersion, ModelRef
 
 
 class DriftOperator(BaseOperator):
@@ -83,6 +88,7 @@ class DriftOperator(BaseOperator):
             predictions_uri=table_uri(self.model, "predictions"),
             target=self.target,
             delay=self.delay,
+            seen=self._seen(dataset, champion),
         )
         pages = {}
         if compared.html:
@@ -97,3 +103,10 @@ class DriftOperator(BaseOperator):
         conclude(context, about, sentences.judged(report.overall), details)
         push_facts(context, Statement.of(report, **pages))
         return report.to_dict()
+
+    def _seen(self, dataset: DatasetVersion, champion: ModelRef | None) -> tuple[str, ...]:
+        """Return the partitions whose labels have shown that the champion does well on them; none if they do not count."""
+        if champion is None or self.policy is None or self.policy.reference != "seen":
+            return ()
+        reports = health.history(table_uri(self.model, "monitoring"), dataset.partition)
+        return fine(reports, champion, Partition.parse(dataset.partition, dataset.grain), self.delay)

@@ -107,6 +107,12 @@ class DriftPolicy(Section):
         default="equal",
         description="What a column counts in the share: all the same, or what the champion's evaluation found it to matter.",
     )
+    reference: Literal["training", "seen"] = Field(
+        default="training",
+        exclude_if=lambda reference: reference == "training",
+        description="What a column is compared with: what the champion was trained on, or also, whichever is nearest, each of the last "
+        "12 partitions whose labels have shown that it does well on them (`seen`).",
+    )
     season: Literal["month", "weekday"] | None = Field(
         default=None,
         description="Compare with training rows of the same months, or days of the week, only; `null` for all of them.",

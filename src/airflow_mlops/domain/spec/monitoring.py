@@ -58,7 +58,7 @@ class MonitoringSpec(PredictionSpec):
         ]
         complaints += [
             (("drift", name), "is about training data, and none is known of another system; leave it out")
-            for name in ("season", "weights")
+            for name in ("reference", "season", "weights")
             if getattr(value.drift, name) != getattr(usual.drift, name)
         ]
         if (task := info.data.get("task")) and (predictions := info.data.get("predictions")):

@@ -9,6 +9,7 @@ from airflow_mlops.domain.checks import Check
 from airflow_mlops.domain.policies.drift import judge
 from airflow_mlops.learning.summaries import build, distance
 from airflow_mlops.learning.summaries.summary import Column
+from airflow_mlops.stages.drift import nearest
 from airflow_mlops.stages.drift.page import render
 from airflow_mlops.stages.drift.picture import draw
 
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from airflow_mlops.domain.spec.model import DriftPolicy
+
+
+TRAINING = "the training data"
+"""Name of the reference that is always there."""
 
 
 class Drift(NamedTuple):
@@ -64,6 +69,7 @@ def compare(
     *,
     policy: DriftPolicy,
     title: str,
+    seen: Mapping[str, Mapping[str, Column]] | None = None,
     extra: Mapping[str, tuple[Column, Column]] | None = None,
     weights: Mapping[str, float] | None = None,
     page: bool = True,
@@ -74,19 +80,29 @@ def compare(
 
     :param before: summaries of the reference's features, by name; ``now`` has the same features.
     :param title: heading of the page.
+    :param seen: summaries of further references, by what they are of, and by the name of a feature; the nearest counts, see
+        :func:`airflow_mlops.stages.drift.nearest.measure`.
     :param extra: columns that are reported but not counted, such as predictions: summaries before and now, by
         name.
     :param weights: weight of each feature in the share of drifted columns; None means that all weigh the
         same.
     :param page: whether to draw a page and a picture too.
     """
-    sides = {name: (column, now[name]) for name, column in before.items()}
-    measures = [
+    references = {
+        name: {TRAINING: column, **{part: columns[name] for part, columns in (seen or {}).items()}}
+        for name, column in before.items()
+    }
+    closest = {
+        name: nearest.measure(name, columns, now[name], min_rows=policy.min_rows)
+        for name, columns in references.items()
+    }
+    sides = {name: (near.column, now[name]) for name, near in closest.items()}
+    measures = [measurement for near in closest.values() for measurement in near.measures]
+    measures += (
         measurement
-        for counted, pairs in ((True, sides), (False, extra or {}))
-        for name, pair in pairs.items()
-        for measurement in distance.measure(name, *pair, min_rows=policy.min_rows, feature=counted)
-    ]
+        for name, pair in (extra or {}).items()
+        for measurement in distance.measure(name, *pair, min_rows=policy.min_rows, feature=False)
+    )
     rows = max((column.rows for column in now.values()), default=0)
     overall, checks = judge(measures, policy, weights=weights, rows=rows)
     if not page:

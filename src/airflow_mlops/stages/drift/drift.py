@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Collection
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,7 @@ def drift(
     predictions_uri: str | None = None,
     target: str | None = None,
     delay: timedelta = timedelta(0),
+    seen: Collection[str] = (),
     page: bool = True,
 ) -> compare.Drift:
     """Compare a partition, or the window that ends with it, with the champion's training data.
@@ -51,6 +53,7 @@ def drift(
     :param predictions_uri: URI of the Delta table of predictions; None leaves predictions out.
     :param target: column with the label; None leaves labels out, and so does data without that column.
     :param delay: time from an event until its label can be known.
+    :param seen: keys of partitions that the champion is known to do well on: a feature that is as in one of them has not drifted.
     :param page: whether to draw a page and a picture too.
     """
     if champion is None:
@@ -79,6 +82,12 @@ def drift(
         now,
         policy=policy,
         title=title,
+        seen={
+            part.partition: windows.features(
+                windows.DriftWindow((part,)), reference.training.features, summaries_uri, as_of=dataset
+            )
+            for part in (windows.published(dataset, seen) if seen else ())
+        },
         extra=extra,
         weights=_importance(client, champion) if policy.weights == "importance" else None,
         page=page,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -63,22 +63,30 @@ class DriftWindow(NamedTuple):
 def of(dataset: DatasetVersion, length: int) -> DriftWindow:
     """Return the window of ``length`` partitions that ends with a partition, as of its dataset version."""
     last = Partition.parse(dataset.partition, dataset.grain)
-    keys = {last.shift(-steps).key for steps in range(1, length)}
+    return DriftWindow((*published(dataset, {last.shift(-steps).key for steps in range(1, length)}), dataset))
+
+
+def published(dataset: DatasetVersion, keys: Collection[str]) -> list[DatasetVersion]:
+    """Return the versions of partitions as of a dataset version, in order; partitions that were not published are left out."""
     newest: dict[str, DatasetVersion] = {}
     for version in tables.versions(dataset.uri) if keys else ():
         if version.version <= dataset.version and version.partition in keys:
             newest.setdefault(version.partition, version)
             if len(newest) == len(keys):
                 break
-    return DriftWindow((*(newest[key] for key in sorted(newest)), dataset))
+    return [newest[key] for key in sorted(newest)]
 
 
-def features(window: DriftWindow, features: Features, uri: str) -> dict[str, Column]:
+def features(
+    window: DriftWindow, features: Features, uri: str, as_of: DatasetVersion | None = None
+) -> dict[str, Column]:
     """Return the summaries of a window's features; missing ones are computed and kept.
 
     :param uri: URI of the Delta table of summaries.
+    :param as_of: the version of the table that is read; None for that of the window's last partition.
     """
-    parts = [_features(window.last, version, features, uri) for version in window.partitions]
+    table_version = as_of or window.last
+    parts = [_features(table_version, version, features, uri) for version in window.partitions]
     return {name: summary.merge(part[name] for part in parts) for name in parts[0]}
 
 

@@ -10,7 +10,7 @@ from airflow_mlops.domain.facts.results import ModelRef
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.spec.model import DriftPolicy
 from airflow_mlops.domain.spec.replay import Policy
-from airflow_mlops.stages.replay import stages
+from airflow_mlops.stages.replay import drifted
 from airflow_mlops.stages.replay.planning import ReplayPlan
 from airflow_mlops.stages.replay.workers import Pool, Tell, every
 
@@ -67,7 +67,7 @@ def rates(pool: Pool, plan: ReplayPlan, cases: Sequence[Case], tell: Tell) -> li
 
 
 def _judge(plan: ReplayPlan, drift_policy: DriftPolicy, place: int, served: ModelRef) -> Verdict:
-    return stages.compared(plan, drift_policy, place, served)[0].verdict
+    return drifted.compared(plan, drift_policy, place, served)[0].verdict
 
 
 def _rate(policy: str, threshold: float, verdicts: Sequence[Verdict]) -> Rate:

@@ -104,7 +104,7 @@ def _compute(plan: ReplayPlan, policy: Policy, place: int, before: Sequence[Step
     served, challenger = (before[-1].champion, before[-1].challenger) if before else (None, None)
     if served is not None and challenger is not None:
         trials.scored(plan, spec, place, served, challenger, slug(policy))
-    report = stages.monitored(plan, spec, place, served, slug(policy))
+    report = stages.monitored(plan, spec, place, served, slug(policy), [earlier.health for earlier in before])
     restored = _probation(plan, spec, dataset, before)
     champion = served if restored is None else _version(plan, restored, served)
     trial = trials.ended(plan, spec, place, champion, before, slug(policy))

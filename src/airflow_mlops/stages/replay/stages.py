@@ -10,7 +10,6 @@ from functools import lru_cache
 from time import monotonic
 from typing import Any
 
-from airflow_mlops.domain.checks import Check
 from airflow_mlops.domain.facts.question import Question
 from airflow_mlops.domain.facts.recipe import Recipe, TrainingConfig
 from airflow_mlops.domain.facts.results import (
@@ -23,7 +22,7 @@ from airflow_mlops.domain.facts.results import (
 )
 from airflow_mlops.domain.facts.retraining import RetrainDecision, TrainableRows
 from airflow_mlops.domain.spec.decision import COST
-from airflow_mlops.domain.spec.model import DriftPolicy, ModelSpec
+from airflow_mlops.domain.spec.model import ModelSpec
 from airflow_mlops.exceptions import (
     BlessingFailed,
     LeakedRows,
@@ -38,11 +37,10 @@ from airflow_mlops.learning.labels import labelled, weights
 from airflow_mlops.learning.labels.join import Truth
 from airflow_mlops.learning.models import classes, models, own_metrics, pipeline, thresholds, transform
 from airflow_mlops.learning.statistics import measures
-from airflow_mlops.stages.drift import drift
 from airflow_mlops.stages.evaluate import evaluate
 from airflow_mlops.stages.monitor import health
 from airflow_mlops.stages.performance import performance
-from airflow_mlops.stages.replay import recalibration
+from airflow_mlops.stages.replay import drifted, recalibration
 from airflow_mlops.stages.replay.cache import cached, key_of, locked
 from airflow_mlops.stages.replay.planning import ReplayPlan, client
 from airflow_mlops.stages.score import score
@@ -187,11 +185,17 @@ def _known(retrain: RetrainDecision | None) -> list[Any]:
 
 
 def monitored(
-    plan: ReplayPlan, spec: ModelSpec, place: int, champion: ModelRef | None, policy: str
+    plan: ReplayPlan,
+    spec: ModelSpec,
+    place: int,
+    champion: ModelRef | None,
+    policy: str,
+    reports: Sequence[HealthReport] = (),
 ) -> HealthReport:
     """Score a partition, and judge drift, performance and age as of it.
 
     :param policy: folder of the policy's own tables: performance is judged on the policy's own predictions.
+    :param reports: on the health of earlier partitions under the policy.
     """
     dataset = plan.datasets[place]
     score.score(
@@ -202,7 +206,7 @@ def monitored(
         task=spec.task.value,
         uri=plan.uri(policy, "predictions"),
     )
-    drifted = compared(plan, spec.monitor.drift, place, champion, policy)
+    compared = drifted.compared(plan, spec.monitor.drift, place, champion, policy, reports)
     measured = performance.performance(
         plan.client(),
         truth=Truth(dataset, Question.of(spec), plan.labels[0].uri if plan.labels else None),
@@ -217,48 +221,13 @@ def monitored(
         model=spec.name,
         dataset=dataset,
         champion=champion,
-        drift=drifted[0],
-        columns=drifted[1:],
+        drift=compared[0],
+        columns=compared[1:],
         performance=measured.check,
         metrics=measured.metrics,
         others=measured.others,
         staleness=spec.monitor.staleness,
     )
-
-
-def compared(
-    plan: ReplayPlan, policy: DriftPolicy, place: int, champion: ModelRef | None, owner: str | None = None
-) -> tuple[Check, ...]:
-    """Compare a partition with a version's training data, once for all policies with the same drift policy.
-
-    :param owner: folder of the policy's tables of predictions; None leaves predictions out.
-    :return: the overall check first, then one for each column.
-    """
-    dataset = plan.datasets[place]
-
-    def compute() -> list[dict[str, Any]]:
-        # Summaries, of partitions and of training data, have one writer at a time.
-        with locked(plan.folder, "summaries"):
-            comparison = drift.drift(
-                plan.client(),
-                dataset=dataset,
-                champion=champion,
-                policy=policy,
-                summaries_uri=plan.uri("summaries"),
-                predictions_uri=plan.uri(owner, "predictions") if owner else None,
-                target=plan.spec.target,
-                delay=plan.spec.labels.delay,
-                page=False,
-            )
-        return [check.to_dict() for check in (comparison.overall, *comparison.columns)]
-
-    # A longer window also reads the predictions before this partition, which are the policy's own.
-    whose = owner if policy.window > 1 else owner is not None
-    label_settings = plan.spec.target, plan.spec.labels.to_dict()
-    key = key_of(
-        champion.digest if champion else None, _content(dataset), policy.to_dict(), whose, *label_settings
-    )
-    return tuple(Check.from_dict(facts) for facts in cached(plan.folder, "drift", key, compute))
 
 
 @own_metrics.scoped(lambda plan, *_: Question.of(plan.spec))

@@ -96,6 +96,7 @@ def test_predictions_make_it_a_spec_of_another_system_s(tmp_path: Path) -> None:
         ("prediction: says", "prediction: p", "line 12, predictions: names the column 'p' more than once; each has its own"),
         ("classification", "regression", "line 12, predictions.probability: is for classification; leave it out"),
         ("predictions:", "monitor: {staleness: 3}\npredictions:", "line 12, monitor.staleness: is about a champion of ours"),
+        ("predictions:", "monitor: {drift: {reference: seen}}\npredictions:", "line 12, monitor.drift.reference: is about training data"),
         ("predictions:", "monitor: {drift: {season: month}}\npredictions:", "line 12, monitor.drift.season: is about training data"),
     ],
 )  # fmt: skip

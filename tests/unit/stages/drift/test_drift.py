@@ -36,7 +36,9 @@ def champion(history: History) -> ModelRef:
 def drift_of(
     history: History, dataset: DatasetVersion, champion: ModelRef, *, page: bool = False, **changes: Any
 ) -> compare.Drift:
-    asked = {name: changes.pop(name) for name in ("target", "delay", "predictions_uri") if name in changes}
+    asked = {
+        name: changes.pop(name) for name in ("target", "delay", "predictions_uri", "seen") if name in changes
+    }
     return monitor_drift.drift(
         history.client,
         dataset=dataset,
@@ -183,6 +185,22 @@ def test_a_window_leaves_out_what_was_not_published(history: History, champion: 
     found = drift_of(history, april, champion, window=2)
     assert found.overall.n == rows_of("2013-04").num_rows
     assert wind(found).n == wind(drift_of(history, april, champion)).n
+
+
+def test_what_the_champion_was_seen_to_do_well_on_is_no_drift_when_it_comes_back(
+    history: History, champion: ModelRef
+) -> None:
+    history.publish("2013-03", shifted("2013-03"))
+    april = history.publish("2013-04", shifted("2013-04"))
+    assert wind(drift_of(history, april, champion)).verdict is Verdict.FAIL
+    back = drift_of(history, april, champion, seen=("2013-03", "2012-12"), page=True)
+    assert wind(back).verdict is Verdict.PASS
+    assert "the nearest of 2 references" in wind(back).reason
+    # As it was all along, it has not drifted either; stormier than ever, it has.
+    calm, stormier = rows_of("2013-04"), shifted("2013-04", by=15.0)
+    for rows, verdict in ((calm, Verdict.PASS), (stormier, Verdict.FAIL)):
+        dataset = history.publish("2013-04", rows)
+        assert wind(drift_of(history, dataset, champion, seen=("2013-03",))).verdict is verdict
 
 
 def test_a_season_is_compared_with_itself(history: History, champion: ModelRef) -> None:
