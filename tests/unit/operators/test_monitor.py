@@ -38,8 +38,9 @@ def crown(history: History) -> None:
     history.crown(history.train(history.publish("2013-02")), "2013-02")
 
 
-def drift(run: Run) -> Any:
-    report = run.execute(DriftOperator, model=MODEL, policy=DriftPolicy(min_rows=100, threshold=0.25))
+def drift(run: Run, **changes: Any) -> Any:
+    policy = DriftPolicy(**{"min_rows": 100, "threshold": 0.25, **changes})
+    report = run.execute(DriftOperator, model=MODEL, policy=policy)
     assert run.stated == [Statement.of(DriftReport.from_dict(report), **run.pushed)]
     return report
 
@@ -80,6 +81,24 @@ def test_a_storm_is_found_and_its_page_is_linked_from_the_task(history: History)
     assert columns["drift.distance"] is Verdict.PASS
     assert run.pushed == {"report": "flights/2013-03/drift.html", "picture": "flights/2013-03/drift.png"}
     assert all((history.folder / "storage/reports" / name).exists() for name in run.pushed.values())
+
+
+def test_a_storm_that_has_done_no_harm_is_told_once(history: History) -> None:
+    crown(history)
+    history.publish("2013-03", shifted("2013-03"))
+    march = Run(partition="2013-03")
+    march.execute(ScoreOperator, model=MODEL, task="classification")
+    assert (
+        health(march, drift(march, reference="seen", columns=0.2), performance(march)).drift.verdict
+        is Verdict.FAIL
+    )
+    history.publish("2013-04", shifted("2013-04"))
+    april = Run(partition="2013-04")
+    verdicts = {
+        reference: Check.from_dict(drift(april, reference=reference, columns=0.2)["overall"]).verdict
+        for reference in ("training", "seen")
+    }
+    assert verdicts == {"training": Verdict.FAIL, "seen": Verdict.PASS}
 
 
 def test_performance_is_that_of_the_predictions_that_were_served(history: History) -> None:
