@@ -83,15 +83,25 @@ def drift(
         policy=policy,
         title=title,
         seen={
-            part.partition: windows.features(
-                windows.DriftWindow((part,)), reference.training.features, summaries_uri, as_of=dataset
-            )
-            for part in (windows.published(dataset, seen) if seen else ())
+            str(part): windows.features(part, reference.training.features, summaries_uri, as_of=dataset)
+            for part in _comparable(window, seen, policy)
         },
         extra=extra,
         weights=_importance(client, champion) if policy.weights == "importance" else None,
         page=page,
     )
+
+
+def _comparable(
+    window: windows.DriftWindow, seen: Collection[str], policy: DriftPolicy
+) -> list[windows.DriftWindow]:
+    """Return the partitions among those that were seen that are of the season, and not among those that are judged."""
+    earlier = set(seen) - {part.partition for part in window.partitions}
+    parts = (
+        [windows.DriftWindow((part,)) for part in windows.published(window.last, earlier)] if earlier else []
+    )
+    groups = window.seasons(policy.season) or set()
+    return [part for part in parts if (part.seasons(policy.season) or set()) <= groups]
 
 
 def _beside(

@@ -196,6 +196,10 @@ def test_what_the_champion_was_seen_to_do_well_on_is_no_drift_when_it_comes_back
     back = drift_of(history, april, champion, seen=("2013-03", "2012-12"), page=True)
     assert wind(back).verdict is Verdict.PASS
     assert "the nearest of 2 references" in wind(back).reason
+    # Neither what is judged itself is a reference, nor another season.
+    for settings in ({"window": 2}, {"season": "month"}):
+        reason = wind(drift_of(history, april, champion, seen=("2013-03",), **settings)).reason
+        assert "references" not in reason
     # As it was all along, it has not drifted either; stormier than ever, it has.
     calm, stormier = rows_of("2013-04"), shifted("2013-04", by=15.0)
     for rows, verdict in ((calm, Verdict.PASS), (stormier, Verdict.FAIL)):
