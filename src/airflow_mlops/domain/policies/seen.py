@@ -32,7 +32,9 @@ def fine(
     passed = {
         report.partition
         for report in reports
-        if report.champion is not None
+        # Its own report is there when it is looked at again.
+        if report.partition < partition.key
+        and report.champion is not None
         and report.champion.version == champion.version
         and report.performance.verdict is Verdict.PASS
     }

@@ -51,6 +51,14 @@ def test_labels_that_come_late_are_looked_for_later() -> None:
     assert fine(reports, CHAMPION, july, timedelta(days=40)) == ("2013-04",)
 
 
+def test_a_partition_that_is_looked_at_again_has_seen_the_same() -> None:
+    reports = [report(f"2013-{month:02}", Verdict.PASS) for month in range(1, 7)]
+    june, delay = Partition.parse("2013-06", "month"), timedelta(days=20)
+    first = fine(reports[:-1], CHAMPION, june, delay)
+    assert first == fine(reports, CHAMPION, june, delay)
+    assert first[0] == "2013-04"
+
+
 def test_no_more_than_a_year_of_months_is_looked_back() -> None:
     months = Partition.parse("2010-01", "month").through(Partition.parse("2013-06", "month"))
     reports = [report(month.key, Verdict.PASS) for month in months]
