@@ -10,8 +10,7 @@ from airflow.sdk import BaseOperator
 
 from airflow_mlops.domain.facts.drift import DriftReport
 from airflow_mlops.domain.facts.statement import Statement
-from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.domain.policies.seen import fine
+from airflow_mlops.domain.policies.seen import references
 from airflow_mlops.domain.spec.model import DriftPolicy
 from airflow_mlops.links import ReportLink
 from airflow_mlops.reporting import sentences
@@ -30,8 +29,6 @@ from airflow_mlops.stages.monitor import health
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
-
-    from airflow_mlops.domain.facts.results import DatasetVersion, ModelRef
 
 
 class DriftOperator(BaseOperator):
@@ -79,16 +76,23 @@ class DriftOperator(BaseOperator):
         client, dataset, champion = subject(context, self.model, self.partition, self.mlflow_conn_id)
         if champion is not None and self.labels:
             dataset = with_labels(dataset, self.model, self.target)
+        policy = self.policy or DriftPolicy()
         compared = drift.drift(
             client,
             dataset=dataset,
             champion=champion,
-            policy=self.policy or DriftPolicy(),
+            policy=policy,
             summaries_uri=table_uri(self.model, "summaries"),
             predictions_uri=table_uri(self.model, "predictions"),
             target=self.target,
             delay=self.delay,
-            seen=self._seen(dataset, champion),
+            seen=references(
+                policy,
+                champion,
+                dataset,
+                self.delay,
+                lambda: health.history(table_uri(self.model, "monitoring"), dataset.partition),
+            ),
         )
         pages = {}
         if compared.html:
@@ -103,10 +107,3 @@ class DriftOperator(BaseOperator):
         conclude(context, about, sentences.judged(report.overall), details)
         push_facts(context, Statement.of(report, **pages))
         return report.to_dict()
-
-    def _seen(self, dataset: DatasetVersion, champion: ModelRef | None) -> tuple[str, ...]:
-        """Return the partitions whose labels have shown that the champion does well on them; none if they do not count."""
-        if champion is None or self.policy is None or self.policy.reference != "seen":
-            return ()
-        reports = health.history(table_uri(self.model, "monitoring"), dataset.partition)
-        return fine(reports, champion, Partition.parse(dataset.partition, dataset.grain), self.delay)

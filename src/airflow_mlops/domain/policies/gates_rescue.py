@@ -1,8 +1,8 @@
 """The rules ``rescue`` and ``more_data``: where the better bet takes the champion's place, though nobody has proven it to be better.
 
-It does where the champion fails, and where the candidate has learned from much more than it. Both errors cost something then: to promote a model that is no better, and to keep one that is known to
-fail, or that is likely to be the worse of the two. So the one that looks better takes its place, if it is shown to be not much
-worse, and to be worth something by itself.
+It does where the champion fails, and where the candidate has learned from much more than it. Both errors cost something then: to
+promote a model that is no better, and to keep one that is known to fail, or that is likely to be the worse of the two. So the one
+that looks better takes its place, if it is shown to be not much worse, and to be worth something by itself.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.counts import counted
 from airflow_mlops.domain.facts.retraining import MODE, trained
 from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.domain.policies.retraining_rules import LastingProblem, off, rule, unknown
+from airflow_mlops.domain.policies.retraining_rules import LastingProblem, off, rule, seen_since, unknown
 from airflow_mlops.domain.spec.retrain import GROWING, Mode
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def _too_early(policy: Retrain, situation: Situation, problem: LastingProblem) -
     first = Partition.parse(opened, situation.grain)
     # What fails with labels has failed in rows whose labels were due in that partition.
     late = timedelta(0) if problem.incident.signal == _DRIFT else situation.delay
-    return situation.cut < first.start + (first.end - first.start) / 2 - late
+    return situation.cut < seen_since(situation, opened, late) + (first.end - first.start) / 2
 
 
 def _answered(policy: Retrain, situation: Situation, problem: LastingProblem) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -10,11 +10,29 @@ from airflow_mlops.domain.checks import Verdict
 from airflow_mlops.domain.partitions import Partition
 
 if TYPE_CHECKING:
-    from airflow_mlops.domain.facts.results import HealthReport, ModelRef
+    from airflow_mlops.domain.facts.results import DatasetVersion, HealthReport, ModelRef
+    from airflow_mlops.domain.spec.monitor import DriftPolicy
 
 MOST = 12
 """Number of partitions that are looked back at most: a year of months, and no more with age."""
 _TICK = timedelta(microseconds=1)
+
+
+def references(
+    policy: DriftPolicy,
+    champion: ModelRef | None,
+    dataset: DatasetVersion,
+    delay: timedelta,
+    reports: Callable[[], Sequence[HealthReport]],
+) -> tuple[str, ...]:
+    """Return the partitions that a partition is compared with beside the training data, as :func:`fine` does; none if they do not count.
+
+    :param dataset: the partition that is compared.
+    :param reports: reads the health reports; it is called only if they count.
+    """
+    if champion is None or policy.reference != "seen":
+        return ()
+    return fine(reports(), champion, Partition.parse(dataset.partition, dataset.grain), delay)
 
 
 def fine(

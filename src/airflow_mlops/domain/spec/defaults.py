@@ -44,8 +44,8 @@ def filled(values: Mapping[str, Any], sections: Mapping[str, Any]) -> dict[str, 
     elsewhere = train.get("elsewhere") if isinstance(train, Mapping) else getattr(train, "elsewhere", None)
     whole = dict(values)
     for place, value in SECOND.items():
-        beside, task = _BESIDE.get(place, place), _OF_TASK.get(place)
-        if (beside != place and _at(values, beside) is not None) or task not in (None, values.get("task")):
+        beside, task = _BESIDE.get(place), _OF_TASK.get(place)
+        if (beside and _at(values, beside) is not None) or task not in (None, values.get("task")):
             continue
         if place[0] in sections and not (elsewhere and place[0] in _ELSEWHERE):
             whole = _put(whole, place, value)

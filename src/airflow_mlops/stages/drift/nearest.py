@@ -45,8 +45,8 @@ def measure(name: str, references: Mapping[str, Column], now: Column, *, min_row
         # A reference without such a measure has no row of the kind, as there is none now.
         if all(part in by_reference[reference] for reference in measured):
             measures.append(_least({reference: by_reference[reference][part] for reference in measured}))
-    place = min(measured, key=lambda reference: _far(by_reference[reference][""]))
-    return Nearest(tuple(measures), references[place])
+    closest = min(measured, key=lambda reference: _far(by_reference[reference][""]))
+    return Nearest(tuple(measures), references[closest])
 
 
 def _least(measures: Mapping[str, Measure]) -> Measure:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.policies.gates_rescue import MORE_DATA, NAME, Losses, rescue
-from airflow_mlops.domain.spec.gates import VersusChampion
 from airflow_mlops.domain.spec.rescue import Rescue
 from airflow_mlops.learning.statistics import measures, paired
 
 if TYPE_CHECKING:
     from airflow_mlops.domain.policies.gates import Comparison
+    from airflow_mlops.domain.spec.gates import VersusChampion
     from airflow_mlops.stages.evaluate.gates.evidence import Evidence
     from airflow_mlops.stages.evaluate.rival import Rival
 
@@ -29,13 +29,13 @@ def rescued(evidence: Evidence, comparison: Comparison) -> Check | None:
         return None
     if gate.rescue is not None and evidence.failing:
         why = f"the champion fails ({evidence.failing.rstrip('.')})"
-        return _better_bet(evidence, comparison, rival, NAME, why)
+        return _better_bet(evidence, gate, comparison, rival, NAME, why)
     times = _times(evidence, rival)
     # A margin says how much better than the champion is worth a promotion, whatever was learned from.
     if gate.more_data is None or gate.margin > 0 or times is None or times < gate.more_data:
         return None
     why = f"it has learned from {times:.1f} times as long as the champion, whose rows are among them"
-    check = _better_bet(evidence, comparison, rival, MORE_DATA, why)
+    check = _better_bet(evidence, gate, comparison, rival, MORE_DATA, why)
     # Otherwise the champion, which does well, is compared as ever.
     return check if check.verdict is Verdict.PASS else None
 
@@ -48,8 +48,9 @@ def _times(evidence: Evidence, rival: Rival) -> float | None:
     return (ours.cut - ours.start) / (theirs.cut - theirs.start)
 
 
-def _better_bet(evidence: Evidence, comparison: Comparison, rival: Rival, name: str, because: str) -> Check:
-    gate = evidence.gates.versus_champion or VersusChampion()
+def _better_bet(
+    evidence: Evidence, gate: VersusChampion, comparison: Comparison, rival: Rival, name: str, because: str
+) -> Check:
     rule = gate.rescue or Rescue()
     judged, best, metric = evidence.judged, evidence.candidate, evidence.compared_by
     proper, theirs = _PROPER[best.task], None

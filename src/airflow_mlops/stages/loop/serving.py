@@ -12,7 +12,7 @@ from airflow_mlops.domain.facts.results import DatasetVersion, HealthReport, Mod
 from airflow_mlops.domain.facts.scoring import ScoringReport
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.policies.labels import unmatched
-from airflow_mlops.domain.policies.seen import fine
+from airflow_mlops.domain.policies.seen import references
 from airflow_mlops.exceptions import BadRows, DigestMismatch, ModelNotFound
 from airflow_mlops.learning.labels import labels
 from airflow_mlops.learning.labels.join import Truth
@@ -148,11 +148,7 @@ def take_labels(plan: PredictionPlan, partition: Partition) -> None:
 
 def _drift(plan: LoopPlan, dataset: DatasetVersion, champion: ModelRef | None) -> compare.Drift:
     policy = plan.spec.monitor.drift
-    seen: tuple[str, ...] = ()
-    if policy.reference == "seen" and champion is not None:
-        partition = Partition.parse(dataset.partition, dataset.grain)
-        reports = health.history(plan.uri("monitoring"), dataset.partition)
-        seen = fine(reports, champion, partition, plan.spec.labels.delay)
+    delay = plan.spec.labels.delay
     compared = drift.drift(
         plan.client,
         dataset=dataset if champion is None else plan.with_labels(dataset),
@@ -161,8 +157,14 @@ def _drift(plan: LoopPlan, dataset: DatasetVersion, champion: ModelRef | None) -
         summaries_uri=plan.uri("summaries"),
         predictions_uri=plan.uri("predictions"),
         target=plan.spec.target,
-        delay=plan.spec.labels.delay,
-        seen=seen,
+        delay=delay,
+        seen=references(
+            policy,
+            champion,
+            dataset,
+            delay,
+            lambda: health.history(plan.uri("monitoring"), dataset.partition),
+        ),
         page=plan.pictures,
     )
     _draw(plan, dataset.partition, compared)

@@ -7,8 +7,7 @@ from typing import Any
 
 from airflow_mlops.domain.checks import Check
 from airflow_mlops.domain.facts.results import HealthReport, ModelRef
-from airflow_mlops.domain.partitions import Partition
-from airflow_mlops.domain.policies.seen import fine
+from airflow_mlops.domain.policies.seen import references
 from airflow_mlops.domain.spec.model import DriftPolicy
 from airflow_mlops.learning.labels import labelled
 from airflow_mlops.stages.drift import drift
@@ -31,9 +30,7 @@ def compared(
     :return: the overall check first, then one for each column.
     """
     dataset, delay = plan.datasets[place], plan.spec.labels.delay
-    seen: tuple[str, ...] = ()
-    if policy.reference == "seen" and champion is not None:
-        seen = fine(reports, champion, Partition.parse(dataset.partition, dataset.grain), delay)
+    seen = references(policy, champion, dataset, delay, lambda: reports)
 
     def compute() -> list[dict[str, Any]]:
         # Summaries, of partitions and of training data, have one writer at a time.
