@@ -46,6 +46,7 @@ _FILE = "evaluation.json"
 _VERDICT = "mlops.verdict"
 
 
+@own_metrics.scoped(lambda candidates, **_: candidates[0])
 def evaluate_candidates(
     candidates: Sequence[TrainedModel],
     *,

@@ -29,7 +29,7 @@ from airflow_mlops.stages.drift.reference import TARGET, read
 from airflow_mlops.stages.evaluate import evaluate
 from airflow_mlops.stages.guard import probation
 from airflow_mlops.stages.promote import promote
-from airflow_mlops.stages.replay import compare, planning, replay, stages, workers
+from airflow_mlops.stages.replay import compare, drifted, planning, replay, stages, workers
 from airflow_mlops.stages.replay.planning import ReplayPlan
 from airflow_mlops.stages.reproduce import reproduce
 from airflow_mlops.stages.train import jobs, train
@@ -355,7 +355,8 @@ class Cached:
     def __init__(self, plan: ReplayPlan, monkeypatch: pytest.MonkeyPatch) -> None:
         self.plan = plan
         self.asked: list[tuple[str, str]] = []
-        monkeypatch.setattr(stages, "cached", self._ask)
+        for module in (stages, drifted):
+            monkeypatch.setattr(module, "cached", self._ask)
 
     def _ask(self, folder: Path, kind: str, key: str, compute: Any) -> Any:
         self.asked.append((kind, key))
@@ -405,7 +406,7 @@ def test_what_was_replayed_is_kept_for_its_metric_split_target_and_labels(
     assert len({evaluated(first.model_copy(update=each)) for each in ({}, *others)}) == 3
     other = with_spec(plan, target="delayed")
     later = with_spec(plan, labels=SPEC.labels.model_copy(update={"delay": LATER}))
-    drift = {asked.key(stages.compared, each, SPEC.monitor.drift, 2, ref) for each in (plan, other, later)}
+    drift = {asked.key(drifted.compared, each, SPEC.monitor.drift, 2, ref) for each in (plan, other, later)}
     assert len(drift) == 3
     assert len({asked.key(stages.quality, each, 2, ref) for each in (plan, other)}) == 2
     assert len({asked.key(stages.split, each, 2) for each in (plan, later)}) == 2
