@@ -37,7 +37,11 @@ class Measure(Fact):
 
 
 def judge(
-    measures: Sequence[Measure], policy: DriftPolicy, *, weights: Mapping[str, float] | None = None, rows: int
+    measures: Sequence[Measure],
+    policy: DriftPolicy,
+    *,
+    importance: Mapping[str, float] | None = None,
+    rows: int,
 ) -> tuple[Check, tuple[Check, ...]]:
     """Judge each measure, and the table by the share of its features that have drifted.
 
@@ -45,11 +49,21 @@ def judge(
     their number by Benjamini and Hochberg (Journal of the Royal Statistical Society B 57, 1995). A feature has drifted if any
     of its measures fails. Predictions and target are judged in the same way, but do not count in the share.
 
-    :param weights: weight of each feature in the share. With None, or if no weight is above 0, all features count the same.
+    The reason of a feature that has drifted says what it is worth to the model: a large shift of what does not matter is no loss.
+
+    :param importance: what each feature is worth to the model, on any scale; None if that is not known. It is their weight in the
+        share if the policy says so and any is above 0; otherwise all features count the same.
     :param rows: number of rows that are judged.
     """
     adjusted = adjust([measure.p for measure in measures])
-    checks = tuple(_check(measure, p, policy) for measure, p in zip(measures, adjusted, strict=True))
+    features = dict.fromkeys(measure.column for measure in measures if measure.feature)
+    worth = {name: max((importance or {}).get(name, 0.0), 0.0) for name in features}
+    total = sum(worth.values())
+    worth = {name: part / total for name, part in worth.items()} if total else {}
+    checks = tuple(
+        _check(measure, p, policy, worth.get(measure.column) if measure.feature else None)
+        for measure, p in zip(measures, adjusted, strict=True)
+    )
     columns: dict[str, Verdict] = {}
     worst: dict[str, float] = {}
     for measure, check in zip(measures, checks, strict=True):
@@ -59,7 +73,7 @@ def judge(
             columns[measure.column] = _either(columns.get(measure.column), check.verdict)
         if check.verdict is Verdict.FAIL:
             worst[measure.column] = max(worst.get(measure.column, 0.0), check.observed or 0.0)
-    return _overall(columns, worst, policy, weights, rows), checks
+    return _overall(columns, worst, policy, worth, rows), checks
 
 
 def adjust(p_values: Sequence[float | None]) -> list[float | None]:
@@ -77,7 +91,7 @@ def _either(earlier: Verdict | None, latest: Verdict) -> Verdict:
     return Verdict.FAIL if Verdict.FAIL in (earlier, latest) else latest
 
 
-def _check(measure: Measure, p: float | None, policy: DriftPolicy) -> Check:
+def _check(measure: Measure, p: float | None, policy: DriftPolicy, worth: float | None) -> Check:
     limits = {
         "": policy.threshold,
         "unseen": policy.unseen,
@@ -93,6 +107,8 @@ def _check(measure: Measure, p: float | None, policy: DriftPolicy) -> Check:
         reason += f", p {p:.2g}" if p >= 1e-4 else ", p < 0.0001"
         if large and not significant:
             reason += ": no more than chance explains"
+        if verdict is Verdict.FAIL and worth is not None:
+            reason += f"; {worth:.0%} of the importance"
     return Check(
         name=measure.name,
         verdict=verdict,
@@ -107,12 +123,11 @@ def _overall(
     columns: Mapping[str, Verdict],
     worst: Mapping[str, float],
     policy: DriftPolicy,
-    weights: Mapping[str, float] | None,
+    worth: Mapping[str, float],
     rows: int,
 ) -> Check:
-    importance = {name: max((weights or {}).get(name, 0.0), 0.0) for name in columns}
-    weighted = any(importance.values())
-    counted = importance if weighted else dict.fromkeys(columns, 1.0)
+    weighted = policy.weights == "importance" and bool(worth)
+    counted = worth if weighted else dict.fromkeys(columns, 1.0)
     total = sum(counted.values())
     drifted = sum(counted[name] for name, verdict in columns.items() if verdict is Verdict.FAIL)
     measured = sum(counted[name] for name, verdict in columns.items() if verdict is not Verdict.INCONCLUSIVE)
@@ -129,7 +144,7 @@ def _overall(
         expected=f"< {policy.columns:g} of columns",
         observed=share,
         n=rows,
-        reason=_reason(columns, worst, share if weighted else None)
+        reason=_reason(columns, worst, worth, share if weighted else None)
         + (
             "" if weighted or policy.weights == "equal" else "; no importance is known, so all count the same"
         ),
@@ -141,9 +156,15 @@ def _reaches(share: float, limit: float) -> bool:
     return share >= limit - 1e-9
 
 
-def _reason(columns: Mapping[str, Verdict], worst: Mapping[str, float], weighted: float | None) -> str:
+def _reason(
+    columns: Mapping[str, Verdict],
+    worst: Mapping[str, float],
+    worth: Mapping[str, float],
+    weighted: float | None,
+) -> str:
     measured = sum(verdict is not Verdict.INCONCLUSIVE for verdict in columns.values())
-    first = sorted(worst, key=lambda name: (-worst[name], name))[:3]
+    effect = {name: distance * worth.get(name, 0.0) for name, distance in worst.items()}
+    first = sorted(worst, key=lambda name: (-effect[name], -worst[name], name))[:3]
     named = ", ".join(f"{name} {worst[name]:.3f}" for name in first)
     reason = f"{len(worst)} of {measured} measured columns drifted{f' (most: {named})' if named else ''}"
     if weighted is not None:

@@ -14,6 +14,8 @@ NEWEST = 2
 SECOND: Mapping[Place, Any] = {
     # The tests of a whole stream share one error budget, so that a single FAIL is no chance.
     ("monitor", "performance", "chance"): 0.05,
+    # Seasons and trends that the champion does well on are no news.
+    ("monitor", "drift", "reference"): "seen",
     ("gates", "versus_champion", "evidence"): "adds_up",
     ("gates", "versus_champion", "rescue"): {},
     ("gates", "versus_champion", "more_data"): 2,
@@ -28,6 +30,8 @@ _BESIDE: Mapping[Place, Place] = {("retrain", "budget"): ("retrain", "when")}
 """Keys that are set only beside another one of the edition: who names the rules says how often, too."""
 _OF_TASK: Mapping[Place, Task] = {("train", "recalibrate"): Task.CLASSIFICATION}
 """The task that a value is for, where it is not for any."""
+_OF_CHAMPION: Mapping[Place, str] = {("monitor", "drift", "reference"): "train"}
+"""The section that a kind of spec needs besides, as only a champion of ours has training data."""
 _ELSEWHERE = ("train", "retrain")
 """Sections that say how models are trained here, which a spec of models that are trained elsewhere must not."""
 
@@ -47,7 +51,8 @@ def filled(values: Mapping[str, Any], sections: Mapping[str, Any]) -> dict[str, 
         beside, task = _BESIDE.get(place), _OF_TASK.get(place)
         if (beside and _at(values, beside) is not None) or task not in (None, values.get("task")):
             continue
-        if place[0] in sections and not (elsewhere and place[0] in _ELSEWHERE):
+        needs = {place[0], _OF_CHAMPION.get(place, place[0])}
+        if needs <= set(sections) and not (elsewhere and place[0] in _ELSEWHERE):
             whole = _put(whole, place, value)
     return whole
 

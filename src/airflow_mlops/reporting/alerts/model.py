@@ -59,6 +59,7 @@ def health(
         facts=run.facts(
             ("Version" if is_external else "Champion", f"version {champion.version}" if champion else None),
             ("Since", f"{since[0]}, {counted(len(since), 'partition')}" if len(since) > 1 else None),
+            ("Effect of the drift", _effect(report) if report.drift.verdict is Verdict.FAIL else None),
             ("Until now", None if is_external or done is None else str(done)),
         ),
         findings=findings([*failed, *drifted]),
@@ -75,6 +76,16 @@ def health(
         links=run.links(*([("Open the drift report", f"/mlops/reports/{page}")] if page else [])),
         picture=picture,
     )
+
+
+def _effect(report: HealthReport) -> str:
+    """Return what labels tell of the effect that drift has on quality."""
+    effects = {
+        Verdict.PASS: "none on the labels that have come: quality is as it should be",
+        Verdict.FAIL: "quality fails on the labels that have come",
+        Verdict.INCONCLUSIVE: "not known yet, as the labels that have come cannot tell",
+    }
+    return effects[report.performance.verdict]
 
 
 def moved(run: Run, report: GuardReport) -> Notice | None:

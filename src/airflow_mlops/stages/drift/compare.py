@@ -71,7 +71,7 @@ def compare(
     title: str,
     seen: Mapping[str, Mapping[str, Column]] | None = None,
     extra: Mapping[str, tuple[Column, Column]] | None = None,
-    weights: Mapping[str, float] | None = None,
+    importance: Mapping[str, float] | None = None,
     page: bool = True,
 ) -> Drift:
     """Measure and judge the drift of current summaries against those of a reference.
@@ -84,8 +84,7 @@ def compare(
         :func:`airflow_mlops.stages.drift.nearest.measure`.
     :param extra: columns that are reported but not counted, such as predictions: summaries before and now, by
         name.
-    :param weights: weight of each feature in the share of drifted columns; None means that all weigh the
-        same.
+    :param importance: what each feature is worth to the model; None if that is not known.
     :param page: whether to draw a page and a picture too.
     """
     references = {
@@ -104,7 +103,7 @@ def compare(
         for measurement in distance.measure(name, *pair, min_rows=policy.min_rows, feature=False)
     )
     rows = max((column.rows for column in now.values()), default=0)
-    overall, checks = judge(measures, policy, weights=weights, rows=rows)
+    overall, checks = judge(measures, policy, importance=importance, rows=rows)
     if not page:
         return Drift(overall, checks)
     drawable = {

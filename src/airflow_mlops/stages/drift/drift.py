@@ -87,7 +87,7 @@ def drift(
             for part in _comparable(window, seen, policy)
         },
         extra=extra,
-        weights=_importance(client, champion) if policy.weights == "importance" else None,
+        importance=_importance(client, champion),
         page=page,
     )
 

@@ -87,11 +87,27 @@ def test_predictions_do_not_count_among_the_columns() -> None:
 )  # fmt: skip
 def test_columns_count_by_their_weight(weights: dict[str, float] | None, share: float, reason: str) -> None:
     policy = DriftPolicy(weights="importance")
-    overall, _ = drift.judge([measure("x", 0.2, 0.0), measure("y")], policy, weights=weights, rows=1000)
+    overall, _ = drift.judge([measure("x", 0.2, 0.0), measure("y")], policy, importance=weights, rows=1000)
     assert (overall.observed, overall.reason) == (pytest.approx(share), reason)
 
 
 def test_a_share_at_the_limit_is_drift_whatever_its_fractions_add_up_to() -> None:
     found = [measure(f"x{place}", 0.2 if place < 3 else 0.0, 0.0) for place in range(10)]
     weights = {each.column: 0.1 for each in found}
-    assert drift.judge(found, DriftPolicy(columns=0.3), weights=weights, rows=1)[0].verdict is Verdict.FAIL
+    assert drift.judge(found, DriftPolicy(columns=0.3), importance=weights, rows=1)[0].verdict is Verdict.FAIL
+
+
+def test_what_has_drifted_says_what_it_is_worth_to_the_model_and_the_verdict_names_what_costs_most_first() -> (
+    None
+):
+    moved = [measure("little", 0.5, 0.0), measure("much", 0.2, 0.0), measure("same", 0.0, 1.0)]
+    importance = {"little": 0.01, "much": 0.08, "same": 0.01}
+    overall, checks = drift.judge(moved, POLICY, importance=importance, rows=1000)
+    assert [check.reason.partition("; ")[2] for check in checks] == [
+        "10% of the importance",
+        "80% of the importance",
+        "",
+    ]
+    assert overall.reason == "2 of 3 measured columns drifted (most: much 0.200, little 0.500)"
+    # What it matters by is told; the share counts it only where the policy says so.
+    assert overall.observed == pytest.approx(2 / 3)

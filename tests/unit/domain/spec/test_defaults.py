@@ -79,7 +79,7 @@ def test_predictions_of_another_system_have_editions_of_what_is_watched() -> Non
     spec = MonitoringSpec.from_dict(
         {**SMALLEST, "defaults": 2, "predictions": {"prediction": "p", "reference": "2013-01"}}
     )
-    assert spec.defaults == 2
+    assert (spec.defaults, spec.monitor.drift.reference) == (2, "training")
 
 
 def test_an_edition_that_does_not_exist_is_refused_with_those_that_do() -> None:

@@ -36,6 +36,24 @@ def test_bad_health_names_what_drifted_with_expected_and_observed() -> None:
     assert notice.links[-1].url == "https://airflow.example.com/team/mlops/reports/flights/2013-06/drift.html"
 
 
+@pytest.mark.parametrize(
+    ("performance", "effect"),
+    [
+        (Verdict.PASS, "none on the labels that have come"),
+        (Verdict.FAIL, "quality fails on the labels that have come"),
+        (Verdict.INCONCLUSIVE, "not known yet"),
+    ],
+)
+def test_drift_is_told_with_what_labels_tell_of_its_effect(performance: Verdict, effect: str) -> None:
+    drifted = make_health(performance=make_check("performance", performance))
+    facts = dict(health(make_run(), drifted).facts)
+    assert facts["Effect of the drift"].startswith(effect)
+    fails = make_health(
+        drift=make_check("drift"), performance=make_check("performance", Verdict.FAIL), columns=()
+    )
+    assert "Effect of the drift" not in dict(health(make_run(), fails).facts)
+
+
 def test_bad_health_that_goes_on_from_partition_to_partition_is_one_thing_to_tell() -> None:
     june, july, august = (
         health(make_run(dag="flights.monitor", partition=each), make_health(partition=each), since=(since,))

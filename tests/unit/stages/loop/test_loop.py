@@ -19,7 +19,7 @@ from airflow_mlops.stages.loop.plan import LoopPlan
 from airflow_mlops.stores.registry import ledger, registry
 from airflow_mlops.stores.sources.python import PythonSource
 from airflow_mlops.stores.tables import tables
-from history import month, rows_of
+from history import month, rows_of, shifted
 from synthetic import make_client
 
 pytestmark = pytest.mark.slow  # fits, and processes that bless
@@ -131,6 +131,21 @@ def test_pages_are_those_of_the_tasks(told: tuple[World, list[Any], list[tuple[s
         "flights/2013-03/drift.html",
     } <= set(world.pages)
     assert b"promoted" in world.pages["flights/2013-02/model_card.html"].lower()
+
+
+def test_a_wind_that_does_no_harm_is_told_once(tmp_path: Path) -> None:
+    monitor = {
+        "drift": {"min_rows": 100, "columns": 0.2, "reference": "seen"},
+        "performance": {"min_rows": 10},
+    }
+    world = World(tmp_path, monitor=monitor, retrain={"when": {"every": 100}})
+    keys = ("2013-01", "2013-02", "2013-03", "2013-04")
+    world.rows = {key: rows_of(key) if key < "2013-03" else shifted(key) for key in keys}
+    march, last = [step.health for step in world.run(*keys)][2:]
+    assert (march.drift.verdict, march.performance.verdict) == (Verdict.FAIL, Verdict.PASS)
+    wind = next(check for check in march.columns if check.name == "drift.wind")
+    assert wind.reason.endswith("of the importance")
+    assert last.drift.verdict is Verdict.PASS
 
 
 def test_what_was_decided_is_not_decided_again(told: tuple[World, list[Any], list[tuple[str, str]]]) -> None:
