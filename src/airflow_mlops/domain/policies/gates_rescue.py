@@ -46,8 +46,10 @@ def rescue(
     """Check that a candidate is the better bet than the champion.
 
     PASS if it measures better in the training metric and in a proper score, the interval of its improvement lies above
-    ``-margin``, and it has less loss than a constant. FAIL if it measures no better than either. INCONCLUSIVE if the interval
-    leaves more than ``margin`` to lose, or if there are too few rows for one.
+    ``-margin``, and it has less loss than a constant. By ``more_data`` it is enough to be better in one of the two scores: that it
+    is the better one is likely before anything is measured, and one holdout tells two good models apart by little but noise.
+    FAIL if it measures no better than that. INCONCLUSIVE if the interval leaves more than ``margin`` to lose, or if there are too
+    few rows for one.
 
     :param comparison: with the interval of the improvement at ``confidence``.
     :param margin: loss that the interval may leave, in units of the metric; None for the default.
@@ -56,8 +58,8 @@ def rescue(
     """
     if margin is None:
         margin = _tolerated(metric, comparison.baseline)
-    scores = " and ".join(dict.fromkeys((metric, losses.name)))
-    verdict, reason = _bet(metric, comparison, losses, margin)
+    scores = (" or " if name == MORE_DATA else " and ").join(dict.fromkeys((metric, losses.name)))
+    verdict, reason = _bet(metric, comparison, losses, margin, either=name == MORE_DATA)
     return Check(
         name=name,
         verdict=verdict,
@@ -77,18 +79,21 @@ def _tolerated(metric: str, baseline: float | None) -> float:
     return TOLERATED_SHARE * abs(baseline or 0.0)
 
 
-def _bet(metric: str, comparison: Comparison, losses: Losses, margin: float) -> tuple[Verdict, str]:
+def _bet(
+    metric: str, comparison: Comparison, losses: Losses, margin: float, *, either: bool
+) -> tuple[Verdict, str]:
     if comparison.problem or comparison.observed is None or comparison.baseline is None:
         return Verdict.INCONCLUSIVE, comparison.problem or f"{metric} could not be measured for both models"
     if losses.candidate is None or losses.champion is None or losses.constant is None:
         return Verdict.INCONCLUSIVE, f"{losses.name} could not be measured for both models and a constant"
     gain = comparison.observed - comparison.baseline
     gain = gain if metric_of(metric).greater_is_better else -gain
-    if gain <= 0:
-        return Verdict.FAIL, f"improvement {signed(gain)} in {metric}: it is no better"
     ours, theirs = number(losses.candidate), number(losses.champion)
+    no_better = [f"improvement {signed(gain)} in {metric}: it is no better"] if gain <= 0 else []
     if losses.candidate >= losses.champion:
-        return Verdict.FAIL, f"{losses.name} {ours} is no better than the champion's {theirs}"
+        no_better.append(f"{losses.name} {ours} is no better than the champion's {theirs}")
+    if len(no_better) > either:
+        return Verdict.FAIL, no_better[0]
     if losses.candidate >= losses.constant:
         constant = number(losses.constant)
         return Verdict.FAIL, f"{losses.name} {ours} is no better than that of a constant, {constant}"

@@ -70,7 +70,7 @@ class Train(NamesOwnMetrics):
     window: Window = Field(
         default="all",
         description="Partitions to learn from, the latest before the holdout; `all` for every one. A list such as `[all, 3]` leaves it to "
-        "each training, which takes what predicts the newest training partition best.",
+        "each training, which takes what predicts the newest training partition best, the longest unless a shorter one does by more than chance explains.",
     )
     holdout: Holdout = Field(
         default=1,

@@ -11,8 +11,10 @@ from airflow_mlops.learning.statistics import measures
 from airflow_mlops.stages.train import decision, fitting, folds
 
 if TYPE_CHECKING:
+    import numpy as np
     from sklearn.pipeline import Pipeline
 
+    from airflow_mlops.domain.facts.decision import DecisionRule
     from airflow_mlops.domain.facts.recipe import Recipe
     from airflow_mlops.stages.train.folds import Fold
 
@@ -51,6 +53,17 @@ def later_rows(
 ) -> float | None:
     """Fit to some rows, and return the metric of a recipe on later ones; None if it is undefined there.
 
+    :raises: as :func:`predict_later`.
+    """
+    predicted, rule = predict_later(unfitted, before, later, recipe, name, n_threads)
+    return measures.measure(recipe.metric, later.labels, predicted, rule=rule, weights=later.weights)
+
+
+def predict_later(
+    unfitted: Pipeline, before: fitting.Data, later: fitting.Data, recipe: Recipe, name: str, n_threads: int
+) -> tuple[np.ndarray, DecisionRule]:
+    """Fit to some rows, and predict later ones; return what was predicted, and the rule by which a class is chosen of it.
+
     :param name: of the candidate and its parameters, for messages.
     :raises TrainingFailed: if it cannot be fitted, or cannot predict.
     :raises NotEnoughData: if the rows to fit on are of one class.
@@ -58,5 +71,4 @@ def later_rows(
     """
     model = fitting.fit(unfitted, before, n_threads, name)
     predicted = fitting.predicted(model, later, recipe.task, name)
-    rule = decision.suiting(recipe, later, predicted, before)
-    return measures.measure(recipe.metric, later.labels, predicted, rule=rule, weights=later.weights)
+    return predicted, decision.suiting(recipe, later, predicted, before)

@@ -13,16 +13,25 @@ from airflow_mlops.domain.metrics import metric_of
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.exceptions import NotEnoughData, TrainingFailed
 from airflow_mlops.learning import threads
-from airflow_mlops.learning.labels import labelled
+from airflow_mlops.learning.labels import groups, labelled
+from airflow_mlops.learning.statistics import measures, paired, resampling
 from airflow_mlops.stages.train import fitting, folds, measuring
 from airflow_mlops.stages.train.split import at
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
 
+    from airflow_mlops.domain.facts.decision import DecisionRule
     from airflow_mlops.domain.facts.recipe import Recipe
+    from airflow_mlops.domain.policies.gates import Comparison
+
+    Predictions = tuple[np.ndarray, DecisionRule]
 
 log = logging.getLogger(__name__)
+
+_CONFIDENCE = 0.8
+"""Of the interval by which a shorter window has to be better."""
 
 
 def choose(recipe: Recipe, data: fitting.Data, params: Mapping[str, Any]) -> WindowChoice:
@@ -30,8 +39,11 @@ def choose(recipe: Recipe, data: fitting.Data, params: Mapping[str, Any]) -> Win
 
     That is one step ahead, as the model will be used (Dawid, Statistical Theory: The Prequential Approach, 1984): a window
     that begins after a jump of the relation shows itself two partitions later, while the latest fifth of all rows still is
-    of the time before. Of equals the longest wins, and so it does where nothing can be measured. A window is no choice if it
-    has fewer than 50 rows before that partition, or fewer than 10 of a class that the longest one has.
+    of the time before. The longest wins unless a shorter one is better by more than chance explains, since one partition
+    tells two windows of a quiet stream apart by noise alone, and more rows are then the better guess: a shorter window takes the
+    place of the best longer one where the paired interval of its improvement, at 80 %, lies above 0. Where there are too few
+    days for an interval, the values decide. A window is no choice if it has fewer than 50 rows before that partition, or
+    fewer than 10 of a class that the longest one has.
 
     :param data: the training rows of the longest window. Those that bounds are calibrated on later are among them: one of a
         few windows is chosen by them, and nothing is fitted to them.
@@ -40,17 +52,25 @@ def choose(recipe: Recipe, data: fitting.Data, params: Mapping[str, Any]) -> Win
     import numpy as np
 
     newest = Partition.containing(recipe.split.cut - timedelta(microseconds=1), recipe.dataset.grain)
-    scores: dict[str, float | None] = dict.fromkeys(recipe.starts)
+    predictions: dict[str, Predictions] = {}
     first = int(np.searchsorted(data.times, at(newest.start)))
     later = folds.validated(data, folds.Fold(first, data.times.size))
-    if len(scores) > 1 and later.labels.size:
+    if len(recipe.starts) > 1 and later.labels.size:
         for name, start in recipe.starts.items():
             before = data.between(int(np.searchsorted(data.times, at(start))), first)
             if _suffices(before, data.between(0, first), recipe):
-                scores[name] = _score(recipe, before, later, params, f"of the window {name}")
-    best = _best(scores, recipe.metric)
+                predicted = _predict(recipe, before, later, params, f"of the window {name}")
+                predictions |= {name: predicted} if predicted is not None else {}
+    scores = {
+        name: measures.measure(recipe.metric, later.labels, values, rule=rule, weights=later.weights)
+        for name, (values, rule) in predictions.items()
+    }
+    measured = {name: predictions[name] for name, score in scores.items() if score is not None}
+    best = _best(measured, later, recipe) if measured else next(iter(recipe.starts))
     return WindowChoice(
-        chosen="all" if best == "all" else int(best), partition=newest.key, scores=dict(scores)
+        chosen="all" if best == "all" else int(best),
+        partition=newest.key,
+        scores={name: scores.get(name) for name in recipe.starts},
     )
 
 
@@ -66,30 +86,56 @@ def _suffices(rows: fitting.Data, longest: fitting.Data, recipe: Recipe) -> bool
     return classes.size > 1 and bool((counts >= LEAST_OF_A_CLASS).all())
 
 
-def _score(
+def _predict(
     recipe: Recipe, before: fitting.Data, later: fitting.Data, params: Mapping[str, Any], which: str
-) -> float | None:
+) -> Predictions | None:
     name = f"{fitting.name_of(recipe, params)}, {which}"
     try:
         unfitted = fitting.build(recipe, params, fitting.categories(recipe, before), len(before.classes))
         what = f"Fitting {name} to {before.labels.size:,} rows"
         with threads.remarks(), threads.bounded(threads.per_fit()):
             return threads.waited(
-                lambda: measuring.later_rows(unfitted, before, later, recipe, name, threads.per_fit()), what
+                lambda: measuring.predict_later(unfitted, before, later, recipe, name, threads.per_fit()),
+                what,
             )
     except (TrainingFailed, NotEnoughData, ValueError) as error:
         log.warning("%s cannot be measured, and is not chosen: %s", name, error)
         return None
 
 
-def _best(scores: Mapping[str, float | None], metric: str) -> str:
-    sign = 1 if metric_of(metric).greater_is_better else -1
-    best, *_ = scores
-    for name, score in scores.items():
-        highest = scores[best]
-        if score is not None and (highest is None or sign * score > sign * highest):
+def _best(predictions: Mapping[str, Predictions], later: fitting.Data, recipe: Recipe) -> str:
+    """Return the longest window, or the shorter one that is better than it, and than those between, by more than chance explains.
+
+    :param predictions: of each window, the longest first; the training metric is defined for all.
+    """
+    blocks = (
+        resampling.blocks(later.times, "auto", recipe.dataset.grain)
+        if later.groups is None
+        else groups.blocks(later.groups)
+    )
+    best, *shorter = predictions
+    for name in shorter:
+        (ours, our_rule), (theirs, their_rule) = predictions[name], predictions[best]
+        compared = paired.difference(
+            later.labels,
+            ours,
+            theirs,
+            recipe.metric,
+            blocks=blocks,
+            confidence=_CONFIDENCE,
+            rules=(our_rule, their_rule),
+            weights=later.weights,
+        )
+        if _better(compared, metric_of(recipe.metric).greater_is_better):
             best = name
     return best
+
+
+def _better(compared: Comparison, greater_is_better: bool) -> bool:
+    if compared.interval is not None:
+        return compared.interval[0] > 0
+    ours, theirs = compared.observed, compared.baseline
+    return ours is not None and theirs is not None and (ours > theirs if greater_is_better else ours < theirs)
 
 
 def longest(recipe: Recipe, choice: WindowChoice) -> WindowChoice:

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
+from airflow_mlops.domain.facts.decision import HALF
 from airflow_mlops.domain.facts.recipe import Recipe
 from airflow_mlops.domain.facts.results import ModelRef, TrainedModel
 from airflow_mlops.domain.facts.retraining import training_data
@@ -180,10 +181,36 @@ def test_a_smaller_error_is_better(tmp_path: Path) -> None:
     assert choice.scores["3"] < choice.scores["all"]
 
 
-def test_of_equals_the_longest_wins() -> None:
-    assert windows._best({"all": 0.7, "12": 0.7, "3": 0.6}, "roc_auc") == "all"
-    assert windows._best({"all": None, "12": 0.7, "3": 0.8}, "roc_auc") == "3"
-    assert windows._best({"all": None, "3": None}, "rmse") == "all"
+@pytest.mark.parametrize(
+    ("unlike", "better"),
+    [
+        (0.0, False),
+        # As far apart as two models of a quiet stream: better by 0.002 or so, which chance explains.
+        (0.1, False),
+        (1.0, True),
+    ],
+)
+def test_a_shorter_window_wins_by_more_than_chance_explains(unlike: float, better: bool) -> None:
+    rows = months()
+    recipe = make_windowed(rows, "all", SHORT)
+    later = fitting.data(rows, recipe)
+    chance = np.random.default_rng(2)
+    truth = later.labels + chance.normal(0, 1, later.labels.size)
+    short, long = ((truth + factor * chance.normal(size=truth.size)) for factor in (0.0, unlike))
+    sides = {"all": (long, HALF), "3": (short, HALF)}
+    areas = {
+        name: measures.measure("roc_auc", later.labels, _as_probability(values))
+        for name, (values, _) in sides.items()
+    }
+    assert areas["3"] is not None
+    assert areas["all"] is not None
+    assert areas["3"] >= areas["all"]
+    predicted = {name: (_as_probability(values), rule) for name, (values, rule) in sides.items()}
+    assert windows._best(predicted, later, recipe) == ("3" if better else "all")
+
+
+def _as_probability(values: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-values))
 
 
 def test_a_window_without_other_rows_than_a_longer_one_is_left_out() -> None:
