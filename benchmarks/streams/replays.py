@@ -29,7 +29,7 @@ POLICIES: dict[str, dict[str, Any]] = {
     },
     # The preset of Evidently calls a table drifted when half of its columns are.
     PRESET: {
-        "monitor": {"drift": {"columns": 0.5}},
+        "monitor": {"drift": {"columns": 0.5, "reference": "training"}},
         "retrain": {"when": {"drift": "1 of 1"}, "again": 1, "budget": None},
         "gates": {"versus_champion": None},
     },
