@@ -10,7 +10,7 @@ from airflow.sdk import BaseOperator
 
 from airflow_mlops import config
 from airflow_mlops.domain.facts.question import Question
-from airflow_mlops.domain.facts.recipe import RECALIBRATION, Recipe, TrainingConfig
+from airflow_mlops.domain.facts.recipe import CONSTANT, RECALIBRATION, Recipe, TrainingConfig
 from airflow_mlops.domain.facts.results import DatasetVersion
 from airflow_mlops.domain.facts.retraining import RetrainDecision
 from airflow_mlops.domain.spec.intervals import PredictionIntervals
@@ -43,7 +43,8 @@ class TrainOperator(BaseOperator):
     :param dataset: the dataset version, as a dict.
     :param candidate: a :class:`~airflow_mlops.domain.spec.model.Candidate`, or its form in a spec:
         ``{"sklearn.linear_model.Ridge": {"alpha": 1.0}}``, or a dotted path; or ``recalibration``, for the champion with refitted
-        probabilities where ``retrain`` says that its calibration asks, and nothing, as an empty dict, elsewhere.
+        probabilities where ``retrain`` says that its calibration asks, or ``constant``, for one that may take the champion's place
+        where ``retrain`` says that it fails, and nothing, as an empty dict, elsewhere.
     :param target: column to predict.
     :param task: classification or regression.
     :param classes: the classes of a classification in order; none takes those of the training rows.
@@ -165,8 +166,8 @@ class TrainOperator(BaseOperator):
         decision = RetrainDecision.from_dict(self.retrain) if self.retrain else None
         if decision and decision.again and decision.version:
             return self._hand_out(context, hook, decision.version)
-        if self.candidate == RECALIBRATION:
-            return self._recalibrate(context, hook, decision)
+        if self.candidate in (RECALIBRATION, CONSTANT):
+            return self._offer(context, hook, decision)
         recipe = self._recipe()
         trained = train.train_candidate(
             recipe,
@@ -182,15 +183,15 @@ class TrainOperator(BaseOperator):
         conclude(context, about, sentences.trained(trained), sentences.recipe(trained))
         return trained.to_dict()
 
-    def _recalibrate(
-        self, context: Context, hook: MlflowHook, decision: RetrainDecision | None
-    ) -> dict[str, Any]:
-        """Return the champion with refitted probabilities; nothing where something else has asked, or it is not possible."""
+    def _offer(self, context: Context, hook: MlflowHook, decision: RetrainDecision | None) -> dict[str, Any]:
+        """Return what is offered beside the candidates; nothing where something else has asked, or it is not possible."""
         dataset, trained = self._dataset(), None
         model = self._name(dataset)
-        if decision and decision.recalibrates:
+        constant = self.candidate == CONSTANT
+        if decision and (decision.failing if constant else decision.recalibrates):
             client, uri = hook.get_conn(), table_uri(model, "ledger")
-            trained = offer.recalibrated(
+            make = offer.constant if constant else offer.recalibrated
+            trained = make(
                 client,
                 champions.to_beat(client, uri, model, dataset.partition).champion,
                 self._recipe(Candidate(estimator="sklearn.dummy.DummyClassifier")),
@@ -199,7 +200,8 @@ class TrainOperator(BaseOperator):
                 artifacts=hook.artifact_location(model),
             )
         if trained is None:
-            conclude(context, (model, dataset.partition), "the champion is not recalibrated")
+            nothing = "no constant is offered" if constant else "the champion is not recalibrated"
+            conclude(context, (model, dataset.partition), nothing)
             return {}
         push(context, "mlflow_run", trained.run_id)
         about = (trained.model, trained.dataset.partition)
@@ -216,8 +218,8 @@ class TrainOperator(BaseOperator):
     @property
     def candidate_name(self) -> str:
         """Readable name of the candidate, by which Airflow lists the tasks that this one is mapped to."""
-        if self.candidate == RECALIBRATION:
-            return RECALIBRATION
+        if self.candidate in (RECALIBRATION, CONSTANT):
+            return str(self.candidate)
         return Candidate.model_validate(self.candidate).name
 
     def _recipe(self, candidate: Candidate | None = None) -> Recipe:

@@ -8,7 +8,7 @@ from airflow.sdk import DAG
 from airflow.sdk.definitions.xcom_arg import XComArg
 
 from airflow_mlops import assets
-from airflow_mlops.domain.facts.recipe import RECALIBRATION
+from airflow_mlops.domain.facts.recipe import CONSTANT, RECALIBRATION
 from airflow_mlops.domain.spec.model import ModelSpec
 from airflow_mlops.domain.spec.retrain import Mode
 from airflow_mlops.domain.spec.windows import text
@@ -52,7 +52,12 @@ def build(spec: ModelSpec) -> DAG:
             train = _trained(
                 spec,
                 decide,
-                rows | ({"retrain": decided} if _adds_up(spec) or spec.train.recalibrate else {}),
+                rows
+                | (
+                    {"retrain": decided}
+                    if _adds_up(spec) or spec.train.recalibrate or spec.gates.fallback
+                    else {}
+                ),
             )
         if suggested is not None:
             suggested >> train
@@ -131,6 +136,7 @@ def _trained(spec: ModelSpec, decide: DecideOperator, rows: dict[str, Any]) -> A
         candidate=[
             *(candidate.to_dict() for candidate in spec.train.candidates),
             *([RECALIBRATION] if spec.train.recalibrate else []),
+            *([CONSTANT] if CONSTANT in spec.gates.fallback else []),
         ]
     )
 

@@ -9,7 +9,7 @@ from airflow_mlops.domain.counts import counted
 from airflow_mlops.domain.facts.evidence import judged_again
 from airflow_mlops.domain.facts.results import Action
 from airflow_mlops.domain.facts.retraining import VERSION
-from airflow_mlops.domain.policies.gates_rescue import MORE_DATA
+from airflow_mlops.domain.policies.gates_rescue import FALLBACK, MORE_DATA
 from airflow_mlops.domain.policies.gates_rescue import NAME as RESCUE
 from airflow_mlops.reporting.verdicts import WARN, appearance, of_check, of_result, subject
 from airflow_mlops.reporting.words import learned, line, number, windows
@@ -77,6 +77,7 @@ def compared(checks: Iterable[Check]) -> str:
     against = "" if check.baseline is None else f" against {number(check.baseline)}"
     bets = {
         RESCUE: "the better bet than a failing champion,",
+        FALLBACK: "a constant in place of a failing champion,",
         MORE_DATA: "the better bet, as it has learned from more,",
     }
     what = bets.get(check.name, check.name.partition(".")[2])

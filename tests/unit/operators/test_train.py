@@ -192,3 +192,20 @@ def test_a_recalibration_is_made_of_the_champion_where_its_calibration_alone_ask
     for decision in (others.to_dict(), None):
         assert train_run("2013-03").execute(TrainOperator, "train", **arguments, retrain=decision) == {}
     assert len(history.client.search_model_versions(f"name = '{MODEL}'")) == 2
+
+
+def test_a_constant_is_trained_where_the_champion_fails(history: History) -> None:
+    history.publish("2013-01")
+    history.crown(history.train(history.publish("2013-02")), "2013-02")
+    march = history.publish("2013-03")
+    fails = RetrainDecision(
+        model=MODEL, partition="2013-03", retrain=True, checks=(), dataset=march, reason="r", failing="worthless",
+    )  # fmt: skip
+    run = train_run("2013-03")
+    made = trained(run, march, candidate="constant", retrain=fails.to_dict())
+    assert (made.candidate, made.constant, made.version) == ("constant", True, "2")
+    assert run.pushed == {"mlflow_run": made.run_id}
+    arguments = {"dataset": march.to_dict(), "candidate": "constant", "target": "late", "features": FEATURES}
+    for decision in (fails.model_copy(update={"failing": ""}).to_dict(), None):
+        assert train_run("2013-03").execute(TrainOperator, "train", **arguments, retrain=decision) == {}
+    assert len(history.client.search_model_versions(f"name = '{MODEL}'")) == 2

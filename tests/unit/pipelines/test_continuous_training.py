@@ -130,6 +130,14 @@ def test_a_recalibration_is_one_more_candidate() -> None:
     assert "retrain" not in former.get_task("train").partial_kwargs
 
 
+def test_a_constant_is_one_more_candidate_where_the_spec_falls_back_to_it() -> None:
+    gates = {"versus_champion": {"rescue": {"fallback": ["constant"]}}}
+    former, train = (dags["parcels.train"].get_task("train") for dags in (build(), build(gates=gates)))
+    candidates = [task.expand_input.value["candidate"] for task in (former, train)]
+    assert candidates[1] == [*candidates[0], "constant"]
+    assert train.partial_kwargs["retrain"] is not None
+
+
 def test_several_windows_reach_the_tasks_in_one_word() -> None:
     train = build(train={"window": ["all", 12, 3]})["parcels.train"]
     assert train.get_task("decide").window == "{{ params.window or 'all,12,3' }}"

@@ -39,6 +39,8 @@ AGAIN = make_check("again")
          "promoted version 5, judged again, roc_auc 0.7123 against 0.69"),
         ("promoted", {"checks": (make_check("rescue", observed=0.7, baseline=0.5),)},
          "promoted version 5, the better bet than a failing champion, 0.7 against 0.5"),
+        ("promoted", {"checks": (make_check("rescue.fallback", observed=0.69, baseline=1.2),)},
+         "promoted version 5, a constant in place of a failing champion, 0.69 against 1.2"),
         ("kept", {"after": "3", "reason": "no rule asks for it:\n drift: fine."},
          "not trained: no rule asks for it: drift: fine"),
         ("kept", {"after": "3", "candidate": "3"}, "kept version 3: why"),

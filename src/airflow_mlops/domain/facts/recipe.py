@@ -25,6 +25,8 @@ LEAST_ROWS = 50
 """Fewest labelled rows that a model is trained on."""
 RECALIBRATION = "recalibration"
 """What stands in place of a candidate for the champion with refitted probabilities."""
+CONSTANT = "constant"
+"""What stands in place of a candidate for the mean, or the share of each class, of the training labels."""
 LEAST_OF_A_CLASS = 10
 """Fewest rows of a class that a model learns, unless the spec names it."""
 
@@ -103,6 +105,7 @@ class Recipe(Fact):
         In the recipe of a version, ``split`` begins with the window that was chosen.
     :param keeps: the version whose model is kept, and whose probabilities alone are refitted; None fits the candidate.
     :param fresh_from: time of the first row that ``keeps`` has not learned from, to which its probabilities are refitted.
+    :param constant: whether it is the constant that may take the place of a champion that fails.
     """
 
     model: str
@@ -129,3 +132,4 @@ class Recipe(Fact):
     starts: dict[str, datetime] = Field(default_factory=dict, exclude_if=lambda starts: not starts)
     keeps: ModelRef | None = Field(default=None, exclude_if=_absent)
     fresh_from: datetime | None = Field(default=None, exclude_if=_absent)
+    constant: bool = Field(default=False, exclude_if=lambda fallback: not fallback)

@@ -116,7 +116,8 @@ class TrainedModel(Fact):
     :param texts: those of the features that are used by their words.
     :param origin: where it comes from, if it was trained elsewhere; None if it was trained here.
     :param keeps: the version whose model it is, of which the probabilities alone were refitted; None if it was fitted anew.
-    :param window: which of several windows it was fitted to; None if there was one only. The split is that of the rows fitted.
+    :param window: which of several windows it was fitted to; None for the only one. The split is that of the rows fitted.
+    :param constant: whether it is the constant that may take the place of a champion that fails.
     """
 
     model: str
@@ -146,6 +147,7 @@ class TrainedModel(Fact):
     origin: ForeignOrigin | None = Field(default=None, exclude_if=lambda origin: origin is None)
     keeps: str | None = Field(default=None, exclude_if=lambda version: version is None)
     window: WindowChoice | None = Field(default=None, exclude_if=lambda window: window is None)
+    constant: bool = Field(default=False, exclude_if=lambda fallback: not fallback)
 
 
 class ModelRef(Fact):
@@ -187,9 +189,7 @@ class Evaluation(Fact):
     champion: ModelRef | None
     metrics: dict[str, Number]
     champion_metrics: dict[str, Number] = Field(default_factory=dict)
-    by_class: dict[str, dict[str, Number]] = Field(
-        default_factory=dict, exclude_if=lambda measured: not measured
-    )
+    by_class: dict[str, dict[str, Number]] = Field(default_factory=dict, exclude_if=lambda rows: not rows)
     intervals: Intervals = Field(default_factory=dict)
     checks: tuple[Check, ...]
     verdict: Verdict

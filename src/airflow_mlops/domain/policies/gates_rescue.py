@@ -1,4 +1,4 @@
-"""The rules ``rescue`` and ``more_data``: where the better bet takes the champion's place, though nobody has proven it to be better.
+"""The rules ``rescue``, its fallback, and ``more_data``: where the better bet takes the champion's place, though nobody has proven it to be better.
 
 It does where the champion fails, and where the candidate has learned from much more than it. Both errors cost something then: to
 promote a model that is no better, and to keep one that is known to fail, or that is likely to be the worse of the two. So the one
@@ -14,7 +14,7 @@ from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.metrics import metric_of
 from airflow_mlops.domain.policies.gates import Comparison, number, signed
 
-NAME, MORE_DATA = "rescue", "more_data"
+NAME, FALLBACK, MORE_DATA = "rescue", "rescue.fallback", "more_data"
 """Names of the checks that stand in place of ``versus_champion`` if they pass."""
 TOLERATED, TOLERATED_SHARE = 0.01, 0.02
 """Loss that the interval may leave by default: of a metric with bounds, and as a share of the champion's value of others."""
@@ -23,7 +23,8 @@ TOLERATED, TOLERATED_SHARE = 0.01, 0.02
 class Losses(NamedTuple):
     """A proper score on the same rows, which is smaller where probabilities or values are better.
 
-    :param constant: of the mean, or the share of each class, of the labels that the candidate was trained on.
+    :param constant: of the mean, or the share of each class, of the labels that the candidate was trained on; infinite where the
+        candidate is this constant, which then need not be better.
     """
 
     name: str
@@ -54,16 +55,17 @@ def rescue(
     :param comparison: with the interval of the improvement at ``confidence``.
     :param margin: loss that the interval may leave, in units of the metric; None for the default.
     :param because: why the better bet suffices, such as why the champion fails.
-    :param name: of the check, :data:`NAME` or :data:`MORE_DATA`.
+    :param name: of the check, :data:`NAME`, :data:`FALLBACK` or :data:`MORE_DATA`.
     """
     if margin is None:
         margin = _tolerated(metric, comparison.baseline)
     scores = (" or " if name == MORE_DATA else " and ").join(dict.fromkeys((metric, losses.name)))
+    bar = "" if name == FALLBACK else ", better than a constant"
     verdict, reason = _bet(metric, comparison, losses, margin, either=name == MORE_DATA)
     return Check(
         name=name,
         verdict=verdict,
-        expected=f"better in {scores}, improvement > {-margin:g} at {confidence:.0%}, better than a constant",
+        expected=f"better in {scores}, improvement > {-margin:g} at {confidence:.0%}{bar}",
         observed=comparison.observed,
         baseline=comparison.baseline,
         interval=comparison.interval,

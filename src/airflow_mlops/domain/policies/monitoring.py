@@ -110,6 +110,18 @@ def performance(
     )
 
 
+def constant(check: Check) -> Check:
+    """Return the check of a champion that is a constant: it stands in for a model that failed, and the failure lasts.
+
+    :param check: what was measured of it.
+    """
+    expected, reason = (
+        "a model",
+        "the champion predicts the same of every row, in place of a model that failed",
+    )
+    return check.model_copy(update={"verdict": FAIL, "expected": expected, "reason": reason})
+
+
 def _drop(metric: str, observed: float | None, baseline: float | None, bound: float, then: str) -> Check:
     expected = f"<= {bound:g}"
     if observed is None or baseline is None:

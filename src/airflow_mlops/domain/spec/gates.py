@@ -230,6 +230,12 @@ class Gates(Section):
     approval: Approval = Field(default_factory=Approval, description="Whether people have the last word.")
 
     @property
+    def fallback(self) -> tuple[str, ...]:
+        """What takes the place of a champion that fails where no candidate is the better bet."""
+        rescue = self.versus_champion.rescue if self.versus_champion else None
+        return rescue.fallback if rescue else ()
+
+    @property
     def measured(self) -> dict[Place, str]:
         """The metrics that the gates name, by their place."""
         named: dict[Place, str] = {("floor", name): name for name in self.floor}
@@ -251,6 +257,9 @@ class Gates(Section):
             why = "needs score: {shadow: true}: what counts is what a challenger predicts beside the champion"
             complaints.append((("shadow",), why))
         versus = self.versus_champion
+        if self.shadow and self.fallback:
+            why = "is for a champion that fails now, and gates.shadow has candidates wait; leave one of the two out"
+            complaints.append((("versus_champion", "rescue", "fallback"), why))
         judged = CLOSED_FORMS.get(versus.test) if versus else None
         if versus and metric and judged not in (None, metric):
             why = f"{versus.test} compares {judged}, and train.metric is {metric}; use bootstrap"

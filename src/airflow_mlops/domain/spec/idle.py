@@ -28,6 +28,9 @@ def in_gates(
     if versus and versus.test == "delong" and len(classes) > len(BINARY):
         why = f"delong compares two classes, and classes names {len(classes)}; use bootstrap"
         yield ("versus_champion", "test"), why
+    if train.elsewhere and gates.fallback:
+        why = "is trained here, and train.elsewhere says that nothing is; leave one of the two out"
+        yield ("versus_champion", "rescue", "fallback"), why
     yield from always_right(gates.measured, classes)
     margins: dict[Place, float] = {}
     if versus:

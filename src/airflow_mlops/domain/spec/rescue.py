@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -20,4 +20,10 @@ class Rescue(Section):
     )
     confidence: Confidence = Field(
         default=0.8, description="Confidence of that interval, from 0.5 to below 1."
+    )
+    fallback: tuple[Literal["constant"], ...] = Field(
+        default=(),
+        exclude_if=lambda fallbacks: not fallbacks,
+        description="What takes the champion's place where no candidate is the better bet: `[constant]` for the mean, or the share of "
+        "each class, of the training labels, if that has less loss than the champion; none leaves the champion in place.",
     )

@@ -9,6 +9,7 @@ from airflow_mlops.domain.checks import Check, Verdict
 from airflow_mlops.domain.counts import counted
 from airflow_mlops.domain.facts.evidence import judged_again
 from airflow_mlops.domain.facts.results import Action
+from airflow_mlops.domain.policies.gates_rescue import FALLBACK
 from airflow_mlops.domain.policies.gates_rescue import NAME as RESCUE
 from airflow_mlops.domain.spec.alerts import Event, Level
 from airflow_mlops.reporting.alerts.notice import Finding, Notice, Passage, Status
@@ -216,12 +217,15 @@ def promotion(run: Run, decision: PromotionDecision) -> Notice | None:
 def no_better(run: Run, decision: PromotionDecision) -> Notice | None:
     """Return the notice that a champion fails and no candidate is the better bet; None unless that was judged.
 
-    People are told once of each champion.
+    People are told once of each champion, also where a constant takes its place, and then no more of that constant.
     """
-    rescue = next((check for check in decision.checks if check.name == RESCUE), None)
-    if decision.action is not Action.REFUSED or rescue is None or rescue.verdict is Verdict.PASS:
+    rescue = next((check for check in decision.checks if check.name in (RESCUE, FALLBACK)), None)
+    fallback = rescue is not None and rescue.name == FALLBACK and decision.action is Action.PROMOTED
+    refused = decision.action is Action.REFUSED and rescue is not None and rescue.verdict is not Verdict.PASS
+    if rescue is None or not (refused or fallback):
         return None
-    key = f"{run.model}/no better/{decision.before}"
+    key = f"{run.model}/no better/{decision.after}"
+    stays = "A constant predicts in its place" if fallback else "The champion goes on predicting"
     return Notice(
         id=key,
         key=key,
@@ -239,7 +243,7 @@ def no_better(run: Run, decision: PromotionDecision) -> Notice | None:
         passages=(
             Passage(
                 heading="What to do",
-                text="The champion goes on predicting. Training again on the same columns did not help, so ask what has changed: in the process that "
+                text=f"{stays}. Training again on the same columns did not help, so ask what has changed: in the process that "
                 "the data tells of, in a source, in what the target means. New columns or newer labels may be needed; a former version may do for a "
                 "while. The policy goes on trying.",
                 commands=(

@@ -17,11 +17,13 @@ def in_order(candidates: Sequence[TrainedModel], champion: ModelRef | None) -> l
     """Return the offers of a training in the order in which they are judged, each with the candidates that it is the best of.
 
     A recalibrated champion comes before what was trained: it changes least, and its inner score says nothing beside the others'.
+    A constant comes last: it stands in where nothing else passes.
     Where one offer is the champion already, as the evaluation was cleared after its promotion, it is the only one.
     """
     kept = [[candidate] for candidate in candidates if candidate.keeps]
-    fitted = [candidate for candidate in candidates if not candidate.keeps]
-    offers = [*kept, *([fitted] if fitted else [])]
+    fitted = [candidate for candidate in candidates if _ranked(candidate)]
+    constants = [[candidate] for candidate in candidates if candidate.constant]
+    offers = [*kept, *([fitted] if fitted else []), *constants]
     promoted = [offer for offer in offers if champion and best(offer).version == champion.version]
     return promoted or offers
 
@@ -41,7 +43,7 @@ def chosen(evaluations: Sequence[Evaluation]) -> Evaluation:
     """
     *before, last = evaluations
     if last.verdict is not Verdict.PASS:
-        last = next((each for each in evaluations if not each.candidate.keeps), evaluations[0])
+        last = next((each for each in evaluations if _ranked(each.candidate)), evaluations[0])
         before = [each for each in evaluations if each is not last]
     leaderboard = {name: score for each in evaluations for name, score in each.leaderboard.items()}
     reason = "; ".join([last.reason, *(f"judged too: {_refusal(each)}" for each in before)])
@@ -54,13 +56,18 @@ def _refusal(evaluation: Evaluation) -> str:
     return f"{candidate.candidate} (version {candidate.version}), {verdict}: {subject(decisive)}: {decisive.reason}"
 
 
+def _ranked(candidate: TrainedModel) -> bool:
+    """Whether a candidate is one of the spec, which are compared with each other by their inner scores."""
+    return not candidate.keeps and not candidate.constant
+
+
 def differ(candidates: Sequence[TrainedModel]) -> bool:
     """Whether candidates are not those of one training."""
-    kept = [candidate for candidate in candidates if candidate.keeps]
-    fitted = [candidate for candidate in candidates if not candidate.keeps]
-    # A recalibrated champion begins with its own rows.
+    fitted = [candidate for candidate in candidates if _ranked(candidate)]
+    others = [candidate for candidate in candidates if not _ranked(candidate)]
+    # A recalibrated champion begins with its own rows, a constant with those of the longest window.
     return any(_rows_of(candidate) != _rows_of(fitted[0]) for candidate in fitted) or any(
-        _shared(candidate) != _shared(other) for candidate in kept for other in candidates
+        _shared(candidate) != _shared(other) for candidate in others for other in candidates
     )
 
 

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from airflow_mlops.domain.checks import Check, Verdict
-from airflow_mlops.domain.policies.gates_rescue import MORE_DATA, NAME, Losses, rescue
+from airflow_mlops.domain.policies.gates_rescue import FALLBACK, MORE_DATA, NAME, Losses, rescue
+from airflow_mlops.domain.spec.gates import VersusChampion
 from airflow_mlops.domain.spec.rescue import Rescue
 from airflow_mlops.learning.statistics import measures, paired
 
 if TYPE_CHECKING:
     from airflow_mlops.domain.policies.gates import Comparison
-    from airflow_mlops.domain.spec.gates import VersusChampion
     from airflow_mlops.stages.evaluate.gates.evidence import Evidence
     from airflow_mlops.stages.evaluate.rival import Rival
-
-_PROPER = {"classification": "log_loss", "regression": "rmse"}
 
 
 def rescued(evidence: Evidence, comparison: Comparison) -> Check | None:
@@ -40,6 +39,19 @@ def rescued(evidence: Evidence, comparison: Comparison) -> Check | None:
     return check if check.verdict is Verdict.PASS else None
 
 
+def stands_in(evidence: Evidence, comparison: Comparison) -> Check:
+    """Return the check of a constant that is to take the place of a champion that fails: it has less loss, in the proper score.
+
+    It ranks no row before another, so that the training metric and the rule's margin, in units of that, say nothing of it.
+    """
+    gate, rival = evidence.gates.versus_champion or VersusChampion(), evidence.rival
+    if rival is None or not evidence.failing:
+        reason = "a constant stands in for a champion that fails, and none is known to"
+        return Check(name=FALLBACK, verdict=Verdict.FAIL, expected="a champion that fails", reason=reason)
+    why = f"fallback to a constant, as nothing else passes and the champion fails ({evidence.failing.rstrip('.')})"
+    return _better_bet(evidence, gate, comparison, rival, FALLBACK, why)
+
+
 def _times(evidence: Evidence, rival: Rival) -> float | None:
     """Return how many times as long as the champion the candidate has learned from; None if it has left out any rows of those."""
     ours, theirs = evidence.candidate.split, rival.split
@@ -53,7 +65,7 @@ def _better_bet(
 ) -> Check:
     rule = gate.rescue or Rescue()
     judged, best, metric = evidence.judged, evidence.candidate, evidence.compared_by
-    proper, theirs = _PROPER[best.task], None
+    proper, theirs = evidence.proper, None
     if rival.predicted is not None:
         again = paired.difference(
             judged.truth,
@@ -62,7 +74,7 @@ def _better_bet(
             metric,
             blocks=judged.blocks,
             confidence=rule.confidence,
-            test="bootstrap" if best.keeps else gate.test,
+            test=evidence.test(gate),
             rules=(judged.rule, rival.rule),
             weights=judged.weights,
         )
@@ -72,7 +84,7 @@ def _better_bet(
         metric,
         comparison,
         Losses(proper, evidence.metrics[proper], theirs, _constant(evidence, proper)),
-        margin=rule.margin,
+        margin=None if best.constant else rule.margin,
         confidence=rule.confidence,
         because=because,
         name=name,
@@ -81,6 +93,8 @@ def _better_bet(
 
 
 def _constant(evidence: Evidence, proper: str) -> float | None:
+    if evidence.candidate.constant:
+        return math.inf
     learned, judged = evidence.learned(), evidence.judged
     if learned is None:
         return None

@@ -13,6 +13,7 @@ from airflow_mlops.domain.facts.results import Action, DatasetVersion, ModelRef
 from airflow_mlops.domain.metrics import metric_of
 from airflow_mlops.domain.partitions import Partition
 from airflow_mlops.domain.policies.gates import signed, span
+from airflow_mlops.domain.policies.gates_rescue import FALLBACK
 from airflow_mlops.exceptions import (
     DigestMismatch,
     ModelNotFound,
@@ -42,13 +43,17 @@ PASS, FAIL, INCONCLUSIVE = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE
 
 
 def on_probation(rows: Sequence[Row]) -> Row | None:
-    """Return the promotion of the champion; None if it replaced no champion, or became champion by a rollback.
+    """Return the promotion of the champion; None if it replaced no champion, or became champion by a rollback or as a constant.
+
+    A constant ranks no row before another, so that most metrics would give the champion back that has failed.
 
     :param rows: of the ledger.
     """
     moves = [move for move in ledger.moves(rows) if move.action is not Action.RESTORED]
     last = moves[-1] if moves else None
-    return last if last is not None and last.action is Action.PROMOTED and last.before is not None else None
+    if last is None or last.action is not Action.PROMOTED or last.before is None:
+        return None
+    return None if any(check.name == FALLBACK for check in last.evidence.checks) else last
 
 
 @own_metrics.scoped(lambda *_, question, **__: question)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from airflow_mlops import exceptions
-from airflow_mlops.domain.facts.recipe import TrainingConfig
+from airflow_mlops.domain.facts.recipe import CONSTANT, TrainingConfig
 from airflow_mlops.domain.facts.results import (
     Action,
     DatasetVersion,
@@ -138,8 +138,12 @@ def _candidates(plan: LoopPlan, retrain: RetrainDecision) -> Iterator[TrainedMod
             tags={},
             artifacts=plan.artifacts,
         )
-    if retrain.recalibrates:
-        recalibrated = offer.recalibrated(
+    offers = {
+        offer.recalibrated: retrain.recalibrates,
+        offer.constant: bool(retrain.failing) and CONSTANT in spec.gates.fallback,
+    }
+    for make in (make for make, due in offers.items() if due):
+        offered = make(
             plan.client,
             champions.current(plan.client, plan.uri("ledger"), spec.name).champion,
             recipe_of(config, dataset, bounds, spec.train.candidates[0], spec.name),
@@ -147,8 +151,8 @@ def _candidates(plan: LoopPlan, retrain: RetrainDecision) -> Iterator[TrainedMod
             tags={},
             artifacts=plan.artifacts,
         )
-        if recalibrated is not None:
-            yield recalibrated
+        if offered is not None:
+            yield offered
     for candidate in spec.train.candidates:
         recipe = recipe_of(config, dataset, bounds, candidate, spec.name)
         yield train.train_candidate(

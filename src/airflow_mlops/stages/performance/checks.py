@@ -48,15 +48,16 @@ def baseline(
     """
     predictor = predictor_of(champion)
     prior, shares = models.prior(predictor), models.shares(predictor)
-    naive = metrics.naive(rows, coding, prior, shares, subject.question.metric).get(subject.question.metric)
+    metric, trained = subject.question.metric, models.training(predictor)
+    naive = metrics.naive(rows, coding, prior, shares, metric).get(metric)
     gone = (
         "the labels of the reference are not known, or not due"
         if champion.is_external
         else "the training labels are gone"
     )
-    return performance.baseline(
-        subject.question.metric, measurement, naive, policy.baseline, policy.min_rows, gone=gone
-    )
+    if trained is not None and trained[1].constant:
+        naive, gone = None, "the champion is a constant itself"
+    return performance.baseline(metric, measurement, naive, policy.baseline, policy.min_rows, gone=gone)
 
 
 def then(champion: ModelRef) -> str:

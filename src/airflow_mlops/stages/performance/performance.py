@@ -118,11 +118,15 @@ def measure(
         check = check.model_copy(update={"interval": measurement.interval})
     history = judge.update(subject, performance_uri) if performance_uri is not None else []
     models = Models(subject, history)
-    tested = quality.checks(subject, champion, training, rows, coding, models, policy, performance_uri)
+    tested: tuple[Check, ...] = ()
+    if not training.constant:
+        tested = quality.checks(subject, champion, training, rows, coding, models, policy, performance_uri)
     bounded = bool(policy.floor) or policy.drop is not None
     check = tests.performance(check, tested, bounded=bounded)
     if matured.due and matured.coverage < policy.min_coverage:
         check = check.model_copy(update={"verdict": Verdict.INCONCLUSIVE, "reason": labels_check.reason})
+    if training.constant:
+        check = monitoring.constant(check)
     others = (
         labels_check,
         *tested,

@@ -40,7 +40,7 @@ from airflow_mlops.learning.statistics import measures
 from airflow_mlops.stages.evaluate import evaluate
 from airflow_mlops.stages.monitor import health
 from airflow_mlops.stages.performance import performance
-from airflow_mlops.stages.replay import drifted, recalibration
+from airflow_mlops.stages.replay import drifted, offers
 from airflow_mlops.stages.replay.cache import cached, key_of, locked
 from airflow_mlops.stages.replay.planning import ReplayPlan, client
 from airflow_mlops.stages.score import score
@@ -107,13 +107,13 @@ def trained(plan: ReplayPlan, place: int, spec: ModelSpec | None = None) -> list
 def candidates(
     plan: ReplayPlan, place: int, retrain: RetrainDecision, champion: ModelRef | None, spec: ModelSpec
 ) -> list[TrainedModel]:
-    """Train every candidate and recalibrate the champion, or hand out what is judged again; ``spec`` as for :func:`split`.
+    """Train every candidate and what is offered beside them, or hand out what is judged again; ``spec`` as for :func:`split`.
 
     :raises TrainingFailed: as :func:`trained`, whose other errors are raised here too.
     """
     if retrain.again is None or retrain.version is None:
-        recalibrated = recalibration.of(plan, place, champion, spec) if retrain.recalibrates else []
-        return [*recalibrated, *trained(plan, place, spec)]
+        beside = offers.beside(plan, place, retrain, champion, spec)
+        return [*beside, *trained(plan, place, spec)]
     delay, dataset = plan.spec.labels.delay, plan.datasets[place]
     return [former.hand_out(plan.client(), plan.spec.name, retrain.version, dataset=dataset, delay=delay)]
 
@@ -150,7 +150,7 @@ def evaluated(
 
     def compute() -> dict[str, Any]:
         # Under several policies the same candidates are judged beside other champions, and each writes to their run in MLflow.
-        # A recalibration comes first, and is of one champion.
+        # What is offered beside them comes first, and is for one champion.
         with locked(plan.folder, f"candidates-{candidates[-1].version}"):
             began = monotonic()
             evaluation = evaluate.evaluate_candidates(

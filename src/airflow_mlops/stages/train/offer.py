@@ -1,4 +1,4 @@
-"""Offer: a recalibration of the champion beside the candidates of a training, where its calibration has asked for one."""
+"""Offers beside the candidates of a training: the champion with refitted probabilities, and a constant for one that fails."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from airflow_mlops.domain.facts.recipe import RECALIBRATION
+from airflow_mlops.domain.facts.recipe import CONSTANT, RECALIBRATION
+from airflow_mlops.domain.spec.candidates import Candidate
 from airflow_mlops.exceptions import (
     ModelNotFound,
     NotEnoughData,
@@ -16,6 +17,7 @@ from airflow_mlops.exceptions import (
     UntrustedModel,
 )
 from airflow_mlops.stages.train import jobs, recalibration, train
+from airflow_mlops.stores.registry import registry
 
 if TYPE_CHECKING:
     from airflow_mlops.domain.facts.recipe import Recipe
@@ -32,6 +34,10 @@ _IMPOSSIBLE = (
     TransformFailed,
     UntrustedModel,
 )
+_CONSTANTS = {
+    "classification": ("sklearn.dummy.DummyClassifier", "prior"),
+    "regression": ("sklearn.dummy.DummyRegressor", "mean"),
+}
 
 
 def recalibrated(
@@ -58,10 +64,53 @@ def recalibrated(
         return None
     try:
         recipe = recalibration.recipe_of(client, champion, ours)
-        identity = f"{key}/{RECALIBRATION}/{jobs.Job.of(recipe).identity()}"
-        return train.train_candidate(
-            recipe, client=client, key=identity, tags=tags, artifacts=artifacts, pictures=False
-        )
+        return _registered(client, recipe, f"{key}/{RECALIBRATION}", tags, artifacts)
     except _IMPOSSIBLE as error:
         log.warning("The champion is not recalibrated: %s", error)
         return None
+
+
+def constant(
+    client: Client,
+    champion: ModelRef | None,
+    ours: Recipe,
+    *,
+    key: str,
+    tags: Mapping[str, str],
+    artifacts: str | None = None,
+) -> TrainedModel | None:
+    """Register the constant that may take the place of a champion that fails; None if that is one, or it is not possible.
+
+    It predicts the mean, or the share of each class, of the labels of the longest window, each row counting by its weight alone.
+
+    :param ours: a recipe of the training, as ``key``, ``tags``, ``artifacts`` and errors as for :func:`recalibrated`.
+    """
+    if champion is None:
+        return None
+    estimator, strategy = _CONSTANTS[ours.task]
+    recipe = ours.model_copy(
+        update={
+            "candidate": Candidate(name=CONSTANT, estimator=estimator, params={"strategy": strategy}),
+            "class_weight": None,
+            "constant": True,
+            "ranked": False,
+            "starts": {},
+        }
+    )
+    try:
+        if not champion.is_external and registry.training(client, champion).constant:
+            log.info("Version %s is a constant already.", champion.version)
+            return None
+        return _registered(client, recipe, f"{key}/{CONSTANT}", tags, artifacts)
+    except _IMPOSSIBLE as error:
+        log.warning("There is no constant to fall back to: %s", error)
+        return None
+
+
+def _registered(
+    client: Client, recipe: Recipe, key: str, tags: Mapping[str, str], artifacts: str | None
+) -> TrainedModel:
+    identity = f"{key}/{jobs.Job.of(recipe).identity()}"
+    return train.train_candidate(
+        recipe, client=client, key=identity, tags=tags, artifacts=artifacts, pictures=False
+    )

@@ -119,7 +119,7 @@ def train(
         )
         _log_facts(patient, run, chosen)
         sample_digest = _log_sample(patient, run, chosen, table)
-        if pictures and not recipe.keeps:
+        if pictures and not recipe.keeps and not recipe.constant:
             _log_curve(patient, run, chosen)
         facts = {
             "model": model, "candidate": name, "run_id": run.info.run_id, "digest": logged.digest,
@@ -137,6 +137,9 @@ def train(
             tags[registry.DECISION] = chosen.decision.model_dump_json()
         if recipe.keeps:
             facts["keeps"] = recipe.keeps.version
+        if recipe.constant:
+            facts["constant"] = True
+            tags[registry.CONSTANT] = "true"
         if chosen.window:
             facts["window"] = chosen.window.to_dict()
         settings = {

@@ -29,6 +29,8 @@ DECISION = "mlops.decision"
 """Tag of versions: the :class:`~airflow_mlops.domain.facts.decision.DecisionRule`; none if 0.5 decides."""
 UNTIL = "mlops.until"
 """Tag of versions that were trained elsewhere: an event time from which on they have learned from no row."""
+CONSTANT = "mlops.constant"
+"""Tag of versions that predict the same of every row, in place of a champion that fails."""
 CHALLENGER = "challenger"
 """The alias of the version that predicts beside the champion."""
 
@@ -49,6 +51,7 @@ class Training(NamedTuple):
     :param decision: from which probability on the version puts a row in the second of two classes.
     :param until: an event time from which on it has learned from no row, if it was trained elsewhere; None for the cut of the
         split.
+    :param constant: whether it predicts the same of every row, in place of a champion that has failed.
     """
 
     task: str
@@ -59,6 +62,7 @@ class Training(NamedTuple):
     classes: tuple[str, ...] = ()
     decision: DecisionRule = HALF
     until: datetime | None = None
+    constant: bool = False
 
 
 # More than a version has; what is longer is shown in part.
@@ -196,6 +200,7 @@ def training(client: MlflowClient, ref: ModelRef) -> Training:
             classes=classes_of(version_tags),
             decision=decision_of(version_tags),
             until=datetime.fromisoformat(version_tags[UNTIL]) if UNTIL in version_tags else None,
+            constant=CONSTANT in version_tags,
         )
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -66,3 +67,14 @@ def test_a_spec_says_how_much_may_be_lost() -> None:
     comparison = Comparison(0.70, 0.68, (-0.05, 0.09))
     assert judged(comparison, margin=0.06).verdict is PASS
     assert judged(comparison, margin=0.0).verdict is INCONCLUSIVE
+
+
+def test_a_constant_need_not_be_better_than_itself() -> None:
+    comparison = Comparison(0.69, 1.1, (0.2, 0.5))
+    check = judged(comparison, (0.69, 1.1, math.inf), metric="log_loss", name="rescue.fallback")
+    assert (check.name, check.verdict) == ("rescue.fallback", PASS)
+    assert check.expected == "better in log_loss, improvement > -0.022 at 80%"
+    worse = judged(
+        Comparison(1.2, 1.1, (-0.2, 0.0)), (1.2, 1.1, math.inf), metric="log_loss", name="rescue.fallback"
+    )
+    assert worse.verdict is FAIL

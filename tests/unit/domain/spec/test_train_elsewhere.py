@@ -37,6 +37,10 @@ def test_models_of_elsewhere_have_no_candidates_and_a_pickle_needs_a_word() -> N
         ),
         ({"retrain": {"when": {"every": 2}}}, "retrain: says when models are trained here"),
         ({"decision": {"threshold": 0.3}}, "train.elsewhere: names models that are trained elsewhere, and `decision` cuts"),
+        (
+            {"gates": {"versus_champion": {"rescue": {"fallback": ["constant"]}}}},
+            "gates.versus_champion.rescue.fallback: is trained here, and train.elsewhere says that nothing is",
+        ),
         ({"train": {"trust": "all"}}, "train.trust: "),
     ],
 )  # fmt: skip

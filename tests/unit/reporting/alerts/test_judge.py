@@ -154,6 +154,19 @@ def test_a_failing_champion_without_a_better_candidate_is_an_alarm_of_its_own_an
     assert titles(judged(record=[passed])) == ["flights 2013-06: version 5 is the new champion"]
 
 
+def test_a_constant_in_a_failing_champions_place_is_an_alarm_and_not_told_of_again() -> None:
+    fallback, rescue = make_check("rescue.fallback", "PASS"), make_check("rescue", "FAIL")
+    promoted = make_decision("promoted", before="4", after="5", checks=(fallback,))
+    refused = make_decision("refused", before="5", after="5", key="later", checks=(rescue,))
+    first, second = (judged(record=[decision]).notices for decision in (promoted, refused))
+    assert [notice.title for notice in first] == [
+        "flights 2013-06: version 5 is the new champion",
+        "flights 2013-06: the champion fails, and no candidate is better",
+    ]
+    assert first[1].passages[0].text.startswith("A constant predicts in its place.")
+    assert first[1].id == second[1].id
+
+
 def test_an_odd_fact_is_refused_if_it_would_be_told() -> None:
     odd = Statement(kind="HealthReport", fact={"of": "another version"})
     with pytest.raises(ValueError, match="HealthReport"):

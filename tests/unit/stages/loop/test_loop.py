@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from airflow_mlops.domain.checks import Verdict
@@ -19,7 +20,7 @@ from airflow_mlops.stages.loop.plan import LoopPlan
 from airflow_mlops.stores.registry import ledger, registry
 from airflow_mlops.stores.sources.python import PythonSource
 from airflow_mlops.stores.tables import tables
-from history import month, rows_of, shifted
+from history import changed, month, rows_of, shifted
 from synthetic import make_client
 
 pytestmark = pytest.mark.slow  # fits, and processes that bless
@@ -300,3 +301,24 @@ def test_a_champion_is_recalibrated_beside_the_candidates_where_its_calibration_
     )  # fmt: skip
     candidates = list(training._candidates(world.plan, retrain))
     assert [candidate.keeps for candidate in candidates] == ["1", None]
+
+
+def test_a_constant_takes_the_place_of_a_champion_that_fails_if_the_spec_says_so(tmp_path: Path) -> None:
+    world = World(
+        tmp_path,
+        monitor={"performance": {"floor": {"roc_auc": 0.7}, "min_rows": 50}},
+        gates={"versus_champion": {"rescue": {"fallback": ["constant"]}}},
+    )
+    rows = world.rows["2013-03"]
+    world.rows["2013-03"] = changed(rows, late=pc.invert(rows["late"]))
+    *_, step = world.run()
+    assert step.decision.action is Action.PROMOTED
+    assert "rescue.fallback: the better bet" in step.decision.reason
+    champion = registry.version(world.client, "flights", str(world.champion))
+    assert champion.version == step.decision.after
+    assert registry.training(world.client, champion).constant
+    # Nothing is offered twice: that of a constant has no successor of its kind.
+    retrain = RetrainDecision(
+        model="flights", partition="2013-03", retrain=True, checks=(), dataset=step.dataset, reason="r", failing="a constant"
+    )  # fmt: skip
+    assert not any(candidate.constant for candidate in training._candidates(world.plan, retrain))

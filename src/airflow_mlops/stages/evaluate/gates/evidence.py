@@ -14,7 +14,7 @@ from airflow_mlops.domain.policies.gates import Interval
 from airflow_mlops.domain.spec.decision import COST
 from airflow_mlops.domain.spec.gates import Gates, VersusChampion
 from airflow_mlops.learning.models.intervals import Bounds
-from airflow_mlops.learning.statistics import coverage, measures, resampling
+from airflow_mlops.learning.statistics import coverage, measures, paired, resampling
 from airflow_mlops.learning.statistics.coverage import BoundsMeasured
 from airflow_mlops.learning.statistics.slices import Judged
 from airflow_mlops.learning.statistics.statistic import statistic
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from airflow_mlops.domain.facts.retraining import RetrainDecision
     from airflow_mlops.learning.bless.process import Blessing
+
+_PROPER = {"classification": "log_loss", "regression": "rmse"}
 
 
 @dataclass(frozen=True)
@@ -68,11 +70,20 @@ class Evidence:
 
     @property
     def compared_by(self) -> str:
-        """The metric that candidate and champion are compared by: of a champion whose probabilities were refitted, log loss.
+        """The metric that candidate and champion are compared by: a proper score where a metric of ranks says nothing.
 
-        Its rows have the order that the champion gives them, by which a metric of ranks cannot tell the two apart.
+        Rows have the order that the champion gives them if its probabilities were refitted, and none if a constant predicts them.
         """
-        return "log_loss" if self.candidate.keeps else self.candidate.metric
+        return self.proper if self.candidate.keeps or self.candidate.constant else self.candidate.metric
+
+    @property
+    def proper(self) -> str:
+        """The proper score of the task, which is best on average for true probabilities, or the true mean."""
+        return _PROPER[self.candidate.task]
+
+    def test(self, gate: VersusChampion) -> paired.Test:
+        """Return the paired test of :attr:`compared_by`: closed forms are for metrics that a spec compares by."""
+        return gate.test if self.compared_by == self.candidate.metric else "bootstrap"
 
     @property
     def margin(self) -> float:

@@ -12,7 +12,7 @@ from airflow_mlops.learning.statistics import paired
 from airflow_mlops.learning.statistics.sequential import needed
 from airflow_mlops.stages.evaluate.adding_up import AddedUp, added_up
 from airflow_mlops.stages.evaluate.gates.evidence import Evidence, GateOutcome
-from airflow_mlops.stages.evaluate.rescue import rescued
+from airflow_mlops.stages.evaluate.rescue import rescued, stands_in
 
 
 def judge(evidence: Evidence) -> GateOutcome:
@@ -24,6 +24,8 @@ def judge(evidence: Evidence) -> GateOutcome:
     if rival and rival.ref.digest == best.digest:
         return GateOutcome([nothing_new(metric, margin, rival.ref.version)])
     comparison = _compared(evidence, gate)
+    if best.constant:
+        return GateOutcome([stands_in(evidence, comparison)])
     n, has_champion = evidence.judged.truth.size, rival is not None
     check = versus_champion(metric, comparison, margin, n, has_champion=has_champion)
     sequence = added_up(evidence, rival) if gate.evidence and rival else None
@@ -50,7 +52,7 @@ def _compared(evidence: Evidence, gate: VersusChampion) -> Comparison:
         blocks=judged.blocks,
         # Half of the error is that of the evidence.
         confidence=(1 + gate.confidence) / 2 if gate.evidence else gate.confidence,
-        test="bootstrap" if evidence.candidate.keeps else gate.test,
+        test=evidence.test(gate),
         rules=(judged.rule, rival.rule),
         weights=judged.weights,
     )
