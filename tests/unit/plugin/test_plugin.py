@@ -11,11 +11,11 @@ from airflow_mlops.plugin.plugin import MlopsPlugin
 pytestmark = pytest.mark.slow  # real processes, or fits: seconds each
 
 COST = """
-import sys, time
+import sys
 import airflow.plugins_manager
-before, start = set(sys.modules), time.perf_counter()
+before = set(sys.modules)
 import airflow_mlops.plugin.plugin
-print(time.perf_counter() - start, *sorted({name.split(".")[0] for name in set(sys.modules) - before}))
+print(*set(sys.modules) - before)
 """
 # Unit test mode writes to the output.
 ENVIRONMENT = os.environ | {"AIRFLOW__CORE__UNIT_TEST_MODE": "False"}
@@ -25,10 +25,11 @@ def test_no_process_pays_for_the_plugin_by_loading_it() -> None:
     run = subprocess.run(
         [sys.executable, "-c", COST], env=ENVIRONMENT, capture_output=True, text=True, check=True
     )
-    seconds, *packages = run.stdout.split()
-    # Of Airflow it is what marks the functions of a listener.
-    assert packages == ["airflow", "airflow_mlops"]
-    assert float(seconds) < 0.1
+    # What is loaded is what it costs. Of Airflow it is what marks the functions of a listener.
+    assert set(run.stdout.split()) <= {
+        "airflow._shared.listeners", "airflow.listeners", "airflow_mlops", "airflow_mlops.plugin", "airflow_mlops.plugin.notes",
+        "airflow_mlops.plugin.plugin", "airflow_mlops.reporting", "airflow_mlops.reporting.notes",
+    }  # fmt: skip
 
 
 def test_the_pages_are_made_at_the_first_request() -> None:
