@@ -28,6 +28,8 @@ _EXPECTED = {
     WORTHLESS: "{metric} no worse than that of a constant",
     CALIBRATION: f"a recalibration gains at most {LARGEST_GAIN:.0%} of the log loss more than at the evaluation",
 }
+_CHANCE = "; p "
+"""What stands in a reason between what was compared and its chance."""
 
 
 class QualityTest(NamedTuple):
@@ -126,7 +128,7 @@ def performance(check: Check, tested: Sequence[Check], *, bounded: bool) -> Chec
     if shown:
         verdict = FAIL
         reasons = [check.reason] if check.verdict is FAIL else []
-        reason = "; ".join([*reasons, *(f"{test.name}: {test.reason}" for test in shown)])
+        reason = "; ".join([*reasons, _said(shown)])
     elif not bounded and not conclusive:
         verdict, reason = INCONCLUSIVE, f"{tested[0].name}: {tested[0].reason}"
     elif not bounded and verdict is PASS:
@@ -154,7 +156,12 @@ def by_calibration(performance: Check, others: Sequence[Check]) -> bool:
     if performance.verdict is not FAIL or CALIBRATION not in names or not names <= mendable:
         return False
     # What else fails it, such as a floor, stands before.
-    return performance.reason == "; ".join(f"{check.name}: {check.reason}" for check in failed)
+    return performance.reason == _said(failed)
+
+
+def _said(failed: Sequence[Check]) -> str:
+    """Return what was found, without the chances, which stand in each check."""
+    return "; ".join(f"{check.name}: {check.reason.partition(_CHANCE)[0]}" for check in failed)
 
 
 def _tested(check: Check) -> bool:
@@ -169,7 +176,7 @@ def _check(test: QualityTest, each: float, spent: str) -> Check:
         shown = test.chance < each
         verdict = FAIL if shown and not small else PASS
         said = "below" if shown else "not below"
-        reason = f"{_compared(test)}; p {test.chance:.2g} is {said} {each:.2g}, {spent}"
+        reason = f"{_compared(test)}{_CHANCE}{test.chance:.2g} is {said} {each:.2g}, {spent}"
     return Check(
         name=test.name,
         verdict=verdict,

@@ -119,9 +119,11 @@ def test_a_champion_that_ranks_well_and_is_worthless_as_a_probability_fails_at_o
     failed = {name for name in names if tested[name].verdict is Verdict.FAIL}
     assert failed == {"decay.log_loss", "worthless.log_loss", "calibration"}
     assert bad.observed == pytest.approx(good.observed, abs=0.05)
-    assert "the level of look 2 of a budget of 0.05" in bad.reason
+    # What was found is said of the whole, and by which chance of each test.
+    assert "the level of look 2 of a budget of 0.05" in tested["decay.log_loss"].reason
+    assert " of its evaluation at training; p " in tested["decay.log_loss"].reason
     assert "decay.log_loss: log_loss " in bad.reason
-    assert " of its evaluation at training; p " in bad.reason
+    assert " of its evaluation at training; worthless.log_loss: " in bad.reason
     assert " of a constant, the shares of the " in bad.reason
 
 
@@ -173,7 +175,7 @@ def test_a_partition_of_few_rows_is_tested_with_those_before_it(history: History
     assert (alone.verdict, "decay.log_loss" in few) == (Verdict.INCONCLUSIVE, False)
     assert both.verdict is Verdict.FAIL
     assert enough["decay.log_loss"].n == rows_of("2013-02").num_rows + rows_of("2013-03").num_rows
-    assert "look 2 " in both.reason
+    assert "look 2 " in enough["decay.log_loss"].reason
 
 
 @pytest.mark.parametrize("spoilt", [False, True], ids=["good", "spoilt"])
